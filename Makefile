@@ -1,0 +1,58 @@
+# Every target installs what it needs into .venv: all it takes is Python 3.11 or newer, pip and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Tests run side by side; without this each of them would also use every core.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow docs lint typecheck benchmark clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## keystone genes of real blood cells: a table, plots and an .h5ad in demo/
+	$(BIN)/dko demo --out demo
+
+test: $(VENV)/installed-test ## run the tests, without the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/installed-test ## run the slow tests
+	$(PYTEST) -m slow
+
+docs: $(VENV)/installed-doc ## build the documentation; DKO_DOCS_OFFLINE=1 leaves out links to other projects
+	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
+
+lint: $(VENV)/installed-dev ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(VENV)/installed-typecheck ## check types
+	$(BIN)/mypy
+
+benchmark: $(VENV)/installed-test ## measure time and accuracy
+	$(BIN)/python -m benchmarks
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) demo dist docs/_build docs/generated docs/tutorials/*.ipynb .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# Debian packages the pip of new environments apart from Python, so the second line borrows the one that is there.
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dko needs Python 3.11 or newer; name one: make PYTHON=python3.13")'
+	$(PYTHON) -m venv --clear $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(PIP) --upgrade "pip>=25.1"
+	@touch $@
+
+# torch goes first: it decides between the builds that the constraint allows before anything else asks for one.
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/created
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+# The dependency groups of pyproject.toml, each on its own stamp.
+$(VENV)/installed-%: $(VENV)/installed
+	$(PIP) --group $*
+	@touch $@

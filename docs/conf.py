@@ -1,0 +1,90 @@
+"""Sphinx configuration.
+
+``DKO_DOCS_OFFLINE=1`` builds without a network: names of other projects are then plain text instead of links.
+"""
+
+import os
+import re
+import shutil
+from functools import partial
+from importlib.metadata import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1"
+
+info = metadata("dko")
+project = info["Name"]
+author = info["Author"]
+copyright = f"2026, {author}"
+version = release = info["Version"]
+repository = "https://github.com/dko-dev/dko"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_autodoc_typehints",  # after napoleon, whose parameters it completes
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # sphinx_autodoc_typehints puts them beside each parameter
+default_role = "literal"
+napoleon_google_docstring = False
+napoleon_use_rtype = False  # what a function returns is told in words; its type comes from the annotation
+typehints_defaults = "braces"
+always_use_bars_union = True
+# The public module of a class instead of the one that it is written in: anndata._core, pandas.core, ...
+typehints_fixup_module_name = partial(re.sub, r"(\._|\.core\b|\.bit_generator\b).*", "")
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks are committed with their output
+
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_theme_options = {
+    "repository_url": repository,
+    "repository_branch": "main",
+    "path_to_docs": "docs/",
+    "use_repository_button": True,
+}
+
+other_projects = {
+    "anndata": "https://anndata.readthedocs.io/en/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "mudata": "https://mudata.readthedocs.io/stable/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/pandas-docs/stable/",
+    "python": "https://docs.python.org/3/",
+    "scanpy": "https://scanpy.readthedocs.io/en/stable/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+}
+intersphinx_mapping = {} if OFFLINE else {name: (url, None) for name, url in other_projects.items()}
+
+nitpicky = True  # a link that leads nowhere is an error
+nitpick_ignore_regex = [
+    (r"py:class", r"numpy\._.*"),  # what numpy.typing.ArrayLike is made of
+]
+if OFFLINE:  # nobody is there to say whether a name of another project exists
+    nitpick_ignore_regex += [
+        (r"py:.*", rf"({'|'.join(other_projects)}|collections|pathlib|typing)\..*"),
+    ]
+
+
+def _copy_tutorials() -> None:
+    """Put the notebooks of ``tutorials/`` where Sphinx looks; links to files are not portable."""
+    for notebook in sorted((HERE.parent / "tutorials").glob("*.ipynb")):
+        shutil.copyfile(notebook, HERE / "tutorials" / notebook.name)
+
+
+_copy_tutorials()

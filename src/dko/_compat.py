@@ -1,0 +1,27 @@
+"""Seams between versions of anndata and scanpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def layer_names(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 lists X among them, as None."""
+    return [name for name in adata.layers if name is not None]
+
+
+def stored(*args: Any, **kwargs: Any) -> Any:
+    """CSR in the class that scanpy's functions take on every supported version."""
+    return sparse.csr_matrix(*args, **kwargs)
+
+
+def embedding(*args: Any, **kwargs: Any) -> Any:
+    """Call scanpy's matplotlib embedding plot; scanpy 1.13 moves it to ``pl.legacy`` when its new plots are chosen."""
+    import scanpy as sc
+
+    return getattr(sc.pl, "legacy", sc.pl).embedding(*args, **kwargs)

@@ -1,0 +1,177 @@
+"""Reading expression out of an AnnData: which matrix, which values, as CSR rows of non-negative numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from ._errors import listed, unknown
+from ._log import say
+from ._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from mudata import MuData
+
+# No log1p of a UMI count or of a normalised value exceeds this: expm1(30) is ten million million.
+_LARGEST_LOG1P = 30.0
+
+
+def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
+    """Return the AnnData that holds the genes: `data` itself, or modality `mod` of a MuData."""
+    if isinstance(data, AnnData):
+        return data
+    modalities = getattr(data, "mod", None)
+    if modalities is None:
+        raise TypeError(f"Expected an AnnData or a MuData, got {type(data).__name__}.")
+    if mod not in modalities:
+        raise KeyError(f"{unknown('modality', [mod], modalities, 'the MuData')} It has {listed(modalities)}.")
+    return modalities[mod]
+
+
+def matrix(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[Any, pd.Index]:
+    """Return the matrix of values that a user chose, of any array type, and the names of its columns."""
+    if use_raw and layer is not None:
+        raise ValueError(f"Choose one of use_raw=True and layer={layer!r}, not both.")
+    if use_raw:
+        if adata.raw is None:
+            raise ValueError("use_raw=True, but adata.raw is empty; leave it out, or name a layer.")
+        return adata.raw.X, adata.raw.var_names
+    if layer is None:
+        if adata.X is None:
+            raise ValueError("adata.X is empty; name the layer that holds the expression, layer=...")
+        return adata.X, adata.var_names
+    if layer not in adata.layers:
+        known = [str(name) for name in adata.layers if name is not None]
+        raise KeyError(f"{unknown('layer', [layer], known, 'adata.layers')} It has {listed(known) or 'none'}.")
+    return adata.layers[layer], adata.var_names
+
+
+def require_unique(names: pd.Index, where: str) -> None:
+    """Raise unless names are unique: results are found again by name."""
+    if not names.is_unique:
+        twice = names[names.duplicated()].unique()
+        raise ValueError(f"{where} holds {listed(twice)} more than once; call adata.{where}_make_unique() first.")
+
+
+def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
+    """Read values as CSR float32, cells x `genes`, in row blocks, whatever the array type of the source.
+
+    Explicit zeros are dropped, so that the pattern says which genes are present.
+
+    Raises
+    ------
+    ValueError
+        Where a value is negative, NaN or infinite.
+    """
+    source, names = matrix(adata, layer, use_raw)
+    require_unique(names, "var_names")
+    columns = None if genes is None else names.get_indexer(list(genes))
+    whole = columns is None or np.array_equal(columns, np.arange(len(names)))
+    blocks = []
+    for rows, block in _row_blocks(source):
+        _check_values(block, rows.start, adata.obs_names, names)
+        block = block if whole else block[:, columns]
+        block.eliminate_zeros()
+        blocks.append(block)
+    values = sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+    values.sort_indices()
+    return values
+
+
+def _row_blocks(source: Any) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as a fresh CSR float32."""
+    n_rows, n_columns = source.shape
+    in_memory = sparse.issparse(source)
+    step = n_rows if in_memory else max(1, settings.memory_budget // (8 * max(1, n_columns)))
+    for start in range(0, n_rows, max(1, step)):
+        rows = slice(start, min(start + step, n_rows))
+        block = source if in_memory else source[rows]
+        block = block.compute() if hasattr(block, "compute") else block
+        block = block if sparse.issparse(block) else np.asarray(block)
+        fresh = sparse.csr_matrix(block.astype(np.float32), copy=False)
+        fresh.sum_duplicates()
+        yield rows, fresh
+
+
+def _check_values(block: sparse.csr_matrix, first_row: int, obs_names: pd.Index, var_names: pd.Index) -> None:
+    """Refuse what is not expression, and name the first place."""
+    bad = ~np.isfinite(block.data)
+    if bad.any():
+        what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
+    else:
+        bad = block.data < 0
+        what, remedy = (
+            "a negative value (scaled data?)",
+            "name the counts or normalised values, layer=... or use_raw=True",
+        )
+    if not bad.any():
+        return
+    at = int(bad.argmax())
+    row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
+    raise ValueError(f"Gene {var_names[block.indices[at]]!r} of cell {obs_names[row]!r} has {what}; {remedy}.")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Expression on a linear scale.
+
+    Attributes
+    ----------
+    values
+        CSR float32, cells x genes.
+    genes
+        Names of the columns, all of them in ``var_names``.
+    log1p
+        Whether the source held log1p values, which have been turned back.
+    """
+
+    values: sparse.csr_matrix
+    genes: list[str]
+    log1p: bool
+
+
+def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None) -> Expression:
+    """Read expression on a linear scale, and say what the values were taken for."""
+    names = list(adata.var_names)
+    if use_raw and adata.raw is not None:
+        # Results are written beside X, so only genes that are in var_names have a place.
+        names = [name for name in names if name in adata.raw.var_names]
+        if len(names) < adata.raw.n_vars:
+            say(f"Of the {adata.raw.n_vars} genes of raw, {len(names)} are in var_names and can be taken.")
+    values = read_csr(adata, layer, use_raw, names)
+    is_count = bool(np.all(values.data == np.rint(values.data)))
+    largest = float(values.data.max(initial=0.0))
+    if log1p is None:
+        log1p = "log1p" in adata.uns and not is_count and largest <= _LARGEST_LOG1P
+    where = "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+    if not log1p:
+        kind = "counts" if is_count else "normalised values, not logarithms (log1p=True if they are)"
+        say(f"Values of {where}: taken as {kind}.")
+        return Expression(values, names, log1p=False)
+    if largest > _LARGEST_LOG1P:
+        raise ValueError(f"log1p=True, but the largest value of {where} is {largest:.4g}, which is no logarithm.")
+    say(f"Values of {where}: taken as log1p and turned back (log1p=False if they are not).")
+    return Expression(take_log_back(values, adata), names, log1p=True)
+
+
+def take_log_back(values: sparse.csr_matrix, adata: AnnData) -> sparse.csr_matrix:
+    """Turn log1p values, in place, into values on a linear scale; scanpy notes the base if it is not e."""
+    base = dict(adata.uns.get("log1p", {})).get("base")
+    scale = 1.0 if base is None else float(np.log(base))
+    values.data = np.expm1(values.data.astype(np.float64) * scale).astype(np.float32)
+    return values
+
+
+def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Divide each row by its sum: the relative expression of a cell, 0 where it expresses nothing."""
+    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    relative = values.copy()
+    relative.data = (values.data / np.repeat(totals, np.diff(values.indptr))).astype(np.float32)
+    return relative

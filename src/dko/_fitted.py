@@ -1,0 +1,168 @@
+"""A fitted model as it lies in an AnnData: its weights, the genes it knows, and the cells it can speak about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from . import _keys
+from ._compat import stored
+from ._data import profiles, read_csr, require_unique, take_log_back
+from ._errors import listed, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from anndata import AnnData
+    from scipy import sparse
+
+    from .models.assemblage import AffineMap
+
+Groups: TypeAlias = "str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``uns[key]`` holds after a fit.
+
+    Attributes
+    ----------
+    key
+        Where it was found.
+    params
+        What the user chose and what was chosen for him.
+    genes
+        Names of the genes of the model.
+    groups
+        Names of the groups, one model each; empty if there is one model for all cells.
+    weights
+        Arrays with the groups along the first axis (length 1 without groups).
+    """
+
+    key: str
+    params: dict[str, Any]
+    genes: list[str]
+    groups: list[str]
+    weights: dict[str, np.ndarray]
+
+    def affine(self, group: int) -> AffineMap:
+        """Return the map of one group."""
+        from .models.assemblage import AffineMap
+
+        return AffineMap(self.weights["influence"][group], self.weights["intercept"][group])
+
+
+def read_fitted(adata: AnnData, key: str) -> Fitted:
+    """Read a fitted model, or say that there is none."""
+    stored = adata.uns.get(key)
+    if stored is None or _keys.WEIGHTS not in stored:
+        raise KeyError(f"No fitted model in adata.uns[{key!r}]; run dko.tl.fit(adata, key_added={key!r}) first.")
+    return Fitted(
+        key=key,
+        params=dict(stored[_keys.PARAMS]),
+        genes=[str(gene) for gene in stored[_keys.GENES]],
+        groups=[str(group) for group in stored[_keys.GROUPS]],
+        weights={name: np.asarray(array) for name, array in stored[_keys.WEIGHTS].items()},
+    )
+
+
+def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
+    """Find the genes of the model in ``var_names``, by name, wherever they are now."""
+    require_unique(adata.var_names, "var_names")
+    columns = adata.var_names.get_indexer(fitted.genes)
+    if (columns < 0).any():
+        gone = [gene for gene, column in zip(fitted.genes, columns, strict=True) if column < 0]
+        raise KeyError(
+            f"{len(gone)} of the {len(fitted.genes)} genes of the fit are no longer in var_names: {listed(gone)}. "
+            "A model needs to know of all its genes whether they are present: use the AnnData of the fit, or fit again."
+        )
+    return columns
+
+
+def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
+    """Read which genes of the model are present in which cell: CSR float32 of ones, cells x genes of the model."""
+    gene_columns(adata, fitted)
+    presence = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
+    presence.data[:] = 1.0
+    return presence
+
+
+def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
+    """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
+    gene_columns(adata, fitted)
+    values = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
+    return profiles(take_log_back(values, adata) if fitted.params["log1p"] else values)
+
+
+def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndarray:
+    """Turn what a user says about cells into a boolean mask.
+
+    Names mean groups of the ``groupby`` of the fit; a mapping names groups of any ``obs`` columns; a boolean array
+    has one entry per cell.
+    """
+    if groups is None:
+        return np.ones(adata.n_obs, dtype=bool)
+    if isinstance(groups, str | list | tuple | pd.Index):
+        if groupby is None:
+            raise ValueError(
+                "groups=... by name needs a fit with groupby=...; name the column instead, groups={'column': [...]}."
+            )
+        groups = {groupby: groups}
+    if not hasattr(groups, "items"):
+        return _checked_mask(adata, np.asarray(groups))
+    mask = np.ones(adata.n_obs, dtype=bool)
+    for column, names in groups.items():
+        mask &= group_values(adata, column).isin(_known_groups(adata, column, names)).to_numpy()
+    return mask
+
+
+def _checked_mask(adata: AnnData, mask: np.ndarray) -> np.ndarray:
+    if mask.dtype != bool or mask.shape != (adata.n_obs,):
+        raise ValueError(
+            f"groups as an array needs one boolean per cell ({adata.n_obs}), got {mask.dtype} {mask.shape}."
+        )
+    return mask
+
+
+def _known_groups(adata: AnnData, column: str, names: str | Sequence[str]) -> list[str]:
+    names = [names] if isinstance(names, str) else [str(name) for name in names]
+    known = group_values(adata, column).dropna().unique()
+    missing = [name for name in names if name not in set(known)]
+    if missing:
+        raise KeyError(unknown("group", missing, known, f"obs[{column!r}]"))
+    return names
+
+
+def group_values(adata: AnnData, column: str) -> pd.Series:
+    """Return an ``obs`` column as strings, with missing values left missing."""
+    if column not in adata.obs:
+        raise KeyError(unknown("column", [column], adata.obs.columns, "adata.obs"))
+    values = adata.obs[column]
+    return values.astype("string").astype(object).where(values.notna(), None)
+
+
+def models_and_cells(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of each model and the rows, among the chosen cells, that it speaks about."""
+    if not fitted.groups:
+        yield 0, np.flatnonzero(cells)
+        return
+    values = group_values(adata, fitted.params["groupby"]).to_numpy()
+    for number, group in enumerate(fitted.groups):
+        rows = np.flatnonzero(cells & (values == group))
+        if len(rows):
+            yield number, rows
+
+
+def aligned_layer(
+    values: np.ndarray, presence: sparse.csr_matrix, columns: np.ndarray, n_vars: int
+) -> sparse.csr_matrix:
+    """Put one value per present gene where it belongs in the AnnData; NaN means no entry."""
+    kept = ~np.isnan(values)
+    cell = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell[kept], minlength=presence.shape[0]))])
+    layer = stored((values[kept], columns[presence.indices[kept]], indptr), shape=(presence.shape[0], n_vars))
+    layer.sort_indices()
+    return layer

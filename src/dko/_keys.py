@@ -1,0 +1,67 @@
+"""Every place in an AnnData that this package writes to, and how names are spelled there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEFAULT = "dko"
+
+# Inside uns[key]
+PARAMS = "params"
+WEIGHTS = "weights"
+GENES = "genes"
+GROUPS = "groups"
+HISTORY = "history"
+PAIRS = "pairs"
+KNOCKOUTS = "knockouts"
+
+# A frame in obsm with more columns than this cannot be written to h5ad: the header of its group overflows.
+MAX_FRAME_COLUMNS = 4_000
+
+
+def split(key: str) -> str:
+    """``obs`` column: train, validation, test or unused."""
+    return f"{key}_split"
+
+
+def fit_error(key: str) -> str:
+    """``obs`` column: Bray-Curtis dissimilarity of predicted and observed profile."""
+    return f"{key}_fit_error"
+
+
+def impact(key: str) -> str:
+    """``obsm`` frame of named knockouts, and ``layers`` entry of the scan over all genes."""
+    return f"{key}_impact"
+
+
+def impact_mean(key: str) -> str:
+    """``var`` column: mean impact over the cells that express the gene."""
+    return f"{key}_impact_mean"
+
+
+def n_cells(key: str) -> str:
+    """``var`` column: number of scanned cells that express the gene."""
+    return f"{key}_n_cells"
+
+
+def ko_layer(key: str, knockout: str) -> str:
+    """``layers`` entry: predicted profile after a knockout."""
+    return f"{key}_ko_{escape(knockout)}"
+
+
+def label(genes: Iterable[str]) -> str:
+    """Name of a knockout: its genes, sorted, joined with ``+``."""
+    return "+".join(sorted(genes))
+
+
+def escape(name: str) -> str:
+    """Spell a name so that it can be a key: ``/`` would nest a group in the file, or is refused outright."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def unescape(name: str) -> str:
+    """Undo :func:`escape`."""
+    return name.replace("%2F", "/").replace("%25", "%")

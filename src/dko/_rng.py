@@ -1,0 +1,19 @@
+"""Random numbers: whatever a user passes as ``rng`` becomes numpy generators and torch seeds."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
+
+
+def generator(rng: RNG) -> np.random.Generator:
+    """Return a numpy generator: the one given, or a new one from a seed."""
+    return np.random.default_rng(rng)
+
+
+def torch_seed(rng: np.random.Generator) -> int:
+    """Draw a seed for torch, so that one ``rng`` decides every number of a run."""
+    return int(rng.integers(2**63))

@@ -1,0 +1,50 @@
+"""What a user may set once for a whole session."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass
+class Settings:
+    """Session-wide defaults, read at the time of a call.
+
+    Attributes
+    ----------
+    verbosity
+        0 is silent, 1 tells what was chosen and shows progress bars.
+    device
+        What ``device="auto"`` means: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device such as ``"cuda:1"``.
+    max_genes
+        Most genes a fit takes when it is told nothing; above it the most variable ones are taken.
+    memory_budget
+        Bytes that a block of temporary dense values may take (the results themselves are not counted).
+    """
+
+    verbosity: int = 1
+    device: str = "auto"
+    max_genes: int = 2_000
+    memory_budget: int = 256 * 2**20
+
+    @contextmanager
+    def override(self, **values: Any) -> Iterator[Settings]:
+        """Set some values inside a ``with`` block and restore them afterwards."""
+        known = {field.name for field in fields(self)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"dko.settings has no {unknown}; it has {sorted(known)}.")
+        before = {name: getattr(self, name) for name in values}
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+
+settings = Settings()

@@ -1,0 +1,77 @@
+"""``dko fit``: learn from the cells of a file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from . import _options
+
+_DESCRIPTION = """\
+Learn how the genes that are present in a cell determine its expression profile, and write the cells
+with the fitted model to OUT. Prints how well cells that did not train are predicted, beside what each
+gene's mean alone would give. Ctrl-C ends the training and keeps the best weights so far."""
+
+_EXAMPLES = """\
+examples:
+  dko fit cells.h5ad --out fitted.h5ad
+  dko fit cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2
+  dko fit cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("fit", help="learn from the cells of a file", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.set_defaults(run=run)
+    _options.add_files(parser, "cells")
+    options = [_add_expression(parser), _add_training(parser)]
+    parser.set_defaults(fit_options=[action.dest for group in options for action in group._group_actions])
+    _options.add_place(parser)
+    _options.add_general(parser)
+
+
+def _add_expression(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("expression")
+    group.add_argument("--layer", help="layer that holds it (default: X)")
+    group.add_argument("--use-raw", action="store_true", help="take it from raw")
+    group.add_argument(
+        "--log1p",
+        action=argparse.BooleanOptionalAction,
+        help="the values are, or are not, log1p values (default: find out)",
+    )
+    group.add_argument(
+        "--genes",
+        type=_options.names,
+        metavar="G1,G2",
+        help="genes that the model has to take, or @FILE with one per line (default: all, or the most variable 2,000)",
+    )
+    group.add_argument("--n-top-genes", type=int, metavar="N", help="number of genes in all")
+    group.add_argument("--groupby", metavar="COLUMN", help="obs column, such as cell_type: one model per group")
+    return group
+
+
+def _add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("training")
+    group.add_argument("--preset", choices=["paper"], help="paper: 5,000 steps of 20 cells (default: until it is learnt)")
+    group.add_argument("--max-epochs", type=int, metavar="N", help="passes over the training cells at most")
+    group.add_argument("--max-steps", type=int, metavar="N", help="steps at most")
+    group.add_argument("--batch-size", type=int, metavar="N", help="cells per step")
+    group.add_argument("--learning-rate", type=float, metavar="X", help="step size")
+    group.add_argument("--validation-fraction", type=float, metavar="X", help="cells that choose the weights (default: 0.2)")
+    group.add_argument("--test-fraction", type=float, metavar="X", help="cells kept out altogether (default: 0)")
+    group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
+    group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    return group
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit and print how well."""
+    from ..tl import fit
+    from ._cells import open_cells, save_cells
+    from ._tables import quality_table
+
+    data = open_cells(args)
+    given = {name: getattr(args, name) for name in args.fit_options if getattr(args, name) is not None}
+    fit(data, mod=args.mod, key_added=args.key, device=args.device, progress=not args.quiet, **given)
+    print(quality_table(data, key=args.key, mod=args.mod))
+    save_cells(data, args)

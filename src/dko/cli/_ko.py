@@ -1,0 +1,62 @@
+"""``dko ko``: knock out named genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _options
+
+if TYPE_CHECKING:
+    import argparse
+
+    from anndata import AnnData
+
+_DESCRIPTION = """\
+Knock out genes in every cell that expresses them, and write the cells with the impacts, and with the
+profiles after each knockout, to OUT. Prints the mean impact of each knockout. Genes joined by + are
+removed together."""
+
+_EXAMPLES = """\
+examples:
+  dko ko fitted.h5ad CD74 FTL --out ko.h5ad
+  dko ko fitted.h5ad CD74+FTL --out ko.h5ad --groups cell_type=Dendritic
+  dko ko fitted.h5ad CD74 --dose 0.5 --no-profiles --out knockdown.h5ad"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("ko", help="knock out a few genes", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.set_defaults(run=run)
+    _options.add_files(parser, "cells with a fit")
+    parser.add_argument("genes", metavar="GENE", nargs="+", help="gene, or genes removed together: CD74+FTL")
+    parser.add_argument("--dose", type=float, default=1.0, help="fraction to remove (default: 1, a knockout)")
+    parser.add_argument("--no-profiles", action="store_true", help="only the impacts, not the profiles after the knockout")
+    _options.add_groups(parser)
+    _options.add_place(parser)
+    _options.add_general(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Knock out and print the impacts."""
+    from ..tl import virtual_ko
+    from ._cells import open_fitted, save_cells
+    from ._tables import knockout_table
+
+    data, adata, fitted = open_fitted(args)
+    virtual_ko(
+        data,
+        knockouts(args.genes, adata),
+        dose=args.dose,
+        groups=_options.groups(args.groups, adata, fitted.params.get("groupby")),
+        profiles=not args.no_profiles,
+        key=args.key,
+        mod=args.mod,
+        device=args.device,
+    )
+    print(knockout_table(adata, knockouts(args.genes, adata), key=args.key))
+    save_cells(data, args)
+
+
+def knockouts(words: list[str], adata: AnnData) -> list[str | tuple[str, ...]]:
+    """Turn ``A+B`` into genes removed together, unless that is the name of a gene."""
+    return [word if "+" not in word or word in adata.var_names else tuple(word.split("+")) for word in words]

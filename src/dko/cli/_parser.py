@@ -1,0 +1,49 @@
+"""The words that the command line understands."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from typing import NoReturn
+
+from . import _demo, _fit, _ko, _reproduce, _scan
+
+_DESCRIPTION = """\
+Virtual gene knockouts in single cells: what would each cell look like without a gene?
+
+A model learns from the cells of a file how the genes that are present in a cell determine its
+expression profile; then genes are removed. The impact of a knockout is the Bray-Curtis
+dissimilarity, 0 to 1, of a cell's predicted profile after and before; genes of large impact are
+keystone genes."""
+
+_EPILOG = """\
+start here:
+  dko demo                                     real blood cells, from fit to plots, in under two minutes
+  dko fit cells.h5ad --out fitted.h5ad         then, on your own cells: learn ...
+  dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
+  dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
+
+Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdout, progress to stderr.
+Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
+`dko COMMAND --help` tells more."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, raised for the caller to show."""
+
+    def __init__(self, **kwargs: object):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise ValueError(f"{message} (see `{self.prog} --help`).")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands; each sets ``run``, the function that does the work."""
+    parser = Parser(prog="dko", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"dko {version('dko')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (_demo, _fit, _ko, _scan, _reproduce):
+        command.add(commands)
+    return parser

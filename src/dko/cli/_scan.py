@@ -1,0 +1,67 @@
+"""``dko scan``: knock out every gene in every cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _options
+
+if TYPE_CHECKING:
+    import argparse
+
+    from anndata import AnnData
+
+_DESCRIPTION = """\
+Knock out every gene in every cell that expresses it, one at a time, and write the cells with all
+impacts to OUT. Prints the keystone genes: those of the largest mean impact over the cells that express
+them. Impact grows with expression, because a gene's own share of the profile is part of it, so the two
+stand side by side."""
+
+_EXAMPLES = """\
+examples:
+  dko scan fitted.h5ad --out scanned.h5ad
+  dko scan fitted.h5ad --out scanned.h5ad --groups cell_type=Dendritic --table impacts.csv.gz"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser("scan", help="knock out every gene", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.set_defaults(run=run)
+    _options.add_files(parser, "cells with a fit")
+    parser.add_argument(
+        "--genes", type=_options.names, metavar="G1,G2", help="only these genes, or @FILE with one per line (default: all)"
+    )
+    _options.add_groups(parser)
+    parser.add_argument(
+        "--table", metavar="CSV", type=Path, help="also write a row per gene and cell: gene_id, cell_id, impact"
+    )
+    _options.add_place(parser)
+    _options.add_general(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Scan and print the keystone genes."""
+    from ..tl import scan
+    from ._cells import check_output, open_fitted, save_cells
+    from ._tables import keystone_table
+
+    if args.table is not None:
+        check_output(args.table, args.force)
+    data, adata, fitted = open_fitted(args)
+    groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
+    scan(data, genes=args.genes, groups=groups, key=args.key, mod=args.mod, device=args.device)
+    print(keystone_table(adata, n_genes=10, key=args.key))
+    save_cells(data, args)
+    if args.table is not None:
+        _write_table(adata, args)
+
+
+def _write_table(adata: AnnData, args: argparse.Namespace) -> None:
+    from .._log import say
+    from ..get import impact_table
+    from ..io._atomic import atomic
+
+    with atomic(args.table) as temporary:
+        impact_table(adata, key=args.key).to_csv(temporary, index=False)
+    say(f"Wrote {args.table}.")

@@ -1,0 +1,8 @@
+"""Example data: simulated cells whose true knockouts are known, and a few real ones."""
+
+from ._grn import grn
+from ._grn_impact import grn_impact
+from ._grn_knockout import grn_knockout
+from ._pbmc68k import pbmc68k
+
+__all__ = ["grn", "grn_impact", "grn_knockout", "pbmc68k"]

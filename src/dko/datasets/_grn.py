@@ -1,0 +1,246 @@
+"""Cells at the steady state of regulatory dynamics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from .._rng import generator
+from . import _keys
+from ._dynamics import compact, viable_steady_state
+from ._network import draw_network, read_network
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .._rng import RNG
+    from ._dynamics import Network
+
+_BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 MB per array of 2,000 genes.
+_REGULATORS = 10  # Regulators per gene, on average, where no density is given: enough for nearly all genes to last.
+_DRAWS = 100  # How often the genes of a cell are drawn anew when none of them lasts, before the network is blamed.
+
+
+def grn(
+    n_cells: int = 500,
+    n_genes: int = 100,
+    *,
+    network: pd.DataFrame | ArrayLike | sparse.sparray | sparse.spmatrix | None = None,
+    density: float | None = None,
+    repression_share: float = 0.5,
+    share_present: float | tuple[float, float] = 0.8,
+    decay: float = 1.0,
+    noise: float = 0.0,
+    heterogeneity: float = 0.0,
+    depth: float | None = None,
+    rng: RNG = 0,
+) -> AnnData:
+    r"""Simulate cells in which genes regulate each other, with the truth beside them.
+
+    Every cell has its own set of genes present, and sits at the steady state of
+
+    .. math:: \dot x_j = h_j \Big(\sum_i W^{act}_{ij} \frac{x_i}{1 + x_i}
+              + \sum_i W^{rep}_{ij} \frac{1}{1 + x_i}\Big) - B x_j
+
+    where i and j run over the genes present in the cell. Absent genes stay at 0 and regulate nothing. The steady state
+    is unique. There is no basal production: a gene that nothing present produces, directly or through others, dies out.
+    Genes drawn for a cell that would die out there are left out of it, in turn, so that the genes present in a cell are
+    those above 0 in ``layers["truth"]``, a few less than were drawn where the network is sparse. A cell in which no
+    gene would last is drawn anew.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    n_genes
+        Number of genes. Not used where `network` is given.
+    network
+        Signed weights, genes x genes, dense or sparse, or a DataFrame with gene names on both axes: rows regulate
+        columns, positive weights activate, negative ones repress, and a gene may regulate itself. By default a
+        directed Erdos-Renyi graph without self-loops, its weights uniform in (0, 1].
+    density
+        Probability of an edge from one gene to another; by default such that a gene has 10 regulators on average (all
+        other genes, if these are fewer). Not used where `network` is given.
+    repression_share
+        Probability that an edge represses. Not used where `network` is given.
+    share_present
+        Share of the genes drawn for a cell, at random, or the range from which every cell draws its own share,
+        uniformly.
+    decay
+        Rate B.
+    noise
+        Standard deviation of the log of multiplicative log-normal noise of mean 1 on every observed value.
+    heterogeneity
+        Standard deviation of the log of the production factors h, log-normal of median 1, one per cell and gene.
+    depth
+        Mean number of counts per cell. The counts of a cell are Poisson around its profile, noise included, and drawn
+        again should all be 0. By default X holds the values themselves.
+    rng
+        Seed or generator. Each part of the simulation has a stream of its own, so that changing the depth or the noise
+        leaves the network and the true cells as they are.
+
+    Returns
+    -------
+    AnnData of cells x genes with
+
+    ``X``
+        Observed values or counts, CSR, float32.
+    ``layers["truth"]``
+        Steady state without noise, in units of the half-saturation level, CSR, float32.
+    ``layers["production"]``
+        Production factors h of the genes present, CSR, float32. Only with `heterogeneity`.
+    ``varp["network"]``
+        Signed weights, rows regulate columns, CSR, float64.
+    ``uns["grn"]``
+        Parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, the network is no square matrix of finite weights, or no gene lasts in a
+        cell however often it is drawn.
+
+    See Also
+    --------
+    dko.datasets.grn_knockout : true profile after a knockout.
+    dko.datasets.grn_impact : true impact of every single knockout.
+    """
+    low, high = _share_range(share_present)
+    _require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
+    if density is None:
+        density = min(_REGULATORS / max(n_genes - 1, 1), 1.0)
+    _require(0 <= density <= 1, f"density is {density}: give a share between 0 and 1")
+    _require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
+    _require(0 < decay < np.inf, f"decay is {decay}: give a positive rate")
+    _require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
+    _require(0 <= heterogeneity < np.inf, f"heterogeneity is {heterogeneity}: give a standard deviation, 0 for none")
+    _require(depth is None or 1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell, or None")
+
+    for_network, for_cells, for_noise, for_counts = generator(rng).spawn(4)
+    if network is None:
+        weights = draw_network(n_genes, density=density, repression_share=repression_share, rng=for_network)
+        names = [f"gene_{i}" for i in range(n_genes)]
+    else:
+        weights, names = read_network(network)
+    truth, production = _cells(n_cells, compact(weights), (low, high), decay, heterogeneity, for_cells)
+    observed = truth
+    if noise > 0:
+        observed = _with_data(observed, observed.data * for_noise.lognormal(-(noise**2) / 2, noise, observed.nnz))
+    if depth is not None:
+        observed = _counts(observed, depth, for_counts)
+
+    params: dict[str, object] = {
+        "n_cells": n_cells,
+        "n_genes": len(names),
+        "network": "erdos_renyi" if network is None else "given",
+        "share_present": [low, high],
+        "decay": float(decay),
+        "noise": float(noise),
+        "heterogeneity": float(heterogeneity),
+        "depth": None if depth is None else float(depth),
+        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+    }
+    if network is None:
+        params |= {"density": float(density), "repression_share": float(repression_share)}
+    return _assemble(observed, truth, production, weights, names, params)
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    """Raise a ValueError with the sentence `otherwise` unless the condition holds."""
+    if not condition:
+        raise ValueError(f"{otherwise}.")
+
+
+def _share_range(share_present: float | tuple[float, float]) -> tuple[float, float]:
+    """Return the lowest and highest share of genes present."""
+    low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
+    _require(
+        0 < low <= high <= 1,
+        f"share_present is {share_present}: give a share, or a range of shares, above 0 and up to 1",
+    )
+    return low, high
+
+
+def _cells(
+    n_cells: int,
+    network: Network,
+    share_range: tuple[float, float],
+    decay: float,
+    heterogeneity: float,
+    rng: np.random.Generator,
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix | None]:
+    """Draw which genes the cells have and how strongly these are produced, and solve for their steady states."""
+    n_genes = network.shape[0]
+    truths, factors = [], []
+    for first in range(0, n_cells, _BLOCK_CELLS):
+        shape = (min(_BLOCK_CELLS, n_cells - first), n_genes)
+        # Rounded before they are used, so that the stored factors give the stored truth.
+        factor = rng.lognormal(0.0, heterogeneity, shape).astype(np.float32) if heterogeneity > 0 else None
+        x = np.zeros(shape)
+        for _ in range(_DRAWS):
+            lifeless = np.flatnonzero(~x.any(axis=1))
+            if not len(lifeless):
+                break
+            presence = _draw_presence(len(lifeless), n_genes, share_range, rng)
+            h = None if factor is None else factor[lifeless]
+            x[lifeless] = viable_steady_state(presence, network, production=h, decay=decay)
+        truths.append(sparse.csr_matrix(x.astype(np.float32)))
+        if factor is not None:
+            factors.append(_with_data(truths[-1], factor[x > 0]))
+    truth = sparse.vstack(truths, format="csr")
+    n_lifeless = int((np.diff(truth.indptr) == 0).sum())
+    _require(
+        not n_lifeless,
+        f"No gene lasts in {n_lifeless} of {n_cells} cells: raise density, share_present or weights, or lower decay",
+    )
+    return truth, sparse.vstack(factors, format="csr") if factors else None
+
+
+def _draw_presence(
+    n_cells: int, n_genes: int, share_range: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw which genes the cells have: the rounded share of them, at least one, at random."""
+    n_present = np.maximum(np.rint(rng.uniform(*share_range, size=(n_cells, 1)) * n_genes), 1)
+    return rng.permuted(np.arange(n_genes) < n_present, axis=1)
+
+
+def _with_data(like: sparse.csr_matrix, data: NDArray[np.number]) -> sparse.csr_matrix:
+    """Return a float32 matrix of other values on the same pattern."""
+    return sparse.csr_matrix((data.astype(np.float32), like.indices.copy(), like.indptr.copy()), shape=like.shape)
+
+
+def _counts(observed: sparse.csr_matrix, depth: float, rng: np.random.Generator) -> sparse.csr_matrix:
+    """Draw Poisson counts around the profiles of the cells; cells with no count at all are drawn again."""
+    cell = np.repeat(np.arange(observed.shape[0]), np.diff(observed.indptr))
+    values = observed.data.astype(np.float64)
+    rate = depth * values / np.bincount(cell, values)[cell]
+    counts = rng.poisson(rate)
+    while (again := (np.bincount(cell, counts) == 0)[cell]).any():
+        counts[again] = rng.poisson(rate[again])
+    matrix = _with_data(observed, counts)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _assemble(
+    observed: sparse.csr_matrix,
+    truth: sparse.csr_matrix,
+    production: sparse.csr_matrix | None,
+    weights: sparse.csr_array,
+    names: list[str],
+    params: dict[str, object],
+) -> AnnData:
+    """Put the parts into an AnnData."""
+    adata = AnnData(
+        observed.copy() if observed is truth else observed,
+        obs=pd.DataFrame(index=[f"cell_{i}" for i in range(observed.shape[0])]),
+        var=pd.DataFrame(index=names),
+        layers={_keys.TRUTH: truth} | ({} if production is None else {_keys.PRODUCTION: production}),
+        uns={_keys.GRN: params},
+    )
+    adata.varp[_keys.NETWORK] = sparse.csr_matrix(weights)
+    return adata

@@ -1,0 +1,8 @@
+"""Where a simulated AnnData carries its truth."""
+
+from __future__ import annotations
+
+TRUTH = "truth"  # layers: noise-free steady state
+PRODUCTION = "production"  # layers: production factor of every expressed gene
+NETWORK = "network"  # varp: signed weights, rows regulate columns
+GRN = "grn"  # uns: parameters of the simulation

@@ -1,0 +1,119 @@
+"""Effects of knockouts: which genes change, and in which direction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .. import _keys
+from .._data import unwrap
+from .._engine import knockouts
+from .._errors import require_genes
+from .._fitted import group_values, read_fitted, read_presence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from mudata import MuData
+
+    from .models.assemblage import CellKnockouts
+
+# Profiles sum to 1; times this they are the usual "counts per ten thousand".
+_SCALE = 1e4
+
+
+def effects(
+    adata: AnnData | MuData,
+    genes: str | Sequence[str] | None = None,
+    *,
+    groupby: str | None = None,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+) -> AnnData:
+    """Return the mean change of every gene after each knockout, as an AnnData for scanpy.
+
+    The change is that of log1p(1e4 * profile), predicted after minus predicted before, with the knocked-out gene taken
+    out of both profiles and both renormalised: otherwise the gap that it leaves would decide the sign of everything.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    genes
+        Genes to knock out, each alone; all genes of the model by default.
+    groupby
+        ``obs`` column: an effect per knockout and group. Default: one per knockout, over all cells.
+    key, mod, device
+        Where the fit is; where to compute.
+
+    Returns
+    -------
+    AnnData, knockouts (x groups) x genes of the model: X float32, the mean over the cells that express the knocked-out
+    gene; 0 for that gene itself, and in each cell for the genes that it does not express. ``obs`` has ``knockout``,
+    ``n_cells`` and, with `groupby`, ``group``. A knockout that no cell (of a group) expresses has no row.
+
+    Raises
+    ------
+    KeyError
+        No fit, no such gene or column.
+    """
+    target = unwrap(adata, mod)
+    fitted = read_fitted(target, key)
+    names = fitted.genes if genes is None else [genes] if isinstance(genes, str) else list(dict.fromkeys(genes))
+    require_genes(names, fitted.genes, target.var_names)
+    groups, group_of = _groups(target, groupby)
+    wanted = pd.Index(fitted.genes).get_indexer(names)
+    number_of = np.full(len(fitted.genes), -1)
+    number_of[wanted] = np.arange(len(names))
+    total = np.zeros((len(groups), len(names), len(fitted.genes)))
+    n_cells = np.zeros((len(groups), len(names)), dtype=int)
+    results = knockouts(
+        target,
+        fitted,
+        read_presence(target, fitted),
+        group_of >= 0,
+        lambda _, present: np.flatnonzero(number_of[present] >= 0)[:, None],
+        description="effects",
+        device=device,
+    )
+    for row, result in results:
+        removed = np.flatnonzero(number_of[result.genes] >= 0)[result.part]
+        knockout = number_of[result.genes[removed]]
+        total[group_of[row], knockout[:, None], result.genes] += _change(result, removed)
+        n_cells[group_of[row], knockout] += 1
+    group, knockout = np.nonzero(n_cells)
+    obs = pd.DataFrame({"knockout": np.array(names, dtype=object)[knockout], "n_cells": n_cells[group, knockout]})
+    obs.index = obs["knockout"].to_list()
+    if groupby is not None:
+        obs["group"] = pd.Categorical.from_codes(group, categories=groups)
+        obs.index = [f"{name} ({groups[g]})" for name, g in zip(obs["knockout"], group, strict=True)]
+    change = total[group, knockout] / n_cells[group, knockout][:, None]
+    return AnnData(change.astype(np.float32), obs=obs, var=target.var.loc[fitted.genes, []].copy())
+
+
+def _groups(adata: AnnData, groupby: str | None) -> tuple[list[str], np.ndarray]:
+    """Return the names of the groups and the number of each cell's group, -1 for cells of none."""
+    if groupby is None:
+        return [""], np.zeros(adata.n_obs, dtype=int)
+    values = group_values(adata, groupby)
+    groups = sorted(values.dropna().unique())
+    return groups, pd.Index(groups).get_indexer(values)
+
+
+def _change(result: CellKnockouts, removed: np.ndarray) -> np.ndarray:
+    """Change of log1p(1e4 * profile) in one cell, shape (knockouts, present genes), without the removed gene."""
+    column = np.arange(len(removed))
+    before = result.before[:, None].repeat(1, len(removed))
+    before[removed, column] = 0.0
+    change = _log(result.after) - _log(before)
+    return change.T.cpu().numpy()
+
+
+def _log(profiles: torch.Tensor) -> torch.Tensor:
+    """log1p(1e4 * profile) of profiles (genes, knockouts), made to sum to 1 again; an empty one stays empty."""
+    return (_SCALE * profiles / profiles.sum(0).clamp_min(1e-30)).log1p()

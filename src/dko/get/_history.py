@@ -1,0 +1,34 @@
+"""Loss history of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._data import unwrap
+from .._fitted import read_fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the losses of a fit.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    key, mod
+        Where the fit is.
+
+    Returns
+    -------
+    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean Bray-Curtis over the steps since the last
+    validation), ``validation_loss``; with ``groupby`` also ``group``.
+    """
+    target = unwrap(adata, mod)
+    read_fitted(target, key)
+    return target.uns[key][_keys.HISTORY].copy()

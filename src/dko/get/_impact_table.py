@@ -1,0 +1,50 @@
+"""Impacts as rows, the way the reference lists them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .. import _keys
+from .._compat import layer_names
+from .._data import unwrap
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def impact_table(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the impacts of a scan, a row per gene and cell, as the reference lists them: cell by cell.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.scan`.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    ``gene_id`` and ``cell_id`` (names, categories), ``impact`` (float32).
+
+    Raises
+    ------
+    KeyError
+        Nothing was scanned.
+    """
+    target = unwrap(adata, mod)
+    if _keys.impact(key) not in layer_names(target):
+        raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    layer = sparse.csr_array(target.layers[_keys.impact(key)])
+    cells = np.repeat(np.arange(layer.shape[0]), np.diff(layer.indptr))
+    return pd.DataFrame(
+        {
+            "gene_id": pd.Categorical.from_codes(layer.indices, categories=target.var_names),
+            "cell_id": pd.Categorical.from_codes(cells, categories=target.obs_names),
+            "impact": layer.data,
+        }
+    )

@@ -1,0 +1,80 @@
+"""Observed and predicted profiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from anndata import AnnData
+
+from .. import _keys
+from .._compat import stored
+from .._data import unwrap
+from .._fitted import models_and_cells, read_fitted, read_profiles
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+
+def profiles(
+    adata: AnnData | MuData,
+    *,
+    split: str | None = None,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+) -> AnnData:
+    """Return observed profiles beside those that the model predicts from the genes that are present.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    split
+        Cells to return: ``"train"``, ``"validation"``, ``"test"``, ``"unused"``; all by default.
+    key, mod, device
+        Where the fit is; where to compute.
+
+    Returns
+    -------
+    AnnData, cells x genes of the model, CSR float32: X the observed profile (relative, each row sums to 1),
+    ``layers["predicted"]`` the predicted one; no entries in cells without a model.
+
+    Raises
+    ------
+    KeyError
+        No fit, or no such split.
+    """
+    from ..models.assemblage import predict
+    from ..models._device import resolve_device
+
+    target = unwrap(adata, mod)
+    fitted = read_fitted(target, key)
+    cells = _cells_of(target, split, key)
+    observed = read_profiles(target, fitted)
+    predicted = observed.copy()
+    predicted.data[:] = 0
+    for number, rows in models_and_cells(target, fitted, cells):
+        presence = observed[rows]
+        presence.data[:] = 1
+        entries = np.concatenate([np.arange(observed.indptr[row], observed.indptr[row + 1]) for row in rows])
+        predicted.data[entries] = predict(fitted.affine(number), presence, resolve_device(device))
+    return AnnData(
+        stored(observed[cells]),
+        obs=target.obs[cells].copy(),
+        var=target.var.loc[fitted.genes].copy(),
+        layers={"predicted": stored(predicted[cells])},
+    )
+
+
+def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
+    if split is None:
+        return np.ones(adata.n_obs, dtype=bool)
+    if _keys.split(key) not in adata.obs:
+        raise KeyError(f"adata.obs[{_keys.split(key)!r}] is gone; run dko.tl.fit(adata, key_added={key!r}) again.")
+    cells = (adata.obs[_keys.split(key)] == split).to_numpy()
+    if not cells.any():
+        raise KeyError(
+            f"No {split} cells in adata.obs[{_keys.split(key)!r}]; for test cells, fit with test_fraction=0.2."
+        )
+    return cells

@@ -1,0 +1,91 @@
+"""Keystone genes: those whose knockout has a large impact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .. import _keys
+from .._compat import layer_names
+from .._data import unwrap
+from .._fitted import gene_columns, group_values, read_fitted, read_profiles
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def ranking(
+    adata: AnnData | MuData,
+    *,
+    groupby: str | None = None,
+    min_cells: int = 10,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Rank genes by their mean impact over the cells that express them, overall or per group.
+
+    Impact grows with expression, because the gene's own share of the profile is part of it: read ``impact_mean``
+    beside ``expression_mean``.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.scan`.
+    groupby
+        ``obs`` column; by default that of the fit, if any. A ranking per group.
+    min_cells
+        Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` and ``fraction`` of the scanned
+    cells that express it, ``expression_mean`` (mean share of the observed profile in the cells that express it, of
+    the genes of the model).
+
+    Raises
+    ------
+    KeyError
+        Nothing was scanned, or no such column.
+    """
+    target = unwrap(adata, mod)
+    if _keys.impact(key) not in layer_names(target):
+        raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    fitted = read_fitted(target, key)
+    columns = gene_columns(target, fitted)
+    impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
+    share = sparse.csr_array(read_profiles(target, fitted))
+    groupby = groupby or fitted.params.get("groupby")
+    if groupby is None:
+        return _rank(impact, share, fitted.genes, min_cells)
+    values = group_values(target, groupby)
+    tables = {}
+    for group in sorted(values.dropna().unique()):
+        rows = np.flatnonzero(values == group)
+        tables[group] = _rank(impact[rows], share[rows], fitted.genes, min_cells)
+    table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
+    return table.astype({"group": "category"})
+
+
+def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], min_cells: int) -> pd.DataFrame:
+    n_scanned = int((np.diff(impact.indptr) > 0).sum())
+    n_cells = np.bincount(impact.indices, minlength=len(genes))
+    totals = np.bincount(impact.indices, weights=impact.data, minlength=len(genes))
+    n_expressing = np.bincount(share.indices, minlength=len(genes))
+    shares = np.bincount(share.indices, weights=share.data, minlength=len(genes))
+    table = pd.DataFrame(
+        {
+            "gene": genes,
+            "impact_mean": totals / np.maximum(n_cells, 1),
+            "n_cells": n_cells,
+            "fraction": n_cells / max(n_scanned, 1),
+            "expression_mean": shares / np.maximum(n_expressing, 1),
+        }
+    )
+    table = table[n_cells >= max(min_cells, 1)]
+    return table.sort_values("impact_mean", ascending=False, kind="stable", ignore_index=True)

@@ -1,0 +1,99 @@
+"""Files of cells in any of the three formats, recognised by their ending."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._atomic import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from mudata import MuData
+
+# What a file of each ending holds.
+_HOLDS = {".h5ad": "an AnnData", ".zarr": "an AnnData", ".h5mu": "a MuData"}
+
+
+def ending(path: str | Path) -> str:
+    """Return ``.h5ad``, ``.zarr`` or ``.h5mu``; refuse anything else."""
+    found = Path(path).suffix.lower()
+    if found not in _HOLDS:
+        raise ValueError(f"{str(path)!r} ends in none of .h5ad, .zarr and .h5mu, so its format is not known.")
+    return found
+
+
+def check_endings(source: str | Path, target: str | Path) -> None:
+    """Refuse a target whose format cannot take what the source holds."""
+    held, wanted = _HOLDS[ending(source)], _HOLDS[ending(target)]
+    if held != wanted:
+        fitting = " or ".join(name for name, kind in _HOLDS.items() if kind == held)
+        raise ValueError(f"{str(source)!r} holds {held}, which {str(target)!r} cannot take; let it end in {fitting}.")
+
+
+def read_any(path: str | Path) -> AnnData | MuData:
+    """Read a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder into memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file or folder.
+    ValueError
+        Another ending, or not what its ending says.
+    """
+    format = ending(path)
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no {'folder' if format == '.zarr' else 'file'} {str(path)!r}.")
+    try:
+        with _settled(format):
+            if format == ".h5mu":
+                import mudata
+
+                return mudata.read_h5mu(path)
+            import anndata
+
+            return anndata.read_h5ad(path) if format == ".h5ad" else anndata.read_zarr(path)
+    except Exception as error:
+        # Each of the three readers has exceptions of its own for a file that is not what it should be.
+        reason = error.args[0] if error.args and isinstance(error.args[0], str) else error
+        raise ValueError(f"{str(path)!r} cannot be read as {format}: {reason}") from error
+
+
+def write_any(data: AnnData | MuData, path: str | Path) -> None:
+    """Write to a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder to write to does not exist.
+    ValueError
+        Another ending.
+    """
+    format = ending(path)
+    target: Any = data
+    with atomic(path) as temporary, _settled(format):
+        if format == ".h5mu":
+            target.write_h5mu(temporary)
+        elif format == ".zarr":
+            target.write_zarr(temporary)
+        else:
+            target.write_h5ad(temporary)
+
+
+@contextmanager
+def _settled(format: str) -> Iterator[None]:
+    """Keep to what libraries do by default, or announce that they will, without telling the user each time."""
+    with warnings.catch_warnings(), ExitStack() as stack:
+        # anndata 0.12 writes zarr v2, which every version of it reads; later ones write v3.
+        warnings.filterwarnings("ignore", message="Writing zarr v2 data will no longer be the default")
+        if format == ".h5mu":
+            import mudata
+
+            # mudata 0.4 does so anyway: columns stay with their modality and are not copied to the top as well.
+            if not hasattr(mudata, "settings"):
+                stack.enter_context(mudata.set_options(pull_on_update=False))
+        yield

@@ -1,0 +1,82 @@
+"""Loading a fitted model from a file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._data import unwrap
+from .._fitted import Fitted, gene_columns
+from .._write import write
+from ._save import FORMAT
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DEFAULT, mod: str = "rna") -> None:
+    """Load a model saved by :func:`dko.io.save` into an AnnData that has its genes.
+
+    Parameters
+    ----------
+    adata
+        Cells to knock out in; need not be the cells of the fit.
+    path
+        File to read. Nothing in it is executed: it holds arrays and JSON.
+    key_added, mod
+        Where to put it.
+
+    Returns
+    -------
+    None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such file, or not one of :func:`dko.io.save`.
+    KeyError
+        Genes of the model are not in ``var_names``.
+    """
+    target = unwrap(adata, mod)
+    fitted, history = _read(Path(path))
+    gene_columns(target, fitted)
+    write(
+        target,
+        uns={
+            key_added: {
+                _keys.PARAMS: fitted.params,
+                _keys.GENES: fitted.genes,
+                _keys.GROUPS: fitted.groups,
+                _keys.WEIGHTS: fitted.weights,
+                _keys.HISTORY: history,
+            }
+        },
+    )
+
+
+def read_model(path: Path) -> Fitted:
+    """Read the model of a file, without its history."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Fitted, pd.DataFrame]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{str(path)!r} is not a file of dko.io.save.")
+    with np.load(path, allow_pickle=False) as arrays:
+        text = json.loads(str(arrays["text"])) if "text" in arrays else {}
+        if text.get("format") != FORMAT:
+            raise ValueError(f"{str(path)!r} is not a file of dko.io.save, or of a newer version of it.")
+        weights = {name: arrays[name] for name in arrays.files if name != "text"}
+    history = pd.DataFrame(text["history"])
+    if "group" in history:
+        history = history.astype({"group": "category"})
+    return Fitted(str(path), text["params"], text["genes"], text["groups"], weights), history

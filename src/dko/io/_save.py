@@ -1,0 +1,59 @@
+"""Saving a fitted model to a file of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys
+from .._data import unwrap
+from .._fitted import read_fitted
+from ._atomic import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+    from mudata import MuData
+
+FORMAT = "dko-model-1"
+
+
+def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
+    """Save a fitted model as plain arrays (``.npz``), without the cells.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    path
+        File to write, by custom ending in ``.npz``. An older file is replaced once the new one is complete.
+    key, mod
+        Where the fit is.
+
+    Raises
+    ------
+    KeyError
+        No fit.
+    """
+    target = unwrap(adata, mod)
+    fitted = read_fitted(target, key)
+    history = target.uns[key][_keys.HISTORY]
+    text = {
+        "format": FORMAT,
+        "params": fitted.params,
+        "genes": fitted.genes,
+        "groups": fitted.groups,
+        "history": {name: column.tolist() for name, column in history.items()},
+    }
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, text=json.dumps(text, default=_plain), **fitted.weights)
+
+
+def _plain(value: object) -> object:
+    """Turn numpy scalars and arrays, as they come back from h5ad files, into what JSON knows."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be saved.")

@@ -1,0 +1,102 @@
+"""Writing results as the reference implementation does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._data import unwrap
+from .._fitted import read_fitted
+from .._log import say
+from ._atomic import atomic
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
+    """Write results as the tables of the reference implementation; those that have not been computed are left out.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`, and :func:`dko.tl.scan` or :func:`dko.tl.double_ko`.
+    dir
+        Folder to write to; made if need be.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    None. Writes, with genes and cells as zero-based numbers in the order of ``var_names`` and ``obs_names``
+
+    ``mapping_true.csv``, ``mapping_prediction.csv``
+        Observed and predicted profiles of the test cells (cells x genes, no header), after ``fit(test_fraction=...)``.
+    ``Impact_results.csv``
+        ``gene_id, cell_id, k_pred``: every single knockout of a scan.
+    ``Impact_results_doubleKO.csv``
+        ``gene1_id, gene2_id, cell_id, k_pred``: every double knockout.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to write.
+    """
+    target = unwrap(adata, mod)
+    read_fitted(target, key)
+    tables = {**_mapping(target, key), **_single(target, key), **_double(target, key)}
+    if not tables:
+        raise ValueError(
+            f"Key {key!r} has no test cells, no scan and no double knockouts to write; run dko.tl.scan(adata) first."
+        )
+    folder = Path(dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (table, header) in tables.items():
+        with atomic(folder / name) as temporary:
+            table.to_csv(temporary, index=False, header=header)
+    say(f"Wrote {', '.join(tables)} to {folder}.")
+
+
+def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
+    from ..get import profiles
+
+    split = adata.obs.get(_keys.split(key))
+    if split is None or not (split == "test").any():
+        return {}
+    cells = profiles(adata, split="test", key=key)
+    true, predicted = pd.DataFrame(cells.X.toarray()), pd.DataFrame(cells.layers["predicted"].toarray())
+    return {"mapping_true.csv": (true, False), "mapping_prediction.csv": (predicted, False)}
+
+
+def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
+    from ..get import impact_table
+
+    if _keys.impact(key) not in adata.layers:
+        return {}
+    table = impact_table(adata, key=key)
+    numbers = {
+        "gene_id": table["gene_id"].cat.codes,
+        "cell_id": table["cell_id"].cat.codes,
+        "k_pred": table["impact"],
+    }
+    return {"Impact_results.csv": (pd.DataFrame(numbers), True)}
+
+
+def _double(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
+    if _keys.PAIRS not in adata.uns[key]:
+        return {}
+    table = adata.uns[key][_keys.PAIRS]
+    genes = np.stack([adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b")], axis=1)
+    genes.sort(axis=1)
+    numbers = {
+        "gene1_id": genes[:, 0],
+        "gene2_id": genes[:, 1],
+        "cell_id": adata.obs_names.get_indexer(table["cell"]),
+        "k_pred": table["impact"],
+    }
+    return {"Impact_results_doubleKO.csv": (pd.DataFrame(numbers), True)}

@@ -1,0 +1,34 @@
+"""Bray-Curtis dissimilarity of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def bray_curtis(a: ArrayLike | sparse.spmatrix, b: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    """Bray-Curtis dissimilarity of each row of `a` and the same row of `b`.
+
+    Parameters
+    ----------
+    a, b
+        Non-negative, shape (cells, genes), dense or sparse.
+
+    Returns
+    -------
+    Sum |a - b| / sum (a + b) per row, float64, shape (cells,): 0 for equal rows, 1 for rows without a common gene; for
+    profiles that sum to 1, half the L1 distance. NaN where both rows are empty.
+    """
+    # Sparse minus sparse stays sparse; anything else becomes dense.
+    if not (sparse.issparse(a) and sparse.issparse(b)):
+        a, b = (x.toarray() if sparse.issparse(x) else np.asarray(x, dtype=float) for x in (a, b))
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must have the same shape, got {a.shape} and {b.shape}.")
+    gap = np.asarray(abs(a - b).sum(axis=1), dtype=float).ravel()
+    total = np.asarray((a + b).sum(axis=1), dtype=float).ravel()
+    return np.divide(gap, total, out=np.full(len(gap), np.nan), where=total > 0)

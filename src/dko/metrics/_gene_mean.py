@@ -1,0 +1,34 @@
+"""The baseline that a model of profiles has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def gene_mean(training: ArrayLike | sparse.spmatrix, assemblages: ArrayLike | sparse.spmatrix) -> np.ndarray:
+    """Predict profiles from each gene's mean alone: the genes that are present, at their mean when expressed.
+
+    Parameters
+    ----------
+    training
+        Profiles that the means are taken from, cells x genes, dense or sparse.
+    assemblages
+        Cells to predict, cells x genes; a gene is present where this is above 0.
+
+    Returns
+    -------
+    Profiles, float64, cells x genes; each row sums to 1. A gene that no training cell expresses gets 0.
+    """
+    train = sparse.csr_array(training)
+    n_cells = np.bincount(train.indices[train.data > 0], minlength=train.shape[1])
+    mean = np.asarray(train.sum(axis=0)).ravel() / np.maximum(n_cells, 1)
+    present = (assemblages.toarray() if sparse.issparse(assemblages) else np.asarray(assemblages)) > 0
+    predicted = present * mean
+    total = predicted.sum(axis=1, keepdims=True)
+    return np.divide(predicted, total, out=np.zeros_like(predicted), where=total > 0)

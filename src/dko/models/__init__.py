@@ -1,0 +1,1 @@
+"""Mathematics on arrays and tensors; nothing here knows AnnData."""

@@ -1,0 +1,33 @@
+"""Rows of a CSR matrix as dense tensors: sparse on the way to the device, dense only there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from scipy import sparse
+
+
+def dense_rows(matrix: sparse.csr_matrix, start: int, stop: int, device: torch.device) -> torch.Tensor:
+    """Return rows `start` to `stop` as a dense float32 tensor (rows x columns) on `device`."""
+    first, last = matrix.indptr[start], matrix.indptr[stop]
+    ends = torch.from_numpy(matrix.indptr[start : stop + 1]).to(device)
+    row = torch.repeat_interleave(ends.diff(), output_size=int(last - first))
+    column = torch.from_numpy(matrix.indices[first:last]).to(device)
+    dense = torch.zeros(stop - start, matrix.shape[1], device=device)
+    dense[row, column] = torch.from_numpy(matrix.data[first:last]).to(device)
+    return dense
+
+
+def batches(
+    matrix: sparse.csr_matrix, batch_size: int, device: torch.device, order: np.ndarray | None = None
+) -> Iterator[torch.Tensor]:
+    """Yield all rows, in the given order, in dense blocks of `batch_size` rows."""
+    rows = matrix if order is None else matrix[order]
+    for start in range(0, rows.shape[0], batch_size):
+        yield dense_rows(rows, start, min(start + batch_size, rows.shape[0]), device)

@@ -1,0 +1,238 @@
+"""The training loop that every model shares: minibatches, validation, the best weights kept."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from tqdm.auto import tqdm
+
+from .._log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    """(network, batch) -> one loss per row of the batch."""
+    Loader = Callable[[np.ndarray | None], Iterable[torch.Tensor]]
+    """order of the rows, or None as they come -> dense batches on the device."""
+
+
+# Multiplications per pass forward below which a step, about a millisecond, is made on one thread.
+_SMALL_STEP = 2**24
+
+
+# With few cells a pass is a step or two, too short to tell progress from noise.
+_FEWEST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and in which steps to train.
+
+    Attributes
+    ----------
+    batch_size
+        Rows per step.
+    learning_rate
+        Step size of Adam.
+    max_epochs, max_steps
+        Passes over the training rows, and steps, after which training ends; at least one of them is given.
+    patience
+        End after this many validations without a better loss; None never ends early.
+    validate_every
+        Steps between validations; None validates once a pass, but not more often than every 10 steps.
+    """
+
+    batch_size: int
+    learning_rate: float
+    max_epochs: int | None = None
+    max_steps: int | None = None
+    patience: int | None = None
+    validate_every: int | None = None
+
+    def n_steps(self, n_rows: int) -> int:
+        """Steps at most for so many training rows."""
+        limits = [] if self.max_steps is None else [self.max_steps]
+        if self.max_epochs is not None:
+            limits.append(self.max_epochs * self.steps_per_epoch(n_rows))
+        if not limits or min(limits) < 1:
+            raise ValueError("Training needs max_steps or max_epochs of at least 1.")
+        return min(limits)
+
+    def steps_per_epoch(self, n_rows: int) -> int:
+        """Steps in one pass over so many training rows."""
+        return math.ceil(n_rows / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves beside the weights: the loss history, and whether the user stopped it."""
+
+    history: pd.DataFrame
+    interrupted: bool
+
+
+def train(
+    network: torch.nn.Module,
+    loss: Loss,
+    training: Loader,
+    validation: Loader,
+    n_rows: int,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+    progress: bool = True,
+    label: str = "fit",
+) -> Trained:
+    """Train `network` in place and leave it with the weights of the best validation loss.
+
+    Parameters
+    ----------
+    network
+        Moved to `device` and back to where its weights were.
+    loss
+        ``loss(network, batch)`` is one number per row of the batch.
+    training, validation
+        Given an order of the rows (or None), the dense batches of the training and of the validation rows.
+    n_rows
+        Number of training rows.
+    rng
+        Shuffles the training rows before each pass.
+
+    Returns
+    -------
+    History with the columns ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
+    ``validation_loss``. Ctrl-C ends training early and keeps the best weights so far; before the first validation
+    there are none, and it goes on to the caller.
+    """
+    with _threads(network, schedule.batch_size):
+        return _train(network, loss, training, validation, n_rows, schedule, device, rng, progress, label)
+
+
+def _train(
+    network: torch.nn.Module,
+    loss: Loss,
+    training: Loader,
+    validation: Loader,
+    n_rows: int,
+    schedule: Schedule,
+    device: torch.device,
+    rng: np.random.Generator,
+    progress: bool,
+    label: str,
+) -> Trained:
+    fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
+    adam = torch.optim.Adam(
+        network.parameters(), lr=schedule.learning_rate, fused=True if device.type in {"cpu", "cuda"} else None
+    )
+    module, optimizer = fabric.setup(network, adam)
+    n_steps = schedule.n_steps(n_rows)
+    every = schedule.validate_every or max(_FEWEST_STEPS, schedule.steps_per_epoch(n_rows))
+    best = _Best(network)
+    history: list[tuple[int, int, float, float]] = []
+    interrupted = False
+    total = torch.zeros((), device=device)
+    since = 0
+    bar = tqdm(total=n_steps, desc=label, unit="step", disable=not progress, leave=False)
+    try:
+        for step, epoch, batch in _steps(training, n_rows, n_steps, rng):
+            step_loss = loss(module, batch).mean()
+            network.zero_grad()
+            fabric.backward(step_loss)
+            optimizer.step()
+            total += step_loss.detach()
+            since += 1
+            if step % every and step != n_steps:
+                continue
+            validation_loss = _mean_loss(network, loss, validation)
+            if not math.isfinite(validation_loss):
+                raise FloatingPointError(
+                    f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
+                    f"(it is {schedule.learning_rate})."
+                )
+            history.append((step, epoch, total.item() / since, validation_loss))
+            total.zero_()
+            best.offer(validation_loss)
+            if bar.update(since):
+                bar.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
+            since = 0
+            if schedule.patience is not None and best.age >= schedule.patience:
+                break
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        interrupted = True
+        logger.warning(
+            "%s: stopped by the user after %d steps; the best weights so far are kept.", label, history[-1][0]
+        )
+    finally:
+        bar.close()
+    best.restore()
+    network.to("cpu")
+    return Trained(pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted)
+
+
+@contextmanager
+def _threads(network: torch.nn.Module, batch_size: int) -> Iterator[None]:
+    """Use one thread while a step is too small to share; on a busy machine, waiting for a second one costs 5 times more."""
+    before = torch.get_num_threads()
+    if batch_size * sum(parameter.numel() for parameter in network.parameters()) < _SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _steps(
+    training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Yield (step, epoch, batch), both counted from 1, until `n_steps` are made."""
+    step = epoch = 0
+    while True:
+        epoch += 1
+        for batch in training(rng.permutation(n_rows)):
+            step += 1
+            yield step, epoch, batch
+            if step == n_steps:
+                return
+
+
+@torch.inference_mode()
+def _mean_loss(network: torch.nn.Module, loss: Loss, validation: Loader) -> float:
+    losses = [loss(network, batch) for batch in validation(None)]
+    return torch.cat(losses).mean().item()
+
+
+class _Best:
+    """The weights of the lowest validation loss so far."""
+
+    def __init__(self, network: torch.nn.Module):
+        self._weights = [parameter.detach() for parameter in network.parameters()]
+        self._kept = [weight.clone() for weight in self._weights]
+        self.loss = math.inf
+        self.age = 0
+        """Validations since the best one."""
+
+    def offer(self, loss: float) -> None:
+        if loss < self.loss:
+            self.loss, self.age = loss, 0
+            _copy(self._weights, self._kept)
+        else:
+            self.age += 1
+
+    def restore(self) -> None:
+        _copy(self._kept, self._weights)
+
+
+def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
+    for old, new in zip(source, target, strict=True):
+        new.copy_(old)

@@ -1,0 +1,80 @@
+"""Fitting the assemblage model to profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..._rng import torch_seed
+from .._batches import batches
+from .._training import Schedule, Trained, train
+from ._loss import profile_distance
+from ._network import AssemblageNetwork
+
+if TYPE_CHECKING:
+    import numpy as np
+    from scipy import sparse
+
+    from ._affine import AffineMap
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted map and how training went."""
+
+    affine: AffineMap
+    trained: Trained
+
+
+def loss(network: torch.nn.Module, profiles: torch.Tensor) -> torch.Tensor:
+    """Bray-Curtis dissimilarity of predicted and observed profile, per cell (cells,)."""
+    return profile_distance(network((profiles > 0).to(profiles.dtype)), profiles)
+
+
+def fit(
+    training: sparse.csr_matrix,
+    validation: sparse.csr_matrix,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+    init: AffineMap | None = None,
+    progress: bool = True,
+    label: str = "fit",
+) -> Fit:
+    """Fit profiles from assemblages.
+
+    Parameters
+    ----------
+    training, validation
+        Relative profiles, cells x genes, float32; the assemblage is where they are above 0.
+    init
+        A fitted map to start from, on the same genes.
+
+    Returns
+    -------
+    The map with the best validation loss, and the history.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(rng))
+        network = AssemblageNetwork(training.shape[1])
+    if init is not None:
+        network.start_from(init)
+    network = network.to(device)
+    dense = list(batches(validation, schedule.batch_size * 8, device))
+    trained = train(
+        network,
+        loss,
+        partial(batches, training, schedule.batch_size, device),
+        lambda _: dense,
+        training.shape[0],
+        schedule,
+        device=device,
+        rng=rng,
+        progress=progress,
+        label=label,
+    )
+    return Fit(network.affine(), trained)

@@ -1,0 +1,8 @@
+"""Plots: they only read."""
+
+from ._fit import fit
+from ._history import history
+from ._impact import impact
+from ._ranking import ranking
+
+__all__ = ["fit", "history", "impact", "ranking"]

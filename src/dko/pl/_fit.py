@@ -1,0 +1,131 @@
+"""How well a fit predicts cells that it has not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys, get
+from .._data import unwrap
+from .._fitted import group_values, read_fitted, read_profiles
+from ..metrics import fit_quality, gene_mean
+from ._finish import COLORS, SHARE, finish, panels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from .._fitted import Fitted
+    from ._finish import Drawn
+
+# Above this many points a scatter is a blot: their density is drawn instead.
+_MAX_POINTS = 5_000
+
+
+def fit(
+    adata: AnnData | MuData,
+    *,
+    split: str | None = None,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw predicted against observed relative expression of cells that the fit has not trained on.
+
+    Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000. Predictions
+    below the axis lie on its edge. The Spearman correlation over these entries and the mean Bray-Curtis dissimilarity
+    of the cells stand beside those of a prediction from each gene's mean in the training cells, of the same group where
+    the fit had groups.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    split
+        ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation cells, which have
+        chosen the weights, where there are no test cells.
+    key, mod
+        Where the fit is.
+    ax, show, return_fig
+        As in :func:`dko.pl.impact`.
+
+    Returns
+    -------
+    None if shown, the figure with `return_fig`, otherwise the axes.
+
+    Raises
+    ------
+    KeyError
+        No fit, or no cells of this split.
+    """
+    target = unwrap(adata, mod)
+    fitted = read_fitted(target, key)
+    column = _keys.split(key)
+    if split is None:
+        split = "test" if column in target.obs and (target.obs[column] == "test").any() else "validation"
+    held_out = get.profiles(target, split=split, key=key)
+    observed, predicted = held_out.X, held_out.layers["predicted"]
+    quality = {
+        "model": fit_quality(observed, predicted),
+        "gene mean": fit_quality(observed, _from_means(target, held_out, fitted)),
+    }
+    axes, ours = panels(1, ax, size=(5.2, 4.6), what="fit")
+    _draw(axes[0], observed.data, predicted.data)
+    axes[0].set_title(f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries", fontsize="medium")
+    _write_quality(axes[0], quality)
+    return finish(axes, ours=ours, show=show, return_fig=return_fig)
+
+
+def _from_means(adata: AnnData, held_out: AnnData, fitted: Fitted) -> np.ndarray:
+    """Predict the cells from the gene means of the training cells, of their own group where the fit had groups."""
+    training = read_profiles(adata, fitted)
+    is_training = (adata.obs[_keys.split(fitted.key)] == "train").to_numpy()
+    if not fitted.groups:
+        return gene_mean(training[is_training], held_out.X)
+    of_training = group_values(adata, fitted.params["groupby"]).to_numpy()
+    of_held_out = group_values(held_out, fitted.params["groupby"]).to_numpy()
+    predicted = np.zeros(held_out.shape)
+    for group in fitted.groups:
+        rows = np.flatnonzero(of_held_out == group)
+        if len(rows):
+            predicted[rows] = gene_mean(training[is_training & (of_training == group)], held_out.X[rows])
+    return predicted
+
+
+def _draw(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
+    low, high = observed.min() / 1.5, max(observed.max(), predicted.max()) * 1.5
+    predicted = np.maximum(predicted, low)
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    if len(observed) > _MAX_POINTS:
+        extent = (*np.log10([low, high]), *np.log10([low, high]))
+        density = ax.hexbin(
+            observed,
+            predicted,
+            xscale="log",
+            yscale="log",
+            extent=extent,
+            gridsize=50,
+            mincnt=1,
+            bins="log",
+            cmap="viridis",
+            lw=0.2,
+        )
+        ax.figure.colorbar(density, ax=ax, label="entries (gene and cell)", aspect=30)
+    else:
+        ax.scatter(observed, predicted, s=6, color=COLORS[0], alpha=0.4, lw=0)
+    ax.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
+    ax.set(xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
+
+
+def _write_quality(ax: Axes, quality: dict[str, dict[str, float]]) -> None:
+    """Write the model's numbers above those of the gene means."""
+    lines = [f"{'':9} Spearman  Bray-Curtis"]
+    lines += [f"{name:9} {found['spearman']:8.3f}  {found['bray_curtis']:11.3f}" for name, found in quality.items()]
+    box = {"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85, "boxstyle": "round"}
+    ax.text(
+        0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", family="monospace", fontsize="x-small", bbox=box
+    )

@@ -1,0 +1,90 @@
+"""Loss curves of a fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys, get
+from ._finish import COLORS, IMPACT, MARKERS, finish, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from ._finish import Drawn
+
+
+def history(
+    adata: AnnData | MuData,
+    *,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw training (thin) and validation loss (thick) of a fit, and mark the best point, whose weights were kept.
+
+    Against epochs, which compare groups of different size, where there was one validation per pass over the cells;
+    otherwise against steps. One colour per group where the fit had groups.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    key, mod
+        Where the fit is.
+    ax, show, return_fig
+        As in :func:`dko.pl.impact`.
+
+    Returns
+    -------
+    None if shown, the figure with `return_fig`, otherwise the axes.
+
+    Raises
+    ------
+    KeyError
+        No fit.
+    """
+    table = get.history(adata, key=key, mod=mod)
+    curves = {"": table} if "group" not in table else dict(list(table.groupby("group", observed=True)))
+    time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
+    axes, ours = panels(1, ax, size=(6.4 if len(curves) > 1 else 5.0, 3.8), what="fit")
+    panel = axes[0]
+    for number, (group, curve) in enumerate(curves.items()):
+        _draw(panel, curve, time, str(group), number)
+    panel.set(xlabel=time, ylabel=f"loss ({IMPACT})")
+    panel.spines[["top", "right"]].set_visible(False)
+    _add_legend(panel, grouped=len(curves) > 1 or "group" in table)
+    return finish(axes, ours=ours, show=show, return_fig=return_fig)
+
+
+def _draw(ax: Axes, curve: pd.DataFrame, time: str, group: str, number: int) -> None:
+    """Draw one fit; colours come back after seven groups, with another marker."""
+    color = COLORS[number % len(COLORS)]
+    marker = MARKERS[number // len(COLORS) % len(MARKERS)]
+    best = curve.loc[curve["validation_loss"].idxmin()]
+    ax.plot(curve[time], curve["train_loss"], color=color, lw=0.8, alpha=0.6, label="_training")
+    ax.plot(curve[time], curve["validation_loss"], color=color, lw=1.6, label="_validation")
+    label = group or f"best: {best['validation_loss']:.3f} at {time} {best[time]:,}"
+    ax.plot(
+        best[time], best["validation_loss"], marker, color=color, mec="white", ms=8, ls="none", label=label, zorder=3
+    )
+
+
+def _add_legend(ax: Axes, *, grouped: bool) -> None:
+    """Say which line is which; beside the axes where there are groups."""
+    from matplotlib.lines import Line2D
+
+    color = "0.4" if grouped else COLORS[0]
+    lines = [
+        Line2D([], [], color=color, lw=0.8, alpha=0.6, label="training"),
+        Line2D([], [], color=color, lw=1.6, label="validation"),
+    ]
+    best = [line for line in ax.lines if line.get_marker() not in ("None", "", None)]
+    if grouped:
+        ax.legend(handles=[*lines, *best], loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+    else:
+        ax.legend(handles=[*lines, *best], frameon=False, fontsize="small")

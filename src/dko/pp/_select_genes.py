@@ -1,0 +1,119 @@
+"""Choice of the genes that a model takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from anndata import AnnData
+
+from .._data import profiles, read_expression, unwrap
+from .._errors import listed, unknown
+from .._log import say
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mudata import MuData
+    from scipy import sparse
+
+# Fewer named genes than this cannot describe the state of a cell; the most variable genes are added to them.
+_FEW = 50
+
+# The variability of a gene that fewer cells express is noise.
+_MIN_CELLS = 10
+
+
+def select_genes(
+    adata: AnnData | MuData,
+    genes: str | Sequence[str] | None = None,
+    *,
+    n_top_genes: int | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    log1p: bool | None = None,
+    mod: str = "rna",
+) -> list[str]:
+    """Choose the genes that a model takes, and say what was chosen.
+
+    Told nothing, all genes that any cell expresses, up to ``dko.settings.max_genes`` (2,000); above that, the most
+    variable ones. Named genes are taken as they are; a handful of them (fewer than 50, of more genes than the limit)
+    are taken together with the most variable ones, because the model needs to know the state of the cell.
+
+    Parameters
+    ----------
+    adata
+        Expression, in `layer`, in ``raw`` or in X.
+    genes
+        Names that must be among the chosen.
+    n_top_genes
+        Number of genes to choose in all, the named ones included; overrides the rules above.
+    layer, use_raw, log1p, mod
+        As in :func:`dko.tl.fit`.
+
+    Returns
+    -------
+    Names in the order of ``var_names``.
+
+    Raises
+    ------
+    KeyError
+        A named gene is not in ``var_names``.
+    ValueError
+        A named gene is expressed by no cell.
+    """
+    expression = read_expression(unwrap(adata, mod), layer, use_raw, log1p)
+    return choose(expression.values, expression.genes, genes, n_top_genes)
+
+
+def choose(
+    values: sparse.csr_matrix, names: Sequence[str], genes: str | Sequence[str] | None, n_top_genes: int | None
+) -> list[str]:
+    """Choose among `names`, the columns of the linear `values`."""
+    n_cells = np.bincount(values.indices, minlength=len(names))
+    named = _named(genes, names, n_cells)
+    expressed = int((n_cells > 0).sum())
+    limit = settings.max_genes
+    if n_top_genes is None and named and (len(named) >= _FEW or expressed <= limit):
+        say(f"Genes: the {len(named)} that were named.")
+        return [name for name in names if name in named]
+    n_wanted = max(limit if n_top_genes is None else n_top_genes, len(named))
+    if expressed <= n_wanted:
+        say(f"Genes: all {expressed} that are expressed, of {len(names)}.")
+        return [name for name, n in zip(names, n_cells, strict=True) if n > 0]
+    chosen = named | set(_most_variable(values, names, n_cells, named, n_wanted - len(named)))
+    say(
+        f"Genes: {len(named)} named and the {n_wanted - len(named)} most variable"
+        f" of {expressed} expressed; name more with genes=[...], or set n_top_genes."
+    )
+    return [name for name in names if name in chosen]
+
+
+def _named(genes: str | Sequence[str] | None, names: Sequence[str], n_cells: np.ndarray) -> set[str]:
+    """Return the named genes, all of them known and expressed somewhere."""
+    wanted = [] if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    cells_of = dict(zip(names, n_cells, strict=True))
+    if missing := [gene for gene in wanted if gene not in cells_of]:
+        raise KeyError(unknown("gene", missing, names, "var_names"))
+    if silent := [gene for gene in wanted if not cells_of[gene]]:
+        raise ValueError(f"No cell expresses {listed(silent)}; leave out of genes=[...] what cannot be knocked out.")
+    return set(wanted)
+
+
+def _most_variable(
+    values: sparse.csr_matrix, names: Sequence[str], n_cells: np.ndarray, named: set[str], n_wanted: int
+) -> list[str]:
+    """Return the most variable genes beside the named ones (scanpy's dispersion-based choice, on log1p of CP10k)."""
+    import scanpy as sc
+
+    logged = profiles(values)
+    logged.data = np.log1p(1e4 * logged.data)
+    cells = AnnData(logged)
+    spread = sc.pp.highly_variable_genes(cells, flavor="seurat", inplace=False)["dispersions_norm"].to_numpy(
+        dtype=float
+    )
+    common = n_cells >= min(_MIN_CELLS, values.shape[0] / 10)
+    spread = np.where(np.isfinite(spread) & common, spread, -np.inf)
+    ranked = [names[i] for i in np.argsort(-spread, kind="stable") if names[i] not in named]
+    return ranked[:n_wanted]

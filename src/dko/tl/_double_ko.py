@@ -1,0 +1,212 @@
+"""Knocking out pairs of genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._data import unwrap
+from .._engine import knockouts
+from .._errors import require_genes
+from .._fitted import gene_columns, models_and_cells, read_fitted, read_presence, select_cells
+from .._log import say
+from .._rng import generator
+from .._write import write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from mudata import MuData
+    from scipy import sparse
+
+    from .._fitted import Fitted, Groups
+    from .._rng import RNG
+
+_N_SAMPLES = 50_000
+
+
+def double_ko(
+    adata: AnnData | MuData,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    *,
+    n_samples: int | None = None,
+    groups: Groups = None,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    rng: RNG = 0,
+    device: str = "auto",
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Knock out pairs of genes, and compare with what the two single knockouts add up to.
+
+    Parameters
+    ----------
+    adata
+        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    pairs
+        Pairs of genes; each is knocked out in every cell that expresses both. Without pairs, all pairs of genes that
+        a cell expresses are candidates, and `n_samples` of them are drawn.
+    n_samples
+        Number of distinct (pair, cell) to draw at random among the candidates. Default: 50,000 without `pairs` (as in
+        the paper), all with `pairs`. Fewer are made where there are fewer.
+    groups, key, mod, device, copy
+        As in :func:`dko.tl.virtual_ko`.
+    rng
+        Seed or generator of the draw.
+
+    Returns
+    -------
+    None, or the changed copy. Sets ``uns[key]["pairs"]``, a DataFrame with a row per pair and cell:
+
+    ``gene_a``, ``gene_b``, ``cell``
+        Names (categories); the two genes sorted by name.
+    ``impact``
+        Bray-Curtis dissimilarity of the predicted profile without both genes and with them, float32.
+    ``additive``
+        Sum of the impacts of the two single knockouts in the same cell.
+    ``interaction``
+        ``impact - additive``; below 0 where the pair does less than its parts.
+
+    Raises
+    ------
+    KeyError
+        No fit; a gene or group that is not there.
+    ValueError
+        A pair of one gene; no cell that expresses both genes of any pair.
+    """
+    data = adata.copy() if copy else adata
+    target = unwrap(data, mod)
+    fitted = read_fitted(target, key)
+    gene_columns(target, fitted)
+    wanted = None if pairs is None else _pair_columns(pairs, fitted, target)
+    cells = select_cells(target, fitted.params.get("groupby"), groups)
+    presence = read_presence(target, fitted)
+    usable = np.zeros(target.n_obs, dtype=bool)
+    for _, rows in models_and_cells(target, fitted, cells):
+        usable[rows] = True
+    if n_samples is None and wanted is None:
+        n_samples = _N_SAMPLES
+    cell, position = _candidates(presence, usable, wanted, n_samples, generator(rng))
+    if not len(cell):
+        raise ValueError("No cell that has a model expresses both genes of any pair, so there is nothing to knock out.")
+    impact = _impacts(target, fitted, presence, cell, position, cells, device)
+    table = _table(target, fitted, presence, cell, position, impact)
+    write(target, uns={key: {**target.uns[key], _keys.PAIRS: table}})
+    say(f"Knocked out {len(table):,} pairs of genes in {len(np.unique(cell)):,} cells.")
+    return data if copy else None
+
+
+def _pair_columns(pairs: Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
+    """Return the distinct pairs as columns of the model, shape (pairs, 2)."""
+    pairs = [tuple(str(gene) for gene in pair) for pair in pairs if not isinstance(pair, str)]
+    wrong = [pair for pair in pairs if len(set(pair)) != 2]
+    if wrong or not pairs:
+        raise ValueError(f"pairs needs tuples of two different genes, got {wrong[0] if wrong else 'none'}.")
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
+    position = {gene: i for i, gene in enumerate(fitted.genes)}
+    columns = np.array([[position[a], position[b]] for a, b in pairs])
+    return np.unique(np.sort(columns, axis=1), axis=0)
+
+
+def _candidates(
+    presence: sparse.csr_matrix,
+    usable: np.ndarray,
+    wanted: np.ndarray | None,
+    n_samples: int | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of cells, ascending, and the two positions among their present genes, shape (n, 2)."""
+    if wanted is None:
+        n_present = np.where(usable, np.diff(presence.indptr), 0).astype(np.int64)
+        ends = np.cumsum(n_present * (n_present - 1) // 2)
+        drawn = _draw(int(ends[-1]), n_samples, rng)
+        cell = np.searchsorted(ends, drawn, side="right")
+        return cell, _unrank(drawn - np.concatenate([[0], ends])[cell], n_present[cell])
+    from ..models.assemblage import locate
+
+    cells, positions = [], []
+    for row in np.flatnonzero(usable):
+        found = locate(presence.indices[presence.indptr[row] : presence.indptr[row + 1]], wanted)
+        found = found[(found >= 0).all(axis=1)]
+        cells.append(np.full(len(found), row))
+        positions.append(found)
+    cell, position = np.concatenate(cells), np.concatenate(positions)
+    drawn = _draw(len(cell), n_samples, rng)
+    return cell[drawn], position[drawn]
+
+
+def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Draw distinct numbers below `n`, ascending; all of them where fewer than `n_samples` exist."""
+    if n_samples is not None and n_samples < 1:
+        raise ValueError(f"n_samples={n_samples} must be at least 1.")
+    if n_samples is None or n_samples >= n:
+        return np.arange(n)
+    return np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
+
+
+def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return the pair (i < j < n) that has a number, counted (0, 1), (0, 2), ..., (1, 2), ..."""
+    from_end = n * (n - 1) // 2 - 1 - number
+    k = ((np.sqrt(8.0 * from_end + 1) - 1) / 2).astype(np.int64)
+    # The square root is exact enough to be one off at most.
+    k = np.where(k * (k + 1) // 2 > from_end, k - 1, k)
+    k = np.where((k + 1) * (k + 2) // 2 <= from_end, k + 1, k)
+    return np.stack([n - 2 - k, n - 1 - (from_end - k * (k + 1) // 2)], axis=1)
+
+
+def _impacts(
+    adata: AnnData,
+    fitted: Fitted,
+    presence: sparse.csr_matrix,
+    cell: np.ndarray,
+    position: np.ndarray,
+    cells: np.ndarray,
+    device: str,
+) -> np.ndarray:
+    """Return the impacts of each pair, of its first and of its second gene, shape (n, 3)."""
+    alone = np.full(len(position), -1)
+    removed = np.stack([position, np.stack([position[:, 0], alone], 1), np.stack([position[:, 1], alone], 1)], axis=1)
+    removed = removed.reshape(-1, 2)
+    impact = np.zeros(len(removed), dtype=np.float32)
+    starts = 3 * np.searchsorted(cell, np.arange(presence.shape[0] + 1))
+    results = knockouts(
+        adata,
+        fitted,
+        presence,
+        cells,
+        lambda row, _: removed[starts[row] : starts[row + 1]],
+        description="double_ko",
+        device=device,
+    )
+    for row, result in results:
+        impact[starts[row] :][result.part] = result.impact
+    return impact.reshape(-1, 3)
+
+
+def _table(
+    adata: AnnData,
+    fitted: Fitted,
+    presence: sparse.csr_matrix,
+    cell: np.ndarray,
+    position: np.ndarray,
+    impact: np.ndarray,
+) -> pd.DataFrame:
+    genes = np.asarray(fitted.genes, dtype=object)
+    names = np.sort(genes[presence.indices[presence.indptr[cell][:, None] + position]].astype(str), axis=1)
+    additive = impact[:, 1] + impact[:, 2]
+    return pd.DataFrame(
+        {
+            "gene_a": pd.Categorical(names[:, 0].astype(object)),
+            "gene_b": pd.Categorical(names[:, 1].astype(object)),
+            "cell": pd.Categorical.from_codes(
+                np.searchsorted(np.unique(cell), cell), categories=adata.obs_names[np.unique(cell)]
+            ),
+            "impact": impact[:, 0],
+            "additive": additive,
+            "interaction": impact[:, 0] - additive,
+        }
+    )

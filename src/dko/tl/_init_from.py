@@ -1,0 +1,42 @@
+"""Starting a fit from another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._errors import listed
+from .._fitted import read_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from ..models.assemblage import AffineMap
+
+
+def initial_maps(
+    adata: AnnData, init_from: str | Path | None, genes: Sequence[str], groups: Sequence[str]
+) -> dict[str, AffineMap]:
+    """Return the map that each group starts from, on the genes of the new fit; empty without `init_from`.
+
+    A source with one model serves every group; a source with groups serves the groups of the same name.
+    """
+    if init_from is None:
+        return {}
+    from ..io._load import read_model
+
+    source = read_fitted(adata, str(init_from)) if str(init_from) in adata.uns else read_model(Path(init_from))
+    position = {gene: i for i, gene in enumerate(source.genes)}
+    if missing := [gene for gene in genes if gene not in position]:
+        raise KeyError(
+            f"init_from={str(init_from)!r} does not know {len(missing)} of the {len(genes)} genes: {listed(missing)}; "
+            "fit on its genes, genes=adata.uns[...]['genes']."
+        )
+    if absent := [group for group in groups if source.groups and group not in source.groups]:
+        raise KeyError(
+            f"init_from={str(init_from)!r} has no model for {listed(absent)}; it has {listed(source.groups)}."
+        )
+    order = [position[gene] for gene in genes]
+    return {group: source.affine(source.groups.index(group) if source.groups else 0).subset(order) for group in groups}

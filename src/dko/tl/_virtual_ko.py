@@ -1,0 +1,182 @@
+"""Knocking out named genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._data import unwrap
+from .._engine import knockouts
+from .._fitted import aligned_layer, gene_columns, read_fitted, read_presence, select_cells
+from .._write import write
+from ._knockout_sets import columns_of, knockout_sets
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+    from scipy import sparse
+
+    from .._fitted import Fitted, Groups
+    from ._knockout_sets import Knockouts
+
+# Profiles of more knockouts than fit here are refused: one matrix of the size of X each.
+_MAX_PROFILE_BYTES = 8 * 2**30
+
+
+def virtual_ko(
+    adata: AnnData | MuData,
+    genes: Knockouts,
+    *,
+    dose: float = 1.0,
+    groups: Groups = None,
+    profiles: bool = True,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+    batch_size: int | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Predict what cells look like without a gene, and how far that is from what they look like with it.
+
+    Parameters
+    ----------
+    adata
+        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    genes
+        One gene, a list of genes (each knocked out alone), or tuples of genes (removed together).
+    dose
+        Fraction that is removed, above 0 and at most 1 (1: knockout; below: knockdown).
+    groups
+        Cells to knock out in: names of groups of the fit's ``groupby``, a mapping ``{obs column: names}``, or a boolean
+        array. Default: all cells.
+    profiles
+        Write the predicted profiles; the impacts are written in any case.
+    key, mod
+        Where the fit is.
+    device, batch_size
+        Where, and how many cells at a time, to compute; by default as many as fit the memory budget of the settings.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. The label of a knockout is its genes, sorted, joined by ``+``. Sets
+
+    ``layers[f"{key}_ko_{label}"]``
+        CSR float32, the predicted relative profile after the knockout; each row sums to 1. Cells that do not express
+        the gene keep their predicted profile; cells outside `groups` and genes outside the model have no entries.
+    ``obsm[f"{key}_impact"]``
+        DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
+        predicted profile after and before; NaN where a cell expresses none of the genes. :func:`dko.get.impact`
+        reads it.
+    ``uns[key]["knockouts"]``
+        DataFrame: label, dose, and the number of cells that express any of the genes.
+
+    Raises
+    ------
+    KeyError
+        No fit; a gene that is not in the fit (said apart: unknown, or left out of it).
+    ValueError
+        No cell expresses a gene; a dose outside (0, 1]; more profiles than memory is sensible for.
+
+    Notes
+    -----
+    Exact: a knockout subtracts one column of the fitted map instead of passing through the network (arXiv 2510.03359
+    has one pass per gene and cell). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
+    """
+    data = adata.copy() if copy else adata
+    target = unwrap(data, mod)
+    fitted = read_fitted(target, key)
+    columns = gene_columns(target, fitted)
+    sets = knockout_sets(genes, fitted.genes, target.var_names)
+    if not 0 < dose <= 1:
+        raise ValueError(f"dose={dose} must be above 0 and at most 1: the fraction of the gene that is removed.")
+    cells = select_cells(target, fitted.params.get("groupby"), groups)
+    frame = _frame(target, key, list(sets))
+    presence = read_presence(target, fitted)
+    if profiles and (size := 8 * presence.nnz * len(sets)) > _MAX_PROFILE_BYTES:
+        raise ValueError(
+            f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
+            "impacts alone, or fewer genes."
+        )
+
+    impacts, after = _knock_out(target, fitted, presence, sets, cells, dose, profiles, device, batch_size)
+    n_cells = np.isfinite(impacts).sum(axis=0)
+    if not n_cells.all():
+        label = list(sets)[int(n_cells.argmin())]
+        where = "No cell" if groups is None else "No cell of the chosen groups"
+        raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
+    frame[[_keys.escape(label) for label in sets]] = impacts
+    write(
+        target,
+        layers={
+            _keys.ko_layer(key, label): aligned_layer(values, presence, columns, target.n_vars)
+            for label, values in zip(sets, after, strict=False)
+        },
+        obsm={_keys.impact(key): frame},
+        uns={key: {**target.uns[key], _keys.KNOCKOUTS: _table(target, key, list(sets), dose, n_cells)}},
+    )
+    return data if copy else None
+
+
+def _knock_out(
+    adata: AnnData,
+    fitted: Fitted,
+    presence: sparse.csr_matrix,
+    sets: dict[str, list[str]],
+    cells: np.ndarray,
+    dose: float,
+    profiles: bool,
+    device: str,
+    batch_size: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return impacts (cells x knockouts), and profiles (knockouts x entries of `presence`), NaN where there are none."""
+    from ..models.assemblage import locate
+
+    wanted = columns_of(sets, fitted.genes)
+    impacts = np.full((presence.shape[0], len(sets)), np.nan, dtype=np.float32)
+    after = np.full((len(sets) if profiles else 0, presence.nnz), np.nan, dtype=np.float32)
+    results = knockouts(
+        adata,
+        fitted,
+        presence,
+        cells,
+        lambda _, present: locate(present, wanted),
+        description="virtual_ko",
+        device=device,
+        dose=dose,
+        batch_size=batch_size,
+    )
+    for row, result in results:
+        touched = (locate(result.genes, wanted[result.part]) >= 0).any(axis=1)
+        impacts[row, result.part] = np.where(touched, result.impact, np.nan)
+        if profiles:
+            profile = result.after.T.cpu().numpy()
+            # A gene that is gone has no entry, like a gene that was never there.
+            entries = slice(presence.indptr[row], presence.indptr[row + 1])
+            after[result.part, entries] = np.where(profile > 0, profile, np.nan)
+    return impacts, after
+
+
+def _frame(adata: AnnData, key: str, labels: list[str]) -> pd.DataFrame:
+    """Return the frame of impacts with columns of earlier calls; refuse what cannot be written to a file."""
+    earlier = adata.obsm.get(_keys.impact(key))
+    frame = pd.DataFrame(index=adata.obs_names) if earlier is None else earlier.copy()
+    if len(frame.columns.union([_keys.escape(label) for label in labels])) > _keys.MAX_FRAME_COLUMNS:
+        raise ValueError(
+            f"obsm[{_keys.impact(key)!r}] would hold more than {_keys.MAX_FRAME_COLUMNS:,} knockouts, which h5ad files "
+            "cannot take; use dko.tl.scan(adata), which writes the impact of every gene into a layer."
+        )
+    return frame
+
+
+def _table(adata: AnnData, key: str, labels: list[str], dose: float, n_cells: np.ndarray) -> pd.DataFrame:
+    """Return the list of knockouts, with those of earlier calls."""
+    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": n_cells})
+    earlier = adata.uns[key].get(_keys.KNOCKOUTS)
+    if earlier is not None:
+        table = pd.concat([earlier[~earlier["label"].isin(labels)], table])
+    return table.reset_index(drop=True)

@@ -1,0 +1,147 @@
+"""Small cells that are fitted once per session and copied per test, and helpers that many tests share."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+from scipy import sparse
+
+import dko
+from dko.models.assemblage._reference import Layers
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+# The same examples in every run: a test that fails sometimes is of no use to whoever has to mend it.
+settings.register_profile("dko", derandomize=True, deadline=None, max_examples=30)
+settings.load_profile("dko")
+
+SLASH = "HSPA1A/B"
+PERCENT = "50%_%2F"
+QUICK = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
+
+
+@pytest.fixture(scope="session")
+def _cells():
+    """80 cells x 20 genes of counts: awkward names, two groups, an embedding."""
+    adata = dko.datasets.grn(80, 20, density=0.4, share_present=(0.3, 0.9), depth=400, rng=1)
+    adata.var_names = [SLASH, PERCENT, *adata.var_names[2:]]
+    adata.obs["cell_type"] = pd.Categorical(np.where(np.arange(80) % 2, "CD4/CD8 T", "B"))
+    adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(80, 2))
+    del adata.layers["truth"], adata.varp["network"], adata.uns["grn"]
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _fitted(_cells):
+    return dko.tl.fit(_cells, copy=True, **QUICK)
+
+
+@pytest.fixture(scope="session")
+def _grouped(_cells):
+    return dko.tl.fit(_cells, groupby="cell_type", copy=True, **QUICK)
+
+
+@pytest.fixture
+def cells(_cells):
+    """Counts, not fitted."""
+    return _cells.copy()
+
+
+@pytest.fixture
+def fitted(_fitted):
+    """The same cells after ``tl.fit``: one model."""
+    return _fitted.copy()
+
+
+@pytest.fixture
+def grouped(_grouped):
+    """The same cells after ``tl.fit(groupby="cell_type")``."""
+    return _grouped.copy()
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Keywords of a fit of a few steps."""
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def layers_of():
+    """Layers of the naive formula from a fitted AnnData, as a function."""
+
+    def layers(adata, group=0, key="dko"):
+        weights = {name: np.asarray(array[group], dtype=float) for name, array in adata.uns[key]["weights"].items()}
+        n = len(weights["intercept"])
+        return Layers(w1=weights["influence"], b1=np.zeros(n), w2=np.eye(n), b2=weights["intercept"])
+
+    return layers
+
+
+@pytest.fixture(scope="session")
+def dense():
+    """Dense float64 array of any matrix, as a function."""
+    return lambda x: np.asarray(x.toarray() if sparse.issparse(x) else x, dtype=float)
+
+
+@pytest.fixture(scope="session")
+def reference_data():
+    """Folder of real data; tests that need it are skipped where it is not."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("DKO_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; name the folder in DKO_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def same():
+    """Compare two AnnData deeply: classes, dtypes, values; as a function."""
+    return assert_same_adata
+
+
+@pytest.fixture(scope="session")
+def unchanged():
+    """Context in which an AnnData must not change, not even from a view into a copy."""
+
+    @contextmanager
+    def context(adata):
+        before, was_view = adata.copy(), adata.is_view
+        yield
+        assert adata.is_view == was_view
+        assert_same_adata(adata, before)
+
+    return context
+
+
+def assert_same_adata(a, b):
+    for place in ("X", "obs", "var"):
+        assert_same_value(getattr(a, place), getattr(b, place), place)
+    for place in ("uns", "obsm", "varm", "obsp", "varp", "layers"):
+        assert_same_value(dict(getattr(a, place)), dict(getattr(b, place)), place)
+    assert (a.raw is None) == (b.raw is None)
+    if a.raw is not None:
+        assert_same_value(a.raw.X, b.raw.X, "raw.X")
+        assert_same_value(a.raw.var, b.raw.var, "raw.var")
+
+
+def assert_same_value(a, b, where):
+    if isinstance(a, dict):
+        assert list(a) == list(b), where
+        for name in a:
+            assert_same_value(a[name], b[name], f"{where}[{name!r}]")
+    elif isinstance(a, pd.DataFrame):
+        pd.testing.assert_frame_equal(a, b, obj=where)
+    elif sparse.issparse(a):
+        assert a.format == b.format and a.dtype == b.dtype and a.shape == b.shape, where
+        for part in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(a, part), getattr(b, part), err_msg=where)
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype, where
+        np.testing.assert_array_equal(a, b, err_msg=where)
+    else:
+        assert type(a) is type(b) and a == b, where

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from dko.datasets import grn
+
+
+def assert_same(a, b):
+    assert (a != b).nnz == 0
+
+
+def test_defaults():
+    adata = grn()
+    assert adata.shape == (500, 100)
+    assert adata.var_names[0] == "gene_0" and adata.obs_names[-1] == "cell_499"
+    assert set(adata.layers) - {None} == {"truth"}
+    assert_same(adata.X, adata.layers["truth"])
+    for matrix in (adata.X, adata.layers["truth"]):
+        assert matrix.format == "csr" and matrix.dtype == np.float32
+    n_present = np.diff(adata.layers["truth"].indptr)
+    assert n_present.max() == 80 and n_present.mean() > 79
+    assert np.abs(adata.varp["network"].data).max() <= 1
+
+
+def test_truth_agrees_with_integration_in_time(cells, integrate):
+    network = cells.varp["network"].toarray()
+    truth, production = cells.layers["truth"].toarray(), cells.layers["production"].toarray()
+    assert ((truth > 0) == (production > 0)).all()
+    for cell in range(3):
+        expected = integrate(truth[cell] > 0, network, production=production[cell])
+        np.testing.assert_allclose(truth[cell], expected, rtol=1e-5)
+
+
+def test_same_rng_same_cells():
+    first, again, other = (grn(20, 15, heterogeneity=0.3, noise=0.2, depth=500, rng=rng) for rng in (3, 3, 4))
+    for layer in (None, "truth", "production"):
+        assert_same(*(a.X if layer is None else a.layers[layer] for a in (first, again)))
+    assert (first.X != other.X).nnz > 0
+    from_generator = grn(20, 15, heterogeneity=0.3, noise=0.2, depth=500, rng=np.random.default_rng(3))
+    assert_same(first.X, from_generator.X)
+
+
+def test_measurement_leaves_the_truth_alone():
+    plain, measured = grn(30, 15, rng=5), grn(30, 15, noise=0.4, depth=100, rng=5)
+    assert_same(plain.layers["truth"], measured.layers["truth"])
+    assert_same(plain.varp["network"], measured.varp["network"])
+
+
+def test_counts_have_the_depth_asked_for():
+    adata = grn(400, 50, depth=1_000, rng=2)
+    totals = np.asarray(adata.X.sum(axis=1)).ravel()
+    assert totals.mean() == pytest.approx(1_000, abs=4 * np.sqrt(1_000 / 400))
+    assert totals.var() == pytest.approx(1_000, rel=0.3)
+    assert (adata.X.data == np.rint(adata.X.data)).all() and (adata.X.data > 0).all()
+    truth = adata.layers["truth"].toarray()
+    expected = (1_000 * truth / truth.sum(axis=1, keepdims=True)).sum(axis=0)
+    np.testing.assert_allclose(np.asarray(adata.X.sum(axis=0)).ravel(), expected, atol=5 * np.sqrt(expected.max()))
+
+
+def test_no_cell_without_counts():
+    totals = np.asarray(grn(300, 20, density=0.3, depth=1, rng=0).X.sum(axis=1))
+    assert totals.min() == 1
+    assert totals.mean() == pytest.approx(1 / (1 - np.exp(-1)), abs=0.2)  # Poisson around 1, given that it is not 0
+
+
+def test_noise_is_log_normal_of_mean_one():
+    adata = grn(400, 50, noise=0.5, rng=0)
+    ratio = adata.X.data / adata.layers["truth"].data
+    assert np.log(ratio).std() == pytest.approx(0.5, abs=0.01)
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_heterogeneity_is_log_normal_of_median_one():
+    factors = np.log(grn(400, 50, heterogeneity=0.5, rng=0).layers["production"].data)
+    assert factors.std() == pytest.approx(0.5, abs=0.01)
+    assert np.median(factors) == pytest.approx(0, abs=0.02)
+
+
+def test_share_present_may_be_a_range():
+    adata = grn(300, 40, density=1.0, repression_share=1.0, share_present=(0.2, 0.6), rng=0)
+    share = np.diff(adata.layers["truth"].indptr) / 40
+    assert 0.2 <= share.min() < 0.25 and 0.55 < share.max() <= 0.6
+
+
+def test_cells_in_which_nothing_would_last_are_drawn_anew():
+    # Genes 0 and 1 live on each other alone, so of the six pairs of genes only that one makes a cell.
+    network = np.zeros((4, 4))
+    network[0, 1] = network[1, 0] = -1.0
+    present = grn(200, network=network, share_present=0.5).layers["truth"].toarray() > 0
+    assert (present == [True, True, False, False]).all()
+
+
+def test_default_density_gives_ten_regulators():
+    for n_genes, expected in ((400, 10), (5, 4)):
+        network = grn(5, n_genes).varp["network"]
+        assert network.nnz / n_genes == pytest.approx(expected, rel=0.05)
+
+
+def test_given_network_keeps_names_and_direction():
+    frame = pd.DataFrame([[0.0, -2.0], [-1.0, 0.0]], index=["A", "B"], columns=["A", "B"])
+    adata = grn(3, network=frame, share_present=1.0)
+    assert list(adata.var_names) == ["A", "B"]
+    # a = 1 / (1 + b), b = 2 / (1 + a): a (1 + a) + 2 a = 1 + a
+    a = np.sqrt(2) - 1
+    np.testing.assert_allclose(adata.X.toarray(), [[a, 2 / (1 + a)]] * 3, rtol=1e-6)
+    assert grn(3, network=sparse.csr_array(frame), share_present=1.0).n_vars == 2
+
+
+def test_more_cells_than_a_block():
+    adata = grn(1_100, 10, density=1.0, repression_share=1.0, heterogeneity=0.1)
+    assert adata.layers["truth"].shape == adata.layers["production"].shape == (1_100, 10)
+
+
+def test_round_trip(tmp_path):
+    adata = grn(10, 12, density=0.5, heterogeneity=0.2, share_present=(0.5, 1.0), depth=50)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    back = ad.read_h5ad(tmp_path / "a.h5ad")
+    assert_same(adata.X, back.X)
+    assert_same(adata.varp["network"], back.varp["network"])
+    assert_same(adata.layers["production"], back.layers["production"])
+    assert back.uns["grn"]["depth"] == 50
+    assert list(back.uns["grn"]["share_present"]) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_cells": 0}, "n_cells and n_genes must be at least 1"),
+        ({"density": 1.5}, "density is 1.5"),
+        ({"repression_share": -0.1}, "repression_share is -0.1"),
+        ({"share_present": (0.9, 0.5)}, r"share_present is \(0.9, 0.5\)"),
+        ({"share_present": 0.0}, "share_present is 0.0"),
+        ({"decay": 0.0}, "decay is 0.0"),
+        ({"noise": -1.0}, "noise is -1.0"),
+        ({"heterogeneity": float("nan")}, "heterogeneity is nan"),
+        ({"depth": 0.5}, "depth is 0.5"),
+        ({"density": 0.0}, "No gene lasts in 500 of 500 cells"),
+    ],
+)
+def test_refuses_parameters_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        grn(**options)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from dko.models._training import Schedule, train
+
+CPU = torch.device("cpu")
+
+
+class Slope(torch.nn.Module):
+    """One number; its loss is the squared distance to what a row holds."""
+
+    def __init__(self, start=0.0):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.tensor([start]))
+
+    def forward(self, rows):
+        return (rows[:, 0] - self.value) ** 2
+
+
+def loss(network, rows):
+    return network(rows)
+
+
+def constant(value, n=8, batch_size=4):
+    """Loader of rows that all hold `value`."""
+    return lambda order: [torch.full((batch_size, 1), value) for _ in range(n // batch_size)]
+
+
+def run(network, *, training=None, validation=None, n_rows=8, progress=False, rng=0, **schedule):
+    schedule = Schedule(**{"batch_size": 4, "learning_rate": 0.1, **schedule})
+    return train(
+        network,
+        loss,
+        training or constant(1.0),
+        validation or constant(1.0),
+        n_rows,
+        schedule,
+        device=CPU,
+        rng=np.random.default_rng(rng),
+        progress=progress,
+    )
+
+
+def test_the_best_weights_are_kept_not_the_last():
+    # Training pulls from 0 to 1, validation likes 0.3 best.
+    network = Slope()
+    trained = run(network, validation=constant(0.3), max_steps=40, validate_every=1)
+    losses = trained.history["validation_loss"]
+    assert losses.iloc[-1] > 2 * losses.min()
+    assert (0.3 - network.value.item()) ** 2 == pytest.approx(losses.min(), abs=1e-7)
+
+
+def test_patience_ends_training():
+    network = Slope()
+    trained = run(network, validation=constant(0.3), max_steps=1000, validate_every=1, patience=4)
+    losses = trained.history["validation_loss"].to_numpy()
+    assert len(losses) == losses.argmin() + 1 + 4
+    assert not trained.interrupted
+
+
+@pytest.mark.parametrize(
+    ("limits", "n_rows", "n_steps", "n_epochs"),
+    [
+        ({"max_steps": 5}, 8, 5, 3),
+        ({"max_epochs": 3}, 8, 6, 3),
+        ({"max_epochs": 2}, 9, 6, 2),
+        ({"max_steps": 5, "max_epochs": 2}, 8, 4, 2),
+        ({"max_steps": 3, "max_epochs": 2}, 8, 3, 2),
+    ],
+)
+def test_whichever_limit_comes_first(limits, n_rows, n_steps, n_epochs):
+    rows = lambda order: torch.ones(len(order), 1).split(4)  # noqa: E731
+    history = run(Slope(), training=rows, n_rows=n_rows, validate_every=1, **limits).history
+    assert history["step"].tolist() == list(range(1, n_steps + 1))
+    assert history["epoch"].iloc[-1] == n_epochs
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "max_steps", "validated"),
+    [(48, 30, [12, 24, 30]), (8, 25, [10, 20, 25])],
+    ids=["once a pass", "not more often than every 10 steps"],
+)
+def test_validation_comes(n_rows, max_steps, validated):
+    history = run(Slope(), training=constant(1.0, n_rows), n_rows=n_rows, max_steps=max_steps).history
+    assert history["step"].tolist() == validated
+    assert history.columns.tolist() == ["step", "epoch", "train_loss", "validation_loss"]
+
+
+def test_train_loss_is_the_mean_since_the_last_validation():
+    values = iter([1.0, 2.0, 3.0, 4.0])
+    rows = lambda order: (torch.full((4, 1), next(values)) for _ in range(2))  # noqa: E731
+    history = run(Slope(), training=rows, max_steps=4, validate_every=2, learning_rate=1e-12).history
+    assert history["train_loss"].tolist() == pytest.approx([(1 + 4) / 2, (9 + 16) / 2])
+
+
+def test_needs_a_limit():
+    with pytest.raises(ValueError, match="max_steps or max_epochs"):
+        run(Slope())
+
+
+def test_every_pass_has_an_order_of_its_own_which_the_rng_decides():
+    def orders(rng):
+        seen = []
+        run(Slope(), training=lambda order: seen.append(order) or constant(1.0)(order), max_epochs=3, rng=rng)
+        return np.array(seen)
+
+    first = orders(1)
+    assert first.shape == (3, 8)
+    assert (np.sort(first) == np.arange(8)).all()
+    assert len(np.unique(first, axis=0)) == 3
+    np.testing.assert_array_equal(first, orders(1))
+    assert not np.array_equal(first, orders(2))
+
+
+def interrupting(at_step):
+    """Loader that is interrupted where the user presses Ctrl-C: in the middle of a pass."""
+    made = 0
+
+    def load(order):
+        nonlocal made
+        for batch in constant(1.0)(order):
+            made += 1
+            if made == at_step:
+                raise KeyboardInterrupt
+            yield batch
+
+    return load
+
+
+def test_interrupt_keeps_the_best_weights(caplog):
+    network = Slope()
+    trained = run(network, training=interrupting(20), validation=constant(0.3), max_steps=100, validate_every=1)
+    assert trained.interrupted
+    assert trained.history["step"].iloc[-1] == 19
+    losses = trained.history["validation_loss"]
+    assert losses.iloc[-1] > losses.min()
+    assert (0.3 - network.value.item()) ** 2 == pytest.approx(losses.min(), abs=1e-7)
+    assert "stopped by the user after 19 steps; the best weights so far are kept" in caplog.text
+
+
+def test_interrupt_before_the_first_validation_goes_on_to_the_caller():
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        run(Slope(), training=interrupting(2), max_steps=100, validate_every=10)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_loss_that_is_no_number_is_said():
+    with pytest.raises(FloatingPointError, match=r"no longer a number after \d+ steps; try a smaller learning_rate"):
+        run(Slope(), max_steps=20, validate_every=1, learning_rate=1e30)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_small_steps_take_one_thread_and_the_count_is_restored(two_threads):
+    used = []
+    run(Slope(), training=lambda order: used.append(torch.get_num_threads()) or constant(1.0)(order), max_steps=2)
+    assert used == [1]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_bar(progress, capsys):
+    def slow(order):
+        time.sleep(0.2)  # longer than a bar waits between two updates
+        return constant(1.0)(order)
+
+    run(Slope(), validation=slow, max_steps=2, validate_every=1, progress=progress)
+    captured = capsys.readouterr()
+    assert ("fit: " in captured.err and "best=" in captured.err) == progress
+    assert captured.out == ""

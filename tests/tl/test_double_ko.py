@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dko
+from dko.models.assemblage import _reference as naive
+from dko.tl._double_ko import _unrank
+
+
+def check(adata, table, layers):
+    """Compare every row with the naive formula."""
+    presence = (adata.X.toarray() > 0).astype(float)
+    cells = adata.obs_names.get_indexer(table["cell"])
+    first, second = (adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b"))
+    assert (presence[cells, first] * presence[cells, second] == 1).all()
+    for row, cell, a, b in zip(table.itertuples(), cells, first, second, strict=True):
+        z = presence[cell]
+        additive = naive.impact(layers, z, [a]) + naive.impact(layers, z, [b])
+        assert row.impact == pytest.approx(naive.impact(layers, z, [a, b]), abs=1e-5)
+        assert row.additive == pytest.approx(additive, abs=2e-5)
+        assert row.interaction == pytest.approx(row.impact - row.additive, abs=1e-6)
+
+
+@given(budget=st.sampled_from([1, 2_000, 2**28]), seed=st.integers(0, 100), n_samples=st.integers(1, 100))
+def test_samples_equal_the_formula_of_the_paper(_fitted, layers_of, budget, seed, n_samples):
+    with dko.settings.override(memory_budget=budget):
+        adata = dko.tl.double_ko(_fitted, n_samples=n_samples, rng=seed, copy=True)
+    table = dko.get.pairs(adata)
+    assert len(table) == n_samples
+    check(adata, table, layers_of(adata))
+
+
+def test_named_pairs_are_made_in_every_cell_that_expresses_both(fitted, layers_of):
+    dko.tl.double_ko(fitted, [("gene_3", "gene_2"), ("gene_2", "gene_3"), ("HSPA1A/B", "gene_5")])
+    table = dko.get.pairs(fitted)
+    check(fitted, table, layers_of(fitted))
+    assert set(zip(table["gene_a"], table["gene_b"], strict=True)) == {("gene_2", "gene_3"), ("HSPA1A/B", "gene_5")}
+    both = (fitted[:, ["gene_2", "gene_3"]].X.toarray() > 0).all(axis=1)
+    made = table.loc[table["gene_a"] == "gene_2", "cell"]
+    assert made.tolist() == fitted.obs_names[both].tolist()
+
+
+def test_every_group_has_its_own_model(grouped, layers_of):
+    dko.tl.double_ko(grouped, [("gene_2", "gene_3")])
+    table = dko.get.pairs(grouped)
+    kind = grouped.obs.loc[table["cell"], "cell_type"].to_numpy()
+    for number, group in enumerate(grouped.uns["dko"]["groups"]):
+        assert (kind == group).any()
+        check(grouped, table[kind == group], layers_of(grouped, number))
+
+
+def test_all_pairs_of_all_cells_where_more_are_asked_for_than_there_are(fitted):
+    dko.tl.double_ko(fitted, n_samples=10**6)
+    table = dko.get.pairs(fitted)
+    n = np.diff(fitted.X.indptr)
+    assert len(table) == (n * (n - 1) // 2).sum()
+    assert not table.duplicated(["gene_a", "gene_b", "cell"]).any()
+    assert (table["gene_a"].astype(str) < table["gene_b"].astype(str)).all()
+
+
+def test_samples_are_distinct_and_spread_evenly(fitted):
+    n = np.diff(fitted.X.indptr).astype(float)
+    candidates = n * (n - 1) / 2
+    dko.tl.double_ko(fitted, n_samples=3000)
+    table = dko.get.pairs(fitted)
+    assert not table.duplicated(["gene_a", "gene_b", "cell"]).any()
+    share = table["cell"].value_counts().reindex(fitted.obs_names, fill_value=0) / candidates
+    expected = 3000 / candidates.sum()
+    assert abs(share[candidates > 20].mean() - expected) < 0.02
+
+
+def test_a_sample_of_named_pairs(fitted):
+    dko.tl.double_ko(fitted, [("gene_2", "gene_3"), ("gene_4", "gene_5")], n_samples=7)
+    assert len(dko.get.pairs(fitted)) == 7
+
+
+def test_the_rng_decides(fitted):
+    def draw(rng):
+        return dko.get.pairs(dko.tl.double_ko(fitted, n_samples=40, rng=rng, copy=True))
+
+    first = draw(1)
+    assert first.equals(draw(1))
+    assert first.equals(draw(np.random.default_rng(1)))
+    assert not first.equals(draw(2))
+
+
+def test_groups_limit_the_cells(grouped):
+    dko.tl.double_ko(grouped, n_samples=50, groups="CD4/CD8 T")
+    assert (grouped.obs.loc[dko.get.pairs(grouped)["cell"], "cell_type"] == "CD4/CD8 T").all()
+
+
+def test_types(fitted):
+    dko.tl.double_ko(fitted, n_samples=20)
+    table = dko.get.pairs(fitted)
+    assert table.columns.tolist() == ["gene_a", "gene_b", "cell", "impact", "additive", "interaction"]
+    assert [str(dtype) for dtype in table.dtypes] == ["category"] * 3 + ["float32"] * 3
+
+
+def test_both_genes_of_a_cell_with_two(fitted):
+    fitted.X[0] = 0
+    fitted.X[0, [2, 3]] = 1
+    fitted.X.eliminate_zeros()
+    dko.tl.double_ko(fitted, [("gene_2", "gene_3")], groups=np.arange(80) == 0)
+    assert dko.get.pairs(fitted)["impact"].tolist() == [1]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 17])
+def test_unrank_lists_all_pairs(n):
+    total = n * (n - 1) // 2
+    assert _unrank(np.arange(total), np.full(total, n)).tolist() == [list(pair) for pair in combinations(range(n), 2)]
+
+
+@given(n=st.integers(2, 30_000), share=st.floats(0, 1, exclude_max=True))
+def test_unrank_counts_exactly(n, share):
+    number = int(share * (n * (n - 1) // 2))
+    ((i, j),) = _unrank(np.array([number]), np.array([n]))
+    assert 0 <= i < j < n
+    assert number == i * n - i * (i + 1) // 2 + j - i - 1

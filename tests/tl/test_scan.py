@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dko
+from dko.models.assemblage import _reference as naive
+
+
+def expected(adata, layers):
+    """Impact of every gene in every cell, 0 where it is absent, by the naive formula."""
+    presence = (adata.X.toarray() > 0).astype(float)
+    return np.array([[naive.impact(layers, z, [g]) if z[g] else 0 for g in range(len(z))] for z in presence])
+
+
+@given(budget=st.sampled_from([1, 500, 2_000, 2**28]), batch_size=st.sampled_from([None, 1, 7, 80, 500]))
+def test_equals_the_formula_of_the_paper(_fitted, layers_of, budget, batch_size):
+    with dko.settings.override(memory_budget=budget):
+        adata = dko.tl.scan(_fitted, batch_size=batch_size, copy=True)
+    np.testing.assert_allclose(adata.layers["dko_impact"].toarray(), expected(adata, layers_of(adata)), atol=1e-5)
+
+
+def test_every_group_has_its_own_model(grouped, layers_of):
+    dko.tl.scan(grouped)
+    found = grouped.layers["dko_impact"].toarray()
+    for number, group in enumerate(grouped.uns["dko"]["groups"]):
+        rows = (grouped.obs["cell_type"] == group).to_numpy()
+        np.testing.assert_allclose(found[rows], expected(grouped, layers_of(grouped, number))[rows], atol=1e-5)
+
+
+def test_equals_the_named_knockout(fitted):
+    dko.tl.scan(fitted)
+    dko.tl.virtual_ko(fitted, "gene_4")
+    layer = fitted[:, "gene_4"].layers["dko_impact"].toarray().ravel()
+    named = fitted.obsm["dko_impact"]["gene_4"].to_numpy()
+    np.testing.assert_allclose(layer[layer > 0], named[~np.isnan(named)], atol=1e-7)
+
+
+def test_the_pattern_is_that_of_x(fitted):
+    dko.tl.scan(fitted)
+    layer = fitted.layers["dko_impact"]
+    assert layer.format == "csr" and layer.dtype == np.float32 and layer.has_sorted_indices
+    np.testing.assert_array_equal(layer.indptr, fitted.X.indptr)
+    np.testing.assert_array_equal(layer.indices, fitted.X.indices)
+
+
+def test_means_per_gene(fitted):
+    mask = np.arange(80) < 30
+    dko.tl.scan(fitted, genes=["gene_2", "gene_3"], groups=mask)
+    layer = fitted.layers["dko_impact"].toarray()
+    assert not layer[~mask].any()
+    for gene in fitted.var_names:
+        impacts = layer[:, fitted.var_names.get_loc(gene)]
+        impacts = impacts[impacts > 0]
+        mean, n_cells = fitted.var.loc[gene, ["dko_impact_mean", "dko_n_cells"]]
+        if gene in ("gene_2", "gene_3"):
+            assert n_cells == len(impacts) == (fitted[mask, gene].X.toarray() > 0).sum()
+            assert mean == pytest.approx(impacts.mean(), rel=1e-5)
+        else:
+            assert n_cells == len(impacts) == 0
+            assert np.isnan(mean)
+    assert fitted.var["dko_impact_mean"].dtype == np.float32
+
+
+def test_one_gene_by_its_name(fitted):
+    dko.tl.scan(fitted, genes="HSPA1A/B")
+    assert fitted.var_names[fitted.var["dko_n_cells"] > 0].tolist() == ["HSPA1A/B"]
+
+
+def test_genes_outside_the_fit_have_no_entries(cells, quick):
+    dko.tl.fit(cells, genes=list(cells.var_names[:5]), **quick)
+    dko.tl.scan(cells)
+    layer = cells.layers["dko_impact"]
+    assert layer[:, 5:].nnz == 0
+    assert layer[:, :5].nnz == cells.X[:, :5].nnz
+
+
+def test_cells_without_a_model_have_no_entries(cells, quick):
+    cells.obs["few"] = ["a"] * 40 + ["b"] * 36 + ["c"] * 2 + [None] * 2
+    dko.tl.fit(cells, groupby="few", **quick)
+    dko.tl.scan(cells)
+    assert (np.diff(cells.layers["dko_impact"].indptr) > 0).tolist() == [True] * 76 + [False] * 4
