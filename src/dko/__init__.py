@@ -1,4 +1,7 @@
-"""Virtual gene knockout for AnnData: what would each cell look like without a gene?"""
+"""Virtual gene knockout for AnnData.
+
+What would each cell look like without a gene, and which genes matter most?
+"""
 
 from . import datasets, get, io, metrics, pl, pp, tl
 from ._settings import settings

@@ -38,11 +38,15 @@ def knockouts(
     from .models._device import resolve_device
 
     place = resolve_device(device)
+
+    def of_model(rows: np.ndarray) -> Removals:
+        return lambda cell, present: removals(rows[cell], present)
+
     for number, rows in models_and_cells(adata, fitted, cells):
         results = assemblage.knockouts(
             fitted.affine(number),
             presence[rows],
-            lambda cell, present, rows=rows: removals(rows[cell], present),
+            of_model(rows),
             device=place,
             dose=dose,
             batch_size=batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,14 +15,14 @@ from ._data import profiles, read_csr, require_unique, take_log_back
 from ._errors import listed, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from anndata import AnnData
     from scipy import sparse
 
     from .models.assemblage import AffineMap
 
-Groups: TypeAlias = "str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None"
+Groups: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndar
                 "groups=... by name needs a fit with groupby=...; name the column instead, groups={'column': [...]}."
             )
         groups = {groupby: groups}
-    if not hasattr(groups, "items"):
+    if not isinstance(groups, Mapping):
         return _checked_mask(adata, np.asarray(groups))
     mask = np.ones(adata.n_obs, dtype=bool)
     for column, names in groups.items():

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
+RNG: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def generator(rng: RNG) -> np.random.Generator:

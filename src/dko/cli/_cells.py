@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 def check_output(path: Path, force: bool) -> None:
     """Refuse an output that could not be written in the end, or would replace what the user has not given up."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"The folder {str(folder)!r} does not exist; make it first.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist; make it first.")
     if path.exists() and not force:
         raise FileExistsError(f"{str(path)!r} exists; add --force to replace it.")
     is_store = any((path / name).is_file() for name in (".zgroup", "zarr.json"))
-    if path.is_dir() and not (path.suffix == ".zarr" and is_store):
-        raise IsADirectoryError(f"{str(path)!r} is a folder with other things in it; choose another name.")
-    check_folder(folder)
+    if path.is_dir() and not (path.suffix.lower() == ".zarr" and is_store):
+        raise IsADirectoryError(f"{str(path)!r} is a folder of something else; choose another name.")
+    check_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written to; only trying tells."""
+    """Refuse a folder that cannot be written to, or that is not there and cannot be made."""
+    if not folder.is_dir():
+        if folder.exists() or not folder.parent.is_dir():
+            raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
+        folder = folder.parent
     try:
+        # Only trying tells.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -18,19 +18,26 @@ examples:
   dko fit cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2
   dko fit cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000"""
 
+# Those that keep their name on the way to dko.tl.fit; what is not given is left to its defaults.
+_OPTIONS = (
+    *("layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby"),
+    *("preset", "max_epochs", "max_steps", "batch_size", "learning_rate"),
+    *("validation_fraction", "test_fraction", "patience", "rng", "device"),
+)
+
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("fit", help="learn from the cells of a file", description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.set_defaults(run=run)
     _options.add_files(parser, "cells")
-    options = [_add_expression(parser), _add_training(parser)]
-    parser.set_defaults(fit_options=[action.dest for group in options for action in group._group_actions])
+    _add_expression(parser)
+    _add_training(parser)
     _options.add_place(parser)
     _options.add_general(parser)
 
 
-def _add_expression(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def _add_expression(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("expression")
     group.add_argument("--layer", help="layer that holds it (default: X)")
     group.add_argument("--use-raw", action="store_true", help="take it from raw")
@@ -47,10 +54,9 @@ def _add_expression(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )
     group.add_argument("--n-top-genes", type=int, metavar="N", help="number of genes in all")
     group.add_argument("--groupby", metavar="COLUMN", help="obs column, such as cell_type: one model per group")
-    return group
 
 
-def _add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
     group.add_argument("--preset", choices=["paper"], help="paper: 5,000 steps of 20 cells (default: until it is learnt)")
     group.add_argument("--max-epochs", type=int, metavar="N", help="passes over the training cells at most")
@@ -61,7 +67,6 @@ def _add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument("--test-fraction", type=float, metavar="X", help="cells kept out altogether (default: 0)")
     group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
     group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
-    return group
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     from ._tables import quality_table
 
     data = open_cells(args)
-    given = {name: getattr(args, name) for name in args.fit_options if getattr(args, name) is not None}
-    fit(data, mod=args.mod, key_added=args.key, device=args.device, progress=not args.quiet, **given)
+    given = {name: value for name in _OPTIONS if (value := getattr(args, name)) is not None}
+    fit(data, mod=args.mod, key_added=args.key, progress=not args.quiet, **given)
     print(quality_table(data, key=args.key, mod=args.mod))
     save_cells(data, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .. import _keys
 from . import _options
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def run(args: argparse.Namespace) -> None:
     from ._tables import knockout_table
 
     data, adata, fitted = open_fitted(args)
+    sets = knockouts(args.genes, adata)
     virtual_ko(
         data,
-        knockouts(args.genes, adata),
+        sets,
         dose=args.dose,
         groups=_options.groups(args.groups, adata, fitted.params.get("groupby")),
         profiles=not args.no_profiles,
@@ -53,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
         mod=args.mod,
         device=args.device,
     )
-    print(knockout_table(adata, knockouts(args.genes, adata), key=args.key))
+    labels = [_keys.label([genes] if isinstance(genes, str) else set(genes)) for genes in sets]
+    print(knockout_table(adata, list(dict.fromkeys(labels)), key=args.key))
     save_cells(data, args)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .. import _keys, get
 from .._data import unwrap
@@ -13,32 +14,113 @@ from .._fitted import group_values, read_fitted
 from ..metrics import fit_quality, gene_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from anndata import AnnData
     from mudata import MuData
+    from scipy import sparse
+
+_QUALITY = {
+    "bray_curtis": "Bray-Curtis",
+    "spearman": "Spearman",
+    "spearman_within_gene": "within genes",
+    "all": "all entries",
+}
+_KEYSTONE = {
+    "group": "group",
+    "gene": "gene",
+    "impact_mean": "impact",
+    "expression_mean": "expression",
+    "expression_rank": "its rank",
+    "n_cells": "cells",
+    "fraction": "of cells",
+}
 
 
-def quality_table(data: AnnData | MuData, *, key: str, mod: str = "rna", groupby: str | None = None) -> str:
-    """How well held-out cells are predicted, beside the mean of each gene.
+def quality_table(
+    data: AnnData | MuData, *, key: str, mod: str = "rna", groupby: str | None = None, all_entries: bool = False
+) -> str:
+    """How well cells that did not train are predicted, beside the mean of each gene.
 
-    With `groupby`, by default that of the fit, also beside the mean of each gene in the cell's own group.
+    With `groupby`, by default that of the fit, also beside the mean of each gene in the cell's own group. Correlations
+    are over expressed entries; `all_entries` adds that over all, which any prediction with the right zeros has high.
     """
     adata = unwrap(data, mod)
     groupby = groupby or read_fitted(adata, key).params.get("groupby")
     cells = get.profiles(adata, key=key)
     split = cells.obs[_keys.split(key)].to_numpy()
-    name = "test" if (split == "test").any() else "validation"
-    train, held_out = np.flatnonzero(split == "train"), np.flatnonzero(split == name)
-    observed = cells.X[held_out]
+    held_out = "test" if (split == "test").any() else "validation"
+    train, rows = np.flatnonzero(split == "train"), np.flatnonzero(split == held_out)
+    observed = cells.X[rows].toarray()
     predictions = {
-        "model": cells.layers["predicted"][held_out],
-        "gene mean": gene_mean(cells.X[train], observed),
+        "model": cells.layers["predicted"][rows].toarray(),
+        "mean of each gene": gene_mean(cells.X[train], observed),
     }
     if groupby is not None:
         groups = group_values(adata, groupby).to_numpy()
-        predictions[f"gene mean per {groupby}"] = _mean_of_group(cells.X, groups, train, held_out)
-    rows = {name: fit_quality(observed, predicted) for name, predicted in predictions.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns=_QUALITY)
-    title = f"Prediction of the {len(held_out)} {name} cells (Bray-Curtis: 0 is best; Spearman: 1 is best)"
-    return f"{title}\n{_text(table, index=True)}"
+        predictions[f"mean of each gene per {groupby}"] = _mean_of_group(cells.X, groups, train, rows)
+    table = pd.DataFrame.from_dict(
+        {name: fit_quality(observed, predicted) for name, predicted in predictions.items()}, orient="index"
+    )
+    if all_entries:
+        table["all"] = [stats.spearmanr(observed.ravel(), predicted.ravel())[0] for predicted in predictions.values()]
+    title = f"Profiles of {len(rows)} {held_out} cells as predicted by"
+    return f"{title}\n{_aligned(table.rename(columns=_QUALITY), index=True)}"
+
+
+def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | None = None) -> str:
+    """List the genes of the largest mean impact, of each group if there are groups, beside their expression."""
+    ranking = get.ranking(adata, key=key, groupby=groupby)
+    if ranking.empty:
+        return "Fewer than 10 scanned cells express each of the genes: too few to rank them."
+    groups = ranking["group"] if "group" in ranking else np.zeros(len(ranking))
+    by_group = ranking.groupby(groups, observed=True)
+    ranking["expression_rank"] = by_group["expression_mean"].rank(ascending=False, method="min").astype(int)
+    top = by_group.head(n_genes)
+    if "group" in top:
+        top = top.assign(group=top["group"].astype(str).where(~top["group"].duplicated(), ""))
+    top = top.assign(fraction=[f"{share:.0%}" for share in top["fraction"]])
+    table = top[[name for name in _KEYSTONE if name in top]].rename(columns=_KEYSTONE)
+    return f"Keystone genes (impact and expression: means over the cells that express them)\n{_aligned(table)}"
+
+
+def knockout_table(adata: AnnData, labels: list[str], *, key: str) -> str:
+    """List the impacts of named knockouts."""
+    impact = get.impact(adata, labels, key=key)
+    table = pd.DataFrame(
+        {
+            "knockout": labels,
+            "cells": impact.notna().sum().to_numpy(),
+            "impact": impact.mean().to_numpy(),
+            "least": impact.min().to_numpy(),
+            "most": impact.max().to_numpy(),
+        }
+    )
+    return f"Impact of each knockout in the cells that express it\n{_aligned(table)}"
+
+
+def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
+    """List the genes whose share changes most when a gene is knocked out."""
+    effect = get.effects(adata, gene, key=key)
+    change = pd.Series(effect.X[0], index=effect.var_names).sort_values(kind="stable")
+    table = pd.DataFrame({"less": change.index[:n_genes], "change": change.to_numpy()[:n_genes]})
+    table["more"], table["change "] = change.index[: -n_genes - 1 : -1], change.to_numpy()[: -n_genes - 1 : -1]
+    title = f"Without {gene}, in the {effect.obs['n_cells'].iloc[0]} cells that express it (mean change of log1p(CP10k))"
+    return f"{title}\n{_aligned(table)}"
+
+
+def _mean_of_group(profiles: sparse.csr_matrix, groups: np.ndarray, train: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Predict each of the `rows` from the training cells of its own group."""
+    predicted = np.zeros((len(rows), profiles.shape[1]))
+    for group in pd.unique(groups[rows]):
+        own = groups[rows] == group
+        predicted[own] = gene_mean(profiles[train[groups[train] == group]], profiles[rows[own]])
+    return predicted
+
+
+def _aligned(table: pd.DataFrame, *, index: bool = False) -> str:
+    """Spell a table out: words to the left, numbers to the right."""
+    words = [name for name in table if table[name].dtype == object]
+    widths = {name: max(map(len, [name, *table[name]])) for name in words}
+    left = {name: lambda word, width=widths[name]: word.ljust(width) for name in words}
+    text = table.rename(columns={name: name.ljust(widths[name]) for name in words})
+    formatters = {name.ljust(widths[name]): left[name] for name in words}
+    return text.to_string(index=index, formatters=formatters, float_format="{:.4f}".format)

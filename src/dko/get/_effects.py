@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from mudata import MuData
 
-    from .models.assemblage import CellKnockouts
+    from ..models.assemblage import CellKnockouts
 
 # Profiles sum to 1; times this they are the usual "counts per ten thousand".
 _SCALE = 1e4

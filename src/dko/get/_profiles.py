@@ -45,8 +45,8 @@ def profiles(
     KeyError
         No fit, or no such split.
     """
-    from ..models.assemblage import predict
     from ..models._device import resolve_device
+    from ..models.assemblage import predict
 
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)

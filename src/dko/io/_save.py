@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     adata
         After :func:`dko.tl.fit`.
     path
-        File to write, by custom ending in ``.npz``. An older file is replaced once the new one is complete.
+        File to write; by custom it ends in ``.npz``. An older file is replaced once the new one is complete.
     key, mod
         Where the fit is.
 
@@ -48,8 +48,9 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
         "groups": fitted.groups,
         "history": {name: column.tolist() for name, column in history.items()},
     }
+    arrays: dict[str, Any] = {"text": json.dumps(text, default=_plain), **fitted.weights}
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, text=json.dumps(text, default=_plain), **fitted.weights)
+        np.savez_compressed(file, **arrays)
 
 
 def _plain(value: object) -> object:

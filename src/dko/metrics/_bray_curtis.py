@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from .._arrays import Matrix, dense
 
 
-def bray_curtis(a: ArrayLike | sparse.spmatrix, b: ArrayLike | sparse.spmatrix) -> np.ndarray:
+def bray_curtis(a: Matrix, b: Matrix) -> np.ndarray:
     """Bray-Curtis dissimilarity of each row of `a` and the same row of `b`.
 
     Parameters
@@ -26,7 +23,7 @@ def bray_curtis(a: ArrayLike | sparse.spmatrix, b: ArrayLike | sparse.spmatrix) 
     """
     # Sparse minus sparse stays sparse; anything else becomes dense.
     if not (sparse.issparse(a) and sparse.issparse(b)):
-        a, b = (x.toarray() if sparse.issparse(x) else np.asarray(x, dtype=float) for x in (a, b))
+        a, b = dense(a), dense(b)
     if a.shape != b.shape:
         raise ValueError(f"a and b must have the same shape, got {a.shape} and {b.shape}.")
     gap = np.asarray(abs(a - b).sum(axis=1), dtype=float).ravel()

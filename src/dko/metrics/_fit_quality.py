@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
+from .._arrays import Matrix, dense
 from ._bray_curtis import bray_curtis
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
-
-def fit_quality(observed: ArrayLike | sparse.spmatrix, predicted: ArrayLike | sparse.spmatrix) -> dict[str, float]:
+def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
     """Compare predicted with observed profiles.
 
     Absolute profiles correlate highly with anything that knows which genes are present and how high they are on
@@ -34,7 +30,7 @@ def fit_quality(observed: ArrayLike | sparse.spmatrix, predicted: ArrayLike | sp
         The same per gene, over the cells that express it, averaged over genes that at least 3 cells express; what a
         gene's mean cannot know.
     """
-    truth, guess = (x.toarray() if sparse.issparse(x) else np.asarray(x, dtype=float) for x in (observed, predicted))
+    truth, guess = dense(observed), dense(predicted)
     expressed = truth > 0
     within = [_spearman(truth[rows, g], guess[rows, g]) for g, rows in enumerate(expressed.T) if rows.sum() >= 3]
     within = [r for r in within if np.isfinite(r)]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from .._arrays import Matrix, dense
 
 
-def gene_mean(training: ArrayLike | sparse.spmatrix, assemblages: ArrayLike | sparse.spmatrix) -> np.ndarray:
+def gene_mean(training: Matrix, assemblages: Matrix) -> np.ndarray:
     """Predict profiles from each gene's mean alone: the genes that are present, at their mean when expressed.
 
     Parameters
@@ -28,7 +25,6 @@ def gene_mean(training: ArrayLike | sparse.spmatrix, assemblages: ArrayLike | sp
     train = sparse.csr_array(training)
     n_cells = np.bincount(train.indices[train.data > 0], minlength=train.shape[1])
     mean = np.asarray(train.sum(axis=0)).ravel() / np.maximum(n_cells, 1)
-    present = (assemblages.toarray() if sparse.issparse(assemblages) else np.asarray(assemblages)) > 0
-    predicted = present * mean
+    predicted = (dense(assemblages) > 0) * mean
     total = predicted.sum(axis=1, keepdims=True)
     return np.divide(predicted, total, out=np.zeros_like(predicted), where=total > 0)

@@ -58,7 +58,7 @@ class Schedule:
     validate_every: int | None = None
 
     def n_steps(self, n_rows: int) -> int:
-        """Steps at most for so many training rows."""
+        """Return the steps at most for so many training rows."""
         limits = [] if self.max_steps is None else [self.max_steps]
         if self.max_epochs is not None:
             limits.append(self.max_epochs * self.steps_per_epoch(n_rows))
@@ -67,7 +67,7 @@ class Schedule:
         return min(limits)
 
     def steps_per_epoch(self, n_rows: int) -> int:
-        """Steps in one pass over so many training rows."""
+        """Return the steps in one pass over so many training rows."""
         return math.ceil(n_rows / self.batch_size)
 
 
@@ -182,7 +182,7 @@ def _train(
 
 @contextmanager
 def _threads(network: torch.nn.Module, batch_size: int) -> Iterator[None]:
-    """Use one thread while a step is too small to share; on a busy machine, waiting for a second one costs 5 times more."""
+    """Use one thread while a step is too small to share: on a busy machine, waiting for a second one costs far more."""
     before = torch.get_num_threads()
     if batch_size * sum(parameter.numel() for parameter in network.parameters()) < _SMALL_STEP:
         torch.set_num_threads(1)

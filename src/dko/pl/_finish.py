@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,11 +17,14 @@ SHARE = "share of the cell's expression"
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; without their yellow, which is pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# For series beyond the number of colours.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+
+NCOLS = 4
 
 
 def panels(
-    n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4, what: str, **kwargs: Any
+    n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = NCOLS, what: str, **kwargs: Any
 ) -> tuple[list[Axes], bool]:
     """Return `n` panels to draw in, and whether their figure is ours.
 
@@ -58,6 +62,11 @@ def panels(
     for unused in grid.flat[n:]:
         figure.delaxes(unused)
     return list(grid.flat[:n]), True
+
+
+def wrapped(title: str, width: int) -> str:
+    """Break a long title between words."""
+    return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)
 
 
 def finish(axes: list[Axes], *, ours: bool, show: bool | None, return_fig: bool) -> Drawn:

@@ -114,7 +114,9 @@ def _draw(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
             cmap="viridis",
             lw=0.2,
         )
-        ax.figure.colorbar(density, ax=ax, label="entries (gene and cell)", aspect=30)
+        # Inside the axes' own space: as high as the square, and axes that the user gave keep their size.
+        bar = ax.inset_axes((1.03, 0.0, 0.035, 1.0))
+        ax.figure.colorbar(density, cax=bar, label="entries (gene and cell)")
     else:
         ax.scatter(observed, predicted, s=6, color=COLORS[0], alpha=0.4, lw=0)
     ax.plot([low, high], [low, high], color="black", lw=0.8, ls="--")

@@ -48,16 +48,19 @@ def history(
     KeyError
         No fit.
     """
+    from matplotlib.ticker import MaxNLocator
+
     table = get.history(adata, key=key, mod=mod)
     curves = {"": table} if "group" not in table else dict(list(table.groupby("group", observed=True)))
     time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
-    axes, ours = panels(1, ax, size=(6.4 if len(curves) > 1 else 5.0, 3.8), what="fit")
+    axes, ours = panels(1, ax, size=(7.0 if "group" in table else 5.0, 3.8), what="fit")
     panel = axes[0]
     for number, (group, curve) in enumerate(curves.items()):
         _draw(panel, curve, time, str(group), number)
     panel.set(xlabel=time, ylabel=f"loss ({IMPACT})")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
-    _add_legend(panel, grouped=len(curves) > 1 or "group" in table)
+    _add_legend(panel, grouped="group" in table)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
@@ -68,7 +71,7 @@ def _draw(ax: Axes, curve: pd.DataFrame, time: str, group: str, number: int) -> 
     best = curve.loc[curve["validation_loss"].idxmin()]
     ax.plot(curve[time], curve["train_loss"], color=color, lw=0.8, alpha=0.6, label="_training")
     ax.plot(curve[time], curve["validation_loss"], color=color, lw=1.6, label="_validation")
-    label = group or f"best: {best['validation_loss']:.3f} at {time} {best[time]:,}"
+    label = group or f"best: {best['validation_loss']:.3f} at {time} {int(best[time]):,}"
     ax.plot(
         best[time], best["validation_loss"], marker, color=color, mec="white", ms=8, ls="none", label=label, zorder=3
     )

@@ -12,7 +12,7 @@ from .. import _keys, get
 from .._compat import embedding
 from .._data import unwrap
 from .._errors import listed
-from ._finish import IMPACT, finish, panels
+from ._finish import IMPACT, NCOLS, finish, panels, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def impact(
     basis: str = "umap",
     key: str = _keys.DEFAULT,
     mod: str = "rna",
-    ncols: int = 4,
+    ncols: int = NCOLS,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -112,7 +112,7 @@ def impact(
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
         points = next(drawn for drawn in axes[0].collections if drawn.get_array() is not None)
-        axes[0].figure.colorbar(points, ax=axes, location=bar, label=f"impact ({IMPACT})", aspect=30)
+        axes[0].figure.colorbar(points, ax=axes, location=bar, label=f"impact ({IMPACT})", aspect=30, pad=0.01)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
@@ -143,7 +143,7 @@ def _shared_norm(table: pd.DataFrame, vmin: float, vmax: float | None) -> Normal
 def _titles(given: str | Sequence[str] | None, table: pd.DataFrame, labels: list[str]) -> list[str]:
     if given is None:
         n_cells = table.notna().sum()
-        return [f"{label} ({n:,} cells)" for label, n in zip(labels, n_cells, strict=True)]
+        return [wrapped(f"{label} ({n:,} cells)", 32) for label, n in zip(labels, n_cells, strict=True)]
     titles = [given] if isinstance(given, str) else list(given)
     if len(titles) != len(labels):
         raise ValueError(f"title needs one entry per knockout ({len(labels)}), got {len(titles)}.")

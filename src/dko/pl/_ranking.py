@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _keys, get
-from ._finish import COLORS, IMPACT, finish, panels
+from ._finish import COLORS, IMPACT, NCOLS, finish, panels, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,8 @@ def ranking(
     adata
         After :func:`dko.tl.scan`.
     groupby
-        ``obs`` column; by default that of the fit, if any. A panel per group, all on one scale.
+        ``obs`` column; by default that of the fit, if any. A panel per group, all on one scale; none for a group of so
+        few cells that :func:`dko.get.ranking` ranks nothing.
     n_genes
         Genes per panel.
     key, mod
@@ -83,6 +84,8 @@ def ranking(
         axes[0].set_xlabel(label)
         axes[0].legend(handles=_handles(), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
     else:
+        for lowest in axes[-NCOLS:]:
+            lowest.tick_params(labelbottom=True)
         axes[0].figure.supxlabel(label, fontsize="medium")
         axes[0].figure.legend(handles=_handles(), loc="outside upper center", ncols=5, frameon=False, fontsize="small")
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
@@ -98,7 +101,7 @@ def _draw(ax: Axes, table: pd.DataFrame, title: str) -> None:
     ax.set_xlim(left=0)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(title, fontsize="medium")
+    ax.set_title(wrapped(title, 28), fontsize="medium")
 
 
 def _handles() -> list[Artist]:

@@ -102,13 +102,12 @@ def double_ko(
 
 def _pair_columns(pairs: Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
     """Return the distinct pairs as columns of the model, shape (pairs, 2)."""
-    pairs = [tuple(str(gene) for gene in pair) for pair in pairs if not isinstance(pair, str)]
-    wrong = [pair for pair in pairs if len(set(pair)) != 2]
-    if wrong or not pairs:
-        raise ValueError(f"pairs needs tuples of two different genes, got {wrong[0] if wrong else 'none'}.")
+    wrong = [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]]
+    if wrong or not len(pairs):
+        raise ValueError(f"pairs must hold tuples of two different genes, got {wrong[0] if wrong else 'none'!r}.")
     require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
     position = {gene: i for i, gene in enumerate(fitted.genes)}
-    columns = np.array([[position[a], position[b]] for a, b in pairs])
+    columns = np.array([[position[gene] for gene in pair] for pair in pairs])
     return np.unique(np.sort(columns, axis=1), axis=0)
 
 

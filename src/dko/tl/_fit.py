@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import _keys
 from .._data import Expression, profiles, read_expression, unwrap
-from .._errors import listed, unknown
+from .._errors import listed
 from .._fitted import group_values
 from .._log import logger, say
 from .._rng import generator
@@ -18,7 +18,8 @@ from .._write import write
 from ..pp._select_genes import choose
 from ._init_from import initial_maps
 from ._schedule import schedule
-from ._split import MIN_CELLS, NAMES, check_fractions, split_cells
+from ._split import NAMES, check_fractions, split_cells
+from ._training_cells import training_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +144,7 @@ def fit(
     )
     data = adata.copy() if copy else adata
     target = unwrap(data, mod)
-    cells = _training_groups(target, groupby, perturbation_key, control)
+    cells = training_cells(target, groupby, perturbation_key, control)
     expression = read_expression(target, layer, use_raw, log1p)
     names = choose(expression.values, expression.genes, genes, n_top_genes)
     relative = _profiles(expression, names, cells, target)
@@ -199,41 +200,6 @@ def _check_model(model: str, covariates: Sequence[str] | None, model_kwargs: dic
         raise ValueError("model='dko' uses no covariates; fit one model per group instead, groupby=...")
     if model_kwargs:
         raise TypeError(f"model='dko' takes no {listed(model_kwargs)}.")
-
-
-def _training_groups(
-    adata: AnnData, groupby: str | None, perturbation_key: str | None, control: str | None
-) -> dict[str, np.ndarray]:
-    """Return the rows that may train, for each model; without `groupby` there is one model, named ''."""
-    usable = _unperturbed(adata, perturbation_key, control)
-    if groupby is None:
-        groups = {"": np.flatnonzero(usable)}
-    else:
-        values = group_values(adata, groupby)
-        names = sorted(values[usable].dropna().unique())
-        groups = {name: np.flatnonzero(usable & (values == name).to_numpy()) for name in names}
-    small = {name: len(rows) for name, rows in groups.items() if len(rows) < MIN_CELLS}
-    if len(small) == len(groups):
-        most = max(small.values(), default=0)
-        raise ValueError(
-            f"A fit needs at least {MIN_CELLS} unperturbed cells{' in a group' if groupby else ''}; got {most}."
-        )
-    if small:
-        logger.warning("Groups of fewer than %d cells get no model: %s.", MIN_CELLS, listed(small))
-    return {name: rows for name, rows in groups.items() if name not in small}
-
-
-def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | None) -> np.ndarray:
-    if perturbation_key is None:
-        if control is not None:
-            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that it stands in.")
-        return np.ones(adata.n_obs, dtype=bool)
-    values = group_values(adata, perturbation_key)
-    if control is None:
-        raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
-    if control not in set(values):
-        raise KeyError(unknown("value", [control], values.dropna().unique(), f"obs[{perturbation_key!r}]"))
-    return (values == control).to_numpy()
 
 
 def _profiles(

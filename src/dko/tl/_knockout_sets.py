@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,11 +11,9 @@ from .. import _keys
 from .._errors import require_genes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
-Knockouts: TypeAlias = "str | Sequence[str | Sequence[str]]"
+Knockouts: TypeAlias = str | Sequence[str | Sequence[str]]
 
 
 def knockout_sets(genes: Knockouts, fitted: Sequence[str], var_names: pd.Index) -> dict[str, list[str]]:

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
 NAMES = ["train", "validation", "test", "unused"]
 
-# Two cells to learn from and one to validate on, with the customary fractions.
-MIN_CELLS = 5
-
 
 def check_fractions(validation_fraction: float, test_fraction: float) -> None:
     """Refuse fractions that leave nothing to train or to validate on."""

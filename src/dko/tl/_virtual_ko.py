@@ -133,7 +133,7 @@ def _knock_out(
     device: str,
     batch_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return impacts (cells x knockouts), and profiles (knockouts x entries of `presence`), NaN where there are none."""
+    """Return impacts (cells x knockouts) and profiles (knockouts x entries of `presence`), NaN where there are none."""
     from ..models.assemblage import locate
 
     wanted = columns_of(sets, fitted.genes)

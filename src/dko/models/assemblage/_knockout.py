@@ -94,18 +94,17 @@ def knockouts(
     """
     influence = torch.from_numpy(affine.influence).to(device)
     intercept = torch.from_numpy(affine.intercept).to(device)
-    with torch.inference_mode():
-        for cell, genes, sums in weighted_sums(affine, presence, device, batch_size):
-            removed = removals(cell, genes)
-            if not len(removed) or not len(genes):
-                continue
-            present = torch.from_numpy(genes.astype(np.int64)).to(device)
-            before = normalise(sums / len(genes) + intercept[present])
-            step = max(1, settings.memory_budget // (16 * len(genes) * removed.shape[1]))
-            for first in range(0, len(removed), step):
-                chosen = torch.from_numpy(removed[first : first + step]).to(device)
-                after = _after(influence, intercept[present], present, sums, chosen, dose)
-                yield CellKnockouts(cell, genes, first, before, after)
+    for cell, genes, sums in weighted_sums(affine, presence, device, batch_size):
+        removed = removals(cell, genes)
+        if not len(removed) or not len(genes):
+            continue
+        present = torch.from_numpy(genes.astype(np.int64)).to(device)
+        before = normalise(sums / len(genes) + intercept[present])
+        step = max(1, settings.memory_budget // (16 * len(genes) * removed.shape[1]))
+        for first in range(0, len(removed), step):
+            chosen = torch.from_numpy(removed[first : first + step]).to(device)
+            after = _after(influence, intercept[present], present, sums, chosen, dose)
+            yield CellKnockouts(cell, genes, first, before, after)
 
 
 def _after(

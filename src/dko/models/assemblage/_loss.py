@@ -15,5 +15,5 @@ def bray_curtis(a: torch.Tensor, b: torch.Tensor, dim: int = -1) -> torch.Tensor
 
 
 def profile_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return half the L1 distance along the last axis: what Bray-Curtis is for profiles that sum to 1, in fewer steps."""
+    """Return half the L1 distance along the last axis: Bray-Curtis of profiles that sum to 1, in fewer steps."""
     return (a - b).abs().sum(-1) / 2
