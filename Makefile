@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev ## check style and format
 typecheck: $(VENV)/installed-typecheck ## check types
 	$(BIN)/mypy
 
-benchmark: $(VENV)/installed-test ## measure time and accuracy
+benchmark: $(VENV)/installed-benchmark ## measure how the paper's own example is reproduced, and how long it takes
 	$(BIN)/python -m benchmarks
 
 clean: ## remove everything that make has made

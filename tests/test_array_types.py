@@ -5,6 +5,7 @@ from __future__ import annotations
 import anndata as ad
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -36,7 +37,7 @@ TYPES = {
     "unsorted": unsorted,
     "int32": lambda x: x.astype(np.int32),
     "int64 dense": lambda x: x.toarray().astype(np.int64),
-    "uint8 dense": lambda x: x.toarray().astype(np.uint8),
+    "uint16 dense": lambda x: x.toarray().astype(np.uint16),
     "float16": lambda x: x.toarray().astype(np.float16),
     "float64": lambda x: x.astype(np.float64),
     "int64 indices": lambda x: sparse.csr_matrix(
@@ -71,7 +72,7 @@ def assert_same_results(found, expected, dense):
         assert layer.nnz == expected.layers[name].nnz
         np.testing.assert_allclose(dense(layer), dense(expected.layers[name]), atol=1e-6)
     np.testing.assert_allclose(dko.get.impact(found), dko.get.impact(expected), atol=1e-6)
-    assert found.uns["dko"]["pairs"].equals(expected.uns["dko"]["pairs"])
+    pd.testing.assert_frame_equal(found.uns["dko"]["pairs"], expected.uns["dko"]["pairs"], atol=1e-6)
     np.testing.assert_allclose(found.obs["dko_fit_error"], expected.obs["dko_fit_error"], atol=1e-6)
     np.testing.assert_allclose(dense(dko.get.profiles(found).X), dense(dko.get.profiles(expected).X), atol=1e-6)
 
@@ -123,12 +124,12 @@ def test_layer_and_raw(cells, expected, dense):
 
 
 def test_raw_with_more_genes_than_var_names(cells, capsys, dense, quick):
-    some = cells[:, [5, 3, 0, 8, 9, 10, 11, 12, 13, 14, 15]].copy()
+    some = cells[:, [5, 3, 0, *range(8, 20)]].copy()
     fewer = some.copy()
     fewer.raw = cells
     fewer.X = np.zeros(fewer.shape, dtype=np.float32)
     dko.tl.fit(fewer, use_raw=True, **quick)
-    assert "Of the 20 genes of raw, 11 are in var_names and can be taken." in capsys.readouterr().err
+    assert "Of the 20 genes of raw, 15 are in var_names and can be taken." in capsys.readouterr().err
     dko.tl.scan(fewer)
     dko.tl.fit(some, **quick)
     dko.tl.scan(some)
@@ -163,7 +164,7 @@ def test_genes_in_another_order_are_found_by_name(expected, dense):
         found = shuffled[:, expected.var_names].layers[name]
         np.testing.assert_allclose(dense(found), dense(expected.layers[name]), atol=1e-6)
     again = dko.tl.double_ko(expected, [("gene_4", "gene_2")], copy=True)
-    assert dko.get.pairs(shuffled).equals(dko.get.pairs(again))
+    pd.testing.assert_frame_equal(dko.get.pairs(shuffled), dko.get.pairs(again), atol=1e-6)
     np.testing.assert_allclose(
         dense(dko.get.profiles(shuffled).layers["predicted"]),
         dense(dko.get.profiles(expected).layers["predicted"]),
@@ -184,9 +185,7 @@ def test_other_cells_with_the_same_genes(expected, _cells, dense):
     other = _cells[::-3].copy()
     other.uns["dko"] = expected.uns["dko"]
     dko.tl.scan(other)
-    np.testing.assert_allclose(
-        dense(other.layers["dko_impact"]), dense(expected.layers["dko_impact"])[::-3], atol=1e-6
-    )
+    np.testing.assert_allclose(dense(other.layers["dko_impact"]), dense(expected.layers["dko_impact"])[::-3], atol=1e-6)
 
 
 def test_views_become_copies_and_give_the_same(_cells, capsys, unchanged, dense):
@@ -198,7 +197,9 @@ def test_views_become_copies_and_give_the_same(_cells, capsys, unchanged, dense)
         view = whole[mask]
         run(view)
     assert not view.is_view
-    assert capsys.readouterr().err.count("This AnnData is a view of another; the results make it a copy of its own.") == 1
+    assert (
+        capsys.readouterr().err.count("This AnnData is a view of another; the results make it a copy of its own.") == 1
+    )
     np.testing.assert_array_equal(dense(view.layers["dko_impact"]), dense(alone.layers["dko_impact"]))
     np.testing.assert_array_equal(dko.get.impact(view), dko.get.impact(alone))
 

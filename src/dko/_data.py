@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
     if isinstance(data, AnnData):
         return data
     modalities = getattr(data, "mod", None)
-    if modalities is None:
+    if not isinstance(modalities, Mapping):  # pandas has a method of this name
         raise TypeError(f"Expected an AnnData or a MuData, got {type(data).__name__}.")
     if mod not in modalities:
         raise KeyError(f"{unknown('modality', [mod], modalities, 'the MuData')} It has {listed(modalities)}.")
@@ -53,11 +54,17 @@ def matrix(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[Any, pd.In
     return adata.layers[layer], adata.var_names
 
 
-def require_unique(names: pd.Index, where: str) -> None:
+def require_unique(names: pd.Index, where: str = "var_names") -> None:
     """Raise unless names are unique: results are found again by name."""
     if not names.is_unique:
         twice = names[names.duplicated()].unique()
-        raise ValueError(f"{where} holds {listed(twice)} more than once; call adata.{where}_make_unique() first.")
+        raise ValueError(f"{where} holds {listed(twice)} more than once; {_UNIQUE[where]}.")
+
+
+_UNIQUE = {
+    "var_names": "call adata.var_names_make_unique() first",
+    "raw.var_names": "set adata.raw again from an AnnData with unique names, or name a layer",
+}
 
 
 def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
@@ -71,7 +78,7 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
         Where a value is negative, NaN or infinite.
     """
     source, names = matrix(adata, layer, use_raw)
-    require_unique(names, "var_names")
+    require_unique(names, "raw.var_names" if use_raw else "var_names")
     columns = None if genes is None else names.get_indexer(list(genes))
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
     blocks = []
@@ -139,6 +146,7 @@ class Expression:
 
 def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None) -> Expression:
     """Read expression on a linear scale, and say what the values were taken for."""
+    require_unique(adata.var_names)
     names = list(adata.var_names)
     if use_raw and adata.raw is not None:
         # Results are written beside X, so only genes that are in var_names have a place.

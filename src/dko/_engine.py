@@ -37,6 +37,8 @@ def knockouts(
     from .models import assemblage
     from .models._device import resolve_device
 
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1.")
     place = resolve_device(device)
 
     def of_model(rows: np.ndarray) -> Removals:

@@ -59,7 +59,7 @@ class Fitted:
 def read_fitted(adata: AnnData, key: str) -> Fitted:
     """Read a fitted model, or say that there is none."""
     stored = adata.uns.get(key)
-    if stored is None or _keys.WEIGHTS not in stored:
+    if not isinstance(stored, Mapping) or _keys.WEIGHTS not in stored:
         raise KeyError(f"No fitted model in adata.uns[{key!r}]; run dko.tl.fit(adata, key_added={key!r}) first.")
     return Fitted(
         key=key,
@@ -72,13 +72,13 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
 
 def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
     """Find the genes of the model in ``var_names``, by name, wherever they are now."""
-    require_unique(adata.var_names, "var_names")
+    require_unique(adata.var_names)
     columns = adata.var_names.get_indexer(fitted.genes)
     if (columns < 0).any():
         gone = [gene for gene, column in zip(fitted.genes, columns, strict=True) if column < 0]
         raise KeyError(
-            f"{len(gone)} of the {len(fitted.genes)} genes of the fit are no longer in var_names: {listed(gone)}. "
-            "A model needs to know of all its genes whether they are present: use the AnnData of the fit, or fit again."
+            f"var_names lacks {len(gone)} of the {len(fitted.genes)} genes of the fit: {listed(gone)}; a model needs to "
+            "know of all its genes whether they are present, so use the AnnData of the fit, or fit again."
         )
     return columns
 

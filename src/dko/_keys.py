@@ -18,6 +18,9 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 
+# Categories of the obs column of the split
+SPLITS = ["train", "validation", "test", "unused"]
+
 # A frame in obsm with more columns than this cannot be written to h5ad: the header of its group overflows.
 MAX_FRAME_COLUMNS = 4_000
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import argparse
 
     from anndata import AnnData
-    from matplotlib.figure import Figure
 
 _CELL_TYPE = "cell_type"
 
@@ -94,7 +93,7 @@ def _write(adata: AnnData, top: list[str], folder: Path) -> None:
     write_any(adata, folder / "demo.h5ad")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Any, path: Path) -> None:
     from ..io._atomic import atomic
 
     with atomic(path) as temporary:

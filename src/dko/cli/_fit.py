@@ -28,7 +28,9 @@ _OPTIONS = (
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("fit", help="learn from the cells of a file", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser = commands.add_parser(
+        "fit", help="learn from the cells of a file", description=_DESCRIPTION, epilog=_EXAMPLES
+    )
     parser.set_defaults(run=run)
     _options.add_files(parser, "cells")
     _add_expression(parser)
@@ -58,13 +60,17 @@ def _add_expression(parser: argparse.ArgumentParser) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    group.add_argument("--preset", choices=["paper"], help="paper: 5,000 steps of 20 cells (default: until it is learnt)")
+    group.add_argument(
+        "--preset", choices=["paper"], help="paper: train as published (default: until nothing is gained)"
+    )
     group.add_argument("--max-epochs", type=int, metavar="N", help="passes over the training cells at most")
     group.add_argument("--max-steps", type=int, metavar="N", help="steps at most")
     group.add_argument("--batch-size", type=int, metavar="N", help="cells per step")
     group.add_argument("--learning-rate", type=float, metavar="X", help="step size")
-    group.add_argument("--validation-fraction", type=float, metavar="X", help="cells that choose the weights (default: 0.2)")
-    group.add_argument("--test-fraction", type=float, metavar="X", help="cells kept out altogether (default: 0)")
+    group.add_argument(
+        "--validation-fraction", type=float, metavar="X", help="share that chooses the weights (default: 0.2)"
+    )
+    group.add_argument("--test-fraction", type=float, metavar="X", help="share of the cells kept out (default: 0)")
     group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
     group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
 

@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     _options.add_files(parser, "cells with a fit")
     parser.add_argument("genes", metavar="GENE", nargs="+", help="gene, or genes removed together: CD74+FTL")
     parser.add_argument("--dose", type=float, default=1.0, help="fraction to remove (default: 1, a knockout)")
-    parser.add_argument("--no-profiles", action="store_true", help="only the impacts, not the profiles after the knockout")
+    parser.add_argument("--no-profiles", action="store_true", help="only the impacts, not the profiles")
     _options.add_groups(parser)
     _options.add_place(parser)
     _options.add_general(parser)

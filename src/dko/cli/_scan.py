@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Knock out every gene in every cell that expresses it, one at a time, and write the cells with all
-impacts to OUT. Prints the keystone genes: those of the largest mean impact over the cells that express
-them. Impact grows with expression, because a gene's own share of the profile is part of it, so the two
-stand side by side."""
+impacts to OUT. Prints the keystone genes, the first ten or the first three of each group of the fit:
+those of the largest mean impact over the cells that express them. Impact grows with expression, because
+a gene's own share of the profile is part of it, so the two stand side by side."""
 
 _EXAMPLES = """\
 examples:
@@ -30,7 +30,10 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
     _options.add_files(parser, "cells with a fit")
     parser.add_argument(
-        "--genes", type=_options.names, metavar="G1,G2", help="only these genes, or @FILE with one per line (default: all)"
+        "--genes",
+        type=_options.names,
+        metavar="G1,G2",
+        help="only these genes, or @FILE with one per line (default: all)",
     )
     _options.add_groups(parser)
     parser.add_argument(
@@ -47,11 +50,13 @@ def run(args: argparse.Namespace) -> None:
     from ._tables import keystone_table
 
     if args.table is not None:
+        if args.table == args.out:
+            raise ValueError(f"--table and --out name the same file, {str(args.out)!r}.")
         check_output(args.table, args.force)
     data, adata, fitted = open_fitted(args)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
     scan(data, genes=args.genes, groups=groups, key=args.key, mod=args.mod, device=args.device)
-    print(keystone_table(adata, n_genes=10, key=args.key))
+    print(keystone_table(adata, n_genes=3 if fitted.groups else 10, key=args.key))
     save_cells(data, args)
     if args.table is not None:
         _write_table(adata, args)

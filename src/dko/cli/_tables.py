@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -77,9 +77,11 @@ def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | Non
     top = by_group.head(n_genes)
     if "group" in top:
         top = top.assign(group=top["group"].astype(str).where(~top["group"].duplicated(), ""))
-    top = top.assign(fraction=[f"{share:.0%}" for share in top["fraction"]])
     table = top[[name for name in _KEYSTONE if name in top]].rename(columns=_KEYSTONE)
-    return f"Keystone genes (impact and expression: means over the cells that express them)\n{_aligned(table)}"
+    text = f"Keystone genes (impact and expression: means over the cells that express them)\n{_aligned(table)}"
+    column = groupby or read_fitted(adata, key).params.get("groupby")
+    left_out = sorted(set(group_values(adata, column).dropna()) - set(ranking["group"])) if column else []
+    return f"{text}\nToo few cells to rank genes: {', '.join(left_out)}." if left_out else text
 
 
 def knockout_table(adata: AnnData, labels: list[str], *, key: str) -> str:
@@ -101,9 +103,10 @@ def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
     """List the genes whose share changes most when a gene is knocked out."""
     effect = get.effects(adata, gene, key=key)
     change = pd.Series(effect.X[0], index=effect.var_names).sort_values(kind="stable")
-    table = pd.DataFrame({"less": change.index[:n_genes], "change": change.to_numpy()[:n_genes]})
-    table["more"], table["change "] = change.index[: -n_genes - 1 : -1], change.to_numpy()[: -n_genes - 1 : -1]
-    title = f"Without {gene}, in the {effect.obs['n_cells'].iloc[0]} cells that express it (mean change of log1p(CP10k))"
+    table = pd.DataFrame({"less of": change.index[:n_genes], "change": change.to_numpy()[:n_genes]})
+    table["more of"], table["change "] = change.index[: -n_genes - 1 : -1], change.to_numpy()[: -n_genes - 1 : -1]
+    n_cells = effect.obs["n_cells"].iloc[0]
+    title = f"Without {gene}, in the {n_cells} cells that express it (mean change of log1p(CP10k))"
     return f"{title}\n{_aligned(table)}"
 
 
@@ -118,9 +121,10 @@ def _mean_of_group(profiles: sparse.csr_matrix, groups: np.ndarray, train: np.nd
 
 def _aligned(table: pd.DataFrame, *, index: bool = False) -> str:
     """Spell a table out: words to the left, numbers to the right."""
-    words = [name for name in table if table[name].dtype == object]
-    widths = {name: max(map(len, [name, *table[name]])) for name in words}
-    left = {name: lambda word, width=widths[name]: word.ljust(width) for name in words}
-    text = table.rename(columns={name: name.ljust(widths[name]) for name in words})
-    formatters = {name.ljust(widths[name]): left[name] for name in words}
-    return text.to_string(index=index, formatters=formatters, float_format="{:.4f}".format)
+    formatters: dict[str, Any] = {_KEYSTONE["fraction"]: "{:.0%}".format}
+    for name in [name for name in table if table[name].dtype == object]:
+        width = max(map(len, [name, *table[name]]))
+        table = table.rename(columns={name: name.ljust(width)})
+        formatters[name.ljust(width)] = f"{{:{width}}}".format
+    text = table.to_string(index=index, formatters=formatters, float_format="{:.4f}".format)
+    return "\n".join(line.rstrip() for line in text.splitlines())

@@ -73,7 +73,8 @@ def ranking(
 
 
 def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], min_cells: int) -> pd.DataFrame:
-    n_scanned = int((np.diff(impact.indptr) > 0).sum())
+    scanned = np.diff(impact.indptr) > 0
+    share = share[scanned]
     n_cells = np.bincount(impact.indices, minlength=len(genes))
     totals = np.bincount(impact.indices, weights=impact.data, minlength=len(genes))
     n_expressing = np.bincount(share.indices, minlength=len(genes))
@@ -83,7 +84,7 @@ def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], m
             "gene": genes,
             "impact_mean": totals / np.maximum(n_cells, 1),
             "n_cells": n_cells,
-            "fraction": n_cells / max(n_scanned, 1),
+            "fraction": n_cells / max(int(scanned.sum()), 1),
             "expression_mean": shares / np.maximum(n_expressing, 1),
         }
     )

@@ -72,7 +72,10 @@ def _read(path: Path) -> tuple[Fitted, pd.DataFrame]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{str(path)!r} is not a file of dko.io.save.")
     with np.load(path, allow_pickle=False) as arrays:
-        text = json.loads(str(arrays["text"])) if "text" in arrays else {}
+        try:
+            text = json.loads(str(arrays["text"])) if "text" in arrays else {}
+        except ValueError:  # a pickle, which is not opened, or no JSON
+            text = {}
         if text.get("format") != FORMAT:
             raise ValueError(f"{str(path)!r} is not a file of dko.io.save, or of a newer version of it.")
         weights = {name: arrays[name] for name in arrays.files if name != "text"}

@@ -22,7 +22,9 @@ def bray_curtis(a: Matrix, b: Matrix) -> np.ndarray:
     profiles that sum to 1, half the L1 distance. NaN where both rows are empty.
     """
     # Sparse minus sparse stays sparse; anything else becomes dense.
-    if not (sparse.issparse(a) and sparse.issparse(b)):
+    if sparse.issparse(a) and sparse.issparse(b):
+        a, b = a.astype(np.float64), b.astype(np.float64)
+    else:
         a, b = dense(a), dense(b)
     if a.shape != b.shape:
         raise ValueError(f"a and b must have the same shape, got {a.shape} and {b.shape}.")

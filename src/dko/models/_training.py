@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from .._log import logger
+from ._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -113,7 +114,8 @@ def train(
     ``validation_loss``. Ctrl-C ends training early and keeps the best weights so far; before the first validation
     there are none, and it goes on to the caller.
     """
-    with _threads(network, schedule.batch_size):
+    small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
+    with one_thread() if small else nullcontext():
         return _train(network, loss, training, validation, n_rows, schedule, device, rng, progress, label)
 
 
@@ -178,18 +180,6 @@ def _train(
     best.restore()
     network.to("cpu")
     return Trained(pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted)
-
-
-@contextmanager
-def _threads(network: torch.nn.Module, batch_size: int) -> Iterator[None]:
-    """Use one thread while a step is too small to share: on a busy machine, waiting for a second one costs far more."""
-    before = torch.get_num_threads()
-    if batch_size * sum(parameter.numel() for parameter in network.parameters()) < _SMALL_STEP:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _steps(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    Drawn: TypeAlias = "Axes | list[Axes] | Figure | None"
-    """Axes (one panel) or a list of them where nothing was shown, the figure where it was asked for."""
+    Drawn: TypeAlias = Any
+    """Axes (a list for several panels), a figure, or None: which one depends on what was asked for."""
 
 IMPACT = "Bray-Curtis, 0 to 1"
 SHARE = "share of the cell's expression"
@@ -21,6 +20,10 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
 NCOLS = 4
+
+# Where a legend goes: beside the axes in a figure of ours, whose layout makes room for it; inside the user's axes.
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": "small"}
+INSIDE: dict[str, Any] = {"loc": "upper right", "frameon": False, "fontsize": "small"}
 
 
 def panels(

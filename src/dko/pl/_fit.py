@@ -73,7 +73,7 @@ def fit(
         "model": fit_quality(observed, predicted),
         "gene mean": fit_quality(observed, _from_means(target, held_out, fitted)),
     }
-    axes, ours = panels(1, ax, size=(5.2, 4.6), what="fit")
+    axes, ours = panels(1, ax, size=(6.2 if observed.nnz > _MAX_POINTS else 5.2, 4.6), what="fit")
     _draw(axes[0], observed.data, predicted.data)
     axes[0].set_title(f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries", fontsize="medium")
     _write_quality(axes[0], quality)

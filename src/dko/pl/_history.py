@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _keys, get
-from ._finish import COLORS, IMPACT, MARKERS, finish, panels
+from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
     from mudata import MuData
 
     from ._finish import Drawn
@@ -60,7 +61,7 @@ def history(
     panel.set(xlabel=time, ylabel=f"loss ({IMPACT})")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
-    _add_legend(panel, grouped="group" in table)
+    panel.legend(handles=_handles(panel, "group" in table), **(BESIDE if ours and "group" in table else INSIDE))
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
@@ -77,17 +78,13 @@ def _draw(ax: Axes, curve: pd.DataFrame, time: str, group: str, number: int) -> 
     )
 
 
-def _add_legend(ax: Axes, *, grouped: bool) -> None:
-    """Say which line is which; beside the axes where there are groups."""
+def _handles(ax: Axes, grouped: bool) -> list[Line2D]:
+    """Say which line is which, and which marker is whose best point."""
     from matplotlib.lines import Line2D
 
     color = "0.4" if grouped else COLORS[0]
-    lines = [
+    return [
         Line2D([], [], color=color, lw=0.8, alpha=0.6, label="training"),
         Line2D([], [], color=color, lw=1.6, label="validation"),
+        *(line for line in ax.lines if not str(line.get_label()).startswith("_")),
     ]
-    best = [line for line in ax.lines if line.get_marker() not in ("None", "", None)]
-    if grouped:
-        ax.legend(handles=[*lines, *best], loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
-    else:
-        ax.legend(handles=[*lines, *best], frameon=False, fontsize="small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,18 +126,13 @@ def _find_basis(adata: AnnData, basis: str) -> str:
     raise KeyError(f"No embedding {basis!r} in adata.obsm; {there}.")
 
 
-def _shared_norm(table: pd.DataFrame, vmin: float, vmax: float | None) -> Normalize:
+def _shared_norm(table: pd.DataFrame, vmin: Any, vmax: Any) -> Normalize:
     """Return one scale for all panels; cells that do not express the genes have no say."""
     from matplotlib.colors import Normalize
 
-    if (
-        isinstance(vmin, str)
-        or isinstance(vmax, str)
-        or not (np.isscalar(vmin) and (vmax is None or np.isscalar(vmax)))
-    ):
+    if not all(isinstance(bound, Real | None) for bound in (vmin, vmax)):
         raise ValueError(f"vmin and vmax must be numbers, as all panels share one scale; got {vmin!r} and {vmax!r}.")
-    values = table.to_numpy()
-    largest = np.nanmax(values, initial=0.0)
+    largest = np.nanmax(table.to_numpy(), initial=0.0)
     return Normalize(vmin, (largest or 1.0) if vmax is None else vmax)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import _keys, get
-from ._finish import COLORS, IMPACT, NCOLS, finish, panels, wrapped
+from ._finish import BESIDE, COLORS, IMPACT, NCOLS, finish, panels, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from ._finish import Drawn
 
+_MEANS = ["impact_mean", "expression_mean"]
 _DOT, _TICK = COLORS[0], COLORS[1]
+_BELOW: dict[str, Any] = {"loc": "lower center", "ncols": 2, "frameon": False, "fontsize": "x-small"}
 # Area in square points of the dot of a gene that all cells express.
 _FULL = 110.0
 
@@ -79,15 +81,21 @@ def ranking(
     )
     for panel, (group, part) in zip(axes, tables.items(), strict=True):
         _draw(panel, part.head(n_genes), title=str(group))
+    axes[0].set_xlim(0, 1.08 * max(part[_MEANS].head(n_genes).to_numpy().max() for part in tables.values()))
     label = f"mean impact ({IMPACT})"
     if len(axes) == 1:
         axes[0].set_xlabel(label)
-        axes[0].legend(handles=_handles(), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+        if not ours:
+            axes[0].set_ylim(bottom=-0.6 + (axes[0].get_ylim()[0] + 0.6) / 0.78)  # room for the legend below the genes
+        axes[0].legend(handles=_handles(), **(BESIDE if ours else _BELOW))
     else:
         for lowest in axes[-NCOLS:]:
             lowest.tick_params(labelbottom=True)
         axes[0].figure.supxlabel(label, fontsize="medium")
-        axes[0].figure.legend(handles=_handles(), loc="outside upper center", ncols=5, frameon=False, fontsize="small")
+        ncols = 4 if len(axes) > 2 else 2  # as much as fits the width of the panels
+        axes[0].figure.legend(
+            handles=_handles(), loc="outside upper center", ncols=ncols, frameon=False, fontsize="small"
+        )
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
@@ -98,7 +106,6 @@ def _draw(ax: Axes, table: pd.DataFrame, title: str) -> None:
     ax.scatter(table["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
     ax.set_yticks(places, table["gene"], style="italic", fontsize="small")
     ax.set_ylim(len(table) - 0.4, -0.6)
-    ax.set_xlim(left=0)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(wrapped(title, 28), fontsize="medium")

@@ -71,6 +71,8 @@ def choose(
     values: sparse.csr_matrix, names: Sequence[str], genes: str | Sequence[str] | None, n_top_genes: int | None
 ) -> list[str]:
     """Choose among `names`, the columns of the linear `values`."""
+    if n_top_genes is not None and n_top_genes < 2:
+        raise ValueError(f"n_top_genes={n_top_genes} must be at least 2.")
     n_cells = np.bincount(values.indices, minlength=len(names))
     named = _named(genes, names, n_cells)
     expressed = int((n_cells > 0).sum())

@@ -104,7 +104,7 @@ def _pair_columns(pairs: Sequence[tuple[str, str]], fitted: Fitted, adata: AnnDa
     """Return the distinct pairs as columns of the model, shape (pairs, 2)."""
     wrong = [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]]
     if wrong or not len(pairs):
-        raise ValueError(f"pairs must hold tuples of two different genes, got {wrong[0] if wrong else 'none'!r}.")
+        raise ValueError(f"pairs must hold tuples of two different genes, got {repr(wrong[0]) if wrong else 'none'}.")
     require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
     position = {gene: i for i, gene in enumerate(fitted.genes)}
     columns = np.array([[position[gene] for gene in pair] for pair in pairs])
@@ -127,7 +127,7 @@ def _candidates(
         return cell, _unrank(drawn - np.concatenate([[0], ends])[cell], n_present[cell])
     from ..models.assemblage import locate
 
-    cells, positions = [], []
+    cells, positions = [np.empty(0, dtype=int)], [np.empty((0, 2), dtype=int)]
     for row in np.flatnonzero(usable):
         found = locate(presence.indices[presence.indptr[row] : presence.indptr[row + 1]], wanted)
         found = found[(found >= 0).all(axis=1)]

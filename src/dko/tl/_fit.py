@@ -18,7 +18,7 @@ from .._write import write
 from ..pp._select_genes import choose
 from ._init_from import initial_maps
 from ._schedule import schedule
-from ._split import NAMES, check_fractions, split_cells
+from ._split import check_fractions, split_cells
 from ._training_cells import training_cells
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def fit(
     write(
         target,
         obs={
-            _keys.split(key_added): pd.Categorical(_fitted_split(split, cells), categories=NAMES),
+            _keys.split(key_added): pd.Categorical(_fitted_split(split, cells), categories=_keys.SPLITS),
             _keys.fit_error(key_added): _fit_error(relative, target, groupby, fits, place),
         },
         uns={

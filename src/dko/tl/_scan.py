@@ -63,6 +63,8 @@ def scan(
     ------
     KeyError
         No fit; a gene or group that is not there.
+    ValueError
+        No cell expresses any of the genes.
     """
     data = adata.copy() if copy else adata
     target = unwrap(data, mod)
@@ -73,6 +75,9 @@ def scan(
     presence = read_presence(target, fitted)
     impact = _impacts(target, fitted, presence, wanted, cells, device, batch_size)
     layer = aligned_layer(impact, presence, columns, target.n_vars)
+    if not layer.nnz:
+        where = "No cell" if groups is None else "No cell of the chosen groups"
+        raise ValueError(f"{where} that has a model expresses any of the genes, so there is nothing to knock out.")
     n_cells = np.bincount(layer.indices, minlength=target.n_vars)
     totals = np.bincount(layer.indices, weights=layer.data, minlength=target.n_vars)
     with np.errstate(invalid="ignore"):

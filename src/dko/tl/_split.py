@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ["train", "validation", "test", "unused"]
-
 
 def check_fractions(validation_fraction: float, test_fraction: float) -> None:
     """Refuse fractions that leave nothing to train or to validate on."""
@@ -34,6 +32,11 @@ def split_cells(
     """
     split = np.full(n_cells, "unused", dtype=object)
     for rows in groups.values():
+        if len(rows) - round(test_fraction * len(rows)) < 2:
+            raise ValueError(
+                f"test_fraction={test_fraction} of {len(rows)} cells leaves fewer than 2 to train and to validate on; "
+                "lower it."
+            )
         shuffled = rng.permutation(rows)
         n_test = round(test_fraction * len(rows))
         n_validation = min(max(1, round(validation_fraction * (len(rows) - n_test))), len(rows) - n_test - 1)

@@ -32,7 +32,8 @@ def training_cells(
     if len(small) == len(groups):
         most = max(small.values(), default=0)
         raise ValueError(
-            f"A fit needs at least {MIN_CELLS} unperturbed cells{' in a group' if groupby else ''}; got {most}."
+            f"A fit needs at least {MIN_CELLS} {'cells' if perturbation_key is None else 'unperturbed cells'}"
+            f"{' in a group' if groupby else ''}, got {most}."
         )
     if small:
         logger.warning("Groups of fewer than %d cells get no model: %s.", MIN_CELLS, listed(small))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..._settings import settings
+from .._threads import one_thread
 from ._affine import AffineMap, normalise, weighted_sums
 from ._loss import bray_curtis
 
@@ -58,7 +59,8 @@ class CellKnockouts:
     @property
     def impact(self) -> np.ndarray:
         """Bray-Curtis dissimilarity after against before, float32, shape (m,)."""
-        return bray_curtis(self.after, self.before[:, None], dim=0).cpu().numpy()
+        with one_thread():
+            return bray_curtis(self.after, self.before[:, None], dim=0).cpu().numpy()
 
 
 def locate(present: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -103,7 +105,8 @@ def knockouts(
         step = max(1, settings.memory_budget // (16 * len(genes) * removed.shape[1]))
         for first in range(0, len(removed), step):
             chosen = torch.from_numpy(removed[first : first + step]).to(device)
-            after = _after(influence, intercept[present], present, sums, chosen, dose)
+            with one_thread():
+                after = _after(influence, intercept[present], present, sums, chosen, dose)
             yield CellKnockouts(cell, genes, first, before, after)
 
 

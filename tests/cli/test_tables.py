@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dko as package
+from dko.cli._tables import change_table, keystone_table, quality_table
+
+
+def numbers(text, row):
+    line = next(line for line in text.splitlines() if line.startswith(row))
+    return [float(word) for word in line.removeprefix(row).split()]
+
+
+def test_quality_of_groups(cells, quick):
+    package.tl.fit(cells, test_fraction=0.3, **quick)
+    text = quality_table(cells, key="dko", groupby="cell_type", all_entries=True)
+    train, test = (package.get.profiles(cells, split=split) for split in ("train", "test"))
+    assert text.startswith(f"Profiles of {test.n_obs} test cells")
+    rows = {
+        "model": test.layers["predicted"].toarray(),
+        "mean of each gene  ": package.metrics.gene_mean(train.X, test.X),
+    }
+    own = np.zeros(test.shape)
+    for group in ("B", "CD4/CD8 T"):
+        rows_of = (test.obs["cell_type"] == group).to_numpy()
+        own[rows_of] = package.metrics.gene_mean(train[train.obs["cell_type"] == group].X, test.X[rows_of])
+    rows["mean of each gene per cell_type"] = own
+    for row, predicted in rows.items():
+        quality = package.metrics.fit_quality(test.X, predicted)
+        expected = [quality[name] for name in ("bray_curtis", "spearman", "spearman_within_gene")]
+        np.testing.assert_allclose(numbers(text, row)[:3], expected, atol=6e-5)
+        assert numbers(text, row)[3] > expected[1]
+
+
+def test_keystone_genes_of_groups_beside_their_expression(fitted):
+    package.tl.scan(fitted)
+    ranking = package.get.ranking(fitted, groupby="cell_type")
+    lines = keystone_table(fitted, key="dko", groupby="cell_type", n_genes=2).splitlines()
+    assert len(lines) == 2 + 2 * 2
+    assert lines[2].startswith("B ") and lines[3].startswith("  ") and lines[4].startswith("CD4/CD8 T ")
+    best = ranking[ranking["group"] == "B"].iloc[0]
+    rank = (ranking[ranking["group"] == "B"]["expression_mean"] > best["expression_mean"]).sum() + 1
+    shown = [best["gene"], f"{best['impact_mean']:.4f}", f"{best['expression_mean']:.4f}", str(rank)]
+    assert lines[2].split()[1:] == [*shown, str(best["n_cells"]), f"{best['fraction']:.0%}"]
+
+
+def test_groups_without_a_ranking_are_named(fitted):
+    fitted.obs["batch"] = ["small"] * 5 + ["tiny"] * 3 + ["large"] * 72
+    package.tl.scan(fitted)
+    lines = keystone_table(fitted, key="dko", groupby="batch", n_genes=2).splitlines()
+    assert lines[-1] == "Too few cells to rank genes: small, tiny."
+    assert [line.split()[0] for line in lines[2:-2]] == ["large"]
+
+
+def test_keystone_genes_of_too_few_cells(fitted):
+    few = fitted[:8].copy()
+    package.tl.scan(few)
+    assert "too few to rank them" in keystone_table(few, key="dko", n_genes=3)
+
+
+@pytest.mark.parametrize("n_genes", [1, 3])
+def test_changes_are_the_largest_of_both_signs(fitted, n_genes):
+    change = package.get.effects(fitted, "gene_3").to_df().iloc[0].sort_values()
+    lines = [line.split() for line in change_table(fitted, "gene_3", key="dko", n_genes=n_genes).splitlines()[2:]]
+    assert [line[0] for line in lines] == list(change.index[:n_genes])
+    assert [line[2] for line in lines] == list(change.index[::-1][:n_genes])
+    np.testing.assert_allclose([float(line[3]) for line in lines], change.to_numpy()[::-1][:n_genes], atol=6e-5)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+import dko
+
+
+@pytest.fixture
+def adata(fitted):
+    dko.tl.scan(fitted)
+    dko.tl.virtual_ko(fitted, ["HSPA1A/B", ("gene_2", "gene_3")])
+    return fitted
+
+
+def test_named_knockouts_come_first_then_those_of_the_scan(adata):
+    table = dko.get.impact(adata)
+    rest = [gene for gene in adata.var_names if gene != "HSPA1A/B"]
+    assert table.columns.tolist() == ["HSPA1A/B", "gene_2+gene_3", *rest]
+    assert (table.dtypes == np.float32).all()
+    scanned = adata[:, rest].layers["dko_impact"].toarray()
+    absent = adata[:, rest].X.toarray() == 0
+    np.testing.assert_array_equal(table[rest].to_numpy(), np.where(absent, np.nan, scanned))
+    named = adata.obsm["dko_impact"]["gene_2+gene_3"]
+    np.testing.assert_array_equal(table["gene_2+gene_3"], named)
+
+
+def test_some_of_them_in_the_order_of_asking(adata):
+    assert dko.get.impact(adata, ["gene_5", "HSPA1A/B"]).columns.tolist() == ["gene_5", "HSPA1A/B"]
+    assert dko.get.impact(adata, "gene_5").shape == (80, 1)
+
+
+def test_tidy(adata):
+    wide, tidy = dko.get.impact(adata), dko.get.impact(adata, tidy=True)
+    assert tidy.columns.tolist() == ["cell", "knockout", "impact"]
+    assert len(tidy) == wide.notna().to_numpy().sum()
+    back = tidy.pivot(index="cell", columns="knockout", values="impact").loc[wide.index, wide.columns]
+    np.testing.assert_array_equal(back.to_numpy(), wide.to_numpy())
+
+
+def test_an_impact_of_zero_is_not_a_missing_one(adata):
+    adata.layers["dko_impact"].data[:] = 0
+    table = dko.get.impact(adata, "gene_5")
+    assert (table["gene_5"].notna().to_numpy() == (adata[:, "gene_5"].X.toarray() > 0).ravel()).all()
+
+
+def test_as_anndata(adata):
+    wide, found = dko.get.impact(adata), dko.get.impact(adata, as_anndata=True)
+    assert found.obs_names.equals(adata.obs_names) and found.var_names.tolist() == wide.columns.tolist()
+    assert found.X.format == "csr" and found.X.dtype == np.float32
+    np.testing.assert_array_equal(found.X.toarray(), wide.fillna(0).to_numpy())
+    assert found.obs["cell_type"].equals(adata.obs["cell_type"])
+    np.testing.assert_array_equal(found.obsm["X_umap"], adata.obsm["X_umap"])
+
+
+@pytest.mark.filterwarnings("ignore:The set_bad:PendingDeprecationWarning")  # scanpy calls it
+def test_scanpy_goes_on_from_there(adata, tmp_path):
+    """Nothing but scanpy: plots, marker knockouts, neighbours, clusters."""
+    found = dko.get.impact(adata, as_anndata=True)
+    sc.pp.pca(found, n_comps=5)
+    sc.pp.neighbors(found, n_neighbors=5)
+    sc.tl.leiden(found, flavor="igraph", n_iterations=2, directed=False)
+    sc.tl.rank_genes_groups(found, "cell_type")
+    assert len(sc.get.rank_genes_groups_df(found, "B")) == found.n_vars
+    found.write_h5ad(tmp_path / "impact.h5ad")
+    sc.tl.rank_genes_groups(adata, "cell_type", layer="dko_impact")
+    axes = sc.pl.umap(adata, color="gene_5", layer="dko_impact", show=False)
+    drawn = np.sort(axes.collections[0].get_array())
+    np.testing.assert_allclose(drawn, np.sort(adata[:, "gene_5"].layers["dko_impact"].toarray().ravel()), rtol=1e-6)
+
+
+def test_without_the_fit(adata):
+    """Cells put together by anndata lose uns, not their impacts."""
+    expected = dko.get.impact(adata)
+    del adata.uns["dko"]
+    pd.testing.assert_frame_equal(dko.get.impact(adata), expected)
+
+
+def test_genes_reordered_after_the_scan(adata):
+    expected = dko.get.impact(adata)
+    shuffled = adata[:, ::-1].copy()
+    pd.testing.assert_frame_equal(dko.get.impact(shuffled)[expected.columns], expected)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+
+
+@pytest.mark.parametrize("which", ["fitted", "grouped"])
+def test_what_is_saved_comes_back(which, request, cells, tmp_path):
+    source = request.getfixturevalue(which)
+    dko.io.save(source, tmp_path / "model.npz")
+    dko.io.load(cells, tmp_path / "model.npz", key_added="mine")
+    expected, found = source.uns["dko"], cells.uns["mine"]
+    assert set(found) == set(expected)
+    for name in ("params", "genes", "groups"):
+        assert found[name] == expected[name]
+    for name, array in expected["weights"].items():
+        assert found["weights"][name].dtype == array.dtype
+        np.testing.assert_array_equal(found["weights"][name], array)
+    pd.testing.assert_frame_equal(found["history"], expected["history"])
+    dko.tl.scan(source)
+    dko.tl.scan(cells, key="mine")
+    np.testing.assert_array_equal(cells.layers["mine_impact"].toarray(), source.layers["dko_impact"].toarray())
+
+
+def test_other_cells_with_more_genes(fitted, cells, tmp_path):
+    dko.io.save(fitted, tmp_path / "model.npz")
+    part = cells[:30, ::-1].copy()
+    dko.io.load(part, tmp_path / "model.npz")
+    dko.tl.virtual_ko(part, "gene_2")
+    expected = dko.tl.virtual_ko(fitted, "gene_2", copy=True)
+    np.testing.assert_allclose(dko.get.impact(part), dko.get.impact(expected)[:30], atol=1e-6)
+
+
+def test_genes_that_are_not_there(fitted, cells, tmp_path, unchanged):
+    dko.io.save(fitted, tmp_path / "model.npz")
+    part = cells[:, 1:].copy()
+    with unchanged(part), pytest.raises(KeyError, match="lacks 1 of the 20 genes of the fit: 'HSPA1A/B'"):
+        dko.io.load(part, tmp_path / "model.npz")
+
+
+def zipped(path):
+    np.savez(path, text="{}")
+
+
+def text(path):
+    path.write_text("no")
+
+
+def pickled(path):
+    np.savez(path, text=np.array([{"format": "dko-model-1"}], dtype=object))
+
+
+@pytest.mark.parametrize("make", [zipped, text, pickled])
+def test_other_files(make, cells, tmp_path, unchanged):
+    make(tmp_path / "model.npz")
+    with unchanged(cells), pytest.raises(ValueError, match="'.*model.npz' is not a file of dko.io.save"):
+        dko.io.load(cells, tmp_path / "model.npz")
+
+
+def test_no_file(cells, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file '.*model.npz'"):
+        dko.io.load(cells, tmp_path / "model.npz")

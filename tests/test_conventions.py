@@ -1,0 +1,146 @@
+"""Rules that every public function keeps."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import dko
+
+PACKAGES = ("tl", "get", "pl", "pp", "io", "metrics", "datasets")
+FUNCTIONS = {
+    f"{package}.{name}": getattr(getattr(dko, package), name)
+    for package in PACKAGES
+    for name in getattr(dko, package).__all__
+}
+ON_ADATA = {name: function for name, function in FUNCTIONS.items() if name.split(".")[0] in ("tl", "get", "pl", "pp")}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_at_most_two_positional_parameters(name):
+    parameters = inspect.signature(FUNCTIONS[name]).parameters.values()
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    assert len(positional) <= 2
+    assert not any(p.kind == p.VAR_POSITIONAL for p in parameters)
+
+
+@pytest.mark.parametrize("name", ON_ADATA)
+def test_adata_comes_first_and_names_are_those_of_scanpy(name):
+    parameters = inspect.signature(ON_ADATA[name]).parameters
+    assert next(iter(parameters)) == "adata"
+    assert not {"random_state", "seed", "layer_key", "inplace", "save", "n_jobs"} & set(parameters)
+    assert "mod" in parameters
+    if "copy" in parameters:
+        assert parameters["copy"].default is False and parameters["copy"].kind == inspect.Parameter.KEYWORD_ONLY
+    assert ("copy" in parameters) == name.startswith("tl.")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstrings_name_every_parameter_and_what_comes_back(name):
+    function = FUNCTIONS[name]
+    doc = inspect.getdoc(function)
+    assert "\nParameters\n---" in doc or not inspect.signature(function).parameters
+    assert "\nReturns\n---" in doc or name == "io.save"
+    lines = {part.strip().lstrip("*") for line in doc.splitlines() for part in line.split(" : ")[0].split(",")}
+    kinds = (inspect.Parameter.VAR_KEYWORD,)
+    unnamed = [p.name for p in inspect.signature(function).parameters.values() if p.name not in lines]
+    assert [p for p in unnamed if inspect.signature(function).parameters[p].kind not in kinds] == []
+
+
+def test_all_names_what_is_there():
+    for package in PACKAGES:
+        module = getattr(dko, package)
+        public = {n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")}
+        assert public == set(module.__all__)
+        assert list(module.__all__) == sorted(module.__all__)
+
+
+STEPS = {
+    "fit": lambda adata, **kwargs: dko.tl.fit(adata, max_epochs=1, progress=False, key_added="new", **kwargs),
+    "scan": lambda adata, **kwargs: dko.tl.scan(adata, **kwargs),
+    "virtual_ko": lambda adata, **kwargs: dko.tl.virtual_ko(adata, "gene_2", **kwargs),
+    "double_ko": lambda adata, **kwargs: dko.tl.double_ko(adata, n_samples=10, **kwargs),
+}
+
+
+def test_every_tool_is_among_the_steps():
+    assert set(STEPS) == set(dko.tl.__all__)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_copy_leaves_the_input_alone_and_does_the_same(name, fitted, same, unchanged):
+    with unchanged(fitted):
+        changed = STEPS[name](fitted, copy=True)
+    assert STEPS[name](fitted) is None
+    same(changed, fitted)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_copy_of_a_view_leaves_it_a_view(name, fitted, unchanged):
+    view = fitted[10:60]
+    with unchanged(fitted), unchanged(view):
+        STEPS[name](view, copy=True)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_only_what_is_named_changes(name, fitted, same):
+    fitted.layers["mine"] = fitted.X.copy()
+    fitted.uns["mine"] = {"a": 1}
+    before = fitted.copy()
+    STEPS[name](fitted)
+    for place in ("layers", "obsm", "obs", "var", "uns"):
+        entries = getattr(fitted, place)
+        for entry in set(entries) - set(getattr(before, place)) - {None}:
+            assert entry.startswith(("dko", "new"))
+            del entries[entry]
+    if name != "fit":
+        fitted.uns["dko"] = before.uns["dko"]
+    same(fitted, before)
+
+
+@pytest.mark.parametrize("name", dko.get.__all__)
+def test_getters_change_nothing_and_give_away_nothing(name, fitted, unchanged):
+    for step in ("scan", "virtual_ko", "double_ko"):
+        STEPS[step](fitted)
+    with unchanged(fitted):
+        found = getattr(dko.get, name)(fitted)
+        if hasattr(found, "X"):
+            (found.X.data if sparse.issparse(found.X) else found.X)[:] = 7
+            found.obs["new"] = 1
+        else:
+            found.iloc[:, -1] = 7.0
+
+
+LIGHT = """
+import sys
+import dko
+heavy = {"torch", "scanpy", "matplotlib", "numba", "lightning_fabric", "sklearn", "mudata"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_import_is_light_and_silent():
+    run = subprocess.run([sys.executable, "-W", "error", "-c", LIGHT], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_global_state_is_left_alone(cells, quick):
+    import random
+    import warnings
+
+    import torch
+
+    filters, threads = list(warnings.filters), torch.get_num_threads()
+    states = np.random.get_state()[1].copy(), torch.get_rng_state(), random.getstate()
+    dko.tl.fit(cells, **quick)
+    dko.tl.scan(cells)
+    dko.tl.double_ko(cells, n_samples=10)
+    assert warnings.filters == filters and torch.get_num_threads() == threads
+    assert (np.random.get_state()[1] == states[0]).all()
+    assert torch.equal(torch.get_rng_state(), states[1]) and random.getstate() == states[2]
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+import dko
+
+
+def test_override_and_back():
+    before = vars(dko.settings).copy()
+    with pytest.raises(RuntimeError), dko.settings.override(verbosity=0, max_genes=7) as inside:
+        assert inside is dko.settings
+        assert (dko.settings.verbosity, dko.settings.max_genes) == (0, 7)
+        raise RuntimeError
+    assert vars(dko.settings) == before
+
+
+def test_names_that_there_are_not():
+    with pytest.raises(ValueError, match=r"dko.settings has no \['verbose'\]; it has .*'verbosity'"):
+        with dko.settings.override(verbose=1):
+            pass

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+from dko._write import write
+
+PLACES = {
+    "obs": {"n": np.arange(40)},
+    "var": {"n": np.arange(20)},
+    "uns": {"n": {"a": 1}},
+    "layers": {"n": np.ones((40, 20))},
+    "obsm": {"n": pd.DataFrame({"a": np.arange(40)}, index=[f"cell_{i}" for i in range(40)])},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_into_a_view(place, cells, unchanged, capsys):
+    with unchanged(cells):
+        view = cells[:40]
+        write(view, **{place: PLACES[place]})
+    assert not view.is_view
+    assert "n" in getattr(view, place)
+    assert capsys.readouterr().err == "This AnnData is a view of another; the results make it a copy of its own.\n"
+
+
+def test_into_no_view_nothing_is_said(cells, capsys):
+    part = cells[:40].copy()
+    write(part, **PLACES)
+    assert all("n" in getattr(part, place) for place in PLACES)
+    assert capsys.readouterr().err == ""
+
+
+def test_silence(cells, capsys):
+    with dko.settings.override(verbosity=0):
+        write(cells[:40], **PLACES)
+    assert capsys.readouterr().err == ""

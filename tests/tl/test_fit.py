@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import torch
+
+import dko
+from dko.models.assemblage import _reference as naive
+
+
+def weights(adata, key="dko"):
+    return adata.uns[key]["weights"]["influence"]
+
+
+def test_what_is_written(fitted):
+    stored = fitted.uns["dko"]
+    assert set(stored) == {"params", "genes", "groups", "weights", "history"}
+    assert stored["genes"] == fitted.var_names.to_list()
+    assert stored["groups"] == []
+    assert {name: (array.shape, array.dtype) for name, array in stored["weights"].items()} == {
+        "influence": ((1, 20, 20), np.float32),
+        "intercept": ((1, 20), np.float32),
+    }
+    assert stored["history"].columns.tolist() == ["step", "epoch", "train_loss", "validation_loss"]
+    assert all(type(value) in (str, int, float, bool) for value in stored["params"].values())
+    assert fitted.obs["dko_split"].value_counts().to_dict() == {"train": 64, "validation": 16, "test": 0, "unused": 0}
+    assert fitted.obs["dko_fit_error"].dtype == np.float32
+
+
+def test_fit_error_is_that_of_the_formula(fitted, layers_of):
+    counts = fitted.X.toarray()
+    observed = counts / counts.sum(axis=1, keepdims=True)
+    predicted = np.array([naive.profile(layers_of(fitted), row > 0) for row in counts])
+    np.testing.assert_allclose(fitted.obs["dko_fit_error"], np.abs(observed - predicted).sum(1) / 2, atol=1e-5)
+    validation = (fitted.obs["dko_split"] == "validation").to_numpy()
+    best = fitted.uns["dko"]["history"]["validation_loss"].min()
+    assert fitted.obs["dko_fit_error"][validation].mean() == pytest.approx(best, abs=1e-5)
+
+
+def test_training_helps(cells):
+    dko.tl.fit(cells, max_steps=300, learning_rate=0.01, progress=False)
+    history = dko.get.history(cells)["validation_loss"]
+    assert history.min() < 0.9 * history.iloc[0]
+
+
+def test_the_seed_decides_everything(cells, quick):
+    def run(rng):
+        return dko.tl.fit(cells, rng=rng, copy=True, **quick)
+
+    first, other = run(1), run(2)
+    for rng in (1, np.random.default_rng(1)):
+        again = run(rng)
+        np.testing.assert_array_equal(weights(again), weights(first))
+        assert again.obs["dko_split"].equals(first.obs["dko_split"])
+        assert again.uns["dko"]["history"].equals(first.uns["dko"]["history"])
+    assert not np.array_equal(weights(other), weights(first))
+    assert not other.obs["dko_split"].equals(first.obs["dko_split"])
+    assert run(None).uns["dko"]["params"].get("rng") is None
+
+
+def test_the_split_does_not_depend_on_the_training(cells):
+    splits = [
+        dko.tl.fit(cells, max_steps=steps, batch_size=size, progress=False, copy=True).obs["dko_split"]
+        for steps, size in ((1, 10), (7, 30))
+    ]
+    assert splits[0].equals(splits[1])
+
+
+def test_test_cells_do_not_train(cells, quick):
+    dko.tl.fit(cells, test_fraction=0.25, **quick)
+    test = (cells.obs["dko_split"] == "test").to_numpy()
+    assert test.sum() == 20
+    changed = cells.copy()
+    counts = changed.X.toarray()
+    counts[test] = counts[test][:, ::-1]
+    changed.X = counts
+    dko.tl.fit(changed, test_fraction=0.25, **quick)
+    np.testing.assert_array_equal(weights(changed), weights(cells))
+    assert not np.array_equal(changed.obs["dko_fit_error"][test], cells.obs["dko_fit_error"][test])
+
+
+def test_one_model_per_group_is_the_model_of_that_group(cells, quick):
+    """Each group on its own gives what it gives together with others, up to the random numbers it is dealt."""
+    dko.tl.fit(cells, groupby="cell_type", **quick)
+    assert cells.uns["dko"]["groups"] == ["B", "CD4/CD8 T"]
+    assert weights(cells).shape == (2, 20, 20)
+    assert not np.array_equal(*weights(cells))
+    history = dko.get.history(cells)
+    assert history["group"].cat.categories.tolist() == ["B", "CD4/CD8 T"]
+    for group, best in history.groupby("group", observed=True)["validation_loss"].min().items():
+        chosen = (cells.obs["cell_type"] == group) & (cells.obs["dko_split"] == "validation")
+        assert chosen.sum() == 8
+        assert cells.obs.loc[chosen, "dko_fit_error"].mean() == pytest.approx(best, abs=1e-5)
+
+
+def test_a_group_trains_alone(cells, quick):
+    """What the cells of one group express has no say in the model of another."""
+    dko.tl.fit(cells, groupby="cell_type", **quick)
+    changed = cells.copy()
+    rows = (changed.obs["cell_type"] == "B").to_numpy()
+    counts = changed.X.toarray()
+    counts[rows] = counts[rows][:, ::-1]
+    changed.X = counts
+    dko.tl.fit(changed, groupby="cell_type", **quick)
+    assert not np.array_equal(weights(changed)[0], weights(cells)[0])
+    np.testing.assert_array_equal(weights(changed)[1], weights(cells)[1])
+
+
+def test_small_groups_and_cells_without_a_group_get_no_model(cells, quick, caplog):
+    cells.obs["kind"] = pd.Categorical(["many"] * 70 + ["few"] * 4 + [None] * 6)
+    dko.tl.fit(cells, groupby="kind", **quick)
+    assert cells.uns["dko"]["groups"] == ["many"]
+    assert (cells.obs["dko_split"] == "unused").tolist() == [False] * 70 + [True] * 10
+    assert cells.obs["dko_fit_error"].isna().tolist() == [False] * 70 + [True] * 10
+    assert "Groups of fewer than 5 cells get no model: 'few'." in caplog.text
+
+
+@pytest.mark.parametrize("values", [[1, 2], [True, False], [0.5, 1.5]], ids=["int", "bool", "float"])
+def test_groups_need_not_be_strings(values, cells, quick):
+    cells.obs["kind"] = np.array(values)[np.arange(80) % 2]
+    dko.tl.fit(cells, groupby="kind", **quick)
+    assert sorted(cells.uns["dko"]["groups"]) == sorted(map(str, values))
+    dko.tl.virtual_ko(cells, "gene_2", groups=str(values[0]))
+    assert dko.get.impact(cells)["gene_2"][cells.obs["kind"] == values[1]].isna().all()
+
+
+def test_only_unperturbed_cells_train(cells, quick):
+    cells.obs["guide"] = np.where(np.arange(80) < 60, "control", "KO")
+    dko.tl.fit(cells, perturbation_key="guide", control="control", **quick)
+    assert (cells.obs["dko_split"] == "unused").tolist() == [False] * 60 + [True] * 20
+    assert cells.obs["dko_fit_error"].notna().all()
+    changed = cells.copy()
+    counts = changed.X.toarray()
+    counts[60:] = 0
+    counts[60:, 0] = 1
+    changed.X = counts
+    dko.tl.fit(changed, perturbation_key="guide", control="control", **quick)
+    np.testing.assert_array_equal(weights(changed), weights(cells))
+
+
+def test_empty_cells_that_do_not_train_are_left_empty(cells, quick):
+    cells.obs["guide"] = np.where(np.arange(80) < 60, "control", "KO")
+    counts = cells.X.toarray()
+    counts[70] = 0
+    cells.X = counts
+    dko.tl.fit(cells, perturbation_key="guide", control="control", **quick)
+    assert cells.obs["dko_fit_error"].isna().to_numpy().nonzero()[0].tolist() == [70]
+    dko.tl.virtual_ko(cells, ["gene_2", ("gene_3", "gene_4")])
+    dko.tl.scan(cells)
+    dko.tl.double_ko(cells, [("gene_3", "gene_4")])
+    assert dko.get.impact(cells).iloc[70].isna().all()
+    assert cells.layers["dko_ko_gene_2"][70].nnz == cells.layers["dko_impact"][70].nnz == 0
+    assert np.isfinite(dko.get.effects(cells).X).all()
+    assert dko.get.profiles(cells).X[70].nnz == 0
+
+
+def test_starting_from_another_fit(fitted, tmp_path):
+    step = {"max_steps": 1, "learning_rate": 1e-9, "progress": False}
+    dko.tl.fit(fitted, init_from="dko", key_added="again", **step)
+    np.testing.assert_allclose(weights(fitted, "again"), weights(fitted), atol=1e-7)
+    dko.io.save(fitted, tmp_path / "model.npz")
+    dko.tl.fit(fitted, init_from=tmp_path / "model.npz", key_added="file", **step)
+    np.testing.assert_allclose(weights(fitted, "file"), weights(fitted), atol=1e-7)
+    part = list(fitted.var_names[[9, 3, *range(10, 20)]])
+    dko.tl.fit(fitted, init_from="dko", genes=part, key_added="part", **step)
+    columns = fitted.var_names.get_indexer(fitted.uns["part"]["genes"])
+    np.testing.assert_allclose(weights(fitted, "part")[0], weights(fitted)[0][np.ix_(columns, columns)], atol=1e-7)
+
+
+def test_one_model_starts_all_groups_and_groups_start_groups(fitted, grouped):
+    step = {"max_steps": 1, "learning_rate": 1e-9, "progress": False, "groupby": "cell_type"}
+    dko.tl.fit(fitted, init_from="dko", key_added="again", **step)
+    np.testing.assert_allclose(weights(fitted, "again"), np.repeat(weights(fitted), 2, axis=0), atol=1e-7)
+    dko.tl.fit(grouped, init_from="dko", key_added="again", **step)
+    np.testing.assert_allclose(weights(grouped, "again"), weights(grouped), atol=1e-7)
+    grouped.obs["other"] = np.where(np.arange(80) % 2, "B", "NK")
+    with pytest.raises(KeyError, match="init_from='dko' has no model for 'NK'; it has 'B', 'CD4/CD8 T'"):
+        dko.tl.fit(grouped, init_from="dko", key_added="new", **{**step, "groupby": "other"})
+
+
+@pytest.mark.parametrize("base", [None, 2])
+def test_logarithms_are_turned_back(base, cells, quick, capsys):
+    sc.pp.normalize_total(cells, target_sum=1e3)
+    linear = dko.tl.fit(cells, copy=True, **quick)
+    assert "Values of X: taken as normalised values, not logarithms" in capsys.readouterr().err
+    sc.pp.log1p(cells, base=base)
+    dko.tl.fit(cells, **quick)
+    assert "Values of X: taken as log1p and turned back" in capsys.readouterr().err
+    assert cells.uns["dko"]["params"]["log1p"] is True
+    np.testing.assert_allclose(weights(cells), weights(linear), atol=1e-5)
+    np.testing.assert_allclose(cells.obs["dko_fit_error"], linear.obs["dko_fit_error"], atol=1e-5)
+    np.testing.assert_allclose(
+        dko.get.profiles(cells).X.toarray(), dko.get.profiles(linear).X.toarray(), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_log1p_may_be_said(cells, quick):
+    counts = dko.tl.fit(cells, copy=True, **quick)
+    sc.pp.log1p(cells)
+    del cells.uns["log1p"]
+    dko.tl.fit(cells, log1p=True, **quick)
+    np.testing.assert_allclose(weights(cells), weights(counts), atol=1e-5)
+    cells.uns["log1p"] = {"base": None}
+    dko.tl.fit(cells, log1p=False, **quick)
+    assert np.abs(weights(cells) - weights(counts)).max() > 1e-3
+    assert cells.uns["dko"]["params"]["log1p"] is False
+
+
+def test_counts_beside_a_mark_of_logarithms_are_counts(cells, quick, capsys):
+    cells.layers["counts"] = cells.X.copy()
+    counts = dko.tl.fit(cells, copy=True, **quick)
+    sc.pp.log1p(cells)
+    capsys.readouterr()
+    dko.tl.fit(cells, layer="counts", **quick)
+    assert "Values of layer 'counts': taken as counts." in capsys.readouterr().err
+    np.testing.assert_array_equal(weights(cells), weights(counts))
+
+
+def test_scale_of_a_cell_does_not_matter(cells, quick):
+    scaled = cells.copy()
+    scaled.X = scaled.X.multiply(np.linspace(0.5, 20, 80)[:, None]).tocsr()
+    for adata in (cells, scaled):
+        dko.tl.fit(adata, **quick)
+    np.testing.assert_allclose(weights(scaled), weights(cells), atol=1e-5)
+
+
+class CtrlC:
+    """A loss that is interrupted, as by Ctrl-C, when it has been computed so often."""
+
+    def __init__(self, loss, after):
+        self.loss, self.left = loss, after
+
+    def __call__(self, network, batch):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return self.loss(network, batch)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    from dko.models.assemblage import _fit
+
+    return lambda after: monkeypatch.setattr(_fit, "loss", CtrlC(_fit.loss, after))
+
+
+def test_interrupted_fit_keeps_what_it_has(cells, interrupt, caplog):
+    interrupt(75)
+    dko.tl.fit(cells, max_steps=1000, batch_size=64, progress=False)
+    assert dko.get.history(cells)["step"].max() < 1000
+    assert "stopped by the user" in caplog.text
+    dko.tl.virtual_ko(cells, "gene_2")
+
+
+def test_interrupt_before_anything_is_learned_leaves_all_as_it_was(cells, interrupt, unchanged):
+    interrupt(2)
+    threads = torch.get_num_threads()
+    with unchanged(cells), pytest.raises(KeyboardInterrupt):
+        dko.tl.fit(cells, max_steps=1000, progress=False)
+    assert torch.get_num_threads() == threads
+
+
+def test_groups_that_were_not_reached_get_no_model(cells, interrupt, caplog):
+    interrupt(15)
+    dko.tl.fit(cells, groupby="cell_type", max_steps=1000, progress=False)
+    assert cells.uns["dko"]["groups"] == ["B"]
+    assert "'CD4/CD8 T'" in caplog.text
+    late = cells.obs["cell_type"] == "CD4/CD8 T"
+    assert (cells.obs["dko_split"][late] == "unused").all() and cells.obs["dko_fit_error"][late].isna().all()
+
+
+def test_progress_and_messages_can_be_switched_off(cells, capsys):
+    with dko.settings.override(verbosity=0):
+        dko.tl.fit(cells, max_epochs=1, progress=False)
+        dko.tl.scan(cells)
+        dko.tl.double_ko(cells, n_samples=5)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_another_key(cells, quick):
+    dko.tl.fit(cells, key_added="mine", **quick)
+    dko.tl.scan(cells, key="mine")
+    dko.tl.virtual_ko(cells, "gene_2", key="mine")
+    dko.tl.double_ko(cells, n_samples=5, key="mine")
+    names = [*cells.obs, *cells.var, *cells.uns, *cells.obsm, *(name for name in cells.layers if name)]
+    assert not [name for name in names if name.startswith("dko")]
+    for name in dko.get.__all__:
+        getattr(dko.get, name)(cells, key="mine")
