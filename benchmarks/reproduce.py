@@ -132,9 +132,7 @@ def _double(cells: object, published: pd.DataFrame) -> float:
     ours = dko.get.pairs(cells)
     columns = ours[["gene_a", "gene_b"]].astype(int).to_numpy()
     columns.sort(axis=1)
-    ours = pd.Series(
-        ours["impact"].to_numpy(), index=pd.MultiIndex.from_arrays([*columns.T, ours["cell"].astype(int)])
-    )
+    ours = pd.Series(ours["impact"].to_numpy(), index=pd.MultiIndex.from_arrays([*columns.T, ours["cell"].astype(int)]))
     wanted = pd.MultiIndex.from_frame(published[["gene1_id", "gene2_id", "cell_id"]])
     return spearmanr(ours.reindex(wanted), published["k_pred"]).statistic
 

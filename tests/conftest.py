@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ settings.load_profile("dko")
 
 SLASH = "HSPA1A/B"
 PERCENT = "50%_%2F"
-QUICK = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
+QUICK: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def test_adata_comes_first_and_names_are_those_of_scanpy(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_docstrings_name_every_parameter_and_what_comes_back(name):
     function = FUNCTIONS[name]
-    doc = inspect.getdoc(function)
+    doc = inspect.getdoc(function) or ""
     assert "\nParameters\n---" in doc or not inspect.signature(function).parameters
     assert "\nReturns\n---" in doc or name == "io.save"
     lines = {part.strip().lstrip("*") for line in doc.splitlines() for part in line.split(" : ")[0].split(",")}
@@ -136,11 +136,11 @@ def test_global_state_is_left_alone(cells, quick):
     import torch
 
     filters, threads = list(warnings.filters), torch.get_num_threads()
-    states = np.random.get_state()[1].copy(), torch.get_rng_state(), random.getstate()
+    states = np.random.get_state(), torch.get_rng_state(), random.getstate()
     dko.tl.fit(cells, **quick)
     dko.tl.scan(cells)
     dko.tl.double_ko(cells, n_samples=10)
     assert warnings.filters == filters and torch.get_num_threads() == threads
-    assert (np.random.get_state()[1] == states[0]).all()
+    assert str(np.random.get_state()) == str(states[0])
     assert torch.equal(torch.get_rng_state(), states[1]) and random.getstate() == states[2]
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

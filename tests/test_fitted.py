@@ -46,5 +46,5 @@ def test_values_go_to_their_columns():
     values = np.array([0.1, np.nan, 0.3, 0.0], dtype=np.float32)
     layer = aligned_layer(values, presence, np.array([4, 0, 2]), 5)
     assert layer.shape == (3, 5) and layer.nnz == 3
-    np.testing.assert_allclose(layer.toarray(), [[0, 0, 0, 0, 0.1], [0] * 5, [0.3, 0, 0, 0, 0]])
+    np.testing.assert_allclose(layer.toarray(), np.array([[0, 0, 0, 0, 0.1], [0, 0, 0, 0, 0], [0.3, 0, 0, 0, 0]]))
     assert layer.indices.tolist() == [4, 0, 2]

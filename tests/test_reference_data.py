@@ -51,7 +51,6 @@ def test_the_paper_is_reproduced_by_three_seeds(reference):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
-    "ignore:The set_bad:PendingDeprecationWarning",  # scanpy calls it
     "ignore:invalid value encountered in log2:RuntimeWarning",  # scanpy, fold changes of genes that nobody expresses
     "ignore:divide by zero encountered in log2:RuntimeWarning",
 )

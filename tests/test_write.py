@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import dko
 from dko._write import write
 
-PLACES = {
+PLACES: dict[str, Any] = {
     "obs": {"n": np.arange(40)},
     "var": {"n": np.arange(20)},
     "uns": {"n": {"a": 1}},

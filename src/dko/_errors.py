@@ -37,6 +37,6 @@ def require_genes(wanted: Sequence[str], fitted: Sequence[str], var_names: pd.In
     if absent:
         raise KeyError(unknown("gene", absent, var_names, "var_names"))
     raise KeyError(
-        f"The fit left out {listed(missing)} (it took {len(known)} of {len(var_names)} genes); if any cell expresses it, "
-        "name it in dko.tl.fit(adata, genes=[...]) and fit again."
+        f"The fit left out {listed(missing)} (it took {len(known)} of {len(var_names)} genes); "
+        "if any cell expresses it, name it in dko.tl.fit(adata, genes=[...]) and fit again."
     )

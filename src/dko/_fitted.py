@@ -77,8 +77,8 @@ def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
     if (columns < 0).any():
         gone = [gene for gene, column in zip(fitted.genes, columns, strict=True) if column < 0]
         raise KeyError(
-            f"var_names lacks {len(gone)} of the {len(fitted.genes)} genes of the fit: {listed(gone)}; a model needs to "
-            "know of all its genes whether they are present, so use the AnnData of the fit, or fit again."
+            f"var_names lacks {len(gone)} of the {len(fitted.genes)} genes of the fit: {listed(gone)}; a model needs "
+            "to know of all its genes whether they are present, so use the AnnData of the fit, or fit again."
         )
     return columns
 

@@ -8,7 +8,6 @@ import pytest
 from dko.io._files import read_any
 
 # scanpy uses it; the newest matplotlib would rather have another.
-pytestmark = pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
 
 FILES = {"impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad"}
 

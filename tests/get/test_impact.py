@@ -55,7 +55,6 @@ def test_as_anndata(adata):
     np.testing.assert_array_equal(found.obsm["X_umap"], adata.obsm["X_umap"])
 
 
-@pytest.mark.filterwarnings("ignore:The set_bad:PendingDeprecationWarning")  # scanpy calls it
 def test_scanpy_goes_on_from_there(adata, tmp_path):
     """Nothing but scanpy: plots, marker knockouts, neighbours, clusters."""
     found = dko.get.impact(adata, as_anndata=True)

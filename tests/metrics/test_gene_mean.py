@@ -13,7 +13,7 @@ CELLS = np.array([[3, 1, 0, 0], [0, 0, 2, 9], [0, 0, 0, 1], [0, 0, 0, 0]])
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_array])
 def test_by_hand(kind):
     # Means over the cells that express a gene: 0.35, 0.5, 0.8; the last gene is unknown.
-    expected = [[0.35 / 0.85, 0.5 / 0.85, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    expected = np.array([[0.35 / 0.85, 0.5 / 0.85, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     np.testing.assert_allclose(dko.metrics.gene_mean(kind(TRAIN), kind(CELLS)), expected)
 
 

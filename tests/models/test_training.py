@@ -32,14 +32,13 @@ def constant(value, n=8, batch_size=4):
 
 
 def run(network, *, training=None, validation=None, n_rows=8, progress=False, rng=0, **schedule):
-    schedule = Schedule(**{"batch_size": 4, "learning_rate": 0.1, **schedule})
     return train(
         network,
         loss,
         training or constant(1.0),
         validation or constant(1.0),
         n_rows,
-        schedule,
+        Schedule(**{"batch_size": 4, "learning_rate": 0.1, **schedule}),
         device=CPU,
         rng=np.random.default_rng(rng),
         progress=progress,
@@ -106,7 +105,12 @@ def test_needs_a_limit():
 def test_every_pass_has_an_order_of_its_own_which_the_rng_decides():
     def orders(rng):
         seen = []
-        run(Slope(), training=lambda order: seen.append(order) or constant(1.0)(order), max_epochs=3, rng=rng)
+
+        def load(order):
+            seen.append(order)
+            return constant(1.0)(order)
+
+        run(Slope(), training=load, max_epochs=3, rng=rng)
         return np.array(seen)
 
     first = orders(1)
@@ -165,7 +169,12 @@ def two_threads():
 
 def test_small_steps_take_one_thread_and_the_count_is_restored(two_threads):
     used = []
-    run(Slope(), training=lambda order: used.append(torch.get_num_threads()) or constant(1.0)(order), max_steps=2)
+
+    def load(order):
+        used.append(torch.get_num_threads())
+        return constant(1.0)(order)
+
+    run(Slope(), training=load, max_steps=2)
     assert used == [1]
     assert torch.get_num_threads() == 2
 

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 import dko
 
 # scanpy colours missing values in a way that matplotlib 3.11 announces to deprecate.
-pytestmark = pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
 
 PLOTS = {
     "impact": lambda adata, **kwargs: dko.pl.impact(adata, adata.var_names[3], **kwargs),

@@ -8,7 +8,6 @@ from matplotlib.colors import to_rgba
 import dko
 
 # scanpy colours missing values in a way that matplotlib 3.11 announces to deprecate.
-pytestmark = pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
 
 
 def points(ax):

@@ -29,7 +29,7 @@ def test_all_expressed_genes_up_to_the_limit(adata, capsys):
 def test_the_most_variable_ones_above_it(adata, capsys):
     with dko.settings.override(max_genes=10):
         assert dko.pp.select_genes(adata) == [f"g{i}" for i in range(10)]
-    assert "Genes: 0 named and the 10 most variable of 58 expressed" in capsys.readouterr().err
+    assert "Genes: the 10 most variable of 58 that are expressed. Name genes" in capsys.readouterr().err
 
 
 def test_named_genes_alone(adata, capsys):

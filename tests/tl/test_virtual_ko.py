@@ -147,7 +147,8 @@ def test_later_calls_add_to_earlier_ones_and_replace_the_same(fitted):
 )
 def test_groups(grouped, groups):
     grouped.obs["half"] = np.where(np.arange(80) < 40, "yes", "no")
-    everywhere = dko.tl.virtual_ko(grouped, "gene_2", copy=True)
+    everywhere = grouped.copy()
+    dko.tl.virtual_ko(everywhere, "gene_2")
     dko.tl.virtual_ko(grouped, "gene_2", groups=groups(grouped) if callable(groups) else groups)
     inside = (grouped.obs["cell_type"] == "B").to_numpy()
     impact = dko.get.impact(grouped)["gene_2"].to_numpy()

@@ -16,7 +16,6 @@ from ..metrics import fit_quality, gene_mean
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-    from scipy import sparse
 
 _QUALITY = {
     "bray_curtis": "Bray-Curtis",
@@ -56,7 +55,9 @@ def quality_table(
     }
     if groupby is not None:
         groups = group_values(adata, groupby).to_numpy()
-        predictions[f"mean of each gene per {groupby}"] = _mean_of_group(cells.X, groups, train, rows)
+        predictions[f"mean of each gene per {groupby}"] = gene_mean(
+            cells.X[train], observed, training_groups=groups[train], groups=groups[rows]
+        )
     table = pd.DataFrame.from_dict(
         {name: fit_quality(observed, predicted) for name, predicted in predictions.items()}, orient="index"
     )
@@ -108,15 +109,6 @@ def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
     n_cells = effect.obs["n_cells"].iloc[0]
     title = f"Without {gene}, in the {n_cells} cells that express it (mean change of log1p(CP10k))"
     return f"{title}\n{_aligned(table)}"
-
-
-def _mean_of_group(profiles: sparse.csr_matrix, groups: np.ndarray, train: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Predict each of the `rows` from the training cells of its own group."""
-    predicted = np.zeros((len(rows), profiles.shape[1]))
-    for group in pd.unique(groups[rows]):
-        own = groups[rows] == group
-        predicted[own] = gene_mean(profiles[train[groups[train] == group]], profiles[rows[own]])
-    return predicted
 
 
 def _aligned(table: pd.DataFrame, *, index: bool = False) -> str:

@@ -10,7 +10,7 @@ from anndata import AnnData
 from .. import _keys
 from .._compat import stored
 from .._data import unwrap
-from .._errors import unknown
+from .._errors import listed
 from .._fitted import models_and_cells, read_fitted, read_profiles
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
     if split is None:
         return np.ones(adata.n_obs, dtype=bool)
     if split not in _keys.SPLITS:
-        raise KeyError(unknown("split", [split], _keys.SPLITS, f"{', '.join(_keys.SPLITS[:-1])} and {_keys.SPLITS[-1]}"))
+        raise KeyError(f"No split {split!r}; there are {listed(_keys.SPLITS)}.")
     if _keys.split(key) not in adata.obs:
         raise KeyError(f"adata.obs[{_keys.split(key)!r}] is gone; run dko.tl.fit(adata, key_added={key!r}) again.")
     cells = (adata.obs[_keys.split(key)] == split).to_numpy()

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one thread: pieces of work of less than a millisecond gain nothing from a second one, and wait for it at length
-    where the machine is busy. The number is restored afterwards.
+    """Use one thread inside the block, and restore the number afterwards.
+
+    A piece of work of less than a millisecond gains nothing from a second thread, and waits long for it where the
+    machine is busy.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

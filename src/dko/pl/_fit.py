@@ -82,18 +82,15 @@ def fit(
 
 def _from_means(adata: AnnData, held_out: AnnData, fitted: Fitted) -> np.ndarray:
     """Predict the cells from the gene means of the training cells, of their own group where the fit had groups."""
-    training = read_profiles(adata, fitted)
     is_training = (adata.obs[_keys.split(fitted.key)] == "train").to_numpy()
+    training = read_profiles(adata, fitted)[is_training]
     if not fitted.groups:
-        return gene_mean(training[is_training], held_out.X)
-    of_training = group_values(adata, fitted.params["groupby"]).to_numpy()
-    of_held_out = group_values(held_out, fitted.params["groupby"]).to_numpy()
-    predicted = np.zeros(held_out.shape)
-    for group in fitted.groups:
-        rows = np.flatnonzero(of_held_out == group)
-        if len(rows):
-            predicted[rows] = gene_mean(training[is_training & (of_training == group)], held_out.X[rows])
-    return predicted
+        return gene_mean(training, held_out.X)
+    column = fitted.params["groupby"]
+    of_training = group_values(adata, column).to_numpy()[is_training]
+    return gene_mean(
+        training, held_out.X, training_groups=of_training, groups=group_values(held_out, column).to_numpy()
+    )
 
 
 def _draw(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:

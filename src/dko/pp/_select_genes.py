@@ -86,8 +86,8 @@ def choose(
         return [name for name, n in zip(names, n_cells, strict=True) if n > 0]
     chosen = named | set(_most_variable(values, names, n_cells, named, n_wanted - len(named)))
     say(
-        f"Genes: {len(named)} named and the {n_wanted - len(named)} most variable"
-        f" of {expressed} expressed; name more with genes=[...], or set n_top_genes."
+        f"Genes: the {n_wanted - len(named)} most variable of {expressed} that are expressed"
+        f"{f', and {len(named)} that were named' if named else ''}. Name genes to have them in, genes=[...]."
     )
     return [name for name in names if name in chosen]
 

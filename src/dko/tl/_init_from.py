@@ -28,7 +28,9 @@ def initial_maps(
     from ..io._load import read_model
 
     if str(init_from) not in adata.uns and not Path(init_from).is_file():
-        raise FileNotFoundError(f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save.")
+        raise FileNotFoundError(
+            f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save."
+        )
     source = read_fitted(adata, str(init_from)) if str(init_from) in adata.uns else read_model(Path(init_from))
     position = {gene: i for i, gene in enumerate(source.genes)}
     if missing := [gene for gene in genes if gene not in position]:
