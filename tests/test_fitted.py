@@ -42,9 +42,9 @@ def test_names_mean_groups_of_the_fit(names, cells):
 
 
 def test_values_go_to_their_columns():
-    presence = sparse.csr_matrix(np.array([[1, 0, 1], [0, 0, 0], [0, 1, 1]], dtype=np.float32))
-    values = np.array([0.1, np.nan, 0.3, 0.0], dtype=np.float32)
+    presence = sparse.csr_matrix(np.array([[1, 1, 1], [0, 0, 0], [0, 1, 1]], dtype=np.float32))
+    values = np.array([0.1, np.nan, 0.3, 0.5, 0.0], dtype=np.float32)
     layer = aligned_layer(values, presence, np.array([4, 0, 2]), 5)
-    assert layer.shape == (3, 5) and layer.nnz == 3
-    np.testing.assert_allclose(layer.toarray(), np.array([[0, 0, 0, 0, 0.1], [0, 0, 0, 0, 0], [0.3, 0, 0, 0, 0]]))
-    assert layer.indices.tolist() == [4, 0, 2]
+    assert layer.shape == (3, 5) and layer.nnz == 4
+    np.testing.assert_allclose(layer.toarray(), np.array([[0, 0, 0.3, 0, 0.1], [0, 0, 0, 0, 0], [0.5, 0, 0, 0, 0]]))
+    assert layer.indices.tolist() == [2, 4, 0, 2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from .._arrays import Matrix, dense
 from ._bray_curtis import bray_curtis
@@ -45,4 +44,6 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman correlation; NaN where one side is constant."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return np.nan
-    return float(stats.spearmanr(a, b).statistic)
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic)

@@ -31,7 +31,7 @@ class Fit:
 
 def loss(network: torch.nn.Module, profiles: torch.Tensor) -> torch.Tensor:
     """Bray-Curtis dissimilarity of predicted and observed profile, per cell (cells,)."""
-    return profile_distance(network((profiles > 0).to(profiles.dtype)), profiles)
+    return profile_distance(network(profiles.sign()), profiles)
 
 
 def fit(
@@ -50,7 +50,7 @@ def fit(
     Parameters
     ----------
     training, validation
-        Relative profiles, cells x genes, float32; the assemblage is where they are above 0.
+        Relative profiles, cells x genes, float32, no cell empty; the assemblage is where they are above 0.
     init
         A fitted map to start from, on the same genes.
 

@@ -26,11 +26,10 @@ class AssemblageNetwork(nn.Module):
         self.second = nn.Linear(n_genes, n_genes)
 
     def forward(self, assemblage: torch.Tensor) -> torch.Tensor:
-        """Return profiles (cells x genes) for assemblages (cells x genes)."""
-        tiny = torch.finfo(assemblage.dtype).tiny
-        share = assemblage / assemblage.sum(1, keepdim=True).clamp_min(tiny)
+        """Return profiles (cells x genes) for assemblages (cells x genes) of at least one gene each."""
+        share = assemblage / assemblage.sum(1, keepdim=True)
         gated = assemblage * self.second(self.first(share)).abs()
-        return gated / gated.sum(1, keepdim=True).clamp_min(tiny)
+        return gated / gated.sum(1, keepdim=True)
 
     @torch.no_grad()
     def affine(self) -> AffineMap:
