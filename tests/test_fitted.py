@@ -48,3 +48,11 @@ def test_values_go_to_their_columns():
     assert layer.shape == (3, 5) and layer.nnz == 4
     np.testing.assert_allclose(layer.toarray(), np.array([[0, 0, 0.3, 0, 0.1], [0, 0, 0, 0, 0], [0.5, 0, 0, 0, 0]]))
     assert layer.indices.tolist() == [2, 4, 0, 2]
+
+
+def test_a_mask_finds_its_cells_by_name(cells):
+    mask = pd.Series(np.arange(cells.n_obs) < 10, index=cells.obs_names)
+    for groups in (mask, mask[::-1], list(mask)):
+        np.testing.assert_array_equal(select_cells(cells, None, groups), np.arange(cells.n_obs) < 10)
+    with pytest.raises(ValueError, match="one boolean per cell"):
+        select_cells(cells, None, mask[:5])

@@ -62,6 +62,7 @@ def require_unique(names: pd.Index, where: str = "var_names") -> None:
 
 
 _UNIQUE = {
+    "obs_names": "call adata.obs_names_make_unique() first",
     "var_names": "call adata.var_names_make_unique() first",
     "raw.var_names": "set adata.raw again from an AnnData with unique names, or name a layer",
 }

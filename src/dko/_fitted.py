@@ -106,6 +106,11 @@ def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndar
     """
     if groups is None:
         return np.ones(adata.n_obs, dtype=bool)
+    if isinstance(groups, pd.Series):
+        # A mask made from obs finds its cells by name, whatever their order now.
+        groups = groups.reindex(adata.obs_names).to_numpy() if groups.dtype == bool else list(groups)
+    if isinstance(groups, list) and all(isinstance(value, bool | np.bool_) for value in groups):
+        groups = np.array(groups)
     if isinstance(groups, str | list | tuple | pd.Index):
         if groupby is None:
             raise ValueError(

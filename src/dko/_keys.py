@@ -25,6 +25,12 @@ SPLITS = ["train", "validation", "test", "unused"]
 MAX_FRAME_COLUMNS = 4_000
 
 
+def check(key: str) -> None:
+    """Refuse a key that would nest in a file."""
+    if not key or "/" in key:
+        raise ValueError(f"key_added={key!r} must be a name without '/', as it becomes part of names in files.")
+
+
 def split(key: str) -> str:
     """``obs`` column: train, validation, test or unused."""
     return f"{key}_split"

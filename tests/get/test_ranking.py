@@ -6,8 +6,9 @@ import pytest
 import dko
 
 
-def check(table, adata, rows):
+def check(table, adata, rows, of_all=None):
     """Compare with means taken over the cells one by one."""
+    of_all = of_all if of_all is not None else (adata.X[rows] > 0).toarray().mean(axis=0)
     counts = adata.X.toarray()[rows]
     share = counts / counts.sum(axis=1, keepdims=True)
     impact = adata.layers["dko_impact"].toarray()[rows]
@@ -15,7 +16,7 @@ def check(table, adata, rows):
         g = adata.var_names.get_loc(row.gene)
         expressing = counts[:, g] > 0
         assert row.n_cells == expressing.sum()
-        assert row.fraction == pytest.approx(expressing.mean())
+        assert row.fraction == pytest.approx(of_all[g])
         assert row.impact_mean == pytest.approx(impact[expressing, g].mean(), rel=1e-5)
         assert row.expression_mean == pytest.approx(share[expressing, g].mean(), rel=1e-5)
     assert (np.diff(table["impact_mean"]) <= 0).all()
@@ -46,4 +47,11 @@ def test_genes_that_few_cells_express_are_left_out(fitted):
 
 def test_shares_are_those_of_the_scanned_cells(fitted):
     dko.tl.scan(fitted, groups=np.arange(80) < 40)
-    check(dko.get.ranking(fitted), fitted[:40].copy(), np.full(40, True))
+    of_all = (fitted.X > 0).toarray().mean(axis=0)
+    check(dko.get.ranking(fitted), fitted[:40].copy(), np.full(40, True), of_all)
+
+
+def test_fraction_is_of_all_cells_also_when_one_gene_was_scanned(fitted):
+    dko.tl.scan(fitted, genes=fitted.var_names[3])
+    (row,) = dko.get.ranking(fitted).itertuples()
+    assert row.fraction == pytest.approx((fitted.X[:, 3] > 0).mean()) and row.fraction < 1

@@ -121,3 +121,9 @@ def test_unrank_counts_exactly(n, share):
     ((i, j),) = _unrank(np.array([number]), np.array([n]))
     assert 0 <= i < j < n
     assert number == i * n - i * (i + 1) // 2 + j - i - 1
+
+
+def test_cells_need_names_of_their_own(fitted):
+    fitted.obs_names = ["same", "same", *fitted.obs_names[2:]]
+    with pytest.raises(ValueError, match="obs_names holds 'same' more than once; call adata.obs_names_make_unique"):
+        dko.tl.double_ko(fitted, n_samples=5)

@@ -272,6 +272,13 @@ def test_groups_that_were_not_reached_get_no_model(cells, interrupt, caplog):
     assert (cells.obs["dko_split"][late] == "unused").all() and cells.obs["dko_fit_error"][late].isna().all()
 
 
+def test_interrupt_at_the_start_of_a_later_group_keeps_the_groups_before_it(cells, interrupt):
+    # The first group makes 3 training steps and 1 validation; the interrupt comes in the second step after them.
+    interrupt(6)
+    dko.tl.fit(cells, groupby="cell_type", max_steps=3, progress=False)
+    assert cells.uns["dko"]["groups"] == ["B"]
+
+
 def test_progress_and_messages_can_be_switched_off(cells, capsys):
     with dko.settings.override(verbosity=0):
         dko.tl.fit(cells, max_epochs=1, progress=False)
@@ -289,3 +296,26 @@ def test_another_key(cells, quick):
     assert not [name for name in names if name.startswith("dko")]
     for name in dko.get.__all__:
         getattr(dko.get, name)(cells, key="mine")
+
+
+def test_a_new_fit_takes_away_what_the_old_one_predicted(fitted, quick):
+    dko.tl.scan(fitted)
+    dko.tl.virtual_ko(fitted, [fitted.var_names[0], fitted.var_names[3]])
+    dko.tl.double_ko(fitted, n_samples=5)
+    fresh = [list(fitted.layers), list(fitted.obsm), list(fitted.var)]
+    dko.tl.fit(fitted, **quick)
+    assert fresh != [list(fitted.layers), list(fitted.obsm), list(fitted.var)]
+    assert not [name for name in [*fitted.layers, *fitted.obsm, *fitted.var] if name and name.startswith("dko")]
+    assert set(fitted.uns["dko"]) == {"params", "genes", "groups", "weights", "history"}
+
+
+def test_what_belongs_to_another_key_stays(fitted, quick):
+    dko.tl.virtual_ko(fitted, fitted.var_names[3])
+    dko.tl.fit(fitted, key_added="other", **quick)
+    assert f"dko_ko_{fitted.var_names[3]}" in fitted.layers and "dko_impact" in fitted.obsm
+
+
+@pytest.mark.parametrize("key", ["a/b", ""])
+def test_keys_that_files_cannot_hold(key, cells, quick):
+    with pytest.raises(ValueError, match="key_added="):
+        dko.tl.fit(cells, key_added=key, **quick)

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from .. import _keys
 from .._compat import layer_names, stored
-from .._data import unwrap
+from .._data import require_unique, unwrap
 from .._errors import unknown
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def impact(
     table = _wide(entries, target.obs_names)
     if not tidy:
         return table
+    require_unique(target.obs_names, "obs_names")
     cells, knockouts = np.nonzero(table.notna().to_numpy())
     return pd.DataFrame(
         {

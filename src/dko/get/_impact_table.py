@@ -10,7 +10,7 @@ from scipy import sparse
 
 from .. import _keys
 from .._compat import layer_names
-from .._data import unwrap
+from .._data import require_unique, unwrap
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,6 +39,7 @@ def impact_table(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str 
     target = unwrap(adata, mod)
     if _keys.impact(key) not in layer_names(target):
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    require_unique(target.obs_names, "obs_names")
     layer = sparse.csr_array(target.layers[_keys.impact(key)])
     cells = np.repeat(np.arange(layer.shape[0]), np.diff(layer.indptr))
     return pd.DataFrame(

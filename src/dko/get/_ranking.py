@@ -44,9 +44,9 @@ def ranking(
 
     Returns
     -------
-    A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` and ``fraction`` of the scanned
-    cells that express it, ``expression_mean`` (mean share of the observed profile in the cells that express it, of
-    the genes of the model).
+    A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` (scanned cells that express
+    it), ``fraction`` (of all cells, or of the group, that express it), ``expression_mean`` (mean share of the observed
+    profile, over the genes of the model, in the scanned cells that express it).
 
     Raises
     ------
@@ -73,18 +73,18 @@ def ranking(
 
 
 def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], min_cells: int) -> pd.DataFrame:
-    scanned = np.diff(impact.indptr) > 0
-    share = share[scanned]
+    n_present = np.bincount(share.indices, minlength=len(genes))
+    scanned = share[np.diff(impact.indptr) > 0]
     n_cells = np.bincount(impact.indices, minlength=len(genes))
     totals = np.bincount(impact.indices, weights=impact.data, minlength=len(genes))
-    n_expressing = np.bincount(share.indices, minlength=len(genes))
-    shares = np.bincount(share.indices, weights=share.data, minlength=len(genes))
+    n_expressing = np.bincount(scanned.indices, minlength=len(genes))
+    shares = np.bincount(scanned.indices, weights=scanned.data, minlength=len(genes))
     table = pd.DataFrame(
         {
             "gene": genes,
             "impact_mean": totals / np.maximum(n_cells, 1),
             "n_cells": n_cells,
-            "fraction": n_cells / max(int(scanned.sum()), 1),
+            "fraction": n_present / max(share.shape[0], 1),
             "expression_mean": shares / np.maximum(n_expressing, 1),
         }
     )

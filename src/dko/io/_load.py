@@ -13,7 +13,7 @@ import pandas as pd
 from .. import _keys
 from .._data import unwrap
 from .._fitted import Fitted, gene_columns
-from .._write import write
+from .._write import write_model
 from ._save import FORMAT
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DE
 
     Returns
     -------
-    None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does.
+    None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does; knockouts of an earlier model there are removed.
 
     Raises
     ------
@@ -44,19 +44,19 @@ def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DE
     KeyError
         Genes of the model are not in ``var_names``.
     """
+    _keys.check(key_added)
     target = unwrap(adata, mod)
     fitted, history = _read(Path(path))
     gene_columns(target, fitted)
-    write(
+    write_model(
         target,
-        uns={
-            key_added: {
-                _keys.PARAMS: fitted.params,
-                _keys.GENES: fitted.genes,
-                _keys.GROUPS: fitted.groups,
-                _keys.WEIGHTS: fitted.weights,
-                _keys.HISTORY: history,
-            }
+        key_added,
+        {
+            _keys.PARAMS: fitted.params,
+            _keys.GENES: fitted.genes,
+            _keys.GROUPS: fitted.groups,
+            _keys.WEIGHTS: fitted.weights,
+            _keys.HISTORY: history,
         },
     )
 

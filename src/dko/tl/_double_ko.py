@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import unwrap
+from .._data import require_unique, unwrap
 from .._engine import knockouts
 from .._errors import require_genes
 from .._fitted import gene_columns, models_and_cells, read_fitted, read_presence, select_cells
@@ -81,6 +81,7 @@ def double_ko(
     data = adata.copy() if copy else adata
     target = unwrap(data, mod)
     fitted = read_fitted(target, key)
+    require_unique(target.obs_names, "obs_names")
     gene_columns(target, fitted)
     wanted = None if pairs is None else _pair_columns(pairs, fitted, target)
     cells = select_cells(target, fitted.params.get("groupby"), groups)
@@ -150,10 +151,8 @@ def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray
 def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
     """Return the pair (i < j < n) that has a number, counted (0, 1), (0, 2), ..., (1, 2), ..."""
     from_end = n * (n - 1) // 2 - 1 - number
+    # Floats hold such numbers exactly up to 2^53, that is for cells of up to 47 million present genes.
     k = ((np.sqrt(8.0 * from_end + 1) - 1) / 2).astype(np.int64)
-    # The square root is exact enough to be one off at most.
-    k = np.where(k * (k + 1) // 2 > from_end, k - 1, k)
-    k = np.where((k + 1) * (k + 2) // 2 <= from_end, k + 1, k)
     return np.stack([n - 2 - k, n - 1 - (from_end - k * (k + 1) // 2)], axis=1)
 
 

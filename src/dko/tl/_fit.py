@@ -14,7 +14,7 @@ from .._errors import listed
 from .._fitted import group_values
 from .._log import logger, say
 from .._rng import generator
-from .._write import write
+from .._write import write_model
 from ..pp._select_genes import choose
 from ._init_from import initial_maps
 from ._schedule import schedule
@@ -115,7 +115,7 @@ def fit(
 
     Returns
     -------
-    None, or the changed copy. Sets
+    None, or the changed copy. Knockouts made with an earlier model under this key are removed. Sets
 
     ``uns[key_added]``
         ``params`` (dict), ``genes`` (list), ``groups`` (list), ``weights`` (``influence``, groups x genes x genes, and
@@ -133,6 +133,7 @@ def fit(
         A gene, layer or column that is not there.
     """
     _check_model(model, covariates, model_kwargs)
+    _keys.check(key_added)
     check_fractions(validation_fraction, test_fraction)
     chosen = schedule(
         preset,
@@ -158,36 +159,35 @@ def fit(
     place = resolve_device(device)
     fits = _fit_groups(relative, cells, split, initial, chosen, place, for_training.spawn(len(cells)), progress)
     cells = {group: rows for group, rows in cells.items() if group in fits}
-    write(
+    write_model(
         target,
+        key_added,
+        {
+            _keys.PARAMS: _params(
+                model=model,
+                preset=preset,
+                layer=layer,
+                use_raw=use_raw,
+                log1p=expression.log1p,
+                groupby=groupby,
+                perturbation_key=perturbation_key,
+                control=control,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                rng=rng if isinstance(rng, int) else None,
+                **vars(chosen),
+            ),
+            _keys.GENES: names,
+            _keys.GROUPS: [] if groupby is None else list(fits),
+            _keys.WEIGHTS: {
+                "influence": np.stack([fit.affine.influence for fit in fits.values()]),
+                "intercept": np.stack([fit.affine.intercept for fit in fits.values()]),
+            },
+            _keys.HISTORY: _history(fits, groupby),
+        },
         obs={
             _keys.split(key_added): pd.Categorical(_fitted_split(split, cells), categories=_keys.SPLITS),
             _keys.fit_error(key_added): _fit_error(relative, target, groupby, fits, place),
-        },
-        uns={
-            key_added: {
-                _keys.PARAMS: _params(
-                    model=model,
-                    preset=preset,
-                    layer=layer,
-                    use_raw=use_raw,
-                    log1p=expression.log1p,
-                    groupby=groupby,
-                    perturbation_key=perturbation_key,
-                    control=control,
-                    validation_fraction=validation_fraction,
-                    test_fraction=test_fraction,
-                    rng=rng if isinstance(rng, int) else None,
-                    **vars(chosen),
-                ),
-                _keys.GENES: names,
-                _keys.GROUPS: [] if groupby is None else list(fits),
-                _keys.WEIGHTS: {
-                    "influence": np.stack([fit.affine.influence for fit in fits.values()]),
-                    "intercept": np.stack([fit.affine.intercept for fit in fits.values()]),
-                },
-                _keys.HISTORY: _history(fits, groupby),
-            }
         },
     )
     return data if copy else None
@@ -236,20 +236,26 @@ def _fit_groups(
 
     fits: dict[str, Fit] = {}
     for (group, rows), rng in zip(cells.items(), rngs, strict=True):
-        fits[group] = assemblage.fit(
-            relative[rows[split[rows] == "train"]],
-            relative[rows[split[rows] == "validation"]],
-            chosen,
-            device=device,
-            rng=rng,
-            init=initial.get(group),
-            progress=progress,
-            label=f"fit {group}".strip(),
-        )
-        if fits[group].trained.interrupted and len(fits) < len(cells):
-            left = list(cells)[len(fits) :]
-            logger.warning("Stopped by the user before the groups %s were fitted; they get no model.", listed(left))
+        try:
+            fits[group] = assemblage.fit(
+                relative[rows[split[rows] == "train"]],
+                relative[rows[split[rows] == "validation"]],
+                chosen,
+                device=device,
+                rng=rng,
+                init=initial.get(group),
+                progress=progress,
+                label=f"fit {group}".strip(),
+            )
+        except KeyboardInterrupt:
+            # Before its first validation a model has no weights worth keeping; the models before it have.
+            if not fits:
+                raise
             break
+        if fits[group].trained.interrupted:
+            break
+    if left := list(cells)[len(fits) :]:
+        logger.warning("Stopped by the user before the groups %s were fitted; they get no model.", listed(left))
     losses = [fit.trained.history["validation_loss"].min() for fit in fits.values()]
     steps = sum(int(fit.trained.history["step"].max()) for fit in fits.values())
     say(f"Fitted {len(fits)} model(s) in {steps} steps on {device}: validation Bray-Curtis {np.mean(losses):.4f}.")
