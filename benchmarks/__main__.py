@@ -13,6 +13,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run, print and write."""
     text = reproduce.run()
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}_reproduce.md"
     path.write_text(text)
     print(f"{text}\nWritten to {path}.")

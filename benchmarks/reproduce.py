@@ -1,7 +1,8 @@
-"""Does ``preset="paper"`` reproduce the reference implementation of arXiv 2510.03359 on the reference's own example?
+"""Compare ``preset="paper"`` with the published results of arXiv 2510.03359, on the reference's own example.
 
-Needs the reference's files (``reference/Ptrain.csv.gz`` and the published tables) in the folder that the environment
-variable DKO_TEST_DATA names (default ``../shared/data``).
+Needs three files of the reference implementation, compressed, in the folder ``reference`` of the folder that the
+environment variable DKO_TEST_DATA names (default ``../shared/data``): the cells, ``Ptrain.csv.gz`` (genes x cells, no
+header), and the published tables, ``Impact_results.csv.gz`` and ``Impact_results_doubleKO.csv.gz``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,14 +24,27 @@ from tqdm.auto import tqdm
 
 import dko
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    Row = tuple[str, str, str, str]
+
 SEEDS = (0, 1, 2)
 REFERENCE = Path(os.environ.get("DKO_TEST_DATA", "../shared/data")) / "reference"
+CELLS = REFERENCE / "Ptrain.csv.gz"
+SINGLES = REFERENCE / "Impact_results.csv.gz"
+DOUBLES = REFERENCE / "Impact_results_doubleKO.csv.gz"
 
 
 def run() -> str:
     """Measure everything and return it as a Markdown page."""
-    if not REFERENCE.is_dir():
-        raise SystemExit(f"The reference's files are not in {REFERENCE}; set DKO_TEST_DATA.")
+    files = (CELLS, SINGLES, DOUBLES)
+    if missing := [path.name for path in files if not path.is_file()]:
+        raise SystemExit(
+            f"{REFERENCE} lacks {', '.join(missing)}; set DKO_TEST_DATA to a folder whose folder 'reference' holds "
+            f"{', '.join(path.name for path in files[:-1])} and {files[-1].name} of the reference implementation of "
+            "arXiv 2510.03359."
+        )
     dko.settings.verbosity = 0
     fits = [_single(seed) for seed in tqdm(SEEDS, desc="single knockouts")]
     rows = [
@@ -56,41 +71,40 @@ against the paper's formula to 1e-5.
 """
 
 
-def _row(measure: str, values: list[float], reference: str = "") -> tuple[str, str, str, str]:
+def _row(measure: str, values: list[float], reference: str = "") -> Row:
     return measure, f"{np.mean(values):.4f}", f"{min(values):.4f} to {max(values):.4f}", reference
 
 
-def _test_cells(seed: int) -> tuple[dict[str, float], dict[str, float]]:
+def _test_cells(seed: int) -> pd.DataFrame:
     """Fit with a test set; return the quality of the model and of each gene's mean on it."""
-    cells = dko.io.read_reference(REFERENCE / "Ptrain.csv.gz")
+    cells = dko.io.read_reference(CELLS)
     dko.tl.fit(cells, preset="paper", test_fraction=0.2, progress=False, rng=seed)
-    train, test = (dko.get.profiles(cells, split=split) for split in ("train", "test"))
-    baseline = dko.metrics.gene_mean(train.X, test.X)
-    return dko.metrics.fit_quality(test.X, test.layers["predicted"]), dko.metrics.fit_quality(test.X, baseline)
+    return dko.get.fit_quality(cells)
 
 
-def _test_rows(results: list[tuple[dict[str, float], dict[str, float]]]) -> list[tuple[str, str, str, str]]:
+def _test_rows(results: list[pd.DataFrame]) -> list[Row]:
     published = {"bray_curtis": ("0.108", "0.161"), "spearman": ("0.846", "0.654")}
     names = {"bray_curtis": "Bray-Curtis", "spearman": "Spearman over expressed entries"}
+    whose = {"model": "model", "gene mean": "each gene's mean"}
     return [
-        _row(f"test cells, {names[metric]}, {who}", [result[i][metric] for result in results], published[metric][i])
+        _row(f"test cells, {names[metric]}, {who}", [table.loc[row, metric] for table in results], reference)
         for metric in names
-        for i, who in enumerate(("model", "each gene's mean"))
+        for (row, who), reference in zip(whose.items(), published[metric], strict=True)
     ]
 
 
-def _single(seed: int) -> tuple[float, dko.get.AnnData]:
-    """Fit on all cells and knock out every gene; return the agreement with the published table."""
-    cells = dko.io.read_reference(REFERENCE / "Ptrain.csv.gz")
+def _single(seed: int) -> tuple[float, AnnData]:
+    """Fit on all cells and knock out every gene; return the agreement with the published table, and the cells."""
+    cells = dko.io.read_reference(CELLS)
     dko.tl.fit(cells, preset="paper", progress=False, rng=seed)
     dko.tl.scan(cells)
-    published = pd.read_csv(REFERENCE / "Impact_results.csv.gz")
+    published = pd.read_csv(SINGLES)
     ours = cells.layers["dko_impact"].toarray()[published["cell_id"], published["gene_id"]]
     return spearmanr(ours, published["k_pred"]).statistic, cells
 
 
-def _double_rows(fits: list[tuple[float, object]]) -> list[tuple[str, str, str, str]]:
-    published = pd.read_csv(REFERENCE / "Impact_results_doubleKO.csv.gz")
+def _double_rows(fits: list[tuple[float, AnnData]]) -> list[Row]:
+    published = pd.read_csv(DOUBLES)
     genes = published[["gene1_id", "gene2_id"]].to_numpy()
     present = fits[0][1].X.toarray() > 0
     both = present[published["cell_id"].to_numpy()[:, None], genes].all(axis=1)
@@ -126,7 +140,7 @@ def _double_rows(fits: list[tuple[float, object]]) -> list[tuple[str, str, str, 
     ]
 
 
-def _double(cells: object, published: pd.DataFrame) -> float:
+def _double(cells: AnnData, published: pd.DataFrame) -> float:
     pairs = published[["gene1_id", "gene2_id"]].drop_duplicates().astype(str)
     dko.tl.double_ko(cells, list(pairs.itertuples(index=False, name=None)))
     ours = dko.get.pairs(cells)
@@ -137,12 +151,12 @@ def _double(cells: object, published: pd.DataFrame) -> float:
     return spearmanr(ours.reindex(wanted), published["k_pred"]).statistic
 
 
-def _time_rows() -> list[tuple[str, str, str, str]]:
+def _time_rows() -> list[Row]:
     """Time ``dko reproduce`` (two fits, all singles, 50,000 doubles, four tables) in fresh processes."""
     walls, cpus = [], []
     for _ in tqdm(SEEDS, desc="whole runs"):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "dko", "reproduce", str(REFERENCE / "Ptrain.csv.gz"), "--out", folder]
+            command = [sys.executable, "-m", "dko", "reproduce", str(CELLS), "--out", folder]
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             subprocess.run([*command, "--quiet"], check=True, stdout=subprocess.DEVNULL)
             walls.append(time.perf_counter() - start)

@@ -3,21 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dko._engine import knockouts
-from dko._fitted import read_fitted, read_presence
+from dko._engine import open_task
 
 
-def run(adata, cells, **kwargs):
-    model = read_fitted(adata, "dko")
+def run(adata, groups, **kwargs):
     seen = []
 
     def removals(row, present):
         seen.append((row, present.tolist()))
         return np.array([[0]])
 
-    results = knockouts(
-        adata, model, read_presence(adata, model), cells, removals, description="test", device="cpu", **kwargs
-    )
+    results = open_task(adata, "dko", "rna", groups).knockouts(removals, description="test", device="cpu", **kwargs)
     return [row for row, _ in results], seen
 
 
@@ -28,6 +24,11 @@ def test_rows_are_those_of_the_anndata(which, request):
     rows, seen = run(adata, cells)
     assert sorted(rows) == np.flatnonzero(cells).tolist()
     assert seen == [(row, np.flatnonzero(adata.X[row].toarray()).tolist()) for row in rows]
+
+
+def test_only_some_cells_of_the_task(fitted):
+    rows, _ = run(fitted, np.arange(80) < 40, cells=np.arange(80) >= 30)
+    assert rows == list(range(30, 40))
 
 
 def test_batches_need_a_cell(fitted):

@@ -79,6 +79,8 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
         Where a value is negative, NaN or infinite.
     """
     source, names = matrix(adata, layer, use_raw)
+    if not adata.n_obs:
+        raise ValueError("This AnnData has no cells.")
     require_unique(names, "raw.var_names" if use_raw else "var_names")
     columns = None if genes is None else names.get_indexer(list(genes))
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
@@ -96,11 +98,12 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
 def _row_blocks(source: Any) -> Iterator[tuple[slice, sparse.csr_matrix]]:
     """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as a fresh CSR float32."""
     n_rows, n_columns = source.shape
-    in_memory = sparse.issparse(source)
-    step = n_rows if in_memory else max(1, settings.memory_budget // (8 * max(1, n_columns)))
-    for start in range(0, n_rows, max(1, step)):
+    if sparse.issparse(source):
+        source = source.tocsr()
+    step = max(1, settings.memory_budget // (8 * max(1, n_columns)))
+    for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))
-        block = source if in_memory else source[rows]
+        block = source[rows]
         block = block.compute() if hasattr(block, "compute") else block
         block = block if sparse.issparse(block) else np.asarray(block)
         fresh = sparse.csr_matrix(block.astype(np.float32), copy=False)
@@ -136,13 +139,18 @@ class Expression:
         CSR float32, cells x genes.
     genes
         Names of the columns, all of them in ``var_names``.
-    log1p
-        Whether the source held log1p values, which have been turned back.
+    log_base
+        Base of the log1p values that the source held, which have been turned back; None if it held none.
     """
 
     values: sparse.csr_matrix
     genes: list[str]
-    log1p: bool
+    log_base: float | None
+
+    @property
+    def log1p(self) -> bool:
+        """Whether the source held log1p values."""
+        return self.log_base is not None
 
 
 def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None) -> Expression:
@@ -155,27 +163,43 @@ def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: boo
         if len(names) < adata.raw.n_vars:
             say(f"Of the {adata.raw.n_vars} genes of raw, {len(names)} are in var_names and can be taken.")
     values = read_csr(adata, layer, use_raw, names)
-    is_count = bool(np.all(values.data == np.rint(values.data)))
-    largest = float(values.data.max(initial=0.0))
-    if log1p is None:
-        log1p = "log1p" in adata.uns and not is_count and largest <= _LARGEST_LOG1P
     where = "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
-    if not log1p:
-        kind = "counts" if is_count else "normalised values, not logarithms (log1p=True if they are)"
+    base = log_base(values, adata, log1p)
+    if base is None:
+        kind = "counts" if are_counts(values) else "normalised values, not logarithms (log1p=True if they are)"
         say(f"Values of {where}: taken as {kind}.")
-        return Expression(values, names, log1p=False)
+    else:
+        take_log_back(values, base)
+        say(f"Values of {where}: taken as log1p and turned back (log1p=False if they are not).")
+    return Expression(values, names, base)
+
+
+def log_base(values: sparse.csr_matrix, adata: AnnData, log1p: bool | None) -> float | None:
+    """Find out whether values are log1p values, and return the base of the logarithm, or None if they are not.
+
+    Integers are counts. Other values are logarithms where scanpy has left its mark, or where the user says so.
+    """
+    mark = adata.uns.get("log1p")
+    if log1p is None:
+        largest = float(values.data.max(initial=0.0))
+        log1p = mark is not None and largest <= _LARGEST_LOG1P and not are_counts(values)
+    if not log1p:
+        return None
+    base = mark.get("base") if isinstance(mark, Mapping) else None
+    return float(np.e if base is None else base)
+
+
+def are_counts(values: sparse.csr_matrix) -> bool:
+    """Whether all values are integers."""
+    return bool(np.all(values.data == np.rint(values.data)))
+
+
+def take_log_back(values: sparse.csr_matrix, base: float) -> None:
+    """Turn log1p values, in place, into values on a linear scale."""
+    largest = float(values.data.max(initial=0.0))
     if largest > _LARGEST_LOG1P:
-        raise ValueError(f"log1p=True, but the largest value of {where} is {largest:.4g}, which is no logarithm.")
-    say(f"Values of {where}: taken as log1p and turned back (log1p=False if they are not).")
-    return Expression(take_log_back(values, adata), names, log1p=True)
-
-
-def take_log_back(values: sparse.csr_matrix, adata: AnnData) -> sparse.csr_matrix:
-    """Turn log1p values, in place, into values on a linear scale; scanpy notes the base if it is not e."""
-    base = dict(adata.uns.get("log1p", {})).get("base")
-    scale = 1.0 if base is None else float(np.log(base))
-    values.data = np.expm1(values.data.astype(np.float64) * scale).astype(np.float32)
-    return values
+        raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
+    values.data = np.expm1(values.data.astype(np.float64) * np.log(base)).astype(np.float32)
 
 
 def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:

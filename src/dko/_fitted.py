@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import _keys
 from ._compat import stored
-from ._data import profiles, read_csr, require_unique, take_log_back
+from ._data import are_counts, log_base, profiles, read_csr, require_unique, take_log_back
 from ._errors import listed, unknown
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
+    from ._data import Expression
     from .models.assemblage import AffineMap
 
 Groups: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None
@@ -53,7 +54,7 @@ class Fitted:
         """Return the map of one group."""
         from .models.assemblage import AffineMap
 
-        return AffineMap(self.weights["influence"][group], self.weights["intercept"][group])
+        return AffineMap(self.weights[_keys.INFLUENCE][group], self.weights[_keys.INTERCEPT][group])
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -68,6 +69,31 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         groups=[str(group) for group in stored[_keys.GROUPS]],
         weights={name: np.asarray(array) for name, array in stored[_keys.WEIGHTS].items()},
     )
+
+
+# Parameters that say where the expression is, and which are those of the cells at hand, not of the model.
+SOURCE = ("layer", "use_raw", "log1p", "log1p_said", "log_base")
+
+
+def source_params(expression: Expression, layer: str | None, use_raw: bool, log1p_said: bool | None) -> dict[str, Any]:
+    """Return the parameters that say where expression was found; None is left out, as files do not keep it."""
+    values = {
+        "layer": layer,
+        "use_raw": use_raw,
+        "log1p": expression.log1p,
+        "log1p_said": log1p_said,
+        "log_base": expression.log_base,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def check_key(adata: AnnData, key: str) -> None:
+    """Refuse a key for a new model that files cannot hold, or that something else has."""
+    if not key or "/" in key:
+        raise ValueError(f"key_added={key!r} must be a name without '/', as it becomes part of names in files.")
+    stored = adata.uns.get(key)
+    if stored is not None and not (isinstance(stored, Mapping) and _keys.WEIGHTS in stored):
+        raise ValueError(f"adata.uns[{key!r}] holds something that is not a model; choose another key_added.")
 
 
 def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
@@ -95,7 +121,13 @@ def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
     gene_columns(adata, fitted)
     values = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
-    return profiles(take_log_back(values, adata) if fitted.params["log1p"] else values)
+    # Values may have been normalised and logged since the fit, or moved to an AnnData without scanpy's mark.
+    base = log_base(values, adata, fitted.params.get("log1p_said"))
+    if base is None and fitted.params["log1p"] and not are_counts(values):
+        base = fitted.params["log_base"]
+    if base is not None:
+        take_log_back(values, base)
+    return profiles(values)
 
 
 def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndarray:

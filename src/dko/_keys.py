@@ -18,17 +18,19 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 
+# Inside uns[key]["weights"]
+INFLUENCE = "influence"
+INTERCEPT = "intercept"
+
 # Categories of the obs column of the split
-SPLITS = ["train", "validation", "test", "unused"]
+TRAIN = "train"
+VALIDATION = "validation"
+TEST = "test"
+UNUSED = "unused"
+SPLITS = [TRAIN, VALIDATION, TEST, UNUSED]
 
 # A frame in obsm with more columns than this cannot be written to h5ad: the header of its group overflows.
 MAX_FRAME_COLUMNS = 4_000
-
-
-def check(key: str) -> None:
-    """Refuse a key that would nest in a file."""
-    if not key or "/" in key:
-        raise ValueError(f"key_added={key!r} must be a name without '/', as it becomes part of names in files.")
 
 
 def split(key: str) -> str:

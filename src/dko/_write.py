@@ -8,25 +8,45 @@ from typing import TYPE_CHECKING, Any
 from anndata import ImplicitModificationWarning
 
 from . import _keys
+from ._data import unwrap
 from ._log import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anndata import AnnData
+    from mudata import MuData
+
+
+def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
+    """Return what a verb writes into: `data`, or a copy of it; refuse, before any work, what cannot be written into."""
+    adata = unwrap(data, mod)
+    if adata.isbacked and (copy or adata.is_view):
+        what = "copied" if copy else "written into as a view"
+        raise ValueError(f"An AnnData backed by a file cannot be {what}; call adata.to_memory() first.")
+    if not copy:
+        return data
+    with warnings.catch_warnings():
+        # mudata 0.3 announces, at each copy, what its update will do in 0.4.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="mudata")
+        return data.copy()
 
 
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
     """Write a model into ``uns[key]``, and take away what was predicted with the model that was there before it."""
     earlier = adata.uns.get(key, {}).get(_keys.KNOCKOUTS)
-    write(adata, uns={key: dict(content)}, **places)
+    write(adata, uns={key: dict(content)})
     profiles = [] if earlier is None else [_keys.ko_layer(key, label) for label in earlier["label"]]
     for name in [_keys.impact(key), *profiles]:
         adata.layers.pop(name, None)
     adata.obsm.pop(_keys.impact(key), None)
-    stale = [name for name in (_keys.impact_mean(key), _keys.n_cells(key)) if name in adata.var]
-    if stale:
-        adata.var = adata.var.drop(columns=stale)
+    for frame, names in (
+        ("obs", [_keys.split(key), _keys.fit_error(key)]),
+        ("var", [_keys.impact_mean(key), _keys.n_cells(key)]),
+    ):
+        if any(name in getattr(adata, frame) for name in names):
+            setattr(adata, frame, getattr(adata, frame).drop(columns=names, errors="ignore"))
+    write(adata, **places)
 
 
 def write(adata: AnnData, **places: Mapping[str, Any]) -> None:

@@ -122,3 +122,15 @@ def test_format_may_change_between_those_of_one_kind(dko, fitted, store, tmp_pat
     write_any(fitted, tmp_path / "in.zarr")
     assert dko("scan", tmp_path / "in.zarr", "--out", tmp_path / "out.h5ad").code == 0
     assert "dko_impact" in read_any(tmp_path / "out.h5ad").layers
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_cells_are_saved_before_tables_are_made(dko, fitted_file, tmp_path, monkeypatch, name):
+    def fails(*_, **__):
+        raise ValueError("No table today.")
+
+    for table in ("quality_table", "knockout_table", "keystone_table"):
+        monkeypatch.setattr(f"dko.cli._tables.{table}", fails)
+    out = tmp_path / "out.h5ad"
+    assert dko(name, fitted_file, *COMMANDS[name], "--out", out, "--quiet").error == "No table today."
+    assert "dko" in read_any(out).uns

@@ -26,7 +26,7 @@ def test_demo_shows_everything_and_names_its_files(dko, few, tmp_path):
     for part in (
         "80 human blood cells",
         "16 test cells",
-        "mean of each gene per cell_type",
+        "gene mean per cell_type",
         "Keystone genes",
         "Without ",
     ):

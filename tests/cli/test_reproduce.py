@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +76,51 @@ def test_earlier_run_is_not_replaced_unasked(dko, table, tmp_path, kept):
     assert error == f"'{tmp_path}' holds 'Impact_results.csv' of an earlier run; add --force to replace it."
     assert dko("reproduce", table, "--out", tmp_path, "--force", *QUICK).code == 0
     assert (tmp_path / "Impact_results.csv").read_text() != "old"
+
+
+def test_tables_of_an_earlier_run_do_not_stay_among_the_new(dko, table, tmp_path, kept):
+    out = tmp_path / "results"
+    words = ("reproduce", table, "--out", out, "--force", *QUICK)
+    assert dko(*words).code == 0
+    assert {path.name for path in out.iterdir()} == FILES
+    with kept:  # a check fails
+        assert "No gene '99'" in dko(*words, "--genes", "99").error
+        assert "max_steps=0" in dko(*words, "--max-steps", "0").error
+    (out / "notes.txt").write_text("mine")
+    assert dko(*words, "--genes", "5").code == 0
+    assert {path.name for path in out.iterdir()} == FILES - {"Impact_results_doubleKO.csv"} | {"notes.txt"}
+
+
+def test_each_table_is_written_once(dko, table, tmp_path, monkeypatch):
+    from dko.io import _write_reference
+
+    written = []
+
+    def atomic(path):
+        written.append(path.name)
+        return nullcontext(path)
+
+    monkeypatch.setattr(_write_reference, "atomic", atomic)
+    assert dko("reproduce", table, "--out", tmp_path / "results", *QUICK).code == 0
+    assert sorted(written) == sorted(FILES)
+
+
+def test_single_knockouts_are_kept_when_double_ones_fail(dko, table, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("No pairs today.")
+
+    monkeypatch.setattr("dko.tl.double_ko", fails)
+    ran = dko("reproduce", table, "--out", tmp_path / "results", *QUICK)
+    assert ran.code == 2 and ran.err == "dko: error: No pairs today.\n"
+    assert {path.name for path in (tmp_path / "results").iterdir()} == FILES - {"Impact_results_doubleKO.csv"}
+
+
+def test_chosen_cells_that_lack_the_chosen_genes_are_refused_before_fitting(dko, table, cells, tmp_path, kept):
+    absent = np.flatnonzero(cells.X[:, 5].toarray().ravel() == 0)[:2]
+    words = ("--genes", "5", "--cells", ",".join(map(str, absent)))
+    with kept:
+        error = dko("reproduce", table, "--out", tmp_path / "results", *QUICK, *words).error
+    assert error == "No chosen cell expresses a chosen gene, so there is nothing to knock out."
 
 
 @pytest.mark.parametrize(

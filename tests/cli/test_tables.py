@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 import dko as package
 from dko.cli._tables import change_table, keystone_table, quality_table
@@ -15,22 +16,17 @@ def numbers(text, row):
 def test_quality_of_groups(cells, quick):
     package.tl.fit(cells, test_fraction=0.3, **quick)
     text = quality_table(cells, key="dko", groupby="cell_type", all_entries=True)
-    train, test = (package.get.profiles(cells, split=split) for split in ("train", "test"))
-    assert text.startswith(f"Profiles of {test.n_obs} test cells")
-    rows = {
-        "model": test.layers["predicted"].toarray(),
-        "mean of each gene  ": package.metrics.gene_mean(train.X, test.X),
-    }
-    own = np.zeros(test.shape)
-    for group in ("B", "CD4/CD8 T"):
-        rows_of = (test.obs["cell_type"] == group).to_numpy()
-        own[rows_of] = package.metrics.gene_mean(train[train.obs["cell_type"] == group].X, test.X[rows_of])
-    rows["mean of each gene per cell_type"] = own
-    for row, predicted in rows.items():
-        quality = package.metrics.fit_quality(test.X, predicted)
-        expected = [quality[name] for name in ("bray_curtis", "spearman", "spearman_within_gene")]
-        np.testing.assert_allclose(numbers(text, row)[:3], expected, atol=6e-5)
-        assert numbers(text, row)[3] > expected[1]
+    quality = package.get.fit_quality(cells, groupby="cell_type")
+    test = package.get.profiles(cells, split="test")
+    lines = text.splitlines()
+    assert lines[0] == f"Profiles of {test.n_obs} test cells as predicted by"
+    assert lines[1].split("  ")[-1].strip() == "all entries"
+    names = ["gene mean per cell_type", "gene mean ", "model"]
+    for name in names:
+        np.testing.assert_allclose(numbers(text, name)[:3], quality.loc[name.strip()], atol=6e-5)
+    observed, predicted = (x.toarray().ravel() for x in (test.X, test.layers["predicted"]))
+    assert numbers(text, "model")[3] == pytest.approx(spearmanr(observed, predicted).statistic, abs=6e-5)
+    assert len(lines) == 2 + len(names)
 
 
 def test_keystone_genes_of_groups_beside_their_expression(fitted):

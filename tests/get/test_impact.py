@@ -47,12 +47,30 @@ def test_an_impact_of_zero_is_not_a_missing_one(adata):
 
 
 def test_as_anndata(adata):
-    wide, found = dko.get.impact(adata), dko.get.impact(adata, as_anndata=True)
+    found = dko.get.impact(adata, as_anndata=True)
+    wide = dko.get.impact(adata)[list(found.var_names)]
+    scanned = (adata.layers["dko_impact"].toarray() > 0).any(axis=0)
+    assert found.var_names.tolist() == adata.var_names[scanned].tolist()
     assert found.obs_names.equals(adata.obs_names) and found.var_names.tolist() == wide.columns.tolist()
     assert found.X.format == "csr" and found.X.dtype == np.float32
     np.testing.assert_array_equal(found.X.toarray(), wide.fillna(0).to_numpy())
     assert found.obs["cell_type"].equals(adata.obs["cell_type"])
     np.testing.assert_array_equal(found.obsm["X_umap"], adata.obsm["X_umap"])
+
+
+def test_a_knockdown_does_not_stand_among_the_knockouts_of_a_scan(adata):
+    full = dko.get.impact(adata, "gene_5")
+    dko.tl.virtual_ko(adata, "gene_5", dose=0.1)
+    assert (dko.get.impact(adata, "gene_5") < full).any(axis=None)
+    pd.testing.assert_frame_equal(dko.get.impact(adata)[["gene_5"]], full)
+    found = dko.get.impact(adata, as_anndata=True)
+    np.testing.assert_array_equal(found[:, "gene_5"].X.toarray(), full.fillna(0))
+
+
+def test_tuples_are_labels_as_in_virtual_ko(adata):
+    dko.tl.virtual_ko(adata, ("gene_7", "gene_5"))
+    for genes in [("gene_7", "gene_5"), [("gene_5", "gene_7")], "gene_5+gene_7"]:
+        assert dko.get.impact(adata, genes).columns.tolist() == ["gene_5+gene_7"]
 
 
 def test_scanpy_goes_on_from_there(adata, tmp_path):

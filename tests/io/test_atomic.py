@@ -34,3 +34,13 @@ def test_folders(tmp_path):
             (temporary / content).write_text(content)
     assert [file.name for file in path.iterdir()] == ["second"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_was_not_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "out.zarr"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with pytest.raises(FileNotFoundError), atomic(path):
+        pass
+    assert (path / "old").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

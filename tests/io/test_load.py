@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 
 import dko
 
@@ -63,3 +64,23 @@ def test_other_files(make, cells, tmp_path, unchanged):
 def test_no_file(cells, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file '.*model.npz'"):
         dko.io.load(cells, tmp_path / "model.npz")
+
+
+def test_the_expression_is_that_of_the_cells_at_hand(cells, quick, tmp_path):
+    logged = cells.copy()
+    sc.pp.log1p(logged)
+    dko.tl.fit(logged, **quick)
+    dko.io.save(logged, tmp_path / "model.npz")
+    cells.layers["counts"] = cells.X.copy()
+    cells.X = None
+    dko.io.load(cells, tmp_path / "model.npz", layer="counts")
+    np.testing.assert_allclose(
+        dko.get.profiles(cells).X.toarray(), dko.get.profiles(logged).X.toarray(), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_what_the_model_before_it_left_is_taken_away(fitted, tmp_path):
+    dko.io.save(fitted, tmp_path / "model.npz")
+    dko.tl.scan(fitted)
+    dko.io.load(fitted, tmp_path / "model.npz")
+    assert not [name for name in [*fitted.layers, *fitted.obs, *fitted.var] if name and name.startswith("dko")]

@@ -81,8 +81,8 @@ def test_whichever_limit_comes_first(limits, n_rows, n_steps, n_epochs):
 
 @pytest.mark.parametrize(
     ("n_rows", "max_steps", "validated"),
-    [(48, 30, [12, 24, 30]), (8, 25, [10, 20, 25])],
-    ids=["once a pass", "not more often than every 10 steps"],
+    [(48, 600, [*range(12, 601, 12)]), (8, 25, [10, 20, 25]), (4000, 1000, [*range(20, 1001, 20)])],
+    ids=["once a pass", "not more often than every 10 steps", "not more seldom than 50 times"],
 )
 def test_validation_comes(n_rows, max_steps, validated):
     history = run(Slope(), training=constant(1.0, n_rows), n_rows=n_rows, max_steps=max_steps).history

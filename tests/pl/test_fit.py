@@ -49,7 +49,7 @@ def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(scanned
     expected = np.zeros(held_out.shape)
     for group in ("B", "CD4/CD8 T"):
         mine = (held_out.obs["cell_type"] == group).to_numpy()
-        expected[mine] = gene_mean(training[training.obs["cell_type"] == group].X, held_out.X[mine])
+        expected[mine] = gene_mean(training[training.obs["cell_type"] == group].X, held_out.X[mine]).toarray()
     ax = dko.pl.fit(scanned_by_group, show=False)
     assert ax.get_title().startswith(f"{held_out.n_obs} validation cells")
     baseline = measured(held_out.X, expected)

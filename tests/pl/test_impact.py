@@ -107,7 +107,7 @@ def test_refusals_are_one_sentence_and_leave_no_figure(scanned):
     with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout"):
         dko.pl.impact(scanned, two, ax=ax)
     plt.close("all")
-    with pytest.raises(ValueError, match="genes is empty"):
+    with pytest.raises(ValueError, match="genes names no gene"):
         dko.pl.impact(scanned, [])
     with pytest.raises(ValueError, match="one entry per knockout .2., got 1"):
         dko.pl.impact(scanned, two, title="one")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 import torch
+from scipy import sparse
 
 import dko
 from dko.models.assemblage import _reference as naive
@@ -319,3 +320,74 @@ def test_what_belongs_to_another_key_stays(fitted, quick):
 def test_keys_that_files_cannot_hold(key, cells, quick):
     with pytest.raises(ValueError, match="key_added="):
         dko.tl.fit(cells, key_added=key, **quick)
+
+
+def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
+    cells.obs["guide"] = np.where(np.arange(80) < 40, "control", "KO")
+    chosen = {}
+    for name in ("as it is", "changed"):
+        if name == "changed":
+            x = cells.X.toarray()
+            x[40:, ::2] = 100
+            cells.X = sparse.csr_matrix(x)
+        dko.tl.fit(cells, perturbation_key="guide", control="control", n_top_genes=8, **quick)
+        chosen[name] = cells.uns["dko"]["genes"]
+    assert chosen["as it is"] == chosen["changed"]
+    x[:40, 5] = 0
+    cells.X = sparse.csr_matrix(x)
+    with pytest.raises(ValueError, match="No cell expresses 'gene_5'"):
+        dko.tl.fit(cells, perturbation_key="guide", control="control", genes=list(cells.var_names[4:8]), **quick)
+
+
+def test_a_gene_that_no_training_cell_expresses_has_no_influence(cells, quick):
+    x = cells.X.toarray()
+    dko.tl.fit(cells, **quick)
+    train = (cells.obs["dko_split"] == "train").to_numpy()
+    x[train, 6] = 0
+    x[~train, 6] = 5
+    cells.X = sparse.csr_matrix(x)
+    dko.tl.fit(cells, **quick)
+    assert not cells.uns["dko"]["weights"]["influence"][0][:, 6].any()
+    assert dko.get.profiles(cells)[:, "gene_6"].layers["predicted"].max() < 1e-3
+
+
+def test_cells_without_any_of_the_genes_are_left_out(cells, quick, capsys):
+    few = list(cells.var_names[3:5])
+    empty = np.asarray((cells[:, few].X > 0).sum(axis=1)).ravel() == 0
+    assert empty.any()
+    dko.tl.fit(cells, genes=few, **quick)
+    assert f"{empty.sum()} of 80 cells express none of the 2 genes and are left out" in capsys.readouterr().err
+    np.testing.assert_array_equal(cells.obs["dko_split"] == "unused", empty)
+    np.testing.assert_array_equal(cells.obs["dko_fit_error"].isna(), empty)
+
+
+@pytest.mark.parametrize("base", [None, 2])
+@pytest.mark.parametrize("mark", [True, False])
+def test_normalising_after_the_fit_changes_nothing(base, mark, cells, quick):
+    dko.tl.fit(cells, **quick)
+    dko.tl.scan(cells)
+    expected = dko.get.ranking(cells)
+    sc.pp.normalize_total(cells)
+    if mark:
+        sc.pp.log1p(cells, base=base)
+    pd.testing.assert_frame_equal(dko.get.ranking(cells), expected, rtol=1e-4)
+
+
+def test_the_base_of_the_logarithm_is_remembered(cells, quick):
+    sc.pp.log1p(cells, base=2)
+    dko.tl.fit(cells, **quick)
+    expected = dko.get.profiles(cells).X.toarray()
+    del cells.uns["log1p"]
+    np.testing.assert_allclose(dko.get.profiles(cells).X.toarray(), expected, rtol=1e-5)
+
+
+def test_a_batch_system_is_none_of_our_business(cells, quick, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "job")
+    dko.tl.fit(cells, **quick)
+
+
+def test_zero_verbosity_is_silent_also_with_progress(cells, capsys):
+    with dko.settings.override(verbosity=0):
+        dko.tl.fit(cells, max_epochs=1, progress=True)
+    assert capsys.readouterr() == ("", "")

@@ -25,5 +25,10 @@ def test_epochs_instead_of_the_steps_of_a_preset_and_the_other_way_round():
 @pytest.mark.parametrize("name", ["batch_size", "learning_rate", "max_epochs", "max_steps", "patience"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_nothing_at_or_below_zero(name, value):
-    with pytest.raises(ValueError, match=f"{name}={value} must be above 0"):
+    with pytest.raises(ValueError, match=f"{name}={value} must be .*above 0"):
         schedule(None, **{name: value})
+
+
+def test_counts_are_whole():
+    with pytest.raises(ValueError, match="max_steps=2.5 must be a whole number above 0"):
+        schedule(None, max_steps=2.5)

@@ -173,3 +173,22 @@ def test_more_columns_than_a_file_can_take_are_refused(fitted, monkeypatch, unch
     with unchanged(fitted), pytest.raises(ValueError, match="more than 2 knockouts.*dko.tl.scan"):
         dko.tl.virtual_ko(fitted, "gene_4")
     dko.tl.virtual_ko(fitted, "gene_3")
+
+
+def test_a_profile_of_an_earlier_call_does_not_stand_beside_a_new_impact(fitted):
+    dko.tl.virtual_ko(fitted, "gene_5", dose=0.2)
+    dko.tl.virtual_ko(fitted, "gene_5", profiles=False)
+    assert "dko_ko_gene_5" not in fitted.layers
+
+
+def test_a_label_stands_for_one_knockout(cells, quick):
+    cells.var_names = ["gene_5+gene_6", *cells.var_names[1:]]
+    dko.tl.fit(cells, **quick)
+    with pytest.raises(ValueError, match="Two knockouts have the label 'gene_5.gene_6'"):
+        dko.tl.virtual_ko(cells, ["gene_5+gene_6", ("gene_5", "gene_6")])
+
+
+@pytest.mark.parametrize("genes", [3, [3], [("gene_5", 3)]])
+def test_names_are_strings(genes, fitted):
+    with pytest.raises(TypeError, match="3.*no name; give a symbol"):
+        dko.tl.virtual_ko(fitted, genes)

@@ -84,5 +84,5 @@ def run(args: argparse.Namespace) -> None:
     data = open_cells(args)
     given = {name: value for name in _OPTIONS if (value := getattr(args, name)) is not None}
     fit(data, mod=args.mod, key_added=args.key, progress=not args.quiet, **given)
+    save_cells(data, args)  # first: whatever becomes of the table, the fit is kept
     print(quality_table(data, key=args.key, mod=args.mod))
-    save_cells(data, args)

@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> None:
         mod=args.mod,
         device=args.device,
     )
+    save_cells(data, args)  # first: whatever becomes of the table, the knockouts are kept
     labels = [_keys.label([genes] if isinstance(genes, str) else set(genes)) for genes in sets]
     print(knockout_table(adata, list(dict.fromkeys(labels)), key=args.key))
-    save_cells(data, args)
 
 
 def knockouts(words: list[str], adata: AnnData) -> list[str | tuple[str, ...]]:

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("input", metavar="Ptrain.csv", type=Path, help="genes x cells, no header; also .csv.gz")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write to; made if need be")
-    _options.add_force(parser, "replace tables of an earlier run")
+    _options.add_force(parser, "replace the tables of an earlier run, all four of them")
     parser.add_argument("--genes", type=_options.names, metavar="0,5", help="knock out only these genes (default: all)")
     parser.add_argument("--cells", type=_options.names, metavar="0,1,2", help="only in these cells (default: all)")
     parser.add_argument("--n-samples", type=int, default=50_000, metavar="N", help="double knockouts (default: 50,000)")
@@ -53,9 +53,9 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do the three steps, and write the tables of each as soon as it is done."""
+    """Do the three steps; the tables of the test cells are written before the knockouts begin."""
     from ..io import read_reference, write_reference
-    from ..tl import double_ko, fit, scan
+    from ..tl import fit, scan
     from ._tables import quality_table
 
     _check_folder(args.out, args.force)
@@ -69,19 +69,30 @@ def run(args: argparse.Namespace) -> None:
         "progress": not args.quiet,
     }
     fit(adata, test_fraction=0.2, key_added=_MAPPING, **training)
-    print(quality_table(adata, key=_MAPPING, all_entries=True), flush=True)
+    # Only now that the fit, too, has found nothing wrong with the input; the tables of one run belong together.
+    for name in _FILES:
+        (args.out / name).unlink(missing_ok=True)
     write_reference(adata, args.out, key=_MAPPING)
+    print(quality_table(adata, key=_MAPPING, all_entries=True), flush=True)
 
     fit(adata, key_added=_KNOCKOUTS, **training)
     scan(adata, genes=args.genes, groups=cells, key=_KNOCKOUTS, device=args.device)
-    write_reference(adata, args.out, key=_KNOCKOUTS)
+    try:
+        _double(args, adata, cells)
+    finally:
+        # The single knockouts are kept whatever becomes of the double ones.
+        write_reference(adata, args.out, key=_KNOCKOUTS)
+
+
+def _double(args: argparse.Namespace, adata: AnnData, cells: np.ndarray | None) -> None:
+    """Knock out pairs drawn at random, of the chosen genes if any were chosen; one gene has no pairs."""
+    from ..tl import double_ko
 
     pairs = None if args.genes is None else list(combinations(dict.fromkeys(args.genes), 2))
     if pairs != []:
         double_ko(
             adata, pairs, n_samples=args.n_samples, groups=cells, key=_KNOCKOUTS, rng=args.rng, device=args.device
         )
-        write_reference(adata, args.out, key=_KNOCKOUTS)
 
 
 def _check_choice(args: argparse.Namespace, adata: AnnData) -> np.ndarray | None:
@@ -93,7 +104,11 @@ def _check_choice(args: argparse.Namespace, adata: AnnData) -> np.ndarray | None
             raise ValueError(f"No {what} {missing[0]!r} in {str(args.input)!r}; its {what}s are 0 to {len(known) - 1}.")
     if args.genes is not None and (silent := [gene for gene in args.genes if not adata[:, gene].X.sum() > 0]):
         raise ValueError(f"No cell expresses gene {silent[0]!r}, so it cannot be knocked out.")
-    return None if args.cells is None else adata.obs_names.isin(args.cells)
+    mask = None if args.cells is None else adata.obs_names.isin(args.cells)
+    chosen = adata if mask is None else adata[mask]
+    if args.genes is not None and not chosen[:, adata.var_names.isin(args.genes)].X.nnz:
+        raise ValueError("No chosen cell expresses a chosen gene, so there is nothing to knock out.")
+    return mask
 
 
 def _check_folder(folder: Path, force: bool) -> None:

@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> None:
     data, adata, fitted = open_fitted(args)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
     scan(data, genes=args.genes, groups=groups, key=args.key, mod=args.mod, device=args.device)
-    print(keystone_table(adata, n_genes=3 if fitted.groups else 10, key=args.key))
-    save_cells(data, args)
+    save_cells(data, args)  # first: whatever becomes of the tables, the impacts are kept
     if args.table is not None:
         _write_table(adata, args)
+    print(keystone_table(adata, n_genes=3 if fitted.groups else 10, key=args.key))
 
 
 def _write_table(adata: AnnData, args: argparse.Namespace) -> None:

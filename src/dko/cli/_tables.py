@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .. import _keys, get
+from .. import get
+from .._arrays import dense
 from .._data import unwrap
 from .._fitted import group_values, read_fitted
-from ..metrics import fit_quality, gene_mean
+from ..get._fit_quality import predict_all
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,29 +43,13 @@ def quality_table(
     With `groupby`, by default that of the fit, also beside the mean of each gene in the cell's own group. Correlations
     are over expressed entries; `all_entries` adds that over all, which any prediction with the right zeros has high.
     """
-    adata = unwrap(data, mod)
-    groupby = groupby or read_fitted(adata, key).params.get("groupby")
-    cells = get.profiles(adata, key=key)
-    split = cells.obs[_keys.split(key)].to_numpy()
-    held_out = "test" if (split == "test").any() else "validation"
-    train, rows = np.flatnonzero(split == "train"), np.flatnonzero(split == held_out)
-    observed = cells.X[rows].toarray()
-    predictions = {
-        "model": cells.layers["predicted"][rows].toarray(),
-        "mean of each gene": gene_mean(cells.X[train], observed),
-    }
-    if groupby is not None:
-        groups = group_values(adata, groupby).to_numpy()
-        predictions[f"mean of each gene per {groupby}"] = gene_mean(
-            cells.X[train], observed, training_groups=groups[train], groups=groups[rows]
-        )
-    table = pd.DataFrame.from_dict(
-        {name: fit_quality(observed, predicted) for name, predicted in predictions.items()}, orient="index"
-    )
+    quality = get.fit_quality(data, groupby=groupby, key=key, mod=mod)
     if all_entries:
-        table["all"] = [stats.spearmanr(observed.ravel(), predicted.ravel())[0] for predicted in predictions.values()]
-    title = f"Profiles of {len(rows)} {held_out} cells as predicted by"
-    return f"{title}\n{_aligned(table.rename(columns=_QUALITY), index=True)}"
+        cells, predictions = predict_all(unwrap(data, mod), None, groupby, key)
+        observed = dense(cells.X).ravel()
+        quality["all"] = [stats.spearmanr(observed, dense(found).ravel())[0] for found in predictions.values()]
+    title = f"Profiles of {quality.attrs['n_cells']} {quality.attrs['split']} cells as predicted by"
+    return f"{title}\n{_aligned(quality.rename(columns=_QUALITY), index=True)}"
 
 
 def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | None = None) -> str:

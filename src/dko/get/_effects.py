@@ -9,10 +9,9 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _keys
-from .._data import unwrap
-from .._engine import knockouts
+from .._engine import open_task
 from .._errors import require_genes
-from .._fitted import group_values, read_fitted, read_presence
+from .._fitted import group_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +61,11 @@ def effects(
     KeyError
         No fit, no such gene or column.
     """
-    target = unwrap(adata, mod)
-    fitted = read_fitted(target, key)
+    task = open_task(adata, key, mod)
+    target, fitted = task.adata, task.fitted
     names = fitted.genes if genes is None else [genes] if isinstance(genes, str) else list(dict.fromkeys(genes))
+    if sets := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"Effects are of single genes, got {sets[0]!r}; for genes together use dko.tl.virtual_ko.")
     require_genes(names, fitted.genes, target.var_names)
     groups, group_of = _groups(target, groupby)
     wanted = pd.Index(fitted.genes).get_indexer(names)
@@ -72,16 +73,12 @@ def effects(
     number_of[wanted] = np.arange(len(names))
     total = np.zeros((len(groups), len(names), len(fitted.genes)))
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
-    results = knockouts(
-        target,
-        fitted,
-        read_presence(target, fitted),
-        group_of >= 0,
+    for row, result in task.knockouts(
         lambda _, present: np.flatnonzero(number_of[present] >= 0)[:, None],
         description="effects",
         device=device,
-    )
-    for row, result in results:
+        cells=group_of >= 0,
+    ):
         removed = np.flatnonzero(number_of[result.genes] >= 0)[result.part]
         knockout = number_of[result.genes[removed]]
         total[group_of[row], knockout[:, None], result.genes] += _change(result, removed)

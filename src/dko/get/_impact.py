@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,19 +14,23 @@ from .. import _keys
 from .._compat import layer_names, stored
 from .._data import require_unique, unwrap
 from .._errors import unknown
+from .._labels import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from mudata import MuData
 
+    from .._labels import Knockouts
+
     Entries = tuple[np.ndarray, np.ndarray]
     """Rows of cells, and their impacts."""
+    Reader = Callable[[], Entries]
 
 
 def impact(
     adata: AnnData | MuData,
-    genes: str | Sequence[str] | None = None,
+    genes: Knockouts | None = None,
     *,
     tidy: bool = False,
     as_anndata: bool = False,
@@ -39,13 +44,15 @@ def impact(
     adata
         After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
     genes
-        Labels of knockouts, looked up among the named knockouts, then in the scan. Default: all that there are.
+        Knockouts: labels, or tuples of genes removed together. Each is looked up among the named knockouts (as it was
+        last made, at whatever dose: see ``uns[key]["knockouts"]``), then in the scan. Default: all genes of the scan,
+        and beside them the named knockouts that the scan does not have.
     tidy
         Return a row per cell and knockout that has an impact, instead of a column per knockout.
     as_anndata
         Return an AnnData, cells x knockouts, ready for scanpy (neighbors, leiden, rank_genes_groups): X is CSR
         float32 with no entry, so 0, where a cell does not express the gene; obs and embeddings are those of
-        `adata`.
+        `adata`. By default the genes of the scan alone, if there is one, so that all knockouts are of one kind.
     key, mod
         Where the results are.
 
@@ -60,51 +67,70 @@ def impact(
         Nothing was knocked out, or not this gene.
     """
     target = unwrap(adata, mod)
-    entries = _impacts(target, genes, key)
+    named, scanned = _named(target, key), _scanned(target, key)
+    if not named and not scanned:
+        raise KeyError(
+            f"No knockouts under key {key!r}; run dko.tl.virtual_ko(adata, genes, key={key!r}) "
+            f"or dko.tl.scan(adata, key={key!r}) first."
+        )
+    if genes is not None:
+        found = _chosen(genes, {**scanned, **named}, key)
+    else:
+        found = scanned if as_anndata and scanned else {**named, **scanned}
+    entries = {label: read() for label, read in found.items()}
     if as_anndata:
         return _as_anndata(target, entries)
-    table = _wide(entries, target.obs_names)
-    if not tidy:
-        return table
-    require_unique(target.obs_names, "obs_names")
-    cells, knockouts = np.nonzero(table.notna().to_numpy())
-    return pd.DataFrame(
-        {
-            "cell": pd.Categorical.from_codes(cells, categories=table.index),
-            "knockout": pd.Categorical.from_codes(knockouts, categories=table.columns),
-            "impact": table.to_numpy()[cells, knockouts],
-        }
-    )
+    return _tidy(target, entries) if tidy else _wide(entries, target.obs_names)
 
 
-def _impacts(adata: AnnData, genes: str | Sequence[str] | None, key: str) -> dict[str, Entries]:
-    """Return rows and values of each knockout: an entry wherever there is an impact, also one of 0."""
-    frame = adata.obsm.get(_keys.impact(key))
-    named = {} if frame is None else {_keys.unescape(column): column for column in frame.columns}
-    layer = sparse.csc_array(adata.layers[_keys.impact(key)]) if _keys.impact(key) in layer_names(adata) else None
-    scanned = [] if layer is None else adata.var_names[np.diff(layer.indptr) > 0]
-    known = dict.fromkeys([*named, *scanned])
-    if not known:
-        raise KeyError(
-            f"No knockouts under key {key!r}; run dko.tl.virtual_ko(adata, genes) or dko.tl.scan(adata) first."
-        )
-    wanted = list(known) if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    if missing := [gene for gene in wanted if gene not in known]:
+def _chosen(genes: Knockouts, known: dict[str, Reader], key: str) -> dict[str, Reader]:
+    labels = [label if label in known else _keys.label(label.split("+")) for label in labels_of(genes)]
+    if missing := [label for label in labels if label not in known]:
         hint = unknown("knockout", missing, known, f"the results of key {key!r}")
         raise KeyError(f"{hint} Run dko.tl.virtual_ko(adata, ...) for it first.")
-    return {gene: _named(frame[named[gene]]) if gene in named else _scanned(adata, layer, gene) for gene in wanted}
+    return {label: known[label] for label in labels}
 
 
-def _named(column: pd.Series) -> Entries:
-    values = column.to_numpy(dtype=np.float32)
-    rows = np.flatnonzero(~np.isnan(values))
-    return rows, values[rows]
+def _named(adata: AnnData, key: str) -> dict[str, Reader]:
+    """Return how to read each knockout of ``virtual_ko``."""
+    frame = adata.obsm.get(_keys.impact(key))
+
+    def read(column: str) -> Entries:
+        values = frame[column].to_numpy(dtype=np.float32)
+        rows = np.flatnonzero(~np.isnan(values))
+        return rows, values[rows]
+
+    columns = [] if frame is None else frame.columns
+    return {_keys.unescape(column): partial(read, column) for column in columns}
 
 
-def _scanned(adata: AnnData, layer: sparse.csc_array, gene: str) -> Entries:
-    at = adata.var_names.get_loc(gene)
-    part = slice(layer.indptr[at], layer.indptr[at + 1])
-    return layer.indices[part], layer.data[part]
+def _scanned(adata: AnnData, key: str) -> dict[str, Reader]:
+    """Return how to read each gene of ``scan``; an entry of 0 is an impact too."""
+    if _keys.impact(key) not in layer_names(adata):
+        return {}
+    layer = sparse.csc_array(adata.layers[_keys.impact(key)])
+
+    def read(column: int) -> Entries:
+        part = slice(layer.indptr[column], layer.indptr[column + 1])
+        return layer.indices[part], layer.data[part]
+
+    columns = np.flatnonzero(np.diff(layer.indptr))
+    return {adata.var_names[column]: partial(read, int(column)) for column in columns}
+
+
+def _tidy(adata: AnnData, entries: dict[str, Entries]) -> pd.DataFrame:
+    require_unique(adata.obs_names, "obs_names")
+    cells = np.concatenate([rows for rows, _ in entries.values()])
+    knockouts = np.repeat(np.arange(len(entries)), [len(rows) for rows, _ in entries.values()])
+    impacts = np.concatenate([impacts for _, impacts in entries.values()])
+    order = np.lexsort([knockouts, cells])
+    return pd.DataFrame(
+        {
+            "cell": pd.Categorical.from_codes(cells[order], categories=adata.obs_names),
+            "knockout": pd.Categorical.from_codes(knockouts[order], categories=list(entries)),
+            "impact": impacts[order],
+        }
+    )
 
 
 def _wide(entries: dict[str, Entries], cells: pd.Index) -> pd.DataFrame:

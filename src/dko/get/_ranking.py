@@ -65,6 +65,8 @@ def ranking(
         return _rank(impact, share, fitted.genes, min_cells)
     values = group_values(target, groupby)
     tables = {}
+    if values.isna().all():
+        raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
     for group in sorted(values.dropna().unique()):
         rows = np.flatnonzero(values == group)
         tables[group] = _rank(impact[rows], share[rows], fitted.genes, min_cells)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         # The same name, because writers choose the format by its ending.
         temporary = Path(folder) / target.name
         yield temporary
+        replaced = Path(folder) / "replaced"
         if target.is_dir():
-            shutil.move(target, Path(folder) / "replaced")
-        os.replace(temporary, target)
+            # A folder cannot be replaced in one step: put the old one back if the new one is not there after all.
+            os.replace(target, replaced)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            if replaced.exists():
+                os.replace(replaced, target)
+            raise

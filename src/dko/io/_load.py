@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import unwrap
-from .._fitted import Fitted, gene_columns
+from .._data import read_expression, unwrap
+from .._fitted import SOURCE, Fitted, check_key, gene_columns, source_params
 from .._write import write_model
 from ._save import FORMAT
 
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DEFAULT, mod: str = "rna") -> None:
+def load(
+    adata: AnnData | MuData,
+    path: str | Path,
+    *,
+    layer: str | None = None,
+    use_raw: bool = False,
+    log1p: bool | None = None,
+    key_added: str = _keys.DEFAULT,
+    mod: str = "rna",
+) -> None:
     """Load a model saved by :func:`dko.io.save` into an AnnData that has its genes.
 
     Parameters
@@ -30,6 +39,8 @@ def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DE
         Cells to knock out in; need not be the cells of the fit.
     path
         File to read. Nothing in it is executed: it holds arrays and JSON.
+    layer, use_raw, log1p
+        Where the expression of these cells is, and whether it is log1p values; as in :func:`dko.tl.fit`.
     key_added, mod
         Where to put it.
 
@@ -44,15 +55,16 @@ def load(adata: AnnData | MuData, path: str | Path, *, key_added: str = _keys.DE
     KeyError
         Genes of the model are not in ``var_names``.
     """
-    _keys.check(key_added)
     target = unwrap(adata, mod)
+    check_key(target, key_added)
     fitted, history = _read(Path(path))
     gene_columns(target, fitted)
+    source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw, log1p)
     write_model(
         target,
         key_added,
         {
-            _keys.PARAMS: fitted.params,
+            _keys.PARAMS: {**{name: fitted.params[name] for name in fitted.params if name not in SOURCE}, **source},
             _keys.GENES: fitted.genes,
             _keys.GROUPS: fitted.groups,
             _keys.WEIGHTS: fitted.weights,

@@ -66,9 +66,9 @@ def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
     from ..get import profiles
 
     split = adata.obs.get(_keys.split(key))
-    if split is None or not (split == "test").any():
+    if split is None or not (split == _keys.TEST).any():
         return {}
-    cells = profiles(adata, split="test", key=key)
+    cells = profiles(adata, split=_keys.TEST, key=key)
     true, predicted = pd.DataFrame(cells.X.toarray()), pd.DataFrame(cells.layers["predicted"].toarray())
     return {"mapping_true.csv": (true, False), "mapping_prediction.csv": (predicted, False)}
 

@@ -23,11 +23,12 @@ def bray_curtis(a: Matrix, b: Matrix) -> np.ndarray:
     """
     # Sparse minus sparse stays sparse; anything else becomes dense.
     if sparse.issparse(a) and sparse.issparse(b):
-        a, b = a.astype(np.float64), b.astype(np.float64)
+        a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     else:
         a, b = dense(a), dense(b)
     if a.shape != b.shape:
         raise ValueError(f"a and b must have the same shape, got {a.shape} and {b.shape}.")
-    gap = np.asarray(abs(a - b).sum(axis=1), dtype=float).ravel()
-    total = np.asarray((a + b).sum(axis=1), dtype=float).ravel()
+    # Of matrices a sum is a column, of arrays a line.
+    gap, total_a, total_b = (np.asarray(m.sum(axis=1)).ravel() for m in (abs(a - b), a, b))
+    total = total_a + total_b
     return np.divide(gap, total, out=np.full(len(gap), np.nan), where=total > 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._arrays import Matrix, dense
+from .._arrays import Matrix
+from ._csr import csr, rows_of
 
 
 def gene_mean(
@@ -15,7 +16,7 @@ def gene_mean(
     *,
     training_groups: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-) -> np.ndarray:
+) -> sparse.csr_array:
     """Predict profiles from each gene's mean alone: the genes that are present, at their mean when expressed.
 
     Parameters
@@ -23,28 +24,43 @@ def gene_mean(
     training
         Profiles that the means are taken from, cells x genes, dense or sparse.
     assemblages
-        Cells to predict, cells x genes; a gene is present where this is above 0.
+        Cells to predict, cells x genes, dense or sparse; a gene is present where this is above 0.
     training_groups, groups
         The group of each training cell, and of each cell to predict: the means are then those of a cell's own group,
-        which is the fair baseline for one model per group.
+        which is the fair baseline for one model per group. Cells without a group (NaN, None) make up one of their own.
 
     Returns
     -------
-    Profiles, float64, cells x genes; each row sums to 1. A gene that no training cell (of the group) expresses gets 0.
+    Profiles, CSR float64, cells x genes, an entry per gene that is present; each row sums to 1. A gene that no training
+    cell (of the group) expresses gets 0.
+
+    Raises
+    ------
+    ValueError
+        Only one of `training_groups` and `groups` is given.
     """
+    if (training_groups is None) != (groups is None):
+        raise ValueError("training_groups and groups go together; give both or neither.")
+    train, predicted = csr(training), csr(assemblages)
+    for matrix in (train, predicted):
+        matrix.data[~(matrix.data > 0)] = 0
+        matrix.eliminate_zeros()
     if training_groups is None or groups is None:
-        return _from_means(training, assemblages)
-    train, cells = sparse.csr_array(training), sparse.csr_array(assemblages)
-    predicted = np.zeros(cells.shape)
-    for group in pd.unique(groups):
-        predicted[groups == group] = _from_means(train[training_groups == group], cells[groups == group])
+        predicted.data = _means(train)[predicted.indices]
+    else:
+        both = pd.Series([*training_groups, *groups], dtype=object)
+        number, names = pd.factorize(both, use_na_sentinel=False)
+        of_training, of_entries = number[: train.shape[0]], number[train.shape[0] :][rows_of(predicted)]
+        for group in range(len(names)):
+            entries = of_entries == group
+            predicted.data[entries] = _means(train[of_training == group])[predicted.indices[entries]]
+    total = np.repeat(predicted.sum(axis=1), np.diff(predicted.indptr))
+    predicted.data = np.divide(predicted.data, total, out=np.zeros_like(total), where=total > 0)
     return predicted
 
 
-def _from_means(training: Matrix, assemblages: Matrix) -> np.ndarray:
-    train = sparse.csr_array(training)
-    n_cells = np.bincount(train.indices[train.data > 0], minlength=train.shape[1])
-    mean = np.asarray(train.sum(axis=0)).ravel() / np.maximum(n_cells, 1)
-    predicted = (dense(assemblages) > 0) * mean
-    total = predicted.sum(axis=1, keepdims=True)
-    return np.divide(predicted, total, out=np.zeros_like(predicted), where=total > 0)
+def _means(training: sparse.csr_array) -> np.ndarray:
+    """Return the mean of each gene over the cells that express it, 0 where none does."""
+    n_genes = training.shape[1]
+    n_cells = np.bincount(training.indices, minlength=n_genes)
+    return np.bincount(training.indices, weights=training.data, minlength=n_genes) / np.maximum(n_cells, 1)

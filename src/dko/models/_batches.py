@@ -19,7 +19,7 @@ def dense_rows(matrix: sparse.csr_matrix, start: int, stop: int, device: torch.d
     ends = torch.from_numpy(matrix.indptr[start : stop + 1]).to(device)
     row = torch.repeat_interleave(ends.diff(), output_size=int(last - first))
     column = torch.from_numpy(matrix.indices[first:last]).to(device)
-    dense = torch.zeros(stop - start, matrix.shape[1], device=device)
+    dense = torch.zeros(stop - start, matrix.shape[1], dtype=torch.float32, device=device)
     dense[row, column] = torch.from_numpy(matrix.data[first:last]).to(device)
     return dense
 

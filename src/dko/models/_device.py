@@ -12,11 +12,11 @@ def resolve_device(device: str = "auto") -> torch.device:
     name = settings.device if device == "auto" else device
     if name != "auto":
         try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ValueError(
-                f"device={name!r} is not known to torch; use 'auto', 'cpu', 'cuda' or 'cuda:1'."
-            ) from error
+            # Making a tensor finds out whether the device is there, and not only whether its name is known.
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ValueError(f"device={name!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

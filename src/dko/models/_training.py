@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from tqdm.auto import tqdm
 
 from .._log import logger
+from .._settings import settings
 from ._threads import one_thread
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class Schedule:
     patience
         End after this many validations without a better loss; None never ends early.
     validate_every
-        Steps between validations; None validates once a pass, but not more often than every 10 steps.
+        Steps between validations; None validates once a pass, but not more often than every 10 steps, nor more seldom
+        than 50 times in all.
     """
 
     batch_size: int
@@ -131,19 +134,24 @@ def _train(
     progress: bool,
     label: str,
 ) -> Trained:
-    fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
+    # This process alone: without the plugin, Fabric would take its tasks from the batch system it runs under.
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=1 if device.index is None or device.type == "cpu" else [device.index],
+        plugins=[LightningEnvironment()],
+    )
     adam = torch.optim.Adam(
         network.parameters(), lr=schedule.learning_rate, fused=True if device.type in {"cpu", "cuda"} else None
     )
     module, optimizer = fabric.setup(network, adam)
     n_steps = schedule.n_steps(n_rows)
-    every = schedule.validate_every or max(_FEWEST_STEPS, schedule.steps_per_epoch(n_rows))
+    every = schedule.validate_every or max(_FEWEST_STEPS, min(schedule.steps_per_epoch(n_rows), n_steps // 50))
     best = _Best(network)
     history: list[tuple[int, int, float, float]] = []
     interrupted = False
     total = torch.zeros((), device=device)
     since = 0
-    bar = tqdm(total=n_steps, desc=label, unit="step", disable=not progress, leave=False)
+    bar = tqdm(total=n_steps, desc=label, unit="step", disable=not progress or settings.verbosity < 1, leave=False)
     try:
         for step, epoch, batch in _steps(training, n_rows, n_steps, rng):
             step_loss = loss(module, batch).mean()
@@ -172,11 +180,10 @@ def _train(
         if not history:
             raise
         interrupted = True
-        logger.warning(
-            "%s: stopped by the user after %d steps; the best weights so far are kept.", label, history[-1][0]
-        )
     finally:
         bar.close()
+    if interrupted:
+        logger.warning("%s: stopped by the user after %d steps; the best weights so far are kept.", label, step)
     best.restore()
     network.to("cpu")
     return Trained(pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted)
@@ -208,14 +215,16 @@ class _Best:
     def __init__(self, network: torch.nn.Module):
         self._weights = [parameter.detach() for parameter in network.parameters()]
         self._kept = [weight.clone() for weight in self._weights]
+        self._spare = [weight.clone() for weight in self._weights]
         self.loss = math.inf
         self.age = 0
         """Validations since the best one."""
 
     def offer(self, loss: float) -> None:
         if loss < self.loss:
-            self.loss, self.age = loss, 0
-            _copy(self._weights, self._kept)
+            _copy(self._weights, self._spare)
+            # In one step, so that Ctrl-C never finds weights of two kinds.
+            self._kept, self._spare, self.loss, self.age = self._spare, self._kept, loss, 0
         else:
             self.age += 1
 

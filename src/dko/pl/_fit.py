@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys, get
-from .._data import unwrap
-from .._fitted import group_values, read_fitted, read_profiles
-from ..metrics import fit_quality, gene_mean
 from ._finish import COLORS, SHARE, finish, panels
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from .._fitted import Fitted
     from ._finish import Drawn
 
 # Above this many points a scatter is a blot: their density is drawn instead.
@@ -60,37 +57,17 @@ def fit(
     Raises
     ------
     KeyError
-        No fit, or no cells of this split.
+        No fit, no cells of this split, or no training cells.
     """
-    target = unwrap(adata, mod)
-    fitted = read_fitted(target, key)
-    column = _keys.split(key)
-    if split is None:
-        split = "test" if column in target.obs and (target.obs[column] == "test").any() else "validation"
-    held_out = get.profiles(target, split=split, key=key)
+    quality = get.fit_quality(adata, split=split, key=key, mod=mod)
+    split = quality.attrs["split"]
+    held_out = get.profiles(adata, split=split, key=key, mod=mod)
     observed, predicted = held_out.X, held_out.layers["predicted"]
-    quality = {
-        "model": fit_quality(observed, predicted),
-        "gene mean": fit_quality(observed, _from_means(target, held_out, fitted)),
-    }
     axes, ours = panels(1, ax, size=(6.2 if observed.nnz > _MAX_POINTS else 5.2, 4.6), what="fit")
     _draw(axes[0], observed.data, predicted.data)
     axes[0].set_title(f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries", fontsize="medium")
     _write_quality(axes[0], quality)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
-
-
-def _from_means(adata: AnnData, held_out: AnnData, fitted: Fitted) -> np.ndarray:
-    """Predict the cells from the gene means of the training cells, of their own group where the fit had groups."""
-    is_training = (adata.obs[_keys.split(fitted.key)] == "train").to_numpy()
-    training = read_profiles(adata, fitted)[is_training]
-    if not fitted.groups:
-        return gene_mean(training, held_out.X)
-    column = fitted.params["groupby"]
-    of_training = group_values(adata, column).to_numpy()[is_training]
-    return gene_mean(
-        training, held_out.X, training_groups=of_training, groups=group_values(held_out, column).to_numpy()
-    )
 
 
 def _draw(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
@@ -120,10 +97,11 @@ def _draw(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
     ax.set(xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
 
 
-def _write_quality(ax: Axes, quality: dict[str, dict[str, float]]) -> None:
-    """Write the model's numbers above those of the gene means."""
+def _write_quality(ax: Axes, quality: pd.DataFrame) -> None:
+    """Write the model's numbers above those of the gene means, which are the last row."""
+    rows = {"model": quality.loc["model"], "gene mean": quality.iloc[-1]}
     lines = [f"{'':9} Spearman  Bray-Curtis"]
-    lines += [f"{name:9} {found['spearman']:8.3f}  {found['bray_curtis']:11.3f}" for name, found in quality.items()]
+    lines += [f"{name:9} {row['spearman']:8.3f}  {row['bray_curtis']:11.3f}" for name, row in rows.items()]
     box = {"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85, "boxstyle": "round"}
     ax.text(
         0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", family="monospace", fontsize="x-small", bbox=box

@@ -84,8 +84,6 @@ def impact(
 
     target = unwrap(adata, mod)
     table = get.impact(target, genes, key=key)
-    if not table.shape[1]:
-        raise ValueError("No knockout to draw: genes is empty.")
     labels = [str(label) for label in table.columns]
     name = _find_basis(target, basis)
     # Columns by number: a label may hold a '/', which some versions of anndata refuse in a name.

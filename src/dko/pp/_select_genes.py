@@ -116,6 +116,6 @@ def _most_variable(
         dtype=float
     )
     common = n_cells >= min(_MIN_CELLS, values.shape[0] / 10)
-    spread = np.where(np.isfinite(spread) & common, spread, -np.inf)
-    ranked = [names[i] for i in np.argsort(-spread, kind="stable") if names[i] not in named]
-    return ranked[:n_wanted]
+    spread = np.where(np.isfinite(spread), spread, -np.inf)
+    best_first = np.lexsort((-spread, ~common))
+    return [names[i] for i in best_first if n_cells[i] and names[i] not in named][:n_wanted]

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import require_unique, unwrap
-from .._engine import knockouts
+from .._data import require_unique
+from .._engine import open_task
 from .._errors import require_genes
-from .._fitted import gene_columns, models_and_cells, read_fitted, read_presence, select_cells
 from .._log import say
 from .._rng import generator
-from .._write import write
+from .._write import writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
+    from .._engine import Task
     from .._fitted import Fitted, Groups
     from .._rng import RNG
 
@@ -78,26 +78,21 @@ def double_ko(
     ValueError
         A pair of one gene; no cell that expresses both genes of any pair.
     """
-    data = adata.copy() if copy else adata
-    target = unwrap(data, mod)
-    fitted = read_fitted(target, key)
+    data = writable(adata, copy, mod)
+    task = open_task(data, key, mod, groups)
+    target = task.adata
     require_unique(target.obs_names, "obs_names")
-    gene_columns(target, fitted)
-    wanted = None if pairs is None else _pair_columns(pairs, fitted, target)
-    cells = select_cells(target, fitted.params.get("groupby"), groups)
-    presence = read_presence(target, fitted)
-    usable = np.zeros(target.n_obs, dtype=bool)
-    for _, rows in models_and_cells(target, fitted, cells):
-        usable[rows] = True
+    wanted = None if pairs is None else _pair_columns(pairs, task.fitted, target)
     if n_samples is None and wanted is None:
         n_samples = _N_SAMPLES
-    cell, position = _candidates(presence, usable, wanted, n_samples, generator(rng))
+    cell, position = _candidates(task.presence, task.cells, wanted, n_samples, generator(rng))
     if not len(cell):
         raise ValueError("No cell that has a model expresses both genes of any pair, so there is nothing to knock out.")
-    impact = _impacts(target, fitted, presence, cell, position, cells, device)
-    table = _table(target, fitted, presence, cell, position, impact)
+    drawn = np.zeros(target.n_obs, dtype=bool)
+    drawn[cell] = True
+    table = _table(task, cell, position, _impacts(task, drawn, cell, position, device))
     write(target, uns={key: {**target.uns[key], _keys.PAIRS: table}})
-    say(f"Knocked out {len(table):,} pairs of genes in {len(np.unique(cell)):,} cells.")
+    say(f"Knocked out {len(table):,} pairs of genes in {int(drawn.sum()):,} cells.")
     return data if copy else None
 
 
@@ -156,53 +151,31 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.stack([n - 2 - k, n - 1 - (from_end - k * (k + 1) // 2)], axis=1)
 
 
-def _impacts(
-    adata: AnnData,
-    fitted: Fitted,
-    presence: sparse.csr_matrix,
-    cell: np.ndarray,
-    position: np.ndarray,
-    cells: np.ndarray,
-    device: str,
-) -> np.ndarray:
+def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarray, device: str) -> np.ndarray:
     """Return the impacts of each pair, of its first and of its second gene, shape (n, 3)."""
     alone = np.full(len(position), -1)
     removed = np.stack([position, np.stack([position[:, 0], alone], 1), np.stack([position[:, 1], alone], 1)], axis=1)
     removed = removed.reshape(-1, 2)
     impact = np.zeros(len(removed), dtype=np.float32)
-    starts = 3 * np.searchsorted(cell, np.arange(presence.shape[0] + 1))
-    results = knockouts(
-        adata,
-        fitted,
-        presence,
-        cells,
-        lambda row, _: removed[starts[row] : starts[row + 1]],
-        description="double_ko",
-        device=device,
-    )
-    for row, result in results:
+    starts = 3 * np.searchsorted(cell, np.arange(task.adata.n_obs + 1))
+    for row, result in task.knockouts(
+        lambda row, _: removed[starts[row] : starts[row + 1]], description="double_ko", device=device, cells=drawn
+    ):
         impact[starts[row] :][result.part] = result.impact
     return impact.reshape(-1, 3)
 
 
-def _table(
-    adata: AnnData,
-    fitted: Fitted,
-    presence: sparse.csr_matrix,
-    cell: np.ndarray,
-    position: np.ndarray,
-    impact: np.ndarray,
-) -> pd.DataFrame:
-    genes = np.asarray(fitted.genes, dtype=object)
+def _table(task: Task, cell: np.ndarray, position: np.ndarray, impact: np.ndarray) -> pd.DataFrame:
+    presence = task.presence
+    genes = np.asarray(task.fitted.genes, dtype=object)
     names = np.sort(genes[presence.indices[presence.indptr[cell][:, None] + position]].astype(str), axis=1)
     additive = impact[:, 1] + impact[:, 2]
+    cells, number = np.unique(cell, return_inverse=True)
     return pd.DataFrame(
         {
             "gene_a": pd.Categorical(names[:, 0].astype(object)),
             "gene_b": pd.Categorical(names[:, 1].astype(object)),
-            "cell": pd.Categorical.from_codes(
-                np.searchsorted(np.unique(cell), cell), categories=adata.obs_names[np.unique(cell)]
-            ),
+            "cell": pd.Categorical.from_codes(number, categories=task.adata.obs_names[cells]),
             "impact": impact[:, 0],
             "additive": additive,
             "interaction": impact[:, 0] - additive,

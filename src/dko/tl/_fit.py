@@ -11,11 +11,12 @@ import pandas as pd
 from .. import _keys
 from .._data import Expression, profiles, read_expression, unwrap
 from .._errors import listed
-from .._fitted import group_values
-from .._log import logger, say
+from .._fitted import check_key, source_params
+from .._log import say
 from .._rng import generator
-from .._write import write_model
+from .._write import writable, write_model
 from ..pp._select_genes import choose
+from ._fit_groups import fit_error, fit_groups, history_of
 from ._init_from import initial_maps
 from ._schedule import schedule
 from ._split import check_fractions, split_cells
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._rng import RNG
-    from ..models.assemblage import Fit
 
 
 def fit(
@@ -128,12 +128,11 @@ def fit(
     Raises
     ------
     ValueError
-        Negative, NaN or infinite values; a cell that expresses no chosen gene; too few cells; a gene nobody expresses.
+        Negative, NaN or infinite values; a cell without any expression; too few cells; a gene nobody expresses.
     KeyError
         A gene, layer or column that is not there.
     """
     _check_model(model, covariates, model_kwargs)
-    _keys.check(key_added)
     check_fractions(validation_fraction, test_fraction)
     chosen = schedule(
         preset,
@@ -143,22 +142,28 @@ def fit(
         max_steps=max_steps,
         patience=patience,
     )
-    data = adata.copy() if copy else adata
+    data = writable(adata, copy, mod)
     target = unwrap(data, mod)
-    cells = training_cells(target, groupby, perturbation_key, control)
-    expression = read_expression(target, layer, use_raw, log1p)
-    names = choose(expression.values, expression.genes, genes, n_top_genes)
-    relative = _profiles(expression, names, cells, target)
+    check_key(target, key_added)
     # Streams of their own: the split does not depend on how a model trains, nor one group's model on another's.
     for_split, for_training = generator(rng).spawn(2)
+    cells = training_cells(target, groupby, perturbation_key, control)
     split = split_cells(cells, target.n_obs, validation_fraction, test_fraction, for_split)
-    initial = initial_maps(target, init_from, names, list(cells))
 
     from ..models._device import resolve_device
 
     place = resolve_device(device)
-    fits = _fit_groups(relative, cells, split, initial, chosen, place, for_training.spawn(len(cells)), progress)
-    cells = {group: rows for group, rows in cells.items() if group in fits}
+    expression = read_expression(target, layer, use_raw, log1p)
+    names = _choose_genes(expression, split, genes, n_top_genes)
+    relative = _profiles(expression, names)
+    _set_empty_cells_aside(split, relative, expression.values, cells, target)
+    source = source_params(expression, layer, use_raw, log1p)
+    # As large as X, and no longer needed.
+    del expression
+    initial = initial_maps(target, init_from, names, list(cells))
+    fits = fit_groups(relative, cells, split, initial, chosen, place, for_training.spawn(len(cells)), progress)
+    for group in cells.keys() - fits.keys():
+        split[cells[group]] = _keys.UNUSED
     write_model(
         target,
         key_added,
@@ -166,28 +171,26 @@ def fit(
             _keys.PARAMS: _params(
                 model=model,
                 preset=preset,
-                layer=layer,
-                use_raw=use_raw,
-                log1p=expression.log1p,
+                **source,
                 groupby=groupby,
                 perturbation_key=perturbation_key,
                 control=control,
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
-                rng=rng if isinstance(rng, int) else None,
+                rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),
             _keys.GENES: names,
             _keys.GROUPS: [] if groupby is None else list(fits),
             _keys.WEIGHTS: {
-                "influence": np.stack([fit.affine.influence for fit in fits.values()]),
-                "intercept": np.stack([fit.affine.intercept for fit in fits.values()]),
+                _keys.INFLUENCE: np.stack([fit.affine.influence for fit in fits.values()]),
+                _keys.INTERCEPT: np.stack([fit.affine.intercept for fit in fits.values()]),
             },
-            _keys.HISTORY: _history(fits, groupby),
+            _keys.HISTORY: history_of(fits, groupby),
         },
         obs={
-            _keys.split(key_added): pd.Categorical(_fitted_split(split, cells), categories=_keys.SPLITS),
-            _keys.fit_error(key_added): _fit_error(relative, target, groupby, fits, place),
+            _keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS),
+            _keys.fit_error(key_added): fit_error(relative, target, groupby, fits, place),
         },
     )
     return data if copy else None
@@ -202,102 +205,52 @@ def _check_model(model: str, covariates: Sequence[str] | None, model_kwargs: dic
         raise TypeError(f"model='dko' takes no {listed(model_kwargs)}.")
 
 
-def _profiles(
-    expression: Expression, names: list[str], cells: dict[str, np.ndarray], adata: AnnData
-) -> sparse.csr_matrix:
-    """Return relative profiles over the chosen genes; refuse training cells that express none of them."""
+def _choose_genes(
+    expression: Expression, split: np.ndarray, genes: str | Sequence[str] | None, n_top_genes: int | None
+) -> list[str]:
+    """Choose the genes with the cells that the fit may look at: test cells and perturbed ones have no say."""
+    seen = np.flatnonzero(np.isin(split, [_keys.TRAIN, _keys.VALIDATION]))
+    values = expression.values if len(seen) == len(split) else expression.values[seen]
+    return choose(values, expression.genes, genes, n_top_genes)
+
+
+def _profiles(expression: Expression, names: list[str]) -> sparse.csr_matrix:
+    """Return relative profiles over the chosen genes."""
     if len(names) < 2:
         raise ValueError(f"A fit needs at least 2 expressed genes, got {len(names)}.")
     values = expression.values
     if len(names) < len(expression.genes):
         values = values[:, pd.Index(expression.genes).get_indexer(names)]
         values.sort_indices()
-    rows = np.concatenate(list(cells.values()))
-    empty = np.sort(rows[np.diff(values.indptr)[rows] == 0])
-    if len(empty):
-        raise ValueError(
-            f"{len(empty)} of {len(rows)} cells express none of the {len(names)} genes: "
-            f"{listed(adata.obs_names[empty])}; filter them out (sc.pp.filter_cells) or name more genes."
-        )
     return profiles(values)
 
 
-def _fit_groups(
-    relative: sparse.csr_matrix,
-    cells: dict[str, np.ndarray],
+def _set_empty_cells_aside(
     split: np.ndarray,
-    initial: dict[str, Any],
-    chosen: Any,
-    device: Any,
-    rngs: list[np.random.Generator],
-    progress: bool,
-) -> dict[str, Fit]:
-    from ..models import assemblage
-
-    fits: dict[str, Fit] = {}
-    for (group, rows), rng in zip(cells.items(), rngs, strict=True):
-        try:
-            fits[group] = assemblage.fit(
-                relative[rows[split[rows] == "train"]],
-                relative[rows[split[rows] == "validation"]],
-                chosen,
-                device=device,
-                rng=rng,
-                init=initial.get(group),
-                progress=progress,
-                label=f"fit {group}".strip(),
-            )
-        except KeyboardInterrupt:
-            # Before its first validation a model has no weights worth keeping; the models before it have.
-            if not fits:
-                raise
-            break
-        if fits[group].trained.interrupted:
-            break
-    if left := list(cells)[len(fits) :]:
-        logger.warning("Stopped by the user before the groups %s were fitted; they get no model.", listed(left))
-    losses = [fit.trained.history["validation_loss"].min() for fit in fits.values()]
-    steps = sum(int(fit.trained.history["step"].max()) for fit in fits.values())
-    say(f"Fitted {len(fits)} model(s) in {steps} steps on {device}: validation Bray-Curtis {np.mean(losses):.4f}.")
-    return fits
-
-
-def _fitted_split(split: np.ndarray, cells: dict[str, np.ndarray]) -> np.ndarray:
-    """Cells of groups that were not reached count as unused."""
-    kept = np.full(len(split), "unused", dtype=object)
-    for rows in cells.values():
-        kept[rows] = split[rows]
-    return kept
-
-
-def _fit_error(
-    relative: sparse.csr_matrix, adata: AnnData, groupby: str | None, fits: dict[str, Fit], device: Any
-) -> np.ndarray:
-    """Bray-Curtis dissimilarity of predicted and observed profile of every cell that has a model."""
-    from ..models import assemblage
-
-    values = None if groupby is None else group_values(adata, groupby).to_numpy()
-    error = np.full(adata.n_obs, np.nan, dtype=np.float32)
-    for group, fit in fits.items():
-        rows = np.flatnonzero((values == group) if values is not None else np.ones(adata.n_obs, dtype=bool))
-        observed = relative[rows]
-        presence = observed.copy()
-        presence.data[:] = 1.0
-        gap = observed.copy()
-        gap.data = np.abs(assemblage.predict(fit.affine, presence, device) - observed.data) / 2
-        filled = np.diff(observed.indptr) > 0
-        error[rows[filled]] = np.asarray(gap.sum(axis=1)).ravel()[filled]
-    return error
+    relative: sparse.csr_matrix,
+    values: sparse.csr_matrix,
+    cells: dict[str, np.ndarray],
+    adata: AnnData,
+) -> None:
+    """Refuse cells without any expression; leave out of the fit those that express none of the chosen genes."""
+    rows = np.sort(np.concatenate(list(cells.values())))
+    void = rows[np.diff(values.indptr)[rows] == 0]
+    if len(void):
+        raise ValueError(
+            f"{len(void)} of {len(rows)} cells express no gene at all: {listed(adata.obs_names[void])}; "
+            "filter them out first, sc.pp.filter_cells(adata, min_genes=1)."
+        )
+    empty = rows[np.diff(relative.indptr)[rows] == 0]
+    if not len(empty):
+        return
+    split[empty] = _keys.UNUSED
+    for group, members in cells.items():
+        if not {_keys.TRAIN, _keys.VALIDATION} <= set(split[members]):
+            where = f" of group {group!r}" if group else ""
+            raise ValueError(f"Too few cells{where} express any of the {relative.shape[1]} genes; name more genes.")
+    say(f"{len(empty)} of {len(rows)} cells express none of the {relative.shape[1]} genes and are left out of the fit.")
 
 
 def _params(**values: Any) -> dict[str, Any]:
     """Keep what was given: None cannot be told from a missing entry once it has been in a file."""
     return {"version": version("dko"), **{name: value for name, value in values.items() if value is not None}}
-
-
-def _history(fits: dict[str, Fit], groupby: str | None) -> pd.DataFrame:
-    parts = {group: fit.trained.history for group, fit in fits.items()}
-    if groupby is None:
-        return parts[""]
-    table = pd.concat(parts, names=["group"]).reset_index(level="group").reset_index(drop=True)
-    return table.astype({"group": "category"})

@@ -1,32 +1,35 @@
-"""What a user may say for knockouts: a gene, a list of genes, tuples of genes."""
+"""The knockouts that a user has named, by label and by column of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _keys
 from .._errors import require_genes
+from .._labels import gene_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
-Knockouts: TypeAlias = str | Sequence[str | Sequence[str]]
+    from .._labels import Knockouts
 
 
 def knockout_sets(genes: Knockouts, fitted: Sequence[str], var_names: pd.Index) -> dict[str, list[str]]:
-    """Return the genes of each knockout by its label; every gene is checked to be part of the fit.
-
-    A tuple is a set of genes removed together, also when it is all that is given; a list holds knockouts.
-    """
-    items = [genes] if isinstance(genes, str | tuple) else list(genes)
-    sets = [[item] if isinstance(item, str) else sorted({str(gene) for gene in item}) for item in items]
-    if not sets or not all(sets):
-        raise ValueError("genes names no gene; give a symbol, a list of symbols, or tuples of symbols.")
+    """Return the genes of each knockout by its label; every gene is checked to be part of the fit."""
+    sets = gene_sets(genes)
     require_genes(list(dict.fromkeys(gene for members in sets for gene in members)), fitted, var_names)
-    return {_keys.label(members): members for members in sets}
+    by_label: dict[str, list[str]] = {}
+    for members in sets:
+        label = _keys.label(members)
+        if by_label.setdefault(label, members) != members:
+            raise ValueError(
+                f"Two knockouts have the label {label!r}, as a gene has '+' in its name; make one at a time."
+            )
+    return by_label
 
 
 def columns_of(sets: dict[str, list[str]], fitted: Sequence[str]) -> np.ndarray:

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._data import unwrap
-from .._engine import knockouts
+from .._engine import open_task
 from .._errors import require_genes
-from .._fitted import aligned_layer, gene_columns, read_fitted, read_presence, select_cells
 from .._log import say
-from .._write import write
+from .._write import writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
     from mudata import MuData
-    from scipy import sparse
 
-    from .._fitted import Fitted, Groups
+    from .._engine import Task
+    from .._fitted import Groups
 
 
 def scan(
@@ -66,62 +64,46 @@ def scan(
     ValueError
         No cell expresses any of the genes.
     """
-    data = adata.copy() if copy else adata
-    target = unwrap(data, mod)
-    fitted = read_fitted(target, key)
-    columns = gene_columns(target, fitted)
-    wanted = _wanted(genes, fitted, target)
-    cells = select_cells(target, fitted.params.get("groupby"), groups)
-    presence = read_presence(target, fitted)
-    impact = _impacts(target, fitted, presence, wanted, cells, device, batch_size)
-    layer = aligned_layer(impact, presence, columns, target.n_vars)
+    data = writable(adata, copy, mod)
+    task = open_task(data, key, mod, groups)
+    wanted = _wanted(genes, task)
+    layer = task.layer(_impacts(task, wanted, device, batch_size))
     if not layer.nnz:
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses any of the genes, so there is nothing to knock out.")
-    n_cells = np.bincount(layer.indices, minlength=target.n_vars)
-    totals = np.bincount(layer.indices, weights=layer.data, minlength=target.n_vars)
+    n_vars = layer.shape[1]
+    n_cells = np.bincount(layer.indices, minlength=n_vars)
+    totals = np.bincount(layer.indices, weights=layer.data, minlength=n_vars)
     with np.errstate(invalid="ignore"):
         mean = (totals / n_cells).astype(np.float32)
     write(
-        target,
+        task.adata,
         layers={_keys.impact(key): layer},
         var={_keys.impact_mean(key): mean, _keys.n_cells(key): n_cells},
     )
-    say(f"Scanned {layer.nnz:,} knockouts of {int(wanted.sum()):,} genes in {target.n_obs:,} cells.")
+    n_scanned = int((np.diff(layer.indptr) > 0).sum())
+    say(f"Scanned {layer.nnz:,} knockouts of {int((n_cells > 0).sum()):,} genes in {n_scanned:,} cells.")
     return data if copy else None
 
 
-def _wanted(genes: str | Sequence[str] | None, fitted: Fitted, adata: AnnData) -> np.ndarray:
+def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
     """Return which genes of the model to knock out, as a mask."""
     if genes is None:
-        return np.ones(len(fitted.genes), dtype=bool)
+        return np.ones(len(task.fitted.genes), dtype=bool)
     names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    require_genes(names, fitted.genes, adata.var_names)
-    return np.isin(fitted.genes, names)
+    require_genes(names, task.fitted.genes, task.adata.var_names)
+    return np.isin(task.fitted.genes, names)
 
 
-def _impacts(
-    adata: AnnData,
-    fitted: Fitted,
-    presence: sparse.csr_matrix,
-    wanted: np.ndarray,
-    cells: np.ndarray,
-    device: str,
-    batch_size: int | None,
-) -> np.ndarray:
-    """Return the impact at every entry of `presence`, NaN where none was asked for."""
-    impact = np.full(presence.nnz, np.nan, dtype=np.float32)
-    results = knockouts(
-        adata,
-        fitted,
-        presence,
-        cells,
+def _impacts(task: Task, wanted: np.ndarray, device: str, batch_size: int | None) -> np.ndarray:
+    """Return the impact at every entry of presence, NaN where none was asked for."""
+    impact = np.full(task.presence.nnz, np.nan, dtype=np.float32)
+    for row, result in task.knockouts(
         lambda _, present: np.flatnonzero(wanted[present])[:, None],
         description="scan",
         device=device,
         batch_size=batch_size,
-    )
-    for row, result in results:
-        entries = presence.indptr[row] + np.flatnonzero(wanted[result.genes])
+    ):
+        entries = task.presence.indptr[row] + np.flatnonzero(wanted[result.genes])
         impact[entries[result.part]] = result.impact
     return impact

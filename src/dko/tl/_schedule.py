@@ -29,6 +29,7 @@ def schedule(preset: str | None, **chosen: Any) -> Schedule:
     elif "max_steps" in given and "max_epochs" not in given:
         given["max_epochs"] = None
     for name, value in given.items():
-        if value is not None and value <= 0:
-            raise ValueError(f"{name}={value} must be above 0.")
+        whole = name != "learning_rate"
+        if value is not None and (value <= 0 or (whole and value != int(value))):
+            raise ValueError(f"{name}={value} must be {'a whole number ' if whole else ''}above 0.")
     return replace(presets[preset], **given)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import _keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,7 +32,7 @@ def split_cells(
 
     The test cells are a fraction of all, the validation cells a fraction of the rest, as in the reference.
     """
-    split = np.full(n_cells, "unused", dtype=object)
+    split = np.full(n_cells, _keys.UNUSED, dtype=object)
     for rows in groups.values():
         if len(rows) - round(test_fraction * len(rows)) < 2:
             raise ValueError(
@@ -40,7 +42,7 @@ def split_cells(
         shuffled = rng.permutation(rows)
         n_test = round(test_fraction * len(rows))
         n_validation = min(max(1, round(validation_fraction * (len(rows) - n_test))), len(rows) - n_test - 1)
-        split[shuffled] = "train"
-        split[shuffled[:n_test]] = "test"
-        split[shuffled[n_test : n_test + n_validation]] = "validation"
+        split[shuffled] = _keys.TRAIN
+        split[shuffled[:n_test]] = _keys.TEST
+        split[shuffled[n_test : n_test + n_validation]] = _keys.VALIDATION
     return split

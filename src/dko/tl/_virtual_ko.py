@@ -8,19 +8,17 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import unwrap
-from .._engine import knockouts
-from .._fitted import aligned_layer, gene_columns, read_fitted, read_presence, select_cells
-from .._write import write
+from .._engine import open_task
+from .._write import writable, write
 from ._knockout_sets import columns_of, knockout_sets
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-    from scipy import sparse
 
-    from .._fitted import Fitted, Groups
-    from ._knockout_sets import Knockouts
+    from .._engine import Task
+    from .._fitted import Groups
+    from .._labels import Knockouts
 
 # Profiles of more knockouts than fit here are refused: one matrix of the size of X each.
 _MAX_PROFILE_BYTES = 8 * 2**30
@@ -66,8 +64,9 @@ def virtual_ko(
     None, or the changed copy. The label of a knockout is its genes, sorted, joined by ``+``. Sets
 
     ``layers[f"{key}_ko_{label}"]``
-        CSR float32, the predicted relative profile after the knockout; each row sums to 1. Cells that do not express
-        the gene keep their predicted profile; cells outside `groups` and genes outside the model have no entries.
+        CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
+        gene has no entries). Cells that do not express the gene keep their predicted profile; cells outside `groups`
+        and genes outside the model have no entries.
     ``obsm[f"{key}_impact"]``
         DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
         predicted profile after and before; NaN where a cell expresses none of the genes. :func:`dko.get.impact`
@@ -87,35 +86,34 @@ def virtual_ko(
     Exact: a knockout subtracts one column of the fitted map instead of passing through the network (arXiv 2510.03359
     has one pass per gene and cell). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
-    data = adata.copy() if copy else adata
-    target = unwrap(data, mod)
-    fitted = read_fitted(target, key)
-    columns = gene_columns(target, fitted)
-    sets = knockout_sets(genes, fitted.genes, target.var_names)
-    if not 0 < dose <= 1:
-        raise ValueError(f"dose={dose} must be above 0 and at most 1: the fraction of the gene that is removed.")
-    cells = select_cells(target, fitted.params.get("groupby"), groups)
+    data = writable(adata, copy, mod)
+    task = open_task(data, key, mod, groups)
+    target = task.adata
+    sets = knockout_sets(genes, task.fitted.genes, target.var_names)
+    if not isinstance(dose, int | float | np.number) or not 0 < dose <= 1:
+        raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     frame = _frame(target, key, list(sets))
-    presence = read_presence(target, fitted)
-    if profiles and (size := 8 * presence.nnz * len(sets)) > _MAX_PROFILE_BYTES:
+    # Twelve bytes per entry: the profile, and its value and column in a CSR matrix.
+    if profiles and (size := 12 * task.presence.nnz * len(sets)) > _MAX_PROFILE_BYTES:
         raise ValueError(
             f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
             "impacts alone, or fewer genes."
         )
 
-    impacts, after = _knock_out(target, fitted, presence, sets, cells, dose, profiles, device, batch_size)
+    impacts, after = _knock_out(task, sets, dose, profiles, device, batch_size)
     n_cells = np.isfinite(impacts).sum(axis=0)
     if not n_cells.all():
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
     frame[[_keys.escape(label) for label in sets]] = impacts
+    if not profiles:
+        # A profile of an earlier call would stand beside the impact of this one.
+        for label in sets:
+            target.layers.pop(_keys.ko_layer(key, label), None)
     write(
         target,
-        layers={
-            _keys.ko_layer(key, label): aligned_layer(values, presence, columns, target.n_vars)
-            for label, values in zip(sets, after, strict=False)
-        },
+        layers={_keys.ko_layer(key, label): task.layer(values) for label, values in zip(sets, after, strict=False)},
         obsm={_keys.impact(key): frame},
         uns={key: {**target.uns[key], _keys.KNOCKOUTS: _table(target, key, list(sets), dose, n_cells)}},
     )
@@ -123,34 +121,22 @@ def virtual_ko(
 
 
 def _knock_out(
-    adata: AnnData,
-    fitted: Fitted,
-    presence: sparse.csr_matrix,
-    sets: dict[str, list[str]],
-    cells: np.ndarray,
-    dose: float,
-    profiles: bool,
-    device: str,
-    batch_size: int | None,
+    task: Task, sets: dict[str, list[str]], dose: float, profiles: bool, device: str, batch_size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return impacts (cells x knockouts) and profiles (knockouts x entries of `presence`), NaN where there are none."""
+    """Return impacts (cells x knockouts) and profiles (knockouts x entries of presence), NaN where there are none."""
     from ..models.assemblage import locate
 
-    wanted = columns_of(sets, fitted.genes)
+    presence = task.presence
+    wanted = columns_of(sets, task.fitted.genes)
     impacts = np.full((presence.shape[0], len(sets)), np.nan, dtype=np.float32)
     after = np.full((len(sets) if profiles else 0, presence.nnz), np.nan, dtype=np.float32)
-    results = knockouts(
-        adata,
-        fitted,
-        presence,
-        cells,
+    for row, result in task.knockouts(
         lambda _, present: locate(present, wanted),
         description="virtual_ko",
         device=device,
         dose=dose,
         batch_size=batch_size,
-    )
-    for row, result in results:
+    ):
         touched = (locate(result.genes, wanted[result.part]) >= 0).any(axis=1)
         impacts[row, result.part] = np.where(touched, result.impact, np.nan)
         if profiles:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from ..._rng import torch_seed
+from ..._settings import settings
 from .._batches import batches
 from .._training import Schedule, Trained, train
 from ._loss import profile_distance
 from ._network import AssemblageNetwork
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Iterable
+
     from scipy import sparse
 
     from ._affine import AffineMap
@@ -59,17 +62,18 @@ def fit(
     The map with the best validation loss, and the history.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(rng))
+        torch.default_generator.manual_seed(torch_seed(rng))
         network = AssemblageNetwork(training.shape[1])
-    if init is not None:
+    if init is None:
+        network.forget(np.flatnonzero(np.bincount(training.indices, minlength=training.shape[1]) == 0))
+    else:
         network.start_from(init)
     network = network.to(device)
-    dense = list(batches(validation, schedule.batch_size * 8, device))
     trained = train(
         network,
         loss,
         partial(batches, training, schedule.batch_size, device),
-        lambda _: dense,
+        _held_out(validation, schedule.batch_size * 8, device),
         training.shape[0],
         schedule,
         device=device,
@@ -78,3 +82,14 @@ def fit(
         label=label,
     )
     return Fit(network.affine(), trained)
+
+
+def _held_out(
+    validation: sparse.csr_matrix, batch_size: int, device: torch.device
+) -> Callable[[np.ndarray | None], Iterable[torch.Tensor]]:
+    """Return the validation batches: made once if they fit the memory budget, else anew at each validation."""
+    make = partial(batches, validation, batch_size, device)
+    if 4 * validation.shape[0] * validation.shape[1] > settings.memory_budget:
+        return make
+    dense = list(make())
+    return lambda order: dense

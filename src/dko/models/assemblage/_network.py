@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from ._affine import AffineMap
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class AssemblageNetwork(nn.Module):
@@ -22,8 +27,8 @@ class AssemblageNetwork(nn.Module):
 
     def __init__(self, n_genes: int):
         super().__init__()
-        self.first = nn.Linear(n_genes, n_genes)
-        self.second = nn.Linear(n_genes, n_genes)
+        self.first = nn.Linear(n_genes, n_genes, dtype=torch.float32)
+        self.second = nn.Linear(n_genes, n_genes, dtype=torch.float32)
 
     def forward(self, assemblage: torch.Tensor) -> torch.Tensor:
         """Return profiles (cells x genes) for assemblages (cells x genes) of at least one gene each."""
@@ -40,6 +45,17 @@ class AssemblageNetwork(nn.Module):
             influence=(outer @ first.weight.double()).float().numpy(),
             intercept=(outer @ first.bias.double() + second.bias).float().numpy(),
         )
+
+    @torch.no_grad()
+    def forget(self, genes: np.ndarray) -> None:
+        """Start without what no cell will teach: `genes` have no influence, and an output of next to nothing.
+
+        The random initial weights of a gene that no training cell expresses would never change. Not quite 0, so that
+        a cell of such genes alone still has a profile.
+        """
+        self.first.weight[:, genes] = 0
+        self.second.weight[genes] = 0
+        self.second.bias[genes] = 1e-6
 
     @torch.no_grad()
     def start_from(self, affine: AffineMap) -> None:
