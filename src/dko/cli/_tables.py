@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .. import get
 from .._arrays import dense
 from .._data import unwrap
 from .._fitted import group_values, read_fitted
 from ..get._fit_quality import predict_all
+from ..metrics._fit_quality import spearman
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,7 +47,7 @@ def quality_table(
     if all_entries:
         cells, predictions = predict_all(unwrap(data, mod), None, groupby, key)
         observed = dense(cells.X).ravel()
-        quality["all"] = [stats.spearmanr(observed, dense(found).ravel())[0] for found in predictions.values()]
+        quality["all"] = [spearman(observed, dense(found).ravel()) for found in predictions.values()]
     title = f"Profiles of {quality.attrs['n_cells']} {quality.attrs['split']} cells as predicted by"
     return f"{title}\n{_aligned(quality.rename(columns=_QUALITY), index=True)}"
 

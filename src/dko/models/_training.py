@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Loader = Callable[[np.ndarray | None], Iterable[torch.Tensor]]
     """order of the rows, or None as they come -> dense batches on the device."""
 
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 # Multiplications per pass forward below which a step, about a millisecond, is made on one thread.
 _SMALL_STEP = 2**24
@@ -84,7 +86,7 @@ class Trained:
 
 
 def train(
-    network: torch.nn.Module,
+    network: Network,
     loss: Loss,
     training: Loader,
     validation: Loader,
@@ -93,6 +95,7 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
+    descend: Callable[[Network, torch.Tensor], torch.Tensor] | None = None,
     progress: bool = True,
     label: str = "fit",
 ) -> Trained:
@@ -101,7 +104,7 @@ def train(
     Parameters
     ----------
     network
-        Moved to `device` and back to where its weights were.
+        On `device`; back on the CPU afterwards.
     loss
         ``loss(network, batch)`` is one number per row of the batch.
     training, validation
@@ -110,6 +113,9 @@ def train(
         Number of training rows.
     rng
         Shuffles the training rows before each pass.
+    descend
+        ``descend(network, batch)`` sets the gradients of the mean loss and returns it; by default through automatic
+        differentiation of `loss`.
 
     Returns
     -------
@@ -117,76 +123,90 @@ def train(
     ``validation_loss``. Ctrl-C ends training early and keeps the best weights so far; before the first validation
     there are none, and it goes on to the caller.
     """
-    small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
-    with one_thread() if small else nullcontext():
-        return _train(network, loss, training, validation, n_rows, schedule, device, rng, progress, label)
-
-
-def _train(
-    network: torch.nn.Module,
-    loss: Loss,
-    training: Loader,
-    validation: Loader,
-    n_rows: int,
-    schedule: Schedule,
-    device: torch.device,
-    rng: np.random.Generator,
-    progress: bool,
-    label: str,
-) -> Trained:
     # This process alone: without the plugin, Fabric would take its tasks from the batch system it runs under.
     fabric = Fabric(
         accelerator=device.type,
         devices=1 if device.index is None or device.type == "cpu" else [device.index],
         plugins=[LightningEnvironment()],
     )
-    adam = torch.optim.Adam(
-        network.parameters(), lr=schedule.learning_rate, fused=True if device.type in {"cpu", "cuda"} else None
-    )
+    fused = True if device.type in {"cpu", "cuda"} else None
+    adam = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused)
     module, optimizer = fabric.setup(network, adam)
+
+    def by_autograd(network: Network, batch: torch.Tensor) -> torch.Tensor:
+        step_loss = loss(module, batch).mean()
+        network.zero_grad()
+        fabric.backward(step_loss)
+        return step_loss.detach()
+
+    gradients = by_autograd if descend is None else descend
+
+    def make_step(batch: torch.Tensor) -> torch.Tensor:
+        step_loss = gradients(network, batch)
+        optimizer.step()
+        return step_loss
+
+    best = _Best(network)
+    bar = tqdm(
+        total=schedule.n_steps(n_rows),
+        desc=label,
+        unit="step",
+        disable=not progress or settings.verbosity < 1,
+        leave=False,
+    )
+    small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
+    with one_thread() if small else nullcontext(), bar:
+        steps = _steps(training, n_rows, schedule.n_steps(n_rows), rng)
+        trained = _loop(steps, make_step, lambda: _mean_loss(network, loss, validation), n_rows, schedule, best, bar)
+    if trained.interrupted:
+        done = trained.history["step"].iloc[-1]
+        logger.warning("%s: stopped by the user after %d steps; the best weights so far are kept.", label, done)
+    best.restore()
+    network.to("cpu")
+    return trained
+
+
+def _loop(
+    steps: Iterator[tuple[int, int, torch.Tensor]],
+    make_step: Callable[[torch.Tensor], torch.Tensor],
+    validate: Callable[[], float],
+    n_rows: int,
+    schedule: Schedule,
+    best: _Best,
+    bar: tqdm,
+) -> Trained:
+    """Make steps, validate now and then, and offer the weights to `best`."""
     n_steps = schedule.n_steps(n_rows)
     every = schedule.validate_every or max(_FEWEST_STEPS, min(schedule.steps_per_epoch(n_rows), n_steps // 50))
-    best = _Best(network)
     history: list[tuple[int, int, float, float]] = []
+    # The losses of the steps since the last validation; on the device, as reading each of them would wait for it.
+    losses: list[torch.Tensor] = []
     interrupted = False
-    total = torch.zeros((), device=device)
-    since = 0
-    bar = tqdm(total=n_steps, desc=label, unit="step", disable=not progress or settings.verbosity < 1, leave=False)
     try:
-        for step, epoch, batch in _steps(training, n_rows, n_steps, rng):
-            step_loss = loss(module, batch).mean()
-            network.zero_grad()
-            fabric.backward(step_loss)
-            optimizer.step()
-            total += step_loss.detach()
-            since += 1
+        for step, epoch, batch in steps:
+            losses.append(make_step(batch))
             if step % every and step != n_steps:
                 continue
-            validation_loss = _mean_loss(network, loss, validation)
+            validation_loss = validate()
             if not math.isfinite(validation_loss):
                 raise FloatingPointError(
                     f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
                     f"(it is {schedule.learning_rate})."
                 )
-            history.append((step, epoch, total.item() / since, validation_loss))
-            total.zero_()
+            history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
             best.offer(validation_loss)
-            if bar.update(since):
+            if bar.update(len(losses)):
                 bar.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
-            since = 0
+            losses.clear()
             if schedule.patience is not None and best.age >= schedule.patience:
                 break
     except KeyboardInterrupt:
         if not history:
             raise
         interrupted = True
-    finally:
-        bar.close()
-    if interrupted:
-        logger.warning("%s: stopped by the user after %d steps; the best weights so far are kept.", label, step)
-    best.restore()
-    network.to("cpu")
-    return Trained(pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted)
+    return Trained(
+        pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted=interrupted
+    )
 
 
 def _steps(

@@ -13,6 +13,7 @@ from ..._rng import torch_seed
 from ..._settings import settings
 from .._batches import batches
 from .._training import Schedule, Trained, train
+from ._gradient import descend
 from ._loss import profile_distance
 from ._network import AssemblageNetwork
 
@@ -80,6 +81,7 @@ def fit(
         rng=rng,
         progress=progress,
         label=label,
+        descend=descend,
     )
     return Fit(network.affine(), trained)
 
