@@ -229,23 +229,23 @@ def test_scale_of_a_cell_does_not_matter(cells, quick):
 
 
 class CtrlC:
-    """A loss that is interrupted, as by Ctrl-C, when it has been computed so often."""
+    """A training step that is interrupted, as by Ctrl-C, when it has been made so often."""
 
-    def __init__(self, loss, after):
-        self.loss, self.left = loss, after
+    def __init__(self, descend, after):
+        self.descend, self.left = descend, after
 
     def __call__(self, network, batch):
         self.left -= 1
         if not self.left:
             raise KeyboardInterrupt
-        return self.loss(network, batch)
+        return self.descend(network, batch)
 
 
 @pytest.fixture
 def interrupt(monkeypatch):
     from dko.models.assemblage import _fit
 
-    return lambda after: monkeypatch.setattr(_fit, "loss", CtrlC(_fit.loss, after))
+    return lambda after: monkeypatch.setattr(_fit, "descend", CtrlC(_fit.descend, after))
 
 
 def test_interrupted_fit_keeps_what_it_has(cells, interrupt, caplog):
@@ -274,8 +274,8 @@ def test_groups_that_were_not_reached_get_no_model(cells, interrupt, caplog):
 
 
 def test_interrupt_at_the_start_of_a_later_group_keeps_the_groups_before_it(cells, interrupt):
-    # The first group makes 3 training steps and 1 validation; the interrupt comes in the second step after them.
-    interrupt(6)
+    # The first group makes 3 steps; the interrupt comes in the second one after them.
+    interrupt(5)
     dko.tl.fit(cells, groupby="cell_type", max_steps=3, progress=False)
     assert cells.uns["dko"]["groups"] == ["B"]
 
