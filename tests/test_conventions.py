@@ -147,3 +147,16 @@ def test_global_state_is_left_alone(cells, quick):
     assert str(np.random.get_state()) == str(states[0])
     assert torch.equal(torch.get_rng_state(), states[1]) and random.getstate() == states[2]
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_copying_a_mudata_says_nothing(fitted):
+    """mudata 0.3 would announce, at each copy, what its update will do in 0.4."""
+    from mudata import MuData
+
+    from dko._compat import modalities_apart
+
+    with modalities_apart():
+        data = MuData({"rna": fitted})
+    copied = dko.tl.scan(data, copy=True)
+    assert copied is not None
+    assert "dko_impact" in copied["rna"].layers and "dko_impact" not in data["rna"].layers

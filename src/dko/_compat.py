@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from anndata import AnnData
+
+
+def modalities_apart() -> AbstractContextManager[Any]:
+    """Keep columns with their modality, as mudata 0.4 does: 0.3 also copies them to the top, or warns that it does."""
+    import mudata
+
+    return mudata.set_options(pull_on_update=False) if hasattr(mudata, "set_options") else nullcontext()
 
 
 def layer_names(adata: AnnData) -> list[str]:

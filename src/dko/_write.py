@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from anndata import ImplicitModificationWarning
 
 from . import _keys
+from ._compat import modalities_apart
 from ._data import unwrap
 from ._log import say
 
@@ -26,9 +28,7 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
         raise ValueError(f"An AnnData backed by a file cannot be {what}; call adata.to_memory() first.")
     if not copy:
         return data
-    with warnings.catch_warnings():
-        # mudata 0.3 announces, at each copy, what its update will do in 0.4.
-        warnings.filterwarnings("ignore", category=FutureWarning, module="mudata")
+    with modalities_apart() if adata is not data else nullcontext():
         return data.copy()
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from dko._compat import modalities_apart
 from dko.cli import main
 from dko.io._files import write_any
 
@@ -51,7 +52,7 @@ def store(tmp_path):
         data = adata
         if path.suffix == ".h5mu":
             proteins = AnnData(adata.X[:, :2], obs=adata.obs[[]], var=pd.DataFrame(index=["CD4", "CD8"]))
-            with mudata.set_options(pull_on_update=False):
+            with modalities_apart():
                 data = mudata.MuData({"rna": adata, "prot": proteins})
         write_any(data, path)
         return path

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
+from dko._compat import modalities_apart
 from dko.io._files import check_endings, ending, read_any, write_any
 
 
@@ -19,7 +20,7 @@ def test_anndata_survives(fitted, same, tmp_path, name):
 
 
 def test_mudata_survives_and_its_columns_stay_with_their_modality(fitted, tmp_path):
-    with mudata.set_options(pull_on_update=False):
+    with modalities_apart():
         data = mudata.MuData({"rna": fitted})
     write_any(data, tmp_path / "a.h5mu")
     back = read_any(tmp_path / "a.h5mu")

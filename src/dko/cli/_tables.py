@@ -99,7 +99,7 @@ def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
 def _aligned(table: pd.DataFrame, *, index: bool = False) -> str:
     """Spell a table out: words to the left, numbers to the right."""
     formatters: dict[str, Any] = {_KEYSTONE["fraction"]: "{:.0%}".format}
-    for name in [name for name in table if table[name].dtype == object]:
+    for name in [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]:
         width = max(map(len, [name, *table[name]]))
         table = table.rename(columns={name: name.ljust(width)})
         formatters[name.ljust(width)] = f"{{:{width}}}".format

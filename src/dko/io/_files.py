@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._compat import modalities_apart
 from ._atomic import atomic
 
 if TYPE_CHECKING:
@@ -91,9 +92,5 @@ def _settled(format: str) -> Iterator[None]:
         # anndata 0.12 writes zarr v2, which every version of it reads; later ones write v3.
         warnings.filterwarnings("ignore", message="Writing zarr v2 data will no longer be the default")
         if format == ".h5mu":
-            import mudata
-
-            # mudata 0.4 does so anyway: columns stay with their modality and are not copied to the top as well.
-            if not hasattr(mudata, "settings"):
-                stack.enter_context(mudata.set_options(pull_on_update=False))
+            stack.enter_context(modalities_apart())
         yield
