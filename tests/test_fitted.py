@@ -52,7 +52,7 @@ def test_values_go_to_their_columns():
 
 def test_a_mask_finds_its_cells_by_name(cells):
     mask = pd.Series(np.arange(cells.n_obs) < 10, index=cells.obs_names)
-    for groups in (mask, mask[::-1], list(mask)):
+    for groups in (mask, mask[::-1], mask[::-1].astype("boolean"), list(mask)):
         np.testing.assert_array_equal(select_cells(cells, None, groups), np.arange(cells.n_obs) < 10)
     with pytest.raises(ValueError, match="one boolean per cell"):
         select_cells(cells, None, mask[:5])

@@ -83,6 +83,10 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
         raise ValueError("This AnnData has no cells.")
     require_unique(names, "raw.var_names" if use_raw else "var_names")
     columns = None if genes is None else names.get_indexer(list(genes))
+    if columns is not None and (columns < 0).any():
+        gone = [gene for gene, column in zip(genes or [], columns, strict=True) if column < 0]
+        where = "adata.raw" if use_raw else "var_names"
+        raise KeyError(f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again.")
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
     blocks = []
     for rows, block in _row_blocks(source):
@@ -120,7 +124,7 @@ def _check_values(block: sparse.csr_matrix, first_row: int, obs_names: pd.Index,
         bad = block.data < 0
         what, remedy = (
             "a negative value (scaled data?)",
-            "name the counts or normalised values, layer=... or use_raw=True",
+            "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True",
         )
     if not bad.any():
         return
@@ -139,12 +143,15 @@ class Expression:
         CSR float32, cells x genes.
     genes
         Names of the columns, all of them in ``var_names``.
+    kind
+        What the source held: ``"counts"``, ``"linear"`` (normalised values) or ``"log1p"``.
     log_base
-        Base of the log1p values that the source held, which have been turned back; None if it held none.
+        Base of the log1p values, which have been turned back; None if it held none.
     """
 
     values: sparse.csr_matrix
     genes: list[str]
+    kind: str
     log_base: float | None
 
     @property
@@ -165,13 +172,31 @@ def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: boo
     values = read_csr(adata, layer, use_raw, names)
     where = "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
     base = log_base(values, adata, log1p)
-    if base is None:
-        kind = "counts" if are_counts(values) else "normalised values, not logarithms (log1p=True if they are)"
-        say(f"Values of {where}: taken as {kind}.")
-    else:
+    kind = "log1p" if base is not None else "counts" if are_counts(values) else "linear"
+    if base is not None:
         take_log_back(values, base)
-        say(f"Values of {where}: taken as log1p and turned back (log1p=False if they are not).")
-    return Expression(values, names, base)
+    say(f"Values of {where}: taken as {_TAKEN_AS[kind]}.")
+    return Expression(values, names, kind, base)
+
+
+_TAKEN_AS = {
+    "counts": "counts",
+    "linear": "normalised values, not logarithms (log1p=True if they are)",
+    "log1p": "log1p and turned back (log1p=False if they are not)",
+}
+
+
+def linear_again(values: sparse.csr_matrix, adata: AnnData, kind: str, base: float | None) -> None:
+    """Put values that a fit has read, as they are now, on a linear scale, in place.
+
+    Counts may have been normalised and logged since, which leaves scanpy's mark; what was something else at the fit
+    is still that, or counts.
+    """
+    if are_counts(values) or float(values.data.max(initial=0.0)) > _LARGEST_LOG1P:
+        return
+    base = log_base(values, adata, None) if kind == "counts" else base
+    if base is not None:
+        take_log_back(values, base)
 
 
 def log_base(values: sparse.csr_matrix, adata: AnnData, log1p: bool | None) -> float | None:

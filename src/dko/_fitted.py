@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import _keys
 from ._compat import stored
-from ._data import are_counts, log_base, profiles, read_csr, require_unique, take_log_back
+from ._data import linear_again, profiles, read_csr, require_unique
 from ._errors import listed, unknown
 
 if TYPE_CHECKING:
@@ -72,16 +72,16 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
 
 
 # Parameters that say where the expression is, and which are those of the cells at hand, not of the model.
-SOURCE = ("layer", "use_raw", "log1p", "log1p_said", "log_base")
+SOURCE = ("layer", "use_raw", "log1p", "values", "log_base")
 
 
-def source_params(expression: Expression, layer: str | None, use_raw: bool, log1p_said: bool | None) -> dict[str, Any]:
+def source_params(expression: Expression, layer: str | None, use_raw: bool) -> dict[str, Any]:
     """Return the parameters that say where expression was found; None is left out, as files do not keep it."""
     values = {
         "layer": layer,
         "use_raw": use_raw,
         "log1p": expression.log1p,
-        "log1p_said": log1p_said,
+        "values": expression.kind,
         "log_base": expression.log_base,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -121,12 +121,7 @@ def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
     gene_columns(adata, fitted)
     values = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
-    # Values may have been normalised and logged since the fit, or moved to an AnnData without scanpy's mark.
-    base = log_base(values, adata, fitted.params.get("log1p_said"))
-    if base is None and fitted.params["log1p"] and not are_counts(values):
-        base = fitted.params["log_base"]
-    if base is not None:
-        take_log_back(values, base)
+    linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
     return profiles(values)
 
 
@@ -140,7 +135,8 @@ def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndar
         return np.ones(adata.n_obs, dtype=bool)
     if isinstance(groups, pd.Series):
         # A mask made from obs finds its cells by name, whatever their order now.
-        groups = groups.reindex(adata.obs_names).to_numpy() if groups.dtype == bool else list(groups)
+        by_name = pd.api.types.is_bool_dtype(groups) and groups.notna().all()
+        groups = groups.astype(bool).reindex(adata.obs_names).to_numpy() if by_name else list(groups)
     if isinstance(groups, list) and all(isinstance(value, bool | np.bool_) for value in groups):
         groups = np.array(groups)
     if isinstance(groups, str | list | tuple | pd.Index):

@@ -18,13 +18,13 @@ def gene_sets(genes: Knockouts) -> list[list[str]]:
     if not isinstance(genes, Iterable):
         raise TypeError(f"genes={genes!r} is no name; {_MAY_BE}.")
     items = [genes] if isinstance(genes, str | tuple) else list(genes)
-    sets = [{item} if isinstance(item, str) else set(item) if isinstance(item, Iterable) else {item} for item in items]
-    if not sets or not all(sets):
-        raise ValueError(f"genes names no gene; {_MAY_BE}.")
+    sets = [list(item) if isinstance(item, Iterable) and not isinstance(item, str) else [item] for item in items]
     for members in sets:
         if wrong := [gene for gene in members if not isinstance(gene, str)]:
             raise TypeError(f"genes holds {wrong[0]!r}, which is no name; {_MAY_BE}.")
-    return [sorted(members) for members in sets]
+    if not sets or not all(members and all(members) for members in sets):
+        raise ValueError(f"genes names no gene; {_MAY_BE}.")
+    return [sorted(set(members)) for members in sets]
 
 
 _MAY_BE = "give a symbol, a list of symbols, or tuples of symbols"

@@ -14,7 +14,7 @@ from ._data import unwrap
 from ._log import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -35,22 +35,18 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
     """Write a model into ``uns[key]``, and take away what was predicted with the model that was there before it."""
     earlier = adata.uns.get(key, {}).get(_keys.KNOCKOUTS)
-    write(adata, uns={key: dict(content)})
     profiles = [] if earlier is None else [_keys.ko_layer(key, label) for label in earlier["label"]]
-    for name in [_keys.impact(key), *profiles]:
-        adata.layers.pop(name, None)
-    adata.obsm.pop(_keys.impact(key), None)
-    for frame, names in (
-        ("obs", [_keys.split(key), _keys.fit_error(key)]),
-        ("var", [_keys.impact_mean(key), _keys.n_cells(key)]),
-    ):
-        if any(name in getattr(adata, frame) for name in names):
-            setattr(adata, frame, getattr(adata, frame).drop(columns=names, errors="ignore"))
-    write(adata, **places)
+    stale = {
+        "layers": [_keys.impact(key), *profiles],
+        "obsm": [_keys.impact(key)],
+        "obs": [_keys.split(key), _keys.fit_error(key)],
+        "var": [_keys.impact_mean(key), _keys.n_cells(key)],
+    }
+    write(adata, remove=stale, uns={key: dict(content)}, **places)
 
 
-def write(adata: AnnData, **places: Mapping[str, Any]) -> None:
-    """Write results, given as ``obs={name: values}``, ``layers={name: matrix}`` and so on.
+def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:
+    """Write results, given as ``obs={name: values}``, ``layers={name: matrix}`` and so on, after removing others.
 
     The first write into a view makes a copy of it, which anndata does by itself; it is told to the user once.
     """
@@ -58,6 +54,10 @@ def write(adata: AnnData, **places: Mapping[str, Any]) -> None:
         say("This AnnData is a view of another; the results make it a copy of its own.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
+        for place, names in (remove or {}).items():
+            for name in names:
+                if name in getattr(adata, place):
+                    del getattr(adata, place)[name]
         for place, entries in places.items():
             for name, value in entries.items():
                 getattr(adata, place)[name] = value

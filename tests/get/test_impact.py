@@ -99,3 +99,10 @@ def test_genes_reordered_after_the_scan(adata):
     expected = dko.get.impact(adata)
     shuffled = adata[:, ::-1].copy()
     pd.testing.assert_frame_equal(dko.get.impact(shuffled)[expected.columns], expected)
+
+
+def test_neighbours_are_those_of_the_impacts(adata):
+    """With the PCA of the expression beside the impacts, scanpy would take that."""
+    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 20))
+    found = dko.get.impact(adata, as_anndata=True)
+    assert "X_pca" not in found.obsm and "X_umap" in found.obsm

@@ -54,3 +54,10 @@ def test_only_what_there_is(adata, tmp_path, capsys):
     dko.io.write_reference(adata, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ALL[2:]
     assert "Wrote mapping_true.csv, mapping_prediction.csv to" in capsys.readouterr().err
+
+
+def test_column_j_is_gene_j_also_when_genes_are_left_out(cells, quick, tmp_path):
+    dko.tl.fit(cells, genes=list(cells.var_names[5:15]), test_fraction=0.2, **quick)
+    dko.io.write_reference(cells, tmp_path)
+    true = pd.read_csv(tmp_path / "mapping_true.csv", header=None).to_numpy()
+    assert true.shape[1] == cells.n_vars and not true[:, :5].any() and true[:, 5:15].any()

@@ -335,8 +335,8 @@ def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
     assert chosen["as it is"] == chosen["changed"]
     x[:40, 5] = 0
     cells.X = sparse.csr_matrix(x)
-    with pytest.raises(ValueError, match="No cell expresses 'gene_5'"):
-        dko.tl.fit(cells, perturbation_key="guide", control="control", genes=list(cells.var_names[4:8]), **quick)
+    dko.tl.fit(cells, perturbation_key="guide", control="control", genes=list(cells.var_names[4:8]), **quick)
+    assert not cells.uns["dko"]["weights"]["influence"][0][:, 1].any(), "gene_5 is only in perturbed cells"
 
 
 def test_a_gene_that_no_training_cell_expresses_has_no_influence(cells, quick):
@@ -391,3 +391,52 @@ def test_zero_verbosity_is_silent_also_with_progress(cells, capsys):
     with dko.settings.override(verbosity=0):
         dko.tl.fit(cells, max_epochs=1, progress=True)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("control", [0, False, np.int64(0)])
+def test_control_need_not_be_a_string(control, cells, quick):
+    cells.obs["guide"] = np.array([control, type(control)(1)])[(np.arange(80) >= 40).astype(int)]
+    dko.tl.fit(cells, perturbation_key="guide", control=control, **quick)
+    np.testing.assert_array_equal(cells.obs["dko_split"] == "unused", np.arange(80) >= 40)
+    assert cells.uns["dko"]["params"]["control"] == str(control)
+
+
+def test_a_linear_layer_beside_a_logged_x_stays_linear(cells, quick):
+    cells.layers["norm"] = cells.X.multiply(0.1).tocsr()
+    dko.tl.fit(cells, layer="norm", log1p=False, **quick)
+    expected = dko.get.profiles(cells).X.toarray()
+    sc.pp.log1p(cells)
+    np.testing.assert_allclose(dko.get.profiles(cells).X.toarray(), expected, rtol=1e-5)
+
+
+def test_counts_said_to_be_no_logarithms_may_be_logged_later(cells, quick):
+    dko.tl.fit(cells, log1p=False, **quick)
+    expected = dko.get.profiles(cells).X.toarray()
+    sc.pp.log1p(cells)
+    np.testing.assert_allclose(dko.get.profiles(cells).X.toarray(), expected, rtol=1e-4)
+
+
+def test_logarithms_that_were_replaced_by_counts(cells, quick):
+    counts = cells.X.copy()
+    sc.pp.log1p(cells)
+    dko.tl.fit(cells, **quick)
+    expected = dko.get.profiles(cells).X.toarray()
+    cells.X = counts
+    np.testing.assert_allclose(dko.get.profiles(cells).X.toarray(), expected, rtol=1e-4)
+
+
+def test_a_raw_that_has_lost_genes_is_refused(cells, quick):
+    cells.raw = cells.copy()
+    dko.tl.fit(cells, use_raw=True, **quick)
+    cells.raw = cells[:, :10].copy()
+    with pytest.raises(KeyError, match="adata.raw lacks 10 of the 20 genes of the fit"):
+        dko.tl.scan(cells)
+
+
+def test_a_group_in_which_nobody_expresses_the_genes_gets_no_model(cells, quick, caplog):
+    x = cells.X.toarray()
+    x[1::2, 3:6] = 0
+    cells.X = sparse.csr_matrix(x)
+    dko.tl.fit(cells, groupby="cell_type", genes=list(cells.var_names[3:6]), **quick)
+    assert cells.uns["dko"]["groups"] == ["B"] and "'CD4/CD8 T'" in caplog.text
+    assert (cells.obs["dko_split"][1::2] == "unused").all()

@@ -184,7 +184,7 @@ def test_a_profile_of_an_earlier_call_does_not_stand_beside_a_new_impact(fitted)
 def test_a_label_stands_for_one_knockout(cells, quick):
     cells.var_names = ["gene_5+gene_6", *cells.var_names[1:]]
     dko.tl.fit(cells, **quick)
-    with pytest.raises(ValueError, match="Two knockouts have the label 'gene_5.gene_6'"):
+    with pytest.raises(ValueError, match="also the name of a gene, 'gene_5.gene_6'; rename"):
         dko.tl.virtual_ko(cells, ["gene_5+gene_6", ("gene_5", "gene_6")])
 
 
@@ -192,3 +192,17 @@ def test_a_label_stands_for_one_knockout(cells, quick):
 def test_names_are_strings(genes, fitted):
     with pytest.raises(TypeError, match="3.*no name; give a symbol"):
         dko.tl.virtual_ko(fitted, genes)
+
+
+def test_many_calls_and_many_knockouts_make_no_noise(fitted):
+    """pandas warns of frames that have been put together column by column."""
+    dko.tl.virtual_ko(fitted, [(a, b) for a in fitted.var_names[:8] for b in fitted.var_names[8:]], profiles=False)
+    dko.tl.virtual_ko(fitted, list(fitted.var_names), profiles=False)
+    assert fitted.obsm["dko_impact"].shape[1] == 8 * 12 + 20
+
+
+def test_a_stale_profile_leaves_a_view_without_a_warning(fitted):
+    dko.tl.virtual_ko(fitted, "gene_5")
+    view = fitted[:40]
+    dko.tl.virtual_ko(view, "gene_5", profiles=False)
+    assert "dko_ko_gene_5" not in view.layers and "dko_ko_gene_5" in fitted.layers

@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> None:
     cells = _check_choice(args, adata)
     training = {
         "preset": "paper",
+        # The published method has no limit.
+        "n_top_genes": max(2, adata.n_vars),
         "max_steps": args.max_steps,
         "rng": args.rng,
         "device": args.device,

@@ -51,8 +51,9 @@ def impact(
         Return a row per cell and knockout that has an impact, instead of a column per knockout.
     as_anndata
         Return an AnnData, cells x knockouts, ready for scanpy (neighbors, leiden, rank_genes_groups): X is CSR
-        float32 with no entry, so 0, where a cell does not express the gene; obs and embeddings are those of
-        `adata`. By default the genes of the scan alone, if there is one, so that all knockouts are of one kind.
+        float32 with no entry, so 0, where a cell does not express the gene; obs and the embeddings of two or
+        three dimensions are those of `adata`. By default the genes of the scan alone, if there is one, so that all
+        knockouts are of one kind.
     key, mod
         Where the results are.
 
@@ -146,5 +147,7 @@ def _as_anndata(adata: AnnData, entries: dict[str, Entries]) -> AnnData:
     values = np.concatenate([impacts for _, impacts in entries.values()])
     matrix = sparse.csc_array((values, rows, indptr), shape=(adata.n_obs, len(entries)))
     names = pd.DataFrame(index=pd.Index(list(entries), dtype=object))
-    embeddings = {name: adata.obsm[name] for name in adata.obsm if isinstance(adata.obsm[name], np.ndarray)}
+    # For looking at, not for computing on: with a PCA of the expression, scanpy would find neighbours by that.
+    arrays = {name: adata.obsm[name] for name in adata.obsm if isinstance(adata.obsm[name], np.ndarray)}
+    embeddings = {name: array for name, array in arrays.items() if array.shape[1] <= 3}
     return AnnData(stored(matrix), obs=adata.obs.copy(), var=names, obsm=embeddings)

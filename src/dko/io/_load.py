@@ -13,7 +13,7 @@ import pandas as pd
 from .. import _keys
 from .._data import read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, source_params
-from .._write import write_model
+from .._write import writable, write_model
 from ._save import FORMAT
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def load(
     KeyError
         Genes of the model are not in ``var_names``.
     """
-    target = unwrap(adata, mod)
+    target = unwrap(writable(adata, False, mod), mod)
     check_key(target, key_added)
     fitted, history = _read(Path(path))
     gene_columns(target, fitted)
-    source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw, log1p)
+    source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw)
     write_model(
         target,
         key_added,

@@ -69,8 +69,14 @@ def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
     if split is None or not (split == _keys.TEST).any():
         return {}
     cells = profiles(adata, split=_keys.TEST, key=key)
-    true, predicted = pd.DataFrame(cells.X.toarray()), pd.DataFrame(cells.layers["predicted"].toarray())
-    return {"mapping_true.csv": (true, False), "mapping_prediction.csv": (predicted, False)}
+    columns = adata.var_names.get_indexer(cells.var_names)
+    tables = {}
+    for name, values in (("mapping_true.csv", cells.X), ("mapping_prediction.csv", cells.layers["predicted"])):
+        # A column per gene of the table, also for those that are not part of the model.
+        whole = np.zeros((cells.n_obs, adata.n_vars), dtype=np.float32)
+        whole[:, columns] = values.toarray()
+        tables[name] = (pd.DataFrame(whole), False)
+    return tables
 
 
 def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:

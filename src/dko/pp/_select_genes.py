@@ -68,13 +68,19 @@ def select_genes(
 
 
 def choose(
-    values: sparse.csr_matrix, names: Sequence[str], genes: str | Sequence[str] | None, n_top_genes: int | None
+    values: sparse.csr_matrix,
+    names: Sequence[str],
+    genes: str | Sequence[str] | None,
+    n_top_genes: int | None,
+    *,
+    everywhere: sparse.csr_matrix | None = None,
 ) -> list[str]:
-    """Choose among `names`, the columns of the linear `values`."""
+    """Choose among `names`, the columns of the linear `values`; a named gene may be expressed `everywhere` else."""
     if n_top_genes is not None and n_top_genes < 2:
         raise ValueError(f"n_top_genes={n_top_genes} must be at least 2.")
     n_cells = np.bincount(values.indices, minlength=len(names))
-    named = _named(genes, names, n_cells)
+    in_any = n_cells if everywhere is None else np.bincount(everywhere.indices, minlength=len(names))
+    named = _named(genes, names, in_any)
     expressed = int((n_cells > 0).sum())
     limit = settings.max_genes
     if n_top_genes is None and named and (len(named) >= _FEW or expressed <= limit):

@@ -12,7 +12,7 @@ from .. import _keys
 from .._data import Expression, profiles, read_expression, unwrap
 from .._errors import listed
 from .._fitted import check_key, source_params
-from .._log import say
+from .._log import logger, say
 from .._rng import generator
 from .._write import writable, write_model
 from ..pp._select_genes import choose
@@ -46,7 +46,7 @@ def fit(
     groupby: str | None = None,
     covariates: Sequence[str] | None = None,
     perturbation_key: str | None = None,
-    control: str | None = None,
+    control: str | int | bool | None = None,
     mod: str = "rna",
     init_from: str | Path | None = None,
     max_epochs: int | None = None,
@@ -156,8 +156,8 @@ def fit(
     expression = read_expression(target, layer, use_raw, log1p)
     names = _choose_genes(expression, split, genes, n_top_genes)
     relative = _profiles(expression, names)
-    _set_empty_cells_aside(split, relative, expression.values, cells, target)
-    source = source_params(expression, layer, use_raw, log1p)
+    cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
+    source = source_params(expression, layer, use_raw)
     # As large as X, and no longer needed.
     del expression
     initial = initial_maps(target, init_from, names, list(cells))
@@ -174,7 +174,7 @@ def fit(
                 **source,
                 groupby=groupby,
                 perturbation_key=perturbation_key,
-                control=control,
+                control=None if control is None else str(control),
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
@@ -211,7 +211,7 @@ def _choose_genes(
     """Choose the genes with the cells that the fit may look at: test cells and perturbed ones have no say."""
     seen = np.flatnonzero(np.isin(split, [_keys.TRAIN, _keys.VALIDATION]))
     values = expression.values if len(seen) == len(split) else expression.values[seen]
-    return choose(values, expression.genes, genes, n_top_genes)
+    return choose(values, expression.genes, genes, n_top_genes, everywhere=expression.values)
 
 
 def _profiles(expression: Expression, names: list[str]) -> sparse.csr_matrix:
@@ -231,8 +231,11 @@ def _set_empty_cells_aside(
     values: sparse.csr_matrix,
     cells: dict[str, np.ndarray],
     adata: AnnData,
-) -> None:
-    """Refuse cells without any expression; leave out of the fit those that express none of the chosen genes."""
+) -> dict[str, np.ndarray]:
+    """Refuse cells without any expression; leave out of the fit those that express none of the chosen genes.
+
+    Returns the groups that can still be fitted.
+    """
     rows = np.sort(np.concatenate(list(cells.values())))
     void = rows[np.diff(values.indptr)[rows] == 0]
     if len(void):
@@ -242,13 +245,17 @@ def _set_empty_cells_aside(
         )
     empty = rows[np.diff(relative.indptr)[rows] == 0]
     if not len(empty):
-        return
+        return cells
     split[empty] = _keys.UNUSED
-    for group, members in cells.items():
-        if not {_keys.TRAIN, _keys.VALIDATION} <= set(split[members]):
-            where = f" of group {group!r}" if group else ""
-            raise ValueError(f"Too few cells{where} express any of the {relative.shape[1]} genes; name more genes.")
+    able = {group: of for group, of in cells.items() if {_keys.TRAIN, _keys.VALIDATION} <= set(split[of])}
+    if not able:
+        raise ValueError(f"Too few cells express any of the {relative.shape[1]} genes to fit them; name more genes.")
+    if unable := cells.keys() - able.keys():
+        logger.warning("Groups in which too few cells express the genes get no model: %s.", listed(sorted(unable)))
+        for group in unable:
+            split[cells[group]] = _keys.UNUSED
     say(f"{len(empty)} of {len(rows)} cells express none of the {relative.shape[1]} genes and are left out of the fit.")
+    return able
 
 
 def _params(**values: Any) -> dict[str, Any]:

@@ -25,10 +25,9 @@ def knockout_sets(genes: Knockouts, fitted: Sequence[str], var_names: pd.Index) 
     by_label: dict[str, list[str]] = {}
     for members in sets:
         label = _keys.label(members)
-        if by_label.setdefault(label, members) != members:
-            raise ValueError(
-                f"Two knockouts have the label {label!r}, as a gene has '+' in its name; make one at a time."
-            )
+        if len(members) > 1 and label in var_names:
+            raise ValueError(f"The label of {tuple(members)} is also the name of a gene, {label!r}; rename that gene.")
+        by_label[label] = members
     return by_label
 
 

@@ -18,7 +18,7 @@ MIN_CELLS = 5
 
 
 def training_cells(
-    adata: AnnData, groupby: str | None, perturbation_key: str | None, control: str | None
+    adata: AnnData, groupby: str | None, perturbation_key: str | None, control: str | int | bool | None
 ) -> dict[str, np.ndarray]:
     """Return the rows that may train, for each model; without `groupby` there is one model, named ''."""
     usable = _unperturbed(adata, perturbation_key, control)
@@ -40,7 +40,7 @@ def training_cells(
     return {name: rows for name, rows in groups.items() if name not in small}
 
 
-def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | None) -> np.ndarray:
+def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | int | bool | None) -> np.ndarray:
     if perturbation_key is None:
         if control is not None:
             raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that it stands in.")
@@ -48,6 +48,7 @@ def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | No
     values = group_values(adata, perturbation_key)
     if control is None:
         raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
+    control = str(control)
     if control not in set(values):
         raise KeyError(unknown("value", [control], values.dropna().unique(), f"obs[{perturbation_key!r}]"))
     return (values == control).to_numpy()

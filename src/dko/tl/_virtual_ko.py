@@ -106,13 +106,13 @@ def virtual_ko(
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
-    frame[[_keys.escape(label) for label in sets]] = impacts
-    if not profiles:
-        # A profile of an earlier call would stand beside the impact of this one.
-        for label in sets:
-            target.layers.pop(_keys.ko_layer(key, label), None)
+    columns = [_keys.escape(label) for label in sets]
+    new = pd.DataFrame(impacts, index=frame.index, columns=columns)
+    frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
     write(
         target,
+        # Without a new profile, that of an earlier call would stand beside the impact of this one.
+        remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in sets]},
         layers={_keys.ko_layer(key, label): task.layer(values) for label, values in zip(sets, after, strict=False)},
         obsm={_keys.impact(key): frame},
         uns={key: {**target.uns[key], _keys.KNOCKOUTS: _table(target, key, list(sets), dose, n_cells)}},
