@@ -10,6 +10,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from ._compat import layer_names
 from ._errors import listed, unknown
 from ._log import say
 from ._settings import settings
@@ -49,7 +50,7 @@ def matrix(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[Any, pd.In
             raise ValueError("adata.X is empty; name the layer that holds the expression, layer=...")
         return adata.X, adata.var_names
     if layer not in adata.layers:
-        known = [str(name) for name in adata.layers if name is not None]
+        known = layer_names(adata)
         raise KeyError(f"{unknown('layer', [layer], known, 'adata.layers')} It has {listed(known) or 'none'}.")
     return adata.layers[layer], adata.var_names
 

@@ -59,16 +59,20 @@ class Fitted:
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
     """Read a fitted model, or say that there is none."""
-    stored = adata.uns.get(key)
-    if not isinstance(stored, Mapping) or _keys.WEIGHTS not in stored:
+    model = adata.uns.get(key)
+    if not _is_model(model):
         raise KeyError(f"No fitted model in adata.uns[{key!r}]; run dko.tl.fit(adata, key_added={key!r}) first.")
     return Fitted(
         key=key,
-        params=dict(stored[_keys.PARAMS]),
-        genes=[str(gene) for gene in stored[_keys.GENES]],
-        groups=[str(group) for group in stored[_keys.GROUPS]],
-        weights={name: np.asarray(array) for name, array in stored[_keys.WEIGHTS].items()},
+        params=dict(model[_keys.PARAMS]),
+        genes=[str(gene) for gene in model[_keys.GENES]],
+        groups=[str(group) for group in model[_keys.GROUPS]],
+        weights={name: np.asarray(array) for name, array in model[_keys.WEIGHTS].items()},
     )
+
+
+def _is_model(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and _keys.WEIGHTS in entry
 
 
 # Parameters that say where the expression is, and which are those of the cells at hand, not of the model.
@@ -91,8 +95,7 @@ def check_key(adata: AnnData, key: str) -> None:
     """Refuse a key for a new model that files cannot hold, or that something else has."""
     if not key or "/" in key:
         raise ValueError(f"key_added={key!r} must be a name without '/', as it becomes part of names in files.")
-    stored = adata.uns.get(key)
-    if stored is not None and not (isinstance(stored, Mapping) and _keys.WEIGHTS in stored):
+    if key in adata.uns and not _is_model(adata.uns[key]):
         raise ValueError(f"adata.uns[{key!r}] holds something that is not a model; choose another key_added.")
 
 
@@ -111,18 +114,22 @@ def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
 
 def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read which genes of the model are present in which cell: CSR float32 of ones, cells x genes of the model."""
-    gene_columns(adata, fitted)
-    presence = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
+    presence = _read_values(adata, fitted)
     presence.data[:] = 1.0
     return presence
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
-    gene_columns(adata, fitted)
-    values = read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
+    values = _read_values(adata, fitted)
     linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
     return profiles(values)
+
+
+def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
+    """Read the genes of the model from where the fit has read them."""
+    gene_columns(adata, fitted)
+    return read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
 
 
 def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndarray:

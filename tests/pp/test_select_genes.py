@@ -71,3 +71,14 @@ def test_logarithms_give_the_same(adata):
 def test_fit_takes_them(adata, quick):
     dko.tl.fit(adata, n_top_genes=10, **quick)
     assert adata.uns["dko"]["genes"] == [f"g{i}" for i in range(10)]
+
+
+def test_a_named_gene_that_only_other_cells_express_is_kept(cells, quick):
+    """Told how many genes to take, a fit still takes the named ones, whichever cells happen to train."""
+    dko.tl.fit(cells, test_fraction=0.2, **quick)
+    x = cells.X.toarray()
+    x[(cells.obs["dko_split"] != "test").to_numpy(), 7] = 0
+    x[(cells.obs["dko_split"] == "test").to_numpy(), 7] = 3
+    cells.X = x
+    dko.tl.fit(cells, genes="gene_7", n_top_genes=20, test_fraction=0.2, **quick)
+    assert "gene_7" in cells.uns["dko"]["genes"]

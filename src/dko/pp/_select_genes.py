@@ -75,7 +75,7 @@ def choose(
     *,
     everywhere: sparse.csr_matrix | None = None,
 ) -> list[str]:
-    """Choose among `names`, the columns of the linear `values`; a named gene may be expressed `everywhere` else."""
+    """Choose among `names`, the columns of linear `values`; named genes may be expressed `everywhere` instead."""
     if n_top_genes is not None and n_top_genes < 2:
         raise ValueError(f"n_top_genes={n_top_genes} must be at least 2.")
     n_cells = np.bincount(values.indices, minlength=len(names))
@@ -89,7 +89,7 @@ def choose(
     n_wanted = max(limit if n_top_genes is None else n_top_genes, len(named))
     if expressed <= n_wanted:
         say(f"Genes: all {expressed} that are expressed, of {len(names)}.")
-        return [name for name, n in zip(names, n_cells, strict=True) if n > 0]
+        return [name for name, n in zip(names, n_cells, strict=True) if n > 0 or name in named]
     chosen = named | set(_most_variable(values, names, n_cells, named, n_wanted - len(named)))
     say(
         f"Genes: the {n_wanted - len(named)} most variable of {expressed} that are expressed"

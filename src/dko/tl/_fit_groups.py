@@ -11,6 +11,7 @@ from .. import _keys
 from .._errors import listed
 from .._fitted import group_values
 from .._log import logger, say
+from ..metrics import bray_curtis
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +74,10 @@ def fit_error(
     for group, fit in fits.items():
         rows = np.flatnonzero((values == group) if values is not None else np.ones(adata.n_obs, dtype=bool))
         observed = relative[rows]
-        presence = observed.copy()
-        presence.data[:] = 1.0
-        gap = observed.copy()
-        gap.data = np.abs(assemblage.predict(fit.affine, presence, device) - observed.data) / 2
-        filled = np.diff(observed.indptr) > 0
-        error[rows[filled]] = np.asarray(gap.sum(axis=1)).ravel()[filled]
+        predicted = observed.copy()
+        predicted.data[:] = 1.0
+        predicted.data = assemblage.predict(fit.affine, predicted, device)
+        error[rows] = bray_curtis(predicted, observed)
     return error
 
 

@@ -1,7 +1,7 @@
 """The gradient of the fit, written out.
 
-For a network this small most of a training step would be bookkeeping of automatic differentiation, not arithmetic; the
-tests hold this against it.
+It saves the bookkeeping of automatic differentiation, which counts in a network as small as the paper's; the tests hold
+this against it.
 """
 
 from __future__ import annotations
