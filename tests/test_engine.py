@@ -6,31 +6,30 @@ import pytest
 from dko._engine import open_task
 
 
-def run(adata, groups, **kwargs):
-    seen = []
-
-    def removals(row, present):
-        seen.append((row, present.tolist()))
-        return np.array([[0]])
-
-    results = open_task(adata, "dko", "rna", groups).knockouts(removals, description="test", device="cpu", **kwargs)
-    return [row for row, _ in results], seen
-
-
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 80, 200])
 @pytest.mark.parametrize("which", ["fitted", "grouped"])
-def test_rows_are_those_of_the_anndata(which, request):
+def test_parts_are_the_chosen_cells_each_with_its_model(which, batch_size, request):
     adata = request.getfixturevalue(which)
-    cells = np.arange(80) % 7 == 0
-    rows, seen = run(adata, cells)
-    assert sorted(rows) == np.flatnonzero(cells).tolist()
-    assert seen == [(row, np.flatnonzero(adata.X[row].toarray()).tolist()) for row in rows]
+    chosen = np.arange(80) % 7 == 0
+    task = open_task(adata, "dko", "rna", chosen)
+    seen = []
+    for first, block in task.blocks(batch_size):
+        for affine, rows, presence, entries in task.parts(block, first):
+            np.testing.assert_array_equal(block.indices[entries], presence.indices)
+            np.testing.assert_array_equal(presence.toarray(), adata.X[first + rows].toarray() > 0)
+            for row in first + rows:
+                number = 0 if which == "fitted" else list(task.fitted.groups).index(adata.obs["cell_type"].iloc[row])
+                np.testing.assert_array_equal(affine.intercept, task.fitted.affine(number).intercept)
+                seen.append(row)
+    assert sorted(seen) == np.flatnonzero(chosen).tolist()
 
 
 def test_only_some_cells_of_the_task(fitted):
-    rows, _ = run(fitted, np.arange(80) < 40, cells=np.arange(80) >= 30)
-    assert rows == list(range(30, 40))
+    task = open_task(fitted, "dko", "rna", np.arange(80) < 40)
+    (_, rows, _, _), *more = task.parts(task.presence, cells=np.arange(80) >= 30)
+    assert rows.tolist() == list(range(30, 40)) and not more
 
 
 def test_batches_need_a_cell(fitted):
     with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
-        run(fitted, np.ones(80, dtype=bool), batch_size=0)
+        list(open_task(fitted, "dko", "rna").blocks(0))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from anndata import AnnData
 
@@ -28,6 +31,19 @@ def layer_names(adata: AnnData) -> list[str]:
 def stored(*args: Any, **kwargs: Any) -> Any:
     """CSR in the class that scanpy's functions take on every supported version."""
     return sparse.csr_matrix(*args, **kwargs)
+
+
+@contextmanager
+def changed_zarr(path: Path) -> Iterator[Any]:
+    """Open a zarr store to change it, and write anew the summary of its metadata, which anndata makes and reads."""
+    import zarr
+
+    # zarr 2 reads the summary only when asked to.
+    options = {} if zarr.__version__.startswith("2.") else {"use_consolidated": False}
+    yield zarr.open_group(path, mode="r+", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a format in which the summary is no standard yet
+        zarr.consolidate_metadata(path)
 
 
 def embedding(*args: Any, **kwargs: Any) -> Any:

@@ -70,7 +70,7 @@ _UNIQUE = {
 
 
 def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
-    """Read values as CSR float32, cells x `genes`, in row blocks, whatever the array type of the source.
+    """Read values as CSR float32, cells x `genes`, whatever the array type of the source.
 
     Explicit zeros are dropped, so that the pattern says which genes are present.
 
@@ -79,6 +79,14 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
     ValueError
         Where a value is negative, NaN or infinite.
     """
+    blocks = [block for _, block in read_blocks(adata, layer, use_raw, genes)]
+    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+
+
+def read_blocks(
+    adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None, n_rows: int | None = None
+) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
     source, names = matrix(adata, layer, use_raw)
     if not adata.n_obs:
         raise ValueError("This AnnData has no cells.")
@@ -89,23 +97,23 @@ def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[s
         where = "adata.raw" if use_raw else "var_names"
         raise KeyError(f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again.")
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
-    blocks = []
-    for rows, block in _row_blocks(source):
+    for rows, block in _row_blocks(source, n_rows):
         _check_values(block, rows.start, adata.obs_names, names)
         block = block if whole else block[:, columns]
         block.eliminate_zeros()
-        blocks.append(block)
-    values = sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
-    values.sort_indices()
-    return values
+        block.sort_indices()
+        yield rows.start, block
 
 
-def _row_blocks(source: Any) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
     """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as a fresh CSR float32."""
     n_rows, n_columns = source.shape
     if sparse.issparse(source):
         source = source.tocsr()
-    step = max(1, settings.memory_budget // (8 * max(1, n_columns)))
+    if step is None:
+        # Bytes of a row: dense, or the values and columns of its entries, and as much for what is made of them.
+        size = 16 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
+        step = max(1, int(settings.memory_budget / max(1, size)))
     for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))
         block = source[rows]

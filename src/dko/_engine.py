@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._data import unwrap
-from ._fitted import aligned_layer, gene_columns, models_and_cells, read_fitted, read_presence, select_cells
-from ._log import progress
+from ._fitted import (
+    aligned_layer,
+    gene_columns,
+    models_and_cells,
+    presence_blocks,
+    read_fitted,
+    read_presence,
+    select_cells,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from anndata import AnnData
     from mudata import MuData
     from scipy import sparse
 
     from ._fitted import Fitted, Groups
-    from .models.assemblage import CellKnockouts
-
-    Removals = Callable[[int, np.ndarray], np.ndarray]
-    """(row of the AnnData, present genes) -> knockouts x genes removed, as positions among the present; -1 pads."""
+    from .models.knockout import Engine, Map
 
 
 @dataclass(frozen=True)
@@ -38,57 +42,50 @@ class Task:
         Its model.
     columns
         Where the genes of the model are in ``var_names``.
-    cells
-        The chosen cells that have a model, as a mask.
+    models
+        Number of the model of each chosen cell; -1 for cells that are not chosen, or have no model.
     """
 
     adata: AnnData
     fitted: Fitted
     columns: np.ndarray
-    cells: np.ndarray
+    models: np.ndarray
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The chosen cells that have a model, as a mask."""
+        return self.models >= 0
 
     @cached_property
     def presence(self) -> sparse.csr_matrix:
         """Which genes of the model are present in which cell, CSR float32 of ones; read when first asked for."""
         return read_presence(self.adata, self.fitted)
 
+    def blocks(self, batch_size: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        """Yield `presence` in blocks of cells that fit into memory, or of `batch_size`, with the row of the first."""
+        yield from presence_blocks(self.adata, self.fitted, batch_size)
+
     def layer(self, values: np.ndarray) -> sparse.csr_matrix:
         """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
         return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
 
-    def knockouts(
-        self,
-        removals: Removals,
-        *,
-        description: str,
-        device: str,
-        cells: np.ndarray | None = None,
-        dose: float = 1.0,
-        batch_size: int | None = None,
-    ) -> Iterator[tuple[int, CellKnockouts]]:
-        """Yield (row of the AnnData, knockouts of that cell) for the cells of the task, or for some of them."""
-        from .models import assemblage
-        from .models._device import resolve_device
+    def parts(
+        self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None
+    ) -> Iterator[tuple[Map, np.ndarray, sparse.csr_matrix, np.ndarray]]:
+        """Yield, for each model, the rows of `presence` that it speaks about, these as a matrix, and their entries.
 
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size} must be at least 1, the number of cells to compute at a time.")
-        place = resolve_device(device)
-
-        def of_model(rows: np.ndarray) -> Removals:
-            return lambda cell, present: removals(rows[cell], present)
-
-        chosen = self.cells if cells is None else self.cells & cells
-        for number, rows in models_and_cells(self.adata, self.fitted, chosen):
-            results = assemblage.knockouts(
-                self.fitted.affine(number),
-                self.presence[rows],
-                of_model(rows),
-                device=place,
-                dose=dose,
-                batch_size=batch_size,
-            )
-            for result in progress(results, total=len(rows), description=description, unit="cell"):
-                yield rows[result.cell], result
+        `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
+        """
+        models = self.models[first : first + presence.shape[0]]
+        if cells is not None:
+            models = np.where(cells, models, -1)
+        for number in np.unique(models[models >= 0]):
+            rows = np.flatnonzero(models == number)
+            if len(rows) == presence.shape[0]:
+                yield self.fitted.affine(number), rows, presence, np.arange(presence.nnz)
+                continue
+            entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
+            yield self.fitted.affine(number), rows, presence[rows], entries
 
 
 def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None) -> Task:
@@ -97,7 +94,15 @@ def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None)
     fitted = read_fitted(adata, key)
     columns = gene_columns(adata, fitted)
     chosen = select_cells(adata, fitted.params.get("groupby"), groups)
-    cells = np.zeros(adata.n_obs, dtype=bool)
-    for _, rows in models_and_cells(adata, fitted, chosen):
-        cells[rows] = True
-    return Task(adata, fitted, columns, cells)
+    models = np.full(adata.n_obs, -1)
+    for number, rows in models_and_cells(adata, fitted, chosen):
+        models[rows] = number
+    return Task(adata, fitted, columns, models)
+
+
+def engine_on(device: str) -> Engine:
+    """Return what knocks out on the device that a user has named."""
+    from .models._device import resolve_device
+    from .models.knockout import engine
+
+    return engine(resolve_device(device))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import _keys
 from ._compat import stored
-from ._data import linear_again, profiles, read_csr, require_unique
+from ._data import linear_again, profiles, read_blocks, read_csr, require_unique
 from ._errors import listed, unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._data import Expression
-    from .models.assemblage import AffineMap
+    from .models.knockout import Map
 
 Groups: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None
 
@@ -50,11 +50,11 @@ class Fitted:
     groups: list[str]
     weights: dict[str, np.ndarray]
 
-    def affine(self, group: int) -> AffineMap:
+    def affine(self, group: int) -> Map:
         """Return the map of one group."""
-        from .models.assemblage import AffineMap
+        from .models.knockout import map_of
 
-        return AffineMap(self.weights[_keys.INFLUENCE][group], self.weights[_keys.INTERCEPT][group])
+        return map_of({name: array[group] for name, array in self.weights.items()})
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -117,6 +117,15 @@ def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     presence = _read_values(adata, fitted)
     presence.data[:] = 1.0
     return presence
+
+
+def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
+    if n_rows is not None and n_rows < 1:
+        raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
+    for first, block in read_blocks(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes, n_rows):
+        block.data[:] = 1.0
+        yield first, block
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
@@ -202,8 +211,11 @@ def aligned_layer(
 ) -> sparse.csr_matrix:
     """Put one value per present gene where it belongs in the AnnData; NaN means no entry."""
     kept = ~np.isnan(values)
-    cell = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell[kept], minlength=presence.shape[0]))])
-    layer = stored((values[kept], columns[presence.indices[kept]], indptr), shape=(presence.shape[0], n_vars))
+    if kept.all():
+        indptr, indices = presence.indptr, presence.indices
+    else:
+        values, indices = values[kept], presence.indices[kept]
+        indptr = np.concatenate([[0], np.cumsum(kept)])[presence.indptr]
+    layer = stored((values, columns[indices], indptr), shape=(presence.shape[0], n_vars))
     layer.sort_indices()
     return layer

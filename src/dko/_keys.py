@@ -18,10 +18,6 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 
-# Inside uns[key]["weights"]
-INFLUENCE = "influence"
-INTERCEPT = "intercept"
-
 # Categories of the obs column of the split
 TRAIN = "train"
 VALIDATION = "validation"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from ._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 logger = logging.getLogger("dko")
 T = TypeVar("T")
@@ -32,3 +33,20 @@ def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> 
     from tqdm.auto import tqdm
 
     return iter(tqdm(items, total=total, desc=description, unit=unit, delay=1.0, disable=settings.verbosity < 1))
+
+
+@contextmanager
+def progress_of(total: int, *, description: str, unit: str) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar, once the job has taken longer than a second; what it yields takes how much more is done."""
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        total=total,
+        desc=description,
+        unit=unit,
+        unit_scale=True,
+        delay=1.0,
+        leave=False,
+        disable=settings.verbosity < 1,
+    ) as bar:
+        yield bar.update

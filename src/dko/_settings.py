@@ -24,12 +24,15 @@ class Settings:
         Most genes a fit takes when it is told nothing; above it the most variable ones are taken.
     memory_budget
         Bytes that a block of temporary dense values may take (the results themselves are not counted).
+    result_budget
+        Bytes that the impacts of one scan may take in memory; beyond it a scan asks for a file.
     """
 
     verbosity: int = 1
     device: str = "auto"
     max_genes: int = 2_000
     memory_budget: int = 256 * 2**20
+    result_budget: int = 8 * 2**30
 
     @contextmanager
     def override(self, **values: Any) -> Iterator[Settings]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from dko.models._batches import batches, dense_rows
+from dko import settings
+from dko.models._batches import batches, dense_rows, loader
 
 CPU = torch.device("cpu")
 
@@ -35,3 +36,17 @@ def test_batches_cover_all_rows_in_order(matrix, batch_size):
 def test_batches_follow_the_given_order(matrix):
     order = np.random.default_rng(1).permutation(10)
     np.testing.assert_array_equal(torch.cat(list(batches(matrix, 4, CPU, order))), matrix.toarray()[order])
+
+
+@pytest.mark.parametrize("memory_budget", [1, 10**6])
+@pytest.mark.parametrize("batch_size", [1, 4, 10, 100])
+def test_loader_gives_the_same_within_and_beyond_the_memory_budget(matrix, batch_size, memory_budget):
+    order = np.random.default_rng(1).permutation(10)[:7]
+    with settings.override(memory_budget=memory_budget):
+        load = loader(matrix, batch_size, CPU)
+        for _ in range(2):
+            for rows in (None, order):
+                parts = list(load(rows))
+                expected = matrix.toarray() if rows is None else matrix.toarray()[rows]
+                assert [len(part) for part in parts[:-1]] == [batch_size] * (len(parts) - 1)
+                np.testing.assert_array_equal(torch.cat(parts), expected)

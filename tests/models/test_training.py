@@ -62,6 +62,50 @@ def test_patience_ends_training():
     assert not trained.interrupted
 
 
+@pytest.mark.parametrize("reductions", [0, 1, 3])
+def test_out_of_patience_it_goes_back_with_smaller_steps_so_many_times(reductions):
+    # Wide steps from 0 overshoot what validation likes best; smaller ones from the best weights come closer.
+    seen = []
+
+    class Watched(Slope):
+        def forward(self, rows):
+            if not torch.is_grad_enabled():
+                seen.append(self.value.item())
+            return super().forward(rows)
+
+    # A constant gradient, so that Adam steps by just the step size.
+    network = Watched()
+    trained = train(
+        network,
+        loss,
+        constant(1.0),
+        constant(0.24, batch_size=8),
+        8,
+        Schedule(batch_size=4, learning_rate=0.1, max_steps=1000, patience=2, reductions=reductions, validate_every=1),
+        device=CPU,
+        rng=np.random.default_rng(0),
+        descend=upwards,
+        progress=False,
+    )
+    steps = 0.1 * 0.3 ** np.arange(reductions + 1)
+    expected, best, kept = [], np.inf, 0.0
+    for step in steps:
+        value, age = kept, 0
+        while age < 2:
+            value += step
+            expected.append(value)
+            gap = abs(value - 0.24)
+            best, kept, age = (gap, value, 0) if gap < best else (best, kept, age + 1)
+    np.testing.assert_allclose(seen, expected, atol=1e-4)
+    assert network.value.item() == pytest.approx(kept, abs=1e-4)
+    assert len(trained.history) == len(expected)
+
+
+def upwards(network, rows):
+    network.value.grad = torch.tensor([-1.0])
+    return network.value.detach()[0] * 0
+
+
 @pytest.mark.parametrize(
     ("limits", "n_rows", "n_steps", "n_epochs"),
     [

@@ -8,7 +8,7 @@ from dko.tl._schedule import schedule
 def test_paper():
     paper = schedule("paper")
     assert (paper.batch_size, paper.learning_rate, paper.max_steps, paper.validate_every) == (20, 0.01, 5000, 1)
-    assert paper.max_epochs is None and paper.patience is None
+    assert paper.max_epochs is None and paper.patience is None and paper.reductions == 0
 
 
 def test_what_is_given_goes_first():

@@ -9,20 +9,14 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _keys
-from .._engine import open_task
+from .._engine import engine_on, open_task
 from .._errors import require_genes
 from .._fitted import group_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from mudata import MuData
-
-    from ..models.assemblage import CellKnockouts
-
-# Profiles sum to 1; times this they are the usual "counts per ten thousand".
-_SCALE = 1e4
 
 
 def effects(
@@ -69,20 +63,14 @@ def effects(
     require_genes(names, fitted.genes, target.var_names)
     groups, group_of = _groups(target, groupby)
     wanted = pd.Index(fitted.genes).get_indexer(names)
-    number_of = np.full(len(fitted.genes), -1)
-    number_of[wanted] = np.arange(len(names))
     total = np.zeros((len(groups), len(names), len(fitted.genes)))
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
-    for row, result in task.knockouts(
-        lambda _, present: np.flatnonzero(number_of[present] >= 0)[:, None],
-        description="effects",
-        device=device,
-        cells=group_of >= 0,
-    ):
-        removed = np.flatnonzero(number_of[result.genes] >= 0)[result.part]
-        knockout = number_of[result.genes[removed]]
-        total[group_of[row], knockout[:, None], result.genes] += _change(result, removed)
-        n_cells[group_of[row], knockout] += 1
+    engine = engine_on(device)
+    for first, block in task.blocks(None):
+        for affine, rows, presence, _ in task.parts(block, first, group_of[first : first + block.shape[0]] >= 0):
+            changes, n = engine.effect_sums(affine, presence, wanted, group_of[first + rows], len(groups))
+            total += changes
+            n_cells += n
     group, knockout = np.nonzero(n_cells)
     obs = pd.DataFrame({"knockout": np.array(names, dtype=object)[knockout], "n_cells": n_cells[group, knockout]})
     obs.index = obs["knockout"].to_list()
@@ -100,17 +88,3 @@ def _groups(adata: AnnData, groupby: str | None) -> tuple[list[str], np.ndarray]
     values = group_values(adata, groupby)
     groups = sorted(values.dropna().unique())
     return groups, pd.Index(groups).get_indexer(values)
-
-
-def _change(result: CellKnockouts, removed: np.ndarray) -> np.ndarray:
-    """Change of log1p(1e4 * profile) in one cell, shape (knockouts, present genes), without the removed gene."""
-    column = np.arange(len(removed))
-    before = result.before[:, None].repeat(1, len(removed))
-    before[removed, column] = 0.0
-    change = _log(result.after) - _log(before)
-    return change.T.cpu().numpy()
-
-
-def _log(profiles: torch.Tensor) -> torch.Tensor:
-    """log1p(1e4 * profile) of profiles (genes, knockouts), made to sum to 1 again; an empty one stays empty."""
-    return (_SCALE * profiles / profiles.sum(0).clamp_min(1e-30)).log1p()

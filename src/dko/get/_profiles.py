@@ -47,7 +47,7 @@ def profiles(
         No fit, or no such split.
     """
     from ..models._device import resolve_device
-    from ..models.assemblage import predict
+    from ..models.knockout import engine
 
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)
@@ -55,11 +55,12 @@ def profiles(
     observed = read_profiles(target, fitted)
     predicted = observed.copy()
     predicted.data[:] = 0
+    predict = engine(resolve_device(device)).predict
     for number, rows in models_and_cells(target, fitted, cells):
         presence = observed[rows]
         presence.data[:] = 1
         entries = np.concatenate([np.arange(observed.indptr[row], observed.indptr[row + 1]) for row in rows])
-        predicted.data[entries] = predict(fitted.affine(number), presence, resolve_device(device))
+        predicted.data[entries] = predict(fitted.affine(number), presence)
     return AnnData(
         stored(observed[cells]),
         obs=target.obs[cells].copy(),

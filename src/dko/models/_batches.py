@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
+from .._settings import settings
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from scipy import sparse
@@ -22,6 +25,25 @@ def dense_rows(matrix: sparse.csr_matrix, start: int, stop: int, device: torch.d
     dense = torch.zeros(stop - start, matrix.shape[1], dtype=torch.float32, device=device)
     dense[row, column] = torch.from_numpy(matrix.data[first:last]).to(device)
     return dense
+
+
+def loader(
+    matrix: sparse.csr_matrix, batch_size: int, device: torch.device
+) -> Callable[[np.ndarray | None], Iterator[torch.Tensor]]:
+    """Return a function that yields the rows, in a given order, in dense blocks of `batch_size` rows.
+
+    What fits the memory budget of the settings is made dense once, the rest block by block at each pass.
+    """
+    if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
+        return partial(batches, matrix, batch_size, device)
+    dense = dense_rows(matrix, 0, matrix.shape[0], device)
+
+    def load(order: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+        if order is None:
+            return iter(dense.split(batch_size))
+        return (dense[rows] for rows in torch.from_numpy(order).to(device).split(batch_size))
+
+    return load
 
 
 def batches(

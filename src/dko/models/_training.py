@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -33,6 +34,9 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 _SMALL_STEP = 2**24
 
 
+# What a step size is multiplied with when it is cut.
+_CUT = 0.3
+
 # With few cells a pass is a step or two, too short to tell progress from noise.
 _FEWEST_STEPS = 10
 
@@ -50,7 +54,10 @@ class Schedule:
     max_epochs, max_steps
         Passes over the training rows, and steps, after which training ends; at least one of them is given.
     patience
-        End after this many validations without a better loss; None never ends early.
+        After this many validations without a better loss training goes back to the best weights with a smaller step
+        size, or ends; None never does either.
+    reductions
+        How often it goes back, each time with 0.3 of the step size, before it ends.
     validate_every
         Steps between validations; None validates once a pass, but not more often than every 10 steps, nor more seldom
         than 50 times in all.
@@ -61,6 +68,7 @@ class Schedule:
     max_epochs: int | None = None
     max_steps: int | None = None
     patience: int | None = None
+    reductions: int = 0
     validate_every: int | None = None
 
     def n_steps(self, n_rows: int) -> int:
@@ -146,6 +154,10 @@ def train(
         optimizer.step()
         return step_loss
 
+    def cut() -> None:
+        for group in adam.param_groups:
+            group["lr"] *= _CUT
+
     best = _Best(network)
     bar = tqdm(
         total=schedule.n_steps(n_rows),
@@ -157,7 +169,8 @@ def train(
     small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
     with one_thread() if small else nullcontext(), bar:
         steps = _steps(training, n_rows, schedule.n_steps(n_rows), rng)
-        trained = _loop(steps, make_step, lambda: _mean_loss(network, loss, validation), n_rows, schedule, best, bar)
+        validate = partial(_mean_loss, network, loss, validation)
+        trained = _loop(steps, make_step, validate, cut, n_rows, schedule, best, bar)
     if trained.interrupted:
         done = trained.history["step"].iloc[-1]
         logger.warning("%s: stopped by the user after %d steps; the best weights so far are kept.", label, done)
@@ -170,18 +183,20 @@ def _loop(
     steps: Iterator[tuple[int, int, torch.Tensor]],
     make_step: Callable[[torch.Tensor], torch.Tensor],
     validate: Callable[[], float],
+    cut: Callable[[], None],
     n_rows: int,
     schedule: Schedule,
     best: _Best,
     bar: tqdm,
 ) -> Trained:
-    """Make steps, validate now and then, and offer the weights to `best`."""
+    """Make steps, validate now and then, offer the weights to `best`, and cut the step size or end without patience."""
     n_steps = schedule.n_steps(n_rows)
     every = schedule.validate_every or max(_FEWEST_STEPS, min(schedule.steps_per_epoch(n_rows), n_steps // 50))
     history: list[tuple[int, int, float, float]] = []
     # The losses of the steps since the last validation; on the device, as reading each of them would wait for it.
     losses: list[torch.Tensor] = []
     interrupted = False
+    cuts = 0
     try:
         for step, epoch, batch in steps:
             losses.append(make_step(batch))
@@ -199,7 +214,11 @@ def _loop(
                 bar.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
             losses.clear()
             if schedule.patience is not None and best.age >= schedule.patience:
-                break
+                if cuts == schedule.reductions:
+                    break
+                best.restore()
+                cut()
+                cuts, best.age = cuts + 1, 0
     except KeyboardInterrupt:
         if not history:
             raise
@@ -238,7 +257,7 @@ class _Best:
         self._spare = [weight.clone() for weight in self._weights]
         self.loss = math.inf
         self.age = 0
-        """Validations since the best one."""
+        """Validations since the best one, or since the step size was cut."""
 
     def offer(self, loss: float) -> None:
         if loss < self.loss:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import _keys
 from .._data import require_unique
-from .._engine import open_task
+from .._engine import engine_on, open_task
 from .._errors import require_genes
 from .._log import say
 from .._rng import generator
@@ -121,17 +121,11 @@ def _candidates(
         drawn = _draw(int(ends[-1]), n_samples, rng)
         cell = np.searchsorted(ends, drawn, side="right")
         return cell, _unrank(drawn - np.concatenate([[0], ends])[cell], n_present[cell])
-    from ..models.assemblage import locate
+    from ..models.knockout import find
 
-    cells, positions = [np.empty(0, dtype=int)], [np.empty((0, 2), dtype=int)]
-    for row in np.flatnonzero(usable):
-        found = locate(presence.indices[presence.indptr[row] : presence.indptr[row + 1]], wanted)
-        found = found[(found >= 0).all(axis=1)]
-        cells.append(np.full(len(found), row))
-        positions.append(found)
-    cell, position = np.concatenate(cells), np.concatenate(positions)
+    cell, _, position = find(presence[usable], wanted, whole=True)
     drawn = _draw(len(cell), n_samples, rng)
-    return cell[drawn], position[drawn]
+    return np.flatnonzero(usable)[cell[drawn]], position[drawn]
 
 
 def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -153,16 +147,15 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarray, device: str) -> np.ndarray:
     """Return the impacts of each pair, of its first and of its second gene, shape (n, 3)."""
-    alone = np.full(len(position), -1)
-    removed = np.stack([position, np.stack([position[:, 0], alone], 1), np.stack([position[:, 1], alone], 1)], axis=1)
-    removed = removed.reshape(-1, 2)
-    impact = np.zeros(len(removed), dtype=np.float32)
-    starts = 3 * np.searchsorted(cell, np.arange(task.adata.n_obs + 1))
-    for row, result in task.knockouts(
-        lambda row, _: removed[starts[row] : starts[row + 1]], description="double_ko", device=device, cells=drawn
-    ):
-        impact[starts[row] :][result.part] = result.impact
-    return impact.reshape(-1, 3)
+    engine, impacts = engine_on(device), np.empty((len(cell), 3), dtype=np.float32)
+    for affine, rows, presence, _ in task.parts(task.presence, cells=drawn):
+        there = np.flatnonzero(np.isin(cell, rows))
+        row, pair = np.searchsorted(rows, cell[there]), position[there]
+        impacts[there, 0] = engine.knock_out(affine, presence, row, pair)
+        genes = np.zeros(presence.shape[1], dtype=bool)
+        genes[presence.indices[presence.indptr[row][:, None] + pair]] = True
+        impacts[there, 1:] = engine.scan(affine, presence, wanted=genes)[presence.indptr[row][:, None] + pair]
+    return impacts
 
 
 def _table(task: Task, cell: np.ndarray, position: np.ndarray, impact: np.ndarray) -> pd.DataFrame:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._rng import RNG
+    from ..models.assemblage import Fit
 
 
 def fit(
@@ -56,6 +57,7 @@ def fit(
     validation_fraction: float = 0.2,
     test_fraction: float = 0.0,
     patience: int | None = None,
+    rank: int | None = None,
     device: str = "auto",
     progress: bool = True,
     rng: RNG = 0,
@@ -101,7 +103,11 @@ def fit(
     test_fraction
         Fraction of the cells that is kept out of the fit altogether, for :func:`dko.pl.fit`.
     patience
-        Validations without a better loss after which training ends.
+        Validations without a better loss after which the step size is cut or, once that has been done twice
+        (``preset="paper"``: never), training ends.
+    rank
+        Keep the gene x gene influence as the product of two matrices with so many columns and rows: the way to fit
+        20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. None keeps the full matrix.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
@@ -119,7 +125,8 @@ def fit(
 
     ``uns[key_added]``
         ``params`` (dict), ``genes`` (list), ``groups`` (list), ``weights`` (``influence``, groups x genes x genes, and
-        ``intercept``, groups x genes, float32), ``history`` (DataFrame).
+        ``intercept``, groups x genes, float32; with `rank`, instead of the influence, its factors ``outgoing``, groups
+        x genes x rank, and ``incoming``, groups x rank x genes), ``history`` (DataFrame).
     ``obs[f"{key_added}_split"]``
         train, validation, test or unused (category).
     ``obs[f"{key_added}_fit_error"]``
@@ -133,6 +140,7 @@ def fit(
         A gene, layer or column that is not there.
     """
     _check_model(model, covariates, model_kwargs)
+    _check_rank(rank, preset)
     check_fractions(validation_fraction, test_fraction)
     chosen = schedule(
         preset,
@@ -155,13 +163,18 @@ def fit(
     place = resolve_device(device)
     expression = read_expression(target, layer, use_raw, log1p)
     names = _choose_genes(expression, split, genes, n_top_genes)
+    if rank is not None and rank >= len(names):
+        raise ValueError(f"rank={rank} must be below the number of genes, {len(names)}; leave it out for the full map.")
     relative = _profiles(expression, names)
     cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
     source = source_params(expression, layer, use_raw)
     # As large as X, and no longer needed.
     del expression
-    initial = initial_maps(target, init_from, names, list(cells))
-    fits = fit_groups(relative, cells, split, initial, chosen, place, for_training.spawn(len(cells)), progress)
+    initial = initial_maps(target, init_from, names, list(cells), rank)
+    rngs = for_training.spawn(len(cells))
+    fits = fit_groups(
+        relative, cells, split, initial, chosen, place, rngs, progress, rank=rank, published=preset == "paper"
+    )
     for group in cells.keys() - fits.keys():
         split[cells[group]] = _keys.UNUSED
     write_model(
@@ -177,15 +190,13 @@ def fit(
                 control=None if control is None else str(control),
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
+                rank=rank,
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),
             _keys.GENES: names,
             _keys.GROUPS: [] if groupby is None else list(fits),
-            _keys.WEIGHTS: {
-                _keys.INFLUENCE: np.stack([fit.affine.influence for fit in fits.values()]),
-                _keys.INTERCEPT: np.stack([fit.affine.intercept for fit in fits.values()]),
-            },
+            _keys.WEIGHTS: _weights(fits),
             _keys.HISTORY: history_of(fits, groupby),
         },
         obs={
@@ -203,6 +214,21 @@ def _check_model(model: str, covariates: Sequence[str] | None, model_kwargs: dic
         raise ValueError("model='dko' uses no covariates; fit one model per group instead, groupby=...")
     if model_kwargs:
         raise TypeError(f"model='dko' takes no {listed(model_kwargs)}.")
+
+
+def _check_rank(rank: int | None, preset: str | None) -> None:
+    if rank is None:
+        return
+    if rank != int(rank) or rank < 1:
+        raise ValueError(f"rank={rank} must be a whole number above 0.")
+    if preset == "paper":
+        raise ValueError("preset='paper' has layers as wide as there are genes; leave out rank=... or the preset.")
+
+
+def _weights(fits: dict[str, Fit]) -> dict[str, np.ndarray]:
+    """Stack the arrays of the maps of all groups, under the names that they have there."""
+    maps = [fit.affine.arrays for fit in fits.values()]
+    return {name: np.stack([arrays[name] for arrays in maps]) for name in maps[0]}
 
 
 def _choose_genes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,25 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ..models._training import Schedule
-    from ..models.assemblage import AffineMap, Fit
+    from ..models.assemblage import Fit
+    from ..models.knockout import Map
 
 
 def fit_groups(
     relative: sparse.csr_matrix,
     cells: dict[str, np.ndarray],
     split: np.ndarray,
-    initial: dict[str, AffineMap],
+    initial: dict[str, Map],
     schedule: Schedule,
     device: torch.device,
     rngs: list[np.random.Generator],
     progress: bool,
+    **network: Any,
 ) -> dict[str, Fit]:
-    """Fit the profiles of each group of `cells` (name: rows); fewer groups where the user stops it."""
+    """Fit the profiles of each group of `cells` (name: rows); fewer groups where the user stops it.
+
+    `network` goes to the model.
+    """
     from ..models import assemblage
 
     fits: dict[str, Fit] = {}
@@ -46,6 +51,7 @@ def fit_groups(
                 rng=rng,
                 init=initial.get(group),
                 progress=progress,
+                **network,
                 label=f"fit {group}".strip(),
             )
         except KeyboardInterrupt:
@@ -67,7 +73,7 @@ def fit_error(
     relative: sparse.csr_matrix, adata: AnnData, groupby: str | None, fits: dict[str, Fit], device: torch.device
 ) -> np.ndarray:
     """Bray-Curtis dissimilarity of predicted and observed profile of every cell that has a model."""
-    from ..models import assemblage
+    from ..models.knockout import engine
 
     values = None if groupby is None else group_values(adata, groupby).to_numpy()
     error = np.full(adata.n_obs, np.nan, dtype=np.float32)
@@ -76,7 +82,7 @@ def fit_error(
         observed = relative[rows]
         predicted = observed.copy()
         predicted.data[:] = 1.0
-        predicted.data = assemblage.predict(fit.affine, predicted, device)
+        predicted.data = engine(device).predict(fit.affine, predicted)
         error[rows] = bray_curtis(predicted, observed)
     return error
 

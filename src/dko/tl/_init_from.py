@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..models.assemblage import AffineMap
+    from ..models.knockout import Map
 
 
 def initial_maps(
-    adata: AnnData, init_from: str | Path | None, genes: Sequence[str], groups: Sequence[str]
-) -> dict[str, AffineMap]:
+    adata: AnnData,
+    init_from: str | Path | None,
+    genes: Sequence[str],
+    groups: Sequence[str],
+    rank: int | None = None,
+) -> dict[str, Map]:
     """Return the map that each group starts from, on the genes of the new fit; empty without `init_from`.
 
-    A source with one model serves every group; a source with groups serves the groups of the same name.
+    A source with one model serves every group; a source with groups serves the groups of the same name. Its maps have
+    the rank of the new fit, or are full ones as that is.
     """
     if init_from is None:
         return {}
@@ -32,6 +37,9 @@ def initial_maps(
             f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save."
         )
     source = read_fitted(adata, str(init_from)) if str(init_from) in adata.uns else read_model(Path(init_from))
+    if (there := source.params.get("rank")) != rank:
+        form = "a full map; leave out rank=..." if there is None else f"a map of rank {there}; fit with rank={there}"
+        raise ValueError(f"init_from={str(init_from)!r} holds {form}, or start without it.")
     position = {gene: i for i, gene in enumerate(source.genes)}
     if missing := [gene for gene in genes if gene not in position]:
         raise KeyError(

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys
-from .._engine import open_task
+from .._engine import engine_on, open_task
 from .._errors import require_genes
-from .._log import say
+from .._fitted import aligned_layer
+from .._log import progress_of, say
+from .._settings import settings
 from .._write import writable, write
+from ..io._blocks import stack, write_blocks
+from ._estimate import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from mudata import MuData
+    from scipy import sparse
 
     from .._engine import Task
     from .._fitted import Groups
+    from ..models.knockout import Engine
 
 
 def scan(
@@ -27,6 +34,7 @@ def scan(
     *,
     genes: str | Sequence[str] | None = None,
     groups: Groups = None,
+    out: str | Path | None = None,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
@@ -41,6 +49,10 @@ def scan(
         The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
     genes
         Genes to knock out; all genes of the fit by default.
+    out
+        A ``.zarr`` or ``.h5ad`` to write the impacts to, cell block by cell block, instead of into ``layers``: for
+        more of them than fit into memory. It is an AnnData with the impacts as X, for ``anndata.read_zarr`` or
+        ``anndata.read_h5ad(..., backed="r")``. A file that is there is replaced.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
 
@@ -52,6 +64,7 @@ def scan(
         CSR float32 with an entry wherever a cell expresses a gene of the model, as in X: Bray-Curtis dissimilarity of
         the predicted profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene,
         layer="dko_impact")`` and ``sc.tl.rank_genes_groups(adata, groupby, layer="dko_impact")`` read it as it is.
+        Not with `out`.
     ``var[f"{key}_impact_mean"]``
         Mean impact over the scanned cells that express the gene, float32; NaN for a gene that was not knocked out.
     ``var[f"{key}_n_cells"]``
@@ -62,27 +75,27 @@ def scan(
     KeyError
         No fit; a gene or group that is not there.
     ValueError
-        No cell expresses any of the genes.
+        No cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     """
     data = writable(adata, copy, mod)
     task = open_task(data, key, mod, groups)
     wanted = _wanted(genes, task)
-    layer = task.layer(_impacts(task, wanted, device, batch_size))
-    if not layer.nnz:
-        where = "No cell" if groups is None else "No cell of the chosen groups"
-        raise ValueError(f"{where} that has a model expresses any of the genes, so there is nothing to knock out.")
-    n_vars = layer.shape[1]
-    n_cells = np.bincount(layer.indices, minlength=n_vars)
-    totals = np.bincount(layer.indices, weights=layer.data, minlength=n_vars)
-    with np.errstate(invalid="ignore"):
-        mean = (totals / n_cells).astype(np.float32)
+    tally = _Tally(task.adata.n_vars, "No cell" if groups is None else "No cell of the chosen groups")
+    blocks = tally.count(_blocks(task, wanted, engine_on(device), batch_size, in_memory=out is None))
+    layers = {}
+    if out is None:
+        layers[_keys.impact(key)] = stack(list(blocks))
+    else:
+        write_blocks(out, blocks, task.adata.obs, lambda: task.adata.var.assign(**tally.columns(key)))
     write(
         task.adata,
-        layers={_keys.impact(key): layer},
-        var={_keys.impact_mean(key): mean, _keys.n_cells(key): n_cells},
+        # Without new impacts here, those of an earlier scan would stand beside the means of this one.
+        remove={"layers": [_keys.impact(key)] if out is not None else []},
+        layers=layers,
+        var=tally.columns(key),
     )
-    n_scanned = int((np.diff(layer.indptr) > 0).sum())
-    say(f"Scanned {layer.nnz:,} knockouts of {int((n_cells > 0).sum()):,} genes in {n_scanned:,} cells.")
+    n_genes = int((tally.n_cells > 0).sum())
+    say(f"Scanned {tally.n_cells.sum():,} knockouts of {n_genes:,} genes in {tally.n_scanned:,} cells.")
     return data if copy else None
 
 
@@ -95,15 +108,50 @@ def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
     return np.isin(task.fitted.genes, names)
 
 
-def _impacts(task: Task, wanted: np.ndarray, device: str, batch_size: int | None) -> np.ndarray:
-    """Return the impact at every entry of presence, NaN where none was asked for."""
-    impact = np.full(task.presence.nnz, np.nan, dtype=np.float32)
-    for row, result in task.knockouts(
-        lambda _, present: np.flatnonzero(wanted[present])[:, None],
-        description="scan",
-        device=device,
-        batch_size=batch_size,
-    ):
-        entries = task.presence.indptr[row] + np.flatnonzero(wanted[result.genes])
-        impact[entries[result.part]] = result.impact
-    return impact
+def _blocks(
+    task: Task, wanted: np.ndarray, engine: Engine, batch_size: int | None, in_memory: bool
+) -> Iterator[sparse.csr_matrix]:
+    """Yield the impacts of one block of cells after the other, as in X."""
+    expected = estimate(task, wanted, engine)
+    if in_memory and expected.n_bytes > settings.result_budget:
+        raise ValueError(
+            f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
+            "out='impacts.zarr', or raise dko.settings.result_budget."
+        )
+    expected.tell()
+    chosen = None if wanted.all() else wanted
+    with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
+        for first, block in task.blocks(batch_size):
+            impacts = np.full(block.nnz, np.nan, dtype=np.float32)
+            for affine, _, presence, entries in task.parts(block, first):
+                impacts[entries] = engine.scan(affine, presence, wanted=chosen, advance=advance)
+            yield aligned_layer(impacts, block, task.columns, task.adata.n_vars)
+
+
+class _Tally:
+    """Mean impact and number of cells of each gene, counted while the blocks go by."""
+
+    def __init__(self, n_vars: int, none: str):
+        self.n_cells = np.zeros(n_vars, dtype=np.int64)
+        self.n_scanned = 0
+        self._totals = np.zeros(n_vars)
+        self._none = none
+
+    def count(self, blocks: Iterator[sparse.csr_matrix]) -> Iterator[sparse.csr_matrix]:
+        """Yield the blocks."""
+        n_vars = len(self._totals)
+        for block in blocks:
+            self.n_cells += np.bincount(block.indices, minlength=n_vars)
+            self.n_scanned += int((np.diff(block.indptr) > 0).sum())
+            self._totals += np.bincount(block.indices, weights=block.data, minlength=n_vars)
+            yield block
+
+    def columns(self, key: str) -> dict[str, np.ndarray]:
+        """Return the columns of ``var``; raise if nothing went by."""
+        if not self.n_scanned:
+            raise ValueError(
+                f"{self._none} that has a model expresses any of the genes, so there is nothing to knock out."
+            )
+        with np.errstate(invalid="ignore"):
+            mean = (self._totals / self.n_cells).astype(np.float32)
+        return {_keys.impact_mean(key): mean, _keys.n_cells(key): self.n_cells}

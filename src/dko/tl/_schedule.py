@@ -13,13 +13,14 @@ def schedule(preset: str | None, **chosen: Any) -> Schedule:
     """Return the schedule of a preset with the values that the user has given.
 
     ``"paper"`` is arXiv 2510.03359: 5,000 steps of 20 cells, step size 0.01, validation after every step, no early
-    end. None is the default: passes over the cells until the validation loss no longer falls.
+    end. None is the default: passes over the cells, with smaller steps in the end, until the validation loss no longer
+    falls.
     """
     from ..models._training import Schedule
 
     presets = {
         "paper": Schedule(batch_size=20, learning_rate=0.01, max_steps=5_000, validate_every=1),
-        None: Schedule(batch_size=64, learning_rate=0.003, max_steps=5_000, patience=10),
+        None: Schedule(batch_size=64, learning_rate=0.004, max_steps=5_000, patience=3, reductions=2),
     }
     if preset not in presets:
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._engine import open_task
+from .._engine import engine_on, open_task
 from .._write import writable, write
 from ._knockout_sets import columns_of, knockout_sets
 
@@ -124,27 +124,23 @@ def _knock_out(
     task: Task, sets: dict[str, list[str]], dose: float, profiles: bool, device: str, batch_size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return impacts (cells x knockouts) and profiles (knockouts x entries of presence), NaN where there are none."""
-    from ..models.assemblage import locate
+    from ..models.knockout import find
 
-    presence = task.presence
-    wanted = columns_of(sets, task.fitted.genes)
-    impacts = np.full((presence.shape[0], len(sets)), np.nan, dtype=np.float32)
-    after = np.full((len(sets) if profiles else 0, presence.nnz), np.nan, dtype=np.float32)
-    for row, result in task.knockouts(
-        lambda _, present: locate(present, wanted),
-        description="virtual_ko",
-        device=device,
-        dose=dose,
-        batch_size=batch_size,
-    ):
-        touched = (locate(result.genes, wanted[result.part]) >= 0).any(axis=1)
-        impacts[row, result.part] = np.where(touched, result.impact, np.nan)
-        if profiles:
-            profile = result.after.T.cpu().numpy()
+    engine, wanted = engine_on(device), columns_of(sets, task.fitted.genes)
+    impacts = np.full((task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
+    after = []
+    for first, block in task.blocks(batch_size):
+        after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
+        for affine, rows, presence, entries in task.parts(block, first):
+            cell, number, removed = find(presence, wanted)
+            # A cell that expresses none of the genes keeps its profile.
+            part = np.tile(engine.predict(affine, presence) if profiles else np.empty(0), (len(after[-1]), 1))
+            impacts[first + rows[cell], number] = engine.knock_out(
+                affine, presence, cell, removed, dose=dose, after=part if profiles else None, number=number
+            )
             # A gene that is gone has no entry, like a gene that was never there.
-            entries = slice(presence.indptr[row], presence.indptr[row + 1])
-            after[result.part, entries] = np.where(profile > 0, profile, np.nan)
-    return impacts, after
+            after[-1][:, entries[: part.shape[1]]] = np.where(part > 0, part, np.nan)
+    return impacts, np.concatenate(after, axis=1)
 
 
 def _frame(adata: AnnData, key: str, labels: list[str]) -> pd.DataFrame:

@@ -6,7 +6,9 @@ import torch
 from scipy import sparse
 
 from dko.models._training import Schedule
-from dko.models.assemblage import AffineMap, fit, predict
+from dko.models.assemblage import _fit as module
+from dko.models.assemblage import fit
+from dko.models.knockout import AffineMap, LowRankMap, predict
 
 CPU = torch.device("cpu")
 
@@ -16,6 +18,7 @@ def profiles():
     rng = np.random.default_rng(0)
     values = rng.gamma(1.0, size=(60, 6)) * (rng.random((60, 6)) < 0.7)
     values[:, 0] += 0.1
+    values[:, 1] *= np.where(values[:, 2] > 0, 5, 1)
     return sparse.csr_matrix((values / values.sum(1, keepdims=True)).astype(np.float32))
 
 
@@ -31,7 +34,7 @@ def test_the_map_is_that_of_the_best_validation_loss(profiles):
     presence = held_out.copy()
     presence.data[:] = 1
     gap = held_out.copy()
-    gap.data = np.abs(predict(result.affine, presence, CPU) - held_out.data) / 2
+    gap.data = np.abs(predict(result.affine, presence) - held_out.data) / 2
     losses = result.trained.history["validation_loss"]
     assert gap.sum(axis=1).mean() == pytest.approx(losses.min(), abs=1e-6)
     assert losses.min() < losses.iloc[0]
@@ -53,5 +56,32 @@ def test_init_is_where_training_starts(profiles):
     init = AffineMap(*(array.astype(np.float32) for array in (np.eye(6), np.ones(6))))
     schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
     result = run(profiles, init=init, schedule=schedule)
-    np.testing.assert_allclose(result.affine.influence, init.influence, atol=1e-7)
-    np.testing.assert_allclose(result.affine.intercept, init.intercept, atol=1e-7)
+    np.testing.assert_allclose(result.affine.influence, init.influence, atol=1e-6)
+    np.testing.assert_allclose(result.affine.intercept, init.intercept, atol=1e-6)
+
+
+def test_a_low_rank_fit_goes_on_from_a_low_rank_map(profiles):
+    first = run(profiles, rank=2).affine
+    assert isinstance(first, LowRankMap)
+    assert (first.outgoing.shape, first.incoming.shape, first.intercept.shape) == ((6, 2), (2, 6), (6,))
+    schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
+    again = run(profiles, rank=2, init=first, schedule=schedule).affine
+    np.testing.assert_allclose(
+        again.outgoing @ again.incoming, first.outgoing @ first.incoming, atol=1e-5 * np.abs(first.outgoing).max()
+    )
+
+
+def test_a_full_map_has_the_rank_of_the_genes_up_to_a_limit(profiles, monkeypatch):
+    assert np.linalg.matrix_rank(run(profiles).affine.influence) == 6
+    monkeypatch.setattr(module, "_WIDTH", 2)
+    limited = run(profiles).affine
+    assert isinstance(limited, AffineMap)
+    assert np.linalg.matrix_rank(limited.influence) == 2
+    assert np.linalg.matrix_rank(run(profiles, published=True).affine.influence) == 6
+
+
+def test_as_published_starts_from_random_weights(profiles):
+    schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
+    published, start = (run(profiles, published=yes, schedule=schedule).affine for yes in (True, False))
+    assert np.abs(published.influence).max() > 0.01
+    np.testing.assert_allclose(start.influence, 0, atol=1e-4)

@@ -10,9 +10,13 @@ from dko.models.assemblage._network import AssemblageNetwork
 
 @pytest.mark.parametrize("n_cells", [1, 20])
 @pytest.mark.parametrize("present", [0.1, 0.8, 1.0])
-def test_equals_automatic_differentiation(n_cells, present):
+@pytest.mark.parametrize("width", [None, 4])
+def test_equals_automatic_differentiation(n_cells, present, width):
     torch.manual_seed(0)
-    network = AssemblageNetwork(30).double()
+    network = AssemblageNetwork(30, width).double()
+    network.gain.fill_(7.0)
+    network.offset.uniform_()
+    network.scale.uniform_(0.5, 2.0)
     profiles = torch.rand(n_cells, 30).double() * (torch.rand(n_cells, 30) < present)
     profiles[:, 3] += 0.1
     profiles /= profiles.sum(1, keepdim=True)

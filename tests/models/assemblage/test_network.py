@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
 
-from dko.models.assemblage import AffineMap
 from dko.models.assemblage._network import AssemblageNetwork
+from dko.models.knockout import AffineMap
 
 
 @pytest.fixture
@@ -33,13 +36,86 @@ def test_affine_is_the_two_layers_multiplied_out(network):
     np.testing.assert_allclose(affine.influence @ y.numpy() + affine.intercept, expected, atol=1e-6)
 
 
-def test_start_from_takes_over_a_map_exactly(network, rows):
-    affine, other = network.affine(), AssemblageNetwork(7)
-    other.start_from(affine)
-    taken = other.affine()
-    np.testing.assert_array_equal(taken.influence, affine.influence)
-    np.testing.assert_array_equal(taken.intercept, affine.intercept)
-    torch.testing.assert_close(other(rows), network(rows), atol=1e-6, rtol=1e-5)
+@st.composite
+def profiles(draw):
+    """Relative profiles (CSR): any cells and genes, none of the cells empty."""
+    n_cells, n_genes = draw(st.integers(1, 8)), draw(st.integers(2, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    values = rng.lognormal(sigma=draw(st.sampled_from([0.1, 3.0])), size=(n_cells, n_genes))
+    values *= rng.random(values.shape) < draw(st.sampled_from([0.2, 0.7, 1.0]))
+    values[np.arange(n_cells), rng.integers(n_genes, size=n_cells)] = 1
+    return sparse.csr_matrix((values / values.sum(1, keepdims=True)).astype(np.float32))
+
+
+@given(profiles(), st.data())
+def test_the_start_is_the_mean_of_each_gene_where_it_is_present(observed, data):
+    n_genes = observed.shape[1]
+    network = AssemblageNetwork(n_genes, data.draw(st.integers(1, n_genes)))
+    network.start_from_mean(observed)
+    dense = observed.toarray().astype(float)
+    present = dense > 0
+    sums = (dense * present.sum(1, keepdims=True)).sum(0)
+    mean = np.where(present.any(0), sums / np.maximum(present.sum(0), 1), 1e-6)
+    expected = present * mean
+    predicted = network(torch.from_numpy(present.astype(np.float32))).detach()
+    np.testing.assert_allclose(predicted, expected / expected.sum(1, keepdims=True), atol=1e-5)
+    affine = network.affine()
+    assert not affine.influence.any()
+    np.testing.assert_allclose(affine.intercept, mean, rtol=1e-5)
+    assert not network.first.weight[:, ~present.any(0)].any()
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+
+
+def trained(observed, width):
+    """Network that starts from the mean and then has weights of some size."""
+    network = AssemblageNetwork(observed.shape[1], width)
+    network.start_from_mean(observed)
+    with torch.no_grad():
+        network.second.weight.normal_(std=0.05)
+        network.first.bias.normal_(std=0.1)
+        network.second.bias.normal_(mean=1.0, std=0.1)
+    return network
+
+
+@given(profiles(), st.data())
+def test_maps_are_what_the_network_computes(observed, data):
+    n_genes = observed.shape[1]
+    network = trained(observed, data.draw(st.integers(1, n_genes)))
+    affine, low_rank = network.affine(), network.low_rank()
+    y = torch.rand(3, n_genes)
+    y /= y.sum(1, keepdim=True)
+    raw = network.scale * network.second(network.first(y * network.gain - network.offset))
+    size = raw.abs().max().item()
+    np.testing.assert_allclose(
+        y.numpy() @ affine.influence.T + affine.intercept, raw.detach().numpy(), atol=1e-4 * size
+    )
+    assert low_rank.rank == network.first.out_features
+    np.testing.assert_allclose(
+        low_rank.outgoing @ low_rank.incoming, affine.influence, atol=1e-5 * np.abs(affine.influence).max()
+    )
+    np.testing.assert_array_equal(low_rank.intercept, affine.intercept)
+
+
+@given(profiles(), st.booleans(), st.data())
+def test_start_from_takes_over_a_map(observed, full, data):
+    n_genes = observed.shape[1]
+    width = n_genes if full else data.draw(st.integers(1, n_genes))
+    network, other = trained(observed, width), AssemblageNetwork(n_genes, width)
+    given, taken = ((each.affine if full else each.low_rank) for each in (network, other))
+    other.start_from(given(), observed[::-1])
+    before, after = network.affine(), taken()
+    influence = after.influence if isinstance(after, AffineMap) else after.outgoing @ after.incoming
+    np.testing.assert_allclose(influence, before.influence, atol=1e-5 * np.abs(before.influence).max())
+    np.testing.assert_allclose(after.intercept, before.intercept, atol=1e-5 * np.abs(before.intercept).max())
+
+
+def test_a_map_without_influence_can_be_trained_on(rows):
+    network = AssemblageNetwork(7)
+    start = AffineMap(np.zeros((7, 7), dtype=np.float32), np.ones(7, dtype=np.float32))
+    observed = torch.rand(10, 7) * rows
+    network.start_from(start, sparse.csr_matrix(observed / observed.sum(1, keepdim=True)))
+    (network(rows) - observed).abs().sum().backward()
+    assert network.first.weight.grad is not None and network.first.weight.grad.any()
 
 
 def test_subset_keeps_the_influence_among_the_chosen_genes():

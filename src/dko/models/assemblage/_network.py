@@ -4,63 +4,144 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
-from ._affine import AffineMap
+from ..knockout import AffineMap, LowRankMap, Map
 
 if TYPE_CHECKING:
-    import numpy as np
+    from scipy import sparse
+
+# A gene that no training cell expresses starts with so little output: not 0, so that a cell of such genes alone still
+# has a profile.
+_UNSEEN = 1e-6
+# Standard deviation of the first weights, and the product of gain and width at inputs of unit length. Together with the
+# step size they decide how fast a fit moves; the gain makes that independent of the width.
+_FIRST_WEIGHTS = 0.1
+_GAIN = 100.0
 
 
 class AssemblageNetwork(nn.Module):
     """Two linear layers without an activation between them, a modulus, and the gate of the present genes.
 
     With z the assemblage (1 for a present gene, else 0) and y = z / sum(z), the raw output is
-    o = |W2 (W1 y + b1) + b2| and the profile q = z*o / sum(z*o) (arXiv 2510.03359).
+    o = scale * |W2 (W1 (gain * y - offset) + b1) + b2| and the profile q = z*o / sum(z*o). That is arXiv 2510.03359
+    where scale and gain are 1 and the offset is 0, as they are until one of the starts sets them. They are not
+    trained and change nothing in what the network can represent, only how fast it learns.
 
     Parameters
     ----------
     n_genes
-        Width of both layers.
+        Number of inputs and outputs.
+    width
+        Size of the hidden layer, and so the highest rank of the map; as many as genes by default.
     """
 
-    def __init__(self, n_genes: int):
+    gain: torch.Tensor
+    offset: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, n_genes: int, width: int | None = None):
         super().__init__()
-        self.first = nn.Linear(n_genes, n_genes, dtype=torch.float32)
-        self.second = nn.Linear(n_genes, n_genes, dtype=torch.float32)
+        width = n_genes if width is None else width
+        self.first = nn.Linear(n_genes, width, dtype=torch.float32)
+        self.second = nn.Linear(width, n_genes, dtype=torch.float32)
+        self.register_buffer("gain", torch.ones((), dtype=torch.float32))
+        self.register_buffer("offset", torch.zeros(n_genes, dtype=torch.float32))
+        self.register_buffer("scale", torch.ones(n_genes, dtype=torch.float32))
+
+    def inputs(self, assemblage: torch.Tensor) -> torch.Tensor:
+        """Return what the first layer gets: the shares y, made larger and centred."""
+        return (assemblage * (self.gain / assemblage.sum(1, keepdim=True))).sub_(self.offset)
 
     def forward(self, assemblage: torch.Tensor) -> torch.Tensor:
         """Return profiles (cells x genes) for assemblages (cells x genes) of at least one gene each."""
-        share = assemblage / assemblage.sum(1, keepdim=True)
-        gated = assemblage * self.second(self.first(share)).abs()
+        gated = assemblage * self.scale * self.second(self.first(self.inputs(assemblage))).abs()
         return gated / gated.sum(1, keepdim=True)
 
     @torch.no_grad()
     def affine(self) -> AffineMap:
-        """Multiply the two layers out: A = W2 W1 and b = W2 b1 + b2, composed in double precision."""
-        first, second = self.first, self.second
-        outer = second.weight.double()
-        return AffineMap(
-            influence=(outer @ first.weight.double()).float().numpy(),
-            intercept=(outer @ first.bias.double() + second.bias).float().numpy(),
-        )
+        """Multiply the two layers out: o = |A y + b|, composed in double precision."""
+        outgoing, incoming, intercept = self._factors()
+        return AffineMap(influence=(outgoing @ incoming).float().numpy(), intercept=intercept.float().numpy())
+
+    @torch.no_grad()
+    def low_rank(self) -> LowRankMap:
+        """Return the same map with A left as the product of the two layers."""
+        outgoing, incoming, intercept = self._factors()
+        return LowRankMap(outgoing.float().numpy(), incoming.float().numpy(), intercept.float().numpy())
+
+    def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the two factors of A, and b, float64; o = |A y + b| without scale, gain and offset."""
+        first, second, scale = self.first, self.second, self.scale.double()
+        hidden = first.bias.double() - first.weight.double() @ self.offset.double()
+        outer = scale[:, None] * second.weight.double()
+        return outer * self.gain.double(), first.weight.double(), outer @ hidden + scale * second.bias.double()
+
+    @torch.no_grad()
+    def start_from_mean(self, profiles: sparse.csr_matrix) -> None:
+        """Start where no gene influences another: each is in proportion to its mean where it is present.
+
+        Random weights of the second layer would have to be unlearned first.
+        """
+        present = np.diff(profiles.indptr)
+        seen = np.bincount(profiles.indices, minlength=profiles.shape[1])
+        times_even = profiles.data * np.repeat(present, present)
+        sums = np.bincount(profiles.indices, weights=times_even, minlength=len(seen))
+        self._standardise(profiles, np.where(seen > 0, sums / np.maximum(seen, 1), _UNSEEN))
+        nn.init.normal_(self.first.weight, std=_FIRST_WEIGHTS)
+        self.first.weight[:, seen == 0] = 0
+        self.first.bias.zero_()
+        self.second.weight.zero_()
+        self.second.bias.fill_(1)
+
+    @torch.no_grad()
+    def start_from(self, fitted: Map, profiles: sparse.csr_matrix) -> None:
+        """Take over a fitted map, to train on `profiles`: W1 = A and W2 = 1, but for their size, or the two factors."""
+        full = isinstance(fitted, AffineMap)
+        if isinstance(fitted, AffineMap):
+            outgoing, incoming = np.eye(len(fitted.intercept), dtype=np.float32), fitted.influence
+        else:
+            outgoing, incoming = fitted.outgoing, fitted.incoming
+        typical = outgoing @ (incoming @ _centre(profiles)) + fitted.intercept
+        # Not so little that the inverse were out of all proportion.
+        scale = np.maximum(np.abs(typical), 0.01 * np.abs(typical).mean() + np.finfo(np.float32).tiny)
+        self._standardise(profiles, scale)
+        if full:
+            incoming = incoming / scale[:, None]
+        else:
+            outgoing = outgoing / scale[:, None]
+        # Between two layers, size is free; this is where training from the mean has it.
+        size = float(np.sqrt(np.square(incoming).mean())) / _FIRST_WEIGHTS or 1.0
+        self.first.weight.copy_(torch.from_numpy(incoming / size))
+        self.first.bias.zero_()
+        self.second.weight.copy_(torch.from_numpy(outgoing * (size / self.gain.item())))
+        self.second.bias.copy_(torch.from_numpy(typical / scale))
+
+    def _standardise(self, profiles: sparse.csr_matrix, scale: np.ndarray) -> None:
+        """Centre the inputs, make them of the same size whatever the data, and set the scale of the outputs."""
+        centre = _centre(profiles)
+        # A share y has the squared length 1 / n. Cells that hardly differ must not be blown up.
+        length = (1 / np.diff(profiles.indptr)).mean()
+        spread = max(length - centre @ centre, 0.01 * length)
+        self.gain.fill_(_GAIN / (self.first.out_features * spread**0.5))
+        self.offset.copy_(torch.from_numpy(centre) * self.gain)
+        self.scale.copy_(torch.from_numpy(scale))
 
     @torch.no_grad()
     def forget(self, genes: np.ndarray) -> None:
         """Start without what no cell will teach: `genes` have no influence, and an output of next to nothing.
 
-        The random initial weights of a gene that no training cell expresses would never change. Not quite 0, so that
-        a cell of such genes alone still has a profile.
+        The random initial weights of a gene that no training cell expresses would never change.
         """
         self.first.weight[:, genes] = 0
         self.second.weight[genes] = 0
-        self.second.bias[genes] = 1e-6
+        self.second.bias[genes] = _UNSEEN
 
-    @torch.no_grad()
-    def start_from(self, affine: AffineMap) -> None:
-        """Take over a fitted map: W1 = A, b1 = 0, W2 = 1, b2 = b give the same outputs as the layers it came from."""
-        self.first.weight.copy_(torch.from_numpy(affine.influence))
-        self.first.bias.zero_()
-        self.second.weight.copy_(torch.eye(len(affine.intercept)))
-        self.second.bias.copy_(torch.from_numpy(affine.intercept))
+
+def _centre(profiles: sparse.csr_matrix) -> np.ndarray:
+    """Return the mean of the shares y over the cells (genes,)."""
+    present = np.diff(profiles.indptr)
+    shares = np.repeat(1 / present, present)
+    return np.bincount(profiles.indices, weights=shares, minlength=profiles.shape[1]) / profiles.shape[0]

@@ -1,0 +1,67 @@
+"""A CSR matrix that comes in blocks of rows: put together in memory, or written block by block."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+from anndata.io import sparse_dataset, write_elem
+from scipy import sparse
+
+from .._compat import changed_zarr, stored
+from ._atomic import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+
+def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Put blocks of rows together; each is let go of as soon as it is copied, so that there is never twice of all."""
+    n_rows, n_columns = sum(block.shape[0] for block in blocks), blocks[0].shape[1]
+    if len(blocks) == 1:
+        return stored(blocks.pop())
+    indptr = np.cumsum(np.concatenate([[0], *(np.diff(block.indptr) for block in blocks)]))
+    values = np.empty(indptr[-1], dtype=blocks[0].dtype)
+    columns = np.empty(indptr[-1], dtype=np.int32 if max(indptr[-1], n_columns) < 2**31 else np.int64)
+    end = int(indptr[-1])
+    while blocks:
+        block = blocks.pop()
+        start = end - block.nnz
+        values[start:end], columns[start:end] = block.data, block.indices
+        end = start
+    return stored((values, columns, indptr.astype(columns.dtype)), shape=(n_rows, n_columns))
+
+
+def write_blocks(
+    path: str | Path, blocks: Iterator[sparse.csr_matrix], obs: pd.DataFrame, var: Callable[[], pd.DataFrame]
+) -> None:
+    """Write an AnnData whose X comes in blocks of rows; `var` is asked for after the last of them."""
+    target = Path(path)
+    if target.suffix not in {".zarr", ".h5ad"}:
+        raise ValueError(f"out={str(target)!r} must end in .zarr or .h5ad.")
+    with atomic(target) as temporary:
+        first = next(blocks)
+        start = AnnData(stored(first), obs=obs.iloc[: first.shape[0]])
+        start.write_zarr(temporary) if target.suffix == ".zarr" else start.write_h5ad(temporary)
+        with _opened(temporary) as group:
+            for block in blocks:
+                sparse_dataset(group["X"]).append(stored(block))
+            write_elem(group, "obs", obs)
+            write_elem(group, "var", var())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if path.suffix == ".zarr":
+        with changed_zarr(path) as group:
+            yield group
+        return
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        yield file

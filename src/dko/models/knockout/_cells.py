@@ -1,0 +1,136 @@
+"""Cells before any knockout: the weighted sums that every knockout subtracts from, and their predicted profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from ._lanes import sum_panels
+from ._layout import Panels, lay_out
+from ._links import LINKS, apply_link
+from ._parallel import in_parallel, n_threads
+from ._vector import LANES
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from ._map import Map
+
+# Cells that one thread takes at a time: enough to use each panel of the map many times while it is in the cache, few
+# enough that what is known of the cells stays there too.
+_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What is known of some cells before a knockout; float32, one per present gene unless said otherwise.
+
+    Attributes
+    ----------
+    indptr, indices
+        The present genes, as in a CSR matrix; int64 and as they come.
+    sums
+        s = A z.
+    weights
+        What each output is multiplied by: the part of an observed profile that the map does not explain.
+    profile
+        Predicted profile; all 0 in a cell whose outputs are.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    sums: np.ndarray
+    weights: np.ndarray
+    profile: np.ndarray
+
+    def row(self, entries: np.ndarray) -> np.ndarray:
+        """Return the cells of some entries."""
+        return np.searchsorted(self.indptr, entries, side="right") - 1
+
+
+def read_cells(
+    affine: Map, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, residual: np.ndarray | None
+) -> Cells:
+    """Predict the profiles of cells from their weighted sums."""
+    weights = np.ones_like(sums) if residual is None else residual.astype(np.float32, copy=False)
+    profile = _profiles(LINKS.index(affine.link), indptr, indices, sums, affine.intercept, weights)
+    return Cells(indptr, indices, sums, weights, profile)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _profiles(
+    link: int, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, intercept: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    profile = np.empty(len(sums), dtype=np.float32)
+    for cell in range(len(indptr) - 1):
+        start, stop = indptr[cell], indptr[cell + 1]
+        per_gene, total = np.float32(1) / np.float32(stop - start), 0.0
+        for entry in range(start, stop):
+            output = apply_link(link, sums[entry] * per_gene + intercept[indices[entry]]) * weights[entry]
+            profile[entry] = output
+            total += output
+        share = np.float32(1 / total) if total > 0 else np.float32(0)
+        for entry in range(start, stop):
+            profile[entry] *= share
+    return profile
+
+
+def all_cells(affine: Map, presence: sparse.csr_matrix, residual: np.ndarray | None = None) -> Cells:
+    """Compute what is known of the cells of a CSR matrix."""
+    order = by_prevalence(presence)
+    sums = weighted_sums(presence, order, Panels(affine, "rows", order, len(order)))
+    return read_cells(affine, presence.indptr.astype(np.int64), presence.indices, sums, residual)
+
+
+def chunks(n_cells: int) -> list[slice]:
+    """Cut cells into pieces, several for each thread."""
+    step = max(1, min(_CHUNK, -(-n_cells // (4 * n_threads()))))
+    return [slice(first, min(first + step, n_cells)) for first in range(0, n_cells, step)]
+
+
+def rows_of(matrix: sparse.csr_matrix, rows: slice) -> tuple[slice, np.ndarray, np.ndarray]:
+    """Return which entries of a CSR matrix belong to some rows, and the indptr and indices of these."""
+    indptr = matrix.indptr[rows.start : rows.stop + 1]
+    entries = slice(int(indptr[0]), int(indptr[-1]))
+    return entries, (indptr - indptr[0]).astype(np.int64), matrix.indices[entries]
+
+
+def by_prevalence(presence: sparse.csr_matrix, first: np.ndarray | None = None) -> np.ndarray:
+    """Return the genes, those of the mask `first` before the others, those that most cells have before rarer ones.
+
+    Genes that many cells have stand side by side then, and few lanes go to waste.
+    """
+    n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
+    return np.lexsort([-n_cells] if first is None else [-n_cells, ~first])
+
+
+def inverse(order: np.ndarray) -> np.ndarray:
+    """Return the rank of each element of a permutation."""
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def weighted_sums(presence: sparse.csr_matrix, order: np.ndarray, rows: Panels) -> np.ndarray:
+    """Return s = A z at the present genes, float32, in the order of ``presence.data``."""
+    sums = np.empty(presence.nnz, dtype=np.float32)
+    rank = inverse(order)
+    for first, panels in rows:
+
+        def work(cells: slice, first: int = first, panels: np.ndarray = panels) -> None:
+            entries, indptr, indices = rows_of(presence, cells)
+            layout = lay_out(indptr, indices, rank, len(rank))
+            found = np.full(LANES * len(layout.panels) + 1, np.nan, dtype=np.float32)
+            sum_panels(panels, first, layout.genes, layout.starts, layout.panels, layout.cells, found)
+            fill(sums[entries], found[layout.lanes])
+
+        in_parallel(work, chunks(presence.shape[0]))
+    return sums
+
+
+def fill(target: np.ndarray, found: np.ndarray) -> None:
+    """Write what was found into `target`; NaN was not."""
+    np.copyto(target, found, where=~np.isnan(found))

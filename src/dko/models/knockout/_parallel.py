@@ -1,0 +1,41 @@
+"""Compiled work on several threads."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numba
+
+from ._compile import announced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+def n_threads() -> int:
+    """Return how many threads to use: as many as numba and, where it is loaded, torch are allowed."""
+    allowed = numba.get_num_threads()
+    torch = sys.modules.get("torch")
+    return allowed if torch is None else min(allowed, torch.get_num_threads())
+
+
+def in_parallel(work: Callable[[T], object], pieces: Sequence[T]) -> None:
+    """Do `work`, which lets go of Python's lock, on every piece.
+
+    These are plain threads: they need no set-up of numba's own, which forked processes do not survive.
+    """
+    with announced():
+        if n_threads() == 1 or len(pieces) < 2:
+            for piece in pieces:
+                work(piece)
+            return
+        # Compiled by one thread, and then run by all.
+        work(pieces[0])
+        with ThreadPoolExecutor(n_threads()) as pool:
+            for _ in pool.map(work, pieces[1:]):
+                pass

@@ -1,0 +1,22 @@
+"""Predicting profiles without any knockout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._cells import all_cells
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from ._map import Map
+
+
+def predict(affine: Map, presence: sparse.csr_matrix, *, residual: np.ndarray | None = None) -> np.ndarray:
+    """Return the predicted profiles at the present genes, in the order of ``presence.data`` (float32).
+
+    The arguments are those of :func:`dko.models.knockout.scan`.
+    """
+    return all_cells(affine, presence, residual).profile
