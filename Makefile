@@ -33,11 +33,11 @@ lint: $(VENV)/installed-dev ## check style and format
 typecheck: $(VENV)/installed-typecheck ## check types
 	$(BIN)/mypy
 
-benchmark: $(VENV)/installed-benchmark ## measure how the paper's own example is reproduced, and how long it takes
+benchmark: $(VENV)/installed-benchmark ## measure time, memory and agreement against named alternatives; writes benchmarks/results
 	$(BIN)/python -m benchmarks
 
 clean: ## remove everything that make has made
-	rm -rf $(VENV) demo dist docs/_build docs/generated docs/tutorials/*.ipynb .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.asv benchmarks/.venv-peers demo dist docs/_build docs/generated docs/tutorials/*.ipynb .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # Debian packages the pip of new environments apart from Python, so the second line borrows the one that is there.
 $(VENV)/created:

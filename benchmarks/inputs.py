@@ -1,0 +1,124 @@
+"""The cells that contestants work on, fitted where they need a model, as files that every process reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+DATA = Path(os.environ.get("DKO_TEST_DATA", "../shared/data"))
+_N_GENES = 2_000
+_TILES = 10
+# Enough for weights that are no longer random; what is measured does not depend on them.
+_STEPS = 50
+
+
+def write(inputs: str, names: Sequence[str], quick: bool) -> dict[str, int]:
+    """Make the files of these names in the folder `inputs`; small simulated cells for a quick run."""
+    _settle()
+    made = {name: _quick(name) if quick else _BUILDERS[name]() for name in names}
+    for name, cells in made.items():
+        cells.write_h5ad(Path(inputs) / f"{name}.h5ad")
+    return {name: cells.n_obs for name, cells in made.items()}
+
+
+def read(inputs: str, name: str) -> AnnData:
+    """Read one of the files."""
+    import anndata as ad
+
+    _settle()
+    return ad.read_h5ad(Path(inputs) / f"{name}.h5ad")
+
+
+def _settle() -> None:
+    """Say nothing, and stay on the processor, whatever else the machine has."""
+    import dko
+
+    dko.settings.verbosity, dko.settings.device = 0, "cpu"
+
+
+def _file(name: str) -> Path:
+    path = DATA / name
+    if not path.is_file():
+        raise SystemExit(f"There is no {path}; set DKO_TEST_DATA to the folder that holds {name}.")
+    return path
+
+
+def _fitted(cells: AnnData) -> AnnData:
+    """Fit the paper's network, which the alternatives run too, for a few steps."""
+    import dko
+
+    dko.tl.fit(cells, preset="paper", max_steps=_STEPS, progress=False)
+    return cells
+
+
+def _pbmc() -> AnnData:
+    import anndata as ad
+
+    return ad.read_h5ad(_file("pbmc3k_raw_annotated.h5ad"))
+
+
+def _variable() -> AnnData:
+    """PBMC 3k and its 2,000 most variable genes, which is what a fit takes when told nothing."""
+    import dko
+
+    cells = _pbmc()
+    return _fitted(cells[:, dko.pp.select_genes(cells, n_top_genes=_N_GENES)].copy())
+
+
+def _common() -> AnnData:
+    """PBMC 3k and the 2,000 genes that most cells express: the most work per cell."""
+    import numpy as np
+
+    cells = _pbmc()
+    n_cells = np.bincount(cells.X.indices, minlength=cells.n_vars)
+    return _fitted(cells[:, np.sort(np.argsort(-n_cells, kind="stable")[:_N_GENES])].copy())
+
+
+def _tiled(cells: AnnData) -> AnnData:
+    """Return the same cells several times, with the model."""
+    import pandas as pd
+    from anndata import AnnData
+    from scipy import sparse
+
+    values = sparse.vstack([cells.X] * _TILES, format="csr")
+    names = pd.RangeIndex(values.shape[0]).astype(str)
+    return AnnData(values, obs=pd.DataFrame(index=names), var=cells.var, uns=dict(cells.uns))
+
+
+def _reference() -> AnnData:
+    import dko
+
+    return _fitted(dko.io.read_reference(_file("reference/Ptrain.csv.gz")))
+
+
+def _peers() -> AnnData:
+    """Return the counts alone: neither the truth nor anything else of the simulation."""
+    import anndata as ad
+
+    cells = ad.read_h5ad(_file("sim_peers_500x1000.h5ad"))
+    return ad.AnnData(cells.X, obs=cells.obs[[]], var=cells.var[[]])
+
+
+def _quick(name: str) -> AnnData:
+    import dko
+
+    cells = dko.datasets.grn(60, 40, share_present=(0.3, 0.7), depth=400)
+    del cells.layers["truth"], cells.varp["network"], cells.uns["grn"]
+    fitted = _fitted(cells)
+    return _tiled(fitted) if name == "tiled" else fitted
+
+
+_BUILDERS = {
+    "pbmc": _pbmc,
+    "variable": _variable,
+    "common": _common,
+    "tiled": lambda: _tiled(_common()),
+    "reference": _reference,
+    "peers": _peers,
+}
