@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from ._map import Map
 
+# Entries that are counted at a time.
+_COUNTED = 2**16
+
 # Cells that one thread takes at a time: enough to use each panel of the map many times while it is in the cache, few
 # enough that what is known of the cells stays there too.
 _CHUNK = 128
@@ -103,7 +106,10 @@ def by_prevalence(presence: sparse.csr_matrix, first: np.ndarray | None = None) 
 
     Genes that many cells have stand side by side then, and few lanes go to waste.
     """
-    n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
+    n_cells = np.zeros(presence.shape[1], dtype=np.int64)
+    # Piece by piece, as numpy counts in a copy of eight bytes per entry.
+    for start in range(0, presence.nnz, _COUNTED):
+        n_cells += np.bincount(presence.indices[start : start + _COUNTED], minlength=len(n_cells))
     return np.lexsort([-n_cells] if first is None else [-n_cells, ~first])
 
 

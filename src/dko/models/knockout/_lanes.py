@@ -123,7 +123,7 @@ def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True) ->
 
             p_own = h_own * scale
             apart = sum_over(builder, length, distance) - abs(p_own - q_own) + abs(p_own * stays - q_own)
-            result.store(at, (apart * 0.5).where(total.above(h_own), -1.0))
+            result.store(at, (apart * 0.5).where(total.above(h_own.maximum(_TINY)), -1.0))
             return context.get_dummy_value()
 
         arrays = (panel, genes, base, weights, profile, start, n, slope, kept, own, own_profile, lane, impacts)

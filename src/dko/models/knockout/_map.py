@@ -51,7 +51,7 @@ class AffineMap:
 
     def columns(self, genes: np.ndarray) -> np.ndarray:
         """Return what each of `genes` adds to every gene: float32, genes x all genes."""
-        return self.influence[:, genes].T
+        return np.take(self.influence, genes, axis=1).T
 
     @cached_property
     def diagonal(self) -> np.ndarray:

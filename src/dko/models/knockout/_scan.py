@@ -136,7 +136,8 @@ class _Part:
             again = np.flatnonzero((found < 0) | (~full[cells.row(np.arange(len(found)))] & ~np.isnan(found)))
         row = cells.row(again)
         found[again] = impacts_of(affine, cells, row, (again - indptr[row])[:, None], self.dose)
-        fill(self.impacts[entries], found)
+        # The last digit may say a little more than everything.
+        fill(self.impacts[entries], np.minimum(found, 1))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

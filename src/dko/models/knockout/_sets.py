@@ -45,7 +45,7 @@ def knock_out(
     row
         Row of the cell of each knockout, ascending.
     removed
-        Its genes, knockouts x genes, as positions among the present genes of the cell; -1 pads.
+        Its genes, each once, knockouts x genes, as positions among the present genes of the cell; -1 pads.
     after
         Where the profiles after the knockouts are written, float32: any number of rows x entries of `presence`.
     number
@@ -167,6 +167,6 @@ def knock_out_each(
             outputs[j] *= factor
             apart += abs(outputs[j] - profile[start + j])
         both = before + (total > 0)
-        impacts[knockout] = apart / both if both > 0 else np.float32(0)
+        impacts[knockout] = min(apart / both, np.float32(1)) if both > 0 else np.float32(0)
         if len(after):
             after[number[knockout], start : start + n] = outputs[:n]

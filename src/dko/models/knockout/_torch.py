@@ -343,7 +343,7 @@ def _pieces(each: np.ndarray, room: int) -> Iterator[slice]:
 def _profiles(link: str, raw: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     """Return the profiles of raw outputs; 0 where the gate is, and where all outputs are."""
     # Where nothing is left of a cell, outputs are divided by 0.
-    output = apply_link_torch(link, raw).mul_(gate)
+    output = apply_link_torch(link, raw).mul_(gate).masked_fill_(gate == 0, 0)
     total = output.sum(1, keepdim=True)
     return output.div_(total.where(total > 0, 1))
 

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+
+from dko.models.knockout import effect_sums, knock_out, scan
+from dko.models.knockout._parallel import in_parallel, n_threads
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Let the engine use some number of threads, whatever this machine has; as a function."""
+    torch = pytest.importorskip("torch")
+
+    def allow(by_numba, by_torch=64):
+        monkeypatch.setattr(numba, "get_num_threads", lambda: by_numba)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: by_torch)
+
+    return allow
+
+
+def test_as_many_threads_as_both_libraries_allow(threads):
+    threads(by_numba=3, by_torch=5)
+    assert n_threads() == 3
+    threads(by_numba=7, by_torch=5)
+    assert n_threads() == 5
+
+
+def test_all_pieces_are_done_once_on_several_threads(threads):
+    threads(3)
+    gate, done = threading.Barrier(3), []
+
+    def work(piece):
+        if 0 < piece <= 3:
+            gate.wait(timeout=30)  # three at the same time, or never
+        done.append((piece, threading.get_ident()))
+
+    in_parallel(work, range(10))
+    assert sorted(piece for piece, _ in done) == list(range(10))
+    assert len({thread for _, thread in done}) == 4, "the caller's for the first piece, then three"
+
+
+def test_one_thread_starts_no_other(threads):
+    threads(1)
+    done = []
+    in_parallel(lambda piece: done.append((piece, threading.get_ident())), range(3))
+    assert done == [(piece, threading.get_ident()) for piece in range(3)]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_error_in_a_thread_is_raised(threads, n):
+    threads(n)
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda piece: 1 // (4 - piece), range(6))
+
+
+@pytest.fixture
+def results(make_map, make_presence):
+    """Everything that the engine computes of some cells, as a function."""
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(40, rng, "softplus"), make_presence(600, 40, 0.5, rng)
+    row = np.repeat(np.arange(3, 600), 10)
+    removed = rng.integers(0, np.diff(presence.indptr)[row][:, None], (len(row), 1))
+    genes, group = np.arange(40), np.arange(600) % 2
+
+    def compute():
+        effects, _ = effect_sums(affine, presence, genes, group, 2)
+        return np.concatenate([scan(affine, presence), knock_out(affine, presence, row, removed), effects.ravel()])
+
+    return compute
+
+
+def test_the_number_of_threads_changes_nothing(results, threads):
+    threads(1)
+    one = results()
+    for n in (2, 5):
+        threads(n)
+        np.testing.assert_allclose(results(), one, rtol=1e-6, atol=1e-6)
+
+
+def test_called_by_several_threads_at_once(results, threads):
+    threads(2)
+    expected = results()
+    with ThreadPoolExecutor(4) as pool:
+        for found in [pool.submit(results) for _ in range(8)]:
+            np.testing.assert_allclose(found.result(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_leaves_the_threads_as_they_were(results):
+    torch = pytest.importorskip("torch")
+    results()
+    before = numba.get_num_threads(), torch.get_num_threads(), threading.active_count()
+    results()
+    assert (numba.get_num_threads(), torch.get_num_threads(), threading.active_count()) == before
+
+
+FORK = """
+import multiprocessing
+import numpy as np
+from scipy import sparse
+from dko.models.knockout import AffineMap, scan
+
+affine = AffineMap(np.random.default_rng(0).normal(size=(20, 20)).astype("f4"), np.zeros(20, dtype="f4"))
+presence = sparse.csr_matrix(np.ones((300, 20), dtype="f4"))
+before = scan(affine, presence)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for found in pool.starmap_async(scan, [(affine, presence)] * 2).get(timeout=200):
+        np.testing.assert_allclose(found, before, atol=1e-6)
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_in_forked_processes():
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    found = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, "NUMBA_NUM_THREADS": "2"}
+    )
+    assert found.stdout == "done\n", found.stderr

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy import sparse
+
+import dko
+from dko.models.assemblage import _reference as naive
+from dko.models.knockout import AffineMap, scan
+
+LINKS = ["abs", "softplus", "exp"]
+LAVISH = 2**28
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    n_cells=st.integers(1, 6),
+    n_genes=st.integers(1, 40),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    link=st.sampled_from(LINKS),
+    dose=st.sampled_from([1.0, 0.999, 0.9, 0.3, 0.001]),
+    special=st.booleans(),
+    wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
+    budget=st.sampled_from([1, 3_000, LAVISH]),
+)
+@example(0, 1, 1, 1.0, "abs", 1.0, False, 1.0, 1)
+@example(0, 6, 16, 1.0, "softplus", 1.0, True, 1.0, LAVISH)  # whole panels
+@example(0, 6, 33, 0.5, "exp", 0.3, True, 0.3, 1)  # a panel of one gene
+@example(0, 6, 40, 0.5, "abs", 1.0, True, 0.3, 3_000)
+def test_equals_the_naive_formula(
+    make_map, make_presence, naive_scan, seed, n_cells, n_genes, share, link, dose, special, wanted_share, budget
+):
+    rng = np.random.default_rng(seed)
+    affine, presence = make_map(n_genes, rng, link), make_presence(n_cells, n_genes, share, rng)
+    residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
+    wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
+    with dko.settings.override(memory_budget=budget):
+        found = scan(affine, presence, wanted=wanted, residual=residual, dose=dose)
+    assert found.dtype == np.float32
+    expected = naive_scan(affine, presence, wanted=wanted, residual=residual, dose=dose)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan, link):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(20, rng, link), make_presence(1_100, 20, 0.3, rng)
+    done: list[int] = []
+    np.testing.assert_allclose(scan(affine, presence, advance=done.append), naive_scan(affine, presence), atol=1e-5)
+    assert sum(done) == presence.nnz
+
+
+@pytest.mark.parametrize("dose", [1.0, 0.5])
+@pytest.mark.parametrize("link", LINKS)
+def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, link, dose):
+    rng = np.random.default_rng(0)
+    n_genes = 5_000
+    affine = AffineMap(
+        rng.uniform(0, 1, (n_genes, n_genes)).astype(np.float32), rng.normal(size=n_genes).astype(np.float32), link
+    )
+    row = np.arange(n_genes) % 10 > 0
+    wanted = np.isin(np.arange(n_genes), rng.choice(np.flatnonzero(row), 2, replace=False))
+    found = scan(affine, sparse.csr_matrix(row.astype(np.float32)), wanted=wanted, dose=dose)[wanted[row]]
+    layers = layers_from(affine)
+    expected = [naive.impact(layers, row.astype(float), [gene], dose) for gene in np.flatnonzero(wanted).tolist()]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dose", [1.0, 0.999, 0.3])
+@pytest.mark.parametrize("times", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("link", LINKS)
+def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, link, times, dose):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(20, rng, link, scale=0.3), make_presence(40, 20, 0.6, rng)
+    affine.intercept[3] = np.log(times) if link == "exp" else times
+    expected = naive_scan(affine, presence, dose=dose)
+    assert dose < 1 or np.sum(expected > 1 - 10 / times) > 10
+    np.testing.assert_allclose(scan(affine, presence, dose=dose), expected, atol=1e-5)
+
+
+def test_no_output_at_all():
+    affine = AffineMap(np.zeros((3, 3), dtype=np.float32), np.zeros(3, dtype=np.float32))
+    assert scan(affine, sparse.csr_matrix(np.tri(3, dtype=np.float32))).tolist() == [0.0] * 6
+
+
+def test_output_only_after_the_knockout():
+    # What the four genes add cancels as long as they are all there; the other cell is an ordinary one.
+    affine = AffineMap(np.tile(np.array([1, -1, 1, -1], dtype=np.float32), (4, 1)), np.zeros(4, dtype=np.float32))
+    presence = sparse.csr_matrix(np.array([[1, 1, 1, 1], [1, 0, 1, 0]], dtype=np.float32))
+    np.testing.assert_allclose(scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
+
+
+def test_a_residual_of_nothing_but_the_gene(make_map):
+    affine, residual = make_map(4, np.random.default_rng(0)), np.array([0, 2, 0, 0], dtype=np.float32)
+    presence = sparse.csr_matrix(np.ones((1, 4), dtype=np.float32))
+    np.testing.assert_allclose(scan(affine, presence, residual=residual), [0, 1, 0, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("level", [-50, 50, 80])
+def test_far_from_zero(make_map, make_presence, naive_scan, link, level):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(12, rng, link, scale=0.3), make_presence(40, 12, 0.6, rng)
+    affine.intercept[:] += level
+    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_units_do_not_matter(make_map, make_presence, scale):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(20, rng), make_presence(10, 20, 0.6, rng)
+    other = AffineMap(affine.influence * np.float32(scale), affine.intercept * np.float32(scale))
+    np.testing.assert_allclose(scan(other, presence), scan(affine, presence), atol=1e-6)
+    residual = np.full(presence.nnz, scale, dtype=np.float32)
+    np.testing.assert_allclose(scan(affine, presence, residual=residual), scan(affine, presence), atol=1e-6)
+
+
+def test_no_cells(make_map):
+    affine = make_map(5, np.random.default_rng(0))
+    assert scan(affine, sparse.csr_matrix((0, 5), dtype=np.float32)).shape == (0,)
+    assert scan(affine, sparse.csr_matrix((4, 5), dtype=np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize("budget", [1, 5_000, 40_000])
+@pytest.mark.parametrize("link", LINKS)
+def test_the_memory_budget_changes_nothing(make_map, make_presence, link, budget):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(70, rng, link), make_presence(300, 70, 0.5, rng)
+    residual, wanted = rng.lognormal(size=presence.nnz).astype(np.float32), rng.random(70) < 0.6
+    expected = scan(affine, presence, residual=residual, wanted=wanted, dose=0.7)
+    with dko.settings.override(memory_budget=budget):
+        found = scan(affine, presence, residual=residual, wanted=wanted, dose=0.7)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(40, rng, "softplus"), make_presence(60, 40, 0.5, rng)
+
+    def scanned(genes, cells):
+        moved = presence[cells][:, genes]
+        moved.sort_indices()
+        impacts = sparse.csr_matrix((scan(affine.subset(genes), moved), moved.indices, moved.indptr), moved.shape)
+        return impacts.toarray()
+
+    cells, genes = rng.permutation(60), rng.permutation(40)
+    expected = scanned(np.arange(40), np.arange(60))
+    np.testing.assert_allclose(scanned(genes, cells), expected[cells][:, genes], atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_number_of_cells(make_map, make_presence):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(100, rng), make_presence(500, 100, 0.5, rng)
+
+    def extra(presence):
+        tracemalloc.start()
+        impacts = scan(affine, presence)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak - impacts.nbytes
+
+    budget = 100_000
+    with dko.settings.override(memory_budget=budget):
+        extra(presence)  # compiles
+        few, many = extra(presence), extra(sparse.vstack([presence] * 10, format="csr"))
+    assert many < 1.3 * few
+    assert many < 20 * budget
