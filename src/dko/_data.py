@@ -111,8 +111,8 @@ def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, s
     if sparse.issparse(source):
         source = source.tocsr()
     if step is None:
-        # Bytes of a row: dense, or the values and columns of its entries, and as much for what is made of them.
-        size = 16 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
+        # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
+        size = 64 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
         step = max(1, int(settings.memory_budget / max(1, size)))
     for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))

@@ -16,7 +16,7 @@ def test_counts_the_knockouts_of_a_small_job_exactly_and_says_nothing(fitted, ca
     columns = fitted.var_names.get_indexer(["gene_2", "gene_3"])
     assert (expected.n_knockouts, expected.n_cells) == ((fitted.X[:50][:, columns] > 0).sum(), 50)
     assert expected.seconds is None and expected.n_bytes == 8 * expected.n_knockouts
-    expected.tell()
+    expected.tell("knockouts")
     assert capsys.readouterr().err == ""
 
 
@@ -24,7 +24,7 @@ def test_tells_of_a_long_job_before_it_begins(fitted, monkeypatch, capsys):
     monkeypatch.setattr(_estimate, "_LONG", 0)
     dko.tl.scan(fitted)
     first, *_, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("About ") and first.endswith(" 0 MiB of impacts.") and " in 80 cells: about " in first
+    assert first.startswith("About ") and first.endswith(" 0 MiB of results.") and " in 80 cells: about " in first
     assert last.startswith("Scanned ")
 
 

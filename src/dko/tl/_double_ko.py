@@ -11,9 +11,10 @@ from .. import _keys
 from .._data import require_unique
 from .._engine import engine_on, open_task
 from .._errors import require_genes
-from .._log import say
+from .._log import progress_of, say
 from .._rng import generator
 from .._write import writable, write
+from ._estimate import Estimate, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from .._rng import RNG
 
 _N_SAMPLES = 50_000
+
+# Pairs that are made between two movements of the progress bar; above how many it is told how long they take, from how
+# many of them that is measured, and bytes of a row of the table.
+_PIECE, _LONG, _TIMED, _ROW = 2**18, 10**6, 2_000, 24
 
 
 def double_ko(
@@ -148,13 +153,31 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
 def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarray, device: str) -> np.ndarray:
     """Return the impacts of each pair, of its first and of its second gene, shape (n, 3)."""
     engine, impacts = engine_on(device), np.empty((len(cell), 3), dtype=np.float32)
-    for affine, rows, presence, _ in task.parts(task.presence, cells=drawn):
+    models = list(task.parts(task.presence, cells=drawn))
+
+    def knock_out(number: int, some: np.ndarray) -> np.ndarray:
+        """Return the impacts of some pairs in cells of one of the models."""
+        affine, rows, presence, _ = models[number]
+        row, pair = np.searchsorted(rows, cell[some]), position[some]
+        part, row = presence[row[0] : row[-1] + 1], row - row[0]
+        entries = part.indptr[row][:, None] + pair
+        genes = np.zeros(part.shape[1], dtype=bool)
+        genes[part.indices[entries]] = True
+        both = engine.knock_out(affine, part, row, pair)
+        return np.column_stack([both, engine.scan(affine, part, wanted=genes)[entries]])
+
+    pieces = []
+    for number, (_, rows, _, _) in enumerate(models):
         there = np.flatnonzero(np.isin(cell, rows))
-        row, pair = np.searchsorted(rows, cell[there]), position[there]
-        impacts[there, 0] = engine.knock_out(affine, presence, row, pair)
-        genes = np.zeros(presence.shape[1], dtype=bool)
-        genes[presence.indices[presence.indptr[row][:, None] + pair]] = True
-        impacts[there, 1:] = engine.scan(affine, presence, wanted=genes)[presence.indptr[row][:, None] + pair]
+        pieces += [(number, there[start : start + _PIECE]) for start in range(0, len(there), _PIECE)]
+    if len(cell) > _LONG:
+        number, some = pieces[0]
+        seconds = time_of(lambda n: knock_out(number, some[:n]), len(some[:_TIMED]), len(cell))
+        Estimate(len(cell), int(drawn.sum()), seconds, _ROW * len(cell)).tell("double knockouts")
+    with progress_of(len(cell), description="double_ko", unit="pair") as advance:
+        for number, some in pieces:
+            impacts[some] = knock_out(number, some)
+            advance(len(some))
     return impacts
 
 

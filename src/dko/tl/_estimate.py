@@ -12,6 +12,8 @@ from .._fitted import read_presence
 from .._log import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._engine import Task
     from ..models.knockout import Engine
 
@@ -24,7 +26,7 @@ _LONG = 1e9
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a scan will take.
+    """What a long job will take.
 
     Attributes
     ----------
@@ -32,45 +34,53 @@ class Estimate:
         Knockouts, about, and cells.
     seconds
         Time, measured on a few of the cells; None where it is too short to measure.
+    n_bytes
+        Size of the result.
     """
 
     n_knockouts: int
     n_cells: int
     seconds: float | None
+    n_bytes: int
 
-    @property
-    def n_bytes(self) -> int:
-        """Size of the impacts as a CSR matrix."""
-        return _ENTRY * self.n_knockouts
-
-    def tell(self) -> None:
+    def tell(self, what: str) -> None:
         """Tell the user about a long job."""
         if self.seconds is not None:
             say(
-                f"About {self.n_knockouts:,} knockouts in {self.n_cells:,} cells: about {_duration(self.seconds)} and "
-                f"{self.n_bytes / 2**20:,.0f} MiB of impacts."
+                f"About {self.n_knockouts:,} {what} in {self.n_cells:,} cells: about {_duration(self.seconds)} and "
+                f"{self.n_bytes / 2**20:,.0f} MiB of results."
             )
 
 
 def estimate(task: Task, wanted: np.ndarray, engine: Engine) -> Estimate:
-    """Look at a few cells, and time their knockouts if all will take long."""
+    """Look at a few of the cells of a scan, and time their knockouts if all will take long."""
     rows = np.flatnonzero(task.cells)
     if not len(rows):
-        return Estimate(0, 0, None)
+        return Estimate(0, 0, None, 0)
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))]
     presence = read_presence(task.adata[sample], task.fitted)
-    asked = np.add.reduceat(np.append(wanted[presence.indices], False), presence.indptr[:-1], dtype=np.int64)
-    asked[np.diff(presence.indptr) == 0] = 0
+    sizes = np.diff(presence.indptr)
+    asked = np.bincount(np.repeat(np.arange(len(sample)), sizes), wanted[presence.indices], minlength=len(sample))
     times = len(rows) / len(sample)
     seconds = None
-    if times * float((asked * np.diff(presence.indptr)).sum()) > _LONG:
+    if times * float(asked @ sizes) > _LONG:
         affine = task.fitted.affine(int(task.models[sample[0]]))
-        # The first time includes compilation.
-        for _ in range(2):
-            start = time.perf_counter()
-            engine.scan(affine, presence, wanted=wanted)
-            seconds = times * (time.perf_counter() - start)
-    return Estimate(round(times * int(asked.sum())), len(rows), seconds)
+        seconds = time_of(lambda n: engine.scan(affine, presence[:n], wanted=wanted), len(sample), len(rows))
+    n_knockouts = round(times * asked.sum())
+    return Estimate(n_knockouts, len(rows), seconds, _ENTRY * n_knockouts)
+
+
+def time_of(work: Callable[[int], object], n_sample: int, n_all: int) -> float:
+    """Return the seconds that ``work(n_all)`` will take, from what `n_sample` of it and what one takes."""
+
+    def seconds(n: int) -> float:
+        start = time.perf_counter()
+        work(n)
+        return time.perf_counter() - start
+
+    work(1)  # compiles, where nothing has yet
+    one, sample = seconds(1), seconds(n_sample)
+    return one + max(0.0, sample - one) / max(1, n_sample - 1) * (n_all - 1)
 
 
 def _duration(seconds: float) -> str:

@@ -118,7 +118,7 @@ def _blocks(
             f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
-    expected.tell()
+    expected.tell("knockouts")
     chosen = None if wanted.all() else wanted
     with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
         for first, block in task.blocks(batch_size):

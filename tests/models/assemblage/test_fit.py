@@ -53,7 +53,7 @@ def test_the_seed_decides_and_global_generators_are_left_alone(profiles):
 
 
 def test_init_is_where_training_starts(profiles):
-    init = AffineMap(*(array.astype(np.float32) for array in (np.eye(6), np.ones(6))))
+    init = AffineMap(np.eye(6, dtype=np.float32), np.ones(6, dtype=np.float32))
     schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
     result = run(profiles, init=init, schedule=schedule)
     np.testing.assert_allclose(result.affine.influence, init.influence, atol=1e-6)

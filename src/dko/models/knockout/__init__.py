@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ._deep import DeepMap
 from ._effects import effect_sums
 from ._find import find
 from ._map import AffineMap, LowRankMap, Map, map_of
@@ -34,9 +35,9 @@ class Engine:
     effect_sums: Callable
 
 
-def engine(device: torch.device) -> Engine:
-    """Return what knocks out on a device: compiled loops on a CPU, torch elsewhere."""
-    if device.type == "cpu":
+def engine(device: torch.device, *, affine: bool = True) -> Engine:
+    """Return what knocks out on a device: compiled loops on a CPU, torch elsewhere and for a :class:`DeepMap`."""
+    if device.type == "cpu" and affine:
         return Engine(predict, scan, knock_out, effect_sums)
     from . import _torch
 
@@ -46,6 +47,7 @@ def engine(device: torch.device) -> Engine:
 
 __all__ = [
     "AffineMap",
+    "DeepMap",
     "Engine",
     "LowRankMap",
     "Map",

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from ..._settings import settings
+from ._parallel import in_parallel
 from ._vector import LANES, UNROLLED
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def _lay_out(
     return genes, panels[:n_noted], cells[:n_noted], lanes
 
 
+# Panels that one thread makes at a time.
+_PIECE = 16
+
+
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
     """Return float32 zeros whose rows of sixteen are lines of the cache."""
     size = int(np.prod(shape))
@@ -115,8 +120,15 @@ class Panels:
 
     def _make(self, first: int) -> np.ndarray:
         lanes = self._order[first * LANES : min((first + self._step) * LANES, self._n_lanes)]
-        panels = aligned((-(-len(lanes) // LANES), len(self._order) + 1, LANES))
-        _fill(panels, getattr(self._affine, self._part)(lanes), self._order)
+        panels, read = (
+            aligned((-(-len(lanes) // LANES), len(self._order) + 1, LANES)),
+            getattr(self._affine, self._part),
+        )
+
+        def work(some: slice) -> None:
+            _fill(panels[some], read(lanes[some.start * LANES : some.stop * LANES]), self._order)
+
+        in_parallel(work, [slice(start, start + _PIECE) for start in range(0, len(panels), _PIECE)])
         return panels
 
 

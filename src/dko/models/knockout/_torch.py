@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from torch.nn.functional import embedding_bag
 
 from ..._settings import settings
 from ._deep import DeepMap, DeepOnDevice, Removal
 from ._links import apply_link_torch
-from ._map import LowRankMap
+from ._on_device import on_device, widest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +23,9 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._map import Map
+    from ._on_device import MapOnDevice
 
-    Model: TypeAlias = "_OnDevice | DeepOnDevice"
+    Model: TypeAlias = "MapOnDevice | DeepOnDevice"
     Ask = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Some cells -> number of each knockout in them, index of its cell among them, ascending, and what is removed,
     knockouts x genes, as positions among the present genes of the cell; -1 pads."""
@@ -42,7 +42,7 @@ def predict(
     """Return the predicted profiles at the present genes, in the order of ``presence.data`` (float32)."""
     profiles = np.empty(presence.nnz, dtype=np.float32)
     one_each = np.ones(presence.shape[0], dtype=np.int64)
-    for cells in _cells(_on_device(affine, device), presence, one_each, residual):
+    for cells in _cells(on_device(affine, device), presence, one_each, residual):
         profiles[cells.entries] = cells.before[cells.present].cpu().numpy()
     return profiles
 
@@ -62,7 +62,7 @@ def scan(
     NaN stands at genes that are not `wanted`. `advance` is told now and then how many more entries are done.
     """
     impacts = np.full(presence.nnz, np.nan, dtype=np.float32)
-    model, ask, n_present = _on_device(affine, device), _every(presence, wanted), np.diff(presence.indptr)
+    model, ask, n_present = on_device(affine, device), _every(presence, wanted), np.diff(presence.indptr)
     for block in _knockouts(model, presence, ask, n_present, residual, dose):
         impacts[block.number] = _bray_curtis(block.after, block.before)
         advance(len(block.number))
@@ -91,7 +91,7 @@ def knock_out(
     """
     impacts = np.zeros(len(row), dtype=np.float32)
     n_knockouts = np.bincount(row, minlength=presence.shape[0])
-    model, ask = _on_device(affine, device), _given(row, removed)
+    model, ask = on_device(affine, device), _given(row, removed)
     for block in _knockouts(model, presence, ask, n_knockouts, residual, dose):
         impacts[block.number] = _bray_curtis(block.after, block.before)
         if after is not None and number is not None:
@@ -117,14 +117,14 @@ def effect_sums(
     """
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
     n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
-    model, n_present = _on_device(affine, device), np.where(group >= 0, np.diff(presence.indptr), 0)
+    model, n_present = on_device(affine, device), np.where(group >= 0, np.diff(presence.indptr), 0)
     # Sums are kept on the device: of so many genes at a time that they fit there.
     step = max(1, settings.memory_budget // (8 * n_groups * affine.n_genes))
     for first in range(0, len(wanted), step):
         genes = wanted[first : first + step]
         number_of = np.full(affine.n_genes, -1)
         number_of[genes] = np.arange(len(genes))
-        part = torch.zeros(n_groups * len(genes) * affine.n_genes, dtype=_widest(device), device=device)
+        part = torch.zeros(n_groups * len(genes) * affine.n_genes, dtype=widest(device), device=device)
         ask = _every(presence, number_of >= 0)
         for block in _knockouts(model, presence, ask, n_present, residual, 1.0):
             groups, knockouts = group[block.cell], number_of[presence.indices[block.number]]
@@ -231,71 +231,6 @@ def _cells(
         raw = model.raw(sums, Removal(everyone, genes, sizes.float(), nothing, nothing.float()))
         before = _profiles(model.link, raw, weights)
         yield _Cells(rows, entries, n, sizes, genes, present, weights, sums, before)
-
-
-class _OnDevice:
-    """An affine map on a device, as a whole if there is room, otherwise the part of it that is needed at the time."""
-
-    def __init__(self, affine: Map, device: torch.device):
-        self.link, self.n_genes, self.device = affine.link, affine.n_genes, device
-        self.intercept = torch.from_numpy(affine.intercept).to(device)
-        room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
-        fits = 4 * self.n_genes**2 <= room
-        self.whole: torch.Tensor | None = None
-        self.right: torch.Tensor | None = None
-        if isinstance(affine, LowRankMap):
-            # Products in double precision: no setting of torch makes them coarser, and there are few.
-            self.left = torch.from_numpy(affine.outgoing).to(device, _widest(device))
-            self.right = torch.from_numpy(affine.incoming).to(device, _widest(device))
-        else:
-            influence = torch.from_numpy(affine.influence)
-            self.left = influence.to(device) if fits else influence
-        if fits:
-            self.whole = self._columns(slice(None)).contiguous()
-            del self.left, self.right
-        self.bytes_per_cell = 8 * self.n_genes
-        self.bytes_per_knockout = 0 if fits else 8 * self.n_genes
-
-    def sums(self, indices: torch.Tensor, starts: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
-        """Return A z at the present genes."""
-        if self.whole is not None:
-            return embedding_bag(indices, self.whole, starts, mode="sum").gather(1, genes)
-        step = max(1, settings.memory_budget // (16 * self.n_genes))
-        rows = (self._rows(slice(first, first + step)) for first in range(0, self.n_genes, step))
-        parts = [embedding_bag(indices, some.T.contiguous(), starts, mode="sum") for some in rows]
-        return torch.cat(parts, dim=1).gather(1, genes)
-
-    def raw(self, sums: torch.Tensor, removal: Removal) -> torch.Tensor:
-        """Return the output before the link, knockouts x present genes."""
-        columns, column, genes = self.whole, removal.removed, removal.genes
-        if columns is None:
-            some, column = column.unique(return_inverse=True)
-            columns = self._columns(some)
-        left = sums[removal.cell, : genes.shape[1]]
-        for one, fraction in zip(column.T, removal.share.T, strict=True):
-            left.addcmul_(columns[one[:, None], genes], fraction[:, None], value=-1)
-        return left.div_(removal.size[:, None]).add_(self.intercept[genes])
-
-    def _rows(self, genes: slice) -> torch.Tensor:
-        """Return what every gene adds to each of `genes`, genes x all genes."""
-        if self.right is None:
-            return self.left[genes].to(self.device)
-        return (self.left[genes] @ self.right).float()
-
-    def _columns(self, genes: torch.Tensor | slice) -> torch.Tensor:
-        """Return what each of `genes` adds to every gene, genes x all genes."""
-        if self.right is None:
-            return self.left.T[genes if isinstance(genes, slice) else genes.to(self.left.device)].to(self.device)
-        return (self.right.T[genes] @ self.left.T).float()
-
-
-def _on_device(affine: Map | DeepMap, device: torch.device) -> Model:
-    return DeepOnDevice(affine, device) if isinstance(affine, DeepMap) else _OnDevice(affine, device)
-
-
-def _widest(device: torch.device) -> torch.dtype:
-    """Return double precision, which Apple's devices lack."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _every(presence: sparse.csr_matrix, wanted: np.ndarray | None) -> Ask:
