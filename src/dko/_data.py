@@ -116,12 +116,16 @@ def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, s
         step = max(1, int(settings.memory_budget / max(1, size)))
     for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))
-        block = source[rows]
-        block = block.compute() if hasattr(block, "compute") else block
-        block = block if sparse.issparse(block) else np.asarray(block)
-        fresh = sparse.csr_matrix(block.astype(np.float32), copy=False)
-        fresh.sum_duplicates()
-        yield rows, fresh
+        yield rows, _fresh(source[rows])
+
+
+def _fresh(block: Any) -> sparse.csr_matrix:
+    """Return rows of any kind as a CSR float32 of its own."""
+    block = block.compute() if hasattr(block, "compute") else block
+    block = block if sparse.issparse(block) else np.asarray(block)
+    fresh = sparse.csr_matrix(block.astype(np.float32), copy=False)
+    fresh.sum_duplicates()
+    return fresh
 
 
 def _check_values(block: sparse.csr_matrix, first_row: int, obs_names: pd.Index, var_names: pd.Index) -> None:

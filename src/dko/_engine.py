@@ -18,6 +18,7 @@ from ._fitted import (
     read_presence,
     select_cells,
 )
+from ._log import progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Task:
 
     def parts(
         self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None
-    ) -> Iterator[tuple[Map, np.ndarray, sparse.csr_matrix, np.ndarray]]:
+    ) -> Iterator[tuple[Map, np.ndarray, sparse.csr_matrix, np.ndarray | slice]]:
         """Yield, for each model, the rows of `presence` that it speaks about, these as a matrix, and their entries.
 
         `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
@@ -82,7 +83,7 @@ class Task:
         for number in np.unique(models[models >= 0]):
             rows = np.flatnonzero(models == number)
             if len(rows) == presence.shape[0]:
-                yield self.fitted.affine(number), rows, presence, np.arange(presence.nnz)
+                yield self.fitted.affine(number), rows, presence, slice(None)
                 continue
             entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
             yield self.fitted.affine(number), rows, presence[rows], entries
@@ -98,6 +99,14 @@ def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None)
     for number, rows in models_and_cells(adata, fitted, chosen):
         models[rows] = number
     return Task(adata, fitted, columns, models)
+
+
+def progress_blocks(task: Task, batch_size: int | None, description: str) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield the blocks of a task, and show how many cells are done."""
+    with progress_of(task.adata.n_obs, description=description, unit="cell") as advance:
+        for first, block in task.blocks(batch_size):
+            yield first, block
+            advance(block.shape[0])
 
 
 def engine_on(device: str) -> Engine:

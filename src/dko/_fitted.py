@@ -54,7 +54,8 @@ class Fitted:
         """Return the map of one group."""
         from .models.knockout import map_of
 
-        return map_of({name: array[group] for name, array in self.weights.items()})
+        arrays = {name: array[group] for name, array in self.weights.items()}
+        return map_of(arrays, self.params.get("link", "abs"))
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:

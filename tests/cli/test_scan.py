@@ -67,3 +67,24 @@ def test_table_and_cells_need_two_files(dko, fitted_file, tmp_path, kept):
 def test_bad_input_is_refused(dko, fitted_file, tmp_path, kept, words, says):
     with kept:
         assert says in dko("scan", fitted_file, "--out", tmp_path / "out.h5ad", "--quiet", *words).error
+
+
+def test_impacts_in_a_file_of_their_own(tmp_path, fitted, capsys):
+    import anndata as ad
+
+    from dko.cli import main
+
+    fitted.write_h5ad(tmp_path / "fitted.h5ad")
+    main(
+        [
+            "scan",
+            str(tmp_path / "fitted.h5ad"),
+            "--out",
+            str(tmp_path / "out.h5ad"),
+            "--impacts",
+            str(tmp_path / "i.h5ad"),
+        ]
+    )
+    impacts, cells = ad.read_h5ad(tmp_path / "i.h5ad"), ad.read_h5ad(tmp_path / "out.h5ad")
+    assert impacts.X.nnz == fitted.X.nnz and "dko_impact" not in cells.layers and "dko_impact_mean" in cells.var
+    assert capsys.readouterr().out == ""

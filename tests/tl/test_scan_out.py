@@ -54,3 +54,29 @@ def test_nothing_is_left_of_a_scan_that_fails(fitted, tmp_path):
 def test_other_formats_are_refused(fitted, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.zarr or \.h5ad"):
         dko.tl.scan(fitted, out=tmp_path / "impacts.csv")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".h5ad"])
+def test_columns_of_every_kind_and_64_bits(fitted, tmp_path, suffix):
+    fitted.obs["text"] = np.array(["a", np.nan] * 40, dtype=object)
+    fitted.var["text"] = np.array(["b", None] * (fitted.n_vars // 2), dtype=object)[: fitted.n_vars]
+    path = tmp_path / f"impacts{suffix}"
+    dko.tl.scan(fitted, out=path)
+    found = READ[suffix](path)
+    assert found.obs["text"].isna().sum() == 40 and found.obs["text"].iloc[0] == "a"
+    assert "dko_n_cells" in found.var
+    if suffix == ".h5ad":
+        import h5py
+
+        with h5py.File(path) as file:
+            assert file["X/indptr"].dtype == np.int64
+
+
+def test_the_file_of_the_cells_is_not_overwritten(fitted, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    fitted.write_h5ad(path)
+    backed = ad.read_h5ad(path, backed="r")
+    with pytest.raises(ValueError, match="is the file that these cells are read from"):
+        dko.tl.scan(backed, out=path)
+    backed.file.close()
+    assert "dko" in ad.read_h5ad(path).uns

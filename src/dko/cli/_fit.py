@@ -22,7 +22,7 @@ examples:
 _OPTIONS = (
     *("layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby"),
     *("preset", "max_epochs", "max_steps", "batch_size", "learning_rate"),
-    *("validation_fraction", "test_fraction", "patience", "rng", "device"),
+    *("validation_fraction", "test_fraction", "patience", "rank", "rng", "device"),
 )
 
 
@@ -72,6 +72,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--test-fraction", type=float, metavar="X", help="share of the cells kept out (default: 0)")
     group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
+    group.add_argument("--rank", type=int, metavar="N", help="keep the influence as a product of this rank: many genes")
     group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
 
 

@@ -39,6 +39,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--table", metavar="CSV", type=Path, help="also write a row per gene and cell: gene_id, cell_id, impact"
     )
+    parser.add_argument(
+        "--impacts",
+        metavar="FILE",
+        type=Path,
+        help="write the impacts to this .zarr or .h5ad, block by block, instead of into OUT, and print no ranking: for "
+        "more of them than fit into memory",
+    )
     _options.add_place(parser)
     _options.add_general(parser)
 
@@ -53,10 +60,16 @@ def run(args: argparse.Namespace) -> None:
         if args.table == args.out:
             raise ValueError(f"--table and --out name the same file, {str(args.out)!r}.")
         check_output(args.table, args.force)
+    if args.impacts is not None:
+        if args.table is not None or args.impacts == args.out:
+            raise ValueError("--impacts needs a file of its own, and no --table, which is made of impacts in memory.")
+        check_output(args.impacts, args.force)
     data, adata, fitted = open_fitted(args)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
-    scan(data, genes=args.genes, groups=groups, key=args.key, mod=args.mod, device=args.device)
+    scan(data, genes=args.genes, groups=groups, out=args.impacts, key=args.key, mod=args.mod, device=args.device)
     save_cells(data, args)  # first: whatever becomes of the tables, the impacts are kept
+    if args.impacts is not None:
+        return
     if args.table is not None:
         _write_table(adata, args)
     print(keystone_table(adata, n_genes=3 if fitted.groups else 10, key=args.key))

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from .. import _keys
-from .._engine import engine_on, open_task
+from .._engine import engine_on, open_task, progress_blocks
 from .._errors import require_genes
 from .._fitted import group_values
 
@@ -66,7 +66,7 @@ def effects(
     total = np.zeros((len(groups), len(names), len(fitted.genes)))
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
     engine = engine_on(device)
-    for first, block in task.blocks(None):
+    for first, block in progress_blocks(task, None, "effects"):
         for affine, rows, presence, _ in task.parts(block, first, group_of[first : first + block.shape[0]] >= 0):
             changes, n = engine.effect_sums(affine, presence, wanted, group_of[first + rows], len(groups))
             total += changes

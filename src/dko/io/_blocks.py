@@ -38,21 +38,27 @@ def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
 
 
 def write_blocks(
-    path: str | Path, blocks: Iterator[sparse.csr_matrix], obs: pd.DataFrame, var: Callable[[], pd.DataFrame]
+    path: str | Path,
+    blocks: Iterator[sparse.csr_matrix],
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
+    more: Callable[[], dict[str, np.ndarray]],
 ) -> None:
-    """Write an AnnData whose X comes in blocks of rows; `var` is asked for after the last of them."""
+    """Write an AnnData whose X comes in blocks of rows; `more` columns of var are asked for after the last of them."""
     target = Path(path)
     if target.suffix not in {".zarr", ".h5ad"}:
         raise ValueError(f"out={str(target)!r} must end in .zarr or .h5ad.")
     with atomic(target) as temporary:
-        first = next(blocks)
-        start = AnnData(stored(first), obs=obs.iloc[: first.shape[0]])
+        # Columns of every kind, as anndata writes them, before the work begins.
+        start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
         start.write_zarr(temporary) if target.suffix == ".zarr" else start.write_h5ad(temporary)
         with _opened(temporary) as group:
+            del group["X"]
+            # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
+            write_elem(group, "X", stored(next(blocks)), dataset_kwargs={"indptr_dtype": np.int64})
             for block in blocks:
                 sparse_dataset(group["X"]).append(stored(block))
-            write_elem(group, "obs", obs)
-            write_elem(group, "var", var())
+            write_elem(group, "var", start.var.assign(**more()))
 
 
 @contextmanager

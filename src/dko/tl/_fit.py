@@ -164,7 +164,9 @@ def fit(
     expression = read_expression(target, layer, use_raw, log1p)
     names = _choose_genes(expression, split, genes, n_top_genes)
     if rank is not None and rank >= len(names):
-        raise ValueError(f"rank={rank} must be below the number of genes, {len(names)}; leave it out for the full map.")
+        raise ValueError(
+            f"rank={rank!r} must be below the number of genes, {len(names)}; leave it out for the full map."
+        )
     relative = _profiles(expression, names)
     cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
     source = source_params(expression, layer, use_raw)
@@ -219,8 +221,8 @@ def _check_model(model: str, covariates: Sequence[str] | None, model_kwargs: dic
 def _check_rank(rank: int | None, preset: str | None) -> None:
     if rank is None:
         return
-    if rank != int(rank) or rank < 1:
-        raise ValueError(f"rank={rank} must be a whole number above 0.")
+    if not isinstance(rank, int | np.integer) or isinstance(rank, bool) or rank < 1:
+        raise ValueError(f"rank={rank!r} must be a whole number above 0.")
     if preset == "paper":
         raise ValueError("preset='paper' has layers as wide as there are genes; leave out rank=... or the preset.")
 

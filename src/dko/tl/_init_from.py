@@ -47,6 +47,8 @@ def initial_maps(
             "fit on its genes, genes=adata.uns[...]['genes']."
         )
     if absent := [group for group in groups if source.groups and group not in source.groups]:
+        if groups == [""]:
+            raise KeyError(f"init_from={str(init_from)!r} has a model per group; fit with groupby=..., too.")
         raise KeyError(
             f"init_from={str(init_from)!r} has no model for {listed(absent)}; it has {listed(source.groups)}."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from ._estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from anndata import AnnData
     from mudata import MuData
@@ -86,7 +86,8 @@ def scan(
     if out is None:
         layers[_keys.impact(key)] = stack(list(blocks))
     else:
-        write_blocks(out, blocks, task.adata.obs, lambda: task.adata.var.assign(**tally.columns(key)))
+        _refuse_own_file(out, task.adata)
+        write_blocks(out, blocks, task.adata.obs, task.adata.var, lambda: tally.columns(key))
     write(
         task.adata,
         # Without new impacts here, those of an earlier scan would stand beside the means of this one.
@@ -95,8 +96,14 @@ def scan(
         var=tally.columns(key),
     )
     n_genes = int((tally.n_cells > 0).sum())
-    say(f"Scanned {tally.n_cells.sum():,} knockouts of {n_genes:,} genes in {tally.n_scanned:,} cells.")
+    where = "" if out is None else f" The impacts are in {str(out)!r}."
+    say(f"Scanned {tally.n_cells.sum():,} knockouts of {n_genes:,} genes in {tally.n_scanned:,} cells.{where}")
     return data if copy else None
+
+
+def _refuse_own_file(out: str | Path, adata: AnnData) -> None:
+    if adata.isbacked and Path(adata.filename).resolve() == Path(out).resolve():
+        raise ValueError(f"out={str(out)!r} is the file that these cells are read from; name another.")
 
 
 def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
@@ -116,7 +123,7 @@ def _blocks(
     if in_memory and expected.n_bytes > settings.result_budget:
         raise ValueError(
             f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
-            "out='impacts.zarr', or raise dko.settings.result_budget."
+            "out='impacts.zarr' (dko scan --impacts impacts.zarr), or raise dko.settings.result_budget."
         )
     expected.tell("knockouts")
     chosen = None if wanted.all() else wanted

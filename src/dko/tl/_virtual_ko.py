@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._engine import engine_on, open_task
+from .._engine import engine_on, open_task, progress_blocks
 from .._write import writable, write
 from ._knockout_sets import columns_of, knockout_sets
 
@@ -129,7 +129,7 @@ def _knock_out(
     engine, wanted = engine_on(device), columns_of(sets, task.fitted.genes)
     impacts = np.full((task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
     after = []
-    for first, block in task.blocks(batch_size):
+    for first, block in progress_blocks(task, batch_size, "virtual_ko"):
         after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
         for affine, rows, presence, entries in task.parts(block, first):
             cell, number, removed = find(presence, wanted)
@@ -139,7 +139,8 @@ def _knock_out(
                 affine, presence, cell, removed, dose=dose, after=part if profiles else None, number=number
             )
             # A gene that is gone has no entry, like a gene that was never there.
-            after[-1][:, entries[: part.shape[1]]] = np.where(part > 0, part, np.nan)
+            if profiles:
+                after[-1][:, entries] = np.where(part > 0, part, np.nan)
     return impacts, np.concatenate(after, axis=1)
 
 

@@ -10,7 +10,7 @@ from numba import njit
 
 from ._lanes import sum_panels
 from ._layout import Panels, lay_out
-from ._links import LINKS, apply_link
+from ._links import LINKS, apply_link, level_of
 from ._parallel import in_parallel, n_threads
 from ._vector import LANES
 
@@ -71,8 +71,9 @@ def _profiles(
     for cell in range(len(indptr) - 1):
         start, stop = indptr[cell], indptr[cell + 1]
         per_gene, total = np.float32(1) / np.float32(stop - start), 0.0
+        level = level_of(link, start, stop, indices, sums, per_gene, intercept)
         for entry in range(start, stop):
-            output = apply_link(link, sums[entry] * per_gene + intercept[indices[entry]]) * weights[entry]
+            output = apply_link(link, sums[entry] * per_gene + intercept[indices[entry]] - level) * weights[entry]
             profile[entry] = output
             total += output
         share = np.float32(1 / total) if total > 0 else np.float32(0)
@@ -81,8 +82,15 @@ def _profiles(
     return profile
 
 
+def check_residual(residual: np.ndarray | None, presence: sparse.csr_matrix) -> None:
+    """Refuse a residual that compiled code would read beyond its end, or take for a number."""
+    if residual is not None and (len(residual) != presence.nnz or not np.isfinite(residual).all()):
+        raise ValueError(f"residual needs one finite number per entry of presence ({presence.nnz}).")
+
+
 def all_cells(affine: Map, presence: sparse.csr_matrix, residual: np.ndarray | None = None) -> Cells:
     """Compute what is known of the cells of a CSR matrix."""
+    check_residual(residual, presence)
     order = by_prevalence(presence)
     sums = weighted_sums(presence, order, Panels(affine, "rows", order, len(order)))
     return read_cells(affine, presence.indptr.astype(np.int64), presence.indices, sums, residual)

@@ -52,7 +52,7 @@ def effect_sums(
     known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
     n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
-    room = max(1, settings.memory_budget // (4 * affine.n_genes))
+    room = max(1, settings.memory_budget // (8 * affine.n_genes))
     for first in range(0, len(wanted), room):
         genes = wanted[first : first + room]
         columns = np.ascontiguousarray(affine.columns(genes))
@@ -110,11 +110,19 @@ def add_effects(
             start, stop = indptr[cell], indptr[cell + 1]
             size = max(stop - start - 1.0, 1e-7)
             after = before = 0.0
+            level = -np.inf if link == 2 else 0.0
             for entry in range(start, stop):
                 raw = (sums[entry] - columns[number, indices[entry]]) / size + intercept[indices[entry]]
-                outputs[entry - start] = 0.0 if entry == own else apply_link(link, raw) * weights[entry]
+                outputs[entry - start] = raw
+                if link == 2 and entry != own:
+                    level = max(level, raw)
+            for entry in range(start, stop):
+                if entry == own:
+                    outputs[entry - start] = 0.0
+                    continue
+                outputs[entry - start] = apply_link(link, outputs[entry - start] - level) * weights[entry]
                 after += outputs[entry - start]
-                before += 0.0 if entry == own else profile[entry]
+                before += profile[entry]
             scale_after = 1e4 / after if after > 0 else 0.0
             scale_before = 1e4 / before if before > 0 else 0.0
             n_cells[group[cell], number] += 1

@@ -31,6 +31,28 @@ def apply_link(link: int, raw: Any) -> Any:
     return math.exp(raw)
 
 
+@njit(nogil=True, cache=True)
+def level_of(
+    link: int,
+    start: int,
+    stop: int,
+    indices: np.ndarray,
+    sums: np.ndarray,
+    per_gene: float,
+    intercept: np.ndarray,
+) -> Any:
+    """Return what may be taken off all raw outputs of a cell, so that the largest exponential is 1; else 0.
+
+    A profile does not change when all its outputs are multiplied by a number.
+    """
+    level = np.float32(0)
+    if link == 2 and stop > start:
+        level = np.float32(sums[start] * per_gene + intercept[indices[start]])
+        for entry in range(start, stop):
+            level = max(level, np.float32(sums[entry] * per_gene + intercept[indices[entry]]))
+    return level
+
+
 def apply_link_torch(link: str, raw: torch.Tensor) -> torch.Tensor:
     """Return the outputs for raw outputs, on their device."""
     if link == "abs":

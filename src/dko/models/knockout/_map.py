@@ -126,8 +126,9 @@ class LowRankMap:
 Map: TypeAlias = AffineMap | LowRankMap
 
 
-def map_of(arrays: dict[str, np.ndarray]) -> Map:
-    """Return the map that is made of some arrays."""
-    if "outgoing" in arrays:
-        return LowRankMap(arrays["outgoing"], arrays["incoming"], arrays["intercept"])
-    return AffineMap(arrays["influence"], arrays["intercept"])
+def map_of(arrays: dict[str, np.ndarray], link: str = "abs") -> Map:
+    """Return the map that is made of some arrays, of any byte order."""
+    native = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+    if "outgoing" in native:
+        return LowRankMap(native["outgoing"], native["incoming"], native["intercept"], link)
+    return AffineMap(native["influence"], native["intercept"], link)

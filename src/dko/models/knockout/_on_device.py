@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn.functional import embedding_bag
 
@@ -30,7 +31,7 @@ class MapOnDevice:
             self.left = torch.from_numpy(affine.outgoing).to(device, widest(device))
             self.right = torch.from_numpy(affine.incoming).to(device, widest(device))
         else:
-            influence = torch.from_numpy(affine.influence)
+            influence = torch.from_numpy(np.require(affine.influence, requirements="W"))
             self.left = influence.to(device) if fits else influence
         if fits:
             self.whole = self._columns(slice(None)).contiguous()

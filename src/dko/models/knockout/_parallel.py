@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 def n_threads() -> int:
     """Return how many threads to use: as many as numba and, where it is loaded, torch are allowed."""
-    allowed = numba.get_num_threads()
+    try:
+        # To ask for the number would start numba's own threads, which forked processes do not survive.
+        numba.threading_layer()
+    except ValueError:
+        allowed = numba.config.NUMBA_NUM_THREADS
+    else:
+        allowed = numba.get_num_threads()
     torch = sys.modules.get("torch")
     return allowed if torch is None else min(allowed, torch.get_num_threads())
 
@@ -34,8 +40,6 @@ def in_parallel(work: Callable[[T], object], pieces: Sequence[T]) -> None:
             for piece in pieces:
                 work(piece)
             return
-        # Compiled by one thread, and then run by all.
-        work(pieces[0])
         with ThreadPoolExecutor(n_threads()) as pool:
-            for _ in pool.map(work, pieces[1:]):
+            for _ in pool.map(work, pieces):
                 pass

@@ -10,10 +10,10 @@ import numpy as np
 from numba import njit
 
 from ..._settings import settings
-from ._cells import by_prevalence, chunks, fill, inverse, read_cells, rows_of, weighted_sums
+from ._cells import by_prevalence, check_residual, chunks, fill, inverse, read_cells, rows_of, weighted_sums
 from ._lanes import knock_out_panels
 from ._layout import Panels, lay_out
-from ._links import LINKS, apply_link
+from ._links import LINKS, apply_link, level_of
 from ._parallel import in_parallel
 from ._sets import impacts_of
 from ._vector import LANES
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._map import Map
-
-# The size of a cell of which nothing remains.
-_NOTHING = float(np.finfo(np.float32).eps)
 
 # Bytes per present gene that a scan holds at a time: its sum, and what scipy copies to cut a block out.
 _PER_ENTRY = 16
@@ -59,6 +56,7 @@ def scan(
     advance
         Told now and then how many more entries are done.
     """
+    check_residual(residual, presence)
     order = by_prevalence(presence, wanted)
     n_lanes = len(order) if wanted is None else int(wanted.sum())
     rows, columns = Panels(affine, "rows", order, len(order)), Panels(affine, "columns", order, n_lanes)
@@ -69,7 +67,7 @@ def scan(
         part = _Part(affine, block, sums, special, inverse(order), n_lanes, dose, impacts[entries])
         for first, panels in columns:
             in_parallel(partial(part.knock_out, first, panels), chunks(block.shape[0]))
-        advance(block.nnz)
+        advance(block.nnz if wanted is None else int(np.count_nonzero(wanted[block.indices])))
     return impacts
 
 
@@ -77,8 +75,11 @@ def row_blocks(presence: sparse.csr_matrix) -> Iterator[tuple[slice, sparse.csr_
     """Cut cells into blocks that the memory budget has room for; yield the entries of each block, and the block."""
     first, indptr = 0, presence.indptr
     room = max(1, settings.memory_budget // _PER_ENTRY)
+    if presence.nnz <= room:
+        yield slice(0, presence.nnz), presence
+        return
     while first < presence.shape[0]:
-        last = max(first + 1, int(np.searchsorted(indptr, indptr[first] + room, side="right")) - 1)
+        last = max(first + 1, int(np.searchsorted(indptr, int(indptr[first]) + room, side="right")) - 1)
         yield slice(int(indptr[first]), int(indptr[last])), presence[first:last]
         first = last
 
@@ -160,11 +161,14 @@ def _prepare(
     slope = np.empty(len(starts) - 1, dtype=np.float32)
     own = np.zeros((2, n_lanes + 1), dtype=np.float32)
     for cell in range(len(starts) - 1):
-        remaining = max(indptr[cell + 1] - indptr[cell] - dose, _NOTHING)
-        per_gene, slope[cell] = np.float32(1 / remaining), dose / remaining
+        remaining = indptr[cell + 1] - indptr[cell] - dose
+        # Of a cell of which nothing remains the outputs do not matter, only that they are numbers.
+        per_gene = np.float32(1 / remaining) if remaining > 0 else np.float32(0)
+        slope[cell] = np.float32(dose) * per_gene
+        level = level_of(link, indptr[cell], indptr[cell + 1], indices, sums, per_gene, intercept)
         for entry in range(indptr[cell], indptr[cell + 1]):
             gene, place = indices[entry], starts[cell] + entry - indptr[cell]
-            base = sums[entry] * per_gene + intercept[gene]
+            base = sums[entry] * per_gene + intercept[gene] - level
             padded[0, place], padded[1, place], padded[2, place] = base, weights[entry], profile[entry]
             own[0, lanes[entry]] = apply_link(link, base - slope[cell] * diagonal[gene]) * weights[entry]
             own[1, lanes[entry]] = profile[entry]

@@ -74,9 +74,9 @@ def impacts_of(
         after, number = np.empty((0, 0), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
     known = (indptr, indices, cells.sums, affine.intercept, cells.weights, cells.profile)
     # So many knockouts at a time that the columns of all their genes fit into memory.
-    room = max(1, settings.memory_budget // (4 * affine.n_genes))
+    room = max(1, settings.memory_budget // (8 * affine.n_genes))
     step = len(row) if room >= affine.n_genes else max(1, room // removed.shape[1])
-    for first in range(0, len(row), max(1, step)):
+    for first in range(0, len(row), step):
         part = slice(first, first + step)
         wanted, local = np.unique(genes[part], return_inverse=True)
         some = (row[part], removed[part], local.reshape(removed[part].shape) - (wanted[0] < 0), number[part])
@@ -151,8 +151,13 @@ def knock_out_each(
             column = kept[slot_of[gene]]
             for j in range(n):
                 outputs[j] -= dose * column[j]
+        level = np.float32(-3e38) if link == 2 else np.float32(0)
         for j in range(n):
-            outputs[j] = apply_link(link, outputs[j] * scale + intercept[indices[start + j]])
+            outputs[j] = outputs[j] * scale + intercept[indices[start + j]]
+            if link == 2:
+                level = max(level, outputs[j])
+        for j in range(n):
+            outputs[j] = apply_link(link, outputs[j] - level)
         for position in removed[knockout]:
             if position >= 0:
                 outputs[position] *= np.float32(1) - dose
