@@ -99,14 +99,15 @@ def read_blocks(
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
     for rows, block in _row_blocks(source, n_rows):
         _check_values(block, rows.start, adata.obs_names, names)
-        block = block if whole else block[:, columns]
+        # A block may be a part of the source still.
+        block = block.copy() if whole else block[:, columns]
         block.eliminate_zeros()
         block.sort_indices()
         yield rows.start, block
 
 
 def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as a fresh CSR float32."""
+    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32."""
     n_rows, n_columns = source.shape
     if sparse.issparse(source):
         source = source.tocsr()
@@ -116,16 +117,18 @@ def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, s
         step = max(1, int(settings.memory_budget / max(1, size)))
     for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))
-        yield rows, _fresh(source[rows])
+        yield rows, _as_csr(source[rows])
 
 
-def _fresh(block: Any) -> sparse.csr_matrix:
-    """Return rows of any kind as a CSR float32 of its own."""
+def _as_csr(block: Any) -> sparse.csr_matrix:
+    """Return rows of any kind as CSR float32, which may share memory with them."""
     block = block.compute() if hasattr(block, "compute") else block
     block = block if sparse.issparse(block) else np.asarray(block)
-    fresh = sparse.csr_matrix(block.astype(np.float32), copy=False)
-    fresh.sum_duplicates()
-    return fresh
+    found = sparse.csr_matrix(block.astype(np.float32, copy=False), copy=False)
+    if not found.has_canonical_format:
+        found = found.copy()
+        found.sum_duplicates()
+    return found
 
 
 def _check_values(block: sparse.csr_matrix, first_row: int, obs_names: pd.Index, var_names: pd.Index) -> None:

@@ -23,7 +23,8 @@ class Settings:
     max_genes
         Most genes a fit takes when it is told nothing; above it the most variable ones are taken.
     memory_budget
-        Bytes that a block of temporary dense values may take (the results themselves are not counted).
+        Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map (the
+        results themselves are not counted).
     result_budget
         Bytes that the impacts of one scan may take in memory; beyond it a scan asks for a file.
     """

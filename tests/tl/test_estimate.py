@@ -12,7 +12,7 @@ from dko.tl._estimate import estimate
 def test_counts_the_knockouts_of_a_small_job_exactly_and_says_nothing(fitted, capsys):
     task = open_task(fitted[:60].copy(), "dko", "rna", np.arange(60) < 50)
     wanted = np.isin(task.fitted.genes, ["gene_2", "gene_3"])
-    expected = estimate(task, wanted, engine_on("cpu"))
+    expected = estimate(task, task.presence, wanted, engine_on("cpu"))
     columns = fitted.var_names.get_indexer(["gene_2", "gene_3"])
     assert (expected.n_knockouts, expected.n_cells) == ((fitted.X[:50][:, columns] > 0).sum(), 50)
     assert expected.seconds is None and expected.n_bytes == 8 * expected.n_knockouts

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._fitted import read_presence
 from .._log import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from scipy import sparse
 
     from .._engine import Task
     from ..models.knockout import Engine
@@ -52,22 +53,21 @@ class Estimate:
             )
 
 
-def estimate(task: Task, wanted: np.ndarray, engine: Engine) -> Estimate:
-    """Look at a few of the cells of a scan, and time their knockouts if all will take long."""
-    rows = np.flatnonzero(task.cells)
-    if not len(rows):
-        return Estimate(0, 0, None, 0)
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))]
-    presence = read_presence(task.adata[sample], task.fitted)
-    sizes = np.diff(presence.indptr)
-    asked = np.bincount(np.repeat(np.arange(len(sample)), sizes), wanted[presence.indices], minlength=len(sample))
-    times = len(rows) / len(sample)
+def estimate(task: Task, block: sparse.csr_matrix, wanted: np.ndarray, engine: Engine) -> Estimate:
+    """Take the first block of cells of a scan for all of them, and time some of its knockouts if all will take long."""
+    usable = np.flatnonzero(task.cells[: block.shape[0]])
+    n_cells = int(task.cells.sum())
+    if not len(usable):
+        return Estimate(0, n_cells, None, 0)
+    sizes = np.diff(block.indptr)
+    asked = sizes if wanted.all() else np.diff(np.append(0, np.cumsum(wanted[block.indices]))[block.indptr])
+    times = n_cells / len(usable)
     seconds = None
-    if times * float(asked @ sizes) > _LONG:
-        affine = task.fitted.affine(int(task.models[sample[0]]))
-        seconds = time_of(lambda n: engine.scan(affine, presence[:n], wanted=wanted), len(sample), len(rows))
-    n_knockouts = round(times * asked.sum())
-    return Estimate(n_knockouts, len(rows), seconds, _ENTRY * n_knockouts)
+    if times * float(asked[usable] @ sizes[usable].astype(float)) > _LONG:
+        affine, sample = task.fitted.affine(int(task.models[usable[0]])), block[usable[:_SAMPLE]]
+        seconds = time_of(lambda n: engine.scan(affine, sample[:n], wanted=wanted), sample.shape[0], n_cells)
+    n_knockouts = round(times * float(asked[usable].sum()))
+    return Estimate(n_knockouts, n_cells, seconds, _ENTRY * n_knockouts)
 
 
 def time_of(work: Callable[[int], object], n_sample: int, n_all: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,11 @@ def _blocks(
     task: Task, wanted: np.ndarray, engine: Engine, batch_size: int | None, in_memory: bool
 ) -> Iterator[sparse.csr_matrix]:
     """Yield the impacts of one block of cells after the other, as in X."""
-    expected = estimate(task, wanted, engine)
+    blocks = task.blocks(batch_size)
+    beginning = next(blocks)
+    expected = estimate(task, beginning[1], wanted, engine)
+    blocks = chain([beginning], blocks)
+    del beginning
     if in_memory and expected.n_bytes > settings.result_budget:
         raise ValueError(
             f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
@@ -128,7 +133,7 @@ def _blocks(
     expected.tell("knockouts")
     chosen = None if wanted.all() else wanted
     with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
-        for first, block in task.blocks(batch_size):
+        for first, block in blocks:
             impacts = np.full(block.nnz, np.nan, dtype=np.float32)
             for affine, _, presence, entries in task.parts(block, first):
                 impacts[entries] = engine.scan(affine, presence, wanted=chosen, advance=advance)

@@ -55,8 +55,9 @@ def test_inverse():
     assert order[inverse(order)].tolist() == list(range(9))
 
 
+@pytest.mark.parametrize("n_genes", [1, 100, 2_000])
 @pytest.mark.parametrize("n_cells", [0, 1, 7, 128, 1_000])
-def test_chunks_cover_all_cells(n_cells):
-    pieces = chunks(n_cells)
+def test_chunks_cover_all_cells(n_cells, n_genes):
+    pieces = chunks(sparse.csr_matrix(np.ones((n_cells, n_genes), dtype=np.float32)))
     assert [cell for piece in pieces for cell in range(piece.start, piece.stop)] == list(range(n_cells))
-    assert all(0 < piece.stop - piece.start <= 128 for piece in pieces)
+    assert all(0 < piece.stop - piece.start <= max(1, 65_536 // n_genes) for piece in pieces)

@@ -47,3 +47,10 @@ def test_unknown_link():
     for kind, arrays in [(AffineMap, WHOLE.arrays), (LowRankMap, LOW.arrays)]:
         with pytest.raises(ValueError, match="'relu'; choose one of abs, softplus, exp"):
             kind(**arrays, link="relu")
+
+
+def test_arrays_of_another_byte_order_and_another_link():
+    foreign = {name: array.astype(">f4") for name, array in WHOLE.arrays.items()}
+    again = map_of(foreign, "softplus")
+    assert again.link == "softplus" and again.intercept.dtype.isnative
+    np.testing.assert_array_equal(again.rows(np.arange(7)), WHOLE.influence)

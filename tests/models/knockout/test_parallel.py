@@ -125,3 +125,9 @@ def test_in_forked_processes():
         command, capture_output=True, text=True, timeout=300, env={**os.environ, "NUMBA_NUM_THREADS": "2"}
     )
     assert found.stdout == "done\n", found.stderr
+
+
+def test_asking_for_the_number_of_threads_does_not_start_those_of_numba():
+    script = "import numba, dko.models.knockout._parallel as p; p.n_threads(); numba.threading_layer()"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "ValueError: Threading layer is not initialized" in ran.stderr

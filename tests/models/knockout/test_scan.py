@@ -169,3 +169,30 @@ def test_memory_does_not_grow_with_the_number_of_cells(make_map, make_presence):
         few, many = extra(presence), extra(sparse.vstack([presence] * 10, format="csr"))
     assert many < 1.3 * few
     assert many < 20 * budget
+
+
+@pytest.mark.parametrize("level", [-300, 95, 300])
+def test_exponentials_of_any_level(make_map, make_presence, naive_scan, level):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(12, rng, "exp", scale=0.3), make_presence(40, 12, 0.6, rng)
+    affine.intercept[:] += level
+    # Single precision keeps five digits of a raw output of 300.
+    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence), atol=2e-4)
+    alone = sparse.csr_matrix(np.eye(12, dtype=np.float32))
+    np.testing.assert_array_equal(scan(affine, alone), 1)
+
+
+@pytest.mark.parametrize("residual", [np.ones(3), np.full(1000, np.nan)], ids=["short", "not numbers"])
+def test_residuals_that_do_not_fit_are_refused(make_map, make_presence, residual):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
+    with pytest.raises(ValueError, match=f"one finite number per entry of presence \\({presence.nnz}\\)"):
+        scan(affine, presence, residual=residual[: presence.nnz].astype(np.float32))
+
+
+def test_progress_counts_the_knockouts_that_were_asked_for(make_map, make_presence):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
+    done = []
+    scan(affine, presence, wanted=np.arange(12) < 2, advance=done.append)
+    assert sum(done) == (presence.indices < 2).sum()

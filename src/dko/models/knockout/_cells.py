@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # Entries that are counted at a time.
 _COUNTED = 2**16
 
-# Cells that one thread takes at a time: enough to use each panel of the map many times while it is in the cache, few
-# enough that what is known of the cells stays there too.
-_CHUNK = 128
+# Cells, and present genes, that one thread takes at a time: enough to use each panel of the map many times while it is
+# in the cache, few enough that what is known of the cells stays there too.
+_CHUNK, _CHUNK_ENTRIES = 256, 65_536
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,11 @@ def all_cells(affine: Map, presence: sparse.csr_matrix, residual: np.ndarray | N
     return read_cells(affine, presence.indptr.astype(np.int64), presence.indices, sums, residual)
 
 
-def chunks(n_cells: int) -> list[slice]:
+def chunks(presence: sparse.csr_matrix) -> list[slice]:
     """Cut cells into pieces, several for each thread."""
-    step = max(1, min(_CHUNK, -(-n_cells // (4 * n_threads()))))
+    n_cells = presence.shape[0]
+    fitting = min(_CHUNK, _CHUNK_ENTRIES * n_cells // max(1, presence.nnz))
+    step = max(1, min(fitting, -(-n_cells // (4 * n_threads()))))
     return [slice(first, min(first + step, n_cells)) for first in range(0, n_cells, step)]
 
 
@@ -141,7 +143,7 @@ def weighted_sums(presence: sparse.csr_matrix, order: np.ndarray, rows: Panels) 
             sum_panels(panels, first, layout.genes, layout.starts, layout.panels, layout.cells, found)
             fill(sums[entries], found[layout.lanes])
 
-        in_parallel(work, chunks(presence.shape[0]))
+        in_parallel(work, chunks(presence))
     return sums
 
 

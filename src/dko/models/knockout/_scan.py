@@ -66,7 +66,7 @@ def scan(
         special = None if residual is None else residual[entries]
         part = _Part(affine, block, sums, special, inverse(order), n_lanes, dose, impacts[entries])
         for first, panels in columns:
-            in_parallel(partial(part.knock_out, first, panels), chunks(block.shape[0]))
+            in_parallel(partial(part.knock_out, first, panels), chunks(block))
         advance(block.nnz if wanted is None else int(np.count_nonzero(wanted[block.indices])))
     return impacts
 

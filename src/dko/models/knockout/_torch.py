@@ -277,6 +277,10 @@ def _pieces(each: np.ndarray, room: int) -> Iterator[slice]:
 
 def _profiles(link: str, raw: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     """Return the profiles of raw outputs; 0 where the gate is, and where all outputs are."""
+    if link == "exp":
+        # A profile does not change when all outputs are multiplied by a number: the largest becomes 1.
+        level = raw.masked_fill(gate == 0, -torch.inf).amax(1, keepdim=True)
+        raw = raw - level.where(level.isfinite(), 0)
     # Where nothing is left of a cell, outputs are divided by 0.
     output = apply_link_torch(link, raw).mul_(gate).masked_fill_(gate == 0, 0)
     total = output.sum(1, keepdim=True)
