@@ -193,6 +193,6 @@ def test_residuals_that_do_not_fit_are_refused(make_map, make_presence, residual
 def test_progress_counts_the_knockouts_that_were_asked_for(make_map, make_presence):
     rng = np.random.default_rng(0)
     affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
-    done = []
+    done: list[int] = []
     scan(affine, presence, wanted=np.arange(12) < 2, advance=done.append)
     assert sum(done) == (presence.indices < 2).sum()
