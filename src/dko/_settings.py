@@ -26,7 +26,8 @@ class Settings:
         Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map (the
         results themselves are not counted).
     result_budget
-        Bytes that the impacts of one scan may take in memory; beyond it a scan asks for a file.
+        Bytes that the impacts of one scan, or the profiles of named knockouts, may take in memory; beyond it a scan
+        asks for a file.
     """
 
     verbosity: int = 1

@@ -161,7 +161,7 @@ def test_groups(grouped, groups):
 
 
 def test_too_many_profiles_are_refused_before_the_work(fitted, monkeypatch, unchanged):
-    monkeypatch.setattr("dko.tl._virtual_ko._MAX_PROFILE_BYTES", 1000)
+    monkeypatch.setattr(dko.settings, "result_budget", 1000)
     with unchanged(fitted), pytest.raises(ValueError, match="profiles of 2 knockouts.*profiles=False"):
         dko.tl.virtual_ko(fitted, ["gene_2", "gene_3"])
     dko.tl.virtual_ko(fitted, ["gene_2", "gene_3"], profiles=False)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import _keys
 from .._engine import engine_on, open_task, progress_blocks
+from .._settings import settings
 from .._write import writable, write
 from ._knockout_sets import columns_of, knockout_sets
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from .._engine import Task
     from .._fitted import Groups
     from .._labels import Knockouts
-
-# Profiles of more knockouts than fit here are refused: one matrix of the size of X each.
-_MAX_PROFILE_BYTES = 8 * 2**30
 
 
 def virtual_ko(
@@ -94,7 +92,7 @@ def virtual_ko(
         raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     frame = _frame(target, key, list(sets))
     # Twelve bytes per entry: the profile, and its value and column in a CSR matrix.
-    if profiles and (size := 12 * task.presence.nnz * len(sets)) > _MAX_PROFILE_BYTES:
+    if profiles and (size := 12 * task.presence.nnz * len(sets)) > settings.result_budget:
         raise ValueError(
             f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
             "impacts alone, or fewer genes."

@@ -48,7 +48,8 @@ def effect_sums(
     """
     cells = all_cells(affine, presence, residual)
     columns_of = presence.tocsc()
-    entry_of = _entries(presence)
+    # The entries in the order of the columns.
+    entry_of = np.argsort(presence.indices, kind="stable")
     known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
     n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
@@ -75,11 +76,6 @@ def effect_sums(
         step = -(-len(genes) // (8 * n_threads()))
         in_parallel(work, [slice(start, start + step) for start in range(0, len(genes), step)])
     return totals, n_cells
-
-
-def _entries(presence: sparse.csr_matrix) -> np.ndarray:
-    """Return the entries of a CSR matrix in the order of its columns."""
-    return np.argsort(presence.indices, kind="stable")
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

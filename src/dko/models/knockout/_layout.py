@@ -120,10 +120,8 @@ class Panels:
 
     def _make(self, first: int) -> np.ndarray:
         lanes = self._order[first * LANES : min((first + self._step) * LANES, self._n_lanes)]
-        panels, read = (
-            aligned((-(-len(lanes) // LANES), len(self._order) + 1, LANES)),
-            getattr(self._affine, self._part),
-        )
+        panels = aligned((-(-len(lanes) // LANES), len(self._order) + 1, LANES))
+        read = getattr(self._affine, self._part)
 
         def work(some: slice) -> None:
             _fill(panels[some], read(lanes[some.start * LANES : some.stop * LANES]), self._order)
