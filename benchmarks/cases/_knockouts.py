@@ -39,20 +39,21 @@ n² of them for all its single knockouts. Two bars are judged: the loops over kn
 from the CSR matrix, with the weighted sums, the panels and the layout of the cells.
 
 What bounds the loops (from single measurements while they were written). Every present gene j of a cell is one step
-for sixteen knocked-out genes at once: the first loop reads a row of 64 bytes of the map (one line of the cache), a
-gene number and a base, takes the difference, its modulus, and adds; the second does it again and also compares with
-a share of the profile. That is 3 multiply-adds, 3 moduli and 2 additions of 16 numbers. On the processor this was
-developed on (Zen 4, about 3.7 GHz, which works off 512 bits as two halves on four pipes) they occupy the floating
-point pipes for 4 cycles, 1.08 ns. Measured by itself, a step takes 1.3 ns with everything in the first-level cache
-and 1.45 ns with 565 rows of a panel, 36 KB, more than the 32 KB there; in the whole scan of common genes about 1.65
-ns. So the loops attain 83 percent of that bound in the first-level cache and about two thirds in the scan, the rest
-going to lines from the second level. The other factor is how many of the sixteen lanes are genes that the cell has:
-a third of them for common genes, a fifth for variable ones, although genes are sorted by prevalence. That is why
-variable genes stay below the bar. Tried and no faster: gathering the present genes number by number (1.1 to 1.8
-G/s), panels of eight (1.8 and 2.5 G/s for variable and common genes), half panels where only one half is needed,
-keeping the outputs of the first loop, clustering the genes, and reading backwards in the second loop. A panel is
-read from end to end before its first use, which brings it from the third level at full speed; without that,
-variable genes lose a third."""
+for sixteen knocked-out genes at once: the first loop reads a row of 64 bytes of the map (one line of the cache) and a
+gene number, and adds; the second reads them again and a share of the profile, multiplies, subtracts, takes the modulus
+and adds. This is what remains where an output keeps its sign whatever is knocked out (docs, design: the engine), more
+than 99 percent of them. On the processor this was developed on (Zen 4, 3.66 GHz, which works off 512 bits as two
+halves) the same instructions, unrolled by hand in C over rows in order in the first-level cache, take 0.42 and 0.60
+ns; the loops take 1.1 to 1.2 ns there, with rows of present genes instead of consecutive ones, and about 1.5 ns in the
+whole scan of common genes, where the 565 rows of a panel are 36 KB, more than the 32 KB of the first-level cache, and
+cells and panels come from the second. So they attain 0.9 of that bound in the first-level cache and two thirds in the
+scan. The other factor is how many of the sixteen lanes are genes that the cell has: a third of them for common genes,
+a fifth for variable ones, although genes are sorted by prevalence; that is why variable genes are slower per update.
+Tried and no faster: gathering the present genes number by number (1.1 to 1.8 G/s), panels of eight or of 32, half
+panels where only one half is needed, keeping the outputs of the first loop, clustering the genes, sorting the genes of
+a cell by row, larger and smaller pieces of cells, and reading backwards in the second loop. A panel is read from end to
+end before its first use, which brings it from the third level at full speed; without that, variable genes
+lose a third."""
 
 _ON_CORES = {"engine": "contestants.scan:kernel", "dko.tl.scan": "contestants.scan:whole"}
 

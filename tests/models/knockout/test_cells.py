@@ -7,7 +7,7 @@ from scipy import sparse
 import dko
 from dko.models.knockout import AffineMap
 from dko.models.knockout._cells import all_cells, by_prevalence, chunks, inverse, rows_of, weighted_sums
-from dko.models.knockout._layout import Panels
+from dko.models.knockout._panels import Panels
 
 
 @pytest.mark.parametrize("budget", [1, 5_000_000, 2**28])

@@ -9,8 +9,9 @@ import numpy as np
 from numba import njit
 
 from ._lanes import sum_panels
-from ._layout import Panels, lay_out
+from ._layout import lay_out
 from ._links import LINKS, apply_link, level_of
+from ._panels import Panels
 from ._parallel import in_parallel, n_threads
 from ._vector import LANES
 
@@ -24,7 +25,7 @@ _COUNTED = 2**16
 
 # Cells, and present genes, that one thread takes at a time: enough to use each panel of the map many times while it is
 # in the cache, few enough that what is known of the cells stays there too.
-_CHUNK, _CHUNK_ENTRIES = 256, 65_536
+_CHUNK, _CHUNK_ENTRIES = 256, 49_152
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def weighted_sums(presence: sparse.csr_matrix, order: np.ndarray, rows: Panels) 
             entries, indptr, indices = rows_of(presence, cells)
             layout = lay_out(indptr, indices, rank, len(rank))
             found = np.full(LANES * len(layout.panels) + 1, np.nan, dtype=np.float32)
-            sum_panels(panels, first, layout.genes, layout.starts, layout.panels, layout.cells, found)
+            sum_panels(panels, first, layout.genes, layout.edges, layout.panels, layout.cells, found)
             fill(sums[entries], found[layout.lanes])
 
         in_parallel(work, chunks(presence))

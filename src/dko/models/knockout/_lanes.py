@@ -16,38 +16,13 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._vector import LANES, Array, Vector, constant, spread, sum_over
+from ._vector import LANES, Array, Vector, constant, exp, softplus, spread, sum_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # A profile whose outputs add up to less is empty.
 _TINY = 1e-30
-
-
-def _softplus(raw: Vector) -> Vector:
-    """max(x, 0) + log(1 + u) with u = exp(-|x|); log(1 + u) = 2 artanh(t), t = u / (2 + u) <= 1/3, by its series."""
-    u = _exp(abs(raw) * -1.0)
-    t = u / (u + 2.0)
-    square = t * t
-    series = square * (1 / 17) + (1 / 15)
-    for odd in (13, 11, 9, 7, 5, 3, 1):
-        series = series * square + 1 / odd
-    return raw.maximum(0.0) + t * series * 2.0
-
-
-def _exp(raw: Vector) -> Vector:
-    """2^k exp(f) with whole k and |f| <= log(2) / 2; the series of exp(f) ends where float32 does."""
-    x = raw.exact()
-    x = x.maximum(-87.0)
-    x = (x * -1.0).maximum(-88.0) * -1.0
-    k = (x * 1.44269504088896341).rounded()
-    # log(2) in two parts, the first exact in float32 even after it is multiplied by k.
-    f = x - k * 0.693359375 + k * 2.12194440e-4
-    series = f * (1 / 5040) + (1 / 720)
-    for factorial in (120, 24, 6, 2, 1, 1):
-        series = series * f + 1 / factorial
-    return Vector(raw.builder, (series * k.power_of_two()).value)
 
 
 def _arrays(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
@@ -78,7 +53,7 @@ def _row(table: Array, rows: Array, j: Any) -> Vector:
     return table.vector(builder.mul(gene, j.type(LANES)))
 
 
-def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True) -> Any:
+def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True, bent: bool = False) -> Any:
     @intrinsic
     def lane_impacts(
         typing: Any,
@@ -86,57 +61,87 @@ def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True) ->
         genes: Any,
         base: Any,
         weights: Any,
-        profile: Any,
+        shares: Any,
         start: Any,
-        n: Any,
+        n_plus: Any,
+        n_minus: Any,
+        n_turning: Any,
         slope: Any,
-        kept: Any,
+        steady_size: Any,
+        turning_size: Any,
+        dose: Any,
         own: Any,
-        own_profile: Any,
+        own_share: Any,
         lane: Any,
         impacts: Any,
     ) -> Any:
         """Write to ``impacts[lane : lane + 16]`` the impacts of knocking out the genes of a panel in one cell.
 
-        The cell has the present genes j from `start` to ``start + n``. Without gene g the output of j is
-        h_j = weights_j link(base_j - slope panel_jg); of that of g itself, ``own``, the share `kept` stays. Impact -1
-        says that g makes up most of the profile: what a subtraction leaves of it is not exact then. The outputs are
-        computed anew in the second loop: to keep them would take more of the cache than they take time.
+        The cell has the present genes j from `start` on. Without gene g the output of j is
+        h_j = weights_j link(base_j - slope panel_jg); of that of g itself, ``own``, the share 1 - `dose` stays. The
+        outputs are computed anew in the second loop: to keep them would take more of the cache than they take time.
+
+        A link that is `bent` at 0 and straight elsewhere has steady genes, `n_plus` whose base stays positive and
+        `n_minus` whose base stays negative. What they lose is +-slope weights_j panel_jg. If all outputs lose L of
+        their sum S, a share p_j moves by | weights_j panel_jg -+ p_j L / slope | in units of slope / (S - L): half the
+        arithmetic, and no subtraction of two numbers nearly the same. ``shares`` has the sign of the base there.
+
+        Impact -1 says that g makes up most of the profile: what a subtraction leaves of it is not exact then.
         """
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays = _arrays(context, builder, signature, args)
-            table, *by_gene, first, length, factor, share_kept, own_all, own_before, at, result = arrays
-            rows, bases, weight, before = (array.from_(first) for array in by_gene)
-            step, stays, one = spread(builder, factor), spread(builder, share_kept), constant(builder, 1.0)
+            table, *by_gene, first, plus, minus, n_rest, step, size, rest, share, own_h, own_p, at, result = _arrays(
+                context, builder, signature, args
+            )
+            n_steady = builder.add(plus, minus)
+            step, removed, one = spread(builder, step), spread(builder, share), constant(builder, 1.0)
+            rows, base, weight, before = (array.from_(builder.add(first, n_steady)) for array in by_gene)
 
             def output(j: Any) -> Vector:
-                h = link(bases.spread(j) - step * _row(table, rows, j))
+                h = link(base.spread(j) - step * _row(table, rows, j))
                 return h * weight.spread(j) if weighted else h
 
-            h_own, q_own = own_all.vector(at), own_before.vector(at)
-            total = sum_over(builder, length, output) - h_own + h_own * stays
+            h_own, q_own = own_h.vector(at), own_p.vector(at)
+            total = sum_over(builder, n_rest, output) - h_own * removed
+            if bent:
+                steady_rows, _, steady_weight, steady_before = (array.from_(first) for array in by_gene)
+
+                def loss(j: Any) -> Vector:
+                    row = _row(table, steady_rows, j)
+                    return row * steady_weight.spread(j) if weighted else row
+
+                lost = sum_over(builder, plus, loss) - sum_over(builder, minus, lambda j: loss(builder.add(plus, j)))
+                lost = step * lost + (spread(builder, rest) - total)
+                total = spread(builder, size) + spread(builder, rest) - lost
+                lost_per_step = lost / step
+
+                def steady_distance(j: Any) -> Vector:
+                    return abs(loss(j) - steady_before.spread(j) * lost_per_step)
+
             scale = one / total.maximum(_TINY)
 
             def distance(j: Any) -> Vector:
                 return abs(output(j) * scale - before.spread(j))
 
             p_own = h_own * scale
-            apart = sum_over(builder, length, distance) - abs(p_own - q_own) + abs(p_own * stays - q_own)
+            apart = sum_over(builder, n_rest, distance)
+            if bent:
+                apart = apart + sum_over(builder, n_steady, steady_distance) * (step * scale)
+            apart = apart - abs(p_own - q_own) + abs(p_own * (one - removed) - q_own)
             result.store(at, (apart * 0.5).where(total.above(h_own.maximum(_TINY)), -1.0))
             return context.get_dummy_value()
 
-        arrays = (panel, genes, base, weights, profile, start, n, slope, kept, own, own_profile, lane, impacts)
-        return types.void(*arrays), generate
+        arrays = (panel, genes, base, weights, shares, start, n_plus, n_minus, n_turning, slope)
+        return types.void(*arrays, steady_size, turning_size, dose, own, own_share, lane, impacts), generate
 
     return lane_impacts
 
 
 # The link of the paper, whose cells keep nothing of their own, saves a multiplication.
-abs_impacts = _impacts_with(abs, weighted=False)
-weighted_abs_impacts = _impacts_with(abs)
-softplus_impacts = _impacts_with(_softplus)
-exp_impacts = _impacts_with(_exp)
+abs_impacts = _impacts_with(abs, weighted=False, bent=True)
+weighted_abs_impacts = _impacts_with(abs, bent=True)
+softplus_impacts = _impacts_with(softplus)
+exp_impacts = _impacts_with(exp)
 
 
 @njit(nogil=True, cache=True)
@@ -194,17 +199,19 @@ def knock_out_panels(
     weighted: bool,
     panels: np.ndarray,
     first: int,
-    genes: np.ndarray,
-    starts: np.ndarray,
-    base: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
-    slope: np.ndarray,
-    kept: float,
     panel_of: np.ndarray,
     cell_of: np.ndarray,
+    genes: np.ndarray,
+    edges: np.ndarray,
+    base: np.ndarray,
+    weights: np.ndarray,
+    shares: np.ndarray,
+    slope: np.ndarray,
+    steady_size: np.ndarray,
+    turning_size: np.ndarray,
+    dose: float,
     own: np.ndarray,
-    own_profile: np.ndarray,
+    own_share: np.ndarray,
     impacts: np.ndarray,
 ) -> None:
     """Write the impacts into the lanes of those elements of `panel_of` whose panels are here."""
@@ -215,18 +222,23 @@ def knock_out_panels(
         if panel_of[element] != last:
             fetch(panel, fetched)
             last = panel_of[element]
+        start, minus, turning, stop = edges[3 * cell : 3 * cell + 4]
         arguments = (
             panel,
             genes,
             base,
             weights,
-            profile,
-            starts[cell],
-            starts[cell + 1] - starts[cell],
+            shares,
+            start,
+            minus - start,
+            turning - minus,
+            stop - turning,
             slope[cell],
-            kept,
+            steady_size[cell],
+            turning_size[cell],
+            np.float32(dose),
             own,
-            own_profile,
+            own_share,
             element * LANES,
             impacts,
         )

@@ -12,8 +12,9 @@ from numba import njit
 from ..._settings import settings
 from ._cells import by_prevalence, check_residual, chunks, fill, inverse, read_cells, rows_of, weighted_sums
 from ._lanes import knock_out_panels
-from ._layout import Panels, lay_out
+from ._layout import lay_out
 from ._links import LINKS, apply_link, level_of
+from ._panels import Panels, reach_of
 from ._parallel import in_parallel
 from ._sets import impacts_of
 from ._vector import LANES
@@ -59,14 +60,15 @@ def scan(
     check_residual(residual, presence)
     order = by_prevalence(presence, wanted)
     n_lanes = len(order) if wanted is None else int(wanted.sum())
-    rows, columns = Panels(affine, "rows", order, len(order)), Panels(affine, "columns", order, n_lanes)
+    rows = Panels(affine, "rows", order, len(order))
+    columns = Panels(affine, "columns", order, n_lanes, affine.intercept if affine.link == "abs" else None)
     impacts = np.full(presence.nnz, np.nan, dtype=np.float32)
     for entries, block in row_blocks(presence):
         sums = weighted_sums(block, order, rows)
         special = None if residual is None else residual[entries]
         part = _Part(affine, block, sums, special, inverse(order), n_lanes, dose, impacts[entries])
         for first, panels in columns:
-            in_parallel(partial(part.knock_out, first, panels), chunks(block))
+            in_parallel(partial(part.knock_out, first, panels, reach_of(panels)), chunks(block))
         advance(block.nnz if wanted is None else int(np.count_nonzero(wanted[block.indices])))
     return impacts
 
@@ -97,17 +99,19 @@ class _Part:
     dose: float
     impacts: np.ndarray
 
-    def knock_out(self, first: int, panels: np.ndarray, rows: slice) -> None:
-        """Knock out the genes of some panels in some of the cells."""
-        affine = self.affine
+    def knock_out(self, first: int, panels: np.ndarray, reach: np.ndarray, rows: slice) -> None:
+        """Knock out the genes of some panels, and of that reach, in some of the cells."""
+        affine, link = self.affine, LINKS.index(self.affine.link)
         entries, indptr, indices = rows_of(self.presence, rows)
         residual = None if self.residual is None else self.residual[entries]
         cells = read_cells(affine, indptr, indices, self.sums[entries], residual)
-        layout = lay_out(indptr, indices, self.rank, self.n_lanes)
-        link, n_lanes = LINKS.index(affine.link), LANES * len(layout.panels)
-        known = (indptr, indices, cells.sums, cells.weights, cells.profile, affine.intercept, affine.diagonal)
-        base, weights, profile, slope, own, own_profile = _prepare(
-            link, self.dose, *known, layout.starts, layout.lanes, n_lanes
+        base, slope, kinds = _bases(link, self.dose, indptr, indices, cells.sums, affine.intercept, self.rank, reach)
+        layout = lay_out(indptr, indices, self.rank, self.n_lanes, kinds, n_kinds=3)
+        n_lanes = LANES * len(layout.panels)
+        diagonal = affine.diagonal + (affine.intercept if link == 0 else 0)
+        known = (indptr, indices, base, slope, kinds, cells.weights, cells.profile, diagonal)
+        base, weights, shares, own, own_share, steady_size, turning_size = _prepare(
+            link, *known, layout.edges[-1], layout.places, layout.lanes, n_lanes
         )
         # One more, for the genes without a lane, whose number is -1.
         impacts = np.full(n_lanes + 1, np.nan, dtype=np.float32)
@@ -116,17 +120,19 @@ class _Part:
             residual is not None,
             panels,
             first,
-            layout.genes,
-            layout.starts,
-            base,
-            weights,
-            profile,
-            slope,
-            np.float32(1 - self.dose),
             layout.panels,
             layout.cells,
+            layout.genes,
+            layout.edges,
+            base,
+            weights,
+            shares,
+            slope,
+            steady_size,
+            turning_size,
+            self.dose,
             own,
-            own_profile,
+            own_share,
             impacts,
         )
         found = impacts[layout.lanes]
@@ -142,34 +148,80 @@ class _Part:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _prepare(
+def _bases(
     link: int,
     dose: float,
     indptr: np.ndarray,
     indices: np.ndarray,
     sums: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
     intercept: np.ndarray,
-    diagonal: np.ndarray,
-    starts: np.ndarray,
-    lanes: np.ndarray,
-    n_lanes: int,
-) -> tuple[np.ndarray, ...]:
-    """Return base, weights and profile, padded; the slope of each cell; the gene's own output and profile in lanes."""
-    padded = np.zeros((3, starts[-1]), dtype=np.float32)
-    slope = np.empty(len(starts) - 1, dtype=np.float32)
-    own = np.zeros((2, n_lanes + 1), dtype=np.float32)
-    for cell in range(len(starts) - 1):
-        remaining = indptr[cell + 1] - indptr[cell] - dose
+    rank: np.ndarray,
+    reach: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return base_j, the slope of each cell, and the kind of each gene: a raw output is base_j - slope panel_jg.
+
+    A profile does not change when all its outputs are multiplied by a number. With n - dose, for the link ``"abs"``,
+    base_j = s_j + n b_j is what it was before the knockout, and the rows of the panels are A_j + b_j.
+
+    Kind 0 stays positive whatever is knocked out, 1 negative, 2 may turn.
+    """
+    base, kinds = np.empty_like(sums), np.full(len(sums), 2, dtype=np.int8)
+    slope = np.empty(len(indptr) - 1, dtype=np.float32)
+    for cell in range(len(slope)):
+        start, stop = indptr[cell], indptr[cell + 1]
+        if link == 0:
+            slope[cell] = dose
+            for entry in range(start, stop):
+                gene = indices[entry]
+                base[entry] = sums[entry] + (stop - start) * intercept[gene]
+                if abs(base[entry]) >= slope[cell] * reach[rank[gene]]:
+                    kinds[entry] = 0 if base[entry] >= 0 else 1
+            continue
+        remaining = stop - start - dose
         # Of a cell of which nothing remains the outputs do not matter, only that they are numbers.
         per_gene = np.float32(1 / remaining) if remaining > 0 else np.float32(0)
         slope[cell] = np.float32(dose) * per_gene
-        level = level_of(link, indptr[cell], indptr[cell + 1], indices, sums, per_gene, intercept)
+        level = level_of(link, start, stop, indices, sums, per_gene, intercept)
+        for entry in range(start, stop):
+            base[entry] = sums[entry] * per_gene + intercept[indices[entry]] - level
+    return base, slope, kinds
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _prepare(
+    link: int,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    base: np.ndarray,
+    slope: np.ndarray,
+    kinds: np.ndarray,
+    weights: np.ndarray,
+    profile: np.ndarray,
+    diagonal: np.ndarray,
+    size: int,
+    places: np.ndarray,
+    lanes: np.ndarray,
+    n_lanes: int,
+) -> tuple[np.ndarray, ...]:
+    """Return what :func:`dko.models.knockout._lanes.knock_out_panels` needs to know of cells, in its order of genes.
+
+    Base, weights and shares, padded; the gene's own output and share in lanes; and the sum of the outputs of the steady
+    genes and of the others.
+    """
+    padded = np.zeros((3, size), dtype=np.float32)
+    own = np.zeros((2, n_lanes + 1), dtype=np.float32)
+    sizes = np.zeros((2, len(slope)), dtype=np.float32)
+    for cell in range(len(slope)):
+        steady_size = turning_size = 0.0
         for entry in range(indptr[cell], indptr[cell + 1]):
-            gene, place = indices[entry], starts[cell] + entry - indptr[cell]
-            base = sums[entry] * per_gene + intercept[gene] - level
-            padded[0, place], padded[1, place], padded[2, place] = base, weights[entry], profile[entry]
-            own[0, lanes[entry]] = apply_link(link, base - slope[cell] * diagonal[gene]) * weights[entry]
-            own[1, lanes[entry]] = profile[entry]
-    return padded[0], padded[1], padded[2], slope, own[0], own[1]
+            raw, place, weight, share = base[entry], places[entry], weights[entry], profile[entry]
+            padded[0, place], padded[1, place] = raw, weight
+            padded[2, place] = -share if kinds[entry] == 1 else share
+            if kinds[entry] < 2:
+                steady_size += abs(raw) * weight
+            else:
+                turning_size += apply_link(link, raw) * weight
+            own[0, lanes[entry]] = apply_link(link, raw - slope[cell] * diagonal[indices[entry]]) * weight
+            own[1, lanes[entry]] = share
+        sizes[0, cell], sizes[1, cell] = steady_size, turning_size
+    return padded[0], padded[1], padded[2], own[0], own[1], sizes[0], sizes[1]

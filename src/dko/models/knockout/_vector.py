@@ -142,3 +142,28 @@ def sum_over(builder: ir.IRBuilder, length: Any, term: Callable[[Any], Vector]) 
             builder.store(added.value, total)
     parts = [Vector(builder, builder.load(total)) for total in sums]
     return (parts[0] + parts[1]) + (parts[2] + parts[3])
+
+
+def softplus(raw: Vector) -> Vector:
+    """max(x, 0) + log(1 + u) with u = exp(-|x|); log(1 + u) = 2 artanh(t), t = u / (2 + u) <= 1/3, by its series."""
+    u = exp(abs(raw) * -1.0)
+    t = u / (u + 2.0)
+    square = t * t
+    series = square * (1 / 17) + (1 / 15)
+    for odd in (13, 11, 9, 7, 5, 3, 1):
+        series = series * square + 1 / odd
+    return raw.maximum(0.0) + t * series * 2.0
+
+
+def exp(raw: Vector) -> Vector:
+    """2^k exp(f) with whole k and |f| <= log(2) / 2; the series of exp(f) ends where float32 does."""
+    x = raw.exact()
+    x = x.maximum(-87.0)
+    x = (x * -1.0).maximum(-88.0) * -1.0
+    k = (x * 1.44269504088896341).rounded()
+    # log(2) in two parts, the first exact in float32 even after it is multiplied by k.
+    f = x - k * 0.693359375 + k * 2.12194440e-4
+    series = f * (1 / 5040) + (1 / 720)
+    for factorial in (120, 24, 6, 2, 1, 1):
+        series = series * f + 1 / factorial
+    return Vector(raw.builder, (series * k.power_of_two()).value)
