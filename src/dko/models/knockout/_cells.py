@@ -126,7 +126,7 @@ def by_prevalence(presence: sparse.csr_matrix, first: np.ndarray | None = None) 
 
 def inverse(order: np.ndarray) -> np.ndarray:
     """Return the rank of each element of a permutation."""
-    rank = np.empty(len(order), dtype=np.int64)
+    rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order))
     return rank
 

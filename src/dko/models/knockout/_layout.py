@@ -58,7 +58,7 @@ def lay_out(
 @njit(nogil=True, cache=True)
 def _places(indptr: np.ndarray, kinds: np.ndarray, n_kinds: int) -> tuple[np.ndarray, np.ndarray]:
     edges = np.zeros((len(indptr) - 1) * n_kinds + 1, dtype=np.int64)
-    places = np.empty(len(kinds), dtype=np.int64)
+    places = np.empty(len(kinds), dtype=np.int32)
     for cell in range(len(indptr) - 1):
         n_of = np.zeros(n_kinds, dtype=np.int64)
         for entry in range(indptr[cell], indptr[cell + 1]):
@@ -77,9 +77,9 @@ def _lanes(
     indptr: np.ndarray, indices: np.ndarray, rank: np.ndarray, n_lanes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     panels, cells = np.empty(len(indices), dtype=np.int32), np.empty(len(indices), dtype=np.int32)
-    lanes = np.full(len(indices), -1)
+    lanes = np.full(len(indices), -1, dtype=np.int32)
     # The last cell that needed a panel, and where that is noted.
-    needed_by, noted, n_noted = np.full(len(rank), -1), np.empty(len(rank), dtype=np.int64), 0
+    needed_by, noted, n_noted = np.full(len(rank), -1, dtype=np.int32), np.empty(len(rank), dtype=np.int32), 0
     for cell in range(len(indptr) - 1):
         for entry in range(indptr[cell], indptr[cell + 1]):
             row = rank[indices[entry]]
