@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from hypothesis import settings
 from scipy import sparse
 
@@ -21,6 +22,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("dko", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("dko")
 
+# Of the simulated screen.
+KNOCKOUTS = ("gene_2", "gene_6", "gene_15", "gene_22", "gene_18+gene_8")
 SLASH = "HSPA1A/B"
 PERCENT = "50%_%2F"
 QUICK: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
@@ -45,6 +48,43 @@ def _fitted(_cells):
 @pytest.fixture(scope="session")
 def _grouped(_cells):
     return dko.tl.fit(_cells, groupby="cell_type", copy=True, **QUICK)
+
+
+@pytest.fixture(scope="session")
+def _screen():
+    """200 unperturbed cells x 30 genes, which are fitted, and 40 with each of five true knockouts, one of a pair."""
+    rng = np.random.default_rng(0)
+    simulated = dko.datasets.grn(400, 30, density=0.08, share_present=(0.9, 1.0), depth=2_000, rng=2)
+    labels = np.array(["control"] * 200 + [name for name in KNOCKOUTS for _ in range(40)])
+    counts = simulated.X.toarray()
+    for label in KNOCKOUTS:
+        rows = np.flatnonzero(labels == label)
+        names = list(simulated.obs_names[rows])
+        after = dko.datasets.grn_knockout(simulated, label.split("+"), cells=names)
+        counts[rows] = rng.poisson(2_000 * after.toarray())
+    adata = AnnData(sparse.csr_matrix(counts.astype(np.float32)), obs=simulated.obs[[]], var=simulated.var[[]])
+    adata.obs["knockout"] = labels
+    dko.tl.fit(adata, perturbation_key="knockout", control="control", max_epochs=20, progress=False)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _evaluated(_screen):
+    return dko.tl.evaluate(
+        _screen, perturbation_key="knockout", control="control", n_bootstrap=100, progress=False, copy=True
+    )
+
+
+@pytest.fixture
+def screen(_screen):
+    """Cells of five measured knockouts, with a fit on the unperturbed ones."""
+    return _screen.copy()
+
+
+@pytest.fixture
+def evaluated(_evaluated):
+    """The same after ``tl.evaluate``."""
+    return _evaluated.copy()
 
 
 @pytest.fixture

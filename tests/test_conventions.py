@@ -60,10 +60,20 @@ def test_all_names_what_is_there():
         assert list(module.__all__) == sorted(module.__all__)
 
 
+@pytest.fixture
+def fitted(fitted):
+    """The fitted cells with measured knockouts among them."""
+    fitted.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
+    return fitted
+
+
 STEPS = {
     "fit": lambda adata, **kwargs: dko.tl.fit(adata, max_epochs=1, progress=False, key_added="new", **kwargs),
     "scan": lambda adata, **kwargs: dko.tl.scan(adata, **kwargs),
     "virtual_ko": lambda adata, **kwargs: dko.tl.virtual_ko(adata, "gene_2", **kwargs),
+    "evaluate": lambda adata, **kwargs: dko.tl.evaluate(
+        adata, perturbation_key="knockout", control="control", progress=False, **kwargs
+    ),
     "double_ko": lambda adata, **kwargs: dko.tl.double_ko(adata, n_samples=10, **kwargs),
 }
 
@@ -105,7 +115,7 @@ def test_only_what_is_named_changes(name, fitted, same):
 
 @pytest.mark.parametrize("name", dko.get.__all__)
 def test_getters_change_nothing_and_give_away_nothing(name, fitted, unchanged):
-    for step in ("scan", "virtual_ko", "double_ko"):
+    for step in ("scan", "virtual_ko", "double_ko", "evaluate"):
         STEPS[step](fitted)
     with unchanged(fitted):
         found = getattr(dko.get, name)(fitted)

@@ -18,6 +18,10 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 
+# Inside uns[evaluation(key)], beside PARAMS
+TABLE = "table"
+SUMMARY = "summary"
+
 # Categories of the obs column of the split
 TRAIN = "train"
 VALIDATION = "validation"
@@ -52,6 +56,11 @@ def impact_mean(key: str) -> str:
 def n_cells(key: str) -> str:
     """``var`` column: number of scanned cells that express the gene."""
     return f"{key}_n_cells"
+
+
+def evaluation(key: str) -> str:
+    """``uns`` entry: how well the model foretells measured knockouts."""
+    return f"{key}_evaluation"
 
 
 def ko_layer(key: str, knockout: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from dko.cli import main
 
-COMMANDS = ("demo", "fit", "ko", "scan", "reproduce")
+COMMANDS = ("demo", "fit", "ko", "scan", "evaluate", "reproduce")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,7 +6,7 @@ import argparse
 from importlib.metadata import version
 from typing import NoReturn
 
-from . import _demo, _fit, _ko, _reproduce, _scan
+from . import _demo, _evaluate, _fit, _ko, _reproduce, _scan
 
 _DESCRIPTION = """\
 Virtual gene knockouts in single cells: what would each cell look like without a gene?
@@ -44,6 +44,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dko", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"dko {version('dko')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_demo, _fit, _ko, _scan, _reproduce):
+    for command in (_demo, _fit, _ko, _scan, _evaluate, _reproduce):
         command.add(commands)
     return parser

@@ -1,6 +1,7 @@
 """Getters: they read results out of an AnnData or MuData and change nothing."""
 
 from ._effects import effects
+from ._evaluation import evaluation
 from ._fit_quality import fit_quality
 from ._history import history
 from ._impact import impact
@@ -9,4 +10,4 @@ from ._pairs import pairs
 from ._profiles import profiles
 from ._ranking import ranking
 
-__all__ = ["effects", "fit_quality", "history", "impact", "impact_table", "pairs", "profiles", "ranking"]
+__all__ = ["effects", "evaluation", "fit_quality", "history", "impact", "impact_table", "pairs", "profiles", "ranking"]

@@ -1,0 +1,160 @@
+"""``dko evaluate``: hold predicted against measured knockouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _options
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+_DESCRIPTION = """\
+Score the knockouts that a fit predicts against cells in which the genes were knocked out, beside
+baselines that need no model. The fit has to be of the unperturbed cells. Prints the mean of each score
+over the perturbations whose effect two halves of their cells agree on; the cells are only read."""
+
+_EXAMPLES = """\
+examples:
+  dko evaluate fitted.h5ad --perturbation-key gene --control non-targeting
+  dko evaluate fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png"""
+
+# What is printed, under shorter names; the rest is in the table.
+_COLUMNS = {
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "direction_50": "signs",
+    "auprc": "AUPRC",
+    "auroc_matched": "AUROC",
+    "retrieval": "retrieval",
+    "impact_ranking": "impacts",
+    "similarity": "similarity",
+}
+_READING = """\
+Pearson, Spearman: of predicted and measured effect. signs: right ones among the 50 genes that change most.
+AUPRC, AUROC: finding the genes that change, the latter at matched expression. retrieval: other knockouts that
+fit worse (by chance 0.5). impacts: their rank correlation with measured sizes. similarity: of predictions for
+different knockouts."""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "evaluate", help="compare with measured knockouts", description=_DESCRIPTION, epilog=_EXAMPLES
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("input", metavar="IN", type=Path, help="cells with a fit: .h5ad, .h5mu or .zarr")
+    parser.add_argument(
+        "--perturbation-key", metavar="COLUMN", required=True, help="obs column of the gene that was knocked out"
+    )
+    parser.add_argument("--control", metavar="VALUE", required=True, help="its value for unperturbed cells")
+    parser.add_argument(
+        "--perturbations",
+        type=_options.names,
+        metavar="G1,G2",
+        help="only these, or @FILE with one per line (default: all whose genes the model knows)",
+    )
+    parser.add_argument("--no-baselines", action="store_true", help="only the model, and no change")
+    parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    parser.add_argument(
+        "--out", metavar="CSV", type=Path, help="write a row per method and perturbation, a column per score"
+    )
+    parser.add_argument("--plot", metavar="PNG", type=Path, help="draw a score of all methods")
+    parser.add_argument("--metric", default="pearson", help="which score to draw (default: %(default)s)")
+    _options.add_force(parser, "replace the files of --out and --plot if they exist")
+    _options.add_place(parser)
+    _options.add_general(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate and print the summary."""
+    from .. import get
+    from ..tl import evaluate
+
+    data = _open(args)
+    evaluate(
+        data,
+        perturbation_key=args.perturbation_key,
+        control=args.control,
+        key=args.key,
+        baselines=not args.no_baselines,
+        perturbations=args.perturbations,
+        rng=args.rng,
+        mod=args.mod,
+        device=args.device,
+        progress=not args.quiet,
+    )
+    if args.out is not None:
+        _write_table(data, args)
+    if args.plot is not None:
+        _write_plot(data, args)
+    print(_spelled(get.evaluation(data, key=args.key, mod=args.mod)))
+
+
+def _open(args: argparse.Namespace) -> AnnData | MuData:
+    """Check the files that will be written, and read the cells, which have to hold a fit."""
+    from .._data import unwrap
+    from .._fitted import read_fitted
+    from ..io._files import read_any
+    from ._cells import check_output
+
+    if not args.input.exists():
+        raise FileNotFoundError(f"There is no file {str(args.input)!r}.")
+    outputs = [path for path in (args.out, args.plot) if path is not None]
+    if len({args.input, *outputs}) <= len(outputs):
+        raise ValueError("IN, --out and --plot have to be different files.")
+    for path in outputs:
+        check_output(path, args.force)
+    data = read_any(args.input)
+    try:
+        read_fitted(unwrap(data, args.mod), args.key)
+    except KeyError as error:
+        raise ValueError(
+            f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
+        ) from error
+    return data
+
+
+def _write_table(data: AnnData | MuData, args: argparse.Namespace) -> None:
+    from .. import get
+    from .._log import say
+    from ..io._atomic import atomic
+
+    with atomic(args.out) as temporary:
+        get.evaluation(data, summary=False, key=args.key, mod=args.mod).to_csv(temporary)
+    say(f"Wrote {args.out}.")
+
+
+def _write_plot(data: AnnData | MuData, args: argparse.Namespace) -> None:
+    import matplotlib
+
+    # A command has no window to draw in.
+    matplotlib.use("agg")
+    from .. import pl
+    from .._log import say
+    from ..io._atomic import atomic
+
+    figure = pl.evaluation(data, metric=args.metric, key=args.key, mod=args.mod, return_fig=True)
+    with atomic(args.plot) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+    say(f"Wrote {args.plot}.")
+
+
+def _spelled(summary: pd.DataFrame) -> str:
+    """Spell the summary out, with the ceiling under the correlations of the methods."""
+    n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
+    rows = summary.drop(index="measurement")
+    table = rows[list(_COLUMNS)].dropna(axis=1, how="all").rename(columns=_COLUMNS).rename_axis(None)
+    measured = summary.loc["measurement"]
+    title = f"Mean over {n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    limits = f"Ceiling of Pearson: {measured['ceiling']:.3f}. Chance of AUPRC: {measured['base_rate']:.3f}."
+    if n > 1:
+        limits += f" Similarity of the measured effects: {measured['similarity']:.3f}."
+    text = table.to_string(float_format="{:.3f}".format, na_rep="")
+    lines = [title, *(line.rstrip() for line in text.splitlines()), limits, _READING]
+    return "\n".join(lines)

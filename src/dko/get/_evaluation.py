@@ -1,0 +1,63 @@
+"""How well predicted knockouts fit measured ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .. import _keys
+from .._data import unwrap
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def evaluation(
+    adata: AnnData | MuData, *, summary: bool = True, key: str = _keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return the scores of the model and of the baselines; :func:`dko.tl.evaluate` says what they mean.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.evaluate`.
+    summary
+        Means over the perturbations, or a row per method and perturbation.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
+    interval, ``{metric}_low`` and ``{metric}_high``; ``attrs["n_perturbations"]`` says over how many, and
+    ``attrs["over"]`` which (reliable, or all). Otherwise a row per ``method`` and ``perturbation`` and a column per
+    metric. NaN where a method has no such value.
+
+    Raises
+    ------
+    KeyError
+        Nothing was evaluated.
+    """
+    target = unwrap(adata, mod)
+    if _keys.evaluation(key) not in target.uns:
+        where = f"adata.uns[{_keys.evaluation(key)!r}]"
+        raise KeyError(f"No evaluation in {where}; run dko.tl.evaluate(adata, key={key!r}, ...) first.")
+    found = target.uns[_keys.evaluation(key)]
+    tidy = found[_keys.SUMMARY if summary else _keys.TABLE]
+    # In the order of the evaluation, which pivoting would sort.
+    methods, metrics = tidy["method"].unique(), tidy["metric"].unique()
+    if not summary:
+        index = pd.MultiIndex.from_product([methods, tidy["perturbation"].unique()], names=["method", "perturbation"])
+        wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
+        return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
+    ends = {"mean": "", "low": "_low", "high": "_high"}
+    wide = tidy.pivot(index="method", columns="metric", values=list(ends))
+    wide.columns = [f"{metric}{ends[end]}" for end, metric in wide.columns]
+    wide = wide.loc[methods, [f"{metric}{suffix}" for metric in metrics for suffix in ends.values()]]
+    wide.attrs = {
+        "n_perturbations": int(tidy["n_perturbations"].iloc[0]),
+        "over": str(found[_keys.PARAMS]["summary_over"]),
+    }
+    return wide

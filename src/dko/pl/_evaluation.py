@@ -1,0 +1,158 @@
+"""The model between the floor and the ceiling of what can be foretold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys, get
+from .._errors import unknown
+from ._finish import COLORS, INSIDE, finish, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from ._finish import Drawn
+
+_LABELS = {
+    "pearson": "effect, Pearson correlation with the measured one",
+    "spearman": "effect, Spearman correlation with the measured one",
+    "direction_20": "right signs among the 20 genes that change most",
+    "direction_50": "right signs among the 50 genes that change most",
+    "auprc": "recovery of changed genes, average precision",
+    "auroc": "recovery of changed genes, AUROC",
+    "auroc_matched": "recovery of changed genes at matched expression, AUROC",
+    "retrieval": "other knockouts that fit worse than the own",
+    "retrieval_centred": "other knockouts that fit worse than the own, centred",
+    "similarity": "rank correlation with predictions for other knockouts",
+    "impact_ranking": "impacts, Spearman correlation with measured sizes",
+    "energy_distance": "energy distance from the perturbed cells",
+    "mmd": "MMD from the perturbed cells",
+}
+# What the measurement itself has of a metric, and what that is called.
+_CEILINGS = {
+    "pearson": ("ceiling", "ceiling: one half of the cells by the other"),
+    "similarity": ("similarity", "measured effects"),
+    "energy_distance": ("energy_distance", "unperturbed cells from each other"),
+    "mmd": ("mmd", "unperturbed cells from each other"),
+}
+_LESS_IS_BETTER = ("similarity", "energy_distance", "mmd")
+# The first of these that has a value is the floor.
+_FLOORS = ("permuted cells", "no change")
+_MODEL, _OTHER = COLORS[1], "0.35"
+
+
+def evaluation(
+    adata: AnnData | MuData,
+    *,
+    metric: str = "pearson",
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw how well the model foretells measured knockouts, among the baselines, the best on top.
+
+    A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Shaded are the
+    floor (co-expression in permuted cells, or no change) and, where there is one, the ceiling, which the measurement
+    itself sets.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.evaluate`.
+    metric
+        One of the metrics there, such as ``"pearson"``, ``"direction_50"``, ``"retrieval"``, ``"impact_ranking"``.
+    key, mod
+        Where the results are.
+    ax, show, return_fig
+        As in :func:`dko.pl.impact`.
+
+    Returns
+    -------
+    None if shown, the figure with `return_fig`, otherwise the axes.
+
+    Raises
+    ------
+    KeyError
+        Nothing was evaluated, or no such metric.
+    ValueError
+        No method has a value of this metric.
+    """
+    summary = get.evaluation(adata, key=key, mod=mod)
+    if metric not in _LABELS:
+        raise KeyError(unknown("metric", [metric], _LABELS, "the evaluation"))
+    rows = summary.drop(index="measurement").dropna(subset=metric)
+    if rows.empty:
+        raise ValueError(f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes.")
+    rows = rows.sort_values(metric, ascending=metric not in _LESS_IS_BETTER, kind="stable")
+    points = _points(get.evaluation(adata, summary=False, key=key, mod=mod), summary.attrs["over"], metric)
+    axes, ours = panels(1, ax, size=(6.4, 0.9 + 0.3 * len(rows)), what="metric")
+    _draw_references(axes[0], summary, metric)
+    _draw(axes[0], rows, points, metric)
+    over, n = summary.attrs["over"], summary.attrs["n_perturbations"]
+    which = f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    axes[0].set_title(which, fontsize="medium")
+    axes[0].set_xlabel(_LABELS[metric])
+    if axes[0].get_legend_handles_labels()[0]:
+        if ours:
+            axes[0].figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        else:
+            axes[0].legend(**{**INSIDE, "loc": "lower right"})  # beside the worst, where dots and ceiling leave room
+    return finish(axes, ours=ours, show=show, return_fig=return_fig)
+
+
+def _points(table: pd.DataFrame, over: str, metric: str) -> dict[str, np.ndarray]:
+    """Return the values of the perturbations that the summary is over, by method."""
+    if metric not in table:
+        return {}
+    chosen = table.loc["measurement", ["predictable", "reliable"] if over == "reliable" else ["predictable"]] > 0
+    chosen = chosen.all(axis=1).to_numpy()
+    return {method: table.loc[method, metric].to_numpy()[chosen] for method in table.index.unique("method")}
+
+
+def _draw_references(ax: Axes, summary: pd.DataFrame, metric: str) -> None:
+    """Shade the floor and the ceiling, each with its line."""
+    floor = next((name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])), None)
+    if floor is not None:
+        _shade(ax, _ends(summary.loc[floor], metric), "0.6", f"floor: {floor}")
+    if metric in _CEILINGS:
+        name, label = _CEILINGS[metric]
+        _shade(ax, _ends(summary.loc["measurement"], name), COLORS[2], label)
+
+
+def _ends(row: pd.Series, metric: str) -> tuple[float, float, float]:
+    """Return a mean and the ends of its interval."""
+    return row[metric], row[f"{metric}_low"], row[f"{metric}_high"]
+
+
+def _shade(ax: Axes, ends: tuple[float, float, float], color: str, label: str) -> None:
+    mean, low, high = ends
+    if not np.isfinite(mean):
+        return
+    ax.axvline(mean, color=color, lw=1.2, ls="--", zorder=0, label=label)
+    if np.isfinite(low):
+        ax.axvspan(low, high, color=color, alpha=0.15, lw=0, zorder=0)
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, points: dict[str, np.ndarray], metric: str) -> None:
+    for place, (method, row) in enumerate(rows.iterrows()):
+        color = _MODEL if method == "model" else _OTHER
+        mean, low, high = _ends(row, metric)
+        known = points.get(str(method), np.empty(0))
+        if len(known) > 1:
+            ax.scatter(known, np.full(len(known), place), s=14, color=color, alpha=0.25, lw=0, zorder=1)
+        if np.isfinite(low):
+            ax.hlines(place, low, high, color=color, lw=2, zorder=2)
+        ax.scatter(mean, place, s=48, color=color, zorder=3)
+    ax.set_yticks(range(len(rows)), list(rows.index))
+    for label in ax.get_yticklabels():
+        label.set(color=_MODEL if label.get_text() == "model" else "black", fontsize="small")
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)

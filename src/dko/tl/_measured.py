@@ -1,0 +1,119 @@
+"""What knockouts have done, as their cells show, and how far predicted cells are from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..metrics import energy_distance, log_profiles, mmd
+from ..metrics._ceiling import split_half
+from ..metrics._changed_genes import changed_among
+from ..metrics._effect import difference
+from ..metrics._effect_size import size_of
+from ..metrics._log_profiles import columns_mask
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from ._screen import Screen
+
+# Most cells on a side of a distance, which is had from all pairs.
+_MAX_CELLS = 500
+# A rank test with many ties takes the normal distribution for granted, which holds for sides of similar size.
+_MAX_RATIO = 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured knockout.
+
+    Attributes
+    ----------
+    effect
+        Against all unperturbed cells; NaN at the genes that were knocked out.
+    effect_elsewhere
+        Against those that are not held out.
+    changed
+        Genes that differ from the held-out unperturbed cells.
+    ceiling, size
+        See :func:`dko.metrics.ceiling` and :func:`dko.metrics.effect_size`.
+    n_cells
+        Number of perturbed cells.
+    """
+
+    effect: np.ndarray
+    effect_elsewhere: np.ndarray
+    changed: np.ndarray
+    ceiling: float
+    size: float
+    n_cells: int
+
+
+def cells_without(screen: Screen, label: str) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Return the values of perturbed and of unperturbed cells, the genes of one knockout taken out of both."""
+    columns = screen.columns[label]
+    return log_profiles(screen.perturbed[label], without=columns), log_profiles(screen.control, without=columns)
+
+
+def measure(
+    screen: Screen,
+    label: str,
+    cells: tuple[sparse.csr_array, sparse.csr_array],
+    n_splits: int,
+    rng: np.random.Generator,
+) -> Measurement:
+    """Measure one knockout in the cells that `cells_without` has returned."""
+    perturbed, control = cells
+    gone = columns_mask(screen.columns[label], control.shape[1])
+    held_out = control[screen.held_out]
+    n_test = _MAX_RATIO * min(perturbed.shape[0], held_out.shape[0])
+    return Measurement(
+        effect=np.where(gone, np.nan, difference(perturbed, control)),
+        effect_elsewhere=np.where(gone, np.nan, difference(perturbed, control[~screen.held_out])),
+        changed=changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone),
+        ceiling=split_half(perturbed, control, ~gone, n_splits, rng),
+        size=size_of(perturbed, control, n_splits, rng),
+        n_cells=perturbed.shape[0],
+    )
+
+
+def distances(
+    cells: tuple[sparse.csr_array, sparse.csr_array],
+    change: sparse.csr_array,
+    axes: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, float]]:
+    """Return how far cells are from the perturbed ones, by who says what these look like, in the space of `axes`.
+
+    ``model`` adds the predicted change to the values of unperturbed cells, ``no change`` takes these as they are;
+    ``measurement`` is how far they are from other unperturbed cells.
+    """
+    from scipy.spatial.distance import pdist
+
+    after, control = cells
+    order = rng.permutation(control.shape[0])
+    size = min(_MAX_CELLS, len(order) // 2)
+    before, other = (control[rows] @ axes for rows in (order[:size], order[size : 2 * size]))
+    perturbed = some(after, _MAX_CELLS, rng) @ axes
+    bandwidth = float(np.median(pdist(before)))
+    pairs = {
+        "model": (before + change[order[:size]] @ axes, perturbed),
+        "no change": (before, perturbed),
+        "measurement": (before, other),
+    }
+    return {
+        method: {
+            "energy_distance": energy_distance(*pair),
+            "mmd": mmd(*pair, bandwidth=bandwidth) if bandwidth > 0 else np.nan,
+        }
+        for method, pair in pairs.items()
+    }
+
+
+def some(cells: sparse.csr_array, most: int, rng: np.random.Generator) -> sparse.csr_array:
+    """Return random cells, at most so many."""
+    if cells.shape[0] <= most:
+        return cells
+    return cells[np.sort(rng.choice(cells.shape[0], most, replace=False))]

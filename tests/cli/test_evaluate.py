@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import dko as package
+
+
+@pytest.fixture
+def screen_file(store, screen):
+    """Cells of measured knockouts, with a fit on the unperturbed ones."""
+    return store(screen, "screen.h5ad")
+
+
+HOW = ("--perturbation-key", "knockout", "--control", "control", "--quiet")
+
+
+def test_prints_the_summary_and_writes_what_is_asked_for(dko, screen_file, screen, tmp_path):
+    table, plot = tmp_path / "scores.csv", tmp_path / "scores.png"
+    ran = dko("evaluate", screen_file, *HOW, "--out", table, "--plot", plot)
+    assert ran.code == 0 and ran.err == ""
+    package.tl.evaluate(screen, perturbation_key="knockout", control="control")
+    summary = package.get.evaluation(screen)
+    n = summary.attrs["n_perturbations"]
+    lines = ran.out.splitlines()
+    assert lines[0] == f"Mean over {n} reliable perturbations"
+    assert lines[2].split()[:2] == ["model", f"{summary.at['model', 'pearson']:.3f}"]
+    assert f"Ceiling of Pearson: {summary.at['measurement', 'ceiling']:.3f}." in ran.out
+    assert max(map(len, lines)) <= 112
+    written = pd.read_csv(table, index_col=["method", "perturbation"])
+    pd.testing.assert_frame_equal(written, package.get.evaluation(screen, summary=False))
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_some_perturbations_without_baselines(dko, screen_file, kept):
+    with kept:
+        ran = dko("evaluate", screen_file, *HOW, "--perturbations", "gene_6", "--no-baselines")
+    assert ran.code == 0
+    assert [line.split("  ")[0] for line in ran.out.splitlines()[2:4]] == ["model", "no change"]
+    assert ran.out.startswith("Mean over 1 reliable perturbation\n") and "retrieval" not in ran.out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--control", "ctrl"), "No value 'ctrl' in obs['knockout']"),
+        (("--out", "nowhere/scores.csv"), "The folder 'nowhere' does not exist"),
+        (("--key", "other"), "holds no fit named 'other'"),
+        (("--metric", "person", "--plot", "x.png"), "No metric 'person'"),
+    ],
+)
+def test_bad_input_is_one_line(dko, screen_file, words, says, kept, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with kept:
+        assert says in dko("evaluate", screen_file, *HOW, *words).error
+
+
+def test_files_are_not_replaced_unasked(dko, screen_file, tmp_path, kept):
+    (tmp_path / "scores.csv").write_text("mine")
+    with kept:
+        assert "exists; add --force" in dko("evaluate", screen_file, *HOW, "--out", tmp_path / "scores.csv").error
+        assert "different files" in dko("evaluate", screen_file, *HOW, "--out", screen_file, "--force").error
+        assert "There is no file" in dko("evaluate", tmp_path / "gone.h5ad", *HOW).error

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dko
+
+RNG = np.random.default_rng(0)
+
+
+def screen(n=8, n_genes=40):
+    """Measured effects without the lost gene, one of them of two genes."""
+    measured = RNG.normal(size=(n, n_genes))
+    measured[np.arange(n), np.arange(n)] = np.nan
+    measured[0, 20] = np.nan
+    return measured
+
+
+def naive(predicted, measured):
+    found = []
+    for i, own in enumerate(measured):
+        better = []
+        for j, other in enumerate(measured):
+            if i != j:
+                kept = np.isfinite(own + other)
+                mine, theirs = (dko.metrics.correlation(predicted[i][kept], truth[kept]) for truth in (own, other))
+                better.append(0.5 if abs(mine - theirs) < 1e-9 else float(mine > theirs))
+        found.append(np.mean(better))
+    return found
+
+
+def test_equals_a_loop_over_pairs():
+    measured = screen()
+    predicted = measured + 3 * RNG.normal(size=measured.shape)
+    np.testing.assert_allclose(dko.metrics.retrieval(predicted, measured), naive(predicted, measured))
+    centred = []
+    for effects in (predicted, measured):
+        others = [np.nanmean(np.delete(effects, i, axis=0), axis=0) for i in range(len(effects))]
+        centred.append(effects - np.array(others))
+    np.testing.assert_allclose(dko.metrics.retrieval(predicted, measured, centred=True), naive(*centred))
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_perfect_prediction_retrieves_all(centred):
+    measured = screen()
+    np.testing.assert_array_equal(dko.metrics.retrieval(3 * measured, measured, centred=centred), 1)
+
+
+def test_one_list_for_all_knockouts_is_at_chance_however_well_it_correlates():
+    common = RNG.normal(size=500)
+    measured = common + 0.5 * RNG.normal(size=(12, 500))
+    lost = np.eye(12, 500, dtype=bool)
+    measured[lost] = np.nan
+    predicted = np.where(lost, np.nan, common)
+    assert dko.metrics.correlation(predicted[0], measured[0]) > 0.8
+    assert dko.metrics.retrieval(predicted, measured).mean() == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_array_equal(dko.metrics.retrieval(predicted, measured, centred=True), 0.5)
+    np.testing.assert_array_equal(dko.metrics.retrieval(0 * predicted, measured), 0.5)
+
+
+def test_a_random_prediction_is_at_chance():
+    measured = screen(60, 80)
+    assert dko.metrics.retrieval(RNG.normal(size=(60, 80)), measured).mean() == pytest.approx(0.5, abs=0.12)
+
+
+def test_unknown_predictions_are_left_out():
+    measured = screen()
+    predicted = measured.copy()
+    predicted[2] = np.nan
+    np.testing.assert_array_equal(dko.metrics.retrieval(predicted, measured), [1, 1, np.nan, 1, 1, 1, 1, 1])
+    assert np.isnan(dko.metrics.retrieval(measured[:2], measured[:2])).all()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+
+import dko
+
+
+def rows(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def dots(ax, size):
+    """Where the dots of a size are, by scatter."""
+    scatters = [found for found in ax.collections if isinstance(found, PathCollection)]
+    return [np.asarray(found.get_offsets()) for found in scatters if found.get_sizes().tolist() == [size]]
+
+
+def means(ax):
+    """The large dot of every row, from below."""
+    return [tuple(found[0]) for found in dots(ax, 48)]
+
+
+@pytest.mark.parametrize("metric", ["pearson", "auroc_matched", "retrieval", "impact_ranking"])
+def test_methods_in_their_order_best_on_top(evaluated, metric):
+    ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
+    expected = dko.get.evaluation(evaluated).drop(index="measurement")[metric].dropna().sort_values(kind="stable")
+    assert rows(ax) == expected.index.tolist() and "model" in rows(ax)
+    np.testing.assert_allclose(means(ax), list(zip(expected, range(len(expected)), strict=True)))
+
+
+def test_less_is_better_for_distances(evaluated):
+    ax = dko.pl.evaluation(evaluated, metric="energy_distance", show=False)
+    drawn = [x for x, _ in means(ax)]
+    assert drawn == sorted(drawn, reverse=True) and set(rows(ax)) == {"model", "no change"}
+
+
+def test_floor_and_ceiling(evaluated):
+    summary = dko.get.evaluation(evaluated)
+    ax = dko.pl.evaluation(evaluated, show=False)
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines == {
+        "floor: permuted cells": summary.at["permuted cells", "pearson"],
+        "ceiling: one half of the cells by the other": summary.at["measurement", "ceiling"],
+    }
+    assert ax.get_title() == f"{summary.attrs['n_perturbations']} reliable perturbations"
+    assert len(ax.patches) == 2, "each with its interval"
+
+
+def test_points_are_the_reliable_perturbations(evaluated):
+    ax = dko.pl.evaluation(evaluated, show=False)
+    wide = dko.get.evaluation(evaluated, summary=False)
+    chosen = wide.loc["measurement", "reliable"].to_numpy() > 0
+    place = rows(ax).index("model")
+    (drawn,) = [points[:, 0] for points in dots(ax, 14) if points[0][1] == place]
+    np.testing.assert_allclose(drawn, wide.loc["model", "pearson"][chosen])
+
+
+def test_one_perturbation_has_no_interval(screen):
+    dko.tl.evaluate(
+        screen, perturbation_key="knockout", control="control", perturbations="gene_6", baselines=False, progress=False
+    )
+    ax = dko.pl.evaluation(screen, show=False)
+    assert ax.get_title().endswith("1 reliable perturbation") and not ax.patches
+    assert [line.get_label() for line in ax.lines][0] == "floor: no change"
+    with pytest.raises(ValueError, match="No method has a value of 'retrieval'"):
+        dko.pl.evaluation(screen, metric="retrieval")
+
+
+def test_in_axes_of_the_user(evaluated):
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots()
+    assert dko.pl.evaluation(evaluated, ax=ax, return_fig=True) is figure
+    assert ax.get_legend() is not None
+
+
+def test_says_what_is_not_there(evaluated, fitted):
+    with pytest.raises(KeyError, match=r"No metric 'person' in the evaluation\. Did you mean 'pearson'"):
+        dko.pl.evaluation(evaluated, metric="person")
+    with pytest.raises(KeyError, match=r"run dko\.tl\.evaluate"):
+        dko.pl.evaluation(fitted)

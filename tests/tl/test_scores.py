@@ -1,0 +1,120 @@
+"""The evaluation is itself evaluated: what a perfect, a random and a blind prediction get."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from dko.tl._measured import cells_without, distances, measure
+from dko.tl._scores import MEASUREMENT, counted, score, score_measurement, summarise
+from dko.tl._screen import Screen
+
+N_GENES, N_KNOCKOUTS = 60, 8
+LABELS = [f"gene_{i}" for i in range(N_KNOCKOUTS)]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Measured knockouts, the effects that other cells of the same knockouts show, and the true ones."""
+    rng = np.random.default_rng(0)
+    mean = rng.gamma(2, 2, N_GENES)
+    shift = rng.normal(scale=0.2, size=(N_KNOCKOUTS, N_GENES))
+
+    def cells(n, change=0.0):
+        return sparse.csr_array(rng.poisson(mean * np.exp(change), (n, N_GENES)))
+
+    def screen():
+        return Screen(
+            control=cells(240),
+            held_out=np.arange(240) < 120,
+            held_out_are="random half",
+            perturbed={label: cells(120, change) for label, change in zip(LABELS, shift, strict=True)},
+            columns={label: np.array([i]) for i, label in enumerate(LABELS)},
+        )
+
+    first, second = screen(), screen()
+    measured = [measure(first, label, cells_without(first, label), 20, rng) for label in LABELS]
+    repeated = [measure(second, label, cells_without(second, label), 1, rng).effect for label in LABELS]
+    return measured, np.array(repeated), mean, cells_without(first, LABELS[0])
+
+
+def scores_of(truth, effects):
+    measured, _, mean, _ = truth
+    table = score_measurement(measured, effects)
+    return table, score(effects, np.nanmean(np.abs(effects), axis=1), measured, counted(table), mean)
+
+
+def test_a_perfect_prediction_reaches_the_ceiling(truth):
+    """The ceiling is of halves of the cells; an experiment of as many cells again is above it, but not by much."""
+    table, found = scores_of(truth, truth[1])
+    ceiling = table["ceiling"].mean()
+    assert 0.4 < ceiling < 0.9
+    assert ceiling < found["pearson"].mean() < 2 * ceiling / (1 + ceiling) + 0.05, "as Spearman and Brown have it"
+    assert found[["retrieval", "retrieval_centred"]].min().min() == 1
+    assert found["direction_20"].mean() > 0.95 and found["auroc"].mean() > 0.7
+    assert found["similarity"].mean() == pytest.approx(table["similarity"].mean(), abs=0.1)
+
+
+def test_a_random_prediction_stays_on_the_floor(truth):
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(20):
+        effects = np.where(np.isnan(truth[1]), np.nan, rng.normal(size=truth[1].shape))
+        found.append(scores_of(truth, effects)[1].mean())
+    mean = pd.DataFrame(found).mean()
+    assert abs(mean["pearson"]) < 0.05 and abs(mean["spearman"]) < 0.05 and abs(mean["similarity"]) < 0.05
+    for name in ("direction_20", "direction_50", "auroc", "auroc_matched", "retrieval", "retrieval_centred"):
+        assert mean[name] == pytest.approx(0.5, abs=0.06), name
+    base = scores_of(truth, truth[1])[0]["base_rate"].mean()
+    assert mean["auprc"] == pytest.approx(base, abs=0.08)
+
+
+def test_one_list_for_all_gets_chance_retrieval(truth):
+    one = np.where(np.isnan(truth[1]), np.nan, truth[1][3])
+    _, found = scores_of(truth, one)
+    assert found["retrieval"].mean() == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_allclose(found["similarity"].dropna(), 1, atol=0.01)
+
+
+def test_impacts_in_the_order_of_the_sizes(truth):
+    measured, effects, _, _ = truth
+    table, found = scores_of(truth, effects)
+    chosen = np.ones(N_KNOCKOUTS, dtype=bool)
+    found["impact"] = table["impact"] * 7
+    summary = summarise({"model": found, MEASUREMENT: table}, chosen, 200, np.random.default_rng(0))
+    row = summary[(summary["method"] == "model") & (summary["metric"] == "impact_ranking")].iloc[0]
+    assert row["mean"] == row["low"] == row["high"] == 1
+    found["impact"] *= -1
+    summary = summarise({"model": found, MEASUREMENT: table}, chosen, 200, np.random.default_rng(0))
+    assert summary.loc[summary["metric"] == "impact_ranking", "mean"].item() == -1
+
+
+def test_intervals_cover_the_mean_as_often_as_they_say():
+    rng, n = np.random.default_rng(0), 40
+    hits = []
+    for _ in range(200):
+        table = pd.DataFrame({"pearson": rng.normal(size=n), "impact": np.nan})
+        scores = {"model": table, MEASUREMENT: table}
+        row = summarise(scores, np.ones(n, dtype=bool), 200, rng).iloc[0]
+        hits.append(row["low"] < 0 < row["high"])
+    assert 0.88 < np.mean(hits) < 0.98
+
+
+def test_all_perturbations_where_none_is_reliable():
+    table = pd.DataFrame({"predictable": [1.0, 0.0, 1.0], "reliable": [0.0, 1.0, 0.0]})
+    assert counted(table).tolist() == [True, False, True]
+    table["reliable"] = [1.0, 1.0, 0.0]
+    assert counted(table).tolist() == [True, False, False]
+
+
+def test_the_right_change_brings_cells_closer(truth):
+    measured, cells, rng = truth[0][0], truth[3], np.random.default_rng(0)
+    control = cells[1].toarray()
+    axes = np.linalg.svd(control - control.mean(axis=0))[2][:10].T
+    change = sparse.csr_array(np.tile(np.nan_to_num(measured.effect), (240, 1)))
+    found = distances(cells, change, axes, rng)
+    for name in ("energy_distance", "mmd"):
+        assert found["model"][name] < 0.5 * found["no change"][name]
+        assert abs(found["measurement"][name]) < 0.5 * found["no change"][name]
