@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ._data import unwrap
+from . import _keys
+from ._data import are_counts, profiles, unwrap
 from ._fitted import (
     aligned_layer,
     gene_columns,
@@ -29,6 +30,31 @@ if TYPE_CHECKING:
 
     from ._fitted import Fitted, Groups
     from .models.knockout import Engine, Map
+
+
+class Part(NamedTuple):
+    """Cells that one model speaks about.
+
+    Attributes
+    ----------
+    affine
+        The map that knockouts go through.
+    rows
+        Which rows of what was cut into parts.
+    presence
+        Their present genes, CSR float32 of ones.
+    entries
+        Which entries these are.
+    residual
+        What the predicted profile has to be multiplied by to be that of the cell before a knockout, one per entry; None
+        where knockouts start from the predicted profile itself.
+    """
+
+    affine: Map
+    rows: np.ndarray
+    presence: sparse.csr_matrix
+    entries: np.ndarray | slice
+    residual: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,7 @@ class Task:
 
     @cached_property
     def presence(self) -> sparse.csr_matrix:
-        """Which genes of the model are present in which cell, CSR float32 of ones; read when first asked for."""
+        """Which genes of the model are present in which cell, as `read_presence` has it; read when first asked for."""
         return read_presence(self.adata, self.fitted)
 
     def blocks(self, batch_size: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
@@ -70,10 +96,8 @@ class Task:
         """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
         return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
 
-    def parts(
-        self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None
-    ) -> Iterator[tuple[Map, np.ndarray, sparse.csr_matrix, np.ndarray | slice]]:
-        """Yield, for each model, the rows of `presence` that it speaks about, these as a matrix, and their entries.
+    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[Part]:
+        """Yield, for each model, the rows of `presence` that it speaks about.
 
         `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
         """
@@ -83,10 +107,28 @@ class Task:
         for number in np.unique(models[models >= 0]):
             rows = np.flatnonzero(models == number)
             if len(rows) == presence.shape[0]:
-                yield self.fitted.affine(number), rows, presence, slice(None)
+                yield self._part(number, rows, presence, slice(None))
                 continue
             entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
-            yield self.fitted.affine(number), rows, presence[rows], entries
+            yield self._part(number, rows, presence[rows], entries)
+
+    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> Part:
+        affine = self.fitted.effects(number)
+        if not self.fitted.observed:
+            return Part(affine, rows, values, entries, None)
+        presence = values.copy()
+        presence.data = np.ones_like(values.data)
+        return Part(affine, rows, presence, entries, self._residual(number, affine, presence, values))
+
+    def _residual(self, number: int, affine: Map, presence: sparse.csr_matrix, values: sparse.csr_matrix) -> np.ndarray:
+        from .models.knockout import predict
+        from .models.total import residual
+
+        predicted = predict(affine, presence)
+        if are_counts(values):
+            return residual(values, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
+        # Counts of the fit that have been normalised since: what is noise in them cannot be told any more.
+        return profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
 
 
 def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None) -> Task:

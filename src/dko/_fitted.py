@@ -50,12 +50,34 @@ class Fitted:
     groups: list[str]
     weights: dict[str, np.ndarray]
 
+    @property
+    def total(self) -> bool:
+        """Whether knockouts have total effects, which another map than that of the profiles holds."""
+        return _keys.TOTAL_INFLUENCE in self.weights
+
+    @property
+    def observed(self) -> bool:
+        """Whether knockouts start from what is observed of a cell, as counts tell it from noise."""
+        return self.total and bool(np.isfinite(self.weights[_keys.VARIATION]).all())
+
     def affine(self, group: int) -> Map:
-        """Return the map of one group."""
+        """Return the map of one group that predicts profiles from assemblages."""
         from .models.knockout import map_of
 
-        arrays = {name: array[group] for name, array in self.weights.items()}
+        arrays = {name: array[group] for name, array in self.weights.items() if name not in _TOTAL}
         return map_of(arrays, self.params.get("link", "abs"))
+
+    def effects(self, group: int) -> Map:
+        """Return the map of one group that knockouts go through."""
+        from .models.knockout import map_of
+
+        if not self.total:
+            return self.affine(group)
+        influence, intercept = (self.weights[name][group] for name in _TOTAL[:2])
+        return map_of({"influence": influence, "intercept": intercept}, "exp", divisor=1.0)
+
+
+_TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -114,10 +136,19 @@ def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
 
 
 def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    """Read which genes of the model are present in which cell: CSR float32 of ones, cells x genes of the model."""
-    presence = _read_values(adata, fitted)
-    presence.data[:] = 1.0
-    return presence
+    """Read which genes of the model are present in which cell: CSR float32, cells x genes of the model.
+
+    The entries are ones, or the values on a linear scale where knockouts start from them.
+    """
+    return _as_presence(_read_values(adata, fitted), adata, fitted)
+
+
+def _as_presence(values: sparse.csr_matrix, adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
+    if fitted.observed:
+        linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
+    else:
+        values.data[:] = 1.0
+    return values
 
 
 def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
@@ -125,8 +156,7 @@ def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Itera
     if n_rows is not None and n_rows < 1:
         raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
     for first, block in read_blocks(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes, n_rows):
-        block.data[:] = 1.0
-        yield first, block
+        yield first, _as_presence(block, adata, fitted)
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:

@@ -18,6 +18,11 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 
+# Inside uns[key]["weights"], where effects are total: the map that knockouts go through, and how cells vary around it
+TOTAL_INFLUENCE = "total_influence"
+TOTAL_INTERCEPT = "total_intercept"
+VARIATION = "variation"
+
 # Inside uns[evaluation(key)], beside PARAMS
 TABLE = "table"
 SUMMARY = "summary"
@@ -51,6 +56,11 @@ def impact(key: str) -> str:
 def impact_mean(key: str) -> str:
     """``var`` column: mean impact over the cells that express the gene."""
     return f"{key}_impact_mean"
+
+
+def signal(key: str) -> str:
+    """``var`` column: false discovery rate at which any other gene goes with this one."""
+    return f"{key}_signal"
 
 
 def n_cells(key: str) -> str:

@@ -40,7 +40,7 @@ def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: 
         "layers": [_keys.impact(key), *profiles],
         "obsm": [_keys.impact(key)],
         "obs": [_keys.split(key), _keys.fit_error(key)],
-        "var": [_keys.impact_mean(key), _keys.n_cells(key)],
+        "var": [_keys.impact_mean(key), _keys.n_cells(key), _keys.signal(key)],
         "uns": [_keys.evaluation(key)],
     }
     write(adata, remove=stale, uns={key: dict(content)}, **places)

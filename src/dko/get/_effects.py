@@ -32,6 +32,8 @@ def effects(
 
     The change is that of log1p(1e4 * profile), predicted after minus predicted before, with the knocked-out gene taken
     out of both profiles and both renormalised: otherwise the gap that it leaves would decide the sign of everything.
+    Both are profiles that the model predicts for the assemblage of the cell; what a cell has of its own beyond that,
+    which knockouts of single cells start from, plays no part in a mean.
 
     Parameters
     ----------
@@ -67,8 +69,9 @@ def effects(
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
     engine = engine_on(device)
     for first, block in progress_blocks(task, None, "effects"):
-        for affine, rows, presence, _ in task.parts(block, first, group_of[first : first + block.shape[0]] >= 0):
-            changes, n = engine.effect_sums(affine, presence, wanted, group_of[first + rows], len(groups))
+        for part in task.parts(block, first, group_of[first : first + block.shape[0]] >= 0):
+            of_group = group_of[first + part.rows]
+            changes, n = engine.effect_sums(part.affine, part.presence, wanted, of_group, len(groups))
             total += changes
             n_cells += n
     group, knockout = np.nonzero(n_cells)

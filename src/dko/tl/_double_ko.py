@@ -157,17 +157,19 @@ def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarr
 
     def knock_out(number: int, some: np.ndarray) -> np.ndarray:
         """Return the impacts of some pairs in cells of one of the models."""
-        affine, rows, presence, _ = models[number]
+        affine, rows, presence, _, residual = models[number]
         row, pair = np.searchsorted(rows, cell[some]), position[some]
+        entries_of = slice(presence.indptr[row[0]], presence.indptr[row[-1] + 1])
+        own = None if residual is None else residual[entries_of]
         part, row = presence[row[0] : row[-1] + 1], row - row[0]
         entries = part.indptr[row][:, None] + pair
         genes = np.zeros(part.shape[1], dtype=bool)
         genes[part.indices[entries]] = True
-        both = engine.knock_out(affine, part, row, pair)
-        return np.column_stack([both, engine.scan(affine, part, wanted=genes)[entries]])
+        both = engine.knock_out(affine, part, row, pair, residual=own)
+        return np.column_stack([both, engine.scan(affine, part, wanted=genes, residual=own)[entries]])
 
     pieces = []
-    for number, (_, rows, _, _) in enumerate(models):
+    for number, (_, rows, *_) in enumerate(models):
         there = np.flatnonzero(np.isin(cell, rows))
         pieces += [(number, there[start : start + _PIECE]) for start in range(0, len(there), _PIECE)]
     if len(cell) > _LONG:

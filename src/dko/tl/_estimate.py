@@ -64,7 +64,7 @@ def estimate(task: Task, block: sparse.csr_matrix, wanted: np.ndarray, engine: E
     times = n_cells / len(usable)
     seconds = None
     if times * float(asked[usable] @ sizes[usable].astype(float)) > _LONG:
-        affine, sample = task.fitted.affine(int(task.models[usable[0]])), block[usable[:_SAMPLE]]
+        affine, sample = task.fitted.effects(int(task.models[usable[0]])), block[usable[:_SAMPLE]]
         seconds = time_of(lambda n: engine.scan(affine, sample[:n], wanted=wanted), sample.shape[0], n_cells)
     n_knockouts = round(times * float(asked[usable].sum()))
     return Estimate(n_knockouts, n_cells, seconds, _ENTRY * n_knockouts)

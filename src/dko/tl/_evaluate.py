@@ -147,8 +147,7 @@ def evaluate(
     target, stream = unwrap(data, mod), generator(rng)
     task = open_task(target, key, mod, is_control(target, perturbation_key, control))
     profiles = sparse.csr_array(read_profiles(target, task.fitted))
-    presence = sparse.csr_matrix((np.ones(profiles.nnz, np.float32), profiles.indices, profiles.indptr), profiles.shape)
-    predictor = Predictor(task, presence, engine_on(device))
+    predictor = Predictor(task, engine_on(device))
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
     screen = read_screen(task, predictor.rows, profiles, perturbation_key, str(control), wanted, stream)
     scores = _scores(screen, predictor, baselines, n_splits, stream, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,8 @@ class Prediction:
     Attributes
     ----------
     effect
-        Mean change of log1p(1e4 * profile) over the cells that express any of the genes; NaN at these, and everywhere
-        if there is no such cell.
+        Mean change of log1p(1e4 * profile) over the cells that express any of the genes, as :func:`dko.get.effects` has
+        it; NaN at these, and everywhere if there is no such cell.
     impact
         Mean impact over the same cells.
     change
@@ -44,26 +45,27 @@ class Predictor:
         Which cells, in the order of all that comes from here.
     """
 
-    def __init__(self, task: Task, presence: sparse.csr_matrix, engine: Engine):
+    def __init__(self, task: Task, engine: Engine):
         self._engine = engine
-        self._parts = []
-        rows = []
-        for affine, found, part, _ in task.parts(presence):
-            self._parts.append((affine, part, engine.predict(affine, part)))
-            rows.append(found)
-        self.rows = np.concatenate(rows) if rows else np.empty(0, dtype=int)
+        # With the profiles of typical cells, which effects are about.
+        self._parts = [
+            (part, engine.predict(part.affine, part.presence)) for part in task.parts(task.presence, cells=task.cells)
+        ]
+        self.rows = np.concatenate([np.empty(0, dtype=int), *(part.rows for part, _ in self._parts)])
 
     def knock_out(self, columns: np.ndarray) -> Prediction:
         """Predict the knockout of the genes in some columns, together."""
         from ..models.knockout import find
 
         impacts, changes = [], []
-        for affine, presence, before in self._parts:
-            cell, number, removed = find(presence, columns[None, :])
+        for part, before in self._parts:
+            cell, number, removed = find(part.presence, columns[None, :])
+            knock_out = partial(self._engine.knock_out, part.affine, part.presence, cell, removed)
             # A cell that expresses none of the genes keeps its profile.
             after = before[None, :].copy()
-            impacts.append(self._engine.knock_out(affine, presence, cell, removed, after=after, number=number))
-            changes.append(_log(after[0], presence, columns) - _log(before, presence, columns))
+            impact = knock_out(after=after, number=number)
+            impacts.append(impact if part.residual is None else knock_out(residual=part.residual))
+            changes.append(_log(after[0], part.presence, columns) - _log(before, part.presence, columns))
         impact, change = np.concatenate(impacts), sparse.csr_array(sparse.vstack(changes, format="csr"))
         gone = columns_mask(columns, change.shape[1])
         if not len(impact):

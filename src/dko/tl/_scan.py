@@ -135,8 +135,10 @@ def _blocks(
     with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
         for first, block in blocks:
             impacts = np.full(block.nnz, np.nan, dtype=np.float32)
-            for affine, _, presence, entries in task.parts(block, first):
-                impacts[entries] = engine.scan(affine, presence, wanted=chosen, advance=advance)
+            for part in task.parts(block, first):
+                impacts[part.entries] = engine.scan(
+                    part.affine, part.presence, wanted=chosen, residual=part.residual, advance=advance
+                )
             yield aligned_layer(impacts, block, task.columns, task.adata.n_vars)
 
 

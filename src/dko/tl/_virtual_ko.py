@@ -129,12 +129,20 @@ def _knock_out(
     after = []
     for first, block in progress_blocks(task, batch_size, "virtual_ko"):
         after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
-        for affine, rows, presence, entries in task.parts(block, first):
+        for affine, rows, presence, entries, residual in task.parts(block, first):
             cell, number, removed = find(presence, wanted)
             # A cell that expresses none of the genes keeps its profile.
-            part = np.tile(engine.predict(affine, presence) if profiles else np.empty(0), (len(after[-1]), 1))
+            before = engine.predict(affine, presence, residual=residual) if profiles else np.empty(0)
+            part = np.tile(before, (len(after[-1]), 1))
             impacts[first + rows[cell], number] = engine.knock_out(
-                affine, presence, cell, removed, dose=dose, after=part if profiles else None, number=number
+                affine,
+                presence,
+                cell,
+                removed,
+                residual=residual,
+                dose=dose,
+                after=part if profiles else None,
+                number=number,
             )
             # A gene that is gone has no entry, like a gene that was never there.
             if profiles:

@@ -60,18 +60,26 @@ def read_cells(
 ) -> Cells:
     """Predict the profiles of cells from their weighted sums."""
     weights = np.ones_like(sums) if residual is None else residual.astype(np.float32, copy=False)
-    profile = _profiles(LINKS.index(affine.link), indptr, indices, sums, affine.intercept, weights)
+    profile = _profiles(
+        LINKS.index(affine.link), float(affine.divisor), indptr, indices, sums, affine.intercept, weights
+    )
     return Cells(indptr, indices, sums, weights, profile)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _profiles(
-    link: int, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, intercept: np.ndarray, weights: np.ndarray
+    link: int,
+    divisor: float,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    sums: np.ndarray,
+    intercept: np.ndarray,
+    weights: np.ndarray,
 ) -> np.ndarray:
     profile = np.empty(len(sums), dtype=np.float32)
     for cell in range(len(indptr) - 1):
         start, stop = indptr[cell], indptr[cell + 1]
-        per_gene, total = np.float32(1) / np.float32(stop - start), 0.0
+        per_gene, total = np.float32(1) / np.float32(divisor if divisor > 0 else stop - start), 0.0
         level = level_of(link, start, stop, indices, sums, per_gene, intercept)
         for entry in range(start, stop):
             output = apply_link(link, sums[entry] * per_gene + intercept[indices[entry]] - level) * weights[entry]

@@ -61,6 +61,7 @@ def effect_sums(
         def work(part: slice, first: int = first, genes: np.ndarray = genes, columns: np.ndarray = columns) -> None:
             add_effects(
                 LINKS.index(affine.link),
+                float(affine.divisor),
                 genes[part],
                 columns[part],
                 columns_of.indptr,
@@ -81,6 +82,7 @@ def effect_sums(
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_effects(
     link: int,
+    divisor: float,
     genes: np.ndarray,
     columns: np.ndarray,
     gene_starts: np.ndarray,
@@ -104,7 +106,7 @@ def add_effects(
             if group[cell] < 0:
                 continue
             start, stop = indptr[cell], indptr[cell + 1]
-            size = max(stop - start - 1.0, 1e-7)
+            size = divisor if divisor > 0 else max(stop - start - 1.0, 1e-7)
             after = before = 0.0
             level = -np.inf if link == 2 else 0.0
             for entry in range(start, stop):

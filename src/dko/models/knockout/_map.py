@@ -26,11 +26,14 @@ class AffineMap:
         b, float32, genes.
     link
         ``"abs"`` (arXiv 2510.03359), ``"softplus"`` or ``"exp"``.
+    divisor
+        What A z is divided by; 0, as published: the number of present genes, sum(z).
     """
 
     influence: np.ndarray
     intercept: np.ndarray
     link: str = "abs"
+    divisor: float = 0.0
 
     def __post_init__(self) -> None:
         check_link(self.link)
@@ -61,7 +64,7 @@ class AffineMap:
     def subset(self, genes: Sequence[int]) -> AffineMap:
         """Return the map among some of the genes, in the given order."""
         among = np.ascontiguousarray(self.influence[np.ix_(genes, genes)])
-        return AffineMap(among, self.intercept[list(genes)], self.link)
+        return AffineMap(among, self.intercept[list(genes)], self.link, self.divisor)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class LowRankMap:
         float32, rank x genes: what the presence of each gene adds to every factor.
     intercept
         b, float32, genes.
-    link
+    link, divisor
         As in :class:`AffineMap`.
     """
 
@@ -84,6 +87,7 @@ class LowRankMap:
     incoming: np.ndarray
     intercept: np.ndarray
     link: str = "abs"
+    divisor: float = 0.0
 
     def __post_init__(self) -> None:
         check_link(self.link)
@@ -120,15 +124,15 @@ class LowRankMap:
         """Return the map among some of the genes, in the given order."""
         chosen = list(genes)
         incoming = np.ascontiguousarray(self.incoming[:, chosen])
-        return LowRankMap(self.outgoing[chosen], incoming, self.intercept[chosen], self.link)
+        return LowRankMap(self.outgoing[chosen], incoming, self.intercept[chosen], self.link, self.divisor)
 
 
 Map: TypeAlias = AffineMap | LowRankMap
 
 
-def map_of(arrays: dict[str, np.ndarray], link: str = "abs") -> Map:
+def map_of(arrays: dict[str, np.ndarray], link: str = "abs", divisor: float = 0.0) -> Map:
     """Return the map that is made of some arrays, of any byte order."""
     native = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     if "outgoing" in native:
-        return LowRankMap(native["outgoing"], native["incoming"], native["intercept"], link)
-    return AffineMap(native["influence"], native["intercept"], link)
+        return LowRankMap(native["outgoing"], native["incoming"], native["intercept"], link, divisor)
+    return AffineMap(native["influence"], native["intercept"], link, divisor)

@@ -20,7 +20,7 @@ class MapOnDevice:
     """An affine map on a device, as a whole if there is room, otherwise the part of it that is needed at the time."""
 
     def __init__(self, affine: Map, device: torch.device):
-        self.link, self.n_genes, self.device = affine.link, affine.n_genes, device
+        self.link, self.divisor, self.n_genes, self.device = affine.link, affine.divisor, affine.n_genes, device
         self.intercept = torch.from_numpy(affine.intercept).to(device)
         room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
         fits = 4 * self.n_genes**2 <= room
@@ -57,7 +57,7 @@ class MapOnDevice:
         left = sums[removal.cell, : genes.shape[1]]
         for one, fraction in zip(column.T, removal.share.T, strict=True):
             left.addcmul_(columns[one[:, None], genes], fraction[:, None], value=-1)
-        return left.div_(removal.size[:, None]).add_(self.intercept[genes])
+        return left.div_(self.divisor or removal.size[:, None]).add_(self.intercept[genes])
 
     def _rows(self, genes: slice) -> torch.Tensor:
         """Return what every gene adds to each of `genes`, genes x all genes."""

@@ -61,7 +61,7 @@ def scan(
     order = by_prevalence(presence, wanted)
     n_lanes = len(order) if wanted is None else int(wanted.sum())
     rows = Panels(affine, "rows", order, len(order))
-    columns = Panels(affine, "columns", order, n_lanes, affine.intercept if affine.link == "abs" else None)
+    columns = Panels(affine, "columns", order, n_lanes, affine.intercept if _folded(affine) else None)
     impacts = np.full(presence.nnz, np.nan, dtype=np.float32)
     for entries, block in row_blocks(presence):
         sums = weighted_sums(block, order, rows)
@@ -86,6 +86,11 @@ def row_blocks(presence: sparse.csr_matrix) -> Iterator[tuple[slice, sparse.csr_
         first = last
 
 
+def _folded(affine: Map) -> bool:
+    """Whether the panels hold A_j + b_j instead of A_j, see `_bases`."""
+    return affine.link == "abs" and affine.divisor == 0
+
+
 @dataclass(frozen=True)
 class _Part:
     """Cells to scan, and where their impacts go."""
@@ -105,10 +110,12 @@ class _Part:
         entries, indptr, indices = rows_of(self.presence, rows)
         residual = None if self.residual is None else self.residual[entries]
         cells = read_cells(affine, indptr, indices, self.sums[entries], residual)
-        base, slope, kinds = _bases(link, self.dose, indptr, indices, cells.sums, affine.intercept, self.rank, reach)
+        base, slope, kinds = _bases(
+            link, float(affine.divisor), self.dose, indptr, indices, cells.sums, affine.intercept, self.rank, reach
+        )
         layout = lay_out(indptr, indices, self.rank, self.n_lanes, kinds, n_kinds=3)
         n_lanes = LANES * len(layout.panels)
-        diagonal = affine.diagonal + (affine.intercept if link == 0 else 0)
+        diagonal = affine.diagonal + (affine.intercept if _folded(affine) else 0)
         known = (indptr, indices, base, slope, kinds, cells.weights, cells.profile, diagonal)
         base, weights, shares, own, own_share, steady_size, turning_size = _prepare(
             link, *known, layout.edges[-1], layout.places, layout.lanes, n_lanes
@@ -150,6 +157,7 @@ class _Part:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _bases(
     link: int,
+    divisor: float,
     dose: float,
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -161,7 +169,8 @@ def _bases(
     """Return base_j, the slope of each cell, and the kind of each gene: a raw output is base_j - slope panel_jg.
 
     A profile does not change when all its outputs are multiplied by a number. With n - dose, for the link ``"abs"``,
-    base_j = s_j + n b_j is what it was before the knockout, and the rows of the panels are A_j + b_j.
+    base_j = s_j + n b_j is what it was before the knockout, and the rows of the panels are A_j + b_j. With a divisor of
+    the map's own, base_j = s_j + divisor b_j, and they are A_j.
 
     Kind 0 stays positive whatever is knocked out, 1 negative, 2 may turn.
     """
@@ -173,11 +182,11 @@ def _bases(
             slope[cell] = dose
             for entry in range(start, stop):
                 gene = indices[entry]
-                base[entry] = sums[entry] + (stop - start) * intercept[gene]
+                base[entry] = sums[entry] + (divisor if divisor > 0 else stop - start) * intercept[gene]
                 if abs(base[entry]) >= slope[cell] * reach[rank[gene]]:
                     kinds[entry] = 0 if base[entry] >= 0 else 1
             continue
-        remaining = stop - start - dose
+        remaining = divisor if divisor > 0 else stop - start - dose
         # Of a cell of which nothing remains the outputs do not matter, only that they are numbers.
         per_gene = np.float32(1 / remaining) if remaining > 0 else np.float32(0)
         slope[cell] = np.float32(dose) * per_gene

@@ -86,6 +86,7 @@ def impacts_of(
             piece = slice(start, start + _PIECE)
             knock_out_each(
                 LINKS.index(affine.link),
+                float(affine.divisor),
                 columns,
                 *known,
                 *(array[piece] for array in some),
@@ -102,6 +103,7 @@ def impacts_of(
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz", "nnan", "ninf"})
 def knock_out_each(
     link: int,
+    divisor: float,
     columns: np.ndarray,
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -135,7 +137,7 @@ def knock_out_each(
         size = np.float32(n)
         for gene in local[knockout]:
             size -= dose * (gene >= 0)
-        scale = np.float32(1) / max(size, np.float32(1.2e-7))
+        scale = np.float32(1) / (np.float32(divisor) if divisor > 0 else max(size, np.float32(1.2e-7)))
         outputs[:n] = sums[start : start + n]
         for gene in local[knockout]:
             if gene < 0:

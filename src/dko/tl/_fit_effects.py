@@ -1,0 +1,101 @@
+"""Choosing what the effects of a fit are, and estimating total ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+from .. import _keys
+from .._log import say
+
+if TYPE_CHECKING:
+    import torch
+    from scipy import sparse
+
+    from ..models.assemblage import Fit
+    from ..models.total import TotalFit
+
+EFFECTS = ("auto", "direct", "total")
+
+# Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
+_EXPLAINED = 0.5
+
+
+def check_effects(effects: str, preset: str | None, rank: int | None) -> None:
+    """Refuse what is not there, and what does not go together."""
+    if effects not in EFFECTS:
+        raise ValueError(f"No effects {effects!r}; choose one of {', '.join(EFFECTS)}.")
+    if effects == "total" and (preset == "paper" or rank is not None):
+        what = "preset='paper'" if preset == "paper" else "rank=..."
+        raise ValueError(f"{what} has direct effects only; leave it out, or effects='total'.")
+
+
+def choose_effects(
+    effects: str,
+    preset: str | None,
+    rank: int | None,
+    relative: sparse.csr_matrix,
+    cells: dict[str, np.ndarray],
+    split: np.ndarray,
+    fits: dict[str, Fit],
+    device: torch.device,
+) -> tuple[str, float]:
+    """Return which effects the fit will have, and how much of the levels of genes the assemblages explain."""
+    from ..models.knockout import engine
+    from ..models.total import explained
+
+    shares = []
+    for group, fit in fits.items():
+        observed = relative[cells[group][split[cells[group]] == _keys.VALIDATION]]
+        presence = observed.copy()
+        presence.data = np.ones_like(presence.data)
+        shares.append(explained(observed, engine(device).predict(fit.affine, presence)))
+    share = float(np.mean(shares))
+    if effects == "auto":
+        effects = "direct" if preset == "paper" or rank is not None or share >= _EXPLAINED else "total"
+    return effects, share
+
+
+def fit_totals(
+    relative: sparse.csr_matrix,
+    totals: np.ndarray,
+    cells: dict[str, np.ndarray],
+    split: np.ndarray,
+    groups: list[str],
+    rng: np.random.Generator,
+    *,
+    counts: bool,
+) -> dict[str, TotalFit]:
+    """Estimate the total effects in each group from its training and validation cells."""
+    from ..models import total
+
+    fits = {}
+    for group in groups:
+        rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]
+        validation = split[rows] == _keys.VALIDATION
+        fits[group] = total.fit(relative[rows], totals[rows], validation, rng, counts=counts)
+    return fits
+
+
+def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
+    """Return the arrays of all groups."""
+    every = list(fits.values())
+    return {
+        _keys.TOTAL_INFLUENCE: np.stack([fit.affine.influence for fit in every]),
+        _keys.TOTAL_INTERCEPT: np.stack([fit.affine.intercept for fit in every]),
+        _keys.VARIATION: np.array([fit.variation for fit in every], dtype=np.float32),
+    }
+
+
+def signal_of(fits: dict[str, TotalFit]) -> np.ndarray:
+    """Return the smallest false discovery rate of each gene over the groups (float32); say how many genes have none."""
+    p_values = np.stack([fit.signal for fit in fits.values()])
+    rates = false_discovery_control(p_values.ravel()).reshape(p_values.shape).min(0)
+    if silent := int((rates > 0.05).sum()):
+        say(
+            f"With {silent} of {len(rates)} genes no other gene goes, as far as these cells tell (false discovery rate "
+            "above 5 %): their effects are noise."
+        )
+    return rates.astype(np.float32)
