@@ -20,9 +20,9 @@ examples:
 
 # Those that keep their name on the way to dko.tl.fit; what is not given is left to its defaults.
 _OPTIONS = (
-    *("layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby"),
+    *("layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby", "perturbation_key", "control"),
     *("preset", "max_epochs", "max_steps", "batch_size", "learning_rate"),
-    *("validation_fraction", "test_fraction", "patience", "rank", "rng", "device"),
+    *("validation_fraction", "test_fraction", "patience", "rank", "effects", "rng", "device"),
 )
 
 
@@ -56,6 +56,8 @@ def _add_expression(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--n-top-genes", type=int, metavar="N", help="number of genes in all")
     group.add_argument("--groupby", metavar="COLUMN", help="obs column, such as cell_type: one model per group")
+    group.add_argument("--perturbation-key", metavar="COLUMN", help="obs column that names the perturbation of a cell")
+    group.add_argument("--control", metavar="VALUE", help="its value for unperturbed cells: only these train")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--test-fraction", type=float, metavar="X", help="share of the cells kept out (default: 0)")
     group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
     group.add_argument("--rank", type=int, metavar="N", help="keep the influence as a product of this rank: many genes")
+    group.add_argument(
+        "--effects",
+        choices=["auto", "direct", "total"],
+        help="of a knockout on other genes: with all else as it is, or on all paths (default: what suits the cells)",
+    )
     group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
 
 

@@ -24,6 +24,7 @@ def effects(
     genes: str | Sequence[str] | None = None,
     *,
     groupby: str | None = None,
+    centred: bool = False,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
@@ -43,6 +44,9 @@ def effects(
         Genes to knock out, each alone; all genes of the model by default.
     groupby
         ``obs`` column: an effect per knockout and group. Default: one per knockout, over all cells.
+    centred
+        Take off the mean effect of the other knockouts that are returned (of the same group): what is left is
+        particular to the knockout. Needs at least two; all genes are the fairest mean.
     key, mod, device
         Where the fit is; where to compute.
 
@@ -56,6 +60,8 @@ def effects(
     ------
     KeyError
         No fit, no such gene or column.
+    ValueError
+        `centred` with a single knockout.
     """
     task = open_task(adata, key, mod)
     target, fitted = task.adata, task.fitted
@@ -81,7 +87,20 @@ def effects(
         obs["group"] = pd.Categorical.from_codes(group, categories=groups)
         obs.index = [f"{name} ({groups[g]})" for name, g in zip(obs["knockout"], group, strict=True)]
     change = total[group, knockout] / n_cells[group, knockout][:, None]
+    if centred:
+        change = _centred(change, group)
     return AnnData(change.astype(np.float32), obs=obs, var=target.var.loc[fitted.genes, []].copy())
+
+
+def _centred(change: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Take off the mean of the other rows of the group."""
+    centred = np.empty_like(change)
+    for number in np.unique(group):
+        rows = np.flatnonzero(group == number)
+        if len(rows) < 2:
+            raise ValueError("Effects are centred against those of other knockouts; name at least two genes, or none.")
+        centred[rows] = change[rows] - (change[rows].sum(0) - change[rows]) / (len(rows) - 1)
+    return centred
 
 
 def _groups(adata: AnnData, groupby: str | None) -> tuple[list[str], np.ndarray]:

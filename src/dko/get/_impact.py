@@ -34,6 +34,7 @@ def impact(
     *,
     tidy: bool = False,
     as_anndata: bool = False,
+    centred: bool = False,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame | AnnData:
@@ -54,6 +55,9 @@ def impact(
         float32 with no entry, so 0, where a cell does not express the gene; obs and the embeddings of two or
         three dimensions are those of `adata`. By default the genes of the scan alone, if there is one, so that all
         knockouts are of one kind.
+    centred
+        Take off, in each cell, its mean impact over the other knockouts that are returned: what is left is particular
+        to the knockout. NaN where a cell has no other.
     key, mod
         Where the results are.
 
@@ -79,6 +83,8 @@ def impact(
     else:
         found = scanned if as_anndata and scanned else {**named, **scanned}
     entries = {label: read() for label, read in found.items()}
+    if centred:
+        entries = _centred(entries, target.n_obs)
     if as_anndata:
         return _as_anndata(target, entries)
     return _tidy(target, entries) if tidy else _wide(entries, target.obs_names)
@@ -117,6 +123,18 @@ def _scanned(adata: AnnData, key: str) -> dict[str, Reader]:
 
     columns = np.flatnonzero(np.diff(layer.indptr))
     return {adata.var_names[column]: partial(read, int(column)) for column in columns}
+
+
+def _centred(entries: dict[str, Entries], n_cells: int) -> dict[str, Entries]:
+    rows = np.concatenate([rows for rows, _ in entries.values()])
+    n_of = np.bincount(rows, minlength=n_cells)
+    totals = np.bincount(rows, weights=np.concatenate([impacts for _, impacts in entries.values()]), minlength=n_cells)
+
+    def particular(rows: np.ndarray, impacts: np.ndarray) -> np.ndarray:
+        others = np.where(n_of[rows] > 1, n_of[rows] - 1.0, np.nan)
+        return (impacts - (totals[rows] - impacts) / others).astype(np.float32)
+
+    return {label: (rows, particular(rows, impacts)) for label, (rows, impacts) in entries.items()}
 
 
 def _tidy(adata: AnnData, entries: dict[str, Entries]) -> pd.DataFrame:

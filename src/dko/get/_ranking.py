@@ -46,7 +46,9 @@ def ranking(
     -------
     A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` (scanned cells that express
     it), ``fraction`` (of all cells, or of the group, that express it), ``expression_mean`` (mean share of the observed
-    profile, over the genes of the model, in the scanned cells that express it).
+    profile, over the genes of the model, in the scanned cells that express it); where the fit has total effects also
+    ``signal``, the false discovery rate at which any other gene goes with it: above 0.05 the impact is that of its own
+    share of the profile, and noise.
 
     Raises
     ------
@@ -61,20 +63,24 @@ def ranking(
     impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
     share = sparse.csr_array(read_profiles(target, fitted))
     groupby = groupby or fitted.params.get("groupby")
+    known = pd.DataFrame({"gene": fitted.genes})
+    if _keys.signal(key) in target.var:
+        known["signal"] = target.var[_keys.signal(key)].to_numpy()[columns]
     if groupby is None:
-        return _rank(impact, share, fitted.genes, min_cells)
+        return _rank(impact, share, known, min_cells)
     values = group_values(target, groupby)
     tables = {}
     if values.isna().all():
         raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
     for group in sorted(values.dropna().unique()):
         rows = np.flatnonzero(values == group)
-        tables[group] = _rank(impact[rows], share[rows], fitted.genes, min_cells)
+        tables[group] = _rank(impact[rows], share[rows], known, min_cells)
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     return table.astype({"group": "category"})
 
 
-def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], min_cells: int) -> pd.DataFrame:
+def _rank(impact: sparse.csr_array, share: sparse.csr_array, known: pd.DataFrame, min_cells: int) -> pd.DataFrame:
+    genes = known["gene"]
     n_present = np.bincount(share.indices, minlength=len(genes))
     scanned = share[np.diff(impact.indptr) > 0]
     n_cells = np.bincount(impact.indices, minlength=len(genes))
@@ -88,6 +94,7 @@ def _rank(impact: sparse.csr_array, share: sparse.csr_array, genes: list[str], m
             "n_cells": n_cells,
             "fraction": n_present / max(share.shape[0], 1),
             "expression_mean": shares / np.maximum(n_expressing, 1),
+            **known.drop(columns="gene"),
         }
     )
     table = table[n_cells >= max(min_cells, 1)]

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ..models.assemblage import Fit
+    from ..models.knockout import Map
     from ..models.total import TotalFit
 
 EFFECTS = ("auto", "direct", "total")
+
+# Knockouts, and cells, that tell how much alike the effects of different knockouts are.
+_SOME_GENES, _SOME_CELLS = 50, 200
 
 # Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
 _EXPLAINED = 0.5
@@ -77,6 +81,27 @@ def fit_totals(
         validation = split[rows] == _keys.VALIDATION
         fits[group] = total.fit(relative[rows], totals[rows], validation, rng, counts=counts)
     return fits
+
+
+def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict[str, np.ndarray]) -> float:
+    """Return how much the effects of different knockouts are alike: mean rank correlation of their sizes.
+
+    Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
+    """
+    from ..metrics import similarity
+    from ..models.knockout import effect_sums
+
+    found = []
+    for group, affine in maps.items():
+        presence = relative[cells[group][:_SOME_CELLS]]
+        presence.data = np.ones_like(presence.data)
+        n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
+        genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
+        sums, _ = effect_sums(affine, presence, genes, np.zeros(presence.shape[0], dtype=int), 1)
+        sums[0, np.arange(len(genes)), genes] = np.nan
+        found.append(similarity(sums[0]))
+    values = np.concatenate(found)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from .. import _keys
 from .._engine import engine_on, open_task, progress_blocks
+from .._errors import listed
+from .._log import logger
 from .._settings import settings
 from .._write import writable, write
 from ._knockout_sets import columns_of, knockout_sets
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from .._engine import Task
     from .._fitted import Groups
     from .._labels import Knockouts
+
+# False discovery rate above which nothing is known of what a gene does.
+_NOISE = 0.05
 
 
 def virtual_ko(
@@ -104,6 +109,7 @@ def virtual_ko(
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
+    _warn_of_silence(target, key, sets)
     columns = [_keys.escape(label) for label in sets]
     new = pd.DataFrame(impacts, index=frame.index, columns=columns)
     frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
@@ -116,6 +122,22 @@ def virtual_ko(
         uns={key: {**target.uns[key], _keys.KNOCKOUTS: _table(target, key, list(sets), dose, n_cells)}},
     )
     return data if copy else None
+
+
+def _warn_of_silence(adata: AnnData, key: str, sets: dict[str, list[str]]) -> None:
+    """Say of which genes these cells do not tell what they do."""
+    if _keys.signal(key) not in adata.var:
+        return
+    rates = adata.var[_keys.signal(key)]
+    if silent := [
+        gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > _NOISE
+    ]:
+        logger.warning(
+            "No other gene goes with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): what the "
+            "knockout does to other genes is noise, and its impact the gene's own share.",
+            listed(silent),
+            _keys.signal(key),
+        )
 
 
 def _knock_out(

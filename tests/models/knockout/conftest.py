@@ -12,11 +12,12 @@ from dko.models.knockout import AffineMap
 
 @pytest.fixture(scope="session")
 def make_map():
-    """Map whose raw outputs have both signs, as a function."""
+    """Map whose raw outputs have both signs, and the same size whatever A z is divided by, as a function."""
 
-    def make(n_genes, rng, link="abs", scale=1.0):
-        influence = rng.normal(scale=scale * np.sqrt(n_genes), size=(n_genes, n_genes))
-        return AffineMap(influence.astype(np.float32), rng.normal(scale=scale, size=n_genes).astype(np.float32), link)
+    def make(n_genes, rng, link="abs", scale=1.0, divisor=0.0):
+        size = scale * np.sqrt(n_genes) * (divisor / n_genes or 1)
+        influence = rng.normal(scale=size, size=(n_genes, n_genes)).astype(np.float32)
+        return AffineMap(influence, rng.normal(scale=scale, size=n_genes).astype(np.float32), link, divisor)
 
     return make
 
@@ -42,7 +43,7 @@ def layers_from():
     def layers(affine):
         n = affine.n_genes
         influence, intercept = affine.influence.astype(float), affine.intercept.astype(float)
-        return naive.Layers(influence, np.zeros(n), sparse.eye_array(n), intercept, affine.link)
+        return naive.Layers(influence, np.zeros(n), sparse.eye_array(n), intercept, affine.link, affine.divisor)
 
     return layers
 

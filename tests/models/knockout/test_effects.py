@@ -33,9 +33,10 @@ def naive_effect_sums(layers_from, dense_weights):
 @pytest.mark.parametrize("budget", [1, 1_000, 2**28])
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("link", ["abs", "softplus", "exp"])
-def test_equals_the_naive_formula(make_map, make_presence, naive_effect_sums, link, special, budget):
+@pytest.mark.parametrize("divisor", [0.0, 1.0, 7.5])
+def test_equals_the_naive_formula(make_map, make_presence, naive_effect_sums, link, divisor, special, budget):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng, link), make_presence(40, 25, 0.5, rng)
+    affine, presence = make_map(25, rng, link, divisor=divisor), make_presence(40, 25, 0.5, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     group, wanted = np.arange(40) % 4 - 1, rng.permutation(25)[:17]
     with dko.settings.override(memory_budget=budget):

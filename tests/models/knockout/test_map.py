@@ -43,6 +43,14 @@ def test_from_its_arrays(affine):
         assert again.arrays[name] is array
 
 
+@pytest.mark.parametrize("affine", [LOW, WHOLE], ids=["low rank", "whole"])
+def test_the_divisor_stays(affine):
+    assert affine.divisor == map_of(affine.arrays).divisor == 0
+    other = map_of(affine.arrays, "exp", divisor=7.5)
+    assert other.divisor == other.subset([2, 0]).divisor == 7.5
+    assert other.link == other.subset([2, 0]).link == "exp"
+
+
 def test_unknown_link():
     for kind, arrays in [(AffineMap, WHOLE.arrays), (LowRankMap, LOW.arrays)]:
         with pytest.raises(ValueError, match="'relu'; choose one of abs, softplus, exp"):

@@ -11,9 +11,10 @@ from dko.models.knockout import AffineMap, predict
 @pytest.mark.parametrize("budget", [1, 2**28])
 @pytest.mark.parametrize("special", [False, True])
 @pytest.mark.parametrize("link", ["abs", "softplus", "exp"])
-def test_equals_the_naive_formula(make_map, make_presence, layers_from, dense_weights, link, special, budget):
+@pytest.mark.parametrize("divisor", [0.0, 1.0, 7.5])
+def test_equals_the_naive_formula(make_map, make_presence, layers_from, dense_weights, link, divisor, special, budget):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(50, rng, link), make_presence(20, 50, 0.4, rng)
+    affine, presence = make_map(50, rng, link, divisor=divisor), make_presence(20, 50, 0.4, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     with dko.settings.override(memory_budget=budget):
         values = predict(affine, presence, residual=residual)

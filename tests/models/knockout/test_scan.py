@@ -13,6 +13,7 @@ from dko.models.assemblage import _reference as naive
 from dko.models.knockout import AffineMap, scan
 
 LINKS = ["abs", "softplus", "exp"]
+DIVISORS = [0.0, 1.0, 7.5]
 LAVISH = 2**28
 
 
@@ -22,20 +23,34 @@ LAVISH = 2**28
     n_genes=st.integers(1, 40),
     share=st.sampled_from([0.1, 0.5, 1.0]),
     link=st.sampled_from(LINKS),
+    divisor=st.sampled_from(DIVISORS),
     dose=st.sampled_from([1.0, 0.999, 0.9, 0.3, 0.001]),
     special=st.booleans(),
     wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
     budget=st.sampled_from([1, 3_000, LAVISH]),
 )
-@example(0, 1, 1, 1.0, "abs", 1.0, False, 1.0, 1)
-@example(0, 6, 16, 1.0, "softplus", 1.0, True, 1.0, LAVISH)  # whole panels
-@example(0, 6, 33, 0.5, "exp", 0.3, True, 0.3, 1)  # a panel of one gene
-@example(0, 6, 40, 0.5, "abs", 1.0, True, 0.3, 3_000)
+@example(0, 1, 1, 1.0, "abs", 0.0, 1.0, False, 1.0, 1)
+@example(0, 6, 16, 1.0, "softplus", 0.0, 1.0, True, 1.0, LAVISH)  # whole panels
+@example(0, 6, 33, 0.5, "exp", 1.0, 0.3, True, 0.3, 1)  # a panel of one gene
+@example(0, 6, 40, 0.5, "abs", 7.5, 1.0, True, 0.3, 3_000)
 def test_equals_the_naive_formula(
-    make_map, make_presence, naive_scan, seed, n_cells, n_genes, share, link, dose, special, wanted_share, budget
+    make_map,
+    make_presence,
+    naive_scan,
+    seed,
+    n_cells,
+    n_genes,
+    share,
+    link,
+    divisor,
+    dose,
+    special,
+    wanted_share,
+    budget,
 ):
     rng = np.random.default_rng(seed)
-    affine, presence = make_map(n_genes, rng, link), make_presence(n_cells, n_genes, share, rng)
+    affine = make_map(n_genes, rng, link, divisor=divisor)
+    presence = make_presence(n_cells, n_genes, share, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
     with dko.settings.override(memory_budget=budget):
@@ -72,10 +87,11 @@ def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, link, dose)
 
 @pytest.mark.parametrize("dose", [1.0, 0.999, 0.3])
 @pytest.mark.parametrize("times", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("divisor", [0.0, 1.0])
 @pytest.mark.parametrize("link", LINKS)
-def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, link, times, dose):
+def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, link, divisor, times, dose):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng, link, scale=0.3), make_presence(40, 20, 0.6, rng)
+    affine, presence = make_map(20, rng, link, scale=0.3, divisor=divisor), make_presence(40, 20, 0.6, rng)
     affine.intercept[3] = np.log(times) if link == "exp" else times
     expected = naive_scan(affine, presence, dose=dose)
     assert dose < 1 or np.sum(expected > 1 - 10 / times) > 10

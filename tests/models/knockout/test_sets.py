@@ -12,6 +12,7 @@ from dko.models.assemblage._network import AssemblageNetwork
 from dko.models.knockout import AffineMap, LowRankMap, find, knock_out, scan
 
 LINKS = ["abs", "softplus", "exp"]
+DIVISORS = [0.0, 1.0, 7.5]
 
 
 def check(layers, presence, sets, impacts, after, row, number, *, dose=1.0, weights=None):
@@ -33,19 +34,32 @@ def check(layers, presence, sets, impacts, after, row, number, *, dose=1.0, weig
     n_genes=st.integers(1, 20),
     share=st.sampled_from([0.1, 0.5, 1.0]),
     link=st.sampled_from(LINKS),
+    divisor=st.sampled_from(DIVISORS),
     dose=st.sampled_from([1.0, 0.99, 0.9, 0.5, 0.01]),
     size=st.integers(1, 4),
     special=st.booleans(),
     budget=st.sampled_from([1, 300, 2**28]),
 )
-@example(0, 3, 1.0, "abs", 1.0, 3, False, 1)  # nothing is left
-@example(0, 2, 1.0, "softplus", 1.0, 1, True, 1)  # one gene is left
-@example(3, 12, 0.1, "exp", 1.0, 1, False, 1)  # the only gene goes
+@example(0, 3, 1.0, "abs", 7.5, 1.0, 3, False, 1)  # nothing is left
+@example(0, 2, 1.0, "softplus", 0.0, 1.0, 1, True, 1)  # one gene is left
+@example(3, 12, 0.1, "exp", 1.0, 1.0, 1, False, 1)  # the only gene goes
 def test_equals_the_naive_formula(
-    make_map, make_presence, layers_from, dense_weights, seed, n_genes, share, link, dose, size, special, budget
+    make_map,
+    make_presence,
+    layers_from,
+    dense_weights,
+    seed,
+    n_genes,
+    share,
+    link,
+    divisor,
+    dose,
+    size,
+    special,
+    budget,
 ):
     rng = np.random.default_rng(seed)
-    affine, presence = make_map(n_genes, rng, link), make_presence(6, n_genes, share, rng)
+    affine, presence = make_map(n_genes, rng, link, divisor=divisor), make_presence(6, n_genes, share, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     size = min(size, n_genes)
     # Sets of up to `size` genes, shorter ones padded; genes that a cell lacks are among them.
@@ -145,11 +159,13 @@ def test_the_memory_budget_changes_nothing(make_map, make_presence, budget):
         np.testing.assert_allclose(knock_out(affine, presence, row, removed), expected, atol=1e-6)
 
 
-def test_low_rank(make_presence):
+@pytest.mark.parametrize("divisor", [0.0, 7.5])
+def test_low_rank(make_presence, divisor):
     rng = np.random.default_rng(0)
     outgoing, incoming = (rng.normal(size=size).astype(np.float32) for size in ((40, 4), (4, 40)))
     intercept = rng.normal(size=40).astype(np.float32)
-    low, whole = (LowRankMap(outgoing, incoming, intercept, "exp"), AffineMap(outgoing @ incoming, intercept, "exp"))
+    low = LowRankMap(outgoing, incoming, intercept, "exp", divisor)
+    whole = AffineMap(outgoing @ incoming, intercept, "exp", divisor)
     presence = make_presence(30, 40, 0.5, rng)
     row, _, removed = find(presence, rng.integers(0, 20, (50, 1)) + [0, 20])
     np.testing.assert_allclose(

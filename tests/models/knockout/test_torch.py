@@ -12,6 +12,7 @@ from dko.models import knockout as compiled
 from dko.models.knockout import AffineMap, LowRankMap, _torch, find
 
 LINKS = ["abs", "softplus", "exp"]
+DIVISORS = [0.0, 1.0, 7.5]
 LAVISH = 2**28
 
 
@@ -22,12 +23,12 @@ def device(request):
     return torch.device(request.param)
 
 
-@pytest.fixture
-def low_rank():
+@pytest.fixture(params=[0.0, 7.5])
+def low_rank(request):
     """Map of rank 4 whose product takes more than single precision to be the same on every device."""
     rng = np.random.default_rng(0)
     outgoing, incoming = (rng.normal(size=size).astype(np.float32) for size in ((40, 4), (4, 40)))
-    return LowRankMap(outgoing, incoming, rng.normal(size=40).astype(np.float32), "softplus")
+    return LowRankMap(outgoing, incoming, rng.normal(size=40).astype(np.float32), "softplus", request.param)
 
 
 @given(
@@ -35,18 +36,31 @@ def low_rank():
     n_genes=st.integers(1, 40),
     share=st.sampled_from([0.1, 0.5, 1.0]),
     link=st.sampled_from(LINKS),
+    divisor=st.sampled_from(DIVISORS),
     dose=st.sampled_from([1.0, 0.999, 0.3, 0.001]),
     special=st.booleans(),
     wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
     budget=st.sampled_from([1, 3_000, LAVISH]),
 )
-@example(0, 1, 1.0, "abs", 1.0, False, 1.0, 1)  # the only gene goes
-@example(3, 12, 0.1, "exp", 1.0, True, 1.0, LAVISH)
+@example(0, 1, 1.0, "abs", 0.0, 1.0, False, 1.0, 1)  # the only gene goes
+@example(3, 12, 0.1, "exp", 1.0, 1.0, True, 1.0, LAVISH)
 def test_scan_equals_the_naive_formula(
-    device, make_map, make_presence, naive_scan, seed, n_genes, share, link, dose, special, wanted_share, budget
+    device,
+    make_map,
+    make_presence,
+    naive_scan,
+    seed,
+    n_genes,
+    share,
+    link,
+    divisor,
+    dose,
+    special,
+    wanted_share,
+    budget,
 ):
     rng = np.random.default_rng(seed)
-    affine, presence = make_map(n_genes, rng, link), make_presence(6, n_genes, share, rng)
+    affine, presence = make_map(n_genes, rng, link, divisor=divisor), make_presence(6, n_genes, share, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
     done: list[int] = []
@@ -63,17 +77,18 @@ def test_scan_equals_the_naive_formula(
     n_genes=st.integers(1, 30),
     share=st.sampled_from([0.1, 0.5, 1.0]),
     link=st.sampled_from(LINKS),
+    divisor=st.sampled_from(DIVISORS),
     dose=st.sampled_from([1.0, 0.9, 0.01]),
     size=st.integers(1, 4),
     special=st.booleans(),
     budget=st.sampled_from([1, 3_000, LAVISH]),
 )
-@example(0, 3, 1.0, "abs", 1.0, 3, False, 1)  # nothing is left
+@example(0, 3, 1.0, "abs", 0.0, 1.0, 3, False, 1)  # nothing is left
 def test_sets_equal_the_compiled_engine(
-    device, make_map, make_presence, seed, n_genes, share, link, dose, size, special, budget
+    device, make_map, make_presence, seed, n_genes, share, link, divisor, dose, size, special, budget
 ):
     rng = np.random.default_rng(seed)
-    affine, presence = make_map(n_genes, rng, link), make_presence(8, n_genes, share, rng)
+    affine, presence = make_map(n_genes, rng, link, divisor=divisor), make_presence(8, n_genes, share, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     size = min(size, n_genes)
     sets = np.array([[*rng.permutation(n_genes)[:k], *[-1] * (size - k)] for k in rng.integers(1, size + 1, 7)])
@@ -90,10 +105,13 @@ def test_sets_equal_the_compiled_engine(
 
 @pytest.mark.parametrize("budget", [1, 2_000, LAVISH])
 @pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("divisor", DIVISORS)
 @pytest.mark.parametrize("link", LINKS)
-def test_predictions_and_effects_equal_the_compiled_engine(device, make_map, make_presence, link, special, budget):
+def test_predictions_and_effects_equal_the_compiled_engine(
+    device, make_map, make_presence, link, divisor, special, budget
+):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng, link), make_presence(40, 25, 0.5, rng)
+    affine, presence = make_map(25, rng, link, divisor=divisor), make_presence(40, 25, 0.5, rng)
     residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     known = (affine, presence, rng.permutation(25)[:17], np.arange(40) % 4 - 1, 3)
     with dko.settings.override(memory_budget=budget):
@@ -104,7 +122,8 @@ def test_predictions_and_effects_equal_the_compiled_engine(device, make_map, mak
     np.testing.assert_allclose(profiles, compiled.predict(affine, presence, residual=residual), atol=1e-6)
     expected, n_expected = compiled.effect_sums(*known, residual=residual)
     np.testing.assert_array_equal(n_cells, n_expected)
-    np.testing.assert_allclose(totals, expected, atol=1e-4)
+    # Sums of logarithms in single precision, next to nothing where an output nearly vanishes.
+    np.testing.assert_allclose(totals, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("link", LINKS)

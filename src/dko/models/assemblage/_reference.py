@@ -24,18 +24,22 @@ LINKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Layers:
-    """Weights of the two layers, float64: W1, W2 (genes x genes), b1, b2 (genes); and a name in LINKS."""
+    """Weights of the two layers, float64: W1, W2 (genes x genes), b1, b2 (genes); and a name in LINKS.
+
+    The assemblage is divided by `divisor`; 0, as published: by the number of present genes.
+    """
 
     w1: np.ndarray
     b1: np.ndarray
     w2: np.ndarray
     b2: np.ndarray
     link: str = "abs"
+    divisor: float = 0.0
 
 
 def outputs(layers: Layers, assemblage: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
     """Return the outputs (genes,) for an assemblage (genes,) that is not empty, multiplied by `weights`."""
-    y = assemblage / assemblage.sum()
+    y = assemblage / (layers.divisor or assemblage.sum())
     return LINKS[layers.link](layers.w2 @ (layers.w1 @ y + layers.b1) + layers.b2) * weights
 
 

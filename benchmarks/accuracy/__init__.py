@@ -1,0 +1,1 @@
+"""How well predicted knockouts agree with true and with measured ones: ``python -m benchmarks.accuracy --help``."""

@@ -1,0 +1,37 @@
+"""Pieces of work that do not depend on each other, side by side in processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from ._row import Row, settle
+
+Job: TypeAlias = tuple[Callable[..., list[Row]], dict[str, Any]]
+"""A function of a module, and its keywords."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def run(jobs: Sequence[Job], workers: int) -> pd.DataFrame:
+    """Run all jobs, a process and a thread for each of `workers`; return their rows in the order of the jobs."""
+    for variable in _THREADS:
+        os.environ.setdefault(variable, "1")
+    start = time.perf_counter()
+    spawn = multiprocessing.get_context("spawn")
+    results: dict[int, list[Row]] = {}
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn, initializer=settle) as pool:
+        futures = {pool.submit(function, **keywords): number for number, (function, keywords) in enumerate(jobs)}
+        for future in as_completed(futures):
+            number = futures[future]
+            results[number] = future.result()
+            told = ", ".join(str(value) for value in jobs[number][1].values())
+            minutes = (time.perf_counter() - start) / 60
+            print(f"{len(results)}/{len(jobs)} after {minutes:.1f} min: {told}", file=sys.stderr, flush=True)
+    return pd.DataFrame([row for number in sorted(results) for row in results[number]], columns=Row._fields)

@@ -1,0 +1,35 @@
+"""The models that are compared: the paper's setting, both kinds of effects, and the default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+
+    Fitted = tuple[list[str], int, AnnData]
+    """(names of the models that this is, seed, fitted cells)."""
+
+PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
+_QUICK_STEPS = 20
+
+
+def models(cells: AnnData, seeds: int, *, quick: bool, paper: bool = True, **how: Any) -> Iterator[Fitted]:
+    """Fit every model with every seed; the default is one of the two kinds of effects, which is not fitted again."""
+    import dko
+
+    how |= {"max_steps": _QUICK_STEPS} if quick else {}
+    for seed in range(seeds):
+
+        def fit(seed: int = seed, **keywords: Any) -> AnnData:
+            return dko.tl.fit(cells, rng=seed, progress=False, copy=True, **how, **keywords)
+
+        default = fit()
+        kind = default.uns["dko"]["params"]["effects"]
+        yield [DEFAULT, kind], seed, default
+        other = DIRECT if kind == TOTAL else TOTAL
+        yield [other], seed, fit(effects=other)
+        if paper:
+            yield [PAPER], seed, fit(preset="paper")

@@ -1,0 +1,67 @@
+"""One number of the benchmark, and what the measurements of the families share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from anndata import AnnData
+
+
+class Row(NamedTuple):
+    """One number.
+
+    Attributes
+    ----------
+    data
+        The data set, or the kind of simulation.
+    network
+        Number of the simulated network; None where there is but one set of cells.
+    method
+        Model, baseline or other tool.
+    seed
+        Seed of the fit; None for what needs none.
+    metric, value
+        What was measured.
+    low, high
+        95 % interval of a bootstrap over knockouts, where there is one.
+    """
+
+    data: str
+    network: int | None
+    method: str
+    seed: int | None
+    metric: str
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+
+
+def rows(
+    data: str, methods: Iterable[str], scores: Mapping[str, float], *, network: int | None = None, seed: int | None = None
+) -> Iterator[Row]:
+    """Yield a row for each score, under the name of each method that has it."""
+    for method in methods:
+        for metric, value in scores.items():
+            yield Row(data, network, method, seed, metric, float(value))
+
+
+def settle() -> None:
+    """Say nothing, and stay on the processor, whatever else the machine has."""
+    import dko
+
+    dko.settings.verbosity, dko.settings.device = 0, "cpu"
+
+
+def effects(cells: AnnData, genes: Iterable[str] | None = None) -> np.ndarray:
+    """Return predicted effects, genes to knock out (all by default) x all genes; 0 where the model says nothing."""
+    import dko
+
+    names = list(cells.var_names if genes is None else genes)
+    known = [name for name in names if name in set(cells.uns["dko"]["genes"])]
+    table = dko.get.effects(cells, known).to_df()
+    return table.reindex(index=names, columns=cells.var_names, fill_value=0.0).to_numpy(dtype=float)

@@ -1,0 +1,79 @@
+"""Simulated cells whose knockouts are known exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+import dko
+
+from ._models import models
+from ._row import Row, effects, rows
+from ._truth import agreement, baselines, true_effects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from scipy import sparse
+
+    from ._job import Job
+
+CLEAN, NOISE, DEEP, SHALLOW = "noise-free", "noise 0.3", "depth 2,000", "depth 500"
+_COUNTED = {"n_cells": 1500, "share_present": 0.9, "heterogeneity": 0.5}
+SETTINGS: dict[str, dict[str, Any]] = {
+    CLEAN: {"n_cells": 500, "share_present": 0.8},
+    NOISE: {"n_cells": 500, "share_present": 0.8, "noise": 0.3},
+    DEEP: {**_COUNTED, "depth": 2000},
+    SHALLOW: {**_COUNTED, "depth": 500},
+}
+N_NETWORKS = 3
+
+
+def jobs(seeds: int, quick: bool) -> Iterator[Job]:
+    for setting in [CLEAN] if quick else SETTINGS:
+        for network in range(1 if quick else N_NETWORKS):
+            yield measure, {"setting": setting, "network": network, "seeds": seeds, "quick": quick}
+
+
+def network_of(seed: int, n_genes: int) -> np.ndarray:
+    """Draw a network: edges with probability 0.1, 60 % activating, weights uniform in 0.5 to 2, no self-loops."""
+    rng = np.random.default_rng(seed)
+    weights = (rng.random((n_genes, n_genes)) < 0.1) * rng.uniform(0.5, 2, (n_genes, n_genes))
+    np.fill_diagonal(weights, 0)
+    return weights * np.where(rng.random((n_genes, n_genes)) < 0.6, 1, -1)
+
+
+def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row]:
+    """Return the scores of all methods on the cells of one network."""
+    how = SETTINGS[setting] | ({"n_cells": 60} if quick else {})
+    cells = dko.datasets.grn(network=network_of(network, 30 if quick else 100), rng=network, decay=1.0, **how)
+    return list(against_truth(setting, network, cells, seeds, quick))
+
+
+def against_truth(data: str, network: int, cells: AnnData, seeds: int, quick: bool) -> Iterator[Row]:
+    """Yield the agreement of effects and of impacts with the truth, for models and baselines."""
+    true, impact = true_effects(cells), dko.datasets.grn_impact(cells)
+    for names, seed, fitted in models(cells, seeds, quick=quick):
+        scores = {"effect": agreement(effects(fitted), true), "impact": _impact_agreement(fitted, impact)}
+        yield from rows(data, names, scores, network=network, seed=seed)
+        explained = {"explained": fitted.uns["dko"]["params"]["explained"]}
+        yield from rows(data, names, explained, network=network, seed=seed)
+    for name, predicted in baselines(cells, np.arange(cells.n_vars), network).items():
+        yield from rows(data, [name], {"effect": agreement(predicted, true)}, network=network)
+    share = cells.X / cells.X.sum(axis=1)
+    yield from rows(data, ["renormalise"], {"impact": _rank_correlation(share, cells, impact)}, network=network)
+
+
+def _impact_agreement(fitted: AnnData, true: sparse.csr_array) -> float:
+    dko.tl.scan(fitted)
+    return _rank_correlation(fitted.layers["dko_impact"], fitted, true)
+
+
+def _rank_correlation(predicted: Any, cells: AnnData, true: sparse.csr_array) -> float:
+    """Return Spearman's correlation over all cells and the genes that are seen in each."""
+    cell, gene = cells.X.nonzero()
+    pairs = (np.asarray(matrix.tocsr()[cell, gene]).ravel() for matrix in (predicted, true))
+    return float(spearmanr(*pairs)[0])

@@ -1,0 +1,57 @@
+"""True effects of simulated knockouts, and how well others agree with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import dko
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def true_effects(cells: AnnData) -> np.ndarray:
+    """Return the true effect of every gene, genes x genes, NaN at the gene itself.
+
+    The mean, over the cells that have the gene, of the change of log1p(1e4 * profile), the gene taken out of both sides.
+    """
+    found = np.full((cells.n_vars, cells.n_vars), np.nan)
+    before = dko.datasets.grn_knockout(cells, [])
+    for column, gene in enumerate(cells.var_names):
+        has = np.flatnonzero(before[:, [column]].toarray())
+        if len(has):
+            after = dko.datasets.grn_knockout(cells, gene, cells=list(cells.obs_names[has]))
+            found[column] = dko.metrics.effect(after, before[has], without=[column])
+    return found
+
+
+def agreement(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Return the Pearson correlation over genes, mean over knockouts; the knocked-out gene does not count.
+
+    A gene of which nothing is predicted has a correlation of 0.
+    """
+    return float(np.nanmean([dko.metrics.correlation(*pair) for pair in zip(predicted, true, strict=True)]))
+
+
+def baselines(cells: AnnData, genes: np.ndarray, rng: int = 0) -> dict[str, np.ndarray]:
+    """Return the effects, knockouts x genes, that can be foretold without a model of knockouts."""
+    none = {"no change": np.zeros((len(genes), cells.n_vars))}
+    return none | dko.metrics.baseline_effects(dko.metrics.log_profiles(cells.X), genes, rng=rng)
+
+
+def direct_targets(predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Tell the targets of each regulator from other genes by the size of the effect; mean over regulators.
+
+    Parameters
+    ----------
+    predicted, targets
+        Regulators x genes; genes that do not count are NaN in the former.
+    """
+    scores = [
+        # Expression matters only to a score that is not used here.
+        dko.metrics.recovery(effect, true, expression=np.zeros(len(effect)))
+        for effect, true in zip(predicted, targets, strict=True)
+    ]
+    return {name: float(np.nanmean([score[name] for score in scores])) for name in ("auroc", "auprc")}

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from dko.models.total import explained
+
+
+def example(noise, rng):
+    """Profiles of which the first gene is seen in nine cells, the second never varies, and predictions of them."""
+    logs = rng.normal(size=(50, 6))
+    predicted = logs + noise * rng.normal(size=logs.shape)
+    seen = rng.random(logs.shape) < 0.7
+    seen[:, 0] = np.arange(50) < 9
+    logs[:, 1] = 0.0
+    profiles = sparse.csr_matrix(np.where(seen, np.exp(logs), 0).astype(np.float32))
+    return profiles, np.exp(predicted)[seen]
+
+
+def naive(profiles, predicted):
+    whole = sparse.csr_matrix((predicted, profiles.indices, profiles.indptr), profiles.shape).toarray()
+    shares = []
+    for gene in range(profiles.shape[1]):
+        rows = np.flatnonzero(profiles[:, [gene]].toarray())
+        observed = np.log(profiles.toarray()[rows, gene].astype(float))
+        if len(rows) >= 10 and observed.std() > 0:
+            left = np.square(observed - np.log(whole[rows, gene])).sum()
+            shares.append(max(0, 1 - left / np.square(observed - observed.mean()).sum()))
+    return np.mean(shares)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 3.0])
+def test_equals_the_naive_formula(noise):
+    profiles, predicted = example(noise, np.random.default_rng(0))
+    assert explained(profiles, predicted) == pytest.approx(naive(profiles, predicted), abs=1e-5)
+
+
+def test_all_of_it_some_of_it_none_of_it():
+    shares = [explained(*example(noise, np.random.default_rng(0))) for noise in (0.0, 0.5, 3.0)]
+    assert shares[0] == pytest.approx(1, abs=1e-6)
+    assert 0.4 < shares[1] < 0.9
+    assert shares[2] == 0
+
+
+def test_nothing_to_explain():
+    profiles = sparse.csr_matrix(np.full((20, 3), 1 / 3, dtype=np.float32))
+    assert explained(profiles, profiles.data) == 0
+    assert explained(profiles[:5], profiles[:5].data) == 0

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import nbinom
+
+import dko
+from dko.models.total._regression import regression
+
+
+@pytest.fixture
+def counts(independent_counts):
+    rng = np.random.default_rng(0)
+    return independent_counts(60, 15, rng, depth=40, depth_spread=0.4) + (np.arange(15) == 3)
+
+
+def test_the_level_is_the_mean_where_present(relative, counts):
+    profiles, totals = relative(counts)
+    dense = profiles.toarray()
+    expected = [np.log1p(1e4 * column[column > 0]).mean() for column in dense.T]
+    np.testing.assert_allclose(regression(profiles, totals, counts=True).level, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("are_counts", [True, False])
+def test_zeros_weigh_as_much_as_a_negative_binomial_explains(relative, counts, are_counts):
+    profiles, totals = relative(counts)
+    found = regression(profiles, totals, counts=are_counts)
+    sampled = profiles.toarray().astype(float) * (np.median(totals) if are_counts else 1e4)
+    for gene, values in enumerate(sampled.T):
+        mean, zeros = values.mean(), (values == 0).mean()
+        beyond = max(values.var() - mean, 1e-3 * mean)
+        by_chance = nbinom.pmf(0, mean**2 / beyond, mean / (mean + beyond))
+        weight = min(1, by_chance / zeros) if zeros else 1
+        cells = np.where(values > 0, 1, weight) * totals / totals.mean()
+        assert found.weight[gene] == pytest.approx(cells.sum(), rel=1e-5)
+
+
+def test_a_gene_that_cells_lack_altogether_has_zeros_that_hardly_weigh(relative):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(50, (200, 4))
+    counts[::2, 1] = 0
+    profiles, totals = relative(counts)
+    # Present in half of the cells, and there in dozens of counts: no zero comes from sampling alone.
+    weight = regression(profiles, totals, counts=True).weight
+    assert weight[0] == pytest.approx(200, rel=1e-6)
+    assert 95 < weight[1] < 150
+
+
+def test_predictors_are_without_what_depth_explains(relative, counts):
+    profiles, totals = relative(counts)
+    found = regression(profiles, totals, counts=True)
+    weight, depth = totals / totals.sum(), np.log((counts > 0).sum(1))
+    design = np.sqrt(weight)[:, None] * np.column_stack([np.ones(60), depth])
+    predictors = np.log1p(1e4 * profiles.toarray().astype(float)) / found.level
+    for gene, predictor in enumerate(predictors.T):
+        target = np.sqrt(weight) * predictor
+        left = target - design @ np.linalg.lstsq(design, target)[0]
+        assert found.spread[gene] == pytest.approx(left @ left, rel=1e-4)
+
+
+@pytest.mark.parametrize("budget", [1, 10_000])
+def test_blocks_are_all_cells_whatever_the_memory_budget(relative, counts, budget):
+    found = regression(*relative(counts), counts=True)
+    order = np.random.default_rng(0).permutation(60)
+    for given in (None, order):
+        whole = [np.concatenate(side) for side in zip(*found.blocks(given), strict=True)]
+        with dko.settings.override(memory_budget=budget):
+            pieces = list(found.blocks(given))
+        assert len(pieces) > 1
+        for side, expected in zip(zip(*pieces, strict=True), whole, strict=True):
+            np.testing.assert_array_equal(np.concatenate(side), expected)
+    moved = np.concatenate([predictors for predictors, _ in found.blocks(order)])
+    ours = np.concatenate([predictors for predictors, _ in found.blocks()])
+    np.testing.assert_array_equal(moved, ours[order])

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from dko.models.total._shrink import shrink
+
+
+def posterior_mean(z, share, spread):
+    """By numerical integration, where a `share` of the effects is normal with that spread and the others are 0."""
+    effect = np.linspace(-60, 60, 40_001)
+    prior = share * norm.pdf(effect, scale=spread) * (effect[1] - effect[0])
+    joint = prior * norm.pdf(z[:, None] - effect)
+    return (joint @ effect) / (joint.sum(1) + (1 - share) * norm.pdf(z))
+
+
+@pytest.mark.parametrize(("share", "spread"), [(0.2, 4.0), (0.05, 8.0), (1.0, 2.0)])
+def test_nearly_the_posterior_mean_under_the_true_prior(share, spread):
+    rng = np.random.default_rng(0)
+    effects = np.where(rng.random((200, 100)) < share, rng.normal(scale=spread, size=(200, 100)), 0)
+    z = effects + rng.normal(size=effects.shape)
+    found = shrink(z.astype(np.float32))
+    at = rng.choice(z.size, 300, replace=False)
+    expected = posterior_mean(z.ravel()[at], share, spread)
+    assert found.dtype == np.float32 and found.shape == z.shape
+    assert np.abs(found.ravel()[at] - expected).mean() < 0.1
+    # Nobody who knows the prior does better by more than a little.
+    best = np.square(posterior_mean(z.ravel()[at], share, spread) - effects.ravel()[at]).mean()
+    assert np.square(found.ravel()[at] - effects.ravel()[at]).mean() < 1.05 * best + 0.005
+
+
+def test_noise_is_nearly_nothing_and_what_is_strong_is_kept():
+    z = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    assert np.abs(shrink(z)).mean() < 0.05 * np.abs(z).mean()
+    z[:200] = 30
+    found = shrink(z)
+    np.testing.assert_allclose(found[:200], 30, rtol=0.02)
+    assert np.abs(found[200:]).mean() < 0.1 * np.abs(z[200:]).mean()
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=60))
+def test_odd_ascending_and_nearer_to_nothing(values):
+    z = np.sort(np.array([*values, *(-value for value in values)], dtype=np.float32))
+    found = shrink(z)
+    np.testing.assert_allclose(found, -found[::-1], rtol=1e-6)
+    assert (np.diff(found) >= -1e-6 * np.abs(found[1:])).all()
+    assert (np.abs(found) <= np.abs(z)).all()
+    assert (np.sign(found) * np.sign(z) >= 0).all()
+
+
+def test_zeros_do_not_count():
+    z = np.random.default_rng(0).normal(scale=3, size=500).astype(np.float32)
+    padded = shrink(np.append(z, np.zeros(2_000, dtype=np.float32)))
+    np.testing.assert_allclose(padded[:500], shrink(z), rtol=1e-6)
+    assert not padded[500:].any()
+    assert shrink(np.zeros((3, 3), dtype=np.float32)).tolist() == np.zeros((3, 3)).tolist()
