@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow docs lint typecheck benchmark clean
+.PHONY: help demo test test-slow docs lint typecheck benchmark accuracy clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ typecheck: $(VENV)/installed-typecheck ## check types
 
 benchmark: $(VENV)/installed-benchmark ## measure time, memory and agreement against named alternatives; writes benchmarks/results
 	$(BIN)/python -m benchmarks
+
+accuracy: $(VENV)/installed-benchmark ## hold predicted knockouts against true and measured ones; writes benchmarks/results
+	$(BIN)/python -m benchmarks.accuracy --workers $(WORKERS)
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) benchmarks/.asv benchmarks/.venv-peers demo dist docs/_build docs/generated docs/tutorials/*.ipynb .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from anndata import AnnData
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     """(names of the models that this is, seed, fitted cells)."""
 
 PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
+MODELS = (DEFAULT, TOTAL, DIRECT, PAPER)
 _QUICK_STEPS = 20
 
 
-def models(cells: AnnData, seeds: int, *, quick: bool, paper: bool = True, **how: Any) -> Iterator[Fitted]:
+def models(cells: AnnData, seeds: Iterable[int], *, quick: bool, paper: bool = True, **how: Any) -> Iterator[Fitted]:
     """Fit every model with every seed; the default is one of the two kinds of effects, which is not fitted again."""
     import dko
 
     how |= {"max_steps": _QUICK_STEPS} if quick else {}
-    for seed in range(seeds):
+    for seed in seeds:
 
         def fit(seed: int = seed, **keywords: Any) -> AnnData:
             return dko.tl.fit(cells, rng=seed, progress=False, copy=True, **how, **keywords)

@@ -42,12 +42,23 @@ class Row(NamedTuple):
 
 
 def rows(
-    data: str, methods: Iterable[str], scores: Mapping[str, float], *, network: int | None = None, seed: int | None = None
+    data: str,
+    methods: Iterable[str],
+    scores: Mapping[str, float],
+    *,
+    network: int | None = None,
+    seed: int | None = None,
 ) -> Iterator[Row]:
     """Yield a row for each score, under the name of each method that has it."""
     for method in methods:
         for metric, value in scores.items():
             yield Row(data, network, method, seed, metric, float(value))
+
+
+def decision(fitted: AnnData) -> dict[str, float]:
+    """Return what decides which effects the default has, and whether they are total ones."""
+    params = fitted.uns["dko"]["params"]
+    return {"explained": params["explained"], "is_total": params["effects"] == "total"}
 
 
 def settle() -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import spearmanr
 
 import dko
 
-from ._models import models
-from ._row import Row, effects, rows
+from ._models import DEFAULT, models
+from ._row import Row, decision, effects, rows
 from ._truth import agreement, baselines, true_effects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from anndata import AnnData
-    from scipy import sparse
 
     from ._job import Job
+
+    Scores = Callable[[np.ndarray], dict[str, float]]
+    """Predicted effects, genes x genes -> scores."""
+    Matrix: TypeAlias = "sparse.sparray | sparse.spmatrix"
 
 CLEAN, NOISE, DEEP, SHALLOW = "noise-free", "noise 0.3", "depth 2,000", "depth 500"
 _COUNTED = {"n_cells": 1500, "share_present": 0.9, "heterogeneity": 0.5}
@@ -53,27 +57,34 @@ def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row]:
     return list(against_truth(setting, network, cells, seeds, quick))
 
 
-def against_truth(data: str, network: int, cells: AnnData, seeds: int, quick: bool) -> Iterator[Row]:
-    """Yield the agreement of effects and of impacts with the truth, for models and baselines."""
+def against_truth(
+    data: str, network: int, cells: AnnData, seeds: int, quick: bool, further: Scores | None = None
+) -> Iterator[Row]:
+    """Yield the agreement of effects and of impacts with the truth, for models and baselines.
+
+    `further` has scores of effects besides, which the true effects get too.
+    """
     true, impact = true_effects(cells), dko.datasets.grn_impact(cells)
-    for names, seed, fitted in models(cells, seeds, quick=quick):
-        scores = {"effect": agreement(effects(fitted), true), "impact": _impact_agreement(fitted, impact)}
-        yield from rows(data, names, scores, network=network, seed=seed)
-        explained = {"explained": fitted.uns["dko"]["params"]["explained"]}
-        yield from rows(data, names, explained, network=network, seed=seed)
+
+    def scores(predicted: np.ndarray) -> dict[str, float]:
+        return {"effect": agreement(predicted, true), **(further(predicted) if further else {})}
+
+    for names, seed, fitted in models(cells, range(seeds), quick=quick):
+        dko.tl.scan(fitted)
+        of_impacts = {"impact": _rank_correlation(fitted.layers["dko_impact"], cells, impact)}
+        yield from rows(data, names, scores(effects(fitted)) | of_impacts, network=network, seed=seed)
+        if DEFAULT in names:
+            yield from rows(data, [DEFAULT], decision(fitted), network=network, seed=seed)
     for name, predicted in baselines(cells, np.arange(cells.n_vars), network).items():
-        yield from rows(data, [name], {"effect": agreement(predicted, true)}, network=network)
-    share = cells.X / cells.X.sum(axis=1)
+        yield from rows(data, [name], scores(predicted), network=network)
+    share = sparse.csr_array(cells.X / cells.X.sum(axis=1))
     yield from rows(data, ["renormalise"], {"impact": _rank_correlation(share, cells, impact)}, network=network)
+    if further:
+        yield from rows(data, ["truth"], scores(true), network=network)
 
 
-def _impact_agreement(fitted: AnnData, true: sparse.csr_array) -> float:
-    dko.tl.scan(fitted)
-    return _rank_correlation(fitted.layers["dko_impact"], fitted, true)
-
-
-def _rank_correlation(predicted: Any, cells: AnnData, true: sparse.csr_array) -> float:
+def _rank_correlation(predicted: Matrix, cells: AnnData, true: Matrix) -> float:
     """Return Spearman's correlation over all cells and the genes that are seen in each."""
     cell, gene = cells.X.nonzero()
-    pairs = (np.asarray(matrix.tocsr()[cell, gene]).ravel() for matrix in (predicted, true))
+    pairs = (np.asarray(sparse.csr_array(matrix)[cell, gene]).ravel() for matrix in (predicted, true))
     return float(spearmanr(*pairs)[0])

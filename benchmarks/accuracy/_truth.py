@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def true_effects(cells: AnnData) -> np.ndarray:
     """Return the true effect of every gene, genes x genes, NaN at the gene itself.
 
-    The mean, over the cells that have the gene, of the change of log1p(1e4 * profile), the gene taken out of both sides.
+    The mean, over the cells that have the gene, of the change of log1p(1e4 * profile), with the gene taken out of both
+    sides.
     """
     found = np.full((cells.n_vars, cells.n_vars), np.nan)
     before = dko.datasets.grn_knockout(cells, [])

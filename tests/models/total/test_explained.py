@@ -26,7 +26,9 @@ def naive(profiles, predicted):
         observed = np.log(profiles.toarray()[rows, gene].astype(float))
         if len(rows) >= 10 and observed.std() > 0:
             left = np.square(observed - np.log(whole[rows, gene])).sum()
-            shares.append(max(0, 1 - left / np.square(observed - observed.mean()).sum()))
+            design = np.column_stack([np.ones(len(rows)), np.log(np.diff(profiles.indptr)[rows])])
+            around = np.square(observed - design @ np.linalg.lstsq(design, observed)[0]).sum()
+            shares.append(max(0, 1 - left / around))
     return np.mean(shares)
 
 
@@ -47,3 +49,11 @@ def test_nothing_to_explain():
     profiles = sparse.csr_matrix(np.full((20, 3), 1 / 3, dtype=np.float32))
     assert explained(profiles, profiles.data) == 0
     assert explained(profiles[:5], profiles[:5].data) == 0
+
+
+def test_one_over_the_depth_explains_nothing():
+    # One count per gene: the share is known from how many genes there are, and nothing else is left.
+    seen = np.random.default_rng(0).random((50, 20)) < np.linspace(0.2, 1, 50)[:, None]
+    seen[:, 0] = True
+    profiles = sparse.csr_matrix((seen / seen.sum(1, keepdims=True)).astype(np.float32))
+    assert explained(profiles, profiles.data) == 0

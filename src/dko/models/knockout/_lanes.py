@@ -9,6 +9,7 @@ Everything that is compiled from `_vector.py` is in this file: numba's cache on 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._vector import LANES, Array, Vector, constant, exp, softplus, spread, sum_over
+from ._vector import LANES, LARGEST, Array, Vector, constant, exp, softplus, spread, sum_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,8 @@ def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True, be
         their sum S, a share p_j moves by | weights_j panel_jg -+ p_j L / slope | in units of slope / (S - L): half the
         arithmetic, and no subtraction of two numbers nearly the same. ``shares`` has the sign of the base there.
 
-        Impact -1 says that g makes up most of the profile: what a subtraction leaves of it is not exact then.
+        Impact -1 says that g makes up most of the profile, and what a subtraction leaves of it is not exact, or that an
+        exponential was cut off.
         """
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -128,7 +130,10 @@ def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True, be
             if bent:
                 apart = apart + sum_over(builder, n_steady, steady_distance) * (step * scale)
             apart = apart - abs(p_own - q_own) + abs(p_own * (one - removed) - q_own)
-            result.store(at, (apart * 0.5).where(total.above(h_own.maximum(_TINY)), -1.0))
+            exact = total.above(h_own.maximum(_TINY))
+            if link is exp:
+                exact = builder.and_(exact, constant(builder, math.exp(LARGEST / 2)).above(total))
+            result.store(at, (apart * 0.5).where(exact, -1.0))
             return context.get_dummy_value()
 
         arrays = (panel, genes, base, weights, shares, start, n_plus, n_minus, n_turning, slope)

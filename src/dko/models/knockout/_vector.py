@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # A row of a panel is one line of the cache then.
 LANES = 16
+# An exponential of more than this is cut off, so that sums of them stay finite.
+LARGEST = 80.0
 # Rows that a loop takes at a time, each with a sum of its own: a single sum would wait for every addition to finish.
 UNROLLED = 4
 
@@ -159,7 +161,7 @@ def exp(raw: Vector) -> Vector:
     """2^k exp(f) with whole k and |f| <= log(2) / 2; the series of exp(f) ends where float32 does."""
     x = raw.exact()
     x = x.maximum(-87.0)
-    x = (x * -1.0).maximum(-88.0) * -1.0
+    x = (x * -1.0).maximum(-LARGEST) * -1.0
     k = (x * 1.44269504088896341).rounded()
     # log(2) in two parts, the first exact in float32 even after it is multiplied by k.
     f = x - k * 0.693359375 + k * 2.12194440e-4

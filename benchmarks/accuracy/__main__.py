@@ -1,0 +1,55 @@
+"""Fit and score all models on all data sets, and write tables to ``benchmarks/results``."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .. import _machine
+from . import _dream4, _screens, _simulated, _specificity
+from ._job import run
+from ._report import write
+
+RESULTS = Path(__file__).parents[1] / "results"
+SETS = {"simulated": _simulated, "dream4": _dream4, "screens": _screens, "specificity": _specificity}
+
+
+def main() -> None:
+    """Run, write and print."""
+    options = _options()
+    chosen = [name for name in SETS if name in (options.sets or SETS)]
+    work = [(name, job) for name in chosen for job in SETS[name].jobs(options.seeds, options.quick)]
+    table = run([job for _, job in work], options.workers)
+    about = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": _machine.describe(),
+        "seeds": options.seeds,
+        "quick": options.quick,
+    }
+    for name in chosen:
+        datasets = {job[1].get("data", job[1].get("setting")) for family, job in work if family == name}
+        print(write(name, table[table["data"].isin(datasets)], about, options.out), flush=True)
+    print(f"Written to {options.out}.")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("sets", nargs="*", metavar="set", help=f"all of them by default: {', '.join(SETS)}")
+    parser.add_argument("--seeds", type=int, default=3, help="fits of each model (default 3)")
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each (default 2)")
+    parser.add_argument("--quick", action="store_true", help="few cells and steps, to see that it runs; needs --out")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.sets) - set(SETS)):
+        parser.error(f"there is no set {', '.join(unknown)}; choose among {', '.join(SETS)}")
+    if options.seeds < 1 or options.workers < 1:
+        parser.error("--seeds and --workers must be at least 1")
+    if options.quick and options.out == RESULTS:
+        parser.error("--quick measures nothing worth keeping; name another folder, --out DIR")
+    options.out.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+if __name__ == "__main__":
+    main()

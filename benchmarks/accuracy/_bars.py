@@ -1,0 +1,78 @@
+"""What the default should reach, said before it was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ._dream4 import NAME as DREAM4
+from ._models import DEFAULT, MODELS, PAPER
+from ._simulated import CLEAN, DEEP, NOISE
+from ._specificity import NAME as REGULATORS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# No method without a model, but what a perfect one could reach.
+REFERENCES = ("truth", "measurement")
+
+
+BASELINES = "the best baseline"
+
+
+class Bar(NamedTuple):
+    """A score that the default should reach: a limit, or what a rival has (a model, or the best baseline)."""
+
+    data: str
+    metric: str
+    limit: float = np.nan
+    at_most: bool = False
+    rival: str | None = None
+
+
+_REAL = {"tal1": 0.40, "nkx21": 0.25, "renge": 0.12}
+
+BARS = {
+    "simulated": [
+        *(Bar(CLEAN, metric, rival=PAPER) for metric in ("effect", "impact")),
+        Bar(NOISE, "effect", 0.72),
+        Bar(NOISE, "impact", 0.88),
+        Bar(DEEP, "effect", 0.70),
+        Bar(DEEP, "impact", 0.90),
+    ],
+    "dream4": [Bar(DREAM4, "effect", rival=rival) for rival in (PAPER, BASELINES)],
+    "screens": [
+        bar
+        for data, limit in _REAL.items()
+        for bar in (
+            Bar(data, "pearson", limit),
+            *(Bar(data, "pearson", rival=rival) for rival in (PAPER, BASELINES)),
+        )
+    ],
+    "specificity": [
+        Bar(REGULATORS, "auroc_direct", 0.95),
+        Bar(REGULATORS, "retrieval_centred", 0.90),
+        Bar(REGULATORS, "similarity", 0.65, at_most=True),
+    ],
+}
+
+
+def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
+    """Hold a bar against means, indexed by data set, metric and method; ``met`` is None where nothing was measured."""
+    of_methods = means.xs((bar.data, bar.metric), level=("data", "metric"))
+    limit, what = bar.limit, f"{bar.limit:.2f}"
+    if bar.rival is not None:
+        rivals = of_methods[~of_methods.index.isin([*MODELS, *REFERENCES])]
+        rival = rivals.idxmax() if bar.rival == BASELINES else bar.rival
+        limit = of_methods.get(rival, np.nan)
+        what = f"that of {rival}, {limit:.3f}"
+    value = of_methods[DEFAULT]
+    met = None if np.isnan(limit) else bool(value <= limit if bar.at_most else value >= limit)
+    return {
+        "data": bar.data,
+        "metric": bar.metric,
+        "value": value,
+        "bar": f"at {'most' if bar.at_most else 'least'} {what}",
+        "met": met,
+    }

@@ -1,0 +1,139 @@
+"""What the tables show, and what has to be known to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._dream4 import NAME as DREAM4
+from ._screens import SETS
+from ._simulated import SETTINGS
+from ._specificity import NAME as REGULATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Table:
+    """Methods in rows; in columns the metrics (name -> title) of each data set."""
+
+    caption: str
+    data: Sequence[str]
+    metrics: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Tables of a family of data sets."""
+
+    title: str
+    note: str
+    tables: Sequence[Table]
+
+
+_DECISION = {"explained": "explained", "is_total": "total effects"}
+_WHY = (
+    "What decides the default: share of the variance of levels that assemblages explain, and share of the fits that "
+    "take total effects"
+)
+_SCREEN = {
+    "spearman": "Spearman",
+    "direction_20": "signs of 20",
+    "direction_50": "signs of 50",
+    "auprc": "AUPRC",
+    "auroc": "AUROC",
+    "auroc_matched": "AUROC, matched",
+    "base_rate": "genes that change",
+}
+_BETWEEN = {
+    "retrieval": "retrieval",
+    "retrieval_centred": "retrieval, centred",
+    "similarity": "similarity",
+    "impact_ranking": "impact ranking",
+}
+_SIZES = {"size_pearson": "Pearson", "size_spearman": "Spearman"}
+
+PAGES = {
+    "simulated": Page(
+        "Simulated networks",
+        "Three networks of 100 genes (edges with probability 0.1, 60 % activating, weights uniform in 0.5 to 2), decay "
+        "1. *Noise-free*: 500 cells, each with 80 % of the genes; *noise 0.3*: the same with log-normal noise; *depth "
+        "2,000* and *500*: Poisson counts of 1,500 cells, each with 90 % of the genes, with log-normal differences of "
+        "0.5 in production. *Effect*: Pearson correlation with the true effect, mean over genes. *Impact*: Spearman "
+        "correlation with the true impact over all genes and cells. The range is over all fits of all networks; of "
+        "methods without a fit, over the networks. As truth is exact, a perfect method reaches 1.",
+        [
+            Table("Effects", list(SETTINGS), {"effect": "effect"}),
+            Table("Impacts", list(SETTINGS), {"impact": "impact"}),
+            Table(_WHY, list(SETTINGS), _DECISION),
+        ],
+    ),
+    "dream4": Page(
+        "DREAM4, 100 genes",
+        "DREAM4 has no single cells. Cells were simulated from its gold-standard network like those of depth 2,000 "
+        "above: signs of edges from the changes that its knockouts show there, weights drawn three times, and a basal "
+        "production for every gene. *Effect* and *impact* as above. *Direct targets*: the gold standard's edges among "
+        "genes by the size of their effect, mean over regulators. *DREAM4's knockouts*: Pearson correlation with the "
+        "changes that it has measured, one noisy sample each, by other kinetics; the row *truth* shows how much of "
+        "that the simulation itself has in common with them.",
+        [
+            Table(
+                "Scores",
+                [DREAM4],
+                {
+                    "effect": "effect",
+                    "impact": "impact",
+                    "auroc_direct": "direct targets, AUROC",
+                    "auprc_direct": "AUPRC",
+                    "dream4": "DREAM4's knockouts",
+                },
+            ),
+            Table(_WHY, [DREAM4], _DECISION),
+        ],
+    ),
+    "screens": Page(
+        "Measured knockouts",
+        "Scores of {func}`dko.tl.evaluate`, which says what they are. *tal1*: mouse chimera (E-MTAB-7325); *nkx21*: "
+        "mouse lung epithelium (GSE129628), with the 800 genes that most control cells express, and with all; *renge*: "
+        "human iPSC, 23 knockouts (GSE213069). The first range, (...), is over the seeds of a fit, the second, [...], "
+        "the 95 % interval of a bootstrap over knockouts, mean over seeds; a single knockout has none. The paper's "
+        "setting was not fitted with all genes of nkx21 (7 minutes a fit).",
+        [
+            Table("Pearson correlation of effects", list(SETS), {"pearson": "Pearson", "ceiling": "ceiling"}),
+            *(Table(f"More about effects: {data}", [data], _SCREEN) for data in SETS),
+            Table("Different knockouts (renge)", ["renge"], _BETWEEN),
+            Table(_WHY, list(SETS), _DECISION),
+            Table(
+                "Sizes of effects, without their signs, which scTenifoldKnk (sctenifoldpy 0.5.1) and GenKI (genki "
+                "0.2.3) do not have: correlation over genes of the absolute values, with the same control cells",
+                ["nkx21", "renge"],
+                _SIZES,
+            ),
+        ],
+    ),
+    "specificity": Page(
+        "Do knockouts of different genes give different answers?",
+        "500 simulated cells, 1,000 genes, 25 regulators of 30 targets each, three cell types; scores over the genes "
+        "that are no regulators. *Affected*: a true mean change above 0.25. *Similarity*: Spearman correlation of the "
+        "sizes of effects of different knockouts; near 1, a method says the same of every gene. *Centred*: after "
+        "subtracting from the rank of each gene its mean over the knockouts. *Retrieval*: share of the other knockouts "
+        "whose truth fits the prediction worse than its own; 0.5 by chance. scTenifoldKnk (sctenifoldpy 0.5.1) and "
+        "GenKI (genki 0.2.3) ran on the same cells.",
+        [
+            Table(
+                "Scores",
+                [REGULATORS],
+                {
+                    "auroc_affected": "AUROC, affected",
+                    "auroc_direct": "AUROC, direct targets",
+                    "similarity": "similarity",
+                    "auroc_direct_centred": "AUROC, direct, centred",
+                    "retrieval_centred": "retrieval, centred",
+                    "effect": "effect",
+                },
+            ),
+            Table(_WHY, [REGULATORS], _DECISION),
+        ],
+    ),
+}

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+import dko
+from dko._engine import engine_on, open_task
+from dko.models.assemblage import _reference as naive
+
+TOTAL = {"effects": "total", "max_epochs": 3, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def _total(_cells):
+    return dko.tl.fit(_cells, copy=True, **TOTAL)
+
+
+@pytest.fixture
+def total(_total):
+    """Counts after a fit with total effects."""
+    return _total.copy()
+
+
+def mean_correlation(adata):
+    """Mean correlation of effects with the true ones, over some knockouts."""
+    effects, found = dko.get.effects(adata), []
+    for gene in adata.var_names[::4]:
+        column = adata.var_names.get_loc(gene)
+        cells = list(adata.obs_names[adata.X[:, [column]].toarray().ravel() > 0][:60])
+        logs = []
+        for removed in ([], [gene]):
+            profiles = np.delete(dko.datasets.grn_knockout(adata, removed, cells=cells).toarray(), column, axis=1)
+            logs.append(np.log1p(1e4 * profiles / profiles.sum(1, keepdims=True)))
+        predicted = np.delete(effects[gene].X.ravel(), column)
+        found.append(np.corrcoef((logs[1] - logs[0]).mean(0), predicted)[0, 1])
+    return np.mean(found)
+
+
+def test_total_effects_are_nearer_to_the_truth_where_cells_are_noisy():
+    cells = dko.datasets.grn(
+        400, 50, density=0.1, share_present=0.9, repression_share=0.4, heterogeneity=0.5, depth=2_000, rng=1
+    )
+    found = {}
+    for effects in ("direct", "total"):
+        dko.tl.fit(cells, effects=effects, max_epochs=100, progress=False)
+        found[effects] = mean_correlation(cells)
+    assert found["total"] > 0.55
+    assert found["total"] > found["direct"] + 0.1
+
+
+@pytest.mark.parametrize(("depth", "heterogeneity", "expected"), [(None, 0.0, "direct"), (2_000, 0.5, "total")])
+def test_auto_takes_direct_ones_where_assemblages_explain_the_levels(depth, heterogeneity, expected):
+    cells = dko.datasets.grn(300, 20, density=0.3, depth=depth, heterogeneity=heterogeneity, rng=1)
+    dko.tl.fit(cells, max_epochs=30, progress=False)
+    params = cells.uns["dko"]["params"]
+    assert params["effects"] == expected
+    assert (params["explained"] >= 0.5) == (expected == "direct")
+    assert ("total_influence" in cells.uns["dko"]["weights"]) == (expected == "total")
+
+
+def test_what_cannot_be(cells, unchanged):
+    with unchanged(cells):
+        with pytest.raises(ValueError, match="No effects 'all'; choose one of auto, direct, total"):
+            dko.tl.fit(cells, effects="all")
+        with pytest.raises(ValueError, match="preset='paper' has direct effects only"):
+            dko.tl.fit(cells, effects="total", preset="paper")
+        with pytest.raises(ValueError, match="rank=... has direct effects only"):
+            dko.tl.fit(cells, effects="total", rank=4)
+
+
+@pytest.mark.parametrize("how", [{"preset": "paper", "max_steps": 3}, {"rank": 4, "max_epochs": 3}])
+def test_published_and_low_rank_fits_have_direct_effects(cells, how):
+    dko.tl.fit(cells, progress=False, **how)
+    assert cells.uns["dko"]["params"]["effects"] == "direct"
+
+
+def test_knockouts_equal_the_naive_formula_on_what_was_counted(total, dense):
+    weights = {name: np.asarray(array[0], dtype=float) for name, array in total.uns["dko"]["weights"].items()}
+    n, counts = total.n_vars, dense(total.X)
+    layers = naive.Layers(
+        weights["total_influence"], np.zeros(n), np.eye(n), weights["total_intercept"], "exp", divisor=1.0
+    )
+    dko.tl.scan(total)
+    scanned = total.layers["dko_impact"].toarray()
+    for cell in range(0, 80, 9):
+        assemblage = (counts[cell] > 0).astype(float)
+        expected = naive.profile(layers, assemblage) * counts[cell].sum()
+        # The level, given its count, of a gamma distribution around the prediction.
+        shape = 1 / float(weights["variation"])
+        own = (counts[cell] + shape) / (expected + shape)
+        for gene in np.flatnonzero(assemblage).tolist():
+            impact = naive.impact(layers, assemblage, [gene], weights=own)
+            assert scanned[cell, gene] == pytest.approx(impact, abs=1e-5)
+
+
+def test_profiles_start_from_the_cell_and_sum_to_1(total, dense):
+    dko.tl.virtual_ko(total, ["gene_2", ("gene_4", "gene_9")])
+    dko.tl.scan(total)
+    task, before = open_task(total, "dko", "rna"), np.zeros(total.shape)
+    for part in task.parts(task.presence):
+        profile = engine_on("cpu").predict(part.affine, part.presence, residual=part.residual)
+        before[np.repeat(part.rows, np.diff(part.presence.indptr)), part.presence.indices] = profile
+    for label in ("gene_2", "gene_4+gene_9"):
+        after, impact = dense(total.layers[f"dko_ko_{label}"]), total.obsm["dko_impact"][label]
+        np.testing.assert_allclose(after.sum(1), 1, atol=1e-5)
+        there = dense(total[:, label.split("+")].X).any(1)
+        np.testing.assert_array_equal(impact.notna(), there)
+        np.testing.assert_allclose(after[~there], before[~there], atol=1e-6)
+        np.testing.assert_allclose(np.abs(after - before)[there].sum(1) / 2, impact[there], atol=1e-5)
+    alone = dense(total.layers["dko_impact"])[:, total.var_names.get_loc("gene_2")]
+    np.testing.assert_allclose(alone, total.obsm["dko_impact"]["gene_2"].fillna(0), atol=1e-6)
+
+
+def test_one_map_per_group(cells):
+    dko.tl.fit(cells, groupby="cell_type", **TOTAL)
+    weights = cells.uns["dko"]["weights"]
+    assert weights["total_influence"].shape == (2, 20, 20) and weights["variation"].shape == (2,)
+    assert np.abs(weights["total_influence"][0] - weights["total_influence"][1]).max() > 1e-3
+    whole = dko.tl.scan(cells, copy=True).layers["dko_impact"].toarray()
+    for number, group in enumerate(cells.uns["dko"]["groups"]):
+        task = open_task(cells, "dko", "rna", group)
+        (part,) = task.parts(task.presence)
+        np.testing.assert_array_equal(part.affine.influence, weights["total_influence"][number])
+        alone = cells[cells.obs["cell_type"] == group].copy()
+        dko.tl.scan(alone)
+        found = alone.layers["dko_impact"].toarray()
+        np.testing.assert_allclose(found, whole[cells.obs["cell_type"] == group], atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["npz", "h5ad", "zarr"])
+def test_files_keep_it_exactly(total, cells, tmp_path, way):
+    path = tmp_path / f"model.{way}"
+    if way == "npz":
+        dko.io.save(total, path)
+        again = cells
+        dko.io.load(again, path)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Writing zarr v2", UserWarning)
+            getattr(total, f"write_{way}")(path)
+        again = getattr(ad, f"read_{way}")(path)
+        pd.testing.assert_series_equal(again.var["dko_signal"], total.var["dko_signal"])
+    for adata in (total, again):
+        dko.tl.scan(adata)
+    np.testing.assert_array_equal(again.layers["dko_impact"].toarray(), total.layers["dko_impact"].toarray())
+
+
+def test_cells_that_are_normalised_since_are_taken_as_they_are(total, dense):
+    expected = dense(total.X) / dense(total.X).sum(1, keepdims=True)
+    sc.pp.normalize_total(total, target_sum=1e4)
+    sc.pp.log1p(total)
+    task = open_task(total, "dko", "rna")
+    (part,) = task.parts(task.presence)
+    before = engine_on("cpu").predict(part.affine, part.presence, residual=part.residual)
+    np.testing.assert_allclose(before, expected[expected > 0], atol=1e-5)
+    dko.tl.virtual_ko(total, "gene_2")
+    np.testing.assert_allclose(dense(total.layers["dko_ko_gene_2"]).sum(1), 1, atol=1e-5)
+
+
+def test_values_that_are_no_counts_start_from_the_prediction(cells, dense):
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    dko.tl.fit(cells, **TOTAL)
+    assert np.isnan(cells.uns["dko"]["weights"]["variation"]).all()
+    task = open_task(cells, "dko", "rna")
+    (part,) = task.parts(task.presence)
+    assert part.residual is None and (part.presence.data == 1).all()
+    dko.tl.virtual_ko(cells, "gene_2")
+    absent = dense(cells[:, "gene_2"].X).ravel() == 0
+    predicted = engine_on("cpu").predict(part.affine, part.presence)
+    after = dense(cells.layers["dko_ko_gene_2"])[absent]
+    np.testing.assert_allclose(after.sum(1), 1, atol=1e-5)
+    rows = np.repeat(absent, np.diff(part.presence.indptr))
+    np.testing.assert_allclose(after[after > 0], predicted[rows], atol=1e-6)
+
+
+def test_signal_is_there_as_long_as_it_is_true(cells, quick):
+    chosen = list(cells.var_names[3:15])
+    dko.tl.fit(cells, genes=chosen, **TOTAL)
+    signal = cells.var["dko_signal"]
+    assert signal.dtype == np.float32
+    np.testing.assert_array_equal(signal.notna(), cells.var_names.isin(chosen))
+    assert signal[chosen].between(0, 1).all()
+    dko.tl.fit(cells, **quick)
+    assert "dko_signal" not in cells.var
+    assert "total_influence" not in cells.uns["dko"]["weights"]
