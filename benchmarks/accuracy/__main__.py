@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .. import _machine
+from ..inputs import DATA
 from . import _dream4, _screens, _simulated, _specificity
 from ._job import run
 from ._report import write
@@ -19,6 +20,8 @@ def main() -> None:
     """Run, write and print."""
     options = _options()
     chosen = [name for name in SETS if name in (options.sets or SETS)]
+    if missing := [file for name in chosen for file in SETS[name].FILES if not (DATA / file).is_file()]:
+        raise SystemExit(f"{DATA} lacks {', '.join(missing)}; set DKO_TEST_DATA to the folder that holds them.")
     work = [(name, job) for name in chosen for job in SETS[name].jobs(options.seeds, options.quick)]
     table = run([job for _, job in work], options.workers)
     about = {

@@ -63,8 +63,10 @@ def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
     of_methods = means.xs((bar.data, bar.metric), level=("data", "metric"))
     limit, what = bar.limit, f"{bar.limit:.2f}"
     if bar.rival is not None:
-        rivals = of_methods[~of_methods.index.isin([*MODELS, *REFERENCES])]
-        rival = rivals.idxmax() if bar.rival == BASELINES else bar.rival
+        rival = bar.rival
+        if rival == BASELINES:
+            baselines = of_methods.drop([*MODELS, *REFERENCES], errors="ignore")
+            rival = baselines.idxmax() if len(baselines) else rival
         limit = of_methods.get(rival, np.nan)
         what = f"that of {rival}, {limit:.3f}"
     value = of_methods[DEFAULT]

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeAlias
 
@@ -20,7 +20,13 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA
 
 
 def run(jobs: Sequence[Job], workers: int) -> pd.DataFrame:
-    """Run all jobs, a process and a thread for each of `workers`; return their rows in the order of the jobs."""
+    """Run all jobs, a process and a thread for each of `workers`; return their rows in the order of the jobs.
+
+    A single worker is this process.
+    """
+    if workers == 1:
+        settle()
+        return _table(function(**keywords) for function, keywords in jobs)
     for variable in _THREADS:
         os.environ.setdefault(variable, "1")
     start = time.perf_counter()
@@ -34,4 +40,8 @@ def run(jobs: Sequence[Job], workers: int) -> pd.DataFrame:
             told = ", ".join(str(value) for value in jobs[number][1].values())
             minutes = (time.perf_counter() - start) / 60
             print(f"{len(results)}/{len(jobs)} after {minutes:.1f} min: {told}", file=sys.stderr, flush=True)
-    return pd.DataFrame([row for number in sorted(results) for row in results[number]], columns=Row._fields)
+    return _table(results[number] for number in sorted(results))
+
+
+def _table(results: Iterable[list[Row]]) -> pd.DataFrame:
+    return pd.DataFrame([row for result in results for row in result], columns=Row._fields)

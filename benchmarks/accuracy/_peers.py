@@ -23,7 +23,7 @@ PEERS = {"scTenifoldKnk": "sctenifold", "GenKI": "genki"}
 
 
 def peer_scores(peer: str, cells: AnnData, genes: Sequence[str]) -> pd.DataFrame:
-    """Return how much each gene is affected by each knockout, knockouts x genes; 0 for genes that the tool leaves out.
+    """Return how much each gene is affected by each knockout, knockouts x genes; 0 for genes that it leaves out.
 
     Parameters
     ----------
@@ -41,4 +41,4 @@ def peer_scores(peer: str, cells: AnnData, genes: Sequence[str]) -> pd.DataFrame
         arguments = {"cells": str(path), "genes": list(genes)}
         outcome = call(f"accuracy._contestants:{name}", arguments, threads=1, python=python_of(name))
     found = pd.DataFrame.from_dict(outcome["scores"], orient="index", columns=outcome["genes"])
-    return found.reindex(index=list(genes), columns=cells.var_names).fillna(0.0)
+    return found.reindex(index=list(genes), columns=cells.var_names).astype(float).fillna(0.0)

@@ -49,10 +49,11 @@ def rows(
     network: int | None = None,
     seed: int | None = None,
 ) -> Iterator[Row]:
-    """Yield a row for each score, under the name of each method that has it."""
+    """Yield a row for each score that is defined, under the name of each method that has it."""
     for method in methods:
         for metric, value in scores.items():
-            yield Row(data, network, method, seed, metric, float(value))
+            if np.isfinite(value):
+                yield Row(data, network, method, seed, metric, float(value))
 
 
 def decision(fitted: AnnData) -> dict[str, float]:

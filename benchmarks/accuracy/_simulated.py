@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     SHALLOW: {**_COUNTED, "depth": 500},
 }
 N_NETWORKS = 3
+FILES: tuple[str, ...] = ()
 
 
 def jobs(seeds: int, quick: bool) -> Iterator[Job]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "25 regulators"
 _FILE = "sim_peers_500x1000.h5ad"
+FILES = (_FILE,)
 _AFFECTED = 0.25
 
 

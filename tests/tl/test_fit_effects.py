@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -12,7 +13,7 @@ import dko
 from dko._engine import engine_on, open_task
 from dko.models.assemblage import _reference as naive
 
-TOTAL = {"effects": "total", "max_epochs": 3, "progress": False}
+TOTAL: dict[str, Any] = {"effects": "total", "max_epochs": 3, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +122,12 @@ def test_one_map_per_group(cells):
     weights = cells.uns["dko"]["weights"]
     assert weights["total_influence"].shape == (2, 20, 20) and weights["variation"].shape == (2,)
     assert np.abs(weights["total_influence"][0] - weights["total_influence"][1]).max() > 1e-3
-    whole = dko.tl.scan(cells, copy=True).layers["dko_impact"].toarray()
+    dko.tl.scan(cells)
+    whole = cells.layers["dko_impact"].toarray()
     for number, group in enumerate(cells.uns["dko"]["groups"]):
         task = open_task(cells, "dko", "rna", group)
         (part,) = task.parts(task.presence)
-        np.testing.assert_array_equal(part.affine.influence, weights["total_influence"][number])
+        np.testing.assert_array_equal(part.affine.arrays["influence"], weights["total_influence"][number])
         alone = cells[cells.obs["cell_type"] == group].copy()
         dko.tl.scan(alone)
         found = alone.layers["dko_impact"].toarray()

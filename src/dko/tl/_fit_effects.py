@@ -93,7 +93,8 @@ def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict
 
     found = []
     for group, affine in maps.items():
-        presence = relative[cells[group][:_SOME_CELLS]]
+        rows = cells[group]
+        presence = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
         presence.data = np.ones_like(presence.data)
         n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
         genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])

@@ -212,3 +212,13 @@ def test_progress_counts_the_knockouts_that_were_asked_for(make_map, make_presen
     done: list[int] = []
     scan(affine, presence, wanted=np.arange(12) < 2, advance=done.append)
     assert sum(done) == (presence.indices < 2).sum()
+
+
+@pytest.mark.parametrize("dose", [1.0, 0.9])
+@pytest.mark.parametrize("divisor", [0.0, 1.0])
+def test_a_knockout_that_raises_outputs_beyond_single_precision(divisor, dose):
+    influence = np.zeros((4, 4), dtype=np.float32)
+    influence[1:, 0] = -300 * (divisor or 4)
+    affine = AffineMap(influence, np.array([0, 200, 200, 200], dtype=np.float32), "exp", divisor)
+    found = scan(affine, sparse.csr_matrix(np.ones((1, 4), dtype=np.float32)), dose=dose)
+    np.testing.assert_allclose(found, [1, 0, 0, 0], atol=1e-6)

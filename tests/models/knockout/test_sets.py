@@ -172,3 +172,11 @@ def test_low_rank(make_presence, divisor):
         knock_out(low, presence, row, removed), knock_out(whole, presence, row, removed), atol=1e-6
     )
     np.testing.assert_allclose(scan(low, presence), scan(whole, presence), atol=1e-6)
+
+
+def test_profile_after_the_dominant_gene_is_gone():
+    affine = AffineMap(np.zeros((3, 3), dtype=np.float32), np.array([200, 0, 1], dtype=np.float32), "exp", 1.0)
+    presence, after = sparse.csr_matrix(np.ones((1, 3), dtype=np.float32)), np.zeros((1, 3), dtype=np.float32)
+    row, number, removed = find(presence, np.array([[0]]))
+    knock_out(affine, presence, row, removed, after=after, number=number)
+    np.testing.assert_allclose(after, [[0, 0.26894143, 0.7310586]], atol=1e-6)

@@ -153,11 +153,15 @@ def knock_out_each(
             column = kept[slot_of[gene]]
             for j in range(n):
                 outputs[j] -= dose * column[j]
-        level = np.float32(-3e38) if link == 2 else np.float32(0)
         for j in range(n):
             outputs[j] = outputs[j] * scale + intercept[indices[start + j]]
-            if link == 2:
-                level = max(level, outputs[j])
+        level = np.float32(0)
+        if link == 2:
+            # What is gone must not be the level of what is left.
+            for position in removed[knockout]:
+                if position >= 0 and dose == 1:
+                    outputs[position] = np.float32(-1e30)
+            level = outputs[:n].max()
         for j in range(n):
             outputs[j] = apply_link(link, outputs[j] - level)
         for position in removed[knockout]:

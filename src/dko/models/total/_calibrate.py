@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 # Every slope is that of one gene alone; together, genes that go with each other would count twice.
-_SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+_SCALES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 _ROUNDS, _LAST_ROUNDS = 5, 30
 _SAMPLE = 1_000
 _TINY = 1e-12
@@ -29,7 +29,7 @@ def best_scale(influence: np.ndarray, training: sparse.csr_matrix, validation: s
     training, validation
         Relative profiles, cells x genes; those from which A and b are, and others.
     """
-    fitted, held_out = _Cells(influence, training[:_SAMPLE]), _Cells(influence, validation[:_SAMPLE])
+    fitted, held_out = (_Cells(influence, _some(cells)) for cells in (training, validation))
     intercept = fitted.start()
     best, found = -np.inf, _SCALES[0]
     for scale in _SCALES:
@@ -38,6 +38,12 @@ def best_scale(influence: np.ndarray, training: sparse.csr_matrix, validation: s
         if likelihood > best:
             best, found = likelihood, scale
     return found
+
+
+def _some(profiles: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return so many cells at most, evenly spread: neighbours in a file may be of one batch."""
+    n_cells = profiles.shape[0]
+    return profiles[np.unique(np.linspace(0, n_cells - 1, min(n_cells, _SAMPLE)).astype(int))]
 
 
 def balance(influence: np.ndarray, profiles: sparse.csr_matrix) -> AffineMap:
@@ -60,10 +66,8 @@ class _Cells:
         presence = profiles.copy()
         presence.data = np.ones_like(presence.data)
         sums = all_cells(AffineMap(influence, np.zeros(n_genes, dtype=np.float32), "exp"), presence).sums
-        raw = sums.astype(np.float64)
+        self._raw = sums.astype(np.float64)
         seen = np.maximum(np.bincount(profiles.indices, minlength=n_genes), 1)
-        centre = np.bincount(profiles.indices, weights=raw, minlength=n_genes) / seen
-        self._raw, self._centre = raw - centre[profiles.indices], centre
         self._share = np.bincount(profiles.indices, weights=profiles.data, minlength=n_genes)
         self._mean = self._share / seen
 
@@ -73,7 +77,7 @@ class _Cells:
 
     def predicted(self, scale: float, intercept: np.ndarray) -> np.ndarray:
         """Return the profiles at the present genes."""
-        raw = scale * (self._raw + self._centre[self._profiles.indices]) + intercept[self._profiles.indices]
+        raw = scale * self._raw + intercept[self._profiles.indices]
         starts = self._profiles.indptr[:-1]
         top = np.maximum.reduceat(np.append(raw, -np.inf), starts)[self._row]
         output = np.exp(raw - top)

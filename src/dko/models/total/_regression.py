@@ -36,6 +36,8 @@ class Regression:
         Mean of log1p(1e4 p) where the gene is present (genes,).
     weight
         Sum of the weights of each response (genes,).
+    cell_weight
+        Weight of each cell (cells,).
     spread
         Weighted variance of each predictor, that which depth explains taken off (genes,).
     """
@@ -44,7 +46,7 @@ class Regression:
     level: np.ndarray
     weight: np.ndarray
     spread: np.ndarray
-    _cell_weight: np.ndarray
+    cell_weight: np.ndarray
     _zero_weight: np.ndarray
     _mean: np.ndarray
     _depth: np.ndarray
@@ -71,7 +73,7 @@ class Regression:
 
     def _residuals(self, rows: slice) -> np.ndarray:
         """Return weight x (response - 1 - slope x depth): of an absent gene the response is 0."""
-        block, weight = self.profiles[rows], self._cell_weight[rows, None]
+        block, weight = self.profiles[rows], self.cell_weight[rows, None]
         expected = 1 + (self._depth[rows, None] - self._centre) * self._slope
         present = block.toarray() / self._mean - expected
         absent = -expected * self._zero_weight

@@ -6,8 +6,8 @@ import numpy as np
 
 # Standard deviations of the parts of the prior, in standard errors; 0 for what is nothing at all.
 _SPREADS = np.concatenate([[0.0], 2.0 ** np.arange(-4, 5, 0.5)])
-_SAMPLE, _STEPS, _TABLE = 20_000, 200, 4_001
-_LARGEST = 60.0
+# Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
+_STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
 
 
 def shrink(z: np.ndarray) -> np.ndarray:
@@ -21,22 +21,19 @@ def shrink(z: np.ndarray) -> np.ndarray:
     z
         Estimates over their standard errors, any shape.
     """
-    counted = z[z != 0]
-    if not len(counted):
+    at = np.linspace(0, _LARGEST, _TABLE)
+    size = np.minimum(np.abs(z[z != 0]), _LARGEST)
+    if not len(size):
         return np.zeros_like(z, dtype=np.float32)
-    sample = counted[:: max(1, len(counted) // _SAMPLE)].astype(np.float64)
+    n_at = np.bincount(np.rint(size * ((_TABLE - 1) / _LARGEST)).astype(int), minlength=_TABLE)
+    log = _log_density(at)
+    density = np.exp(log - log.max(1, keepdims=True))
     weights = np.full(len(_SPREADS), 1 / len(_SPREADS))
-    density = _log_density(np.clip(sample, -_LARGEST, _LARGEST))
-    density = np.exp(density - density.max(1, keepdims=True))
     for _ in range(_STEPS):
         share = density * weights
-        weights = (share / share.sum(1, keepdims=True)).mean(0)
-    # The posterior mean is a function of one number: tabulated, and read off.
-    at = np.linspace(0, _LARGEST, _TABLE)
-    with np.errstate(divide="ignore"):
-        log = _log_density(at) + np.log(weights)
-    share = np.exp(log - log.max(1, keepdims=True))
-    share /= share.sum(1, keepdims=True)
+        share /= share.sum(1, keepdims=True)
+        weights = n_at @ share / len(size)
+    # The posterior mean is a function of one number: read off between the points of the table.
     kept = share @ (_SPREADS**2 / (1 + _SPREADS**2))
     return (z * np.interp(np.abs(z), at, kept)).astype(np.float32)
 

@@ -1,0 +1,189 @@
+"""The accuracy benchmark runs and scores right; what it measures is not tested here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import dko
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "benchmarks").is_dir(), reason="the benchmarks are not in the source archive"
+)
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run the command with some arguments, in this process."""
+    from benchmarks.accuracy import __main__
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
+        __main__.main()
+
+    with dko.settings.override(verbosity=0, device="cpu"):
+        yield run
+
+
+def test_a_command_fits_scores_and_writes_what_the_documentation_includes(command, tmp_path, capsys):
+    command("simulated", "--quick", "--seeds", "2", "--workers", "1", "--out", str(tmp_path))
+    rows = (
+        pd.read_csv(tmp_path / "accuracy_simulated.csv").set_index(["method", "metric", "seed"])["value"].sort_index()
+    )
+    numbers = json.loads((tmp_path / "accuracy_simulated.json").read_text())
+    page = (tmp_path / "accuracy_simulated.md").read_text()
+    models = {"default", "direct", "total", "paper"}
+    assert models == set(rows.xs("effect", level="metric").loc[:, 0.0].index)
+    kind = "total" if rows["default", "is_total", 0] else "direct"
+    assert rows["default", "effect", 0] == rows[kind, "effect", 0] != rows["paper", "effect", 0]
+    effects = {one["method"]: one for one in numbers["results"] if one["metric"] == "effect"}
+    assert models < effects.keys() > {"no change", "co-expression", "permuted cells"}
+    assert effects["paper"]["mean"] == pytest.approx(rows["paper", "effect"].mean(), abs=1e-4)
+    assert effects["no change"]["mean"] == 0
+    assert page.startswith("## Simulated networks")
+    assert page in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["screen"], "there is no set screen"),
+        (["--seeds", "0"], "must be at least 1"),
+        (["--quick"], "name another folder"),
+    ],
+)
+def test_what_cannot_be_run_is_said(command, arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command(*arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_files_that_are_not_there_are_named(command, monkeypatch, tmp_path):
+    from benchmarks.accuracy import __main__
+
+    monkeypatch.setattr(__main__, "DATA", tmp_path)
+    with pytest.raises(SystemExit, match=r"lacks .*nkx21.*; set DKO_TEST_DATA"):
+        command("screens", "--out", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return dko.datasets.grn(80, 12, share_present=0.7, density=0.4, rng=1)
+
+
+def test_true_effects_are_those_on_targets():
+    from benchmarks.accuracy._truth import true_effects
+
+    # a activates b; all have a basal production.
+    network = pd.DataFrame(np.diag([-1.0, -0.2, -1.0]), index=[*"abc"], columns=[*"abc"])
+    network.loc["a", "b"] = 2.0
+    true = true_effects(dko.datasets.grn(20, network=network, share_present=1.0))
+    assert np.isnan(true[0, 0])
+    assert true[0, 1] < 0 < true[0, 2]  # less b leaves more of the profile to c
+    assert np.isnan(true[1:]).all()  # b and c regulate nothing but themselves
+
+
+def test_a_perfect_prediction_agrees_and_none_does_not(simulated):
+    from benchmarks.accuracy._truth import agreement, baselines, true_effects
+
+    true = true_effects(simulated)
+    assert agreement(np.nan_to_num(true) * 3, true) == pytest.approx(1)
+    assert agreement(np.zeros_like(true), true) == 0
+    assert agreement(-true, true) == pytest.approx(-1)
+    assert baselines(simulated, np.arange(3))["co-expression"].shape == (3, 12)
+
+
+def test_impacts_are_ranked_over_the_genes_that_are_seen(simulated):
+    from benchmarks.accuracy._simulated import _rank_correlation
+
+    impact = dko.datasets.grn_impact(simulated)
+    some = simulated.copy()
+    some.X = some.X.multiply(simulated.X > np.median(simulated.X.data)).tocsr()
+    some.X.eliminate_zeros()
+    assert _rank_correlation(impact * 2, some, impact) == pytest.approx(1)
+    assert _rank_correlation(-impact, some, impact) == pytest.approx(-1)
+
+
+@pytest.fixture
+def screen():
+    """Truth of 4 regulators of 5 targets each."""
+    effect = np.zeros((24, 4))
+    for regulator in range(4):
+        effect[4 + 5 * regulator : 9 + 5 * regulator, regulator] = [1, -1, 2, -2, 1.5]
+    truth = AnnData(np.ones((2, 24)), varm={"ko_effect_true": effect, "direct_weight": effect})
+    truth.var_names = [f"TF{number}" if number < 4 else f"gene{number}" for number in range(24)]
+    truth.uns["tf_names"] = [f"TF{number}" for number in range(4)]
+    return truth
+
+
+def test_specificity_of_a_perfect_prediction_and_of_one_that_ignores_the_knockout(screen):
+    from benchmarks.accuracy._specificity import scores
+
+    true = screen.varm["ko_effect_true"].T
+    perfect, blind = scores(true, screen), scores(np.tile(true.sum(axis=0), (4, 1)), screen)
+    assert perfect["effect"] == pytest.approx(1)
+    for metric in ("auroc_affected", "auroc_direct", "auroc_direct_centred", "retrieval_centred"):
+        assert perfect[metric] == 1
+    assert blind["similarity"] == pytest.approx(1)
+    assert blind["retrieval_centred"] == blind["auroc_direct_centred"] == 0.5
+
+
+def test_sizes_ignore_signs():
+    from benchmarks.accuracy._screens import sizes
+
+    measured = pd.DataFrame([[np.nan, 1.0, -2.0, 3.0, 0.5]])
+    assert sizes(np.array([[0.0, 1.0, 2.0, -3.0, 0.5]]), measured) == pytest.approx(
+        {"size_pearson": 1, "size_spearman": 1}
+    )
+
+
+def _means(**values):
+    index = pd.MultiIndex.from_tuples([("set", "effect", name.replace("_", " ")) for name in values])
+    return pd.Series(list(values.values()), index=index.set_names(["data", "metric", "method"]))
+
+
+def test_bars_are_limits_or_rivals():
+    from benchmarks.accuracy._bars import BASELINES, Bar, judge
+
+    means = _means(default=0.5, paper=0.6, gene_mean=0.4, permuted_cells=0.1, measurement=0.9)
+    assert judge(Bar("set", "effect", 0.5), means)["met"] is True
+    assert judge(Bar("set", "effect", 0.51), means)["met"] is False
+    assert judge(Bar("set", "effect", 0.4, at_most=True), means)["met"] is False
+    assert judge(Bar("set", "effect", rival="paper"), means)["met"] is False
+    best = judge(Bar("set", "effect", rival=BASELINES), means)
+    assert (best["met"], best["bar"]) == (True, "at least that of gene mean, 0.400")
+    assert judge(Bar("set", "effect", rival="paper"), means.drop("paper", level="method"))["met"] is None
+
+
+def test_tables_show_ranges_intervals_and_what_is_not_met(tmp_path):
+    from benchmarks.accuracy._report import write
+    from benchmarks.accuracy._row import Row
+
+    def row(method, seed, value, low=np.nan, high=np.nan, data="tal1"):
+        return Row(data, None, method, seed, "pearson", value, low, high)
+
+    rows = [
+        *(row("default", seed, value, 0.1, 0.3) for seed, value in enumerate([0.1, 0.2, 0.3])),
+        row("gene mean", None, -0.00001),
+        row("paper", 0, 0.1),
+        *(row("default", 0, 0.9, data=data) for data in ("nkx21", "renge")),
+    ]
+    about = {"date": "2026-01-02", "machine": "a machine", "seeds": 3, "quick": False}
+    text = write("screens", pd.DataFrame(rows, columns=Row._fields), about, tmp_path)
+    assert "| tal1 | pearson | 0.200 | at least 0.40 | **not met** |" in text
+    assert "| default | 0.200 (0.100 to 0.300) [0.100, 0.300] | 0.900 | 0.900 |" in text
+    assert "| gene mean | 0.000 |" in text
+    assert json.loads((tmp_path / "accuracy_screens.json").read_text())["bars"][0]["met"] is False
