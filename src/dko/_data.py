@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # No log1p of a UMI count or of a normalised value exceeds this: expm1(30) is ten million million.
 _LARGEST_LOG1P = 30.0
+# Relative distance from a whole number that single precision leaves after a logarithm and back.
+_WHOLE = 1e-3
 
 
 def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
@@ -233,6 +235,22 @@ def log_base(values: sparse.csr_matrix, adata: AnnData, log1p: bool | None) -> f
 def are_counts(values: sparse.csr_matrix) -> bool:
     """Whether all values are integers."""
     return bool(np.all(values.data == np.rint(values.data)))
+
+
+def counts_again(values: sparse.csr_matrix) -> sparse.csr_matrix | None:
+    """Return the counts that values were before each cell was normalised; None where they cannot be made out.
+
+    In nearly every cell some gene has been counted once: the least value of a cell is one count, if all others are
+    whole multiples of it.
+    """
+    if are_counts(values):
+        return values
+    least = np.minimum.reduceat(np.append(values.data, np.inf), values.indptr[:-1])
+    ratio = values.data / np.repeat(least, np.diff(values.indptr))
+    counts = np.rint(ratio)
+    if (np.abs(ratio - counts) > _WHOLE * counts).any():
+        return None
+    return sparse.csr_matrix((counts, values.indices, values.indptr), shape=values.shape)
 
 
 def take_log_back(values: sparse.csr_matrix, base: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _keys
-from ._data import are_counts, profiles, unwrap
+from ._data import counts_again, profiles, unwrap
 from ._fitted import (
     aligned_layer,
     gene_columns,
@@ -96,10 +96,13 @@ class Task:
         """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
         return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
 
-    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[Part]:
+    def parts(
+        self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None, *, typical: bool = False
+    ) -> Iterator[Part]:
         """Yield, for each model, the rows of `presence` that it speaks about.
 
         `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
+        Knockouts of `typical` cells start from the predicted profiles, whatever the cells have of their own.
         """
         models = self.models[first : first + presence.shape[0]]
         if cells is not None:
@@ -107,27 +110,31 @@ class Task:
         for number in np.unique(models[models >= 0]):
             rows = np.flatnonzero(models == number)
             if len(rows) == presence.shape[0]:
-                yield self._part(number, rows, presence, slice(None))
+                yield self._part(number, rows, presence, slice(None), typical)
                 continue
             entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
-            yield self._part(number, rows, presence[rows], entries)
+            yield self._part(number, rows, presence[rows], entries, typical)
 
-    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> Part:
+    def _part(
+        self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice, typical: bool
+    ) -> Part:
         affine = self.fitted.effects(number)
         if not self.fitted.observed:
             return Part(affine, rows, values, entries, None)
         presence = values.copy()
         presence.data = np.ones_like(values.data)
-        return Part(affine, rows, presence, entries, self._residual(number, affine, presence, values))
+        residual = None if typical else self._residual(number, affine, presence, values)
+        return Part(affine, rows, presence, entries, residual)
 
     def _residual(self, number: int, affine: Map, presence: sparse.csr_matrix, values: sparse.csr_matrix) -> np.ndarray:
         from .models.knockout import predict
         from .models.total import residual
 
         predicted = predict(affine, presence)
-        if are_counts(values):
-            return residual(values, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
-        # Counts of the fit that have been normalised since: what is noise in them cannot be told any more.
+        counts = counts_again(values)
+        if counts is not None:
+            return residual(counts, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
+        # What is noise in them cannot be told any more.
         return profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
 
 

@@ -60,6 +60,11 @@ class Fitted:
         """Whether knockouts start from what is observed of a cell, as counts tell it from noise."""
         return self.total and bool(np.isfinite(self.weights[_keys.VARIATION]).all())
 
+    @property
+    def signal(self) -> np.ndarray | None:
+        """False discovery rate of each gene at which any other gene goes with it, where effects are total."""
+        return self.weights.get(_keys.SIGNAL)
+
     def affine(self, group: int) -> Map:
         """Return the map of one group that predicts profiles from assemblages."""
         from .models.knockout import map_of
@@ -77,7 +82,7 @@ class Fitted:
         return map_of({"influence": influence, "intercept": intercept}, "exp", divisor=1.0)
 
 
-_TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
+_TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION, _keys.SIGNAL)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -133,6 +138,17 @@ def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:
             "to know of all its genes whether they are present, so use the AnnData of the fit, or fit again."
         )
     return columns
+
+
+def signal_column(
+    weights: Mapping[str, np.ndarray], genes: Sequence[str], adata: AnnData, key: str
+) -> dict[str, np.ndarray]:
+    """Return the ``var`` column of the signal of the genes of a model, NaN at others; none with direct effects."""
+    if _keys.SIGNAL not in weights:
+        return {}
+    column = np.full(adata.n_vars, np.nan, dtype=np.float32)
+    column[adata.var_names.get_indexer(list(genes))] = weights[_keys.SIGNAL]
+    return {_keys.signal(key): column}
 
 
 def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:

@@ -22,6 +22,7 @@ KNOCKOUTS = "knockouts"
 TOTAL_INFLUENCE = "total_influence"
 TOTAL_INTERCEPT = "total_intercept"
 VARIATION = "variation"
+SIGNAL = "signal"
 
 # Inside uns[evaluation(key)], beside PARAMS
 TABLE = "table"

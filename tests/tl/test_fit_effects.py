@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from scipy import sparse
 
 import dko
 from dko._engine import engine_on, open_task
@@ -146,7 +147,7 @@ def test_files_keep_it_exactly(total, cells, tmp_path, way):
             warnings.filterwarnings("ignore", "Writing zarr v2", UserWarning)
             getattr(total, f"write_{way}")(path)
         again = getattr(ad, f"read_{way}")(path)
-        pd.testing.assert_series_equal(again.var["dko_signal"], total.var["dko_signal"])
+    pd.testing.assert_series_equal(again.var["dko_signal"], total.var["dko_signal"])
     for adata in (total, again):
         dko.tl.scan(adata)
     np.testing.assert_array_equal(again.layers["dko_impact"].toarray(), total.layers["dko_impact"].toarray())
@@ -162,6 +163,51 @@ def test_cells_that_are_normalised_since_are_taken_as_they_are(total, dense):
     np.testing.assert_allclose(before, expected[expected > 0], atol=1e-5)
     dko.tl.virtual_ko(total, "gene_2")
     np.testing.assert_allclose(dense(total.layers["dko_ko_gene_2"]).sum(1), 1, atol=1e-5)
+
+
+def test_counts_that_are_normalised_since_are_made_out_again(cells):
+    counts = np.ceil(cells.X.toarray() / 20)
+    counts[:, 3] = 1
+    cells.X = sparse.csr_matrix(counts.astype(np.float32))
+    dko.tl.fit(cells, **TOTAL)
+    dko.tl.scan(cells)
+    expected = cells.layers["dko_impact"].toarray()
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    dko.tl.scan(cells)
+    np.testing.assert_allclose(cells.layers["dko_impact"].toarray(), expected, atol=1e-5)
+
+
+def test_small_groups_do_not_decide_which_effects():
+    simulated = dko.datasets.grn(300, 20, density=0.3, rng=1)
+    simulated.obs["kind"] = np.where(np.arange(300) < 6, "few", "many")
+    dko.tl.fit(simulated, groupby="kind", max_epochs=30, progress=False)
+    assert simulated.uns["dko"]["params"]["effects"] == "direct"
+
+
+def test_too_few_cells_to_judge_have_direct_effects(cells):
+    few = cells[:20].copy()
+    dko.tl.fit(few, max_epochs=1, progress=False)
+    params = few.uns["dko"]["params"]
+    assert params["effects"] == "direct" and "explained" not in params
+
+
+def test_profiles_before_a_knockout_are_those_it_starts_from(total, fitted, dense):
+    dko.tl.virtual_ko(total, "gene_2")
+    before, after = dense(dko.get.profiles(total).layers["before"]), dense(total.layers["dko_ko_gene_2"])
+    there = dense(total[:, "gene_2"].X).ravel() > 0
+    np.testing.assert_allclose(after[~there], before[~there], atol=1e-6)
+    moved = np.abs(after - before)[there].sum(1) / 2
+    np.testing.assert_allclose(moved, total.obsm["dko_impact"]["gene_2"][there], atol=1e-5)
+    direct = dko.get.profiles(fitted)
+    np.testing.assert_array_equal(dense(direct.layers["before"]), dense(direct.layers["predicted"]))
+
+
+def test_a_knockout_of_a_gene_without_signal_is_warned_of(total, caplog):
+    total.uns["dko"]["weights"]["signal"] = np.where(total.var_names == "gene_2", 0.5, 0.01).astype(np.float32)
+    dko.tl.virtual_ko(total, ["gene_2", "gene_3"])
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "go with 'gene_2' in the cells" in warning and "gene_3" not in warning
 
 
 def test_values_that_are_no_counts_start_from_the_prediction(cells, dense):

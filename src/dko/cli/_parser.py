@@ -13,7 +13,7 @@ Virtual gene knockouts in single cells: what would each cell look like without a
 
 A model learns from the cells of a file how the genes that are present in a cell determine its
 expression profile; then genes are removed. The impact of a knockout is the Bray-Curtis
-dissimilarity, 0 to 1, of a cell's predicted profile after and before; genes of large impact are
+dissimilarity, 0 to 1, of a cell's profile after and before; genes of large impact are
 keystone genes."""
 
 _EPILOG = """\

@@ -75,7 +75,8 @@ def effects(
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
     engine = engine_on(device)
     for first, block in progress_blocks(task, None, "effects"):
-        for part in task.parts(block, first, group_of[first : first + block.shape[0]] >= 0):
+        counted = group_of[first : first + block.shape[0]] >= 0
+        for part in task.parts(block, first, counted, typical=True):
             of_group = group_of[first + part.rows]
             changes, n = engine.effect_sums(part.affine, part.presence, wanted, of_group, len(groups))
             total += changes

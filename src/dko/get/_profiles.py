@@ -10,6 +10,7 @@ from anndata import AnnData
 from .. import _keys
 from .._compat import stored
 from .._data import unwrap
+from .._engine import open_task
 from .._errors import listed
 from .._fitted import models_and_cells, read_fitted, read_profiles
 
@@ -39,7 +40,9 @@ def profiles(
     Returns
     -------
     AnnData, cells x genes of the model, CSR float32: X the observed profile (relative, each row sums to 1),
-    ``layers["predicted"]`` the predicted one; no entries in cells without a model.
+    ``layers["predicted"]`` the one that its assemblage predicts, ``layers["before"]`` the one that knockouts start
+    from: the same with direct effects; with total ones that of the model of the effects, and for counts what is
+    observed of the cell, as far as it is no counting noise. No entries in cells without a model.
 
     Raises
     ------
@@ -61,11 +64,16 @@ def profiles(
         presence.data[:] = 1
         entries = np.concatenate([np.arange(observed.indptr[row], observed.indptr[row + 1]) for row in rows])
         predicted.data[entries] = predict(fitted.affine(number), presence)
+    before = observed.copy()
+    before.data[:] = 0
+    task = open_task(adata, key, mod)
+    for part in task.parts(task.presence, cells=cells):
+        before.data[part.entries] = predict(part.affine, part.presence, residual=part.residual)
     return AnnData(
         stored(observed[cells]),
         obs=target.obs[cells].copy(),
         var=target.var.loc[fitted.genes].copy(),
-        layers={"predicted": stored(predicted[cells])},
+        layers={"predicted": stored(predicted[cells]), "before": stored(before[cells])},
     )
 
 

@@ -47,8 +47,8 @@ def ranking(
     A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` (scanned cells that express
     it), ``fraction`` (of all cells, or of the group, that express it), ``expression_mean`` (mean share of the observed
     profile, over the genes of the model, in the scanned cells that express it); where the fit has total effects also
-    ``signal``, the false discovery rate at which any other gene goes with it: above 0.05 the impact is that of its own
-    share of the profile, and noise.
+    ``signal``, the false discovery rate at which any other gene goes with it: above 0.05 what its
+    knockout does to other genes may be noise.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def ranking(
     share = sparse.csr_array(read_profiles(target, fitted))
     groupby = groupby or fitted.params.get("groupby")
     known = pd.DataFrame({"gene": fitted.genes})
-    if _keys.signal(key) in target.var:
-        known["signal"] = target.var[_keys.signal(key)].to_numpy()[columns]
+    if fitted.signal is not None:
+        known["signal"] = fitted.signal
     if groupby is None:
         return _rank(impact, share, known, min_cells)
     values = group_values(target, groupby)

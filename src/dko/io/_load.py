@@ -12,7 +12,7 @@ import pandas as pd
 
 from .. import _keys
 from .._data import read_expression, unwrap
-from .._fitted import SOURCE, Fitted, check_key, gene_columns, source_params
+from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._write import writable, write_model
 from ._save import FORMAT
 
@@ -70,6 +70,7 @@ def load(
             _keys.WEIGHTS: fitted.weights,
             _keys.HISTORY: history,
         },
+        var=signal_column(fitted.weights, fitted.genes, target, key_added),
     )
 
 

@@ -11,12 +11,12 @@ import pandas as pd
 from .. import _keys
 from .._data import Expression, profiles, read_expression, unwrap
 from .._errors import listed
-from .._fitted import check_key, source_params
+from .._fitted import check_key, signal_column, source_params
 from .._log import logger, say
 from .._rng import generator
 from .._write import writable, write_model
 from ..pp._select_genes import choose
-from ._fit_effects import check_effects, choose_effects, fit_totals, signal_of, similarity_of, weights_of
+from ._fit_effects import check_effects, choose_effects, fit_totals, similarity_of, weights_of
 from ._fit_groups import fit_error, fit_groups, history_of
 from ._init_from import initial_maps
 from ._schedule import schedule
@@ -113,7 +113,7 @@ def fit(
     effects
         What a knockout does to other genes. ``"direct"``: what the assemblage model says with all other genes as they
         are, as published. ``"total"``: on all paths, each pair of genes by a regression of its own, adjusted for depth
-        and shrunken (:mod:`dko.models.total`). ``"auto"`` takes the direct ones where the assemblages of the validation
+        and shrunken (docs, design). ``"auto"`` takes the direct ones where the assemblages of the validation
         cells explain at least half of the variance of the levels of genes, as in simulations without noise, and
         otherwise, as in all real cells so far, the total ones, which agree better with measured knockouts
         (docs, accuracy). ``preset="paper"`` and `rank` have direct ones.
@@ -141,8 +141,8 @@ def fit(
         assemblages explain; ``similarity``, mean rank correlation of the sizes of effects of different knockouts, of
         50 common genes: near 1, the model says the same of every gene.
     ``var[f"{key_added}_signal"]``
-        With total effects: false discovery rate at which any other gene goes with this one, float32; the effects of a
-        gene above 0.05 are noise. The smallest over the groups.
+        With total effects: false discovery rate at which any other gene goes with this one, in any group, float32;
+        above 0.05 the effects of a gene may be noise.
     ``obs[f"{key_added}_split"]``
         train, validation, test or unused (category).
     ``obs[f"{key_added}_fit_error"]``
@@ -203,6 +203,7 @@ def fit(
         fit_totals(relative, totals, cells, split, list(fits), for_effects, counts=counts) if found == "total" else {}
     )
     maps = {group: (of_all.get(group) or fit).affine for group, fit in fits.items()}
+    weights = _weights(fits) | weights_of(of_all)
     alike = similarity_of(maps, relative, cells)
     say(f"Effects are {found} ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
     write_model(
@@ -220,17 +221,17 @@ def fit(
                 test_fraction=test_fraction,
                 rank=rank,
                 effects=found,
-                explained=explained,
-                similarity=alike,
+                explained=_known(explained),
+                similarity=_known(alike),
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),
             _keys.GENES: names,
             _keys.GROUPS: [] if groupby is None else list(fits),
-            _keys.WEIGHTS: _weights(fits) | (weights_of(of_all) if of_all else {}),
+            _keys.WEIGHTS: weights,
             _keys.HISTORY: history_of(fits, groupby),
         },
-        var={_keys.signal(key_added): _spread(signal_of(of_all), names, target)} if of_all else {},
+        var=signal_column(weights, names, target, key_added),
         obs={
             _keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS),
             _keys.fit_error(key_added): fit_error(relative, target, groupby, fits, place),
@@ -322,11 +323,8 @@ def _totals(expression: Expression, names: list[str]) -> np.ndarray:
     return np.asarray(expression.values @ chosen)
 
 
-def _spread(values: np.ndarray, names: list[str], adata: AnnData) -> np.ndarray:
-    """Put one value per gene of the model where it is in ``var_names``, NaN at the others."""
-    column = np.full(adata.n_vars, np.nan, dtype=np.float32)
-    column[adata.var_names.get_indexer(names)] = values
-    return column
+def _known(number: float) -> float | None:
+    return number if np.isfinite(number) else None
 
 
 def _params(**values: Any) -> dict[str, Any]:

@@ -23,6 +23,9 @@ EFFECTS = ("auto", "direct", "total")
 # Knockouts, and cells, that tell how much alike the effects of different knockouts are.
 _SOME_GENES, _SOME_CELLS = 50, 200
 
+# False discovery rate above which nothing is known of what a gene does.
+_NOISE = 0.05
+
 # Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
 _EXPLAINED = 0.5
 
@@ -50,15 +53,19 @@ def choose_effects(
     from ..models.knockout import engine
     from ..models.total import explained
 
-    shares = []
+    shares, n_cells = [], []
     for group, fit in fits.items():
         observed = relative[cells[group][split[cells[group]] == _keys.VALIDATION]]
         presence = observed.copy()
         presence.data = np.ones_like(presence.data)
         shares.append(explained(observed, engine(device).predict(fit.affine, presence)))
-    share = float(np.mean(shares))
+        n_cells.append(observed.shape[0])
+    judged = np.isfinite(shares)
+    share = float(np.average(np.array(shares)[judged], weights=np.array(n_cells)[judged])) if judged.any() else np.nan
     if effects == "auto":
-        effects = "direct" if preset == "paper" or rank is not None or share >= _EXPLAINED else "total"
+        # Too few cells to judge are too few for regressions as well.
+        published = preset == "paper" or rank is not None or not judged.any()
+        effects = "direct" if published or share >= _EXPLAINED else "total"
     return effects, share
 
 
@@ -106,22 +113,25 @@ def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict
 
 
 def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
-    """Return the arrays of all groups."""
+    """Return the arrays of all groups, and the signal of each gene."""
     every = list(fits.values())
+    if not every:
+        return {}
     return {
         _keys.TOTAL_INFLUENCE: np.stack([fit.affine.influence for fit in every]),
         _keys.TOTAL_INTERCEPT: np.stack([fit.affine.intercept for fit in every]),
         _keys.VARIATION: np.array([fit.variation for fit in every], dtype=np.float32),
+        _keys.SIGNAL: _signal_of(every),
     }
 
 
-def signal_of(fits: dict[str, TotalFit]) -> np.ndarray:
-    """Return the smallest false discovery rate of each gene over the groups (float32); say how many genes have none."""
-    p_values = np.stack([fit.signal for fit in fits.values()])
-    rates = false_discovery_control(p_values.ravel()).reshape(p_values.shape).min(0)
-    if silent := int((rates > 0.05).sum()):
+def _signal_of(fits: list[TotalFit]) -> np.ndarray:
+    """Return the false discovery rate of each gene (float32), by its smallest p-value times the number of groups."""
+    p_values = np.minimum(1, len(fits) * np.stack([fit.signal for fit in fits]).min(0))
+    rates = false_discovery_control(p_values)
+    if silent := int((rates > _NOISE).sum()):
         say(
-            f"With {silent} of {len(rates)} genes no other gene goes, as far as these cells tell (false discovery rate "
-            "above 5 %): their effects are noise."
+            f"With {silent} of {len(rates)} genes no other gene is found to go in these cells (false discovery rate "
+            "above 5 %): their effects may be noise."
         )
     return rates.astype(np.float32)

@@ -63,7 +63,7 @@ def scan(
 
     ``layers[f"{key}_impact"]``
         CSR float32 with an entry wherever a cell expresses a gene of the model, as in X: Bray-Curtis dissimilarity of
-        the predicted profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene,
+        the profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene,
         layer="dko_impact")`` and ``sc.tl.rank_genes_groups(adata, groupby, layer="dko_impact")`` read it as it is.
         Not with `out`.
     ``var[f"{key}_impact_mean"]``

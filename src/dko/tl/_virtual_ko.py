@@ -68,11 +68,12 @@ def virtual_ko(
 
     ``layers[f"{key}_ko_{label}"]``
         CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
-        gene has no entries). Cells that do not express the gene keep their predicted profile; cells outside `groups`
+        gene has no entries). Cells that do not express the gene keep the profile
+        that knockouts start from, ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups`
         and genes outside the model have no entries.
     ``obsm[f"{key}_impact"]``
         DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
-        predicted profile after and before; NaN where a cell expresses none of the genes. :func:`dko.get.impact`
+        profile after and before; NaN where a cell expresses none of the genes. :func:`dko.get.impact`
         reads it.
     ``uns[key]["knockouts"]``
         DataFrame: label, dose, and the number of cells that express any of the genes.
@@ -109,7 +110,7 @@ def virtual_ko(
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
-    _warn_of_silence(target, key, sets)
+    _warn_of_silence(task, sets)
     columns = [_keys.escape(label) for label in sets]
     new = pd.DataFrame(impacts, index=frame.index, columns=columns)
     frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
@@ -124,19 +125,19 @@ def virtual_ko(
     return data if copy else None
 
 
-def _warn_of_silence(adata: AnnData, key: str, sets: dict[str, list[str]]) -> None:
+def _warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
     """Say of which genes these cells do not tell what they do."""
-    if _keys.signal(key) not in adata.var:
+    if task.fitted.signal is None:
         return
-    rates = adata.var[_keys.signal(key)]
+    rates = dict(zip(task.fitted.genes, task.fitted.signal, strict=True))
     if silent := [
         gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > _NOISE
     ]:
         logger.warning(
-            "No other gene goes with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): what the "
-            "knockout does to other genes is noise, and its impact the gene's own share.",
+            "No other gene is found to go with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): "
+            "what the knockout does to other genes may be noise.",
             listed(silent),
-            _keys.signal(key),
+            _keys.signal(task.fitted.key),
         )
 
 

@@ -18,7 +18,7 @@ def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
 
     The variance is that around each gene's regression on log depth (number of present genes): where cells hold few
     counts, a share is little more than one over the depth, and who knows the assemblage knows that. Mean over genes,
-    not below 0 for any.
+    not below 0 for any; NaN where no gene is seen in enough cells to tell.
 
     Parameters
     ----------
@@ -42,5 +42,5 @@ def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
     left = sums((observed - np.log(np.maximum(predicted, _TINY))) ** 2)
     judged = (seen >= _MIN_CELLS) & (around > _TINY * seen)
     if not judged.any():
-        return 0.0
+        return float("nan")
     return float(np.maximum(0, 1 - left[judged] / around[judged]).mean())

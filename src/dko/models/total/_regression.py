@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Scale of log1p, and of values whose counts are unknown.
 _SCALE = 1e4
+# A predictor that varies by less of its second moment has nothing to say.
+_CONSTANT = 1e-4
 # Least relative variance beyond counting noise.
 _DISPERSION = 1e-3
 _TINY = 1e-12
@@ -36,20 +38,21 @@ class Regression:
         Mean of log1p(1e4 p) where the gene is present (genes,).
     weight
         Sum of the weights of each response (genes,).
-    cell_weight
-        Weight of each cell (cells,).
+    depth
+        Log number of present genes of each cell (cells,).
     spread
-        Weighted variance of each predictor, that which depth explains taken off (genes,).
+        Weighted variance of each predictor, that which depth explains taken off (genes,); infinite for one that hardly
+        varies, so that its slopes are 0.
     """
 
     profiles: sparse.csr_matrix
     level: np.ndarray
     weight: np.ndarray
     spread: np.ndarray
-    cell_weight: np.ndarray
+    depth: np.ndarray
+    _cell_weight: np.ndarray
     _zero_weight: np.ndarray
     _mean: np.ndarray
-    _depth: np.ndarray
     _centre: np.ndarray
     _slope: np.ndarray
 
@@ -73,8 +76,8 @@ class Regression:
 
     def _residuals(self, rows: slice) -> np.ndarray:
         """Return weight x (response - 1 - slope x depth): of an absent gene the response is 0."""
-        block, weight = self.profiles[rows], self.cell_weight[rows, None]
-        expected = 1 + (self._depth[rows, None] - self._centre) * self._slope
+        block, weight = self.profiles[rows], self._cell_weight[rows, None]
+        expected = 1 + (self.depth[rows, None] - self._centre) * self._slope
         present = block.toarray() / self._mean - expected
         absent = -expected * self._zero_weight
         return (weight * np.where(block.toarray() > 0, present, absent)).astype(np.float32)
@@ -99,17 +102,18 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
     level = np.maximum(logs / np.maximum(seen, 1), _TINY)
     cell_weight = totals / totals.mean()
     typical = float(np.median(totals)) if counts else _SCALE
-    zero_weight = _zero_weights(profiles, seen, typical)
+    # A gene that no cell has says nothing, and nothing is said of it.
+    zero_weight = np.where(seen > 0, _zero_weights(profiles, seen, typical), 0)
     depth = np.log(present)
     sums = _Sums(profiles, cell_weight, zero_weight)
-    weight = sums.of(np.ones(n_cells))
+    weight = np.maximum(sums.of(np.ones(n_cells)), _TINY)
     mean = np.maximum(sums.shares() / weight, _TINY)
     centre = sums.of(depth) / weight
     around = np.maximum(sums.of(depth**2) - centre**2 * weight, _TINY)
     slope = (sums.shares(depth) - centre * sums.shares()) / mean / around
-    part = Regression(profiles, level, weight, np.empty(0), cell_weight, zero_weight, mean, depth, centre, slope)
+    part = Regression(profiles, level, weight, np.empty(0), depth, cell_weight, zero_weight, mean, centre, slope)
     spread = _spread(part._predictors(), cell_weight, depth)
-    return Regression(profiles, level, weight, spread, cell_weight, zero_weight, mean, depth, centre, slope)
+    return Regression(profiles, level, weight, spread, depth, cell_weight, zero_weight, mean, centre, slope)
 
 
 @dataclass(frozen=True)
@@ -153,4 +157,5 @@ def _spread(predictors: sparse.csr_matrix, weight: np.ndarray, depth: np.ndarray
     variance = (weight @ predictors.power(2)) / total - mean**2
     with_depth = ((weight * centred) @ predictors) / total
     explained = with_depth**2 / max(float(weight @ centred**2) / total, _TINY)
-    return np.maximum(variance - explained, _TINY)
+    left = variance - explained
+    return np.where(left > _CONSTANT * (variance + mean**2), left, np.inf)
