@@ -150,6 +150,30 @@ def test_sizes_ignore_signs():
     )
 
 
+def test_another_tool_that_cannot_run_is_left_out_with_the_reason(simulated, monkeypatch, capsys):
+    from benchmarks._environments import Unavailable
+    from benchmarks.accuracy import _peers
+
+    def none(_):
+        raise Unavailable("no network")
+
+    monkeypatch.setattr(_peers, "python_of", none)
+    assert _peers.peer_scores("GenKI", simulated, ["gene_1"]) is None
+    assert "Not measured: GenKI. no network" in capsys.readouterr().err
+
+
+def test_scores_of_another_tool_are_put_in_order(simulated, monkeypatch):
+    from benchmarks.accuracy import _peers
+
+    monkeypatch.setattr(_peers, "python_of", lambda _: "python")
+    outcome = {"genes": ["gene_2", "gene_0"], "scores": {"gene_1": [3.0, None]}}
+    monkeypatch.setattr(_peers, "call", lambda *_, **__: outcome)
+    found = _peers.peer_scores("scTenifoldKnk", simulated, ["gene_0", "gene_1"])
+    assert found is not None
+    assert found.shape == (2, 12)
+    assert found.loc["gene_1", "gene_2"] == found.to_numpy().sum() == 3
+
+
 def _means(**values):
     index = pd.MultiIndex.from_tuples([("set", "effect", name.replace("_", " ")) for name in values])
     return pd.Series(list(values.values()), index=index.set_names(["data", "metric", "method"]))

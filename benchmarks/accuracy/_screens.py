@@ -104,7 +104,8 @@ def _measure(data: str, seed: int, quick: bool) -> Iterator[Row]:
 
 def _summary(scores: pd.Series, data: str, method: str, seed: int | None) -> Iterator[Row]:
     """Yield what :func:`dko.tl.evaluate` has found, with the intervals."""
-    for metric in [name for name in scores.index if f"{name}_low" in scores.index]:
+    metrics = [name for name in scores.index if f"{name}_low" in scores.index and not name.endswith("_gain")]
+    for metric in metrics:
         value, low, high = (float(scores[f"{metric}{end}"]) for end in ("", "_low", "_high"))
         if np.isfinite(value):
             # The ceiling is what a perfect prediction could have.
@@ -147,5 +148,4 @@ def measure_peer(data: str, peer: str) -> list[Row]:
     measured = reliable_effects(cells, data)
     control = _profiles(cells[(cells.obs[KEY] == CONTROL).to_numpy()], data)
     found = peer_scores(peer, control, list(measured.index))
-    scored = sizes(found.to_numpy(), measured)
-    return list(rows(data, [peer], scored))
+    return [] if found is None else list(rows(data, [peer], sizes(found.to_numpy(), measured)))

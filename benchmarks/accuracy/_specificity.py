@@ -60,6 +60,8 @@ def measure_peer(data: str, peer: str) -> list[Row]:
     """Return the scores of another tool, which has no signs."""
     truth = _read()
     found = peer_scores(peer, _cells(truth), list(truth.uns["tf_names"]))
+    if found is None:
+        return []
     scored = scores(found.to_numpy(), truth)
     del scored["effect"]
     return list(rows(data, [peer], scored))

@@ -25,7 +25,11 @@ def test_prints_the_summary_and_writes_what_is_asked_for(dko, screen_file, scree
     lines = ran.out.splitlines()
     assert lines[0] == f"Mean over {n} reliable perturbations"
     assert lines[2].split()[:2] == ["model", f"{summary.at['model', 'pearson']:.3f}"]
-    assert f"Ceiling of Pearson: {summary.at['measurement', 'ceiling']:.3f}." in ran.out
+    assert f"halves of the measurement: {summary.at['measurement', 'ceiling']:.3f} (a perfect" in ran.out
+    low, high = (summary.at["model", f"pearson_{end}"] for end in ("low", "high"))
+    assert f"Pearson of the model: {summary.at['model', 'pearson']:.3f} ({low:.3f} to {high:.3f}); above" in ran.out
+    best = summary["pearson"].drop(["model", "measurement"]).idxmax()
+    assert f"above {best}: {summary.at[best, 'pearson_gain']:+.3f} (" in ran.out
     assert max(map(len, lines)) <= 112
     written = pd.read_csv(table, index_col=["method", "perturbation"])
     pd.testing.assert_frame_equal(written, package.get.evaluation(screen, summary=False))
@@ -47,12 +51,31 @@ def test_some_perturbations_without_baselines(dko, screen_file, kept):
         (("--out", "nowhere/scores.csv"), "The folder 'nowhere' does not exist"),
         (("--key", "other"), "holds no fit named 'other'"),
         (("--metric", "person", "--plot", "x.png"), "No metric 'person'"),
+        (("--plot", "x.txt"), "--plot 'x.txt' has to end in one of ."),
     ],
 )
 def test_bad_input_is_one_line(dko, screen_file, words, says, kept, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with kept:
         assert says in dko("evaluate", screen_file, *HOW, *words).error
+
+
+def test_what_cannot_be_drawn_stops_before_anything_is_written(dko, screen_file, tmp_path, kept):
+    files = ("--out", tmp_path / "a.csv", "--plot", tmp_path / "a.png", "--metric", "retrieval")
+    with kept:
+        ran = dko("evaluate", screen_file, *HOW, "--perturbations", "gene_6", *files)
+    assert (
+        ran.code == 2
+        and "No method has a value of 'retrieval'" in ran.err
+        and ran.out.startswith("Mean over 1 reliable")
+    )
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_wrong_plot_stops_before_anything_is_computed(dko, screen_file, monkeypatch, tmp_path):
+    monkeypatch.setattr(package.tl, "evaluate", None)
+    for words in (("--metric", "person"), ("--plot", tmp_path / "x.txt")):
+        assert dko("evaluate", screen_file, *HOW, *words).error
 
 
 def test_files_are_not_replaced_unasked(dko, screen_file, tmp_path, kept):

@@ -10,10 +10,13 @@ def test_summary_has_an_interval_beside_each_mean(evaluated):
     found = dko.get.evaluation(evaluated)
     assert found.index.name == "method" and found.index[0] == "model"
     assert list(found)[:3] == ["pearson", "pearson_low", "pearson_high"]
-    means = [name for name in found if not name.endswith(("_low", "_high"))]
-    assert len(found.columns) == 3 * len(means) and "impact_ranking" in means and "impact" not in means
+    means = [name for name in found if not name.endswith(("_low", "_high", "_gain"))]
+    gains = [name for name in found if name.endswith("_gain")]
+    assert len(found.columns) == 3 * (len(means) + len(gains)) and {"pearson_gain", "impact_ranking_gain"} <= set(gains)
+    assert "impact_ranking" in means and "size" not in means
+    assert "ceiling_whole" in means and "ceiling_gain" not in found
     tidy = evaluated.uns["dko_evaluation"]["summary"].set_index(["method", "metric"])
-    for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high")):
+    for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"), ("gain", "_gain"), ("gain_low", "_gain_low")):
         expected = tidy.loc[("co-expression", "spearman"), end]
         assert found.at["co-expression", f"spearman{suffix}"] == pytest.approx(expected)
     assert np.isnan(found.at["measurement", "pearson"]) and np.isnan(found.at["model", "ceiling"])

@@ -92,6 +92,14 @@ def test_ridge_without_any_presence_to_learn_from():
     np.testing.assert_array_equal(dko.metrics.baseline_effects(VALUES[:, :2] + 1, [0])["ridge on assemblage"], 0)
 
 
+def test_ridge_takes_random_cells_of_many(monkeypatch):
+    monkeypatch.setattr(_baselines, "_MAX_RIDGE_CELLS", 100)
+    a, b, again = (_baselines.ridge(VALUES, GENES, np.random.default_rng(seed)) for seed in (1, 2, 1))
+    assert not np.array_equal(a, b) and np.array_equal(a, again)
+    rows = np.sort(np.random.default_rng(1).choice(150, 100, replace=False))
+    np.testing.assert_array_equal(a, _baselines.ridge(VALUES[rows], GENES, np.random.default_rng(0)))
+
+
 def test_permuted_cells_carry_only_noise():
     effects = dko.metrics.baseline_effects(VALUES, np.arange(11), rng=3)["permuted cells"]
     r = (-effects / np.maximum(VALUES.std(axis=0), 1e-9))[:, :11][~np.eye(11, dtype=bool)]

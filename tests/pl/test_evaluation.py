@@ -42,10 +42,36 @@ def test_floor_and_ceiling(evaluated):
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
     assert lines == {
         "floor: permuted cells": summary.at["permuted cells", "pearson"],
-        "ceiling: one half of the cells by the other": summary.at["measurement", "ceiling"],
+        "split-half agreement of the measurement": summary.at["measurement", "ceiling"],
     }
     assert ax.get_title() == f"{summary.attrs['n_perturbations']} reliable perturbations"
     assert len(ax.patches) == 2, "each with its interval"
+
+
+@pytest.mark.parametrize("metric", ["auroc", "retrieval", "direction_50", "auprc"])
+def test_chance_is_the_floor_where_it_is_known(evaluated, metric):
+    ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
+    (line,) = ax.lines
+    chance = dko.get.evaluation(evaluated).at["measurement", "base_rate"] if metric == "auprc" else 0.5
+    assert line.get_label() == "chance" and line.get_xdata()[0] == chance and not ax.patches
+
+
+def test_as_similar_as_measured_is_best(evaluated):
+    ax = dko.pl.evaluation(evaluated, metric="similarity", show=False)
+    truth = dko.get.evaluation(evaluated).at["measurement", "similarity"]
+    away = [abs(x - truth) for x, _ in means(ax)]
+    assert away == sorted(away, reverse=True) and len(away) > 3
+
+
+def test_title_counts_what_has_a_value(evaluated):
+    tidy = evaluated.uns["dko_evaluation"]["table"]
+    reliable = dko.get.evaluation(evaluated, summary=False).loc["measurement", "reliable"]
+    one = tidy["perturbation"] == reliable.index[reliable > 0][0]
+    tidy.loc[one & (tidy["metric"] == "auroc"), "value"] = np.nan
+    n = int(reliable.sum())
+    for metric, expected in (("auroc", n - 1), ("pearson", n), ("impact_ranking", n)):
+        title = dko.pl.evaluation(evaluated, metric=metric, show=False).get_title()
+        assert title == f"{expected} reliable perturbations"
 
 
 def test_points_are_the_reliable_perturbations(evaluated):

@@ -94,7 +94,7 @@ def test_floor_and_chance(evaluated):
         np.testing.assert_allclose(rows["similarity"], 1, atol=0.01)
         np.testing.assert_array_equal(rows["retrieval_centred"], 0.5)
         assert rows["retrieval"].mean() == pytest.approx(0.5, abs=0.13)
-        assert rows["impact"].isna().all()
+        assert rows[["impact", "size"]].isna().all(axis=None)
 
 
 def test_distances_with_no_change_and_among_the_unperturbed(evaluated):
@@ -121,9 +121,88 @@ def test_summary_is_over_the_reliable_ones(evaluated):
                 <= summary.at[method, metric]
                 <= summary.at[method, metric + "_high"]
             )
-        ranks = [wide.loc[name, "impact"][chosen].rank() for name in (method, "measurement")]
+        ranks = [wide.loc[name, "size"][chosen].rank() for name in (method, "measurement")]
         expected = np.corrcoef(ranks[0], ranks[1])[0, 1]
         assert summary.at[method, "impact_ranking"] == pytest.approx(expected)
+
+
+def test_size_is_that_of_mean_profiles_without_the_gene(evaluated):
+    control = cells_of(evaluated, "control").copy()
+    presence = presence_of(control)
+    before = control.X.copy()
+    before.data = dko.models.knockout.predict(dko._fitted.read_fitted(control, "dko").affine(0), presence)
+    dko.tl.virtual_ko(control, "gene_6")
+    after = control.layers["dko_ko_gene_6"]
+    has = np.asarray((control.X[:, control.var_names.get_loc("gene_6")] > 0).todense()).ravel()
+    means = []
+    for profiles in (before, after):
+        values = np.where(has[:, None], profiles.toarray(), before.toarray())
+        values[:, control.var_names.get_loc("gene_6")] = 0
+        means.append((values / values.sum(axis=1, keepdims=True)).mean(axis=0, keepdims=True))
+    found = table(evaluated)
+    assert found.loc[("model", "gene_6"), "size"] == pytest.approx(dko.metrics.bray_curtis(*means)[0], rel=1e-4)
+    assert (found.loc["renormalise", "size"] == 0).all() and (found.loc["renormalise", "impact"] > 0).all()
+    summary = dko.get.evaluation(evaluated)
+    assert np.isnan(summary.at["renormalise", "impact_ranking"]) and summary.at["model", "impact_ranking"] > -1
+
+
+def test_sizes_are_measured_in_as_many_cells(screen):
+    """With 12 cells of another knockout, that of 40 is measured in 12 too, where it looks smaller."""
+    found = []
+    for rng in range(6):
+        labels = screen.obs["knockout"].astype(str).to_numpy()
+        labels[np.flatnonzero(labels == "gene_15")[12:]] = "unknown"
+        some = screen.copy()
+        some.obs["knockout"] = labels
+        dko.tl.evaluate(some, rng=rng, baselines=False, **HOW)
+        dko.tl.evaluate(screen, rng=rng, baselines=False, **HOW)
+        found.append(
+            (table(some).loc[("measurement", "gene_6"), "size"], table(screen).loc[("measurement", "gene_6"), "size"])
+        )
+    together, alone = np.mean(found, axis=0)
+    assert 0 < together < alone
+
+
+def test_permuted_cells_are_the_mean_of_several_shuffles(screen, monkeypatch):
+    from dko.tl import _evaluate
+
+    monkeypatch.setattr(_evaluate, "_N_SHUFFLES", 1)
+    spread = []
+    for shuffles in (1, 16):
+        monkeypatch.setattr(_evaluate, "_N_SHUFFLES", shuffles)
+        found = []
+        for rng in range(4):
+            dko.tl.evaluate(screen, rng=rng, **{**HOW, "n_bootstrap": 1, "n_splits": 2})
+            found.append(table(screen).loc["permuted cells", "pearson"])
+        spread.append(np.std(found, axis=0).mean())
+    assert spread[1] < 0.6 * spread[0]
+
+
+def test_spellings_of_one_perturbation_are_one(screen):
+    dko.tl.evaluate(screen, **HOW)
+    expected = table(screen)
+    labels = screen.obs["knockout"].astype(str).to_numpy()
+    for label, other in (("gene_18+gene_8", "gene_8+gene_18"), ("gene_6", "gene_6+control")):
+        labels[np.flatnonzero(labels == label)[::2]] = other
+    screen.obs["knockout"] = labels
+    dko.tl.evaluate(screen, **HOW)
+    pd.testing.assert_frame_equal(table(screen), expected)
+    dko.tl.evaluate(screen, perturbations=["gene_8+gene_18", "control+gene_6", "gene_6"], **HOW)
+    assert table(screen).index.unique("perturbation").tolist() == ["gene_18+gene_8", "gene_6"]
+
+
+def test_impacts_of_a_total_fit_are_those_of_the_cells(screen):
+    """They start from each cell's own profile, also of a gene that some cells lack."""
+    values = screen.X.toarray()
+    values[:150:3, screen.var_names.get_loc("gene_6")] = 0
+    screen.X = values
+    dko.tl.fit(screen, perturbation_key="knockout", control="control", max_epochs=3, effects="total", progress=False)
+    dko.tl.evaluate(screen, baselines=False, **HOW)
+    control = cells_of(screen, "control").copy()
+    dko.tl.virtual_ko(control, ["gene_6", ("gene_8", "gene_18")])
+    impacts = dko.get.impact(control).mean()
+    for label in ("gene_6", "gene_18+gene_8"):
+        assert table(screen).loc[("model", label), "impact"] == pytest.approx(impacts[label], rel=1e-5)
 
 
 def test_without_baselines(screen):
@@ -171,6 +250,24 @@ def test_a_gene_that_no_unperturbed_cell_expresses_is_not_predictable(screen, ca
     assert np.isnan(found.loc[("model", "gene_15"), ["pearson", "impact"]].to_numpy(dtype=float)).all()
     reliable = (found.loc["measurement", ["reliable", "predictable"]] > 0).all(axis=1).sum()
     assert dko.get.evaluation(screen).attrs["n_perturbations"] == reliable
+
+
+def test_nothing_to_predict(screen, unchanged):
+    values = screen.X.toarray()
+    control = (screen.obs["knockout"] == "control").to_numpy()
+    values[control, screen.var_names.get_loc("gene_15")] = 0
+    screen.X = values
+    with (
+        unchanged(screen),
+        pytest.raises(ValueError, match="No unperturbed cell expresses the gene of any .*'gene_15'"),
+    ):
+        dko.tl.evaluate(screen, perturbations="gene_15", **HOW)
+
+
+def test_a_control_that_is_a_number(screen):
+    screen.obs["guide"] = (screen.obs["knockout"] != "control").astype(float)
+    with pytest.raises(KeyError, match=r"No value '0' in obs\['guide'\]\. There are '0\.0', '1\.0'\."):
+        dko.tl.evaluate(screen, **{**HOW, "perturbation_key": "guide", "control": 0})
 
 
 def test_groups_are_averaged_over_their_cells(screen):
@@ -237,6 +334,7 @@ def test_survives_a_file(evaluated, tmp_path, name):
         ({"perturbation_key": "gene"}, KeyError, r"No column 'gene' in adata\.obs"),
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['knockout'\]\. Did you mean 'control'"),
         ({"perturbations": ["gene_1"]}, KeyError, r"No perturbation 'gene_1' in obs\['knockout'\]"),
+        ({"perturbations": []}, ValueError, r"perturbations=\[\] names none to score; leave it out"),
         ({"key": "other"}, KeyError, "No fitted model"),
         ({"control": "gene_2", "perturbations": ["control"]}, ValueError, "is a gene of the model"),
         ({"n_splits": 0}, ValueError, "n_splits=0 must be at least 1"),

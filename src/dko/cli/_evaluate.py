@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.figure import Figure
     from mudata import MuData
 
 _DESCRIPTION = """\
@@ -38,8 +39,8 @@ _COLUMNS = {
 _READING = """\
 Pearson, Spearman: of predicted and measured effect. signs: right ones among the 50 genes that change most.
 AUPRC, AUROC: finding the genes that change, the latter at matched expression. retrieval: other knockouts that
-fit worse (by chance 0.5). impacts: their rank correlation with measured sizes. similarity: of predictions for
-different knockouts."""
+fit worse. By chance, signs, AUROC and retrieval are 0.5. impacts: rank correlation of predicted with measured
+sizes. similarity: of predictions for different knockouts."""
 
 
 def add(commands: Any) -> None:
@@ -89,15 +90,17 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         progress=not args.quiet,
     )
+    print(_spelled(get.evaluation(data, key=args.key, mod=args.mod)))
+    # What cannot be drawn is known before anything is written.
+    figure = None if args.plot is None else _figure(data, args)
     if args.out is not None:
         _write_table(data, args)
-    if args.plot is not None:
-        _write_plot(data, args)
-    print(_spelled(get.evaluation(data, key=args.key, mod=args.mod)))
+    if figure is not None:
+        _write_plot(figure, args)
 
 
 def _open(args: argparse.Namespace) -> AnnData | MuData:
-    """Check the files that will be written, and read the cells, which have to hold a fit."""
+    """Check the plot and the files that will be written, and read the cells, which have to hold a fit."""
     from .._data import unwrap
     from .._fitted import read_fitted
     from ..io._files import read_any
@@ -110,6 +113,7 @@ def _open(args: argparse.Namespace) -> AnnData | MuData:
         raise ValueError("IN, --out and --plot have to be different files.")
     for path in outputs:
         check_output(path, args.force)
+    _check_plot(args)
     data = read_any(args.input)
     try:
         read_fitted(unwrap(data, args.mod), args.key)
@@ -118,6 +122,21 @@ def _open(args: argparse.Namespace) -> AnnData | MuData:
             f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
         ) from error
     return data
+
+
+def _check_plot(args: argparse.Namespace) -> None:
+    from .._errors import unknown
+    from ..pl._evaluation import LABELS
+
+    if args.metric not in LABELS:
+        raise ValueError(f"{unknown('metric', [args.metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")
+    if args.plot is None:
+        return
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if args.plot.suffix.lower().removeprefix(".") not in kinds:
+        raise ValueError(f"--plot {str(args.plot)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
 
 
 def _write_table(data: AnnData | MuData, args: argparse.Namespace) -> None:
@@ -130,31 +149,53 @@ def _write_table(data: AnnData | MuData, args: argparse.Namespace) -> None:
     say(f"Wrote {args.out}.")
 
 
-def _write_plot(data: AnnData | MuData, args: argparse.Namespace) -> None:
+def _figure(data: AnnData | MuData, args: argparse.Namespace) -> Figure:
     import matplotlib
 
     # A command has no window to draw in.
     matplotlib.use("agg")
     from .. import pl
+
+    return pl.evaluation(data, metric=args.metric, key=args.key, mod=args.mod, return_fig=True)
+
+
+def _write_plot(figure: Figure, args: argparse.Namespace) -> None:
     from .._log import say
     from ..io._atomic import atomic
 
-    figure = pl.evaluation(data, metric=args.metric, key=args.key, mod=args.mod, return_fig=True)
     with atomic(args.plot) as temporary:
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
     say(f"Wrote {args.plot}.")
 
 
 def _spelled(summary: pd.DataFrame) -> str:
-    """Spell the summary out, with the ceiling under the correlations of the methods."""
+    """Spell the summary out: a row per method, and below them how sure the model's correlation is."""
     n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
     rows = summary.drop(index="measurement")
     table = rows[list(_COLUMNS)].dropna(axis=1, how="all").rename(columns=_COLUMNS).rename_axis(None)
     measured = summary.loc["measurement"]
     title = f"Mean over {n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
-    limits = f"Ceiling of Pearson: {measured['ceiling']:.3f}. Chance of AUPRC: {measured['base_rate']:.3f}."
+    limits = (
+        f"Pearson of the two halves of the measurement: {measured['ceiling']:.3f} (a perfect prediction reaches "
+        f"{measured['ceiling_whole']:.3f}).\nChance of AUPRC: {measured['base_rate']:.3f}."
+    )
     if n > 1:
         limits += f" Similarity of the measured effects: {measured['similarity']:.3f}."
     text = table.to_string(float_format="{:.3f}".format, na_rep="")
-    lines = [title, *(line.rstrip() for line in text.splitlines()), limits, _READING]
+    lines = [title, *(line.rstrip() for line in text.splitlines()), *_sureness(rows), limits, _READING]
     return "\n".join(lines)
+
+
+def _sureness(rows: pd.DataFrame) -> list[str]:
+    """Say how good the model is and how much better than the best of the others, with intervals."""
+    model, others = rows.loc["model"], rows["pearson"].drop("model").dropna()
+    if others.empty:
+        return []
+    best = others.idxmax()
+    said = f"Pearson of the model: {_interval(model, 'pearson')};"
+    return [f"{said} above {best}: {_interval(rows.loc[best], 'pearson_gain', sign='+')}."]
+
+
+def _interval(row: pd.Series, name: str, sign: str = "") -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:{sign}.3f}" + (f" ({low:{sign}.3f} to {high:{sign}.3f})" if low == low else "")

@@ -31,9 +31,10 @@ def evaluation(
     Returns
     -------
     With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
-    interval, ``{metric}_low`` and ``{metric}_high``; ``attrs["n_perturbations"]`` says over how many, and
-    ``attrs["over"]`` which (reliable, or all). Otherwise a row per ``method`` and ``perturbation`` and a column per
-    metric. NaN where a method has no such value.
+    interval, ``{metric}_low`` and ``{metric}_high``; where the model has it, also by how much the model exceeds the
+    method, ``{metric}_gain``, ``{metric}_gain_low`` and ``{metric}_gain_high``, from the same perturbations.
+    ``attrs["n_perturbations"]`` says how many they are, and ``attrs["over"]`` which (reliable, or all).
+    Otherwise a row per ``method`` and ``perturbation`` and a column per metric. NaN where a method has no such value.
 
     Raises
     ------
@@ -53,11 +54,15 @@ def evaluation(
         wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
         return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
     ends = {"mean": "", "low": "_low", "high": "_high"}
+    gains = {"gain": "_gain", "gain_low": "_gain_low", "gain_high": "_gain_high"}
+    compared = set(tidy.loc[tidy["method"] == "model", "metric"])
+    suffixes = {metric: [*ends.values(), *(gains.values() if metric in compared else ())] for metric in metrics}
+    ends |= gains
     wide = tidy.pivot(index="method", columns="metric", values=list(ends))
     wide.columns = [f"{metric}{ends[end]}" for end, metric in wide.columns]
-    wide = wide.loc[methods, [f"{metric}{suffix}" for metric in metrics for suffix in ends.values()]]
+    wide = wide.loc[methods, [f"{metric}{suffix}" for metric in metrics for suffix in suffixes[metric]]]
     wide.attrs = {
-        "n_perturbations": int(tidy["n_perturbations"].iloc[0]),
+        "n_perturbations": int(found[_keys.PARAMS]["n_perturbations"]),
         "over": str(found[_keys.PARAMS]["summary_over"]),
     }
     return wide

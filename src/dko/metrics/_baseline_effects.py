@@ -24,7 +24,7 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
     genes
         Columns of the genes to knock out, each alone.
     rng
-        Seed or generator, for the cells between which genes are shuffled.
+        Seed or generator, for the cells of the ridge and those between which genes are shuffled.
 
     Returns
     -------
@@ -41,11 +41,11 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
         The correlation as the first 20 principal components have it, times the standard deviation.
     ``ridge on assemblage``
         Minus the coefficient of the presence of g in a ridge regression of the values of j on the presence of all
-        genes but j.
+        genes but j, in 2,000 random cells if there are more.
     ``permuted cells``
         ``co-expression`` after shuffling each gene on its own between cells: the floor.
     """
-    values, columns = dense(values), np.asarray(genes, dtype=int)
+    values, columns, stream = dense(values), np.asarray(genes, dtype=int), generator(rng)
     return {
         "gene mean": _baselines.gene_mean(values, columns),
         "gene spread": _baselines.gene_spread(values, columns),
@@ -53,6 +53,6 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
         "co-expression sqrt(mean)": _baselines.co_expression_root(values, columns),
         "depth-regressed co-expression": _baselines.depth_regressed(values, columns),
         "low-rank co-expression": _baselines.low_rank(values, columns),
-        "ridge on assemblage": _baselines.ridge(values, columns),
-        "permuted cells": _baselines.permuted(values, columns, generator(rng)),
+        "ridge on assemblage": _baselines.ridge(values, columns, stream),
+        "permuted cells": _baselines.permuted(values, columns, stream),
     }

@@ -56,12 +56,14 @@ def low_rank(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
     return -r * values.std(axis=0)
 
 
-def ridge(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
+def ridge(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Take from every gene what the presence of the lost one adds to it, in a ridge regression on that of all others.
 
-    The strength is chosen by generalised cross-validation, one for all genes.
+    The strength is chosen by generalised cross-validation, one for all genes. Of more than 2,000 cells, so many are
+    drawn at random.
     """
-    values = values[:_MAX_RIDGE_CELLS]
+    if len(values) > _MAX_RIDGE_CELLS:
+        values = values[np.sort(rng.choice(len(values), _MAX_RIDGE_CELLS, replace=False))]
     presence = _centred((values > 0).astype(float))
     square = np.square(presence).sum() / presence.shape[1]
     if square == 0:
@@ -86,7 +88,8 @@ def _ridge(presence: np.ndarray, values: np.ndarray, penalty: float, genes: np.n
     residual = values - hat @ values + u * weight
     used = np.trace(hat) - np.square(u).sum(axis=0) / own
     error = float((np.square(residual).mean(axis=0) / (1 - (1 + used) / n_cells) ** 2).sum())
-    among = (np.eye(presence.shape[1])[genes] - presence[:, genes].T @ u) / penalty
+    among = presence[:, genes].T @ u / -penalty
+    among[np.arange(len(genes)), genes] += 1 / penalty
     return error, u[:, genes].T @ values - among * weight
 
 

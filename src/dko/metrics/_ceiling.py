@@ -29,8 +29,9 @@ def ceiling(
 ) -> float:
     """Pearson correlation of the effects that two halves of the cells show, mean over random halves.
 
-    Perturbed and unperturbed cells are both halved, so that the two effects share no cell. The effect of all cells is
-    known better than that of a half, and a perfect prediction of it can score higher.
+    Perturbed and unperturbed cells are both halved, so that the two effects share no cell. It is the
+    agreement of halves: the effect of all cells is known better than that of a half, and a perfect prediction of it has
+    a correlation of sqrt(2 r / (1 + r)), which is higher than this r; see Notes.
 
     Parameters
     ----------
@@ -46,10 +47,21 @@ def ceiling(
     Returns
     -------
     -1 to 1; about 0 where nothing but noise was measured.
+
+    Notes
+    -----
+    By Spearman and Brown, two measurements of as many cells as there are would correlate at 2 r / (1 + r), and the
+    truth correlates with one at the root of that.
     """
     kept = ~columns_mask(without, perturbed.shape[1])
     values = log_profiles(perturbed, without=without), log_profiles(control, without=without)
     return split_half(*values, kept, n_splits, generator(rng))
+
+
+def of_whole(halves: np.ndarray) -> np.ndarray:
+    """Return what a perfect prediction reaches against all cells, from the agreement of halves; 0 where that is not."""
+    agreement = np.maximum(halves, 0.0)
+    return np.sqrt(2 * agreement / (1 + agreement))
 
 
 def split_half(

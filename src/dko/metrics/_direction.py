@@ -9,7 +9,10 @@ MIN_GENES = 5
 
 
 def direction(predicted: np.ndarray, measured: np.ndarray, *, changed: np.ndarray, n_genes: int = 50) -> float:
-    """Share of the genes that change most whose predicted change has the right sign.
+    """Share of the genes that change most whose predicted change has the right sign, rising and falling ones apart.
+
+    Where most of them fall, to say that all fall would be right for most. So the share is had among those that rise and
+    among those that fall, and the mean of the two counts.
 
     Parameters
     ----------
@@ -22,11 +25,15 @@ def direction(predicted: np.ndarray, measured: np.ndarray, *, changed: np.ndarra
 
     Returns
     -------
-    0 to 1, by chance 0.5, which is also what no predicted change gets; NaN with fewer than 5 genes.
+    0 to 1; 0.5 by chance, for no predicted change, and for one sign for all genes. NaN with fewer than 5 genes, and
+    where all of them change in one direction.
     """
     known = np.flatnonzero(changed & np.isfinite(predicted) & np.isfinite(measured))
     if len(known) < MIN_GENES:
         return np.nan
     most = known[np.argsort(-np.abs(measured[known]), kind="stable")[:n_genes]]
-    agreement = np.sign(predicted[most]) * np.sign(measured[most])
-    return float((agreement + 1).mean() / 2)
+    truth = np.sign(measured[most])
+    agreement = (np.sign(predicted[most]) * truth + 1) / 2
+    if not (truth > 0).any() or not (truth < 0).any():
+        return np.nan
+    return float((agreement[truth > 0].mean() + agreement[truth < 0].mean()) / 2)

@@ -8,7 +8,7 @@ from ._two_samples import check_samples, mean_of_pairs
 
 
 def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Energy distance of two sets of cells: 2 E|A - B| - E|A - A'| - E|B - B'|, unbiased.
+    """Energy distance of two sets of cells: 2 E d(A, B) - E d(A, A') - E d(B, B'), unbiased.
 
     Parameters
     ----------

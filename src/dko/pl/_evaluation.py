@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._finish import Drawn
 
-_LABELS = {
+LABELS = {
     "pearson": "effect, Pearson correlation with the measured one",
     "spearman": "effect, Spearman correlation with the measured one",
     "direction_20": "right signs among the 20 genes that change most",
@@ -35,14 +35,19 @@ _LABELS = {
 }
 # What the measurement itself has of a metric, and what that is called.
 _CEILINGS = {
-    "pearson": ("ceiling", "ceiling: one half of the cells by the other"),
+    "pearson": ("ceiling", "split-half agreement of the measurement"),
     "similarity": ("similarity", "measured effects"),
     "energy_distance": ("energy_distance", "unperturbed cells from each other"),
     "mmd": ("mmd", "unperturbed cells from each other"),
 }
-_LESS_IS_BETTER = ("similarity", "energy_distance", "mmd")
-# The first of these that has a value is the floor.
+_LESS_IS_BETTER = ("energy_distance", "mmd")
+# What is known without any shuffling; recovery has the share of genes that change.
+_CHANCE = dict.fromkeys(
+    ("auroc", "auroc_matched", "retrieval", "retrieval_centred", "direction_20", "direction_50"), 0.5
+)
+# Otherwise the first of these that has a value is the floor.
 _FLOORS = ("permuted cells", "no change")
+_MEASUREMENT = "measurement"
 _MODEL, _OTHER = COLORS[1], "0.35"
 
 
@@ -58,9 +63,9 @@ def evaluation(
 ) -> Drawn:
     """Draw how well the model foretells measured knockouts, among the baselines, the best on top.
 
-    A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Shaded are the
-    floor (co-expression in permuted cells, or no change) and, where there is one, the ceiling, which the measurement
-    itself sets.
+    A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Dashed are the
+    floor (chance, or where this is not known co-expression in permuted cells, or no change) and, where there is one,
+    the value of the measurement itself, such as the agreement of its halves. Of ``similarity`` that value is best.
 
     Parameters
     ----------
@@ -85,20 +90,26 @@ def evaluation(
         No method has a value of this metric.
     """
     summary = get.evaluation(adata, key=key, mod=mod)
-    if metric not in _LABELS:
-        raise KeyError(unknown("metric", [metric], _LABELS, "the evaluation"))
-    rows = summary.drop(index="measurement").dropna(subset=metric)
+    if metric not in LABELS:
+        raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
+    rows = summary.drop(index=_MEASUREMENT).dropna(subset=metric)
     if rows.empty:
         raise ValueError(f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes.")
-    rows = rows.sort_values(metric, ascending=metric not in _LESS_IS_BETTER, kind="stable")
-    points = _points(get.evaluation(adata, summary=False, key=key, mod=mod), summary.attrs["over"], metric)
+    merit = rows[metric] * (-1 if metric in _LESS_IS_BETTER else 1)
+    if metric == "similarity":
+        merit = -(rows[metric] - summary.at[_MEASUREMENT, metric]).abs()
+    rows = rows.loc[merit.sort_values(kind="stable").index]
+    table = get.evaluation(adata, summary=False, key=key, mod=mod)
+    points = _points(table, summary.attrs["over"], metric)
     axes, ours = panels(1, ax, size=(6.4, 0.9 + 0.3 * len(rows)), what="metric")
     _draw_references(axes[0], summary, metric)
     _draw(axes[0], rows, points, metric)
-    over, n = summary.attrs["over"], summary.attrs["n_perturbations"]
+    over = summary.attrs["over"]
+    known = _points(table, over, "size" if metric == "impact_ranking" else metric)
+    n = max(int(np.isfinite(known[method]).sum()) for method in rows.index)
     which = f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
     axes[0].set_title(which, fontsize="medium")
-    axes[0].set_xlabel(_LABELS[metric])
+    axes[0].set_xlabel(LABELS[metric])
     if axes[0].get_legend_handles_labels()[0]:
         if ours:
             axes[0].figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
@@ -111,19 +122,26 @@ def _points(table: pd.DataFrame, over: str, metric: str) -> dict[str, np.ndarray
     """Return the values of the perturbations that the summary is over, by method."""
     if metric not in table:
         return {}
-    chosen = table.loc["measurement", ["predictable", "reliable"] if over == "reliable" else ["predictable"]] > 0
+    chosen = table.loc[_MEASUREMENT, ["predictable", "reliable"] if over == "reliable" else ["predictable"]] > 0
     chosen = chosen.all(axis=1).to_numpy()
     return {method: table.loc[method, metric].to_numpy()[chosen] for method in table.index.unique("method")}
 
 
 def _draw_references(ax: Axes, summary: pd.DataFrame, metric: str) -> None:
     """Shade the floor and the ceiling, each with its line."""
-    floor = next((name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])), None)
+    chance = summary.at[_MEASUREMENT, "base_rate"] if metric == "auprc" else _CHANCE.get(metric)
+    floor = None if chance is not None else _floor(summary, metric)
+    if chance is not None:
+        _shade(ax, (chance, np.nan, np.nan), "0.6", "chance")
     if floor is not None:
         _shade(ax, _ends(summary.loc[floor], metric), "0.6", f"floor: {floor}")
     if metric in _CEILINGS:
         name, label = _CEILINGS[metric]
-        _shade(ax, _ends(summary.loc["measurement"], name), COLORS[2], label)
+        _shade(ax, _ends(summary.loc[_MEASUREMENT], name), COLORS[2], label)
+
+
+def _floor(summary: pd.DataFrame, metric: str) -> str | None:
+    return next((name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])), None)
 
 
 def _ends(row: pd.Series, metric: str) -> tuple[float, float, float]:

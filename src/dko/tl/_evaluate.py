@@ -18,11 +18,13 @@ from .._log import say
 from .._rng import generator
 from .._write import writable, write
 from ..metrics import baseline_effects, log_profiles
-from ..metrics._baselines import components
+from ..metrics._baselines import components, permuted
+from ..metrics._effect_size import most_cells, size_of_effect
 from ._measured import cells_without, distances, measure, some
 from ._predicted import Predictor
-from ._scores import MEASUREMENT, counted, score, score_measurement, summarise
+from ._scores import MEASUREMENT, Predicted, counted, score, score_measurement
 from ._screen import is_control, read_screen
+from ._summary import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 _MAX_CELLS = 5_000
 # Baselines that say the same whatever is knocked out rank no impacts.
 _BLIND = ("gene mean", "gene spread")
+# Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
+_N_SHUFFLES = 10
+_SHUFFLED = "permuted cells"
 
 
 def evaluate(
@@ -73,13 +78,15 @@ def evaluate(
     key, mod
         Where the fit is.
     baselines
-        Also score what can be said without a model: see :func:`dko.metrics.baseline_effects`.
+        Also score what can be said without a model: see :func:`dko.metrics.baseline_effects`. It is had from 5,000
+        random unperturbed cells if there are more, the ridge from 2,000; ``permuted cells`` has the mean scores of 10
+        shuffles.
     perturbations
         Perturbations to score; by default all whose genes the model knows. Those of fewer than 10 cells are left out.
     n_splits
         Random halves of the cells for the ceiling, and random choices for the measured size.
     n_bootstrap
-        Resamples of the perturbations for the intervals.
+        Resamples of the perturbations for the intervals that are had from these.
     rng
         Seed or generator: halves, resamples, and the cells that distances are taken between.
     device
@@ -97,9 +104,11 @@ def evaluate(
     ``table``
         ``method``, ``perturbation``, ``metric``, ``value``, a row for each.
     ``summary``
-        ``method``, ``metric``, ``mean``, ``low``, ``high`` (95 % percentile interval of a bootstrap over
-        perturbations), ``n_perturbations``: over the reliable ones (ceiling above 0.3), or all where none is reliable;
-        without those that are not predictable.
+        ``method``, ``metric``, ``mean``, ``low``, ``high``, ``gain``, ``gain_low``, ``gain_high``, ``n_perturbations``
+        (that have a value): over the reliable ones (ceiling above 0.3), or all where none is reliable; without those
+        that are not predictable. The gain is the difference of model minus method, pair by pair. Intervals are 95 %,
+        over perturbations: Student's t of the mean with fewer than 30, else percentiles of a bootstrap, and always the
+        latter for ``impact_ranking``, which has none with fewer than 5.
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else; its impact is the
     gene's share) and the baselines; the metrics of each:
@@ -107,7 +116,8 @@ def evaluate(
     ``pearson``, ``spearman``
         Correlation over genes of predicted and measured effect; 0 for a constant prediction.
     ``direction_20``, ``direction_50``
-        Share of right signs among the 20 or 50 genes that change most of those that change significantly.
+        Share of right signs among the 20 or 50 genes that change most of those that change significantly: the mean of
+        that of the rising and that of the falling ones, by chance 0.5. NaN where all change in one direction.
     ``auprc``, ``auroc``, ``auroc_matched``
         Recovery of the genes that change significantly by the size of the prediction; the last within fifths of genes
         by expression. By chance the base rate, 0.5 and 0.5.
@@ -116,23 +126,30 @@ def evaluate(
         what the others have in common. By chance 0.5. Like ``similarity``, among the perturbations of the summary.
     ``similarity``
         Mean rank correlation with the predictions for other perturbations; compare that of the measurement.
-    ``impact``, ``impact_ranking`` (summary only)
-        Mean impact in the cells that express the gene (of baselines, the mean absolute effect); its rank correlation
-        over perturbations with the measured size, :func:`dko.metrics.effect_size`.
+    ``impact``
+        Mean impact in the cells that express the gene, its own share included; of ``renormalise`` that share.
+    ``size``, ``impact_ranking`` (summary only)
+        Bray-Curtis dissimilarity of the mean profiles of all unperturbed cells before and after, the gene taken out of
+        both (of baselines, of their mean profile and the same after the effect); its rank correlation over
+        perturbations with the measured size, :func:`dko.metrics.effect_size` with as many cells for all perturbations
+        as the one of the fewest has.
     ``energy_distance``, ``mmd``
         Of ``model`` and ``no change``: how far predicted cells, the unperturbed ones plus what is predicted to change
         in each, are from the perturbed ones, in 20 principal components of the unperturbed cells.
 
     The method ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly),
-    ``ceiling``, ``reliable``, ``predictable`` (any unperturbed cell expresses the gene), ``similarity``, ``impact``
-    (the measured size), and the distances of unperturbed cells from other unperturbed cells.
+    ``ceiling`` (the agreement of halves of the cells), ``ceiling_whole`` (sqrt(2 r / (1 + r)) of it, r, which is what a
+    perfect prediction reaches against the whole measurement), ``reliable``, ``predictable`` (any unperturbed cell
+    expresses the gene), ``similarity``, the measured ``size``, and the distances of unperturbed cells from other
+    unperturbed cells.
 
     Raises
     ------
     KeyError
         No fit; no such column, control or perturbation.
     ValueError
-        Fewer than 20 unperturbed cells; no perturbation of genes of the model, or none of 10 cells.
+        Fewer than 20 unperturbed cells; no perturbation of genes of the model, none of 10 cells, or none of a gene that
+        an unperturbed cell expresses.
 
     Notes
     -----
@@ -150,16 +167,18 @@ def evaluate(
     predictor = Predictor(task, engine_on(device))
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
     screen = read_screen(task, predictor.rows, profiles, perturbation_key, str(control), wanted, stream)
+    _require_predictable(screen)
     scores = _scores(screen, predictor, baselines, n_splits, stream, progress)
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
-    _tell(scores[MEASUREMENT], screen)
+    reliable = _tell(scores[MEASUREMENT], screen)
     params = {
         "perturbation_key": perturbation_key,
         "control": str(control),
         "n_control": len(predictor.rows),
         "held_out": screen.held_out_are,
-        "summary_over": "reliable" if (scores[MEASUREMENT]["reliable"].to_numpy(dtype=bool) & chosen).any() else "all",
+        "summary_over": "reliable" if reliable else "all",
+        "n_perturbations": int(chosen.sum()),
         "n_splits": n_splits,
         "n_bootstrap": n_bootstrap,
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
@@ -176,17 +195,21 @@ def _scores(
     values = some(log_profiles(screen.control), _MAX_CELLS, rng).toarray()
     axes = components(values).components_.T
     measured, predicted, apart = [], [], []
+    n_size = min(most_cells(cells.shape[0], screen.control.shape[0]) for cells in screen.perturbed.values())
     steps = with_progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
     for label in steps if progress else screen.columns:
         cells, prediction = cells_without(screen, label), predictor.knock_out(screen.columns[label])
-        measured.append(measure(screen, label, cells, n_splits, rng))
+        measured.append(measure(screen, label, cells, n_size, n_splits, rng))
         apart.append(distances(cells, prediction.change, axes, rng))
-        predicted.append((prediction.effect, prediction.impact))
-    effects, impacts = (np.array(part) for part in zip(*predicted, strict=True))
-    methods = {"model": (effects, impacts), **_without_model(screen, values, measured, baselines, rng)}
-    measurement = score_measurement(measured, effects)
+        predicted.append((prediction.effect, prediction.impact, prediction.size))
+    model = Predicted(*(np.array(part) for part in zip(*predicted, strict=True)))
+    measurement = score_measurement(measured, model.effects)
+    others = _without_model(screen, measured, values if baselines else None, rng)
     chosen, expression = counted(measurement), values.mean(axis=0)
-    scores = {name: score(*method, measured, chosen, expression) for name, method in methods.items()}
+    scores = {}
+    for name, tries in {"model": [model], **others}.items():
+        tables = [score(one, measured, chosen, expression) for one in tries]
+        scores[name] = sum(tables[1:], start=tables[0]) / len(tables)
     scores[MEASUREMENT] = measurement
     for method in apart[0]:
         scores[method] = scores[method].join(pd.DataFrame([one[method] for one in apart]))
@@ -194,21 +217,32 @@ def _scores(
 
 
 def _without_model(
-    screen: Screen, values: np.ndarray, measured: list[Measurement], baselines: bool, rng: np.random.Generator
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return effects and impacts of every baseline; effects of several genes together are sums."""
+    screen: Screen, measured: list[Measurement], values: np.ndarray | None, rng: np.random.Generator
+) -> dict[str, list[Predicted]]:
+    """Return what every baseline says, those of cells from `values` if these are given; shuffled ones repeatedly."""
     gone = np.array([np.isnan(one.effect) for one in measured])
     nothing, unknown = np.where(gone, np.nan, 0.0), np.full(len(gone), np.nan)
-    found = {"no change": (nothing, unknown)}
-    if not baselines:
+    same = np.zeros(len(gone))
+    found = {"no change": [Predicted(nothing, unknown, same)]}
+    if values is None:
         return found
-    found["renormalise"] = (nothing, np.array([_share(screen.control, columns) for columns in screen.columns.values()]))
+    share = np.array([_share(screen.control, columns) for columns in screen.columns.values()])
+    found["renormalise"] = [Predicted(nothing, share, same)]
     genes = np.unique(np.concatenate(list(screen.columns.values())))
     members = gone[:, genes].astype(float)
+
+    def together(singles: np.ndarray) -> Predicted:
+        """Add the effects of several genes."""
+        effects = np.where(gone, np.nan, members @ singles)
+        sizes = [size_of_effect(effect, one.profile) for effect, one in zip(effects, measured, strict=True)]
+        return Predicted(effects, unknown, np.array(sizes))
+
     for name, singles in baseline_effects(values, genes, rng=rng).items():
-        blind = name in _BLIND
-        effects = np.where(gone, np.nan, singles[0] if blind else members @ singles)
-        found[name] = effects, unknown if blind else np.nanmean(np.abs(effects), axis=1)
+        if name in _BLIND:
+            found[name] = [Predicted(np.where(gone, np.nan, singles[0]), unknown, unknown)]
+        else:
+            found[name] = [together(singles)]
+    found[_SHUFFLED] += [together(permuted(values, genes, rng)) for _ in range(_N_SHUFFLES - 1)]
     return found
 
 
@@ -226,11 +260,22 @@ def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _tell(measurement: pd.DataFrame, screen: Screen) -> None:
+def _require_predictable(screen: Screen) -> None:
+    if not any(screen.control[:, columns].sum() > 0 for columns in screen.columns.values()):
+        raise ValueError(
+            f"No unperturbed cell expresses the gene of any perturbation ({listed(screen.columns, 3)}), so there is no "
+            "knockout to predict."
+        )
+
+
+def _tell(measurement: pd.DataFrame, screen: Screen) -> int:
+    """Say what was evaluated; return how many knockouts are reliable, of those that are predictable."""
     labels = np.array(list(screen.columns), dtype=object)
-    if (silent := ~measurement["predictable"].to_numpy(dtype=bool)).any():
-        say(f"Not predictable, as no unperturbed cell expresses the gene: {listed(labels[silent])}.")
-    n_reliable = int(measurement["reliable"].sum())
+    predictable = measurement["predictable"].to_numpy(dtype=bool)
+    if not predictable.all():
+        say(f"Not predictable, as no unperturbed cell expresses the gene: {listed(labels[~predictable])}.")
+    n_reliable = int((predictable & measurement["reliable"].to_numpy(dtype=bool)).sum())
     if not n_reliable:
         say("No perturbation is reliable (split-half correlation above 0.3), so the summary is over all of them.")
     say(f"Evaluated {len(labels)} perturbations, {n_reliable} of them reliable.")
+    return n_reliable

@@ -11,7 +11,7 @@ from ..metrics import energy_distance, log_profiles, mmd
 from ..metrics._ceiling import split_half
 from ..metrics._changed_genes import changed_among
 from ..metrics._effect import difference
-from ..metrics._effect_size import size_of
+from ..metrics._effect_size import shares, size_of
 from ..metrics._log_profiles import columns_mask
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Measurement:
         See :func:`dko.metrics.ceiling` and :func:`dko.metrics.effect_size`.
     n_cells
         Number of perturbed cells.
+    profile
+        Mean profile of the unperturbed cells without the genes that were knocked out.
     """
 
     effect: np.ndarray
@@ -49,6 +51,7 @@ class Measurement:
     ceiling: float
     size: float
     n_cells: int
+    profile: np.ndarray
 
 
 def cells_without(screen: Screen, label: str) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -61,10 +64,11 @@ def measure(
     screen: Screen,
     label: str,
     cells: tuple[sparse.csr_array, sparse.csr_array],
+    n_size: int,
     n_splits: int,
     rng: np.random.Generator,
 ) -> Measurement:
-    """Measure one knockout in the cells that `cells_without` has returned."""
+    """Measure one knockout in the cells that `cells_without` has returned, its size with `n_size` cells a side."""
     perturbed, control = cells
     gone = columns_mask(screen.columns[label], control.shape[1])
     held_out = control[screen.held_out]
@@ -74,8 +78,9 @@ def measure(
         effect_elsewhere=np.where(gone, np.nan, difference(perturbed, control[~screen.held_out])),
         changed=changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone),
         ceiling=split_half(perturbed, control, ~gone, n_splits, rng),
-        size=size_of(perturbed, control, n_splits, rng),
+        size=size_of(perturbed, control, n_size, n_splits, rng),
         n_cells=perturbed.shape[0],
+        profile=np.asarray(shares(control).mean(axis=0)).ravel(),
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
+from ..metrics import bray_curtis
+from ..metrics._effect_size import shares
 from ..metrics._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
-    from .._engine import Task
+    from .._engine import Part, Task
     from ..models.knockout import Engine
 
 
@@ -27,12 +28,16 @@ class Prediction:
         it; NaN at these, and everywhere if there is no such cell.
     impact
         Mean impact over the same cells.
+    size
+        Bray-Curtis dissimilarity of the mean profiles of all cells, before and after, the genes taken out of both, as
+        sizes are measured; NaN if no cell expresses them.
     change
         Change of every cell, cells x genes.
     """
 
     effect: np.ndarray
     impact: float
+    size: float
     change: sparse.csr_array
 
 
@@ -58,20 +63,31 @@ class Predictor:
         from ..models.knockout import find
 
         impacts, changes = [], []
+        means = np.zeros((2, self._parts[0][0].presence.shape[1]))
         for part, before in self._parts:
             cell, number, removed = find(part.presence, columns[None, :])
-            knock_out = partial(self._engine.knock_out, part.affine, part.presence, cell, removed)
             # A cell that expresses none of the genes keeps its profile.
             after = before[None, :].copy()
-            impact = knock_out(after=after, number=number)
-            impacts.append(impact if part.residual is None else knock_out(residual=part.residual))
-            changes.append(_log(after[0], part.presence, columns) - _log(before, part.presence, columns))
+            impact = self._engine.knock_out(part.affine, part.presence, cell, removed, after=after, number=number)
+            impacts.append(impact if part.residual is None else self._of_cells(part, cell, removed))
+            values = [_log(profile, part.presence, columns) for profile in (before, after[0])]
+            means += [shares(one).sum(axis=0) / len(self.rows) for one in values]
+            changes.append(values[1] - values[0])
         impact, change = np.concatenate(impacts), sparse.csr_array(sparse.vstack(changes, format="csr"))
         gone = columns_mask(columns, change.shape[1])
         if not len(impact):
-            return Prediction(np.full(len(gone), np.nan), np.nan, change)
+            return Prediction(np.full(len(gone), np.nan), np.nan, np.nan, change)
         effect = np.where(gone, np.nan, np.asarray(change.sum(axis=0)).ravel() / len(impact))
-        return Prediction(effect, float(impact.mean()), change)
+        size = float(bray_curtis(means[:1], means[1:])[0])
+        return Prediction(effect, float(impact.mean()), size, change)
+
+    def _of_cells(self, part: Part, cell: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        """Return the impacts from the profiles of the cells themselves, `cell` among which express the genes."""
+        rows = np.unique(cell)
+        entries = np.repeat(np.isin(np.arange(part.presence.shape[0]), rows), np.diff(part.presence.indptr))
+        known = part.presence[rows], np.searchsorted(rows, cell), removed
+        residual = None if part.residual is None else part.residual[entries]
+        return self._engine.knock_out(part.affine, *known, residual=residual)
 
 
 def _log(profile: np.ndarray, presence: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_array:

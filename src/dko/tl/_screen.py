@@ -39,7 +39,7 @@ class Screen:
     held_out_are
         What they are, in words.
     perturbed
-        Profiles of the cells of each perturbation, by its name in ``obs``.
+        Profiles of the cells of each perturbation, by its name in ``obs``; joined genes sorted, without the control.
     columns
         Columns of its genes.
     """
@@ -55,7 +55,9 @@ def is_control(adata: AnnData, perturbation_key: str, control: str | int | bool)
     """Return which cells are unperturbed."""
     values = group_values(adata, perturbation_key)
     if str(control) not in set(values):
-        raise KeyError(unknown("value", [str(control)], values.dropna().unique(), f"obs[{perturbation_key!r}]"))
+        known = sorted(values.dropna().unique())
+        message = unknown("value", [str(control)], known, f"obs[{perturbation_key!r}]")
+        raise KeyError(message if message.endswith("?") else f"{message} There are {listed(known)}.")
     return (values == str(control)).to_numpy()
 
 
@@ -70,12 +72,16 @@ def read_screen(
 ) -> Screen:
     """Sort the cells; `rows` are the unperturbed ones that have a model, `profiles` those of all cells."""
     values = group_values(task.adata, perturbation_key)
+    genes, known = task.fitted.genes, set(task.fitted.genes)
+    spelled = {label: _spelled(label, control, known) for label in values.dropna().unique()}
+    values = values.map(spelled).astype(object)
     if len(rows) < 2 * MIN_CELLS:
         raise ValueError(
             f"Effects are measured against at least {2 * MIN_CELLS} unperturbed cells that have a model, got "
             f"{len(rows)} with {control!r} in obs[{perturbation_key!r}]."
         )
-    columns = _knockouts(values, control, perturbations, task.fitted.genes, perturbation_key)
+    wanted = None if perturbations is None else [_spelled(str(label), control, known) for label in perturbations]
+    columns = _knockouts(values, control, wanted, genes, perturbation_key)
     cells = {label: np.flatnonzero(values == label) for label in columns}
     if few := [label for label in cells if len(cells[label]) < MIN_CELLS]:
         if len(few) == len(cells):
@@ -93,12 +99,21 @@ def read_screen(
     )
 
 
+def _spelled(label: str, control: str, genes: set[str]) -> str:
+    """Name a perturbation of several genes whatever their order, and whether the control is named with them."""
+    if label == control or label in genes or "+" not in label:
+        return label
+    return _keys.label({gene for gene in label.split("+") if gene != control}) or control
+
+
 def _knockouts(
     values: pd.Series, control: str, perturbations: Sequence[str] | None, genes: list[str], perturbation_key: str
 ) -> dict[str, np.ndarray]:
     """Return the columns of the genes of each perturbation; leave out those with genes that the model does not know."""
+    if perturbations is not None and not perturbations:
+        raise ValueError("perturbations=[] names none to score; leave it out to score all.")
     known = sorted(set(values.dropna()) - {control})
-    wanted = known if perturbations is None else list(dict.fromkeys(str(label) for label in perturbations))
+    wanted = known if perturbations is None else list(dict.fromkeys(perturbations))
     if missing := [label for label in wanted if label not in known]:
         raise KeyError(unknown("perturbation", missing, known, f"obs[{perturbation_key!r}]"))
     position = {gene: column for column, gene in enumerate(genes)}
