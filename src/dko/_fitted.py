@@ -82,6 +82,9 @@ class Fitted:
         return map_of({"influence": influence, "intercept": intercept}, "exp", divisor=1.0)
 
 
+# False discovery rate above which nothing is known of what a gene does to others.
+NO_SIGNAL = 0.05
+
 _TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION, _keys.SIGNAL)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from .. import _keys
+from .._fitted import NO_SIGNAL
 from .._log import say
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ EFFECTS = ("auto", "direct", "total")
 
 # Knockouts, and cells, that tell how much alike the effects of different knockouts are.
 _SOME_GENES, _SOME_CELLS = 50, 200
-
-# False discovery rate above which nothing is known of what a gene does.
-_NOISE = 0.05
 
 # Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
 _EXPLAINED = 0.5
@@ -129,7 +127,7 @@ def _signal_of(fits: list[TotalFit]) -> np.ndarray:
     """Return the false discovery rate of each gene (float32), by its smallest p-value times the number of groups."""
     p_values = np.minimum(1, len(fits) * np.stack([fit.signal for fit in fits]).min(0))
     rates = false_discovery_control(p_values)
-    if silent := int((rates > _NOISE).sum()):
+    if silent := int((rates > NO_SIGNAL).sum()):
         say(
             f"With {silent} of {len(rates)} genes no other gene is found to go in these cells (false discovery rate "
             "above 5 %): their effects may be noise."

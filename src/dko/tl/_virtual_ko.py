@@ -10,6 +10,7 @@ import pandas as pd
 from .. import _keys
 from .._engine import engine_on, open_task, progress_blocks
 from .._errors import listed
+from .._fitted import NO_SIGNAL
 from .._log import logger
 from .._settings import settings
 from .._write import writable, write
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from .._engine import Task
     from .._fitted import Groups
     from .._labels import Knockouts
-
-# False discovery rate above which nothing is known of what a gene does.
-_NOISE = 0.05
 
 
 def virtual_ko(
@@ -131,7 +129,7 @@ def _warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
         return
     rates = dict(zip(task.fitted.genes, task.fitted.signal, strict=True))
     if silent := [
-        gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > _NOISE
+        gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > NO_SIGNAL
     ]:
         logger.warning(
             "No other gene is found to go with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): "
