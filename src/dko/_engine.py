@@ -121,8 +121,9 @@ class Task:
         affine = self.fitted.effects(number)
         if not self.fitted.observed:
             return Part(affine, rows, values, entries, None)
-        presence = values.copy()
-        presence.data = np.ones_like(values.data)
+        from .models.knockout import presence_of
+
+        presence = presence_of(values)
         residual = None if typical else self._residual(number, affine, presence, values)
         return Part(affine, rows, presence, entries, residual)
 

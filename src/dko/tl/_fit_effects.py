@@ -48,14 +48,13 @@ def choose_effects(
     device: torch.device,
 ) -> tuple[str, float]:
     """Return which effects the fit will have, and how much of the levels of genes the assemblages explain."""
-    from ..models.knockout import engine
+    from ..models.knockout import engine, presence_of
     from ..models.total import explained
 
     shares, n_cells = [], []
     for group, fit in fits.items():
         observed = relative[cells[group][split[cells[group]] == _keys.VALIDATION]]
-        presence = observed.copy()
-        presence.data = np.ones_like(presence.data)
+        presence = presence_of(observed)
         shares.append(explained(observed, engine(device).predict(fit.affine, presence)))
         n_cells.append(observed.shape[0])
     judged = np.isfinite(shares)
@@ -94,13 +93,12 @@ def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict
     Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
     """
     from ..metrics import similarity
-    from ..models.knockout import effect_sums
+    from ..models.knockout import effect_sums, presence_of
 
     found = []
     for group, affine in maps.items():
         rows = cells[group]
-        presence = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
-        presence.data = np.ones_like(presence.data)
+        presence = presence_of(relative[rows[:: max(1, len(rows) // _SOME_CELLS)]])
         n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
         genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
         sums, _ = effect_sums(affine, presence, genes, np.zeros(presence.shape[0], dtype=int), 1)

@@ -16,6 +16,7 @@ from ._effects import effect_sums
 from ._find import find
 from ._map import AffineMap, LowRankMap, Map, map_of
 from ._predict import predict
+from ._presence import presence_of
 from ._scan import scan
 from ._sets import knock_out
 
@@ -57,5 +58,6 @@ __all__ = [
     "knock_out",
     "map_of",
     "predict",
+    "presence_of",
     "scan",
 ]

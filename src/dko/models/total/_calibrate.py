@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..knockout import AffineMap
+from ..knockout import AffineMap, presence_of
 from ..knockout._cells import all_cells
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ class _Cells:
         self._profiles, self._n_genes = profiles, n_genes
         present = np.diff(profiles.indptr)
         self._row = np.repeat(np.arange(profiles.shape[0]), present)
-        presence = profiles.copy()
-        presence.data = np.ones_like(presence.data)
-        sums = all_cells(AffineMap(influence, np.zeros(n_genes, dtype=np.float32), "exp"), presence).sums
+        affine = AffineMap(influence, np.zeros(n_genes, dtype=np.float32), "exp")
+        sums = all_cells(affine, presence_of(profiles)).sums
         self._raw = sums.astype(np.float64)
         seen = np.maximum(np.bincount(profiles.indices, minlength=n_genes), 1)
         self._share = np.bincount(profiles.indices, weights=profiles.data, minlength=n_genes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..knockout import predict
+from ..knockout import predict, presence_of
 from ._calibrate import balance, best_scale
 from ._deviation import deviation
 from ._regression import regression
@@ -90,7 +90,6 @@ def _influence(cells: Regression) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _variation(affine: AffineMap, profiles: sparse.csr_matrix, totals: np.ndarray) -> float:
-    presence, counts = profiles.copy(), profiles.copy()
-    presence.data = np.ones_like(presence.data)
+    counts = profiles.copy()
     counts.data = profiles.data * np.repeat(totals, np.diff(profiles.indptr))
-    return deviation(counts, predict(affine, presence))
+    return deviation(counts, predict(affine, presence_of(profiles)))
