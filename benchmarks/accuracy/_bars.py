@@ -10,6 +10,7 @@ from ._dream4 import NAME as DREAM4
 from ._models import DEFAULT, MODELS, PAPER
 from ._simulated import CLEAN, DEEP, NOISE
 from ._specificity import NAME as REGULATORS
+from ._unseen import PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,16 @@ BARS = {
             Bar(data, "pearson", limit),
             *(Bar(data, "pearson", rival=rival) for rival in (PAPER, BASELINES)),
         )
+    ],
+    "unseen": [
+        *(Bar(RENGE, "pearson", rival=rival) for rival in ("mean effect", "ridge")),
+        Bar(RENGE, "retrieval", 0.5),
+        Bar(PAIRS, "pearson", rival="additive"),
+        *(
+            Bar(SEEN, metric, rival=rival, at_most=True)
+            for metric in ("energy_distance", "mmd")
+            for rival in ("no change", "gaussian")
+        ),
     ],
     "specificity": [
         Bar(REGULATORS, "auroc_direct", 0.95),

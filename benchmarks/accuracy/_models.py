@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     """(names of the models that this is, seed, fitted cells)."""
 
 PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
-MODELS = (DEFAULT, TOTAL, DIRECT, PAPER)
+# Of the model of perturbations: other ways from a gene to a shift.
+UNIT, SOFTMAX = "unit code", "softmax code"
+MODELS = (DEFAULT, TOTAL, DIRECT, PAPER, UNIT, SOFTMAX)
 _QUICK_STEPS = 20
 
 

@@ -17,6 +17,7 @@ from ._fitted import (
     presence_blocks,
     read_fitted,
     read_presence,
+    require_assemblages,
     select_cells,
 )
 from ._log import progress_of
@@ -143,6 +144,7 @@ def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None)
     """Find the model of an AnnData or MuData, and the cells that a user has chosen."""
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
+    require_assemblages(fitted)
     columns = gene_columns(adata, fitted)
     chosen = select_cells(adata, fitted.params.get("groupby"), groups)
     models = np.full(adata.n_obs, -1)

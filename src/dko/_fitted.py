@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -41,7 +41,9 @@ class Fitted:
     groups
         Names of the groups, one model each; empty if there is one model for all cells.
     weights
-        Arrays with the groups along the first axis (length 1 without groups).
+        Arrays with the groups along the first axis (length 1 without groups); of an SCCVAE those of its network.
+    targets
+        Of an SCCVAE, the genes that it can perturb.
     """
 
     key: str
@@ -49,6 +51,12 @@ class Fitted:
     genes: list[str]
     groups: list[str]
     weights: dict[str, np.ndarray]
+    targets: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """Which model it is, ``"dko"`` or ``"sccvae"``."""
+        return str(self.params.get("model", _keys.DKO))
 
     @property
     def total(self) -> bool:
@@ -99,7 +107,17 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         genes=[str(gene) for gene in model[_keys.GENES]],
         groups=[str(group) for group in model[_keys.GROUPS]],
         weights={name: np.asarray(array) for name, array in model[_keys.WEIGHTS].items()},
+        targets=[str(gene) for gene in model.get(_keys.TARGETS, [])],
     )
+
+
+def require_assemblages(fitted: Fitted) -> None:
+    """Refuse a model that is not one of assemblages."""
+    if fitted.kind != _keys.DKO:
+        raise ValueError(
+            f"adata.uns[{fitted.key!r}] holds a model of kind {fitted.kind!r}, which this is not for; it answers to "
+            "dko.tl.virtual_ko, dose_response, perturbation_modules and evaluate, and to dko.get.effects."
+        )
 
 
 def _is_model(entry: Any) -> bool:

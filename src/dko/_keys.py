@@ -17,6 +17,12 @@ GROUPS = "groups"
 HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
+TARGETS = "targets"
+PERTURBATIONS = "perturbations"
+
+# Kinds of models, as in uns[key]["params"]["model"]
+DKO = "dko"
+SCCVAE = "sccvae"
 
 # Inside uns[key]["weights"], where effects are total: the map that knockouts go through, and how cells vary around it
 TOTAL_INFLUENCE = "total_influence"
@@ -92,3 +98,27 @@ def escape(name: str) -> str:
 def unescape(name: str) -> str:
     """Undo :func:`escape`."""
     return name.replace("%2F", "/").replace("%25", "%")
+
+
+# Inside uns[dose_response(key)] and uns[modules(key)], beside PARAMS and TABLE
+RESPONDERS = "responders"
+MARKERS = "markers"
+AGREEMENT = "agreement"
+VECTORS = "vectors"
+# Module of perturbations that do nothing that can be told from chance
+NO_EFFECT = "no effect"
+
+
+def dose_response(key: str) -> str:
+    """``uns`` entry: what knockouts do at several doses."""
+    return f"{key}_dose_response"
+
+
+def modules(key: str) -> str:
+    """``uns`` entry: groups of perturbations of one kind."""
+    return f"{key}_modules"
+
+
+# Categories of the obs column of folds, beside their numbers
+CONTROL = "control"
+CONTROL_TEST = "control_test"

@@ -14,6 +14,11 @@ def generator(rng: RNG) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
+def seed_of(rng: RNG) -> int:
+    """Return one seed for draws that are to be the same again and again: a number itself, or one drawn from ``rng``."""
+    return int(rng) if isinstance(rng, int | np.integer) else torch_seed(generator(rng))
+
+
 def torch_seed(rng: np.random.Generator) -> int:
     """Draw a seed for torch, so that one ``rng`` decides every number of a run."""
     return int(rng.integers(2**63))

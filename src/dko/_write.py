@@ -41,7 +41,7 @@ def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: 
         "obsm": [_keys.impact(key)],
         "obs": [_keys.split(key), _keys.fit_error(key)],
         "var": [_keys.impact_mean(key), _keys.n_cells(key), _keys.signal(key)],
-        "uns": [_keys.evaluation(key)],
+        "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.modules(key)],
     }
     write(adata, remove=stale, uns={key: dict(content)}, **places)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -42,6 +44,23 @@ def test_some_perturbations_without_baselines(dko, screen_file, kept):
     assert ran.code == 0
     assert [line.split("  ")[0] for line in ran.out.splitlines()[2:4]] == ["model", "no change"]
     assert ran.out.startswith("Mean over 1 reliable perturbation\n") and "retrieval" not in ran.out.splitlines()[1]
+
+
+def test_a_model_of_perturbations(dko, store):
+    """What it was not trained on, beside what follows from what it was trained on."""
+    adata = package.datasets.perturb_seq(8, 40, n_cells=40, n_controls=120, strength=(2.0, 3.0), depth=2_000, rng=0)
+    named: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
+    some: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "max_steps": 10}
+    package.tl.fit(adata, model="sccvae", holdout=list(adata.varm["effect"])[:3], **named, **some)
+    words = ("--perturbation-key", "perturbation", "--control", "control", "--quiet", "--oracle")
+    ran = dko("evaluate", store(adata, "perturbed.h5ad"), *words)
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    methods = [line.split("  ")[0] for line in lines[2:9]]
+    others = ["no change", "mean effect", "ridge", "nearest", "co-expression", "oracle strength"]
+    assert methods == ["model", *others], "gaussian has nothing that is printed"
+    assert lines[1].split()[:2] == ["Pearson", "beyond"] and lines[-1].startswith("beyond: Pearson after subtracting")
+    assert "above oracle strength" not in ran.out and max(map(len, lines)) <= 112
 
 
 @pytest.mark.parametrize(

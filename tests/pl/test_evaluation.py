@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -20,6 +22,17 @@ def dots(ax, size):
 def means(ax):
     """The large dot of every row, from below."""
     return [tuple(found[0]) for found in dots(ax, 48)]
+
+
+@pytest.fixture(scope="module")
+def perturbed():
+    """After the evaluation of a model of perturbations, three of which it has not seen."""
+    adata = dko.datasets.perturb_seq(8, 40, n_cells=40, n_controls=120, strength=(2.0, 3.0), depth=2_000, rng=0)
+    named: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
+    some: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "max_steps": 20}
+    dko.tl.fit(adata, model="sccvae", holdout=list(adata.varm["effect"])[:3], **named, **some)
+    dko.tl.evaluate(adata, n_bootstrap=20, n_splits=3, oracle=True, **named)
+    return adata
 
 
 @pytest.mark.parametrize("metric", ["pearson", "auroc_matched", "retrieval", "impact_ranking"])
@@ -92,6 +105,30 @@ def test_one_perturbation_has_no_interval(screen):
     assert [line.get_label() for line in ax.lines][0] == "floor: no change"
     with pytest.raises(ValueError, match="No method has a value of 'retrieval'"):
         dko.pl.evaluation(screen, metric="retrieval")
+
+
+def test_sizes_of_effects_the_best_on_top(perturbed):
+    summary = dko.get.evaluation(perturbed)
+    ax = dko.pl.evaluation(perturbed, metric="mse", show=False)
+    drawn = [x for x, _ in means(ax)]
+    assert drawn == sorted(drawn, reverse=True) and "oracle strength" in rows(ax) and "gaussian" not in rows(ax)
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines["noise of the measurement"] == summary.at["measurement", "mse"]
+    ax = dko.pl.evaluation(perturbed, metric="slope", show=False)
+    away = [abs(x - 1) for x, _ in means(ax)]
+    assert away == sorted(away, reverse=True) and len(away) > 4
+
+
+def test_beyond_the_mean_effect_chance_is_nothing(perturbed):
+    ax = dko.pl.evaluation(perturbed, metric="pearson_centred", show=False)
+    (line,) = ax.lines
+    assert line.get_label() == "chance" and line.get_xdata()[0] == 0
+    assert dict(zip(rows(ax), [x for x, _ in means(ax)], strict=True))["mean effect"] == 0
+
+
+def test_a_metric_of_another_model(evaluated):
+    with pytest.raises(ValueError, match="No method has a value of 'slope'"):
+        dko.pl.evaluation(evaluated, metric="slope")
 
 
 def test_in_axes_of_the_user(evaluated):

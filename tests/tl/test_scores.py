@@ -94,3 +94,43 @@ def test_the_right_change_brings_cells_closer(truth):
     for name in ("energy_distance", "mmd"):
         assert found["model"][name] < 0.5 * found["no change"][name]
         assert abs(found["measurement"][name]) < 0.5 * found["no change"][name]
+
+
+def test_draws_around_a_known_effect_come_as_close_as_it_is_right(truth):
+    """With the covariance of unperturbed cells: around no effect, they are as far from the perturbed ones as these."""
+    measured, cells = truth[0][0], truth[3]
+    control = cells[1].toarray()
+    axes = np.linalg.svd(control - control.mean(axis=0))[2][:10].T
+    change = np.tile(np.nan_to_num(measured.effect), (240, 1))
+    found = {}
+    for name, known in (("right", measured.effect), ("none", np.zeros(N_GENES))):
+        tries = [distances(cells, change, axes, np.random.default_rng(rng), known=known) for rng in range(5)]
+        found[name] = np.mean([one["gaussian"]["energy_distance"] for one in tries])
+        apart = np.mean([one["no change"]["energy_distance"] for one in tries])
+    assert found["right"] < 0.4 * apart and found["none"] == pytest.approx(apart, rel=0.3)
+
+
+def test_noise_is_the_error_of_the_truth(truth):
+    """Two measurements of one truth differ by the noise of both."""
+    measured, repeated = truth[:2]
+    apart = np.nanmean(np.square([one.effect for one in measured] - repeated))
+    assert np.mean([one.noise for one in measured]) == pytest.approx(apart / 2, rel=0.2)
+
+
+def test_what_is_said_beyond_the_mean_effect(truth):
+    """The mean effect itself says nothing; what is twice as large has the slope and the error of it."""
+    measured, effects, mean, _ = truth
+    centre = np.nanmean(effects, axis=0)
+    table, unknown = score_measurement(measured, effects), np.full(N_KNOCKOUTS, np.nan)
+    exact = np.array([one.effect for one in measured])
+
+    def found(said):
+        return score(Predicted(said, unknown, unknown), measured, counted(table), mean, centre)
+
+    blind = found(np.where(np.isnan(exact), np.nan, centre))
+    assert (blind["pearson_centred"] == 0).all() and (blind["pearson"] != 0).all()
+    np.testing.assert_allclose(found(exact)[["pearson_centred", "slope"]], 1)
+    double = found(2 * exact)
+    np.testing.assert_allclose(double["slope"], 2)
+    np.testing.assert_allclose(double["mse"], np.nanmean(exact**2, axis=1))
+    assert "slope" not in score(Predicted(exact, unknown, unknown), measured, counted(table), mean)

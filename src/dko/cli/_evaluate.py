@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Score the knockouts that a fit predicts against cells in which the genes were knocked out, beside
-baselines that need no model. The fit has to be of the unperturbed cells. Prints the mean of each score
+baselines that need no model. The fit has to be of the unperturbed cells; of an SCCVAE, perturbations that
+it was not trained on are scored, or else test cells of those that it was. Prints the mean of each score
 over the perturbations whose effect two halves of their cells agree on; the cells are only read."""
 
 _EXAMPLES = """\
@@ -28,6 +29,7 @@ examples:
 # What is printed, under shorter names; the rest is in the table.
 _COLUMNS = {
     "pearson": "Pearson",
+    "pearson_centred": "beyond",
     "spearman": "Spearman",
     "direction_50": "signs",
     "auprc": "AUPRC",
@@ -41,6 +43,8 @@ Pearson, Spearman: of predicted and measured effect. signs: right ones among the
 AUPRC, AUROC: finding the genes that change, the latter at matched expression. retrieval: other knockouts that
 fit worse. By chance, signs, AUROC and retrieval are 0.5. impacts: rank correlation of predicted with measured
 sizes. similarity: of predictions for different knockouts."""
+
+_BEYOND = "beyond: Pearson after subtracting the mean effect of the training perturbations from both."
 
 
 def add(commands: Any) -> None:
@@ -59,6 +63,9 @@ def add(commands: Any) -> None:
         type=_options.names,
         metavar="G1,G2",
         help="only these, or @FILE with one per line (default: all whose genes the model knows)",
+    )
+    parser.add_argument(
+        "--oracle", action="store_true", help="also the strengths that fit the answer best, of an SCCVAE; no prediction"
     )
     parser.add_argument("--no-baselines", action="store_true", help="only the model, and no change")
     parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
@@ -85,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
         key=args.key,
         baselines=not args.no_baselines,
         perturbations=args.perturbations,
+        oracle=args.oracle,
         rng=args.rng,
         mod=args.mod,
         device=args.device,
@@ -172,7 +180,8 @@ def _spelled(summary: pd.DataFrame) -> str:
     """Spell the summary out: a row per method, and below them how sure the model's correlation is."""
     n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
     rows = summary.drop(index="measurement")
-    table = rows[list(_COLUMNS)].dropna(axis=1, how="all").rename(columns=_COLUMNS).rename_axis(None)
+    shown = rows[[name for name in _COLUMNS if name in rows]].dropna(axis=1, how="all").dropna(how="all")
+    table = shown.rename(columns=_COLUMNS).rename_axis(None)
     measured = summary.loc["measurement"]
     title = f"Mean over {n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
     limits = (
@@ -182,13 +191,14 @@ def _spelled(summary: pd.DataFrame) -> str:
     if n > 1:
         limits += f" Similarity of the measured effects: {measured['similarity']:.3f}."
     text = table.to_string(float_format="{:.3f}".format, na_rep="")
-    lines = [title, *(line.rstrip() for line in text.splitlines()), *_sureness(rows), limits, _READING]
+    reading = [_READING, _BEYOND] if "pearson_centred" in rows else [_READING]
+    lines = [title, *(line.rstrip() for line in text.splitlines()), *_sureness(rows), limits, *reading]
     return "\n".join(lines)
 
 
 def _sureness(rows: pd.DataFrame) -> list[str]:
     """Say how good the model is and how much better than the best of the others, with intervals."""
-    model, others = rows.loc["model"], rows["pearson"].drop("model").dropna()
+    model, others = rows.loc["model"], rows["pearson"].drop(["model", "oracle strength"], errors="ignore").dropna()
     if others.empty:
         return []
     best = others.idxmax()

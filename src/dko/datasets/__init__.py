@@ -4,5 +4,6 @@ from ._grn import grn
 from ._grn_impact import grn_impact
 from ._grn_knockout import grn_knockout
 from ._pbmc68k import pbmc68k
+from ._perturb_seq import perturb_seq
 
-__all__ = ["grn", "grn_impact", "grn_knockout", "pbmc68k"]
+__all__ = ["grn", "grn_impact", "grn_knockout", "pbmc68k", "perturb_seq"]

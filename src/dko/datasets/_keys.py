@@ -6,3 +6,4 @@ TRUTH = "truth"  # layers: noise-free steady state
 PRODUCTION = "production"  # layers: production factor of every expressed gene
 NETWORK = "network"  # varp: signed weights, rows regulate columns
 GRN = "grn"  # uns: parameters of the simulation
+PERTURB_SEQ = "perturb_seq"  # uns: strengths of targets, network of modules, parameters

@@ -12,16 +12,18 @@ from .. import _keys
 from .._engine import engine_on, open_task, progress_blocks
 from .._errors import require_genes
 from .._fitted import group_values
+from .._labels import gene_sets
+from .._perturber import is_sccvae, open_perturber
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mudata import MuData
+
+    from .._labels import Knockouts
 
 
 def effects(
     adata: AnnData | MuData,
-    genes: str | Sequence[str] | None = None,
+    genes: Knockouts | None = None,
     *,
     groupby: str | None = None,
     centred: bool = False,
@@ -30,6 +32,9 @@ def effects(
     device: str = "auto",
 ) -> AnnData:
     """Return the mean change of every gene after each knockout, as an AnnData for scanpy.
+
+    Of an SCCVAE: the mean change of the decoded log-normalised expression of the control cells, on the scale of its
+    input; nothing is renormalised, and what is said of the perturbed genes themselves is left in.
 
     The change is that of log1p(1e4 * profile), predicted after minus predicted before, with the knocked-out gene taken
     out of both profiles and both renormalised: otherwise the gap that it leaves would decide the sign of everything.
@@ -41,7 +46,8 @@ def effects(
     adata
         After :func:`dko.tl.fit`.
     genes
-        Genes to knock out, each alone; all genes of the model by default.
+        Genes to knock out, each alone; all genes of the model by default. Of an SCCVAE also tuples of genes, perturbed
+        together; by default the perturbations that it was trained on.
     groupby
         ``obs`` column: an effect per knockout and group. Default: one per knockout, over all cells.
     centred
@@ -63,11 +69,14 @@ def effects(
     ValueError
         `centred` with a single knockout.
     """
+    if is_sccvae(adata, key, mod):
+        return _of_sccvae(adata, genes, groupby, centred, key, mod, device)
     task = open_task(adata, key, mod)
     target, fitted = task.adata, task.fitted
-    names = fitted.genes if genes is None else [genes] if isinstance(genes, str) else list(dict.fromkeys(genes))
-    if sets := [name for name in names if not isinstance(name, str)]:
+    wanted_sets = [[gene] for gene in fitted.genes] if genes is None else gene_sets(genes)
+    if sets := [members for members in wanted_sets if len(members) > 1]:
         raise TypeError(f"Effects are of single genes, got {sets[0]!r}; for genes together use dko.tl.virtual_ko.")
+    names = list(dict.fromkeys(gene for (gene,) in wanted_sets))
     require_genes(names, fitted.genes, target.var_names)
     groups, group_of = _groups(target, groupby)
     wanted = pd.Index(fitted.genes).get_indexer(names)
@@ -91,6 +100,35 @@ def effects(
     if centred:
         change = _centred(change, group)
     return AnnData(change.astype(np.float32), obs=obs, var=target.var.loc[fitted.genes, []].copy())
+
+
+def _of_sccvae(
+    adata: AnnData | MuData,
+    genes: Knockouts | None,
+    groupby: str | None,
+    centred: bool,
+    key: str,
+    mod: str,
+    device: str,
+) -> AnnData:
+    perturber = open_perturber(adata, key, mod, device=device)
+    sets = perturber.trained if genes is None else {_keys.label(members): members for members in gene_sets(genes)}
+    groups, group_of = _groups(perturber.adata, groupby)
+    parts, rows = [], []
+    for number, group in enumerate(groups):
+        chosen = perturber.among(group_of == number)
+        if not len(chosen.rows):
+            continue
+        change = chosen.mean_effects(list(sets.values()))
+        parts.append(_centred(change, np.zeros(len(sets), dtype=int)) if centred else change)
+        rows.append(pd.DataFrame({"knockout": list(sets), "n_cells": len(chosen.rows), "group": group}))
+    obs = pd.concat(rows, ignore_index=True)
+    obs.index = (
+        obs["knockout"].to_list() if groupby is None else (obs["knockout"] + " (" + obs["group"] + ")").to_list()
+    )
+    obs = obs.drop(columns="group") if groupby is None else obs.astype({"group": "category"})
+    var = perturber.adata.var.loc[perturber.fitted.genes, []].copy()
+    return AnnData(np.concatenate(parts).astype(np.float32), obs=obs, var=var)
 
 
 def _centred(change: np.ndarray, group: np.ndarray) -> np.ndarray:

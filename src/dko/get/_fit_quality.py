@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
-from .._fitted import group_values, read_fitted, read_profiles
+from .._fitted import group_values, read_fitted, read_profiles, require_assemblages
 from ._profiles import profiles
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def predict_all(adata: AnnData, split: str | None, groupby: str | None, key: str
     from ..metrics import gene_mean
 
     fitted = read_fitted(adata, key)
+    require_assemblages(fitted)
     groupby = groupby or fitted.params.get("groupby")
     groups = None if groupby is None else group_values(adata, groupby)
     splits = adata.obs.get(_keys.split(key), pd.Series(index=adata.obs_names, dtype=object))

@@ -12,7 +12,7 @@ from .._compat import stored
 from .._data import unwrap
 from .._engine import open_task
 from .._errors import listed
-from .._fitted import models_and_cells, read_fitted, read_profiles
+from .._fitted import models_and_cells, read_fitted, read_profiles, require_assemblages
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -54,6 +54,7 @@ def profiles(
 
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)
+    require_assemblages(fitted)
     cells = _cells_of(target, split, key)
     observed = read_profiles(target, fitted)
     predicted = observed.copy()

@@ -11,7 +11,7 @@ from scipy import sparse
 from .. import _keys
 from .._compat import layer_names
 from .._data import unwrap
-from .._fitted import gene_columns, group_values, read_fitted, read_profiles
+from .._fitted import gene_columns, group_values, read_fitted, read_profiles, require_assemblages
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,6 +59,7 @@ def ranking(
     if _keys.impact(key) not in layer_names(target):
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     fitted = read_fitted(target, key)
+    require_assemblages(fitted)
     columns = gene_columns(target, fitted)
     impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
     share = sparse.csr_array(read_profiles(target, fitted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from .. import _keys
 from .._data import read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
+from .._log_values import source_of
 from .._write import writable, write_model
 from ._save import FORMAT
 
@@ -57,9 +58,12 @@ def load(
     """
     target = unwrap(writable(adata, False, mod), mod)
     check_key(target, key_added)
-    fitted, history = _read(Path(path))
+    fitted, tables = _read(Path(path))
     gene_columns(target, fitted)
-    source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw)
+    if fitted.kind == _keys.SCCVAE:
+        source = _source_of_log_values(target, fitted, layer, use_raw, log1p)
+    else:
+        source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw)
     write_model(
         target,
         key_added,
@@ -67,19 +71,29 @@ def load(
             _keys.PARAMS: {**{name: fitted.params[name] for name in fitted.params if name not in SOURCE}, **source},
             _keys.GENES: fitted.genes,
             _keys.GROUPS: fitted.groups,
+            **({_keys.TARGETS: fitted.targets} if fitted.targets else {}),
             _keys.WEIGHTS: fitted.weights,
-            _keys.HISTORY: history,
+            **tables,
         },
         var=signal_column(fitted.weights, fitted.genes, target, key_added),
     )
 
 
+def _source_of_log_values(
+    adata: AnnData, fitted: Fitted, layer: str | None, use_raw: bool, log1p: bool | None
+) -> dict[str, Any]:
+    """Return where the expression of these cells is, which are counts if the model was trained on counts."""
+    counted = fitted.params["values"] == "counts"
+    _, _, kind = source_of(adata, layer, use_raw, log1p, normalize=counted)
+    return {"values": kind, "use_raw": use_raw, **({} if layer is None else {"layer": layer})}
+
+
 def read_model(path: Path) -> Fitted:
-    """Read the model of a file, without its history."""
+    """Read the model of a file, without its tables."""
     return _read(path)[0]
 
 
-def _read(path: Path) -> tuple[Fitted, pd.DataFrame]:
+def _read(path: Path) -> tuple[Fitted, dict[str, pd.DataFrame]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if not zipfile.is_zipfile(path):
@@ -92,7 +106,8 @@ def _read(path: Path) -> tuple[Fitted, pd.DataFrame]:
         if text.get("format") != FORMAT:
             raise ValueError(f"{str(path)!r} is not a file of dko.io.save, or of a newer version of it.")
         weights = {name: arrays[name] for name in arrays.files if name != "text"}
-    history = pd.DataFrame(text["history"])
-    if "group" in history:
-        history = history.astype({"group": "category"})
-    return Fitted(str(path), text["params"], text["genes"], text["groups"], weights), history
+    tables = {name: pd.DataFrame(text[name]) for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in text}
+    if "group" in tables[_keys.HISTORY]:
+        tables[_keys.HISTORY] = tables[_keys.HISTORY].astype({"group": "category"})
+    # Files of versions before the second model have no targets.
+    return Fitted(str(path), text["params"], text["genes"], text["groups"], weights, text.get("targets", [])), tables

@@ -40,13 +40,14 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     """
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)
-    history = target.uns[key][_keys.HISTORY]
+    tables = {name: target.uns[key][name] for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in target.uns[key]}
     text = {
         "format": FORMAT,
         "params": fitted.params,
         "genes": fitted.genes,
         "groups": fitted.groups,
-        "history": {name: column.tolist() for name, column in history.items()},
+        "targets": fitted.targets,
+        **{name: {column: values.tolist() for column, values in table.items()} for name, table in tables.items()},
     }
     arrays: dict[str, Any] = {"text": json.dumps(text, default=_plain), **fitted.weights}
     with atomic(path) as temporary, temporary.open("wb") as file:

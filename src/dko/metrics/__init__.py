@@ -13,9 +13,14 @@ from ._fit_quality import fit_quality
 from ._gene_mean import gene_mean
 from ._log_profiles import log_profiles
 from ._mmd import mmd
+from ._mse import mse
+from ._neighbour_agreement import neighbour_agreement
+from ._oracle_strength import oracle_strength
 from ._recovery import recovery
 from ._retrieval import retrieval
 from ._similarity import similarity
+from ._slope import slope
+from ._supervised_effects import supervised_effects
 
 __all__ = [
     "baseline_effects",
@@ -31,7 +36,12 @@ __all__ = [
     "gene_mean",
     "log_profiles",
     "mmd",
+    "mse",
+    "neighbour_agreement",
+    "oracle_strength",
     "recovery",
     "retrieval",
     "similarity",
+    "slope",
+    "supervised_effects",
 ]

@@ -46,6 +46,21 @@ def loader(
     return load
 
 
+def rows_on(matrix: sparse.csr_matrix, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
+    """Return a function from numbers of rows to these rows, dense, on `device`.
+
+    What fits the memory budget of the settings is made dense once, the rest row by row when it is asked for.
+    """
+    if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
+
+        def gather(rows: np.ndarray) -> torch.Tensor:
+            return dense_rows(matrix[rows], 0, len(rows), device)
+
+        return gather
+    dense = dense_rows(matrix, 0, matrix.shape[0], device)
+    return lambda rows: dense[torch.from_numpy(rows).to(device)]
+
+
 def batches(
     matrix: sparse.csr_matrix, batch_size: int, device: torch.device, order: np.ndarray | None = None
 ) -> Iterator[torch.Tensor]:

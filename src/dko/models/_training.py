@@ -6,7 +6,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,12 @@ from ._threads import one_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    Batch: TypeAlias = Any
+    """What a loader yields and a loss takes: a tensor of rows, or several."""
+    Loss = Callable[[Any, Batch], torch.Tensor]
     """(network, batch) -> one loss per row of the batch."""
-    Loader = Callable[[np.ndarray | None], Iterable[torch.Tensor]]
-    """order of the rows, or None as they come -> dense batches on the device."""
+    Loader = Callable[[np.ndarray | None], Iterable[Batch]]
+    """order of the rows, or None as they come -> batches on the device."""
 
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -103,7 +105,8 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
-    descend: Callable[[Network, torch.Tensor], torch.Tensor] | None = None,
+    descend: Callable[[Network, Batch], torch.Tensor] | None = None,
+    optimizer: Callable[[Network], torch.optim.Optimizer] | None = None,
     progress: bool = True,
     label: str = "fit",
 ) -> Trained:
@@ -124,6 +127,8 @@ def train(
     descend
         ``descend(network, batch)`` sets the gradients of the mean loss and returns it; by default through automatic
         differentiation of `loss`.
+    optimizer
+        Makes the optimiser of a network, whose step sizes are cut; by default Adam with the step size of the schedule.
 
     Returns
     -------
@@ -137,11 +142,14 @@ def train(
         devices=1 if device.index is None or device.type == "cpu" else [device.index],
         plugins=[LightningEnvironment()],
     )
-    fused = True if device.type in {"cpu", "cuda"} else None
-    adam = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused)
-    module, optimizer = fabric.setup(network, adam)
+    if optimizer is None:
+        fused = True if device.type in {"cpu", "cuda"} else None
+        adam: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused)
+    else:
+        adam = optimizer(network)
+    module, stepper = fabric.setup(network, adam)
 
-    def by_autograd(network: Network, batch: torch.Tensor) -> torch.Tensor:
+    def by_autograd(network: Network, batch: Batch) -> torch.Tensor:
         step_loss = loss(module, batch).mean()
         network.zero_grad()
         fabric.backward(step_loss)
@@ -149,9 +157,9 @@ def train(
 
     gradients = by_autograd if descend is None else descend
 
-    def make_step(batch: torch.Tensor) -> torch.Tensor:
+    def make_step(batch: Batch) -> torch.Tensor:
         step_loss = gradients(network, batch)
-        optimizer.step()
+        stepper.step()
         return step_loss
 
     def cut() -> None:
@@ -180,8 +188,8 @@ def train(
 
 
 def _loop(
-    steps: Iterator[tuple[int, int, torch.Tensor]],
-    make_step: Callable[[torch.Tensor], torch.Tensor],
+    steps: Iterator[tuple[int, int, Batch]],
+    make_step: Callable[[Batch], torch.Tensor],
     validate: Callable[[], float],
     cut: Callable[[], None],
     n_rows: int,
@@ -228,9 +236,7 @@ def _loop(
     )
 
 
-def _steps(
-    training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator
-) -> Iterator[tuple[int, int, torch.Tensor]]:
+def _steps(training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, Batch]]:
     """Yield (step, epoch, batch), both counted from 1, until `n_steps` are made."""
     step = epoch = 0
     while True:
@@ -244,7 +250,9 @@ def _steps(
 
 @torch.inference_mode()
 def _mean_loss(network: torch.nn.Module, loss: Loss, validation: Loader) -> float:
+    network.eval()
     losses = [loss(network, batch) for batch in validation(None)]
+    network.train()
     return torch.cat(losses).mean().item()
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LABELS = {
     "pearson": "effect, Pearson correlation with the measured one",
     "spearman": "effect, Spearman correlation with the measured one",
+    "pearson_centred": "effect beyond the mean training effect, Pearson correlation",
+    "mse": "effect, mean squared error",
+    "slope": "effect, slope of the predicted on the measured one",
     "direction_20": "right signs among the 20 genes that change most",
     "direction_50": "right signs among the 50 genes that change most",
     "auprc": "recovery of changed genes, average precision",
@@ -37,14 +40,16 @@ LABELS = {
 _CEILINGS = {
     "pearson": ("ceiling", "split-half agreement of the measurement"),
     "similarity": ("similarity", "measured effects"),
+    "mse": ("mse", "noise of the measurement"),
     "energy_distance": ("energy_distance", "unperturbed cells from each other"),
     "mmd": ("mmd", "unperturbed cells from each other"),
 }
-_LESS_IS_BETTER = ("energy_distance", "mmd")
+_LESS_IS_BETTER = ("energy_distance", "mmd", "mse")
 # What is known without any shuffling; recovery has the share of genes that change.
-_CHANCE = dict.fromkeys(
-    ("auroc", "auroc_matched", "retrieval", "retrieval_centred", "direction_20", "direction_50"), 0.5
-)
+_CHANCE = {
+    **dict.fromkeys(("auroc", "auroc_matched", "retrieval", "retrieval_centred", "direction_20", "direction_50"), 0.5),
+    "pearson_centred": 0.0,
+}
 # Otherwise the first of these that has a value is the floor.
 _FLOORS = ("permuted cells", "no change")
 _MEASUREMENT = "measurement"
@@ -92,12 +97,17 @@ def evaluation(
     summary = get.evaluation(adata, key=key, mod=mod)
     if metric not in LABELS:
         raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
-    rows = summary.drop(index=_MEASUREMENT).dropna(subset=metric)
+    rows = summary.drop(index=_MEASUREMENT)
+    rows = rows.dropna(subset=metric) if metric in rows else rows[:0]
     if rows.empty:
-        raise ValueError(f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes.")
+        raise ValueError(
+            f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes, or an SCCVAE."
+        )
     merit = rows[metric] * (-1 if metric in _LESS_IS_BETTER else 1)
     if metric == "similarity":
         merit = -(rows[metric] - summary.at[_MEASUREMENT, metric]).abs()
+    if metric == "slope":
+        merit = -(rows[metric] - 1).abs()
     rows = rows.loc[merit.sort_values(kind="stable").index]
     table = get.evaluation(adata, summary=False, key=key, mod=mod)
     points = _points(table, summary.attrs["over"], metric)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from .. import _keys
 from .._data import unwrap
-from .._engine import engine_on, open_task
 from .._errors import listed
-from .._fitted import read_profiles
-from .._log import progress as with_progress
+from .._fitted import read_fitted
 from .._log import say
 from .._rng import generator
 from .._write import writable, write
-from ..metrics import baseline_effects, log_profiles
-from ..metrics._baselines import components, permuted
-from ..metrics._effect_size import most_cells, size_of_effect
-from ._measured import cells_without, distances, measure, some
-from ._predicted import Predictor
-from ._scores import MEASUREMENT, Predicted, counted, score, score_measurement
-from ._screen import is_control, read_screen
+from ._scores import MEASUREMENT, counted
 from ._summary import summarise
+from ._trial import score_trial
+from ._trial_assemblage import open_assemblage_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,16 +26,11 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._rng import RNG
-    from ._measured import Measurement
     from ._screen import Screen
+    from ._trial import Trial
 
-# Baselines and components are had from dense values of at most so many unperturbed cells.
-_MAX_CELLS = 5_000
-# Baselines that say the same whatever is knocked out rank no impacts.
-_BLIND = ("gene mean", "gene spread")
 # Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
 _N_SHUFFLES = 10
-_SHUFFLED = "permuted cells"
 
 
 def evaluate(
@@ -55,6 +43,7 @@ def evaluate(
     perturbations: str | Sequence[str] | None = None,
     n_splits: int = 20,
     n_bootstrap: int = 1000,
+    oracle: bool = False,
     rng: RNG = 0,
     mod: str = "rna",
     device: str = "auto",
@@ -63,30 +52,42 @@ def evaluate(
 ) -> AnnData | MuData | None:
     """Score predicted against measured knockouts, beside baselines and beside what the measurement itself allows.
 
-    Effects are changes of the mean of log1p(1e4 * profile), over the genes of the model, the knocked-out genes taken
-    out of both sides and both renormalised. Predicted ones are averaged over the unperturbed cells that have a model
-    and express any of these genes; of a fit with groups, over all groups as they occur among the unperturbed cells,
-    whatever groups the perturbed cells are of.
+    *An assemblage model* foretells knockouts from unperturbed cells. Effects are changes of the mean of log1p(1e4 *
+    profile), over the genes of the model, the knocked-out genes taken out of both sides and both renormalised.
+    Predicted ones are averaged over the unperturbed cells that have a model and express any of these genes; of a fit
+    with groups, over all groups as they occur among the unperturbed cells, whatever groups the perturbed cells are of.
+
+    *An SCCVAE* foretells perturbations from others. Effects are changes of the mean of the log-normalised values that
+    it was trained on, without the perturbed genes, averaged over all control cells. Scored are the perturbations that
+    it was not trained on; where there are none, or where others are named, the test cells of those that it was trained
+    on. Baselines see the cells that the fit has trained and validated on, and thus those that are scored only where the
+    model has seen them too, which a warning says.
 
     Parameters
     ----------
     adata
-        Perturbed and unperturbed cells, with a model that was fitted on the latter:
-        ``dko.tl.fit(adata, perturbation_key=..., control=...)``.
+        Perturbed and unperturbed cells, with a model:
+        ``dko.tl.fit(adata, perturbation_key=..., control=...)``, of an SCCVAE with ``holdout=[...]`` or
+        ``test_fraction=0.2``.
     perturbation_key, control
         ``obs`` column of the gene that was knocked out (several joined by ``+``), and its value for unperturbed cells.
     key, mod
         Where the fit is.
     baselines
-        Also score what can be said without a model: see :func:`dko.metrics.baseline_effects`. It is had from 5,000
-        random unperturbed cells if there are more, the ridge from 2,000; ``permuted cells`` has the mean scores of 10
-        shuffles.
+        Also score what can be said without the model: see :func:`dko.metrics.baseline_effects`, or of an SCCVAE
+        :func:`dko.metrics.supervised_effects`. The former is had from 5,000 random unperturbed cells if there are more,
+        the ridge from 2,000; ``permuted cells`` has the mean scores of 10 shuffles.
     perturbations
-        Perturbations to score; by default all whose genes the model knows. Those of fewer than 10 cells are left out.
+        Perturbations to score; by default all whose genes the model knows, as said above. Those of fewer than 10 cells
+        are left out.
     n_splits
         Random halves of the cells for the ceiling, and random choices for the measured size.
     n_bootstrap
         Resamples of the perturbations for the intervals that are had from these.
+    oracle
+        Of an SCCVAE, also score ``oracle strength``: each prediction with the strength that fits the measured effect
+        best. It has seen the answer, and is no prediction: see :func:`dko.metrics.oracle_strength`. The model stays as
+        it is.
     rng
         Seed or generator: halves, resamples, and the cells that distances are taken between.
     device
@@ -111,10 +112,19 @@ def evaluate(
         latter for ``impact_ranking``, which has none with fewer than 5.
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else; its impact is the
-    gene's share) and the baselines; the metrics of each:
+    gene's share; not of an SCCVAE) and the baselines. Those of an SCCVAE are ``mean effect``, ``ridge`` and ``nearest``
+    of :func:`dko.metrics.supervised_effects`, ``additive`` (the sum of the measured effects of several genes that were
+    all trained on alone), ``co-expression`` (of single measured genes) and ``gaussian``. The metrics of each:
 
     ``pearson``, ``spearman``
         Correlation over genes of predicted and measured effect; 0 for a constant prediction.
+    ``pearson_centred`` (SCCVAE)
+        The former after subtracting, on both sides, the mean effect of the training perturbations: what is foretold of
+        this one that is not true of all. 0 for ``mean effect``. Minus the mean effect is what ``no change`` says then,
+        which fits wherever a perturbation does less than most.
+    ``mse``, ``slope`` (SCCVAE)
+        :func:`dko.metrics.mse` and :func:`dko.metrics.slope` of the effects: their size. The scale of ``co-expression``
+        is a convention.
     ``direction_20``, ``direction_50``
         Share of right signs among the 20 or 50 genes that change most of those that change significantly: the mean of
         that of the rising and that of the falling ones, by chance 0.5. NaN where all change in one direction.
@@ -127,21 +137,27 @@ def evaluate(
     ``similarity``
         Mean rank correlation with the predictions for other perturbations; compare that of the measurement.
     ``impact``
-        Mean impact in the cells that express the gene, its own share included; of ``renormalise`` that share.
+        Mean impact in the cells that express the gene, its own share included; of ``renormalise`` that share; of an
+        SCCVAE as :func:`dko.tl.virtual_ko` has it, in all control cells.
     ``size``, ``impact_ranking`` (summary only)
         Bray-Curtis dissimilarity of the mean profiles of all unperturbed cells before and after, the gene taken out of
-        both (of baselines, of their mean profile and the same after the effect); its rank correlation over
-        perturbations with the measured size, :func:`dko.metrics.effect_size` with as many cells for all perturbations
-        as the one of the fewest has.
+        both (of baselines and of an SCCVAE, of the measured mean profile and the same after the effect); its rank
+        correlation over perturbations with the measured size, :func:`dko.metrics.effect_size` with as many cells for
+        all perturbations as the one of the fewest has.
     ``energy_distance``, ``mmd``
         Of ``model`` and ``no change``: how far predicted cells, the unperturbed ones plus what is predicted to change
-        in each, are from the perturbed ones, in 20 principal components of the unperturbed cells.
+        in each, are from the perturbed ones, in 20 principal components of the unperturbed cells. Of ``gaussian``: the
+        same of draws from a normal distribution around the mean of control cells plus the mean effect, or, of a
+        perturbation that was trained on, its own effect in the training cells; with the covariance of control cells.
+    ``strength``
+        Of ``oracle strength``: what was found, 1 being the strength of the model.
 
     The method ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly),
     ``ceiling`` (the agreement of halves of the cells), ``ceiling_whole`` (sqrt(2 r / (1 + r)) of it, r, which is what a
     perfect prediction reaches against the whole measurement), ``reliable``, ``predictable`` (any unperturbed cell
-    expresses the gene), ``similarity``, the measured ``size``, and the distances of unperturbed cells from other
-    unperturbed cells.
+    expresses the gene; always of an SCCVAE), ``similarity``, the measured ``size``, and the distances of unperturbed
+    cells from other unperturbed cells; beside an SCCVAE also ``trained`` (whether the model was trained on this
+    perturbation) and ``mse``, the sampling variance of the effect, which is the error of a perfect prediction.
 
     Raises
     ------
@@ -149,7 +165,7 @@ def evaluate(
         No fit; no such column, control or perturbation.
     ValueError
         Fewer than 20 unperturbed cells; no perturbation of genes of the model, none of 10 cells, or none of a gene that
-        an unperturbed cell expresses.
+        an unperturbed cell expresses; `oracle` of a model without strengths.
 
     Notes
     -----
@@ -162,25 +178,23 @@ def evaluate(
             raise ValueError(f"{name}={value!r} must be at least 1.")
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
-    task = open_task(target, key, mod, is_control(target, perturbation_key, control))
-    profiles = sparse.csr_array(read_profiles(target, task.fitted))
-    predictor = Predictor(task, engine_on(device))
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
-    screen = read_screen(task, predictor.rows, profiles, perturbation_key, str(control), wanted, stream)
-    _require_predictable(screen)
-    scores = _scores(screen, predictor, baselines, n_splits, stream, progress)
+    how = {"baselines": baselines, "device": device, "rng": stream}
+    trial = _open(target, key, perturbation_key, str(control), wanted, oracle=oracle, **how)
+    scores, screen = score_trial(trial, n_splits, stream, progress), trial.screen
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
     reliable = _tell(scores[MEASUREMENT], screen)
     params = {
         "perturbation_key": perturbation_key,
         "control": str(control),
-        "n_control": len(predictor.rows),
+        "n_control": screen.control.shape[0],
         "held_out": screen.held_out_are,
         "summary_over": "reliable" if reliable else "all",
         "n_perturbations": int(chosen.sum()),
         "n_splits": n_splits,
         "n_bootstrap": n_bootstrap,
+        **trial.params,
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
     }
     content = {_keys.PARAMS: params, _keys.TABLE: _tidy(scores, list(screen.columns)), _keys.SUMMARY: summary}
@@ -188,68 +202,27 @@ def evaluate(
     return data if copy else None
 
 
-def _scores(
-    screen: Screen, predictor: Predictor, baselines: bool, n_splits: int, rng: np.random.Generator, progress: bool
-) -> dict[str, pd.DataFrame]:
-    """Return the table of every method, a row per knockout."""
-    values = some(log_profiles(screen.control), _MAX_CELLS, rng).toarray()
-    axes = components(values).components_.T
-    measured, predicted, apart = [], [], []
-    n_size = min(most_cells(cells.shape[0], screen.control.shape[0]) for cells in screen.perturbed.values())
-    steps = with_progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
-    for label in steps if progress else screen.columns:
-        cells, prediction = cells_without(screen, label), predictor.knock_out(screen.columns[label])
-        measured.append(measure(screen, label, cells, n_size, n_splits, rng))
-        apart.append(distances(cells, prediction.change, axes, rng))
-        predicted.append((prediction.effect, prediction.impact, prediction.size))
-    model = Predicted(*(np.array(part) for part in zip(*predicted, strict=True)))
-    measurement = score_measurement(measured, model.effects)
-    others = _without_model(screen, measured, values if baselines else None, rng)
-    chosen, expression = counted(measurement), values.mean(axis=0)
-    scores = {}
-    for name, tries in {"model": [model], **others}.items():
-        tables = [score(one, measured, chosen, expression) for one in tries]
-        scores[name] = sum(tables[1:], start=tables[0]) / len(tables)
-    scores[MEASUREMENT] = measurement
-    for method in apart[0]:
-        scores[method] = scores[method].join(pd.DataFrame([one[method] for one in apart]))
-    return scores
+def _open(
+    adata: AnnData,
+    key: str,
+    perturbation_key: str,
+    control: str,
+    perturbations: Sequence[str] | None,
+    *,
+    oracle: bool,
+    **how: Any,
+) -> Trial:
+    """Get the model ready that is there."""
+    if read_fitted(adata, key).kind == _keys.SCCVAE:
+        # It imports torch.
+        from ._trial_sccvae import open_sccvae_trial
 
-
-def _without_model(
-    screen: Screen, measured: list[Measurement], values: np.ndarray | None, rng: np.random.Generator
-) -> dict[str, list[Predicted]]:
-    """Return what every baseline says, those of cells from `values` if these are given; shuffled ones repeatedly."""
-    gone = np.array([np.isnan(one.effect) for one in measured])
-    nothing, unknown = np.where(gone, np.nan, 0.0), np.full(len(gone), np.nan)
-    same = np.zeros(len(gone))
-    found = {"no change": [Predicted(nothing, unknown, same)]}
-    if values is None:
-        return found
-    share = np.array([_share(screen.control, columns) for columns in screen.columns.values()])
-    found["renormalise"] = [Predicted(nothing, share, same)]
-    genes = np.unique(np.concatenate(list(screen.columns.values())))
-    members = gone[:, genes].astype(float)
-
-    def together(singles: np.ndarray) -> Predicted:
-        """Add the effects of several genes."""
-        effects = np.where(gone, np.nan, members @ singles)
-        sizes = [size_of_effect(effect, one.profile) for effect, one in zip(effects, measured, strict=True)]
-        return Predicted(effects, unknown, np.array(sizes))
-
-    for name, singles in baseline_effects(values, genes, rng=rng).items():
-        if name in _BLIND:
-            found[name] = [Predicted(np.where(gone, np.nan, singles[0]), unknown, unknown)]
-        else:
-            found[name] = [together(singles)]
-    found[_SHUFFLED] += [together(permuted(values, genes, rng)) for _ in range(_N_SHUFFLES - 1)]
-    return found
-
-
-def _share(profiles: sparse.csr_array, columns: np.ndarray) -> float:
-    """Return the mean share of genes in the cells that express any of them."""
-    share = np.asarray(profiles[:, columns].sum(axis=1)).ravel()
-    return float(share[share > 0].mean()) if (share > 0).any() else np.nan
+        return open_sccvae_trial(adata, key, perturbation_key, control, perturbations, oracle=oracle, **how)
+    if oracle:
+        raise ValueError(
+            "oracle=True searches the strength of a shift, which a model of this kind has not; leave it out."
+        )
+    return open_assemblage_trial(adata, key, perturbation_key, control, perturbations, n_shuffles=_N_SHUFFLES, **how)
 
 
 def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
@@ -258,14 +231,6 @@ def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
         for method, table in scores.items()
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def _require_predictable(screen: Screen) -> None:
-    if not any(screen.control[:, columns].sum() > 0 for columns in screen.columns.values()):
-        raise ValueError(
-            f"No unperturbed cell expresses the gene of any perturbation ({listed(screen.columns, 3)}), so there is no "
-            "knockout to predict."
-        )
 
 
 def _tell(measurement: pd.DataFrame, screen: Screen) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from .. import _keys
+from .._data import counts_again
 from .._fitted import NO_SIGNAL
 from .._log import say
 
@@ -76,9 +77,15 @@ def fit_totals(
     *,
     counts: bool,
 ) -> dict[str, TotalFit]:
-    """Estimate the total effects in each group from its training and validation cells."""
+    """Estimate the total effects in each group from its training and validation cells.
+
+    Counts that have been normalised since are made out again, as far as they can be.
+    """
     from ..models import total
 
+    again = None if counts else counts_again(relative)
+    if again is not None:
+        totals, counts = np.asarray(again.sum(axis=1, dtype=np.float64)).ravel(), True
     fits = {}
     for group in groups:
         rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import listed
-from .._fitted import read_fitted
+from .._fitted import read_fitted, require_assemblages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ def initial_maps(
             f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save."
         )
     source = read_fitted(adata, str(init_from)) if str(init_from) in adata.uns else read_model(Path(init_from))
+    require_assemblages(source)
     if (there := source.params.get("rank")) != rank:
         form = "a full map; leave out rank=..." if there is None else f"a map of rank {there}; fit with rank={there}"
         raise ValueError(f"init_from={str(init_from)!r} holds {form}, or start without it.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..metrics import energy_distance, log_profiles, mmd
+from ..metrics import energy_distance, mmd
 from ..metrics._ceiling import split_half
 from ..metrics._changed_genes import changed_among
 from ..metrics._effect import difference
@@ -43,6 +43,8 @@ class Measurement:
         Number of perturbed cells.
     profile
         Mean profile of the unperturbed cells without the genes that were knocked out.
+    noise
+        Sampling variance of `effect`, mean over its genes: the mean squared error of the truth.
     """
 
     effect: np.ndarray
@@ -52,12 +54,13 @@ class Measurement:
     size: float
     n_cells: int
     profile: np.ndarray
+    noise: float
 
 
 def cells_without(screen: Screen, label: str) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Return the values of perturbed and of unperturbed cells, the genes of one knockout taken out of both."""
     columns = screen.columns[label]
-    return log_profiles(screen.perturbed[label], without=columns), log_profiles(screen.control, without=columns)
+    return screen.take_out(screen.perturbed[label], without=columns), screen.take_out(screen.control, without=columns)
 
 
 def measure(
@@ -81,19 +84,31 @@ def measure(
         size=size_of(perturbed, control, n_size, n_splits, rng),
         n_cells=perturbed.shape[0],
         profile=np.asarray(shares(control).mean(axis=0)).ravel(),
+        noise=float((_variance_of_mean(perturbed) + _variance_of_mean(control))[~gone].mean()),
     )
+
+
+def _variance_of_mean(cells: sparse.csr_array) -> np.ndarray:
+    """Return the sampling variance of the mean of each gene."""
+    n = cells.shape[0]
+    mean, squares = (np.asarray(values.mean(axis=0)).ravel() for values in (cells, cells.power(2)))
+    return np.maximum(squares - mean**2, 0.0) / (n - 1)
 
 
 def distances(
     cells: tuple[sparse.csr_array, sparse.csr_array],
-    change: sparse.csr_array,
+    change: sparse.csr_array | np.ndarray,
     axes: np.ndarray,
     rng: np.random.Generator,
+    *,
+    known: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return how far cells are from the perturbed ones, by who says what these look like, in the space of `axes`.
 
     ``model`` adds the predicted change to the values of unperturbed cells, ``no change`` takes these as they are;
-    ``measurement`` is how far they are from other unperturbed cells.
+    ``measurement`` is how far they are from other unperturbed cells. With an effect that is `known` (genes,) from
+    training cells, ``gaussian`` draws cells from a normal distribution around the unperturbed mean plus this effect,
+    with the covariance of the unperturbed cells.
     """
     from scipy.spatial.distance import pdist
 
@@ -108,6 +123,10 @@ def distances(
         "no change": (before, perturbed),
         "measurement": (before, other),
     }
+    if known is not None:
+        around = control @ axes
+        centre = around.mean(axis=0) + np.nan_to_num(known) @ axes
+        pairs["gaussian"] = (rng.multivariate_normal(centre, np.cov(around.T), size), perturbed)
     return {
         method: {
             "energy_distance": energy_distance(*pair),

@@ -1,9 +1,9 @@
-"""What a fitted model says of knockouts in unperturbed cells, to be held against measured ones."""
+"""What fitted models say of knockouts in unperturbed cells, to be held against measured ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -24,24 +24,31 @@ class Prediction:
     Attributes
     ----------
     effect
-        Mean change of log1p(1e4 * profile) over the cells that express any of the genes, as :func:`dko.get.effects` has
-        it; NaN at these, and everywhere if there is no such cell.
+        Mean change of the log values of the cells (of an assemblage model, those that express any of the genes, as
+        :func:`dko.get.effects` has it); NaN at these genes, and everywhere if there is no such cell.
     impact
         Mean impact over the same cells.
     size
         Bray-Curtis dissimilarity of the mean profiles of all cells, before and after, the genes taken out of both, as
-        sizes are measured; NaN if no cell expresses them.
+        sizes are measured; NaN if nothing is predicted.
     change
-        Change of every cell, cells x genes.
+        Change of every cell, cells x genes; 0 at these genes.
     """
 
     effect: np.ndarray
     impact: float
     size: float
-    change: sparse.csr_array
+    change: sparse.csr_array | np.ndarray
 
 
-class Predictor:
+class Predictor(Protocol):
+    """Says what knockouts do to the unperturbed cells."""
+
+    def knock_out(self, label: str) -> Prediction:
+        """Predict one knockout, by its name in a screen."""
+
+
+class AssemblagePredictor:
     """Knocks genes out in the unperturbed cells, each cell through the model of its group.
 
     Attributes
@@ -50,18 +57,19 @@ class Predictor:
         Which cells, in the order of all that comes from here.
     """
 
-    def __init__(self, task: Task, engine: Engine):
-        self._engine = engine
+    def __init__(self, task: Task, engine: Engine, columns: dict[str, np.ndarray]):
+        self._engine, self._columns = engine, columns
         # With the profiles of typical cells, which effects are about.
         self._parts = [
             (part, engine.predict(part.affine, part.presence)) for part in task.parts(task.presence, cells=task.cells)
         ]
         self.rows = np.concatenate([np.empty(0, dtype=int), *(part.rows for part, _ in self._parts)])
 
-    def knock_out(self, columns: np.ndarray) -> Prediction:
-        """Predict the knockout of the genes in some columns, together."""
+    def knock_out(self, label: str) -> Prediction:
+        """Predict the knockout of some genes together."""
         from ..models.knockout import find
 
+        columns = self._columns[label]
         impacts, changes = [], []
         means = np.zeros((2, self._parts[0][0].presence.shape[1]))
         for part, before in self._parts:

@@ -24,6 +24,11 @@ def schedule(preset: str | None, **chosen: Any) -> Schedule:
     }
     if preset not in presets:
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
+    return overridden(presets[preset], **chosen)
+
+
+def overridden(preset: Schedule, **chosen: Any) -> Schedule:
+    """Return a schedule with the values that a user has given; a limit of one kind takes the place of the other."""
     given = {name: value for name, value in chosen.items() if value is not None}
     if "max_epochs" in given and "max_steps" not in given:
         given["max_steps"] = None
@@ -33,4 +38,4 @@ def schedule(preset: str | None, **chosen: Any) -> Schedule:
         whole = name != "learning_rate"
         if value is not None and (value <= 0 or (whole and value != int(value))):
             raise ValueError(f"{name}={value} must be {'a whole number ' if whole else ''}above 0.")
-    return replace(presets[preset], **given)
+    return replace(preset, **given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..metrics import correlation, direction, recovery, retrieval, similarity
+from ..metrics import correlation, direction, mse, recovery, retrieval, similarity, slope
 from ..metrics._ceiling import of_whole
 
 if TYPE_CHECKING:
@@ -31,20 +31,28 @@ class Predicted(NamedTuple):
         Mean change of the profiles of the cells that express the gene, its own share included.
     sizes
         Change of the mean profile of all cells without the gene, as it is measured.
+    strengths
+        What the shifts were multiplied with, if that was chosen.
     """
 
     effects: np.ndarray
     impacts: np.ndarray
     sizes: np.ndarray
+    strengths: np.ndarray | None = None
 
 
 def score(
-    method: Predicted, measured: Sequence[Measurement], chosen: np.ndarray, expression: np.ndarray
+    method: Predicted,
+    measured: Sequence[Measurement],
+    chosen: np.ndarray,
+    expression: np.ndarray,
+    centre: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Score the predictions of one method: a row per knockout, a column per metric.
 
     Knockouts are told apart among the `chosen` ones only: next to effects that are noise, a prediction that is the same
-    for all would not be at chance.
+    for all would not be at chance. With `centre`, the mean effect that was known in training (genes,), also what a
+    prediction says beyond it, and how far its size is off.
     """
     effects, truth = method.effects, np.array([one.effect for one in measured])
     rows = []
@@ -59,6 +67,7 @@ def score(
                 "spearman": correlation(predicted, one.effect, method="spearman"),
                 **signs,
                 **recovery(predicted, one.changed, expression=expression),
+                **({} if centre is None else _beyond(predicted, one.effect, centre)),
             }
         )
     table = pd.DataFrame(rows)
@@ -66,7 +75,17 @@ def score(
         table[name] = _among(chosen, retrieval(effects[chosen], truth[chosen], centred=centred))
     table["similarity"] = _among(chosen, similarity(effects[chosen]))
     table["impact"], table["size"] = method.impacts, method.sizes
+    if method.strengths is not None:
+        table["strength"] = method.strengths
     return table
+
+
+def _beyond(predicted: np.ndarray, measured: np.ndarray, centre: np.ndarray) -> dict[str, float]:
+    return {
+        "pearson_centred": correlation(predicted - centre, measured - centre),
+        "mse": mse(predicted, measured),
+        "slope": slope(predicted, measured),
+    }
 
 
 def _among(chosen: np.ndarray, values: np.ndarray) -> np.ndarray:

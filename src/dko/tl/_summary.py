@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Flags, and values in which the methods are ranked, whose mean is no score.
-_NOT_AVERAGED = ("reliable", "predictable", "impact", "size")
+_NOT_AVERAGED = ("reliable", "predictable", "trained", "impact", "size")
 # A bootstrap over fewer knockouts makes intervals that are too narrow; Student's t does not.
 _MIN_BOOTSTRAP = 30
 # With fewer, resamples of ranks are mostly ties.

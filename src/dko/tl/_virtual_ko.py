@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._engine import engine_on, open_task, progress_blocks
-from .._errors import listed
-from .._fitted import NO_SIGNAL
-from .._log import logger
-from .._settings import settings
+from .._data import unwrap
+from .._labels import labels_of
+from .._perturber import is_sccvae
 from .._write import writable, write
-from ._knockout_sets import columns_of, knockout_sets
+from ._assemblage_ko import knock_out
+from ._perturb_ko import perturb
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._engine import Task
     from .._fitted import Groups
     from .._labels import Knockouts
+    from .._rng import RNG
 
 
 def virtual_ko(
@@ -36,9 +35,13 @@ def virtual_ko(
     mod: str = "rna",
     device: str = "auto",
     batch_size: int | None = None,
+    mixture: bool = False,
+    rng: RNG = 0,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Predict what cells look like without a gene, and how far that is from what they look like with it.
+
+    With ``model="sccvae"``: what control cells look like with a perturbation, measured or not.
 
     Parameters
     ----------
@@ -47,16 +50,21 @@ def virtual_ko(
     genes
         One gene, a list of genes (each knocked out alone), or tuples of genes (removed together).
     dose
-        Fraction that is removed, above 0 and at most 1 (1: knockout; below: knockdown).
+        Fraction that is removed, above 0 and at most 1 (1: knockout; below: knockdown). Of an SCCVAE the penetrance:
+        every cell gets this part of the shift, from 0 (none) to 1.
     groups
         Cells to knock out in: names of groups of the fit's ``groupby``, a mapping ``{obs column: names}``, or a boolean
-        array. Default: all cells.
+        array. Default: all cells; of an SCCVAE the control cells among them, as it predicts no others.
     profiles
         Write the predicted profiles; the impacts are written in any case.
     key, mod
         Where the fit is.
     device, batch_size
         Where, and how many cells at a time, to compute; by default as many as fit the memory budget of the settings.
+    mixture
+        Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape.
+    rng
+        Of an SCCVAE: seed or generator of the draw from the posterior of each cell, and of who escapes.
     copy
         Return a changed copy instead of writing in place.
 
@@ -68,107 +76,61 @@ def virtual_ko(
         CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
         gene has no entries). Cells that do not express the gene keep the profile
         that knockouts start from, ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups`
-        and genes outside the model have no entries.
+        and genes outside the model have no entries. Of an SCCVAE dense float32: decoded log-normalised expression, like
+        its input and not below 0; NaN in other than control cells and at genes outside the model.
     ``obsm[f"{key}_impact"]``
         DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
-        profile after and before; NaN where a cell expresses none of the genes. :func:`dko.get.impact`
-        reads it.
+        profile after and before; NaN where a cell expresses none of the genes, or has no prediction.
+        :func:`dko.get.impact` reads it. Of an SCCVAE, of the relative profiles that are decoded with and without
+        the shift, from the same draw.
     ``uns[key]["knockouts"]``
-        DataFrame: label, dose, and the number of cells that express any of the genes.
+        DataFrame: label, dose, and the number of cells that have an impact.
 
     Raises
     ------
     KeyError
-        No fit; a gene that is not in the fit (said apart: unknown, or left out of it).
+        No fit; a gene that is not in the fit (said apart: unknown, or left out of it), or that has no features.
     ValueError
-        No cell expresses a gene; a dose outside (0, 1]; more profiles than memory is sensible for.
+        No cell expresses a gene; no control cell; a dose outside (0, 1]; `mixture` with the other model; more profiles
+        than memory is sensible for.
 
     Notes
     -----
     Exact: a knockout subtracts one column of the fitted map instead of passing through the network (arXiv 2510.03359
-    has one pass per gene and cell). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
+    has one pass per gene and cell). An SCCVAE is told which gene, and nothing of cells that have lost it. In
+    ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
-    data = writable(adata, copy, mod)
-    task = open_task(data, key, mod, groups)
-    target = task.adata
-    sets = knockout_sets(genes, task.fitted.genes, target.var_names)
-    if not isinstance(dose, int | float | np.number) or not 0 < dose <= 1:
+    if isinstance(dose, bool) or not isinstance(dose, int | float | np.number) or not 0 <= dose <= 1:
         raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
-    frame = _frame(target, key, list(sets))
-    # Twelve bytes per entry: the profile, and its value and column in a CSR matrix.
-    if profiles and (size := 12 * task.presence.nnz * len(sets)) > settings.result_budget:
-        raise ValueError(
-            f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
-            "impacts alone, or fewer genes."
-        )
-
-    impacts, after = _knock_out(task, sets, dose, profiles, device, batch_size)
-    n_cells = np.isfinite(impacts).sum(axis=0)
-    if not n_cells.all():
-        label = list(sets)[int(n_cells.argmin())]
-        where = "No cell" if groups is None else "No cell of the chosen groups"
-        raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
-    _warn_of_silence(task, sets)
-    columns = [_keys.escape(label) for label in sets]
+    data = writable(adata, copy, mod)
+    target = unwrap(data, mod)
+    common: dict[str, Any] = {
+        "dose": dose,
+        "groups": groups,
+        "profiles": profiles,
+        "device": device,
+        "batch_size": batch_size,
+    }
+    frame = _frame(target, key, labels_of(genes))
+    if is_sccvae(data, key, mod):
+        labels, impacts, layers = perturb(data, genes, mixture=mixture, rng=rng, key=key, mod=mod, **common)
+    elif mixture:
+        raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
+    else:
+        labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
+    columns = [_keys.escape(label) for label in labels]
     new = pd.DataFrame(impacts, index=frame.index, columns=columns)
     frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
+    table = _table(target, key, labels, dose, np.isfinite(impacts).sum(axis=0))
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
-        remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in sets]},
-        layers={_keys.ko_layer(key, label): task.layer(values) for label, values in zip(sets, after, strict=False)},
+        remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in labels]},
+        layers={_keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
         obsm={_keys.impact(key): frame},
-        uns={key: {**target.uns[key], _keys.KNOCKOUTS: _table(target, key, list(sets), dose, n_cells)}},
+        uns={key: {**target.uns[key], _keys.KNOCKOUTS: table}},
     )
     return data if copy else None
-
-
-def _warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
-    """Say of which genes these cells do not tell what they do."""
-    if task.fitted.signal is None:
-        return
-    rates = dict(zip(task.fitted.genes, task.fitted.signal, strict=True))
-    if silent := [
-        gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > NO_SIGNAL
-    ]:
-        logger.warning(
-            "No other gene is found to go with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): "
-            "what the knockout does to other genes may be noise.",
-            listed(silent),
-            _keys.signal(task.fitted.key),
-        )
-
-
-def _knock_out(
-    task: Task, sets: dict[str, list[str]], dose: float, profiles: bool, device: str, batch_size: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return impacts (cells x knockouts) and profiles (knockouts x entries of presence), NaN where there are none."""
-    from ..models.knockout import find
-
-    engine, wanted = engine_on(device), columns_of(sets, task.fitted.genes)
-    impacts = np.full((task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
-    after = []
-    for first, block in progress_blocks(task, batch_size, "virtual_ko"):
-        after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
-        for affine, rows, presence, entries, residual in task.parts(block, first):
-            cell, number, removed = find(presence, wanted)
-            # A cell that expresses none of the genes keeps its profile.
-            before = engine.predict(affine, presence, residual=residual) if profiles else np.empty(0)
-            part = np.tile(before, (len(after[-1]), 1))
-            impacts[first + rows[cell], number] = engine.knock_out(
-                affine,
-                presence,
-                cell,
-                removed,
-                residual=residual,
-                dose=dose,
-                after=part if profiles else None,
-                number=number,
-            )
-            # A gene that is gone has no entry, like a gene that was never there.
-            if profiles:
-                after[-1][:, entries] = np.where(part > 0, part, np.nan)
-    return impacts, np.concatenate(after, axis=1)
 
 
 def _frame(adata: AnnData, key: str, labels: list[str]) -> pd.DataFrame:

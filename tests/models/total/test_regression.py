@@ -27,10 +27,14 @@ def test_zeros_weigh_as_much_as_a_negative_binomial_explains(relative, counts, a
     found = regression(profiles, totals, counts=are_counts)
     sampled = profiles.toarray().astype(float) * (np.median(totals) if are_counts else 1e4)
     for gene, values in enumerate(sampled.T):
-        mean, zeros = values.mean(), (values == 0).mean()
-        beyond = max(values.var() - mean, 1e-3 * mean)
-        by_chance = nbinom.pmf(0, mean**2 / beyond, mean / (mean + beyond))
-        weight = min(1, by_chance / zeros) if zeros else 1
+        zeros, weight = (values == 0).sum(), 1.0
+        for _ in range(10):
+            among = np.where(values > 0, 1, weight)
+            mean = np.average(values, weights=among)
+            beyond = max(np.average(values**2, weights=among) - mean**2 - mean, 1e-3 * mean)
+            by_chance = nbinom.pmf(0, mean**2 / beyond, mean / (mean + beyond)) * among.sum()
+            weight = min(1, (by_chance + 1) / (zeros + 1))
+        assert found.sampled[gene] == pytest.approx(weight, rel=1e-5)
         cells = np.where(values > 0, 1, weight) * totals / totals.mean()
         assert found.weight[gene] == pytest.approx(cells.sum(), rel=1e-5)
 
@@ -41,9 +45,26 @@ def test_a_gene_that_cells_lack_altogether_has_zeros_that_hardly_weigh(relative)
     counts[::2, 1] = 0
     profiles, totals = relative(counts)
     # Present in half of the cells, and there in dozens of counts: no zero comes from sampling alone.
-    weight = regression(profiles, totals, counts=True).weight
-    assert weight[0] == pytest.approx(200, rel=1e-6)
-    assert 95 < weight[1] < 150
+    found = regression(profiles, totals, counts=True)
+    assert found.weight[0] == pytest.approx(200, rel=1e-6)
+    assert 100 < found.weight[1] < 120 and found.sampled[1] < 0.02
+    # Its levels are compared as logarithms, with those of the cells that have it.
+    (_, residuals), *_ = found.blocks()
+    log = np.log(profiles.toarray()[1::2, 1])
+    assert np.corrcoef(residuals[1::2, 1] / totals[1::2], log)[0, 1] > 0.999
+    assert np.abs(residuals[::2, 1]).max() < 0.05
+
+
+def test_zeros_of_genes_that_some_cells_lack_are_not_taken_for_spread_out_counts(relative):
+    rng = np.random.default_rng(0)
+    # Half of the genes of each cell are missing, and those there vary as in cells that lack nothing.
+    levels = 40 * rng.lognormal(0, 0.5, (500, 10))
+    whole = rng.poisson(levels)
+    lacking = whole * (rng.random(whole.shape) < 0.5) + (np.arange(10) == 9)
+    assert regression(*relative(lacking), counts=True).sampled[:9].max() < 0.05
+    # The same, where they are seldom sampled.
+    few = rng.poisson(levels / 40) + (np.arange(10) == 9)
+    assert regression(*relative(few), counts=True).sampled.mean() > 0.8
 
 
 def test_predictors_are_without_what_depth_explains(relative, counts):
@@ -51,7 +72,9 @@ def test_predictors_are_without_what_depth_explains(relative, counts):
     found = regression(profiles, totals, counts=True)
     weight, depth = totals / totals.sum(), np.log((counts > 0).sum(1))
     design = np.sqrt(weight)[:, None] * np.column_stack([np.ones(60), depth])
-    predictors = np.log1p(1e4 * profiles.toarray().astype(float)) / found.level
+    levels = np.log1p(1e4 * profiles.toarray().astype(float)) / found.level
+    share = (1 - found.sampled) / 2
+    predictors = (1 - share) * levels + share * (counts > 0)
     for gene, predictor in enumerate(predictors.T):
         target = np.sqrt(weight) * predictor
         left = target - design @ np.linalg.lstsq(design, target)[0]

@@ -45,10 +45,23 @@ def test_noise_is_nearly_nothing_and_what_is_strong_is_kept():
 def test_odd_ascending_and_nearer_to_nothing(values):
     z = np.sort(np.array([*values, *(-value for value in values)], dtype=np.float32))
     found = shrink(z)
-    np.testing.assert_allclose(found, -found[::-1], rtol=1e-6)
-    assert (np.diff(found) >= -1e-6 * np.abs(found[1:])).all()
-    assert (np.abs(found) <= np.abs(z)).all()
-    assert (np.sign(found) * np.sign(z) >= 0).all()
+    np.testing.assert_allclose(found, -found[::-1], rtol=1e-6, atol=1e-6)
+    assert (np.diff(found) >= -1e-6 * np.maximum(1, np.abs(found[1:]))).all()
+    assert (np.abs(found) <= np.abs(z) + 1e-6).all()
+    assert (found * np.sign(z) >= -1e-6).all()
+
+
+def test_a_sign_that_strong_effects_have_is_believed_in_weak_ones():
+    rng = np.random.default_rng(0)
+    effects = np.where(rng.random(40_000) < 0.1, np.abs(rng.normal(scale=4, size=40_000)), 0)
+    z = effects + rng.normal(size=effects.shape)
+    found = shrink(z.astype(np.float32))
+    at = np.linspace(1.5, 3.5, 9)
+    up, down = (np.interp(sign * at, np.sort(z), found[np.argsort(z)]) for sign in (1, -1))
+    assert (up > 2 * np.abs(down)).all()
+    effect = np.linspace(0, 30, 10_001)
+    joint = 0.1 * 2 * norm.pdf(effect, scale=4) * (effect[1] - effect[0]) * norm.pdf(at[:, None] - effect)
+    np.testing.assert_allclose(up, (joint @ effect) / (joint.sum(1) + 0.9 * norm.pdf(at)), atol=0.25)
 
 
 def test_zeros_do_not_count():

@@ -17,10 +17,14 @@ def test_of_cells_dealt_anew_it_is_uniform(relative, independent_counts):
     assert kstest(p_values, "uniform").pvalue > 0.01
 
 
-def test_of_independent_genes_it_is_uniform(relative, independent_counts):
-    rng = np.random.default_rng(0)
-    cells = regression(*relative(independent_counts(300, 200, rng)), counts=True)
-    assert kstest(signal(slopes(cells).z, cells, rng), "uniform").pvalue > 0.01
+def test_of_independent_genes_few_are_small(relative, independent_counts):
+    # They are not quite uniform: what one gene shares with another by chance is in the p-values of both.
+    rng, p_values = np.random.default_rng(0), []
+    for _ in range(5):
+        cells = regression(*relative(independent_counts(300, 200, rng)), counts=True)
+        p_values.append(signal(slopes(cells).z, cells, rng))
+    for rate, highest in [(0.01, 0.02), (0.05, 0.08)]:
+        assert rate / 2 < np.mean(np.array(p_values) < rate) < highest
 
 
 def test_two_genes_that_go_together_are_found(relative, independent_counts):

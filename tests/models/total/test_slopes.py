@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import nbinom
 
 import dko
 from dko.models.total._regression import regression
@@ -25,15 +24,17 @@ def naive(relative):
 
     def of(counts, gene, response):
         profiles, totals = relative(counts)
-        shares, sampled = (scale * profiles.toarray().astype(float) for scale in (1, np.median(totals)))
+        sampled = regression(profiles, totals, counts=True).sampled
+        shares = profiles.toarray().astype(float)
         cell_weight, depth = totals / totals.mean(), np.log((counts > 0).sum(1))
-        mean, zeros = sampled[:, response].mean(), (sampled[:, response] == 0).mean()
-        beyond = max(sampled[:, response].var() - mean, 1e-3 * mean)
-        zero_weight = min(1, nbinom.pmf(0, mean**2 / beyond, mean / (mean + beyond)) / zeros) if zeros else 1
-        weight = cell_weight * np.where(shares[:, response] > 0, 1, zero_weight)
-        y = shares[:, response] / np.average(shares[:, response], weights=weight)
+        there = shares[:, response] > 0
+        weight = cell_weight * np.where(there, 1, sampled[response])
+        ratio = shares[:, response] / np.average(shares[:, response], weights=weight)
+        log = np.log(ratio, where=there, out=np.full(len(ratio), -1.0))
+        y = sampled[response] * (ratio - 1) + (1 - sampled[response]) * log
         level = np.log1p(1e4 * shares[:, gene])
-        x = level / level[level > 0].mean()
+        presence = (1 - sampled[gene]) / 2
+        x = (1 - presence) * level / level[level > 0].mean() + presence * (level > 0)
         design = np.column_stack([np.ones(len(x)), depth])
         products = design.T @ (weight[:, None] * design)
         # What depth leaves of both sides (Frisch, Waugh and Lovell).

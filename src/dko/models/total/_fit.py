@@ -80,9 +80,9 @@ def _influence(cells: Regression) -> tuple[np.ndarray, np.ndarray]:
     """Return A, but for its scale, and the z-scores of its slopes."""
     found = slopes(cells)
     by_gene, by_response = found.error
-    # Sampling decides most of what little a lowly expressed gene seems to change.
+    # Where zeros are but few counts, sampling decides most of what little a lowly expressed gene seems to change.
     seen = np.bincount(cells.profiles.indices, minlength=len(cells.level))
-    trust = cells.level / np.average(cells.level, weights=np.maximum(seen, 1))
+    trust = (cells.level / np.average(cells.level, weights=np.maximum(seen, 1))) ** cells.sampled
     influence = shrink(found.z)
     influence *= by_gene[:, None].astype(np.float32)
     influence *= (by_response * trust).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _SCALE = 1e4
 # A predictor that varies by less of its second moment has nothing to say.
 _CONSTANT = 1e-4
-# Least relative variance beyond counting noise.
-_DISPERSION = 1e-3
+# Least relative variance beyond counting noise, and how often it and the zeros that it explains are told anew.
+_DISPERSION, _ROUNDS = 1e-3, 10
+# Response where a gene is absent: that of a ratio of 0.
+_ABSENT = -1.0
 _TINY = 1e-12
 
 
@@ -26,16 +28,23 @@ _TINY = 1e-12
 class Regression:
     """Weighted regressions of every gene's share on every other gene's level, with the depth of the cell beside it.
 
-    The response is the share of gene j over its mean, p_ij / mu_j: one step of a Poisson regression. Cell i has the
-    weight of its depth. An absent gene counts as far as sampling alone explains that it was not seen: with the chance
-    that a negative binomial of its mean and variance gives 0, over the observed fraction of zeros. So a gene that cells
-    lack altogether is not taken for one with a low level, and a gene that is seldom sampled is not cut off at 0.
-    The predictor is the log level of gene g over its mean where present, which is 1 on average there, and 0 elsewhere.
+    An absent gene counts as far as sampling alone explains that it was not seen, w_j: with the chance that a negative
+    binomial of its mean and variance gives 0, over the observed fraction of zeros. So a gene that cells lack altogether
+    is not taken for one with a low level, and a gene that is seldom sampled is not cut off at 0. Cell i has the weight
+    of its depth.
+    The response is w_j (r - 1) + (1 - w_j) log r of the ratio r of the share of gene j to its mean, and -1 where the
+    gene is absent: one step of a Poisson regression where counts are few, and a log ratio, which is less noisy, where
+    cells that have a gene have many counts of it.
+    The predictor is the log level of gene g over its mean where present, which is 1 on average there, and 0 elsewhere,
+    and by the share (1 - w_g) / 2 just 1 and 0: that cells lack a gene is nearest to a knockout.
 
     Attributes
     ----------
     level
         Mean of log1p(1e4 p) where the gene is present (genes,).
+    sampled
+        Weight of each gene where it is absent, w: 1 where its zeros are counts that were not drawn, 0 where cells lack
+        it (genes,).
     weight
         Sum of the weights of each response (genes,).
     depth
@@ -47,11 +56,12 @@ class Regression:
 
     profiles: sparse.csr_matrix
     level: np.ndarray
+    sampled: np.ndarray
     weight: np.ndarray
     spread: np.ndarray
     depth: np.ndarray
     _cell_weight: np.ndarray
-    _zero_weight: np.ndarray
+    _response: sparse.csr_matrix
     _mean: np.ndarray
     _centre: np.ndarray
     _slope: np.ndarray
@@ -70,17 +80,18 @@ class Regression:
             yield predictors[cells].toarray(), self._residuals(rows)
 
     def _predictors(self) -> sparse.csr_matrix:
-        values = self.profiles.copy()
-        values.data = (np.log1p(_SCALE * values.data) / self.level[values.indices]).astype(np.float32)
+        values, presence = self.profiles.copy(), (1 - self.sampled) / 2
+        levels = np.log1p(_SCALE * values.data) / self.level[values.indices]
+        values.data = (levels + presence[values.indices] * (1 - levels)).astype(np.float32)
         return values
 
     def _residuals(self, rows: slice) -> np.ndarray:
-        """Return weight x (response - 1 - slope x depth): of an absent gene the response is 0."""
-        block, weight = self.profiles[rows], self._cell_weight[rows, None]
-        expected = 1 + (self.depth[rows, None] - self._centre) * self._slope
-        present = block.toarray() / self._mean - expected
-        absent = -expected * self._zero_weight
-        return (weight * np.where(block.toarray() > 0, present, absent)).astype(np.float32)
+        """Return weight x (response - mean - slope x depth)."""
+        expected = self._mean + (self.depth[rows, None] - self._centre) * self._slope
+        present = self._response[rows].toarray() - expected
+        absent = self.sampled * (_ABSENT - expected)
+        residuals = np.where(self.profiles[rows].toarray() > 0, present, absent)
+        return (self._cell_weight[rows, None] * residuals).astype(np.float32)
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
@@ -103,50 +114,63 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
     cell_weight = totals / totals.mean()
     typical = float(np.median(totals)) if counts else _SCALE
     # A gene that no cell has says nothing, and nothing is said of it.
-    zero_weight = np.where(seen > 0, _zero_weights(profiles, seen, typical), 0)
+    sampled = np.where(seen > 0, _sampled(profiles, seen, typical), 0)
     depth = np.log(present)
-    sums = _Sums(profiles, cell_weight, zero_weight)
-    weight = np.maximum(sums.of(np.ones(n_cells)), _TINY)
-    mean = np.maximum(sums.shares() / weight, _TINY)
-    centre = sums.of(depth) / weight
-    around = np.maximum(sums.of(depth**2) - centre**2 * weight, _TINY)
-    slope = (sums.shares(depth) - centre * sums.shares()) / mean / around
-    part = Regression(profiles, level, weight, np.empty(0), depth, cell_weight, zero_weight, mean, centre, slope)
-    spread = _spread(part._predictors(), cell_weight, depth)
-    return Regression(profiles, level, weight, spread, depth, cell_weight, zero_weight, mean, centre, slope)
+    sums = _Sums(profiles, cell_weight, sampled)
+    weight = np.maximum(sums.of(1, 1), _TINY)
+    response = _responses(profiles, sums.of(profiles.data, 0) / weight, sampled)
+    mean = sums.of(response.data, _ABSENT) / weight
+    centre = sums.of(1, 1, depth) / weight
+    around = np.maximum(sums.of(1, 1, depth**2) - centre**2 * weight, _TINY)
+    slope = (sums.of(response.data, _ABSENT, depth) - centre * mean * weight) / around
+    part = Regression(profiles, level, sampled, weight, np.empty(0), depth, cell_weight, response, mean, centre, slope)
+    return replace(part, spread=_spread(part._predictors(), cell_weight, depth))
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Weighted sums over cells for every gene."""
+    """Weighted sums over cells for every gene: present genes count fully, absent ones with their weight."""
 
     profiles: sparse.csr_matrix
     cell_weight: np.ndarray
-    zero_weight: np.ndarray
+    sampled: np.ndarray
 
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """Sum of a number per cell (genes,): present genes count fully, absent ones with their weight."""
+    def of(self, present: np.ndarray | float, absent: float, values: np.ndarray | float = 1.0) -> np.ndarray:
+        """Sum of a number per entry, `absent` where a gene is, times one of `values` per cell (genes,)."""
         weighted = self.cell_weight * values
         rows = np.repeat(weighted, np.diff(self.profiles.indptr))
-        there = np.bincount(self.profiles.indices, weights=rows, minlength=self.profiles.shape[1])
-        return there + self.zero_weight * (weighted.sum() - there)
-
-    def shares(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sum of the shares, or of their products with a number per cell (genes,)."""
-        weighted = self.cell_weight if values is None else self.cell_weight * values
-        rows = np.repeat(weighted, np.diff(self.profiles.indptr)) * self.profiles.data
-        return np.bincount(self.profiles.indices, weights=rows, minlength=self.profiles.shape[1])
+        there, known = (
+            np.bincount(self.profiles.indices, weights=rows * factor, minlength=self.profiles.shape[1])
+            for factor in (1, present)
+        )
+        return known + absent * self.sampled * (weighted.sum() - there)
 
 
-def _zero_weights(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
-    """Return how likely it is that a gene which was not seen was only not sampled (genes,)."""
+def _responses(profiles: sparse.csr_matrix, mean: np.ndarray, sampled: np.ndarray) -> sparse.csr_matrix:
+    """Return the responses where genes are present, on the pattern of `profiles`."""
+    ratio = profiles.data / np.maximum(mean, _TINY)[profiles.indices]
+    linear = sampled[profiles.indices]
+    values = (linear * (ratio - 1) + (1 - linear) * np.log(ratio)).astype(np.float32)
+    return sparse.csr_matrix((values, profiles.indices, profiles.indptr), shape=profiles.shape)
+
+
+def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
+    """Return how likely it is that a gene which was not seen was only not sampled (genes,).
+
+    Mean and variance are those of the cells that have the gene, seen there or not, so both are told in turns (as of a
+    zero-inflated negative binomial by EM). One cell more with either kind of zero decides where there are none.
+    """
     n_cells, n_genes = profiles.shape
     counts = typical * profiles.data.astype(np.float64)
-    mean = np.maximum(np.bincount(profiles.indices, weights=counts, minlength=n_genes) / n_cells, _TINY)
-    square = np.bincount(profiles.indices, weights=counts**2, minlength=n_genes) / n_cells
-    dispersion = np.maximum(square - mean**2 - mean, _DISPERSION * mean) / mean**2
-    by_chance = np.exp(-np.log1p(dispersion * mean) / dispersion)
-    return np.minimum(1, by_chance / np.maximum(1 - seen / n_cells, _TINY))
+    total, square = (np.bincount(profiles.indices, weights=counts**power, minlength=n_genes) for power in (1, 2))
+    zeros, found = n_cells - seen, np.ones(n_genes)
+    for _ in range(_ROUNDS):
+        having = np.maximum(seen + found * zeros, _TINY)
+        mean = np.maximum(total / having, _TINY)
+        dispersion = np.maximum(square / having - mean**2 - mean, _DISPERSION * mean) / mean**2
+        by_chance = np.exp(-np.log1p(dispersion * mean) / dispersion)
+        found = np.minimum(1, (by_chance * having + 1) / (zeros + 1))
+    return found
 
 
 def _spread(predictors: sparse.csr_matrix, weight: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -1,0 +1,214 @@
+"""From an AnnData with a fitted SCCVAE to its control cells with any perturbation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _keys
+from ._data import unwrap
+from ._errors import unknown
+from ._fitted import gene_columns, group_values, read_fitted, select_cells
+from ._log import say
+from ._log_values import read_log_values
+from ._perturbations import TRAINED, members
+from ._rng import generator, seed_of
+from ._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from anndata import AnnData
+    from mudata import MuData
+    from scipy import sparse
+
+    from ._fitted import Fitted, Groups
+    from ._rng import RNG
+    from .models.sccvae import Model
+
+
+@dataclass(frozen=True)
+class Perturber:
+    """Control cells, and the model that says what they look like with a perturbation.
+
+    Attributes
+    ----------
+    adata
+        What was opened.
+    fitted
+        What ``uns[key]`` holds.
+    columns
+        Where the genes of the model are in ``var_names``.
+    rows
+        The control cells, among the chosen ones.
+    device
+        Where to compute.
+    """
+
+    adata: AnnData
+    fitted: Fitted
+    columns: np.ndarray
+    rows: np.ndarray
+    device: torch.device
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, on its device."""
+        from .models.sccvae import model_of
+
+        return model_of(config_of(self.fitted.params), self.fitted.weights).to(self.device)
+
+    @cached_property
+    def values(self) -> sparse.csr_matrix:
+        """Log-normalised expression of the control cells over the genes of the model, CSR float32."""
+        return read_log_values(self.adata, self.fitted)[self.rows]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Number of every gene that can be perturbed."""
+        return {gene: number for number, gene in enumerate(self.fitted.targets)}
+
+    @property
+    def trained(self) -> dict[str, list[str]]:
+        """The genes of every perturbation that the model was trained on."""
+        table = self.adata.uns[self.fitted.key][_keys.PERTURBATIONS]
+        known = set(self.fitted.targets)
+        return {label: members(label, known) for label in table.loc[table["role"] == TRAINED, "perturbation"]}
+
+    def among(self, cells: np.ndarray) -> Perturber:
+        """Return the same for some of the control cells, as a mask over all cells."""
+        return replace(self, rows=self.rows[cells[self.rows]])
+
+    def shifts(self, sets: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Return the shift of each set of genes, the sum of theirs: sets x latent, before the graph."""
+        import torch
+
+        require_targets([gene for genes in sets for gene in genes], self.fitted)
+        shifts = [self.model.shifts(np.array([self.numbers[gene] for gene in genes])).sum(dim=0) for genes in sets]
+        return torch.stack(shifts)
+
+    def decoded(
+        self, shifts: torch.Tensor, rng: RNG = 0, n_rows: int | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield, block by block, which of `rows` it is, and what these cells look like with each shift.
+
+        Arrays of shifts x cells x genes, float32. The draw from the posterior of a cell is the same for all shifts, in
+        this call and in every other with the same `rng`: differences are effects, not chance.
+
+        Parameters
+        ----------
+        shifts
+            In the latent space, before the graph: n x latent, or n x cells x latent for shifts of each cell.
+        rng
+            Decides the draw.
+        n_rows
+            Cells in a block; as many as fit into memory.
+        """
+        import torch
+
+        stream = generator(rng)
+        step = n_rows or max(1, settings.memory_budget // (8 * len(self.fitted.genes) * len(shifts)))
+        for start in range(0, len(self.rows), step):
+            block = slice(start, min(start + step, len(self.rows)))
+            cells = torch.from_numpy(self.values[block].toarray()).to(self.device)
+            noise = torch.from_numpy(stream.standard_normal((len(cells), shifts.shape[-1]), dtype=np.float32))
+            of_cells = shifts if shifts.ndim == 2 else shifts[:, block]
+            yield block, self.model.predict(cells, of_cells, noise.to(self.device)).cpu().numpy()
+
+    def pairs(
+        self,
+        genes: Sequence[str],
+        dose: float = 1.0,
+        *,
+        mixture: bool = False,
+        rng: RNG = 0,
+        n_rows: int | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield, block by block, rows of the AnnData, and what these control cells look like before and after.
+
+        Both are cells x genes. Every cell gets the part `dose` of the shift of the genes; with `mixture`, this share of
+        the cells gets all of it, and a cell that does at some dose does so at every higher one. The expression of the
+        genes themselves changes as that of training targets does.
+        """
+        import torch
+
+        for_noise, for_escape = generator(rng).spawn(2)
+        level = for_escape.random(len(self.rows)) < dose if mixture else np.full(len(self.rows), dose)
+        (shift,) = self.shifts([genes])
+        shifts = torch.from_numpy(level.astype(np.float32)).to(shift)[:, None] * shift
+        columns, own = self._own(genes)
+        for block, (before, after) in self.decoded(torch.stack([torch.zeros_like(shifts), shifts]), for_noise, n_rows):
+            after[:, columns] = before[:, columns] + level[block, None] * own
+            yield self.rows[block], before, after
+
+    def _own(self, genes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the columns of the genes whose own change is known, and that change."""
+        position = {gene: column for column, gene in enumerate(self.fitted.genes)}
+        change = {position[gene]: self.model.own[self.numbers[gene]] for gene in genes if gene in position}
+        known = {column: own for column, own in change.items() if np.isfinite(own)}
+        return np.array(list(known), dtype=int), np.array(list(known.values()), dtype=np.float32)
+
+    def mean_effects(self, sets: Sequence[Sequence[str]], rng: RNG = 0) -> np.ndarray:
+        """Return the mean change of the control cells with each set of genes perturbed (sets x genes, float32)."""
+        total, seed = np.zeros((len(sets), len(self.fitted.genes))), seed_of(rng)
+        for number, genes in enumerate(sets):
+            for _, before, after in self.pairs(genes, rng=seed):
+                total[number] += (after - before).sum(axis=0, dtype=np.float64)
+        return (total / len(self.rows)).astype(np.float32)
+
+
+def open_perturber(
+    data: AnnData | MuData, key: str, mod: str, *, groups: Groups = None, device: str = "auto"
+) -> Perturber:
+    """Find the SCCVAE of an AnnData or MuData, and the control cells among the chosen ones."""
+    from .models._device import resolve_device
+
+    adata = unwrap(data, mod)
+    fitted = read_fitted(adata, key)
+    if fitted.kind != _keys.SCCVAE:
+        raise ValueError(f"uns[{key!r}] holds a model of kind {fitted.kind!r}, and this needs one of 'sccvae'.")
+    chosen = select_cells(adata, None, groups) & _control(adata, fitted)
+    if not chosen.any():
+        raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
+    return Perturber(adata, fitted, gene_columns(adata, fitted), np.flatnonzero(chosen), resolve_device(device))
+
+
+def is_sccvae(data: AnnData | MuData, key: str, mod: str) -> bool:
+    """Whether a key holds an SCCVAE."""
+    return read_fitted(unwrap(data, mod), key).kind == _keys.SCCVAE
+
+
+def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
+    column, control = fitted.params["perturbation_key"], fitted.params["control"]
+    if column not in adata.obs:
+        say(f"There is no obs[{column!r}], so all {adata.n_obs} cells are taken for unperturbed ones.")
+        return np.ones(adata.n_obs, dtype=bool)
+    return (group_values(adata, column) == control).to_numpy(dtype=bool)
+
+
+def require_targets(genes: Sequence[str], fitted: Fitted) -> None:
+    """Refuse genes of which the model has no features."""
+    if missing := [gene for gene in dict.fromkeys(genes) if gene not in set(fitted.targets)]:
+        message = unknown("gene", missing, fitted.targets, "what this model can perturb")
+        if message.endswith("?"):
+            raise KeyError(message)
+        how = "which it was trained on" if fitted.params["features"] == "onehot" else "that have features"
+        raise KeyError(f"{message} It knows the {len(fitted.targets)} genes {how}; fit with features=... of others.")
+
+
+def config_of(params: dict[str, Any]) -> Any:
+    """Return the configuration that a fit has left in its parameters."""
+    from dataclasses import fields
+
+    from .models.sccvae import Config
+
+    def plain(value: Any) -> Any:
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        return tuple(value) if isinstance(value, list) else value
+
+    known = {field.name for field in fields(Config)}
+    return Config(**{name: plain(value) for name, value in params["config"].items() if name in known})

@@ -1,0 +1,289 @@
+"""Cells of a simulated Perturb-seq screen, with the true effects beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from .._rng import generator
+from . import _keys
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .._rng import RNG
+
+CONTROL = "control"
+# Standard deviations: of module activities on their own, of log baselines of genes, of log library sizes.
+_ACTIVITY, _BASELINE, _LIBRARY = 0.6, 1.0, 0.3
+_LOADINGS = (0.3, 0.9)
+_EDGES = (0.4, 0.8)
+
+
+def perturb_seq(
+    n_perturbations: int = 20,
+    n_genes: int = 200,
+    *,
+    n_cells: int = 60,
+    n_controls: int = 300,
+    n_modules: int = 4,
+    n_pairs: int = 0,
+    n_without_effect: int = 0,
+    density: float = 0.5,
+    strength: tuple[float, float] = (0.5, 2.0),
+    penetrance: float = 0.85,
+    knockdown: float = 0.8,
+    depth: float = 1_000,
+    rng: RNG = 0,
+) -> AnnData:
+    r"""Simulate a Perturb-seq screen of knockdowns whose effects run through modules of co-expressed genes.
+
+    Every gene belongs to one module. The activities of the modules of a cell, a row vector, are
+
+    .. math:: a = (\epsilon - \sum_t s_t \, \mathbf{1}_{m(t)}) (I - D)^{-1}
+
+    with :math:`\epsilon` normal, D the strictly upper triangular matrix of effects of modules on each other, m(t) the
+    module of a target t that is knocked down in this cell, and :math:`s_t` its strength. The log rate of a gene is its
+    baseline plus its loading, which is positive, times the activity of its module, and the transcript of a target is
+    lowered by `knockdown` besides. Counts are Poisson around the rates times the library size, which varies.
+
+    Parameters
+    ----------
+    n_perturbations
+        Targets, each knocked down alone. They are spread evenly over the modules.
+    n_genes
+        Number of genes.
+    n_cells
+        Cells of each perturbation.
+    n_controls
+        Unperturbed cells.
+    n_modules
+        Number of modules.
+    n_pairs
+        Pairs of these targets that are also knocked down together, drawn at random, called ``"A+B"``.
+    n_without_effect
+        How many of the targets have strength 0, so that nothing but their own transcript changes.
+    density
+        Probability that a module acts on a later one, by 0.4 to 0.8 per unit of its activity, up or down.
+    strength
+        Range from which strengths are drawn, uniformly; activities that nothing acts on have standard deviation 0.6.
+    penetrance
+        Share of the cells of a perturbation that are affected, at random; the others are like control cells.
+    knockdown
+        Share of its own transcript that a target loses in affected cells, below 1.
+    depth
+        Counts per control cell, about.
+    rng
+        Seed or generator. Genes and cells have streams of their own, so that the number of cells leaves the effects
+        as they are.
+
+    Returns
+    -------
+    AnnData of cells x genes, the cells in random order, with
+
+    ``X``
+        Normalised to the median total and logged, CSR, float32; ``uns["log1p"]`` says so, as scanpy does.
+    ``layers["counts"]``
+        Counts, CSR, float32.
+    ``obs["perturbation"]``, ``obs["affected"]``
+        ``"control"``, a gene or ``"A+B"``; whether the cell is affected.
+    ``var["module"]``
+        Module of each gene.
+    ``varm["effect"]``
+        Mean over the cells of a perturbation of the change of the log rate (natural logarithm, before library size),
+        escaping cells included: DataFrame, genes x perturbations, float32. That of a pair is the sum of both.
+    ``uns["perturb_seq"]``
+        ``"strength"`` (DataFrame, one row per target), ``"network"`` (D, modules x modules) and ``"params"``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    See Also
+    --------
+    dko.datasets.grn : cells of regulatory dynamics, with the true knockout of any gene.
+    """
+    least, largest = strength
+    n_possible = n_perturbations * (n_perturbations - 1) // 2
+    _require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
+    _require(
+        1 <= n_perturbations <= n_genes,
+        f"n_perturbations is {n_perturbations}: give at least 1 and at most n_genes={n_genes}",
+    )
+    _require(n_modules <= n_genes, f"n_modules is {n_modules}: give at most n_genes={n_genes}")
+    _require(0 <= n_pairs <= n_possible, f"n_pairs is {n_pairs}: {n_perturbations} targets have {n_possible} pairs")
+    _require(
+        0 <= n_without_effect <= n_perturbations,
+        f"n_without_effect is {n_without_effect}: give at most n_perturbations={n_perturbations}",
+    )
+    _require(0 <= density <= 1, f"density is {density}: give a probability")
+    _require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
+    _require(0 <= penetrance <= 1, f"penetrance is {penetrance}: give a share between 0 and 1")
+    _require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
+    _require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
+    for_genes, for_cells = generator(rng).spawn(2)
+    truth = _draw_truth(n_genes, n_modules, density, for_genes)
+    targets = _draw_targets(truth, n_perturbations, n_without_effect, strength, for_genes)
+    shifts = _shifts(truth, targets, n_pairs, for_genes)
+    own = _own_transcripts(shifts.index, truth.names, knockdown)
+    effects = pd.DataFrame(
+        (penetrance * (shifts.to_numpy() @ truth.responses + own)).T.astype(np.float32),
+        index=truth.names,
+        columns=shifts.index,
+    )
+    labels = np.repeat([CONTROL, *shifts.index], [n_controls, *[n_cells] * len(shifts)])
+    labels = for_cells.permutation(labels)
+    affected = (labels != CONTROL) & (for_cells.random(len(labels)) < penetrance)
+    number = np.where(affected, shifts.index.get_indexer(labels), -1)
+    counts = _draw_counts(truth, shifts.to_numpy(), own, number, labels == CONTROL, depth, for_cells)
+    adata = _assemble(counts, labels, affected, truth, effects)
+    adata.uns[_keys.PERTURB_SEQ] = {
+        "strength": targets,
+        "network": truth.network,
+        "params": {
+            "penetrance": float(penetrance),
+            "knockdown": float(knockdown),
+            "depth": float(depth),
+            "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+        },
+    }
+    return adata
+
+
+class _Truth(NamedTuple):
+    """Genes and modules.
+
+    Attributes
+    ----------
+    names
+        Of the genes.
+    order
+        The genes in random order, but the modules in turn.
+    module
+        Number of the module of each gene.
+    network
+        D, modules x modules.
+    baseline
+        Log rate of each gene.
+    responses
+        Modules x genes: change of the log rates per unit of a module's own activity, through all modules.
+    """
+
+    names: pd.Index
+    order: NDArray[np.intp]
+    module: NDArray[np.intp]
+    network: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+    responses: NDArray[np.float64]
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    """Raise a ValueError with the sentence `otherwise` unless the condition holds."""
+    if not condition:
+        raise ValueError(f"{otherwise}.")
+
+
+def _draw_truth(n_genes: int, n_modules: int, density: float, rng: np.random.Generator) -> _Truth:
+    order = rng.permutation(n_genes)
+    module = np.empty(n_genes, dtype=int)
+    module[order] = np.arange(n_genes) % n_modules
+    shape = (n_modules, n_modules)
+    weights = rng.uniform(*_EDGES, shape) * rng.choice([-1.0, 1.0], shape)
+    network = np.triu(weights * (rng.random(shape) < density), k=1)
+    loadings = np.zeros((n_modules, n_genes))
+    loadings[module, np.arange(n_genes)] = rng.uniform(*_LOADINGS, n_genes)
+    return _Truth(
+        names=pd.Index([f"gene_{i}" for i in range(n_genes)]),
+        order=order,
+        module=module,
+        network=network,
+        baseline=rng.normal(0, _BASELINE, n_genes),
+        responses=np.linalg.solve(np.eye(n_modules) - network, loadings),
+    )
+
+
+def _draw_targets(
+    truth: _Truth, n_targets: int, n_without: int, strength: tuple[float, float], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Choose targets, those without effect at random among them."""
+    genes = truth.order[:n_targets]
+    drawn = rng.uniform(*strength, n_targets)
+    drawn[rng.permutation(n_targets)[:n_without]] = 0.0
+    columns = {"module": _named(truth.module[genes]), "strength": drawn}
+    return pd.DataFrame(columns, index=truth.names[genes])
+
+
+def _shifts(truth: _Truth, targets: pd.DataFrame, n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return how each perturbation, singles before pairs, shifts the activity of each module on its own."""
+    alone = np.zeros((len(targets), len(truth.network)))
+    alone[np.arange(len(targets)), truth.module[truth.order[: len(targets)]]] = -targets["strength"]
+    first, second = np.triu_indices(len(targets), k=1)
+    drawn = rng.permutation(len(first))[:n_pairs]
+    first, second = first[drawn], second[drawn]
+    pairs = ["+".join(sorted(pair)) for pair in zip(targets.index[first], targets.index[second], strict=True)]
+    return pd.DataFrame(np.vstack([alone, alone[first] + alone[second]]), index=[*targets.index, *pairs])
+
+
+def _own_transcripts(perturbations: pd.Index, genes: pd.Index, knockdown: float) -> NDArray[np.float64]:
+    """Return the change of the log rate of the targets themselves: perturbations x genes."""
+    own = np.zeros((len(perturbations), len(genes)))
+    for row, label in zip(own, perturbations, strict=True):
+        row[genes.get_indexer(label.split("+"))] = np.log1p(-knockdown)
+    return own
+
+
+def _draw_counts(
+    truth: _Truth,
+    shifts: NDArray[np.float64],
+    own: NDArray[np.float64],
+    number: NDArray[np.intp],
+    control: NDArray[np.bool_],
+    depth: float,
+    rng: np.random.Generator,
+) -> sparse.csr_matrix:
+    """Draw the counts of cells with the perturbations of these numbers, -1 for none.
+
+    A cell without any count gets one of its gene of the highest rate.
+    """
+    # What -1 takes, the last row, is that of cells without effect.
+    shift, lowered = (np.vstack([rows, np.zeros_like(rows[:1])])[number] for rows in (shifts, own))
+    activity = rng.normal(0, _ACTIVITY, (len(number), len(truth.network)))
+    rate = np.exp(truth.baseline + (activity + shift) @ truth.responses + lowered)
+    rate *= depth / rate[control].sum(axis=1).mean()
+    counts = rng.poisson(rate * rng.lognormal(0, _LIBRARY, (len(rate), 1)))
+    empty = np.flatnonzero(counts.sum(axis=1) == 0)
+    counts[empty, rate[empty].argmax(axis=1)] = 1
+    return sparse.csr_matrix(counts.astype(np.float32))
+
+
+def _assemble(
+    counts: sparse.csr_matrix,
+    labels: NDArray[np.str_],
+    affected: NDArray[np.bool_],
+    truth: _Truth,
+    effects: pd.DataFrame,
+) -> AnnData:
+    import scanpy as sc
+
+    adata = AnnData(
+        counts.copy(),
+        obs=pd.DataFrame(
+            {"perturbation": pd.Categorical(labels, [CONTROL, *effects.columns]), "affected": affected},
+            index=[f"cell_{i}" for i in range(len(labels))],
+        ),
+        var=pd.DataFrame({"module": pd.Categorical(_named(truth.module))}, index=truth.names),
+        layers={"counts": counts},
+        varm={"effect": effects},
+    )
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    return adata
+
+
+def _named(modules: NDArray[np.intp]) -> list[str]:
+    return [f"module_{module}" for module in modules]

@@ -1,0 +1,65 @@
+"""What knockouts do by degrees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._data import unwrap
+from .._errors import unknown
+from .._labels import labels_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._labels import Knockouts
+
+
+def dose_response(
+    adata: AnnData | MuData,
+    genes: Knockouts | None = None,
+    *,
+    responders: bool = False,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Return the table of :func:`dko.tl.dose_response`, which says what its columns mean.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.dose_response`.
+    genes
+        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels; all by default.
+    responders
+        Return the genes that change most instead, with their mean change at each dose.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    A row per ``knockout`` and ``dose``; with `responders` per ``knockout``, ``gene`` and ``dose``.
+
+    Raises
+    ------
+    KeyError
+        There are no doses, or none of such a knockout.
+    """
+    target = unwrap(adata, mod)
+    if _keys.dose_response(key) not in target.uns:
+        where = f"adata.uns[{_keys.dose_response(key)!r}]"
+        raise KeyError(f"No doses in {where}; run dko.tl.dose_response(adata, ..., key={key!r}) first.")
+    found = target.uns[_keys.dose_response(key)]
+    table = found[_keys.RESPONDERS if responders else _keys.TABLE]
+    if genes is None:
+        return table.reset_index(drop=True)
+    known = list(dict.fromkeys(found[_keys.TABLE]["knockout"]))
+    labels = list(dict.fromkeys(labels_of(genes)))
+    if missing := [label for label in labels if label not in known]:
+        raise KeyError(unknown("knockout", missing, known, "the dose response"))
+    chosen = table[table["knockout"].isin(labels)]
+    # In the order that was asked for.
+    order = chosen["knockout"].map({label: place for place, label in enumerate(labels)}).argsort(kind="stable")
+    return chosen.iloc[order].reset_index(drop=True)

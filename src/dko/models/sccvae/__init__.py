@@ -1,0 +1,34 @@
+"""SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
+
+from ._cells import Batch, Cells
+from ._config import CODES, PAPER, Config
+from ._fit import fit
+from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random_mask
+from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
+from ._model import Model, model_of
+from ._network import Network
+from ._scm import propagation
+from ._strength import STRENGTHS, strengths
+
+__all__ = [
+    "CODES",
+    "PAPER",
+    "STRENGTHS",
+    "Batch",
+    "Cells",
+    "Config",
+    "Model",
+    "Network",
+    "acyclic_order",
+    "effect_graph",
+    "fit",
+    "full_mask",
+    "gaussian_kl",
+    "grouped_mmd",
+    "median_bandwidths",
+    "model_of",
+    "ordered_mask",
+    "propagation",
+    "random_mask",
+    "strengths",
+]

@@ -1,0 +1,165 @@
+"""Control and perturbed cells as they are drawn for training: groups of cells, gathered from CSR rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .._batches import rows_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._config import Config
+
+
+class Batch(NamedTuple):
+    """Groups of cells of one perturbation each.
+
+    Attributes
+    ----------
+    before, after
+        Control cells, and as many of the perturbation of each group: groups x cells x genes.
+    members
+        Which targets the perturbation of each group has (groups x targets); zeros for the control.
+    effect
+        How far the mean of all cells of the perturbation is from that of all control cells: groups x genes.
+    noise
+        Standard normal, groups x cells x latent.
+    """
+
+    before: torch.Tensor
+    after: torch.Tensor
+    members: torch.Tensor
+    effect: torch.Tensor
+    noise: torch.Tensor
+
+
+CONTROL, NEITHER = -1, -2
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of perturbations, and which targets these have.
+
+    Attributes
+    ----------
+    values
+        Log-normalised expression, CSR float32, cells x genes.
+    perturbation
+        Number of the perturbation of each cell, `CONTROL` for control cells, `NEITHER` for cells to be passed over.
+    members
+        Perturbations x targets, boolean: a perturbation of several genes has several.
+    """
+
+    values: sparse.csr_matrix
+    perturbation: np.ndarray
+    members: np.ndarray
+
+    @property
+    def control(self) -> np.ndarray:
+        """Rows of the control cells."""
+        return np.flatnonzero(self.perturbation == CONTROL)
+
+    def __len__(self) -> int:
+        return int((self.perturbation != NEITHER).sum())
+
+    def means(self) -> np.ndarray:
+        """Return the mean of the control cells, and then of each perturbation that has cells: float32, x genes."""
+        rows = np.flatnonzero(self.perturbation != NEITHER)
+        found, of_cell = np.unique(self.perturbation[rows], return_inverse=True)
+        share = 1.0 / np.bincount(of_cell)[of_cell]
+        average = sparse.csr_matrix((share, (of_cell, rows)), shape=(len(found), len(self.perturbation)))
+        return np.asarray((average @ self.values).todense(), dtype=np.float32)
+
+    def of(self, rows: np.ndarray) -> Cells:
+        """Return some of the cells, which share the values with all."""
+        perturbation = np.full_like(self.perturbation, NEITHER)
+        perturbation[rows] = self.perturbation[rows]
+        return Cells(self.values, perturbation, self.members)
+
+
+class Sampler:
+    """Draws batches: the control and other perturbations, the more often the more cells they have.
+
+    A perturbation is drawn with a chance in proportion to the square root of its number of cells, its cells, and
+    control cells, with replacement: none is left out for being few, or the last of a pass.
+
+    Parameters
+    ----------
+    cells
+        What is drawn from.
+    config
+        Groups and cells per group; with one group only, the control is one perturbation among the others.
+    n_batches
+        Batches in a pass.
+    n_latent
+        Latent dimensions, of the noise.
+    rng
+        Decides what is drawn.
+    fixed
+        Draw the same in every pass, as validation does.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        config: Config,
+        n_batches: int,
+        n_latent: int,
+        device: torch.device,
+        rng: np.random.Generator,
+        *,
+        fixed: bool = False,
+    ):
+        self._rows = rows_on(cells.values, device)
+        used = np.flatnonzero(cells.perturbation != NEITHER)
+        order = used[np.argsort(cells.perturbation[used], kind="stable")]
+        numbers, self._start, self._count = np.unique(cells.perturbation[order], return_index=True, return_counts=True)
+        self._order, self._numbers = order, numbers
+        means = torch.from_numpy(cells.means()).to(device)
+        self._effects = means - means[0]
+        self._members = torch.from_numpy(cells.members.astype(np.float32)).to(device)
+        self._device, self._config, self._n_batches, self._n_latent = device, config, n_batches, n_latent
+        self._rng, self._seed = rng, int(rng.integers(2**63)) if fixed else None
+
+    def __call__(self, _order: np.ndarray | None = None) -> Iterator[Batch]:
+        """Yield the batches of one pass."""
+        rng = self._rng if self._seed is None else np.random.default_rng(self._seed)
+        for _ in range(self._n_batches):
+            yield self._draw(rng)
+
+    def _draw(self, rng: np.random.Generator) -> Batch:
+        n_groups, n_cells = self._config.groups, self._config.cells
+        groups = self._choose(rng, n_groups)
+        drawn = rng.random((len(groups), n_cells))
+        after = self._order[self._start[groups, None] + (drawn * self._count[groups, None]).astype(int)]
+        control = self._order[self._start[0] + (rng.random((len(groups), n_cells)) * self._count[0]).astype(int)]
+        noise = rng.standard_normal((len(groups), n_cells, self._n_latent), dtype=np.float32)
+        numbers = self._numbers[groups]
+        members = self._members[np.maximum(numbers, 0)]
+        members = members * torch.from_numpy((numbers >= 0).astype(np.float32)).to(self._device)[:, None]
+        return Batch(
+            before=self._gather(control),
+            after=self._gather(after),
+            members=members,
+            effect=self._effects[torch.from_numpy(groups).to(self._device)],
+            noise=torch.from_numpy(noise).to(self._device),
+        )
+
+    def _choose(self, rng: np.random.Generator, n_groups: int) -> np.ndarray:
+        """Choose perturbations, the control (which comes first) always among several."""
+        chance = np.sqrt(self._count)
+        if n_groups == 1:
+            return rng.choice(len(chance), size=1, p=chance / chance.sum())
+        chance = chance[1:] / chance[1:].sum()
+        size = n_groups - 1
+        others = rng.choice(len(chance), size=size, p=chance, replace=size > len(chance))
+        return np.concatenate([[0], others + 1])
+
+    def _gather(self, rows: np.ndarray) -> torch.Tensor:
+        return self._rows(rows.ravel()).unflatten(0, rows.shape)

@@ -1,0 +1,131 @@
+"""The network: encoder, code of a perturbation, causal model of the latent space, decoder."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ._config import CODES
+from ._scm import propagation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._config import Config
+
+_SLOPE = 0.2
+# Variances of the posterior are at least this.
+_LEAST_VARIANCE = 1e-4
+
+
+class Network(nn.Module):
+    """A causal variational autoencoder of control cells, with a shift in the latent space for every perturbation.
+
+    With e_t the code of a target gene t, c_t its strength, and A the graph: z ~ q(z | x), u = (z + sum c_t e_t)
+    (I - A)^-1, and the expression is the decoded u.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    centre
+        Mean expression of control cells, one value per gene: what the encoder subtracts and the decoder adds.
+    mask
+        Latent x latent, boolean, strictly upper triangular: the edges of the graph.
+    features
+        Targets x features, of the targets that are trained on.
+    own
+        Targets x latent: ones where a target has a dimension of its own; zeros without named dimensions.
+    """
+
+    centre: torch.Tensor
+    offset: torch.Tensor
+    mask: torch.Tensor
+    features: torch.Tensor
+    own: torch.Tensor
+
+    def __init__(
+        self, config: Config, centre: torch.Tensor, mask: torch.Tensor, features: torch.Tensor, own: torch.Tensor
+    ):
+        super().__init__()
+        n_latent, n_genes, n_targets = len(mask), len(centre), len(features)
+        self.kind = _checked(config.code)
+        buffers = {"centre": centre, "offset": centre.clone(), "mask": mask.float(), "features": features, "own": own}
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer)
+        self.encoder = _layers([n_genes, *config.hidden])
+        self.to_mean = nn.Linear(config.hidden[-1], n_latent)
+        self.to_variance = nn.Linear(config.hidden[-1], n_latent)
+        self.decoder = nn.Sequential(*_layers([n_latent, *config.hidden[::-1]]), nn.Linear(config.hidden[0], n_genes))
+        self.edges = nn.Parameter(torch.randn(n_latent, n_latent) * config.coupling / n_latent**0.5)
+        self.own_weight = nn.Parameter(torch.ones(1))
+        if self.kind == "neighbours":
+            self.codes = nn.Parameter(torch.zeros(n_targets, n_latent))
+        else:
+            widths = [features.shape[1], *config.code_hidden]
+            self.code = nn.Sequential(*_layers(widths, config.dropout), nn.Linear(widths[-1], n_latent))
+            self.strength = nn.Parameter(torch.ones(n_targets))
+
+    def encode(self, cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and variance of the posterior of z (both cells x latent, or with leading axes)."""
+        hidden = self.encoder(cells - self.centre)
+        return self.to_mean(hidden), self.to_variance(hidden).exp() + _LEAST_VARIANCE
+
+    def decode(self, latent: torch.Tensor, propagated: torch.Tensor) -> torch.Tensor:
+        """Return the expression of z + shifts, given that sum, and the matrix of `propagation`."""
+        return self.decoder(latent @ propagated) + self.offset
+
+    def graph(self) -> torch.Tensor:
+        """Return A: entry [i, j] is the effect of dimension i on dimension j."""
+        return self.edges * self.mask
+
+    def propagation(self) -> torch.Tensor:
+        """Return (I - A)^-1."""
+        return propagation(self.graph())
+
+    def directions(self, features: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """Return the codes of targets with these features: of length 1, or in the simplex (not of ``neighbours``)."""
+        logits = self.code(features) + self.own_weight.abs() * own
+        return logits.softmax(dim=-1) if self.kind == "softmax" else nn.functional.normalize(logits, dim=-1)
+
+    def shifts(self) -> torch.Tensor:
+        """Return the shifts of the targets that are trained on (targets x latent)."""
+        if self.kind == "neighbours":
+            return self.codes + self.own_weight * self.own
+        return self.strength[:, None] * self.directions(self.features, self.own)
+
+    def parameter_groups(self, learning_rate: float, decay: float) -> list[dict[str, object]]:
+        """Return what the optimiser is told: only matrices of layers decay, and codes and strengths learn faster.
+
+        A perturbation takes part in few of the steps.
+        """
+        layers = [weight for name, weight in self.named_parameters() if name.endswith(".weight")]
+        fast = [weight for name, weight in self.named_parameters() if name in {"codes", "strength"}]
+        chosen = {id(weight) for weight in (*layers, *fast)}
+        rest = [weight for weight in self.parameters() if id(weight) not in chosen]
+        return [
+            {"params": layers, "weight_decay": decay},
+            {"params": fast, "lr": _FASTER * learning_rate, "weight_decay": 0.0},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+
+
+_FASTER = 10
+
+
+def _layers(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.LeakyReLU(_SLOPE)]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+def _checked(code: str) -> str:
+    if code not in CODES:
+        raise ValueError(f"code={code!r} must be one of {', '.join(map(repr, CODES))}.")
+    return code

@@ -1,0 +1,150 @@
+"""Folds of perturbations, each to be foretold from the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._data import are_counts, read_csr, unwrap
+from .._errors import listed
+from .._log import say
+from .._log_values import source_of, take_log
+from .._perturbations import perturbations
+from .._rng import generator
+from .._write import writable, write
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+    from scipy import sparse
+
+    from .._rng import RNG
+
+# Sizes that differ by less than this part of the largest are equal, so that no rounding decides the order.
+_DIGITS = 9
+
+
+def split_perturbations(
+    adata: AnnData | MuData,
+    *,
+    perturbation_key: str,
+    control: str | int | bool,
+    n_folds: int = 5,
+    test_controls: float = 0.0,
+    layer: str | None = None,
+    rng: RNG = 0,
+    key_added: str = "fold",
+    mod: str = "rna",
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Deal perturbations into folds of similar effects: all cells of one are in one fold.
+
+    Perturbations are ordered by the size of their effect (length of the change of the mean of log-normalised values,
+    less what sampling adds to it), and of every `n_folds` consecutive ones each fold gets one at random. To foretell
+    each perturbation from others, loop over the folds::
+
+        for fold in map(str, range(5)):
+            labels = list(adata.obs.loc[adata.obs["fold"] == fold, "perturbation"].unique())
+            dko.tl.fit(adata, model="sccvae", holdout=labels, key_added=f"fold_{fold}", ...)
+            dko.tl.evaluate(adata, key=f"fold_{fold}", ...)
+
+    Parameters
+    ----------
+    adata
+        Perturbed and control cells, of counts or of log-normalised values.
+    perturbation_key, control
+        ``obs`` column of the genes that were perturbed (several joined by ``+``, in any order), and its value for
+        control cells.
+    n_folds
+        Number of folds.
+    test_controls
+        Share of the control cells to keep apart.
+    layer
+        Where the values are, X by default.
+    rng
+        Seed or generator. The order of the cells does not matter.
+    key_added
+        Name of the new column.
+    mod
+        Modality of a MuData.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. Sets ``obs[key_added]`` (category): ``"0"``, ``"1"``, ..., ``"control"`` and, of the
+    control cells that are kept apart, ``"control_test"``; missing where the perturbation is.
+
+    Raises
+    ------
+    KeyError
+        No such column, no cell that has the control value, no such layer.
+    ValueError
+        More folds than perturbations, fewer than 2 folds, a share that is not from 0 to below 1, values that are no
+        expression.
+    """
+    if n_folds < 2:
+        raise ValueError(f"n_folds={n_folds} must be at least 2.")
+    if not 0 <= test_controls < 1:
+        raise ValueError(f"test_controls={test_controls} must be at least 0 and below 1.")
+    data = writable(adata, copy, mod)
+    target = unwrap(data, mod)
+    labels = perturbations(target, perturbation_key, control, set(target.var_names))
+    known = sorted(set(labels.dropna()) - {str(control)})
+    if len(known) < n_folds:
+        raise ValueError(
+            f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]: "
+            f"{listed(known) or 'none'}; ask for fewer."
+        )
+    controls = np.flatnonzero(labels == str(control))
+    values, stream = _log_values(target, layer), generator(rng)
+    sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
+    fold = labels.map({label: str(number) for label, number in zip(known, _deal(sizes, n_folds, stream), strict=True)})
+    fold.iloc[controls] = _keys.CONTROL
+    # By name, so that the order of the cells does not decide.
+    by_name = controls[np.argsort(target.obs_names[controls].to_numpy(dtype=str), kind="stable")]
+    apart = stream.permutation(by_name)[: round(test_controls * len(controls))]
+    fold.iloc[apart] = _keys.CONTROL_TEST
+    names = [*map(str, range(n_folds)), _keys.CONTROL, *([_keys.CONTROL_TEST] if len(apart) else [])]
+    write(target, obs={key_added: pd.Categorical(fold, categories=names)})
+    say(f"Dealt {len(known)} perturbations into {n_folds} folds, obs[{key_added!r}].")
+    return data if copy else None
+
+
+def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
+    counts = are_counts(read_csr(adata, layer, use_raw=False))
+    values, _, kind = source_of(adata, layer, False, None, normalize=counts)
+    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    take_log(values, kind, totals, float(np.median(totals)))
+    return values
+
+
+def _sizes(values: sparse.csr_matrix, rows: dict[str, np.ndarray], controls: np.ndarray) -> np.ndarray:
+    """Return the length of the effect of each perturbation; 0 where it is no larger than sampling makes it."""
+    mean, noise = _mean_and_noise(values[controls])
+    sizes = []
+    for of in rows.values():
+        own, own_noise = _mean_and_noise(values[of])
+        sizes.append(np.sqrt(max(float(np.square(own - mean).sum()) - own_noise - noise, 0.0)))
+    return np.array(sizes)
+
+
+def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
+    """Return the mean of each gene, and the sum over genes of the sampling variance of it."""
+    n, values = values.shape[0], values.astype(np.float64)
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    squares = np.asarray(values.power(2).mean(axis=0)).ravel()
+    return mean, float(np.maximum(squares - mean**2, 0.0).sum()) / (n - 1) if n > 1 else np.inf
+
+
+def _deal(sizes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each perturbation: of so many consecutive ones by size, each fold gets one."""
+    order = np.argsort(-np.round(sizes / max(sizes.max(), np.finfo(float).tiny), _DIGITS), kind="stable")
+    folds = np.empty(len(sizes), dtype=int)
+    for start in range(0, len(order), n_folds):
+        some = order[start : start + n_folds]
+        folds[some] = rng.permutation(n_folds)[: len(some)]
+    return folds

@@ -1,0 +1,151 @@
+"""Perturbations that do the same kind of thing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._perturber import open_perturber
+from .._rng import generator
+from .._write import writable, write
+from ._find_modules import Plan, find_modules, trained_sets
+from ._module_tables import known_groups
+from ._perturbed_sets import perturbed_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._labels import Knockouts
+    from .._rng import RNG
+
+_BASES = ("latent", "effect")
+
+
+def perturbation_modules(
+    adata: AnnData | MuData,
+    genes: Knockouts | None = None,
+    *,
+    basis: str = "latent",
+    resolution: float = 1.0,
+    groups: Mapping[str, str] | pd.Series | None = None,
+    alpha: float = 0.05,
+    n_null: int = 500,
+    n_markers: int = 10,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+    rng: RNG = 0,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Group perturbations by the kind of their effect, whatever its strength, and set apart those that have none.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit` with ``model="sccvae"``.
+    genes
+        Perturbations, as in :func:`dko.tl.virtual_ko`, also ones that were not measured. Default: all that the model
+        was trained on.
+    basis
+        ``"latent"``: the shift of the latent state after the graph. ``"effect"``: the predicted mean change of all
+        genes but the targets, in at most 1,000 control cells, in its principal directions.
+    resolution
+        The higher, the more modules.
+    groups
+        What is known of perturbations, ``{perturbation: group}`` or a Series, to compare the modules with.
+    alpha
+        Perturbations with a larger ``p_effect`` have no effect.
+    n_null
+        Random groups of control cells that effects are compared with.
+    n_markers
+        Genes that are named per module.
+    key, mod
+        Where the fit is.
+    device
+        Where to compute.
+    rng
+        Decides the random groups, the draw from the posterior of cells, and where neighbours are drawn.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. Sets ``uns[f"{key}_modules"]``, in place of an earlier one, with
+
+    ``table``
+        DataFrame, a row per ``perturbation``: ``module`` (``"1"`` is the largest; ``"no effect"``), ``strength``
+        (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (in the fit; 0 if unseen),
+        ``silhouette`` (by cosine; NaN without effect), ``umap_1``, ``umap_2`` and, with `groups`, ``group`` (``""`` if
+        not known).
+    ``markers``
+        DataFrame: ``module``, ``gene``, mean predicted ``change`` in the module and in the ``others``, most different
+        first, without the targets themselves.
+    ``agreement``
+        With `groups`, a DataFrame of perturbations that have an effect and a group: for the basis ``over`` ``"all"``,
+        and over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean changes of the same,
+        which no model has touched: adjusted Rand index ``ari`` and normalised mutual information ``nmi`` of modules
+        and groups, and :func:`dko.metrics.neighbour_agreement`: ``neighbours``, ``neighbours_expected`` and
+        ``neighbours_p``.
+    ``vectors``
+        float32, perturbations x dimensions of the basis.
+    ``params``
+        What was asked for.
+
+    :func:`dko.get.modules` reads it, :func:`dko.pl.modules` draws it.
+
+    Raises
+    ------
+    KeyError
+        No fit, or a gene that has no features.
+    ValueError
+        A fit of another model; fewer than 2 perturbations; fewer than two known groups; an argument out of range.
+    ImportError
+        Leiden is not installed, and there are 15 perturbations or more.
+
+    Notes
+    -----
+    Vectors are compared by their cosine: the graph of nearest neighbours and Leiden, or average linkage below 15
+    perturbations with an effect. Modules and their numbers do not depend on the order of perturbations.
+
+    Whether a perturbation has an effect is asked of the cells it was trained on: is their mean as far from that of the
+    control cells (in 30 principal components of these cells, each over its standard deviation in control cells) as
+    that of as many random control cells in more than the share `alpha` of draws? The targets themselves do not count:
+    they say that a knockout has worked, not that it does anything. It is a test: of perturbations that do nothing, the
+    share `alpha` passes; and whatever else sets their cells apart, a batch or another mix of days, counts as effect.
+
+    An unseen perturbation has no cells. Its predicted change is held against random groups of the median number of
+    cells, in its direction: what such an experiment could tell from nothing, if the prediction is right.
+    """
+    _check(basis, resolution, alpha, n_null, n_markers)
+    data = writable(adata, copy, mod)
+    perturber = open_perturber(data, key, mod, device=device)
+    trained = trained_sets(perturber)
+    sets = trained if genes is None else perturbed_sets(genes, perturber.fitted)
+    if len(sets) < 2:
+        raise ValueError(f"Modules are of several perturbations, got {len(sets)}.")
+    known = known_groups(groups, sorted(sets))
+    plan = Plan(basis, resolution, alpha, n_null, n_markers)
+    found = find_modules(perturber, sets, trained, known, plan, generator(rng))
+    content = {_keys.PARAMS: {name: value for name, value in plan._asdict().items() if name != "n_markers"}, **found}
+    write(perturber.adata, uns={_keys.modules(key): content})
+    return data if copy else None
+
+
+def _check(basis: str, resolution: float, alpha: float, n_null: int, n_markers: int) -> None:
+    if basis not in _BASES:
+        raise ValueError(f"basis={basis!r} must be 'latent' or 'effect'.")
+    if not resolution > 0:
+        raise ValueError(f"resolution={resolution} must be above 0.")
+    if not 0 < alpha <= 1:
+        raise ValueError(f"alpha={alpha} must be above 0 and at most 1.")
+    if n_null < 1 / alpha - 1:
+        raise ValueError(
+            f"n_null={n_null} is too few to tell anything at alpha={alpha}; take at least {math.ceil(1 / alpha - 1)}."
+        )
+    if n_markers < 1:
+        raise ValueError(f"n_markers={n_markers} must be at least 1.")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+from dko.datasets import perturb_seq
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """Of many cells, none of which escapes."""
+    return perturb_seq(
+        4, 60, n_cells=1_500, n_controls=3_000, n_modules=2, n_pairs=2, n_without_effect=1, penetrance=1.0, rng=1
+    )
+
+
+def mean_log_change(adata, label):
+    """Change of the log of the mean counts per cell."""
+    counts = adata.layers["counts"].toarray()
+    of, control = (counts[(adata.obs["perturbation"] == name).to_numpy()].mean(axis=0) for name in (label, "control"))
+    return np.log(of / control)
+
+
+def test_defaults():
+    adata = perturb_seq()
+    assert adata.shape == (300 + 20 * 60, 200)
+    targets = adata.uns["perturb_seq"]["strength"].index
+    assert adata.obs["perturbation"].value_counts().to_dict() == {"control": 300, **dict.fromkeys(targets, 60)}
+    assert adata.obs_names[0] == "cell_0" and adata.var_names[-1] == "gene_199"
+    assert adata.var["module"].value_counts().tolist() == [50] * 4
+    assert adata.varm["effect"].shape == (200, 20)
+    assert adata.layers["counts"].sum(axis=1).mean() == pytest.approx(1_000, rel=0.15)
+
+
+def test_x_is_what_scanpy_makes_of_the_counts():
+    adata = perturb_seq(2, 30, n_cells=20, n_controls=50)
+    again = adata.copy()
+    again.X = again.layers["counts"].copy()
+    del again.uns["log1p"]
+    sc.pp.normalize_total(again)
+    sc.pp.log1p(again)
+    assert (again.X != adata.X).nnz == 0
+    assert adata.X.format == "csr" and adata.X.dtype == np.float32
+    assert adata.uns["log1p"] == {"base": None}
+    counts = adata.layers["counts"].data
+    assert (counts == np.rint(counts)).all() and (counts > 0).all()
+
+
+def test_measured_changes_are_the_true_ones(screen):
+    """Counts say it up to the spread of the activities, which is the same with and without a perturbation."""
+    for label, effect in screen.varm["effect"].items():
+        np.testing.assert_allclose(mean_log_change(screen, label), effect, atol=0.2)
+        assert np.corrcoef(mean_log_change(screen, label), effect)[0, 1] > 0.9
+
+
+def test_effects_go_from_a_module_to_later_ones_only(screen):
+    network = screen.uns["perturb_seq"]["network"]
+    assert (np.tril(network) == 0).all()
+    targets = screen.uns["perturb_seq"]["strength"]
+    numbers = screen.var["module"].cat.codes.to_numpy()
+    assert (screen.var["module"][targets.index] == targets["module"]).all()
+    for gene, (module, strength) in targets.iterrows():
+        effect = screen.varm["effect"][gene].drop(gene)
+        other = numbers[screen.var_names != gene]
+        first = int(module.removeprefix("module_"))
+        assert (effect[other < first] == 0).all()
+        assert (effect[other == first] < 0).all() == (strength > 0)
+
+
+def test_targets_without_effect_lower_their_own_transcript_alone(screen):
+    targets = screen.uns["perturb_seq"]["strength"]
+    (gene,) = targets.index[targets["strength"] == 0]
+    effect = screen.varm["effect"][gene]
+    assert effect[gene] == pytest.approx(np.log(0.2))
+    assert (effect.drop(gene) == 0).all()
+
+
+def test_the_effect_of_a_pair_is_the_sum_of_its_singles(screen):
+    pairs = [label for label in screen.varm["effect"] if "+" in label]
+    assert len(pairs) == 2
+    for label in pairs:
+        first, second = label.split("+")
+        assert label == "+".join(sorted([first, second]))
+        summed = screen.varm["effect"][first] + screen.varm["effect"][second]
+        np.testing.assert_allclose(screen.varm["effect"][label], summed, atol=1e-6)
+
+
+def test_penetrance_is_the_share_of_affected_cells():
+    full, part, none = (perturb_seq(2, 20, n_cells=2_000, penetrance=share, rng=3) for share in (1.0, 0.6, 0.0))
+    for adata, share in ((full, 1.0), (part, 0.6), (none, 0.0)):
+        of_control = adata.obs["perturbation"] == "control"
+        assert not adata.obs["affected"][of_control].any()
+        assert adata.obs["affected"][~of_control].mean() == pytest.approx(share, abs=0.03)
+        np.testing.assert_allclose(adata.varm["effect"], share * full.varm["effect"], atol=1e-6)
+    gene = part.varm["effect"].columns[0]
+    of_gene = part.obs["perturbation"] == gene
+    own = pd.Series(part.layers["counts"][:, part.var_names.get_loc(gene)].toarray().ravel(), part.obs_names)
+    means = own[of_gene].groupby(part.obs["affected"][of_gene]).mean()
+    assert means[True] < 0.6 * means[False]
+
+
+def test_same_rng_same_cells(same):
+    small: dict[str, Any] = {"n_cells": 5, "n_controls": 20, "n_pairs": 1}
+    first, again, other = (perturb_seq(3, 20, rng=rng, **small) for rng in (3, 3, 4))
+    same(first, again)
+    assert (first.X != other.X).nnz > 0
+    drawn = perturb_seq(3, 20, rng=np.random.default_rng(3), **small)
+    assert (first.X != drawn.X).nnz == 0
+
+
+def test_more_cells_leave_the_truth_as_it_is(same):
+    few, many = (perturb_seq(3, 20, n_cells=n, n_controls=10 * n, n_pairs=1, rng=5) for n in (2, 20))
+    pd.testing.assert_frame_equal(few.varm["effect"], many.varm["effect"])
+    pd.testing.assert_frame_equal(few.var, many.var)
+
+
+def test_cells_and_targets_come_in_no_order():
+    """So that what goes by position where it should go by name is found out."""
+    adata = perturb_seq(6, 60)
+    labels = adata.obs["perturbation"]
+    assert labels.ne(labels.shift()).mean() > 0.5
+    assert list(adata.varm["effect"].columns) != [f"gene_{i}" for i in range(6)]
+
+
+def test_cells_without_counts_get_one():
+    adata = perturb_seq(2, 20, depth=1, rng=0)
+    assert adata.layers["counts"].sum(axis=1).min() == 1
+
+
+@pytest.mark.parametrize("name", ["screen.h5ad", "screen.zarr"])
+def test_all_of_it_survives_a_file(name, tmp_path):
+    adata = perturb_seq(3, 20, n_cells=5, n_controls=10, n_pairs=1)
+    if name.endswith("h5ad"):
+        adata.write_h5ad(tmp_path / name)
+        back = ad.read_h5ad(tmp_path / name)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+            adata.write_zarr(tmp_path / name)
+        back = ad.read_zarr(tmp_path / name)
+    assert (back.X != adata.X).nnz == 0
+    pd.testing.assert_frame_equal(back.varm["effect"], adata.varm["effect"], check_names=False)
+    for entry in ("strength", "network"):
+        np.testing.assert_array_equal(back.uns["perturb_seq"][entry], adata.uns["perturb_seq"][entry])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"n_controls": 0}, "must be at least 1"),
+        ({"n_perturbations": 21}, "n_perturbations is 21: give at least 1 and at most n_genes=20"),
+        ({"n_modules": 21}, "n_modules is 21"),
+        ({"n_perturbations": 2, "n_pairs": 2}, "n_pairs is 2: 2 targets have 1 pairs"),
+        ({"n_without_effect": -1}, "n_without_effect is -1"),
+        ({"density": 2}, "density is 2: give a probability"),
+        ({"strength": (2, 1)}, r"strength is \(2, 1\): give a range"),
+        ({"penetrance": np.nan}, "penetrance is nan: give a share"),
+        ({"knockdown": 1.0}, "knockdown is 1.0"),
+        ({"depth": 0}, "depth is 0"),
+    ],
+)
+def test_what_cannot_be_simulated(chosen, message):
+    with pytest.raises(ValueError, match=message):
+        perturb_seq(**{"n_perturbations": 3, "n_genes": 20} | chosen)

@@ -1,0 +1,195 @@
+"""T16: an SCCVAE survives files, and predicts the same afterwards."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+from dko._perturber import open_perturber
+
+FIT: dict[str, Any] = {
+    "model": "sccvae",
+    "perturbation_key": "perturbation",
+    "control": "control",
+    "strength": "unit",
+    "n_latent": 8,
+    "hidden": (16, 16),
+    "code_hidden": (8,),
+    "groups": 4,
+    "cells": 8,
+    "max_steps": 10,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def _screens():
+    adata = dko.datasets.perturb_seq(5, 30, n_cells=20, n_controls=40, n_modules=2, n_pairs=1, rng=1)
+    names = {adata.var_names[3]: "HLA/DR", adata.varm["effect"].columns[0]: "50%_%2F"}
+    assert len(names) == 2
+    adata.var_names = [names.get(name, name) for name in adata.var_names]
+    labels = {
+        label: "+".join(sorted(names.get(gene, gene) for gene in label.split("+"))) for label in adata.varm["effect"]
+    }
+    adata.obs["perturbation"] = adata.obs["perturbation"].astype(str).replace(labels).astype("category")
+    del adata.varm["effect"]
+    fitted = {code: dko.tl.fit(adata, **FIT, code=code, copy=True) for code in ("neighbours", "unit", "softmax")}
+    graph = pd.DataFrame(np.ones((2, 2)), index=["HLA/DR", "50%_%2F"], columns=["HLA/DR", "50%_%2F"])
+    return fitted | {"network": dko.tl.fit(adata, **FIT, graph=graph, copy=True)}
+
+
+@pytest.fixture(params=["neighbours", "unit", "softmax", "network"])
+def fitted(request, _screens):
+    """A fit of each kind of code, and with a network; one gene has a slash in its name, one target percent signs."""
+    return _screens[request.param].copy()
+
+
+@pytest.fixture
+def network(_screens):
+    """The last of them."""
+    return _screens["network"].copy()
+
+
+def store(adata, path):
+    if path.suffix == ".h5ad":
+        adata.write_h5ad(path)
+        return ad.read_h5ad(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        adata.write_zarr(path)
+    return ad.read_zarr(path)
+
+
+def predictions(adata, key="dko"):
+    """Of a seen, an unseen and a pair of genes, all as one array, with their impacts."""
+    asked = ["50%_%2F", "HLA/DR", ("50%_%2F", "HLA/DR")]
+    done = dko.tl.virtual_ko(adata, asked, key=key, copy=True)
+    assert done is not None
+    layers = [done.layers[f"{key}_ko_{name}"] for name in ("50%25_%252F", "HLA%2FDR", "50%25_%252F+HLA%2FDR")]
+    return np.stack(layers), dko.get.impact(done, key=key)
+
+
+def assert_same_predictions(found, expected):
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert list(found[1].columns) == list(expected[1].columns)
+
+
+def assert_same_fit(found, expected):
+    assert set(found) == set(expected)
+    assert list(found["genes"]) == list(expected["genes"]) and list(found["targets"]) == list(expected["targets"])
+    assert len(found["groups"]) == 0
+    assert set(found["weights"]) == set(expected["weights"])
+    for name, array in expected["weights"].items():
+        assert found["weights"][name].dtype == array.dtype and found["weights"][name].shape == array.shape, name
+        np.testing.assert_array_equal(found["weights"][name], array)
+    for table in ("history", "perturbations"):
+        for column, values in expected[table].items():
+            if pd.api.types.is_numeric_dtype(values):
+                np.testing.assert_allclose(found[table][column], values, rtol=1e-6)
+            else:
+                assert found[table][column].astype(str).tolist() == values.astype(str).tolist()
+
+
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+def test_a_fit_survives_a_file_of_cells(name, fitted, tmp_path, unchanged):
+    expected = predictions(fitted)
+    with unchanged(fitted):
+        back = store(fitted, tmp_path / name)
+    assert_same_fit(back.uns["dko"], fitted.uns["dko"])
+    assert (back.obs["dko_split"].astype(str) == fitted.obs["dko_split"].astype(str)).all()
+    assert_same_predictions(predictions(back), expected)
+
+
+def test_what_was_read_can_be_written_again(network, tmp_path):
+    again = store(store(network, tmp_path / "cells.h5ad"), tmp_path / "again.h5ad")
+    assert_same_predictions(predictions(again), predictions(network))
+    dko.io.save(again, tmp_path / "model.npz")
+    dko.io.load(again, tmp_path / "model.npz", key_added="mine")
+    assert_same_fit(again.uns["mine"], network.uns["dko"])
+
+
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+def test_predictions_survive_a_file_of_cells(name, network, tmp_path):
+    dko.tl.virtual_ko(network, ["HLA/DR", "50%_%2F"], dose=0.5, mixture=True)
+    back = store(network, tmp_path / name)
+    for layer in ("dko_ko_HLA%2FDR", "dko_ko_50%25_%252F"):
+        assert back.layers[layer].dtype == np.float32
+        np.testing.assert_array_equal(back.layers[layer], network.layers[layer])
+    np.testing.assert_array_equal(dko.get.impact(back), dko.get.impact(network))
+    assert list(dko.get.impact(back).columns) == ["HLA/DR", "50%_%2F"]
+
+
+def test_a_fit_survives_a_file_of_its_own(fitted, tmp_path):
+    """T1, T16: the mask of the graph among the arrays, none of them pickled."""
+    expected = predictions(fitted)
+    dko.io.save(fitted, tmp_path / "model.npz")
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        assert "network.mask" in arrays.files
+        assert all(arrays[name].dtype != object for name in arrays.files)
+    new = fitted.copy()
+    del new.uns["dko"], new.obs["dko_split"]
+    dko.io.load(new, tmp_path / "model.npz", key_added="mine")
+    assert_same_fit(new.uns["mine"], fitted.uns["dko"])
+    assert_same_predictions(predictions(new, "mine"), expected)
+
+
+def test_the_mask_is_kept(network, tmp_path):
+    """T1."""
+    dko.io.save(network, tmp_path / "model.npz")
+    back = network.copy()
+    dko.io.load(back, tmp_path / "model.npz")
+    graph = open_perturber(back, "dko", "rna").model.network.graph().detach().numpy()
+    mask = network.uns["dko"]["weights"]["network.mask"].astype(bool)
+    assert not np.tril(mask).any()
+    assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
+
+
+def test_other_cells_with_genes_in_another_order(network, tmp_path):
+    control = (network.obs["perturbation"] == "control").to_numpy()
+    expected, _ = predictions(network)
+    dko.io.save(network, tmp_path / "model.npz")
+    part = network[control].copy()[:, ::-1].copy()
+    del part.uns["dko"]
+    dko.io.load(part, tmp_path / "model.npz")
+    found, _ = predictions(part)
+    np.testing.assert_allclose(found[:, :, ::-1], expected[:, control], atol=1e-5)
+
+
+def test_a_model_of_counts_finds_counts_elsewhere(network, tmp_path):
+    """The total that cells were normalised to goes with the model."""
+    counts = network.copy()
+    counts.X = counts.layers["counts"]
+    dko.tl.fit(counts, **FIT, normalize=True)
+    expected, _ = predictions(counts)
+    dko.io.save(counts, tmp_path / "model.npz")
+    new = network.copy()
+    dko.io.load(new, tmp_path / "model.npz", layer="counts")
+    assert new.uns["dko"]["params"]["target_sum"] == counts.uns["dko"]["params"]["target_sum"]
+    np.testing.assert_allclose(predictions(new)[0], expected, atol=1e-5)
+
+
+def test_genes_that_are_not_there(network, tmp_path, unchanged):
+    dko.io.save(network, tmp_path / "model.npz")
+    part = network[:, network.var_names != "HLA/DR"].copy()
+    with unchanged(part), pytest.raises(KeyError, match="lacks 1 of the 30 genes of the fit: 'HLA/DR'"):
+        dko.io.load(part, tmp_path / "model.npz")
+
+
+def test_a_mudata_survives_a_file(network, tmp_path):
+    import mudata
+
+    from dko._compat import modalities_apart
+
+    expected = predictions(network)
+    with modalities_apart():
+        data = mudata.MuData({"rna": network})
+        data.write(tmp_path / "cells.h5mu")
+        back = mudata.read_h5mu(tmp_path / "cells.h5mu")
+    assert_same_predictions(predictions(back["rna"]), expected)

@@ -1,0 +1,96 @@
+"""A small simulated Perturb-seq screen as the arrays that the model takes, and fits of a few steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+import dko
+from dko.models._training import Schedule
+from dko.models.sccvae import Cells, Config, fit, full_mask
+
+CPU = torch.device("cpu")
+TINY = Config(n_latent=8, hidden=(16, 16), code_hidden=(8,), groups=4, cells=8)
+
+
+class Screen(NamedTuple):
+    """Cells of training and validation, and what is known of the genes that can be perturbed (all of them)."""
+
+    training: Cells
+    validation: Cells
+    features: np.ndarray
+    targets: np.ndarray
+    columns: np.ndarray
+    unseen: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def screen():
+    """40 genes, six of which are knocked down, 30 cells each and a pair of 30 cells; 90 control cells."""
+    adata = dko.datasets.perturb_seq(6, 40, n_cells=30, n_controls=90, n_modules=2, n_pairs=1, rng=0)
+    genes = adata.var_names
+    labels = list(adata.varm["effect"].columns)
+    targets = [label for label in labels if "+" not in label]
+    members = np.array([[target in label.split("+") for target in targets] for label in labels])
+    number = adata.obs["perturbation"].map({label: i for i, label in enumerate(labels)}).astype(float)
+    cells = Cells(adata.X, number.fillna(-1).to_numpy(dtype=int), members)
+    validates = np.arange(adata.n_obs) % 5 == 0
+    control = adata.X[cells.control].toarray()
+    _, size, loadings = np.linalg.svd(control - control.mean(axis=0), full_matrices=False)
+    at = genes.get_indexer(targets)
+    return Screen(
+        training=cells.of(np.flatnonzero(~validates)),
+        validation=cells.of(np.flatnonzero(validates)),
+        features=(loadings[:5].T * size[:5]).astype(np.float32),
+        targets=at,
+        columns=np.arange(len(genes)),
+        unseen=np.setdiff1d(np.arange(len(genes)), at),
+    )
+
+
+@pytest.fixture(scope="session")
+def config():
+    """Sizes of a network that trains in a second."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def fitted(screen):
+    """(model, training) of a short fit, as a function of fields of the configuration, graph, seed and steps."""
+    from dataclasses import replace
+
+    def run(*, mask=None, node=None, seed=0, max_steps=40, strength="auto", learning_rate=1e-3, of=screen, **changed):
+        config = replace(TINY, **changed)
+        mask = full_mask(config.n_latent) if mask is None else mask
+        return fit(
+            of.training,
+            of.validation,
+            of.features,
+            of.targets,
+            of.columns,
+            mask,
+            np.full(len(of.features), -1) if node is None else node,
+            replace(config, n_latent=len(mask)),
+            Schedule(batch_size=config.groups * config.cells, learning_rate=learning_rate, max_steps=max_steps),
+            strength=strength,
+            device=CPU,
+            rng=np.random.default_rng(seed),
+            progress=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model(fitted):
+    """The model of a fit that has seen enough to tell perturbations apart."""
+    return fitted(max_steps=300, learning_rate=3e-3)[0]
+
+
+@pytest.fixture(scope="session")
+def control(screen):
+    """Twelve control cells, dense."""
+    return torch.from_numpy(screen.training.values[screen.training.control[:12]].toarray())

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+import dko
+from dko.models.sccvae import Batch, Cells, Config
+from dko.models.sccvae._cells import Sampler
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cells():
+    """40 cells x 3 genes; the first tells the number of a cell, the second its perturbation, 3 is a pair."""
+    perturbation = np.tile([-1, 0, 1, 2, 0, -1, 3, -1], 5)
+    perturbation[14] = 0
+    values = np.column_stack([np.arange(1, 41), perturbation + 2, np.ones(40)])
+    members = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=bool)
+    return Cells(sparse.csr_matrix(values.astype(np.float32)), perturbation, members)
+
+
+def sampler(cells, *, seed=0, fixed=False, n_batches=30, n_latent=4, **config):
+    chosen = replace(Config(groups=3, cells=4), **config)
+    return Sampler(cells, chosen, n_batches, n_latent, CPU, np.random.default_rng(seed), fixed=fixed)
+
+
+def test_means_are_those_of_the_control_and_of_each_perturbation(cells):
+    x = cells.values.toarray()
+    expected = [x[cells.perturbation == number].mean(axis=0) for number in (-1, 0, 1, 2, 3)]
+    found = cells.means()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_array_equal(cells.control, np.flatnonzero(cells.perturbation == -1))
+
+
+def test_batches_hold_cells_of_their_groups(cells):
+    for batch in sampler(cells)():
+        assert isinstance(batch, Batch)
+        assert batch.before.shape == batch.after.shape == (3, 4, 3)
+        assert batch.noise.shape == (3, 4, 4) and batch.effect.shape == (3, 3) and batch.members.shape == (3, 3)
+        assert (batch.before[..., 1] == 1).all()
+        number = batch.after[:, :, 1] - 2
+        assert (number == number[:, :1]).all()
+        # The control comes first, with no target; the others are different perturbations.
+        assert number[0, 0] == -1 and len(set(number[:, 0].tolist())) == 3
+        means = torch.from_numpy(cells.means())
+        for group, which in enumerate(number[:, 0].int().tolist()):
+            expected = cells.members[which] if which >= 0 else [False] * 3
+            assert batch.members[group].bool().tolist() == list(expected)
+            torch.testing.assert_close(batch.effect[group], means[which + 1] - means[0])
+
+
+def test_no_cell_is_left_out(cells):
+    """T14: the perturbation of the fewest cells takes part, and all of its cells."""
+    batches = list(sampler(cells, n_batches=200)())
+    seen = torch.cat([batch.after[..., 0].ravel() for batch in batches])
+    assert set(seen.int().tolist()) == set(range(1, 41))
+    before = torch.cat([batch.before[..., 0].ravel() for batch in batches])
+    assert set((before.int() - 1).tolist()) == set(cells.control.tolist())
+
+
+def test_perturbations_are_drawn_by_the_root_of_their_cells():
+    perturbation = np.repeat([-1, 0, 1], [10, 90, 10])
+    cells = Cells(
+        sparse.csr_matrix((perturbation + 2.0)[:, None].astype(np.float32)), perturbation, np.eye(2, dtype=bool)
+    )
+    drawn = torch.cat([batch.after[:, 0, 0] for batch in sampler(cells, groups=2, n_batches=2_000)()])
+    counts = np.bincount(drawn.int().numpy())[1:]
+    assert counts[0] == 2_000
+    assert counts[1] / counts[2] == pytest.approx(3, rel=0.15)
+
+
+def test_one_group_is_the_control_at_times(cells):
+    """As in the paper, whose batches are of one perturbation, or of the control."""
+    batches = list(sampler(cells, groups=1, n_batches=100)())
+    numbers = {int(batch.after[0, 0, 1]) - 2 for batch in batches}
+    assert numbers == {-1, 0, 1, 2, 3}
+    for batch in batches:
+        assert bool(batch.members.any()) == (int(batch.after[0, 0, 1]) != 1)
+
+
+def test_more_groups_than_perturbations_repeat_them(cells):
+    (batch,) = sampler(cells, groups=9, n_batches=1)()
+    assert batch.after.shape[0] == 9
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_validation_draws_the_same_in_every_pass(cells, fixed):
+    draw = sampler(cells, fixed=fixed, n_batches=3)
+    first, second = ([batch.after for batch in draw(None)] for _ in range(2))
+    assert len(first) == 3
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) == fixed
+
+
+def test_the_seed_decides(cells):
+    first, again, other = ([b.after for b in sampler(cells, seed=seed)()] for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_order_of_perturbations_among_the_cells_does_not_matter(cells):
+    """T14: only the order within a perturbation decides which of its cells a number draws."""
+    sorted_ = cells.of(np.argsort(cells.perturbation, kind="stable"))
+    for a, b in zip(sampler(cells)(), sampler(sorted_)(), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_cells_that_do_not_fit_into_memory_are_drawn_all_the_same(cells):
+    with dko.settings.override(memory_budget=1):
+        small = list(sampler(cells)())
+    for a, b in zip(small, sampler(cells)(), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_perturbation_without_validation_cells_is_not_drawn(cells):
+    part = cells.of(np.flatnonzero(cells.perturbation != 1))
+    numbers = {int(n) for batch in sampler(part)() for n in batch.after[:, 0, 1] - 2}
+    assert numbers == {-1, 0, 2, 3}
+
+
+def test_cells_that_are_passed_over_are_never_drawn(cells):
+    """Those of other parts of the split are there, and take no part."""
+    part = cells.of(np.arange(0, 40, 2))
+    numbers = {int(n) - 1 for batch in sampler(part, n_batches=100)() for n in batch.after[..., 0].ravel()}
+    assert numbers == set(range(0, 40, 2))
+    np.testing.assert_array_equal(part.control, cells.control[cells.control % 2 == 0])
+    x = cells.values.toarray()[::2]
+    expected = [x[cells.perturbation[::2] == number].mean(axis=0) for number in np.unique(cells.perturbation[::2])]
+    np.testing.assert_allclose(part.means(), expected, rtol=1e-6)

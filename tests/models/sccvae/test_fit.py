@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dko.models.sccvae import Cells, full_mask, grouped_mmd
+from dko.models.sccvae._fit import Objective
+
+
+def effects_of(model, cells, genes):
+    """Mean change of control cells that the model says of each gene: genes x genes of the cells."""
+    control = torch.from_numpy(cells.values[cells.control].toarray())
+    shifts = torch.cat([torch.zeros(1, model.config.n_latent), model.shifts(genes)])
+    means = model.predict(control, shifts, None).mean(dim=1)
+    return (means[1:] - means[0]).numpy()
+
+
+@pytest.mark.parametrize("code", ["neighbours", "unit", "softmax"])
+def test_edges_outside_the_mask_stay_zero(code, fitted):
+    """T1: after training too; a mask with holes, as of a network that is known."""
+    mask = full_mask(8)
+    mask[0, 1] = mask[2, 5] = False
+    graph = fitted(code=code, mask=mask)[0].network.graph().detach().numpy()
+    assert (graph[~mask] == 0).all()
+    assert (graph[mask] != 0).all()
+
+
+def test_without_a_graph_there_are_no_edges(fitted):
+    model, _ = fitted(mask=np.zeros((8, 8), dtype=bool))
+    assert torch.equal(model.network.propagation(), torch.eye(8))
+    assert torch.equal(model.propagated(np.arange(40)), model.shifts(np.arange(40)))
+
+
+def test_the_seed_decides(fitted, screen):
+    """T6."""
+    (first, of_first), (again, of_again), (other, of_other) = (fitted(seed=seed) for seed in (1, 1, 2))
+    assert of_first.history.equals(of_again.history) and not of_first.history.equals(of_other.history)
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name], err_msg=name)
+    genes = np.arange(40)
+    assert not np.allclose(effects_of(first, screen.training, genes), effects_of(other, screen.training, genes))
+
+
+@pytest.mark.parametrize("code", ["neighbours", "softmax"])
+def test_global_random_states_and_the_default_type_are_left_alone(code, fitted, control):
+    """T6."""
+    torch.manual_seed(11)
+    np.random.seed(11)
+    random.seed(11)
+    states = torch.get_rng_state(), str(np.random.get_state()), random.getstate(), torch.get_default_dtype()
+    model, _ = fitted(code=code)
+    model.predict(control, model.shifts(np.arange(3)), None)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (str(np.random.get_state()), random.getstate(), torch.get_default_dtype()) == states[1:]
+
+
+def test_global_random_states_do_not_matter(fitted):
+    """T6: whatever was drawn before."""
+    torch.manual_seed(1)
+    first = fitted()[0].arrays
+    torch.manual_seed(2)
+    torch.rand(3)
+    for name, array in fitted()[0].arrays.items():
+        np.testing.assert_array_equal(array, first[name])
+
+
+def test_control_cells_are_reconstructed_to_their_mean(model, screen):
+    control = screen.training.values[screen.training.control].toarray()
+    found = model.predict(torch.from_numpy(control), torch.zeros(1, 8), None)[0].mean(dim=0)
+    np.testing.assert_allclose(found, control.mean(axis=0), atol=1e-4)
+
+
+def test_perturbations_that_are_trained_on_are_learned(model, screen):
+    """T12, in small: effects on cells of validation."""
+    means = screen.validation.means()
+    found = effects_of(model, screen.training, screen.targets)
+    measured = means[1:7] - means[0]
+    assert np.corrcoef(found.ravel(), measured.ravel())[0, 1] > 0.6
+    assert ((found - measured) ** 2).mean() < 0.75 * (measured**2).mean()
+
+
+@pytest.mark.parametrize("code", ["neighbours", "unit", "softmax"])
+def test_the_strength_of_unseen_targets_does_not_decay(code, fitted, screen):
+    """T8: however strong the decay of weights, it is what the policy says."""
+    model, _ = fitted(code=code, strength="unit", decay=10.0, max_steps=60)
+    assert (model.strength == 1).all()
+    lengths = model.shifts(screen.unseen).norm(dim=1).numpy()
+    if code == "unit":
+        np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+    assert (lengths > 0.01).all()
+
+
+def test_perturbations_that_are_in_no_cell_are_not_learned(fitted, screen):
+    """T7: without their cells, the model is the one that has never heard of them."""
+    held_out = 2
+    part = {}
+    for name in ("training", "validation"):
+        cells = getattr(screen, name)
+        kept = cells.of(np.flatnonzero(cells.perturbation != held_out))
+        part[name] = Cells(
+            kept.values,
+            kept.perturbation - (kept.perturbation > held_out),
+            np.delete(np.delete(cells.members, held_out, axis=0), held_out, axis=1),
+        )
+    without = screen._replace(targets=np.delete(screen.targets, held_out), **part)
+    model, _ = fitted(of=without)
+    gene = screen.targets[[held_out]]
+    assert model.trained[gene] == -1
+    effect = effects_of(model, screen.training, gene)
+    assert np.isfinite(effect).all() and np.abs(effect).max() > 0
+
+
+def test_sparse_and_dense_values_with_zeros_stored_train_the_same(fitted, screen):
+    """T11, for CSR with explicit zeros; other types never come here."""
+    x = screen.training.values
+    rows, columns = np.indices(x.shape).reshape(2, -1)
+    full = type(x)((x.toarray().ravel(), (rows, columns)), shape=x.shape)
+    assert full.nnz > x.nnz
+    stored = screen._replace(training=replace(screen.training, values=full))
+    first, second = fitted()[0].arrays, fitted(of=stored)[0].arrays
+    for name, array in first.items():
+        np.testing.assert_allclose(second[name], array, atol=1e-6, err_msg=name)
+
+
+def test_a_named_dimension_is_that_of_its_gene(fitted, screen):
+    """Genes of a given graph have one of their own, unseen ones too."""
+    node = np.full(40, -1)
+    node[screen.targets[0]], node[screen.unseen[0]] = 0, 1
+    model, _ = fitted(node=node, strength="unit", max_steps=20)
+    without = replace(model, node=np.full(40, -1))
+    gained = (model.shifts(screen.unseen[:2]) - without.shifts(screen.unseen[:2])).numpy()
+    assert gained[0, 1] == pytest.approx(model.network.own_weight.item())
+    assert np.count_nonzero(gained) == 1
+    assert model.network.own.sum() == 1
+
+
+@pytest.mark.parametrize("pairing", ["mean", "random"])
+def test_losses_of_both_pairings_fall(pairing, fitted):
+    _, trained = fitted(pairing=pairing, max_steps=150, learning_rate=3e-3)
+    losses = trained.history["validation_loss"]
+    assert losses.min() < 0.98 * losses.iloc[0]
+
+
+def test_the_published_batches_train(fitted):
+    """One perturbation at a time, fixed bandwidths, random pairs, and the divergence in full at the end."""
+    bandwidths = tuple(31.25 * 2.0**i for i in range(10))
+    model, trained = fitted(
+        code="softmax", groups=1, cells=32, pairing="random", bandwidths=bandwidths, warm_up=1.0, kl=1.0, mmd=10.0
+    )
+    assert np.isfinite(trained.history["train_loss"]).all()
+    assert torch.isfinite(model.shifts(np.arange(40))).all()
+
+
+def test_the_weight_of_the_divergence_rises_in_training_and_is_whole_in_validation(config, fitted, screen):
+    from dko.models.sccvae._cells import Sampler
+
+    network = fitted(max_steps=5)[0].network
+    rng = np.random.default_rng(0)
+    (batch,) = Sampler(screen.training, config, 1, 8, torch.device("cpu"), rng)()
+    objective = Objective(replace(config, kl=1.0), torch.tensor([10.0]), screen.columns[screen.targets], 4)
+    network.train()
+    rising = [objective(network, batch).mean().item() for _ in range(6)]
+    steps = np.diff(rising)
+    assert (steps[:3] > 0).all() and np.allclose(steps[:3], steps[0], rtol=1e-3)
+    np.testing.assert_allclose(steps[3:], 0, atol=1e-6)
+    network.eval()
+    assert objective(network, batch).mean().item() == pytest.approx(rising[-1], rel=1e-6)
+
+
+def test_terms_of_the_loss_count_as_they_are_weighed(config, fitted, screen):
+    from dko.models.sccvae._cells import Sampler
+
+    network = fitted(max_steps=5)[0].network.eval()
+    rng = np.random.default_rng(0)
+    (batch,) = Sampler(screen.training, config, 1, 8, torch.device("cpu"), rng)()
+    off = {"reconstruction": 0.0, "effect": 0.0, "kl": 0.0, "mmd": 0.0, "sparsity": 0.0}
+    bandwidths, columns = torch.tensor([10.0]), screen.columns[screen.targets]
+
+    def loss(**weights):
+        with torch.no_grad():
+            return Objective(replace(config, **off | weights), bandwidths, columns, 1)(network, batch)
+
+    assert (loss() == 0).all()
+    parts = [loss(**{name: 2.0}) for name in off]
+    # The control has no effect, which it cannot miss.
+    assert all((part >= 0).all() and part.max() > 0 for part in parts)
+    torch.testing.assert_close(sum(parts), loss(**dict.fromkeys(off, 2.0)))
+    torch.testing.assert_close(loss(mmd=6.0), 3 * loss(mmd=2.0))
+    with torch.no_grad():
+        mean, variance = network.encode(batch.before)
+        shift = (batch.members @ network.shifts())[:, None]
+        after = network.decode(mean + variance.sqrt() * batch.noise + shift, network.propagation())
+    torch.testing.assert_close(loss(mmd=1.0), grouped_mmd(after, batch.after, bandwidths))
+    torch.testing.assert_close(loss(sparsity=1.0), network.graph().abs().sum().detach().expand(4))
+
+
+def test_what_happens_to_the_transcript_of_a_target_does_not_count(config, fitted, screen):
+    """Similar targets would inherit it; of targets that are not measured there is none."""
+    from dko.models.sccvae._cells import Sampler
+
+    network = fitted(max_steps=5)[0].network.eval()
+    rng = np.random.default_rng(0)
+    (batch,) = Sampler(screen.training, config, 1, 8, torch.device("cpu"), rng)()
+    columns = screen.columns[screen.targets]
+    effect = batch.effect.clone()
+    effect[:, columns] += 50 * batch.members
+    other = batch._replace(effect=effect)
+    only = replace(config, reconstruction=0.0, kl=0.0, mmd=0.0, sparsity=0.0, effect=1.0)
+
+    def loss(batch, columns):
+        with torch.no_grad():
+            return Objective(only, torch.tensor([10.0]), columns, 1)(network, batch)
+
+    torch.testing.assert_close(loss(batch, columns), loss(other, columns))
+    unmeasured = np.full(len(columns), -1)
+    assert (loss(other, unmeasured)[1:] > 10 * loss(batch, unmeasured)[1:]).all()

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dko.models.sccvae import model_of
+from dko.models.sccvae._model import own_dimensions
+
+
+def noise_of(cells, model, seed=0):
+    return torch.randn(len(cells), model.config.n_latent, generator=torch.Generator().manual_seed(seed))
+
+
+def test_no_shift_is_the_reconstruction_of_the_control(model, control):
+    """T3: with the same noise; penetrance 0 or strength 0."""
+    noise = noise_of(control, model)
+    mean, variance = model.network.encode(control)
+    with torch.no_grad():
+        expected = model.network.decode(mean + variance.sqrt() * noise, model.network.propagation())
+    shift = model.shifts(np.array([3]))
+    for shifts in (0.0 * shift, torch.zeros_like(shift)):
+        torch.testing.assert_close(model.predict(control, shifts, noise)[0], expected, atol=1e-6, rtol=0)
+    of_no_strength = replace(model, strength=np.zeros(40, dtype=np.float32))
+    unseen = np.flatnonzero(model.trained < 0)[:2]
+    assert (of_no_strength.shifts(unseen) == 0).all()
+
+
+def test_displacement_is_linear_in_the_dose(model, screen):
+    """T5: a part of a shift is that part of the displacement of the causal variables, in every cell."""
+    shift, propagation = model.shifts(screen.targets[:1]), model.network.propagation()
+    whole = model.propagated(screen.targets[:1])
+    for dose in (0.0, 0.25, 0.7, 1.0):
+        torch.testing.assert_close((dose * shift) @ propagation, dose * whole)
+
+
+def test_predictions_of_a_shift_per_cell(model, control, screen):
+    """T5: cells that escape are those of no shift, the others those of the shift in full."""
+    noise = noise_of(control, model)
+    shift = model.shifts(screen.targets[:1])
+    affected = (torch.arange(12) % 2)[None, :, None]
+    found = model.predict(control, affected * shift[:, None], noise)[0]
+    pair = model.predict(control, torch.cat([torch.zeros_like(shift), shift]), noise)
+    torch.testing.assert_close(found[::2], pair[0, ::2])
+    torch.testing.assert_close(found[1::2], pair[1, 1::2])
+    assert (pair[0] - pair[1]).abs().max() > 1e-3
+
+
+def test_predictions_of_several_shifts_are_those_of_each(model, control):
+    noise, shifts = noise_of(control, model), model.shifts(np.arange(5))
+    together = model.predict(control, shifts, noise)
+    assert together.shape == (5, 12, 40)
+    for one, shift in zip(together, shifts, strict=True):
+        torch.testing.assert_close(one, model.predict(control, shift[None], noise)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_without_noise_the_mean_of_the_posterior_is_decoded(model, control):
+    shifts = torch.zeros(1, model.config.n_latent)
+    torch.testing.assert_close(
+        model.predict(control, shifts, None), model.predict(control, shifts, torch.zeros(12, model.config.n_latent))
+    )
+
+
+def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(model, screen):
+    """T7, T8: what is not trained on is never read from an entry that was not trained."""
+    np.testing.assert_array_equal(model.shifts(screen.targets), model.network.shifts().detach())
+    louder = replace(model, strength=model.strength * 3)
+    np.testing.assert_array_equal(louder.shifts(screen.targets), model.shifts(screen.targets))
+    torch.testing.assert_close(louder.shifts(screen.unseen), 3 * model.shifts(screen.unseen))
+    assert (model.shifts(screen.unseen).norm(dim=1) > 1e-3).all()
+    assert torch.isfinite(model.shifts(np.arange(40))).all()
+
+
+def test_shifts_are_asked_for_in_any_order(model):
+    genes = np.array([7, 0, 7, 39])
+    torch.testing.assert_close(model.shifts(genes), model.shifts(np.arange(40))[torch.from_numpy(genes)])
+
+
+def test_propagated_shifts_go_through_the_graph(model):
+    shifts = model.shifts(np.arange(40))
+    expected = shifts.double() @ torch.linalg.inv(torch.eye(8).double() - model.network.graph().detach().double())
+    torch.testing.assert_close(model.propagated(np.arange(40)).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_prediction_keeps_no_graph_of_gradients(model, control):
+    assert not model.predict(control, model.shifts(np.array([0])), None).requires_grad
+    assert not model.propagated(np.array([0])).requires_grad
+
+
+@pytest.mark.parametrize("code", ["neighbours", "unit", "softmax"])
+def test_arrays_are_all_that_is_needed(code, fitted, control):
+    """T1, T16: the mask among them; predictions are identical."""
+    model, _ = fitted(code=code)
+    arrays = model.arrays
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    again = model_of(model.config, {name: array.copy() for name, array in arrays.items()})
+    genes = np.arange(40)
+    noise = noise_of(control, model)
+    assert torch.equal(again.network.mask, model.network.mask)
+    assert torch.equal(again.shifts(genes), model.shifts(genes))
+    assert torch.equal(
+        again.predict(control, again.shifts(genes), noise), model.predict(control, model.shifts(genes), noise)
+    )
+    assert torch.equal(again.propagated(genes), model.propagated(genes))
+
+
+def test_torch_loads_the_weights_without_pickled_code(model):
+    """T16: weights_only=True."""
+    file = io.BytesIO()
+    torch.save(model.network.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    assert torch.equal(state["mask"], model.network.mask)
+    model.network.load_state_dict(state)
+
+
+def test_making_a_model_leaves_the_random_state_alone(model):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    model_of(model.config, model.arrays)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dimensions_of_genes():
+    found = own_dimensions(np.array([2, -1, 0]), 3)
+    assert found.tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_predicts_the_same(model, control):
+    """T19, T16: a model on the GPU comes back as arrays, and predicts what the CPU does."""
+    on_gpu = model_of(model.config, model.arrays).to(torch.device("cuda"))
+    genes, noise = np.arange(40), noise_of(control, model)
+    found = on_gpu.predict(control.cuda(), on_gpu.shifts(genes), noise.cuda()).cpu()
+    torch.testing.assert_close(found, model.predict(control, model.shifts(genes), noise), atol=1e-4, rtol=1e-4)
+    back = model_of(model.config, on_gpu.arrays)
+    assert torch.equal(back.shifts(genes), model.shifts(genes))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dko.models.sccvae import STRENGTHS, Cells, strengths
+from dko.models.sccvae._model import unseen_shifts
+
+
+def with_effects(cells: Cells, factor: float) -> Cells:
+    """The same cells, the perturbed ones moved so that the effects of perturbations are multiplied."""
+    values, means = cells.values.toarray(), cells.means()
+    number = cells.perturbation
+    moved = values + (factor - 1) * (means[number + 1] - means[0])
+    return Cells(type(cells.values)(moved.astype(np.float32)), number, cells.members)
+
+
+@pytest.mark.parametrize("policy", STRENGTHS)
+def test_every_gene_has_a_strength(policy, model, screen):
+    found = strengths(model, screen.training, screen.columns, policy)
+    assert found.shape == (40,) and found.dtype == np.float32
+    assert np.isfinite(found).all() and (found >= 0).all()
+
+
+def test_unit_leaves_shifts_as_they_are(model, screen):
+    assert (strengths(model, screen.training, screen.columns, "unit") == 1).all()
+
+
+def test_mean_gives_shifts_the_median_length_of_the_trained_ones(model, screen):
+    found = strengths(model, screen.training, screen.columns, "mean")
+    genes = np.arange(40)
+    lengths = unseen_shifts(model, genes).norm(dim=1).detach().numpy() * found
+    trained = model.network.shifts().norm(dim=1).detach().numpy()
+    np.testing.assert_allclose(lengths, np.median(trained), rtol=1e-4)
+
+
+def test_predict_keeps_within_the_lengths_of_the_trained_ones(model, screen):
+    found = strengths(model, screen.training, screen.columns, "predict")
+    lengths = unseen_shifts(model, np.arange(40)).norm(dim=1).detach().numpy() * found
+    trained = model.network.shifts().norm(dim=1).detach().numpy()
+    assert (lengths >= 0).all() and (lengths <= trained.max() * 1.0001).all()
+
+
+def test_predict_learns_lengths_from_features(model, screen):
+    """The further along a feature, the longer the shift."""
+    along = torch.linspace(0.1, 2, 6)
+    model = replace(
+        model,
+        network=type(model.network)(
+            model.config, model.network.centre, model.network.mask.bool(), along[:, None], model.network.own
+        ),
+    )
+    with torch.no_grad():
+        model.network.codes[:] = torch.nn.functional.normalize(torch.ones(6, 8), dim=1) * along[:, None]
+    features = torch.zeros(40, 1)
+    features[screen.targets] = along[:, None]
+    features[screen.unseen[0]], features[screen.unseen[1]] = 0.5, 1.5
+    model = replace(model, features=features)
+    found = strengths(model, screen.training, screen.columns, "predict")
+    lengths = unseen_shifts(model, np.arange(40)).norm(dim=1).detach().numpy() * found
+    assert lengths[screen.unseen[0]] == pytest.approx(0.5, abs=0.05)
+    assert lengths[screen.unseen[1]] == pytest.approx(1.5, abs=0.05)
+
+
+def test_calibrated_follows_the_size_of_measured_effects(model, screen):
+    """4.3 of the method: one factor, from training perturbations alone, each predicted from the others."""
+    whole, half, none, opposite = (
+        strengths(model, with_effects(screen.training, factor), screen.columns, "calibrated")
+        for factor in (1.0, 0.5, 0.0, -1.0)
+    )
+    assert (whole == whole[0]).all() and 0.1 < whole[0] < 2
+    np.testing.assert_allclose(half, whole / 2, rtol=1e-3)
+    np.testing.assert_allclose(none, 0, atol=1e-3)
+    assert (opposite == 0).all()
+
+
+def test_calibrated_does_not_know_what_a_target_does_to_itself(model, screen):
+    """Its own transcript, which every knockdown lowers, says nothing of how well its effects are foretold."""
+    values = screen.training.values.tolil()
+    for number, gene in enumerate(screen.targets):
+        values[np.flatnonzero(screen.training.perturbation == number), gene] = 50.0
+    changed = replace(screen.training, values=values.tocsr())
+    found, expected = (strengths(model, c, screen.columns, "calibrated") for c in (changed, screen.training))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_auto_calibrates_from_five_single_targets_on(model, screen):
+    calibrated = strengths(model, screen.training, screen.columns, "calibrated")
+    np.testing.assert_array_equal(strengths(model, screen.training, screen.columns, "auto"), calibrated)
+    few = screen.training.of(np.flatnonzero(np.isin(screen.training.perturbation, [-1, 0, 1, 2, 3, 6])))
+    assert (strengths(model, few, screen.columns, "auto") == 1).all()
+
+
+@pytest.mark.parametrize("code", ["unit", "softmax"])
+def test_codes_of_features_are_calibrated_too(code, fitted, screen):
+    model, _ = fitted(code=code, max_steps=100)
+    found = strengths(model, screen.training, screen.columns, "calibrated")
+    assert (found == found[0]).all() and 0 <= found[0] <= 2
+
+
+def test_nothing_of_the_model_changes(model, screen):
+    """T17: neither its weights nor its strengths."""
+    before = {name: array.copy() for name, array in model.arrays.items()}
+    for policy in STRENGTHS:
+        strengths(model, screen.training, screen.columns, policy)
+    for name, array in model.arrays.items():
+        np.testing.assert_array_equal(array, before[name])

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+
+HOW: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
+
+
+@pytest.fixture(scope="module")
+def _cells():
+    return dko.datasets.perturb_seq(
+        12, 40, n_cells=40, n_controls=100, n_pairs=2, n_without_effect=6, strength=(2.0, 3.0), depth=2_000, rng=0
+    )
+
+
+@pytest.fixture
+def cells(_cells):
+    """Six targets with an effect and two pairs, and six without any; log-normalised."""
+    return _cells.copy()
+
+
+def folds(adata, key="fold"):
+    """Return the fold of each perturbation, each of which is in one."""
+    found = adata.obs.groupby("perturbation", observed=True)[key].agg(lambda of: sorted(set(of)))
+    assert (found.drop("control").map(len) == 1).all()
+    return found.drop("control").map(lambda of: of[0])
+
+
+def test_every_perturbation_is_in_one_fold_and_folds_are_of_one_size(cells):
+    dko.pp.split_perturbations(cells, n_folds=4, **HOW)
+    assert cells.obs["fold"].cat.categories.tolist() == ["0", "1", "2", "3", "control"]
+    assert sorted(folds(cells).value_counts()) == [3, 3, 4, 4]
+    assert (cells.obs["fold"] == "control").equals(cells.obs["perturbation"] == "control")
+
+
+def test_effects_are_spread_over_the_folds(cells):
+    """Of eight perturbations with an effect, each of four folds has two."""
+    idle = [label for label in cells.varm["effect"] if "+" not in label]
+    weak = cells.varm["effect"].abs().sum()
+    strong = weak.index[np.argsort(-weak)][:8]
+    assert len(idle) == 12
+    for rng in range(5):
+        dko.pp.split_perturbations(cells, n_folds=4, rng=rng, **HOW)
+        assert folds(cells)[strong].value_counts().tolist() == [2, 2, 2, 2]
+
+
+def test_order_of_cells_and_spelling_do_not_matter(cells):
+    dko.pp.split_perturbations(cells, test_controls=0.2, **HOW)
+    order = np.random.default_rng(1).permutation(cells.n_obs)
+    other = cells[order].copy()
+    labels = other.obs["perturbation"].astype(str).to_numpy()
+    pair = next(label for label in set(labels) if "+" in label)
+    labels[np.flatnonzero(labels == pair)[::2]] = "+".join(reversed(pair.split("+")))
+    other.obs["perturbation"] = labels
+    dko.pp.split_perturbations(other, test_controls=0.2, **HOW)
+    pd.testing.assert_series_equal(other.obs["fold"][cells.obs_names], cells.obs["fold"])
+
+
+def test_seed_decides(cells):
+    found = []
+    for rng in (0, 0, 1):
+        dko.pp.split_perturbations(cells, rng=rng, key_added=f"of_{rng}", **HOW)
+        found.append(folds(cells, f"of_{rng}"))
+    assert found[0].equals(found[1]) and not found[0].equals(found[2])
+
+
+def test_controls_are_kept_apart(cells):
+    dko.pp.split_perturbations(cells, test_controls=0.2, **HOW)
+    of = cells.obs.loc[cells.obs["perturbation"] == "control", "fold"].value_counts()
+    assert of["control"] == 80 and of["control_test"] == 20
+
+
+def test_counts_give_the_same_as_logarithms(cells):
+    cells.X = cells.X.astype(np.float32)
+    dko.pp.split_perturbations(cells, layer="counts", key_added="of_counts", n_folds=2, **HOW)
+    dko.pp.split_perturbations(cells, n_folds=2, **HOW)
+    assert folds(cells).equals(folds(cells, "of_counts"))
+
+
+def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
+    labels = cells.obs["perturbation"].astype(object)
+    first = labels.iloc[0]
+    labels.iloc[:5] = None
+    labels.iloc[5] = "gene_39"
+    cells.obs["perturbation"] = labels
+    dko.pp.split_perturbations(cells, **HOW)
+    assert cells.obs["fold"].iloc[:5].isna().all() and cells.obs["fold"].iloc[5] in list("01234")
+    assert isinstance(first, str)
+
+
+def test_copy_leaves_the_input_alone(cells, unchanged):
+    with unchanged(cells):
+        copied = dko.pp.split_perturbations(cells, copy=True, **HOW)
+    assert copied is not None
+    dko.pp.split_perturbations(cells, **HOW)
+    pd.testing.assert_series_equal(copied.obs["fold"], cells.obs["fold"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"n_folds": 15}, ValueError, r"n_folds=15 is more than there are perturbations in obs\['perturbation'\]"),
+        ({"n_folds": 1}, ValueError, "n_folds=1 must be at least 2"),
+        ({"test_controls": 1.0}, ValueError, r"test_controls=1\.0 must be at least 0 and below 1"),
+        ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
+        ({"perturbation_key": "gene"}, KeyError, r"No column 'gene' in adata\.obs"),
+        ({"layer": "raw_counts"}, KeyError, r"No layer 'raw_counts' in adata\.layers"),
+    ],
+)
+def test_bad_input_is_one_sentence(cells, change, error, says, unchanged):
+    with unchanged(cells), pytest.raises(error, match=says):
+        dko.pp.split_perturbations(cells, **{**HOW, **change})

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from dko._fitted import Fitted
+from dko._log_values import read_log_values, source_of, take_log
+
+COUNTS = np.array([[4, 0, 6], [0, 5, 0], [1, 1, 2]], dtype=np.float32)
+NAMES = ["a", "b", "c"]
+
+
+def cells(x, **layers):
+    adata = AnnData(x, layers=layers)
+    adata.var_names = NAMES
+    return adata
+
+
+def fitted(genes=NAMES, **params):
+    known = {"model": "sccvae", "use_raw": False} | params
+    return Fitted(key="dko", params=known, genes=list(genes), groups=[], weights={})
+
+
+def test_logarithms_are_left_as_they_are():
+    values, names, kind = source_of(cells(np.log1p(COUNTS)), None, False, None, False)
+    assert (kind, names) == ("log1p", NAMES)
+    assert values.format == "csr" and values.dtype == np.float32
+    np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS))
+
+
+def test_counts_need_leave(capsys):
+    """T9: raw counts in X."""
+    with pytest.raises(ValueError, match="X holds counts, .*: pass normalize=True, or call sc.pp.normalize_total"):
+        source_of(cells(COUNTS), None, False, None, False)
+    values, _, kind = source_of(cells(COUNTS), None, False, None, True)
+    assert kind == "counts"
+    np.testing.assert_array_equal(values.toarray(), COUNTS)
+    assert "Values of X: counts, normalised to one total and logged." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_leave_is_for_counts_only(layer):
+    adata = cells(COUNTS / 3, counts=COUNTS)
+    where = "X" if layer is None else "layer 'counts'"
+    with pytest.raises(ValueError, match=f"{where} holds"):
+        source_of(adata, layer, False, None, layer is None)
+
+
+def test_large_values_and_what_the_user_says():
+    """Up to 30 they are taken for logarithms, as none exceeds that; saying so decides."""
+    for x, log1p, expected in (
+        (COUNTS * 7.3, None, "linear"),
+        (COUNTS * 1.3, None, "log1p"),
+        (COUNTS * 1.3, False, "linear"),
+        (COUNTS * 1.3, True, "log1p"),
+    ):
+        assert source_of(cells(x), None, False, log1p, False)[2] == expected
+
+
+def logged(values, kind, totals=(), target_sum=None):
+    found = sparse.csr_matrix(np.asarray(values, dtype=np.float32))
+    take_log(found, kind, np.asarray(totals, dtype=float), target_sum)
+    return found.toarray()
+
+
+def test_counts_are_divided_by_the_total_of_their_cell():
+    found = logged(COUNTS, "counts", [10, 5, 4], 100.0)
+    np.testing.assert_allclose(found, np.log1p([[40, 0, 60], [0, 100, 0], [25, 25, 50]]), rtol=1e-6)
+
+
+def test_linear_values_are_logged_and_no_more():
+    np.testing.assert_allclose(logged(COUNTS, "linear"), np.log1p(COUNTS), rtol=1e-6)
+    np.testing.assert_array_equal(logged(COUNTS, "log1p"), COUNTS)
+
+
+def test_a_cell_without_counts_stays_empty():
+    np.testing.assert_array_equal(logged(np.zeros((1, 3)), "counts", [0], 100.0), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("kind", ["log1p", "linear", "counts"])
+def test_other_cells_are_read_as_the_fit_has_read(kind):
+    """Over the genes of the model, in its order; totals are of all genes, as in the fit."""
+    x = {"log1p": np.log1p(COUNTS), "linear": COUNTS * 7.3, "counts": COUNTS}[kind]
+    expected = {
+        "log1p": x, "linear": np.log1p(x), "counts": np.log1p(50 * COUNTS / COUNTS.sum(axis=1, keepdims=True))
+    }[kind]  # fmt: skip
+    of = fitted(["c", "a"], values=kind, target_sum=50.0)
+    for turned in (x, sparse.csc_matrix(x), da.from_array(x, chunks=(2, 2))):
+        found = read_log_values(cells(turned), of)
+        assert found.format == "csr" and found.dtype == np.float32
+        np.testing.assert_allclose(found.toarray(), expected[:, [2, 0]], rtol=1e-6)
+    if kind != "counts":
+        one = cells(x)[1:2].copy()
+        np.testing.assert_allclose(read_log_values(one, of).toarray(), expected[1:2, [2, 0]], rtol=1e-6)
+
+
+def test_layers_and_raw():
+    adata = cells(np.zeros((3, 3), dtype=np.float32), log=np.log1p(COUNTS))
+    found = read_log_values(adata, fitted(values="log1p", layer="log"))
+    np.testing.assert_array_equal(found.toarray(), np.log1p(COUNTS))
+    adata.X = np.log1p(COUNTS)
+    adata.raw = adata
+    part = adata[:, ["c", "a"]].copy()
+    values, names, kind = source_of(part, None, True, None, False)
+    assert (names, kind) == (["a", "c"], "log1p") or (names, kind) == (["c", "a"], "log1p")
+    np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS)[:, [NAMES.index(name) for name in names]])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (-1, "negative")]
+)
+def test_bad_values_are_refused(value, message):
+    """T9."""
+    x = np.log1p(COUNTS)
+    x[1, 2] = value
+    with pytest.raises(ValueError, match=f"Gene 'c' of cell '1' has a {message} value"):
+        source_of(cells(x), None, False, None, False)

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import dko
+from dko._perturber import config_of, is_sccvae, open_perturber
+from dko.models.sccvae import PAPER, Config
+
+FIT: dict[str, Any] = {
+    "model": "sccvae",
+    "perturbation_key": "perturbation",
+    "control": "control",
+    "strength": "unit",
+    "n_latent": 8,
+    "hidden": (16, 16),
+    "groups": 4,
+    "cells": 8,
+    "max_steps": 60,
+    "learning_rate": 3e-3,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="session")
+def _perturbed():
+    adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=50, n_modules=2, rng=1)
+    dko.tl.fit(adata, **FIT)
+    return adata
+
+
+@pytest.fixture
+def perturber(_perturbed):
+    return open_perturber(_perturbed.copy(), "dko", "rna", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def genes(_perturbed):
+    return list(_perturbed.uns["perturb_seq"]["strength"].index)
+
+
+def test_control_cells_and_their_values(perturber):
+    adata = perturber.adata
+    assert (adata.obs["perturbation"].iloc[perturber.rows] == "control").all() and len(perturber.rows) == 50
+    np.testing.assert_array_equal(perturber.values.toarray(), adata.X[perturber.rows].toarray())
+
+
+def test_shifts_of_sets_are_sums_of_their_genes(perturber, genes):
+    """T15: in whatever order; of seen and unseen genes alike."""
+    unseen = next(gene for gene in perturber.fitted.targets if gene not in genes)
+    single = perturber.shifts([[gene] for gene in (genes[0], genes[1], unseen)])
+    pairs = perturber.shifts([[genes[0], genes[1]], [genes[1], genes[0]], [unseen, genes[0]]])
+    torch.testing.assert_close(pairs[0], single[0] + single[1])
+    torch.testing.assert_close(pairs[1], pairs[0])
+    torch.testing.assert_close(pairs[2], single[2] + single[0])
+
+
+def test_propagated_shifts_add_up_too(perturber, genes):
+    """T15: the causal model is linear, so effects of pairs on its variables are additive."""
+    propagation = perturber.model.network.propagation().detach()
+    numbers = np.array([perturber.numbers[gene] for gene in genes[:2]])
+    pair = perturber.shifts([genes[:2]])[0] @ propagation
+    torch.testing.assert_close(pair, perturber.model.propagated(numbers).sum(dim=0))
+
+
+def test_the_draw_is_the_same_for_all_shifts_and_calls(perturber, genes):
+    """T5: with the same numbers, differences are effects."""
+    shifts = perturber.shifts([[genes[0]], [genes[1]]])
+    both = np.concatenate([decoded for _, decoded in perturber.decoded(shifts, rng=3)], axis=1)
+    for number in range(2):
+        alone = np.concatenate([decoded for _, decoded in perturber.decoded(shifts[number][None], rng=3)], axis=1)
+        np.testing.assert_allclose(both[number], alone[0], atol=1e-5)
+    blocks = list(perturber.decoded(shifts, rng=3, n_rows=7))
+    assert [block.stop - block.start for block, _ in blocks] == [7] * 7 + [1]
+    np.testing.assert_allclose(np.concatenate([decoded for _, decoded in blocks], axis=1), both, atol=1e-5)
+    other = np.concatenate([decoded for _, decoded in perturber.decoded(shifts, rng=4)], axis=1)
+    assert not np.allclose(other, both, atol=1e-3)
+
+
+def test_pairs_are_before_and_after(perturber, genes):
+    ((rows, before, after),) = perturber.pairs([genes[0]], rng=1)
+    np.testing.assert_array_equal(rows, perturber.rows)
+    ((_, same, half),) = perturber.pairs([genes[0]], 0.5, rng=1)
+    np.testing.assert_array_equal(before, same)
+    assert (np.linalg.norm(half - before, axis=1) < np.linalg.norm(after - before, axis=1)).all()
+    ((_, _, none),) = perturber.pairs([genes[0]], 0.0, rng=1)
+    np.testing.assert_allclose(none, before, atol=1e-6)
+
+
+@pytest.mark.parametrize("which", ["seen", "unseen"])
+def test_genes_themselves_change_as_training_targets_do(which, perturber, genes):
+    """Every knockdown lowers its own transcript, by what was measured of it or, unseen, by the others."""
+    unseen = next(gene for gene in perturber.fitted.targets if gene not in genes)
+    gene = genes[0] if which == "seen" else unseen
+    ((_, before, after),) = perturber.pairs([gene])
+    column = perturber.fitted.genes.index(gene)
+    change = (after - before)[:, column]
+    np.testing.assert_allclose(change, change[0], atol=1e-5)
+    assert change[0] < -0.1
+    ((_, before, after),) = perturber.pairs([gene], 0.25)
+    np.testing.assert_allclose((after - before)[:, column], 0.25 * change, atol=1e-5)
+
+
+def test_mean_effects_are_means_of_pairs(perturber, genes):
+    effects = perturber.mean_effects([[genes[0]], [genes[1], genes[2]]])
+    assert effects.shape == (2, 40) and effects.dtype == np.float32
+    for members, effect in zip(([genes[0]], genes[1:3]), effects, strict=True):
+        ((_, before, after),) = perturber.pairs(members)
+        np.testing.assert_allclose(effect, (after - before).mean(axis=0), atol=1e-5)
+    with dko.settings.override(memory_budget=1):
+        np.testing.assert_allclose(perturber.mean_effects([[genes[0]]])[0], effects[0], atol=1e-5)
+
+
+def test_some_of_the_cells(perturber):
+    chosen = np.zeros(perturber.adata.n_obs, dtype=bool)
+    chosen[perturber.rows[:5]] = True
+    chosen[np.setdiff1d(np.arange(len(chosen)), perturber.rows)[:5]] = True
+    part = perturber.among(chosen)
+    np.testing.assert_array_equal(part.rows, perturber.rows[:5])
+    assert part.values.shape == (5, 40)
+
+
+def test_trained_perturbations_and_their_genes(perturber, genes):
+    assert perturber.trained == {gene: [gene] for gene in sorted(genes)}
+
+
+def test_groups_are_of_control_cells(_perturbed):
+    mask = np.arange(_perturbed.n_obs) < 60
+    rows = open_perturber(_perturbed, "dko", "rna", groups=mask).rows
+    control = _perturbed.obs["perturbation"].to_numpy() == "control"
+    np.testing.assert_array_equal(rows, np.flatnonzero(mask & control))
+    with pytest.raises(ValueError, match="None of the chosen cells is a control cell"):
+        open_perturber(_perturbed, "dko", "rna", groups=~control)
+
+
+def test_cells_whose_label_is_missing_are_no_control_cells(_perturbed):
+    adata = _perturbed.copy()
+    adata.obs["perturbation"] = adata.obs["perturbation"].astype(object)
+    first = int(np.flatnonzero(adata.obs["perturbation"] == "control")[0])
+    adata.obs.loc[adata.obs_names[first], "perturbation"] = None
+    assert first not in open_perturber(adata, "dko", "rna").rows
+
+
+def test_unknown_genes_are_refused(perturber):
+    with pytest.raises(KeyError, match="No gene 'SOX2' .* It knows the 40 genes that have features"):
+        perturber.shifts([["SOX2"]])
+
+
+def test_genes_that_are_gone_are_named(_perturbed):
+    with pytest.raises(KeyError, match="lacks 1 of the 40 genes of the fit: 'gene_0'"):
+        open_perturber(_perturbed[:, 1:].copy(), "dko", "rna")
+
+
+def test_other_models_are_told_apart(fitted, _perturbed):
+    assert is_sccvae(_perturbed, "dko", "rna") and not is_sccvae(fitted, "dko", "rna")
+    with pytest.raises(ValueError, match="holds a model of kind 'dko', and this needs one of 'sccvae'"):
+        open_perturber(fitted, "dko", "rna")
+
+
+def test_a_device_that_is_not_there(_perturbed):
+    """T19."""
+    with pytest.raises(ValueError, match="device='tpu9' cannot be used here"):
+        open_perturber(_perturbed, "dko", "rna", device="tpu9")
+
+
+@pytest.mark.parametrize("config", [Config(), PAPER], ids=["default", "paper"])
+def test_a_configuration_comes_back_from_what_files_hold(config):
+    """Lists, arrays and numpy scalars; what a later version has added keeps its default."""
+    given = {name: value for name, value in vars(config).items() if value is not None}
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    arrays = {name: np.array(value) if isinstance(value, list) else value for name, value in listed.items()}
+    arrays["dropout"], arrays["n_latent"] = np.float64(config.dropout), np.int64(config.n_latent)
+    for stored in (given, listed, arrays):
+        assert config_of({"config": stored}) == config
+    assert config_of({"config": {"n_latent": 3, "a field of old": 1}}) == Config(n_latent=3)
+
+
+def test_values_are_read_as_the_fit_has_read_them(_perturbed):
+    """Counts, normalised to the total of the fit, also for other cells."""
+    adata = _perturbed.copy()
+    adata.X = adata.layers["counts"]
+    dko.tl.fit(adata, **FIT | {"max_steps": 5}, normalize=True)
+    expected = open_perturber(adata, "dko", "rna")
+    total = adata.uns["dko"]["params"]["target_sum"]
+    counts = adata.X[expected.rows].toarray()
+    by_hand = np.log1p(total * counts / counts.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(expected.values.toarray(), by_hand, rtol=1e-5)
+    few = adata[expected.rows[:3]].copy()
+    np.testing.assert_allclose(open_perturber(few, "dko", "rna").values.toarray(), by_hand[:3], rtol=1e-5)
+
+
+def test_the_control_is_found_whatever_the_type_of_the_column(_perturbed):
+    for kind in (str, "category", "string"):
+        adata = _perturbed.copy()
+        adata.obs["perturbation"] = pd.Series(adata.obs["perturbation"].astype(str), dtype=kind)
+        assert len(open_perturber(adata, "dko", "rna").rows) == 50

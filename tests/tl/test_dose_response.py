@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+from dko.metrics import log_profiles
+
+DOSES = [0.0, 0.25, 0.5, 1.0]
+
+
+@pytest.fixture(scope="session")
+def _perturbed():
+    """A toy SCCVAE of eight perturbations."""
+    adata = dko.datasets.perturb_seq(
+        8, 50, n_cells=40, n_controls=150, n_modules=2, density=0.3, strength=(1.0, 2.0), rng=0
+    )
+    dko.tl.fit(
+        adata,
+        model="sccvae",
+        perturbation_key="perturbation",
+        control="control",
+        max_steps=150,
+        n_latent=8,
+        hidden=(16,),
+        progress=False,
+    )
+    return adata
+
+
+@pytest.fixture
+def perturbed(_perturbed):
+    return _perturbed.copy()
+
+
+@pytest.fixture
+def targets(_perturbed):
+    table = _perturbed.uns["dko"]["perturbations"]
+    return list(table["perturbation"][table["role"] == "trained"])
+
+
+def curve(adata, label, column):
+    return dko.get.dose_response(adata, [label])[column].to_numpy()
+
+
+def test_default_doses(fitted):
+    dko.tl.dose_response(fitted, "gene_2")
+    np.testing.assert_allclose(curve(fitted, "gene_2", "dose"), np.arange(11) / 10)
+
+
+@pytest.mark.parametrize("name", ["fitted", "grouped"])
+@pytest.mark.parametrize("genes", ["gene_2", ("gene_3", "HSPA1A/B")])
+def test_each_dose_of_the_assemblage_is_a_knockout_of_that_dose(name, genes, request):
+    adata = request.getfixturevalue(name)
+    label = genes if isinstance(genes, str) else "HSPA1A/B+gene_3"
+    # Blocks of a few cells.
+    with dko.settings.override(memory_budget=12 * 20 * 7):
+        dko.tl.dose_response(adata, genes, doses=DOSES)
+    found = dko.get.dose_response(adata, genes)
+    members = label.split("+")
+    columns = adata.var_names.get_indexer(members)
+    changes = []
+    for row, dose in enumerate(DOSES):
+        if dose == 0:
+            continue
+        dko.tl.virtual_ko(adata, genes, dose=dose)
+        impact = dko.get.impact(adata, label)[label].dropna()
+        np.testing.assert_allclose(found.loc[row, "impact_mean"], impact.mean(), rtol=1e-4)
+        quartiles = found.loc[row, ["impact_q25", "impact_median", "impact_q75"]].astype(float)
+        np.testing.assert_allclose(quartiles, impact.quantile([0.25, 0.5, 0.75]), rtol=1e-4)
+        after = log_profiles(adata.layers[f"dko_ko_{label.replace('/', '%2F')}"], without=columns)
+        before = log_profiles(dko.get.profiles(adata).layers["before"], without=columns)
+        cells = adata.obs_names.isin(impact.index)
+        change = np.asarray((after - before)[cells].mean(axis=0)).ravel()
+        changes.append(change)
+        np.testing.assert_allclose(found.loc[row, "distance"], np.linalg.norm(change), rtol=1e-3, atol=1e-5)
+        assert found.loc[row, "n_changed"] == (np.abs(change) > 0.1).sum()
+        assert found.loc[row, "n_cells"] == len(impact)
+    responders = dko.get.dose_response(adata, genes, responders=True)
+    wide = responders.pivot(index="gene", columns="dose", values="change")
+    np.testing.assert_allclose(
+        wide[DOSES[1:]].to_numpy().T, np.array(changes)[:, adata.var_names.get_indexer(wide.index)], atol=1e-5
+    )
+    order = list(dict.fromkeys(responders["gene"]))
+    assert len(order) == 10 and not set(order) & set(members)
+    assert (np.diff(wide.loc[order, 1.0].abs()) <= 1e-7).all()
+
+
+@pytest.mark.parametrize("name", ["fitted", "perturbed"])
+def test_dose_0_is_the_cell_itself(name, request, targets):
+    adata = request.getfixturevalue(name)
+    gene = "gene_2" if name == "fitted" else targets[0]
+    for mixture in (False, True):
+        dko.tl.dose_response(adata, gene, doses=DOSES, mixture=mixture)
+        nothing = dko.get.dose_response(adata).loc[0]
+        columns = [name for name in nothing.index if name not in ("knockout", "n_cells")]
+        assert (nothing[columns] == 0).all()
+
+
+def test_the_latent_shift_is_linear_and_the_distance_grows(perturbed, targets):
+    """T5."""
+    dko.tl.dose_response(perturbed, targets, doses=np.linspace(0, 1, 6))
+    found = dko.get.dose_response(perturbed)
+    assert list(dict.fromkeys(found["knockout"])) == targets
+    for _, part in found.groupby("knockout"):
+        np.testing.assert_allclose(part["latent"], part["dose"] * part["latent"].iloc[-1], rtol=1e-6)
+        assert part["latent"].iloc[-1] > 0
+        assert (np.diff(part["distance"]) > 0).all() and (np.diff(part["impact_mean"]) > 0).all()
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_each_dose_of_a_perturbation_is_that_of_virtual_ko(perturbed, targets, mixture):
+    """T5: a dose of 1 is the prediction."""
+    genes = (targets[0], targets[1])
+    dko.tl.dose_response(perturbed, genes, doses=[0.3, 1.0], mixture=mixture, rng=4)
+    found = dko.get.dose_response(perturbed)
+    for row, dose in enumerate([0.3, 1.0]):
+        dko.tl.virtual_ko(perturbed, genes, dose=dose, mixture=mixture, rng=4)
+        impact = dko.get.impact(perturbed, genes).iloc[:, 0].dropna()
+        assert len(impact) == found["n_cells"][row] == (perturbed.obs["perturbation"] == "control").sum()
+        np.testing.assert_allclose(found["impact_mean"][row], impact.mean(), rtol=1e-5)
+        np.testing.assert_allclose(found["impact_q75"][row], impact.quantile(0.75), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fitted", "perturbed"])
+def test_a_mixture_of_cells_that_escape(name, request, targets):
+    """T5: about half of the cells at a dose of one half, and the same ones at every higher dose."""
+    adata = request.getfixturevalue(name)
+    gene = "gene_2" if name == "fitted" else targets[0]
+    dko.tl.dose_response(adata, gene, doses=[0.0, 0.4, 0.5, 0.6, 1.0], mixture=True)
+    found = dko.get.dose_response(adata)
+    share = found["impact_mean"] / found["impact_mean"].iloc[-1]
+    n_cells = found["n_cells"][0]
+    assert abs(share[2] - 0.5) < 3 * 0.5 / np.sqrt(n_cells)
+    assert (np.diff(share) > 0).all()
+    assert found["impact_q25"][1] == 0 and found["impact_q25"].iloc[-1] > 0
+    dko.tl.dose_response(adata, gene, doses=[1.0])
+    whole = dko.get.dose_response(adata)
+    np.testing.assert_allclose(whole.iloc[0, 1:].astype(float), found.iloc[-1, 1:].astype(float), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fitted", "perturbed"])
+def test_a_dose_says_the_same_whatever_the_others(name, request, targets):
+    adata = request.getfixturevalue(name)
+    gene = "gene_2" if name == "fitted" else targets[0]
+    for mixture in (False, True):
+        dko.tl.dose_response(adata, gene, doses=[0.7, 0.2, 0.5, 0.2], mixture=mixture)
+        several = dko.get.dose_response(adata)
+        assert several["dose"].tolist() == [0.2, 0.5, 0.7]
+        dko.tl.dose_response(adata, gene, doses=[0.5], mixture=mixture)
+        pd.testing.assert_frame_equal(dko.get.dose_response(adata), several.iloc[[1]].reset_index(drop=True))
+
+
+def test_a_generator_is_drawn_from_once(perturbed, targets):
+    """Or each dose would have cells of its own."""
+    dko.tl.dose_response(perturbed, targets[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
+    found = dko.get.dose_response(perturbed)
+    dko.tl.dose_response(perturbed, targets[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
+    pd.testing.assert_frame_equal(dko.get.dose_response(perturbed), found)
+    dko.tl.dose_response(perturbed, targets[0], doses=[1.0], rng=np.random.default_rng(0))
+    np.testing.assert_allclose(dko.get.dose_response(perturbed)["impact_mean"][0], found["impact_mean"][1], rtol=1e-6)
+
+
+def test_beyond_the_range(perturbed, targets):
+    """T5: a dose outside 0 to 1 raises unless allowed."""
+    tell = dko.tl.dose_response
+    for dose in (-0.1, 1.2):
+        with pytest.raises(ValueError, match=rf"The dose {dose:g} is outside 0 \(no knockout\) to 1"):
+            tell(perturbed, targets[0], doses=[0.5, dose])
+    with pytest.raises(ValueError, match="outside 0"):
+        tell(perturbed, targets[0], doses=[1.2], extrapolate=True, mixture=True)
+    tell(perturbed, targets[0], doses=[-0.5, 1.0, 1.5], extrapolate=True)
+    latent = curve(perturbed, targets[0], "latent")
+    np.testing.assert_allclose(latent / latent[1], [0.5, 1.0, 1.5])
+
+
+def test_groups_choose_cells(fitted, perturbed, targets):
+    dko.tl.dose_response(fitted, "gene_2", groups={"cell_type": "B"})
+    expressing = (fitted[fitted.obs["cell_type"] == "B", "gene_2"].X.toarray() > 0).sum()
+    assert (curve(fitted, "gene_2", "n_cells") == expressing).all()
+    some = np.arange(perturbed.n_obs) < 600
+    dko.tl.dose_response(perturbed, targets[0], doses=[1.0], groups=some)
+    n_control = (perturbed.obs["perturbation"][some] == "control").sum()
+    assert curve(perturbed, targets[0], "n_cells")[0] == n_control
+
+
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+def test_it_survives_a_file(name, fitted, tmp_path):
+    dko.tl.dose_response(fitted, ["HSPA1A/B", ("50%_%2F", "gene_3")], doses=DOSES, n_responders=3)
+    before = fitted.copy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        getattr(fitted, f"write_{name[-4:]}")(tmp_path / name)
+    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
+    for responders in (False, True):
+        expected = dko.get.dose_response(before, responders=responders)
+        found = dko.get.dose_response(back, responders=responders)
+        pd.testing.assert_frame_equal(found.astype(str), expected.astype(str))
+    assert dko.get.dose_response(back, "HSPA1A/B")["knockout"].unique().tolist() == ["HSPA1A/B"]
+    assert back.uns["dko_dose_response"]["params"]["doses"].tolist() == DOSES
+
+
+def test_refusals(fitted, perturbed):
+    tell = dko.tl.dose_response
+    with pytest.raises(ValueError, match="must hold at least one number"):
+        tell(fitted, "gene_2", doses=[])
+    with pytest.raises(ValueError, match="neither NaN nor infinity"):
+        tell(fitted, "gene_2", doses=[0.5, np.nan])
+    with pytest.raises(ValueError, match=r"The dose 1.1 is outside 0 .*with model='sccvae'"):
+        tell(fitted, "gene_2", doses=[1.1], extrapolate=True)
+    with pytest.raises(ValueError, match="n_responders=0 must be at least 1"):
+        tell(fitted, "gene_2", n_responders=0)
+    with pytest.raises(KeyError, match="No gene 'gene_x' in var_names"):
+        tell(fitted, "gene_x")
+    with pytest.raises(KeyError, match="No gene 'gene_x'"):
+        tell(perturbed, "gene_x")
+    nobody = fitted[:, "gene_2"].X.toarray().ravel() == 0
+    with pytest.raises(ValueError, match="No chosen cell that has a model expresses 'gene_2'"):
+        tell(fitted, "gene_2", groups=nobody)
+    with pytest.raises(KeyError, match="No fitted model"):
+        tell(fitted, "gene_2", key="other")

@@ -1,0 +1,351 @@
+"""Evaluation of a model of perturbations: what it is scored on, beside what, and what no prediction may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+from dko._perturber import open_perturber
+from dko.tl import _trial_sccvae
+from dko.tl._predicted import Prediction
+from dko.tl._trial_sccvae import open_sccvae_trial
+
+NAMED: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
+HOW: dict[str, Any] = {**NAMED, "n_bootstrap": 20, "n_splits": 5, "progress": False}
+SMALL: dict[str, Any] = {
+    **NAMED,
+    "model": "sccvae",
+    "n_latent": 8,
+    "hidden": (16, 16),
+    "groups": 4,
+    "cells": 8,
+    "max_steps": 30,
+    "test_fraction": 0.3,
+    "progress": False,
+}
+SIMULATED: dict[str, Any] = {"n_modules": 3, "n_pairs": 3, "strength": (1.5, 2.5), "depth": 2_000, "rng": 0}
+
+
+@pytest.fixture(scope="module")
+def _screen():
+    """Ten targets and three pairs of them, of 60 cells each, of 60 genes; two targets and the pairs are held out."""
+    adata = dko.datasets.perturb_seq(10, 60, n_cells=60, n_controls=200, **SIMULATED)
+    del adata.layers["counts"]
+    paired = {gene for label in adata.varm["effect"] if "+" in label for gene in label.split("+")}
+    alone = [label for label in adata.varm["effect"] if "+" not in label and label not in paired]
+    adata.uns["held_out"] = [label for label in adata.varm["effect"] if "+" in label] + alone[:2]
+    dko.tl.fit(adata, holdout=adata.uns["held_out"], **SMALL)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def _evaluated(_screen):
+    return dko.tl.evaluate(_screen, oracle=True, copy=True, **HOW)
+
+
+@pytest.fixture
+def screen(_screen):
+    """Cells with a fit that has not seen some perturbations."""
+    return _screen.copy()
+
+
+@pytest.fixture
+def evaluated(_evaluated):
+    """The same after ``tl.evaluate``."""
+    return _evaluated.copy()
+
+
+@pytest.fixture
+def singles(_screen):
+    return [label for label in _screen.varm["effect"] if "+" not in label and label not in _screen.uns["held_out"]]
+
+
+def table(adata):
+    return dko.get.evaluation(adata, summary=False)
+
+
+def trial_of(adata, perturbations=None, **changed):
+    rng = np.random.default_rng(0)
+    how = {"baselines": True, "oracle": False, "device": "cpu", "rng": rng, **changed}
+    return open_sccvae_trial(adata, "dko", "perturbation", "control", perturbations, **how)
+
+
+def predictions(adata, perturbations=None):
+    """Return what every method says, and the measured effects: by method, perturbations x genes."""
+    trial = trial_of(adata, perturbations)
+    measured = []
+    for label in trial.screen.columns:
+        cells = dko.tl._measured.cells_without(trial.screen, label)
+        measured.append(dko.tl._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0)))
+    values = trial.screen.take_out(trial.screen.control).toarray()
+    found = trial.others(measured, values, np.random.default_rng(0))
+    effects = {name: tries[0].effects for name, tries in found.items()}
+    effects["model"] = np.array([trial.predictor.knock_out(label).effect for label in trial.screen.columns])
+    return list(trial.screen.columns), effects, np.array([one.effect for one in measured])
+
+
+def test_what_was_not_seen_is_scored_by_every_method(evaluated):
+    found = table(evaluated)
+    assert set(found.index.unique("perturbation")) == set(evaluated.uns["held_out"])
+    assert found.index.unique("method").tolist() == [
+        "model",
+        "no change",
+        "mean effect",
+        "ridge",
+        "nearest",
+        "additive",
+        "co-expression",
+        "oracle strength",
+        "gaussian",
+        "measurement",
+    ]
+    assert (found.loc["measurement", "trained"] == 0).all()
+    params = evaluated.uns["dko_evaluation"]["params"]
+    assert params["n_trained"] == 8 and params["oracle"] and params["n_control"] == 200
+    assert params["held_out"] == "test cells"
+
+
+def test_effects_are_differences_of_the_values_themselves(screen):
+    labels, effects, measured = predictions(screen)
+    control = screen[screen.obs["perturbation"] == "control"].X
+    for label, one in zip(labels, measured, strict=True):
+        cells = screen[screen.obs["perturbation"] == label].X
+        expected = np.asarray(cells.mean(axis=0) - control.mean(axis=0)).ravel()
+        own = screen.var_names.get_indexer(label.split("+"))
+        assert np.isnan(one[own]).all() and np.isnan(one).sum() == len(own)
+        np.testing.assert_allclose(np.delete(one, own), np.delete(expected, own), atol=1e-5)
+    perturber = open_perturber(screen, "dko", "rna")
+    expected = perturber.mean_effects([label.split("+") for label in labels])
+    known = np.isfinite(measured)
+    np.testing.assert_allclose(effects["model"][known], expected[known], atol=1e-5)
+
+
+def test_impact_is_that_of_a_virtual_knockout(evaluated):
+    label = next(label for label in evaluated.uns["held_out"] if "+" in label)
+    dko.tl.virtual_ko(evaluated, tuple(label.split("+")))
+    expected = dko.get.impact(evaluated)[label].mean()
+    assert table(evaluated).loc[("model", label), "impact"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_baselines_are_those_of_the_training_cells(screen, singles):
+    labels, effects, _ = predictions(screen)
+    used = screen.obs["dko_split"].isin(["train", "validation"]).to_numpy()
+    mean_of = {
+        label: np.asarray(screen[used & (screen.obs["perturbation"] == label).to_numpy()].X.mean(axis=0)).ravel()
+        for label in [*singles, "control"]
+    }
+    training = np.array([mean_of[label] - mean_of["control"] for label in singles])
+    training[np.arange(len(singles)), screen.var_names.get_indexer(singles)] = np.nan
+    expected = np.nanmean(training, axis=0)
+    for row, label in enumerate(labels):
+        others = np.delete(np.arange(60), screen.var_names.get_indexer(label.split("+")))
+        np.testing.assert_allclose(effects["mean effect"][row, others], expected[others], atol=1e-5)
+        if "+" in label:
+            added = training[[singles.index(gene) for gene in label.split("+")]].sum(axis=0)
+            np.testing.assert_allclose(effects["additive"][row, others], added[others], atol=1e-5)
+        else:
+            assert np.isnan(effects["additive"][row]).all()
+            assert np.isfinite(effects["co-expression"][row, others]).all()
+
+
+def test_the_mean_effect_tells_no_perturbation_from_another(evaluated):
+    found = table(evaluated).loc["mean effect"]
+    chosen = table(evaluated).loc["measurement", "reliable"].to_numpy() > 0
+    assert chosen.sum() >= 3
+    assert found["retrieval"][chosen].mean() == pytest.approx(0.5, abs=0.01)
+    np.testing.assert_array_equal(found["retrieval_centred"][chosen], 0.5)
+    np.testing.assert_array_equal(found["pearson_centred"], 0)
+    assert (table(evaluated).loc["no change", ["pearson", "slope"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_no_prediction_depends_on_cells_that_are_held_out(screen, change):
+    """Without the cells of one perturbation, or with noise in their place, all says the same of the others."""
+    gone = screen.uns["held_out"][0]
+    cells = (screen.obs["perturbation"] == gone).to_numpy()
+    labels, expected, _ = predictions(screen)
+    if change == "deleted":
+        other = screen[~cells].copy()
+    else:
+        other = screen.copy()
+        x = other.X.toarray()
+        x[cells] = np.random.default_rng(0).gamma(2, 1, (cells.sum(), 60))
+        other.X = x
+    kept, found, _ = predictions(other)
+    rows = [labels.index(label) for label in kept]
+    assert len(kept) == len(labels) - (change == "deleted")
+    for method, effects in found.items():
+        np.testing.assert_allclose(effects, expected[method][rows], atol=1e-6, err_msg=method)
+
+
+def test_a_perfect_prediction_is_at_the_ceiling_and_at_the_noise(screen, monkeypatch):
+    """What 2,000 other cells of each perturbation show."""
+    many = dko.datasets.perturb_seq(10, 60, n_cells=2_000, n_controls=5_000, **SIMULATED)
+    before = np.asarray(many[many.obs["perturbation"] == "control"].X.mean(axis=0)).ravel()
+
+    def truth(self, label):
+        effect = np.asarray(many[many.obs["perturbation"] == label].X.mean(axis=0)).ravel() - before
+        effect[screen.var_names.get_indexer(label.split("+"))] = np.nan
+        return Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect), (200, 1)))
+
+    monkeypatch.setattr(_trial_sccvae.ShiftPredictor, "knock_out", truth)
+    dko.tl.evaluate(screen, **HOW)
+    model, measurement = table(screen).loc["model"], table(screen).loc["measurement"]
+    assert model["pearson"].mean() == pytest.approx(measurement["ceiling_whole"].mean(), abs=0.03)
+    assert model["mse"].mean() == pytest.approx(measurement["mse"].mean(), rel=0.4)
+    assert model["slope"].mean() == pytest.approx(1, abs=0.15)
+    assert (model["mse"] < 0.2 * table(screen).loc["no change", "mse"]).all()
+    assert (model["energy_distance"] < 0.5 * table(screen).loc["no change", "energy_distance"]).all()
+    assert (model[["retrieval", "retrieval_centred"]] == 1).all(axis=None)
+
+
+def test_changed_genes_are_found_for_each_perturbation(screen):
+    trial = trial_of(screen)
+    changed = []
+    for label in trial.screen.columns:
+        cells = dko.tl._measured.cells_without(trial.screen, label)
+        one = dko.tl._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0))
+        changed.append(one.changed)
+    assert len({one.tobytes() for one in changed}) == len(changed) and np.sum(changed) > 50
+
+
+def test_distances_beside_those_of_unperturbed_cells_and_of_draws_around_the_mean_effect(evaluated):
+    found = table(evaluated)[["energy_distance", "mmd"]]
+    known = found.notna().all(axis=1).groupby("method").all()
+    assert set(known.index[known]) == {"model", "no change", "gaussian", "measurement"}
+    assert (found.loc["measurement"].abs() < 0.5 * found.loc["no change"]).all(axis=None)
+
+
+def test_the_oracle_sees_the_answer_and_changes_nothing_else(screen, evaluated):
+    dko.tl.evaluate(screen, **HOW)
+    for name, array in screen.uns["dko"]["weights"].items():
+        np.testing.assert_array_equal(evaluated.uns["dko"]["weights"][name], array)
+    without, with_it = table(screen), table(evaluated)
+    others = with_it[with_it.index.get_level_values("method") != "oracle strength"].drop(columns="strength")
+    pd.testing.assert_frame_equal(without, others)
+    oracle = with_it.loc["oracle strength"]
+    assert (oracle["mse"] <= with_it.loc["model", "mse"] + 1e-9).all()
+    assert oracle["strength"].between(-1, 3).all() and with_it["strength"].notna().sum() == len(oracle)
+
+
+def test_seen_perturbations_are_scored_on_their_test_cells(screen, singles):
+    some = singles[:3]
+    dko.tl.evaluate(screen, perturbations=some, **HOW)
+    found = table(screen)
+    assert found.index.unique("perturbation").tolist() == some
+    assert (found.loc["measurement", "trained"] == 1).all() and (found.loc["measurement", "n_cells"] == 18).all()
+    labels, effects, _ = predictions(screen, some)
+    used = screen.obs["dko_split"].isin(["train", "validation"]).to_numpy()
+    mean = {
+        label: np.asarray(screen[used & (screen.obs["perturbation"] == label).to_numpy()].X.mean(axis=0)).ravel()
+        for label in [*labels, "control"]
+    }
+    own = np.array([mean[label] - mean["control"] for label in labels])
+    known = np.isfinite(effects["nearest"])
+    np.testing.assert_allclose(effects["nearest"][known], own[known], atol=1e-5, err_msg="nearest is its own")
+
+
+def test_seen_ones_where_nothing_is_held_out(screen, caplog):
+    dko.tl.fit(screen, **{**SMALL, "max_steps": 2})
+    dko.tl.evaluate(screen, baselines=False, **HOW)
+    assert (table(screen).loc["measurement", "trained"] == 1).all() and "has seen" not in caplog.text
+    assert table(screen).index.unique("method").tolist() == ["model", "no change", "gaussian", "measurement"]
+    dko.tl.fit(screen, **{**SMALL, "test_fraction": 0.0, "max_steps": 2})
+    dko.tl.evaluate(screen, baselines=False, **HOW)
+    assert "was trained on cells of the perturbations that it is scored on, and has seen" in caplog.text
+    assert (table(screen).loc["measurement", "n_cells"] == 60).all()
+
+
+def test_no_prediction_from_nothing_but_held_out_cells(screen):
+    """Cells of another experiment: none that the model was trained on."""
+    held_out = screen.obs["perturbation"].isin([*screen.uns["held_out"], "control"]).to_numpy()
+    other = screen[held_out].copy()
+    del other.obs["dko_split"]
+    dko.tl.evaluate(other, **HOW)
+    found = table(other)
+    assert found.index.unique("method").tolist() == ["model", "no change", "co-expression", "measurement"]
+    assert found["pearson_centred"].isna().all() and np.isfinite(found.loc["model", "pearson"]).all()
+
+
+def test_spelling_does_not_matter(screen, evaluated):
+    labels = screen.obs["perturbation"].astype(str).to_numpy()
+    pair = next(label for label in screen.uns["held_out"] if "+" in label)
+    turned = "+".join(reversed(pair.split("+")))
+    labels[np.flatnonzero(labels == pair)[::2]] = turned
+    screen.obs["perturbation"] = labels
+    dko.tl.evaluate(screen, oracle=True, **HOW)
+    pd.testing.assert_frame_equal(table(screen), table(evaluated))
+    dko.tl.evaluate(screen, baselines=False, perturbations=turned, **HOW)
+    assert table(screen).index.unique("perturbation").tolist() == [pair]
+
+
+def test_targets_that_are_not_measured(screen):
+    """With features of their own, genes that are no columns can be perturbed; nothing of them is left out."""
+    singles = [label for label in screen.varm["effect"] if "+" not in label]
+    rng = np.random.default_rng(0)
+    features = pd.DataFrame(rng.normal(size=(len(singles), 5)), index=singles)
+    other = screen[:, ~screen.var_names.isin(singles)].copy()
+    dko.tl.fit(other, holdout=screen.uns["held_out"], features=features, **SMALL)
+    dko.tl.evaluate(other, **HOW)
+    found = table(other)
+    assert set(found.index.unique("perturbation")) == set(screen.uns["held_out"])
+    assert "co-expression" not in found.index.unique("method") and np.isfinite(found.loc["model", "pearson"]).all()
+
+
+def test_log_values_are_made_of_counts_as_the_fit_made_them(screen):
+    counts = dko.datasets.perturb_seq(10, 60, n_cells=60, n_controls=200, **SIMULATED)
+    counts.X = counts.layers["counts"]
+    del counts.uns["log1p"]
+    dko.tl.fit(counts, holdout=screen.uns["held_out"], normalize=True, **{**SMALL, "max_steps": 2})
+    logged = screen.copy()
+    total = counts.X.sum(axis=1).A1
+    logged.X = np.log1p(counts.X.multiply(counts.uns["dko"]["params"]["target_sum"] / total[:, None]).tocsr())
+    labels, _, found = predictions(counts)
+    again, _, expected = predictions(logged)
+    assert labels == again
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_survives_a_file(evaluated, tmp_path):
+    evaluated.write_h5ad(tmp_path / "cells.h5ad")
+    back = ad.read_h5ad(tmp_path / "cells.h5ad")
+    for summary in (True, False):
+        found, expected = (dko.get.evaluation(one, summary=summary) for one in (back, evaluated))
+        pd.testing.assert_frame_equal(found, expected, check_index_type=False, check_column_type=False)
+    dko.tl.evaluate(back, oracle=True, **HOW)
+    pd.testing.assert_frame_equal(table(back), table(evaluated))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
+        ({"perturbations": ["gene_x"]}, KeyError, r"No perturbation 'gene_x' in obs\['perturbation'\]"),
+        ({"perturbations": []}, ValueError, r"perturbations=\[\] names none"),
+    ],
+)
+def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):
+    with unchanged(screen), pytest.raises(error, match=says):
+        dko.tl.evaluate(screen, **{**HOW, **change})
+
+
+def test_perturbations_that_cannot_be_predicted(screen, caplog, capsys):
+    labels = screen.obs["perturbation"].astype(str).to_numpy()
+    gone = screen.uns["held_out"][0]
+    labels[labels == gone] = "unheard-of"
+    screen.obs["perturbation"] = labels
+    dko.tl.evaluate(screen, **HOW)
+    assert "Left out, as the model does not know their genes: 'unheard-of'." in capsys.readouterr().err
+    with pytest.raises(ValueError, match="None of the 1 perturbations .* is one that this model can predict"):
+        dko.tl.evaluate(screen, perturbations="unheard-of", **HOW)
+
+
+def test_no_oracle_for_a_model_without_strengths(fitted, unchanged):
+    fitted.obs["perturbation"] = "control"
+    with unchanged(fitted), pytest.raises(ValueError, match="oracle=True searches the strength of a shift"):
+        dko.tl.evaluate(fitted, oracle=True, **HOW)

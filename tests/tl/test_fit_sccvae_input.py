@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from typing import Any
+
+import anndata as ad
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+import dko
+
+SMALL: dict[str, Any] = {
+    "model": "sccvae",
+    "perturbation_key": "perturbation",
+    "control": "control",
+    "n_latent": 8,
+    "hidden": (16, 16),
+    "code_hidden": (8,),
+    "groups": 4,
+    "cells": 8,
+    "max_steps": 20,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="session")
+def _screen():
+    return dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
+
+
+@pytest.fixture
+def screen(_screen):
+    """40 genes, six knocked down alone and one pair of them, 25 cells each, and 60 control cells; log-normalised."""
+    return _screen.copy()
+
+
+@pytest.fixture(scope="session")
+def singles(_screen):
+    """The single perturbations."""
+    return [label for label in _screen.varm["effect"] if "+" not in label]
+
+
+def fit(adata, **changed):
+    dko.tl.fit(adata, **SMALL | changed)
+    return adata.uns["dko"]
+
+
+def same_weights(a, b, tolerance=0.0):
+    assert set(a["weights"]) == set(b["weights"])
+    for name, array in a["weights"].items():
+        np.testing.assert_allclose(b["weights"][name], array, atol=tolerance, rtol=0, err_msg=name)
+
+
+def effects_of(adata, genes):
+    """Mean change of control cells per gene that is perturbed: genes x genes."""
+    from dko._perturber import open_perturber
+
+    return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
+
+
+# T9: errors
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"perturbation_key": None}, ValueError, "perturbation_key=... and control=..."),
+        ({"control": None}, ValueError, "perturbation_key=... and control=..."),
+        ({"perturbation_key": "guide"}, KeyError, "No column 'guide' in adata.obs"),
+        ({"control": "contrl"}, KeyError, "No value 'contrl' in .*Did you mean 'control'"),
+        ({"control": "NT"}, KeyError, "No value 'NT' in .*There are 'control', 'gene_"),
+        ({"holdout": ["nobody"]}, KeyError, "No perturbation 'nobody'"),
+        ({"min_cells": 26}, ValueError, "at least 2 perturbations to train on, got 0 of 7 .7 of too few cells"),
+        ({"strength": "oracle"}, ValueError, "strength='oracle' must be one of 'auto', 'calibrated', 'unit'"),
+        ({"code": "free"}, ValueError, "code='free' must be one of"),
+        ({"preset": "nature"}, ValueError, "No preset 'nature'"),
+        ({"n_latnet": 3}, TypeError, "takes no 'n_latnet'; it takes 'n_latent'"),
+        ({"batch_size": 7}, ValueError, "batch_size=7 must be at least 8: 2 cells of each of 4 groups"),
+        ({"normalize": True}, ValueError, "normalize=True is for counts"),
+        ({"layer": "counts"}, ValueError, "layer 'counts' holds counts, .*normalize=True"),
+        ({"layer": "spliced"}, KeyError, "No layer 'spliced'"),
+        ({"validation_fraction": 0.0}, ValueError, "validation_fraction=0.0"),
+        ({"max_steps": 0}, ValueError, "max_steps=0 must be a whole number above 0"),
+        ({"rank": 3}, TypeError, "takes no 'rank'"),
+        ({"device": "tpu9"}, ValueError, "device='tpu9' cannot be used here .*; use 'auto' or 'cpu'"),
+    ],
+)
+def test_what_cannot_be_fitted(changed, error, message, screen, unchanged):
+    """T9: one sentence that says what is wrong and what to do; the cells stay as they are."""
+    with unchanged(screen), pytest.raises(error, match=message):
+        fit(screen, **changed)
+
+
+def test_one_perturbation_is_not_enough(screen, singles):
+    """T9."""
+    part = screen[screen.obs["perturbation"].isin(["control", singles[0]]).to_numpy()].copy()
+    with pytest.raises(ValueError, match="at least 2 perturbations to train on, got 1 of 1"):
+        fit(part)
+
+
+def test_few_control_cells_are_not_enough(screen):
+    control = np.flatnonzero(screen.obs["perturbation"] == "control")
+    part = screen[np.setdiff1d(np.arange(screen.n_obs), control[19:])].copy()
+    with pytest.raises(ValueError, match="at least 20 control cells, got 19"):
+        fit(part)
+
+
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "a NaN or infinite value"), (-1.0, "a negative value")])
+def test_bad_values_are_named(value, message, screen, unchanged):
+    """T9."""
+    x = screen.X.toarray()
+    x[4, 7] = value
+    screen.X = x
+    with unchanged(screen), pytest.raises(ValueError, match=f"Gene 'gene_7' of cell 'cell_4' has {message}"):
+        fit(screen)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(screen):
+    """T19."""
+    with pytest.raises(ValueError, match="device='cuda' cannot be used here .*; use 'auto' or 'cpu'"):
+        fit(screen, device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_fits_much_the_same(screen, singles):
+    """T19, T16: what was fitted on the GPU predicts on the CPU."""
+    fit(screen, device="cpu")
+    expected = effects_of(screen, singles)
+    fit(screen, device="cuda")
+    assert np.corrcoef(effects_of(screen, singles).ravel(), expected.ravel())[0, 1] > 0.99
+
+
+# T11: array types
+
+
+def explicit_zeros(x):
+    rows, columns = np.indices(x.shape).reshape(2, -1)
+    return sparse.csr_matrix((x.toarray().ravel(), (rows, columns)), shape=x.shape)
+
+
+TYPES = {
+    "ndarray": lambda x: x.toarray(),
+    "fortran": lambda x: np.asfortranarray(x.toarray()),
+    "csc_matrix": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+    "float64": lambda x: x.astype(np.float64),
+    "explicit zeros": explicit_zeros,
+    "dask": lambda x: da.from_array(x.toarray(), chunks=(70, 40)),
+    "dask in columns": lambda x: da.from_array(x.toarray(), chunks=(100, 7)),
+}
+
+
+@pytest.fixture(scope="session")
+def of_csr(_screen, singles):
+    """Weights and a predicted layer of a fit on CSR, and that one after the fit."""
+    adata = _screen.copy()
+    found = fit(adata)
+    dko.tl.virtual_ko(adata, singles[0])
+    return found, np.asarray(adata.layers[f"dko_ko_{singles[0]}"])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_array_types_train_the_same(kind, screen, singles, of_csr):
+    """T11."""
+    screen.X = TYPES[kind](screen.X)
+    found = fit(screen)
+    same_weights(found, of_csr[0], 1e-6)
+    dko.tl.virtual_ko(screen, singles[0])
+    np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "ndarray"])
+def test_backed_cells_train_the_same(kind, screen, of_csr, tmp_path):
+    """T11."""
+    screen.X = {"csr_matrix": lambda x: x, **TYPES}[kind](screen.X)
+    screen.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    same_weights(fit(backed), of_csr[0], 1e-6)
+    backed.file.close()
+
+
+def test_cells_that_do_not_fit_into_memory_train_the_same(screen, singles, of_csr):
+    with dko.settings.override(memory_budget=1):
+        found = fit(screen)
+        dko.tl.virtual_ko(screen, singles[0])
+    same_weights(found, of_csr[0], 1e-6)
+    np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-5)
+
+
+def test_layers_and_raw_train_the_same(screen, of_csr):
+    screen.layers["log"] = screen.X.copy()
+    screen.raw = screen
+    del screen.X
+    same_weights(fit(screen, layer="log"), of_csr[0])
+    same_weights(fit(screen, use_raw=True), of_csr[0])
+
+
+# Counts
+
+
+def test_counts_are_normalised_once(screen, capsys):
+    """To the median total of the control cells of training, which the parameters keep."""
+    counts = screen.copy()
+    counts.X = counts.layers["counts"]
+    found = fit(counts, normalize=True)
+    training = (counts.obs["dko_split"] == "train") & (counts.obs["perturbation"] == "control")
+    totals = np.asarray(counts.X.sum(axis=1)).ravel()
+    assert found["params"]["target_sum"] == np.median(totals[training])
+    assert "counts, normalised to one total and logged" in capsys.readouterr().err
+    by_hand = screen.copy()
+    by_hand.X = sparse.csr_matrix(
+        np.log1p(counts.X.toarray() * (found["params"]["target_sum"] / totals)[:, None]).astype(np.float32)
+    )
+    same_weights(fit(by_hand), found, 1e-4)
+
+
+def test_linear_values_are_logged(screen):
+    expected = fit(screen.copy())
+    screen.X.data = np.expm1(screen.X.data)
+    assert fit(screen)["params"]["values"] == "linear"
+    same_weights(screen.uns["dko"], expected, 1e-3)
+    screen.X.data = np.minimum(screen.X.data, 20)
+    assert fit(screen)["params"]["values"] == "log1p"
+    assert fit(screen, log1p=False)["params"]["values"] == "linear"

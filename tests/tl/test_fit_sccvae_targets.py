@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import dko
+
+SMALL: dict[str, Any] = {
+    "model": "sccvae",
+    "perturbation_key": "perturbation",
+    "control": "control",
+    "n_latent": 8,
+    "hidden": (16, 16),
+    "code_hidden": (8,),
+    "groups": 4,
+    "cells": 8,
+    "max_steps": 20,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="session")
+def _screen():
+    return dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
+
+
+@pytest.fixture
+def screen(_screen):
+    """40 genes, six knocked down alone and one pair of them, 25 cells each, and 60 control cells; log-normalised."""
+    return _screen.copy()
+
+
+@pytest.fixture(scope="session")
+def singles(_screen):
+    """The single perturbations."""
+    return [label for label in _screen.varm["effect"] if "+" not in label]
+
+
+def fit(adata, **changed):
+    dko.tl.fit(adata, **SMALL | changed)
+    return adata.uns["dko"]
+
+
+def features_of(found):
+    return pd.DataFrame(found["weights"]["features"], index=found["targets"])
+
+
+def effects_of(adata, genes):
+    """Mean change of control cells per gene that is perturbed: genes x genes."""
+    from dko._perturber import open_perturber
+
+    return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
+
+
+def measured_effects(adata, labels, cells):
+    x, of = adata.X.toarray(), adata.obs["perturbation"].to_numpy()
+    control = x[of == "control"].mean(axis=0)
+    return np.array([x[(of == label) & cells].mean(axis=0) - control for label in labels])
+
+
+# T1: the graph
+
+
+@pytest.mark.parametrize("graph", ["full", "none", "random"])
+def test_edges_lie_within_the_graph(graph, screen):
+    """T1."""
+    weights = fit(screen, graph=graph)["weights"]
+    mask = weights["network.mask"].astype(bool)
+    assert mask.shape == (8, 8) and not np.tril(mask).any()
+    assert {"full": mask.sum() == 28, "none": mask.sum() == 0, "random": mask.sum() < 15}[graph]
+
+
+def chain(genes):
+    """A network in which each gene acts on the next."""
+    return pd.DataFrame(np.diag(np.ones(len(genes) - 1), 1), index=genes, columns=genes)
+
+
+def as_sparse(frame, genes):
+    return sparse.csr_matrix(frame.reindex(index=genes, columns=genes, fill_value=0.0).to_numpy())
+
+
+def as_networkx(frame, genes):
+    networkx = pytest.importorskip("networkx")
+    return networkx.from_pandas_adjacency(frame, create_using=networkx.DiGraph)
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda frame, genes: frame, as_sparse, as_networkx], ids=["frame", "sparse", "networkx"]
+)
+def test_a_network_of_genes(kind, screen, singles):
+    """T1: targets have dimensions of their own, in whose graph no edge is that the network has not."""
+    order = sorted(singles)[::-1]
+    weights = fit(screen, graph=kind(chain(order), list(screen.var_names)))["weights"]
+    targets = screen.uns["dko"]["targets"]
+    node = pd.Series(weights["node"], index=targets)
+    assert sorted(node[singles]) == list(range(6)) and (node.drop(singles) == -1).all()
+    mask = weights["network.mask"].astype(bool)
+    assert mask.shape == (22, 22)
+    assert {(a, b) for a in singles for b in singles if mask[node[a], node[b]]} == set(
+        zip(order, order[1:], strict=False)
+    )
+    from dko._perturber import open_perturber
+
+    graph = open_perturber(screen, "dko", "rna").model.network.graph().detach().numpy()
+    assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
+
+
+def test_cycles_of_a_network_are_broken_and_counted(screen, singles, capsys):
+    """T9."""
+    network = chain(singles)
+    network.loc[singles[-1], singles[0]] = 0.1
+    network.loc[singles[2], singles[2]] = 5.0
+    fit(screen, graph=network)
+    assert "Graph: 6 genes, 5 edges; 1 " in capsys.readouterr().err
+
+
+def test_a_graph_from_measured_effects(screen, singles, capsys):
+    weights = fit(screen, graph="effects", n_latent=8)["weights"]
+    assert sorted(weights["node"][weights["node"] >= 0]) == list(range(6))
+    assert "Graph: 6 genes" in capsys.readouterr().err
+
+
+def test_a_network_of_other_genes(screen):
+    """T9."""
+    with pytest.raises(ValueError, match="shares no gene with the perturbations that are trained on"):
+        fit(screen, graph=chain(["A", "B"]))
+    with pytest.raises(ValueError, match="the same genes, in the same order"):
+        fit(screen, graph=pd.DataFrame(np.eye(2), index=["A", "B"], columns=["B", "A"]))
+    with pytest.raises(ValueError, match="graph='complete' must be 'full'"):
+        fit(screen, graph="complete")
+
+
+# T4: features
+
+
+def test_features_go_by_name(screen):
+    """T4: in whatever order the genes are, those of a gene are the same, up to the sign of a component."""
+    expected = features_of(fit(screen))
+    turned = screen[:, np.random.default_rng(0).permutation(40)].copy()
+    found = features_of(fit(turned)).loc[expected.index]
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-3)
+
+
+def test_features_are_the_components_of_control_cells(screen):
+    """T4: rows of the singular value decomposition, each component of spread 1."""
+    fit(screen, n_components=4)
+    training = (screen.obs["dko_split"] == "train") & (screen.obs["perturbation"] == "control")
+    x = screen[training.to_numpy()].X.toarray()
+    _, size, loadings = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    scores = loadings[:4].T * size[:4]
+    found = screen.uns["dko"]["weights"]["features"]
+    assert found.dtype == np.float32 and found.shape == (40, 4)
+    np.testing.assert_allclose(np.abs(found), np.abs(scores / scores.std(axis=0)), atol=1e-2)
+
+
+def test_features_of_the_user(screen, singles):
+    """By name, of genes that are not measured as well."""
+    genes = [*singles, "lncRNA-7"]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(7, 3)), index=genes)
+    first = fit(screen, features=table, strength="unit")
+    assert first["targets"] == genes and first["params"]["features"] == "given"
+    unmeasured = effects_of(screen, ["lncRNA-7"])
+    assert np.isfinite(unmeasured).all() and np.abs(unmeasured).max() > 0
+    turned = fit(screen, features=table.iloc[::-1], strength="unit")
+    assert turned["targets"] == genes[::-1]
+    for name in first["weights"]:
+        if name.startswith("network."):
+            np.testing.assert_array_equal(turned["weights"][name], first["weights"][name])
+
+
+def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
+    """T9: it is left out, and the message names it; given features, it takes part."""
+    part = screen[:, screen.var_names != singles[0]].copy()
+    pair = next(label for label in screen.varm["effect"] if "+" in label)
+    found = fit(part)
+    role = found["perturbations"].set_index("perturbation")["role"]
+    out = {singles[0]} | ({pair} if singles[0] in pair.split("+") else set())
+    assert set(role.index[role == "dropped"]) == out
+    assert f"'{singles[0]}'" in caplog.text and "have no features" in caplog.text
+    caplog.clear()
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 3)), index=singles)
+    found = fit(part, features=table)
+    assert (found["perturbations"]["role"] == "trained").all()
+    assert not caplog.text
+    assert np.isfinite(effects_of(part, [singles[0]])).all()
+
+
+def test_onehot_knows_the_trained_targets_only(screen, singles):
+    found = fit(screen, features="onehot", holdout=[singles[0]])
+    trained = sorted({gene for label in screen.varm["effect"] if label != singles[0] for gene in label.split("+")})
+    assert found["targets"] == trained
+    with pytest.raises(KeyError, match="No gene 'nobody'"):
+        dko.tl.virtual_ko(screen, "nobody")
+
+
+def test_features_that_cannot_be_used(screen, singles):
+    with pytest.raises(ValueError, match="features='umap' must be 'pca', 'onehot' or a DataFrame"):
+        fit(screen, features="umap")
+    table = pd.DataFrame(np.ones((6, 2)), index=singles)
+    with pytest.raises(ValueError, match="names a gene more than once"):
+        fit(screen, features=pd.concat([table, table.iloc[:1]]))
+    table.iloc[3, 1] = np.nan
+    with pytest.raises(ValueError, match=f"missing or infinite values for '{singles[3]}'"):
+        fit(screen, features=table)
