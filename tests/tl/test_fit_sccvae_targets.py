@@ -183,7 +183,7 @@ def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
     assert f"'{singles[0]}'" in caplog.text and "have no features" in caplog.text
     caplog.clear()
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 3)), index=singles)
-    found = fit(part, features=table)
+    found = fit(part, features=table, strength="unit")
     assert (found["perturbations"]["role"] == "trained").all()
     assert not caplog.text
     assert np.isfinite(effects_of(part, [singles[0]])).all()

@@ -26,8 +26,8 @@ def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rn
 
     Returns
     -------
-    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean Bray-Curtis over the steps since the last
-    validation), ``validation_loss``; with ``groupby`` also ``group``.
+    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation;
+    Bray-Curtis, or of an SCCVAE the sum of its terms), ``validation_loss``; with ``groupby`` also ``group``.
     """
     target = unwrap(adata, mod)
     read_fitted(target, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _keys, get
+from .._perturber import is_sccvae
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def history(
     panel = axes[0]
     for number, (group, curve) in enumerate(curves.items()):
         _draw(panel, curve, time, str(group), number)
-    panel.set(xlabel=time, ylabel=f"loss ({IMPACT})")
+    panel.set(xlabel=time, ylabel="loss" if is_sccvae(adata, key, mod) else f"loss ({IMPACT})")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(handles=_handles(panel, "group" in table), **(BESIDE if ours and "group" in table else INSIDE))

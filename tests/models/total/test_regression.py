@@ -67,6 +67,24 @@ def test_zeros_of_genes_that_some_cells_lack_are_not_taken_for_spread_out_counts
     assert regression(*relative(few), counts=True).sampled.mean() > 0.8
 
 
+def test_few_zeros_say_little_of_whether_cells_lack_a_gene(relative):
+    counts = np.random.default_rng(0).poisson(50, (200, 4))
+    counts[:1, 1], counts[:19, 2] = 0, 0
+    # By chance none of these zeros would be there; one more is taken for granted.
+    np.testing.assert_allclose(regression(*relative(counts), counts=True).sampled, [1, 1 / 2, 1 / 20, 1], rtol=1e-6)
+
+
+def test_of_genes_without_zeros_the_response_is_linear_and_presence_no_predictor(relative, independent_counts):
+    counts = independent_counts(200, 10, np.random.default_rng(0), depth=2_000)
+    profiles, totals = relative(counts)
+    ((predictors, residuals),) = regression(profiles, totals, counts=True).blocks()
+    shares, weight = profiles.toarray().astype(float), totals / totals.sum()
+    assert (counts > 0).all()
+    np.testing.assert_allclose(residuals / totals[:, None] * totals.mean(), shares / (weight @ shares) - 1, atol=1e-5)
+    levels = np.log1p(1e4 * shares)
+    np.testing.assert_allclose(predictors, levels / levels.mean(0), rtol=1e-5)
+
+
 def test_predictors_are_without_what_depth_explains(relative, counts):
     profiles, totals = relative(counts)
     found = regression(profiles, totals, counts=True)

@@ -28,10 +28,10 @@ _TINY = 1e-12
 class Regression:
     """Weighted regressions of every gene's share on every other gene's level, with the depth of the cell beside it.
 
-    An absent gene counts as far as sampling alone explains that it was not seen, w_j: with the chance that a negative
-    binomial of its mean and variance gives 0, over the observed fraction of zeros. So a gene that cells lack altogether
-    is not taken for one with a low level, and a gene that is seldom sampled is not cut off at 0. Cell i has the weight
-    of its depth.
+    An absent gene counts as far as sampling alone explains that it was not seen, w_j: the zeros that a negative
+    binomial gives in the cells that have it, over those observed (such weights are those of Van den Berge et al. 2018).
+    So a gene that cells lack altogether is not taken for one with a low level, and a gene that is seldom sampled is not
+    cut off at 0. Cell i has the weight of its depth.
     The response is w_j (r - 1) + (1 - w_j) log r of the ratio r of the share of gene j to its mean, and -1 where the
     gene is absent: one step of a Poisson regression where counts are few, and a log ratio, which is less noisy, where
     cells that have a gene have many counts of it.
@@ -43,8 +43,8 @@ class Regression:
     level
         Mean of log1p(1e4 p) where the gene is present (genes,).
     sampled
-        Weight of each gene where it is absent, w: 1 where its zeros are counts that were not drawn, 0 where cells lack
-        it (genes,).
+        Weight of each gene where it is absent, w: near 1 where its zeros are counts that were not drawn, and 1 where
+        it has none; near 0 where cells lack it, and 0 where no cell has it (genes,).
     weight
         Sum of the weights of each response (genes,).
     depth
@@ -157,8 +157,9 @@ def _responses(profiles: sparse.csr_matrix, mean: np.ndarray, sampled: np.ndarra
 def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
     """Return how likely it is that a gene which was not seen was only not sampled (genes,).
 
-    Mean and variance are those of the cells that have the gene, seen there or not, so both are told in turns (as of a
-    zero-inflated negative binomial by EM). One cell more with either kind of zero decides where there are none.
+    Mean and variance are those of the cells that have the gene, seen there or not, so both are told in turns (much as
+    EM fits a zero-inflated negative binomial, with moments). One zero that was only not drawn is added to those seen:
+    few zeros say little, and where there are none the weight is 1.
     """
     n_cells, n_genes = profiles.shape
     counts = typical * profiles.data.astype(np.float64)

@@ -9,6 +9,7 @@ from scipy.special import log_ndtr
 _SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
 # Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
 _STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
+# Estimates that the parts left by EM cannot explain must not divide by 0.
 _TINY = 1e-200
 
 
