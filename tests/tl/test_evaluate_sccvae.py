@@ -11,9 +11,9 @@ import pytest
 
 import dko
 from dko._perturber import open_perturber
-from dko.tl import _trial_sccvae
-from dko.tl._predicted import Prediction
-from dko.tl._trial_sccvae import open_sccvae_trial
+from dko.tl.evaluation import _trial_sccvae
+from dko.tl.evaluation._predicted import Prediction
+from dko.tl.evaluation._trial_sccvae import open_sccvae_trial
 
 NAMED: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
 HOW: dict[str, Any] = {**NAMED, "n_bootstrap": 20, "n_splits": 5, "progress": False}
@@ -80,8 +80,10 @@ def predictions(adata, perturbations=None):
     trial = trial_of(adata, perturbations)
     measured = []
     for label in trial.screen.columns:
-        cells = dko.tl._measured.cells_without(trial.screen, label)
-        measured.append(dko.tl._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0)))
+        cells = dko.tl.evaluation._measured.cells_without(trial.screen, label)
+        measured.append(
+            dko.tl.evaluation._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0))
+        )
     values = trial.screen.take_out(trial.screen.control).toarray()
     found = trial.others(measured, values, np.random.default_rng(0))
     effects = {name: tries[0].effects for name, tries in found.items()}
@@ -208,8 +210,8 @@ def test_changed_genes_are_found_for_each_perturbation(screen):
     trial = trial_of(screen)
     changed = []
     for label in trial.screen.columns:
-        cells = dko.tl._measured.cells_without(trial.screen, label)
-        one = dko.tl._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0))
+        cells = dko.tl.evaluation._measured.cells_without(trial.screen, label)
+        one = dko.tl.evaluation._measured.measure(trial.screen, label, cells, 10, 2, np.random.default_rng(0))
         changed.append(one.changed)
     assert len({one.tobytes() for one in changed}) == len(changed) and np.sum(changed) > 50
 

@@ -12,11 +12,11 @@ from .._engine import open_task
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator, seed_of
 from .._write import writable, write
-from ._assemblage_doses import assemblage_doses
-from ._dose_curves import checked_doses, responders_of, table_of
-from ._knockout_sets import knockout_sets
-from ._perturb_doses import perturb_doses
-from ._perturbed_sets import perturbed_sets
+from .knockouts._assemblage_doses import assemblage_doses
+from .knockouts._dose_curves import checked_doses, responders_of, table_of
+from .knockouts._knockout_sets import knockout_sets
+from .knockouts._perturb_doses import perturb_doses
+from .knockouts._perturbed_sets import perturbed_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._fitted import Groups
     from .._labels import Knockouts
     from .._rng import RNG
-    from ._dose_curves import Curve
+    from .knockouts._dose_curves import Curve
 
 
 def dose_response(

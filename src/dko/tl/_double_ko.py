@@ -14,7 +14,7 @@ from .._errors import require_genes
 from .._log import progress_of, say
 from .._rng import generator
 from .._write import writable, write
-from ._estimate import Estimate, time_of
+from .knockouts._estimate import Estimate, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from .._fitted import read_fitted
 from .._log import say
 from .._rng import generator
 from .._write import writable, write
-from ._scores import MEASUREMENT, counted
-from ._summary import summarise
-from ._trial import score_trial
-from ._trial_assemblage import open_assemblage_trial
+from .evaluation._scores import MEASUREMENT, counted
+from .evaluation._summary import summarise
+from .evaluation._trial import score_trial
+from .evaluation._trial_assemblage import open_assemblage_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._rng import RNG
-    from ._screen import Screen
-    from ._trial import Trial
+    from .evaluation._screen import Screen
+    from .evaluation._trial import Trial
 
 # Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
 _N_SHUFFLES = 10
@@ -215,7 +215,7 @@ def _open(
     """Get the model ready that is there."""
     if read_fitted(adata, key).kind == _keys.SCCVAE:
         # It imports torch.
-        from ._trial_sccvae import open_sccvae_trial
+        from .evaluation._trial_sccvae import open_sccvae_trial
 
         return open_sccvae_trial(adata, key, perturbation_key, control, perturbations, oracle=oracle, **how)
     if oracle:

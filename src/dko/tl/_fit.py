@@ -9,8 +9,8 @@ from .._data import unwrap
 from .._errors import listed
 from .._fitted import check_key
 from .._write import writable
-from ._fit_assemblage import fit_assemblage
-from ._fit_sccvae import fit_sccvae
+from .fitting._fit_assemblage import fit_assemblage
+from .fitting._fit_sccvae import fit_sccvae
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

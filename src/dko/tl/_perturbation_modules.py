@@ -9,9 +9,9 @@ from .. import _keys
 from .._perturber import open_perturber
 from .._rng import generator
 from .._write import writable, write
-from ._find_modules import Plan, find_modules, trained_sets
-from ._module_tables import known_groups
-from ._perturbed_sets import perturbed_sets
+from .grouping._find_modules import Plan, find_modules, trained_sets
+from .grouping._module_tables import known_groups
+from .knockouts._perturbed_sets import perturbed_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from .._log import progress_of, say
 from .._settings import settings
 from .._write import writable, write
 from ..io._blocks import stack, write_blocks
-from ._estimate import estimate
+from .knockouts._estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,8 +12,8 @@ from .._data import unwrap
 from .._labels import labels_of
 from .._perturber import is_sccvae
 from .._write import writable, write
-from ._assemblage_ko import knock_out
-from ._perturb_ko import perturb
+from .knockouts._assemblage_ko import knock_out
+from .knockouts._perturb_ko import perturb
 
 if TYPE_CHECKING:
     from anndata import AnnData

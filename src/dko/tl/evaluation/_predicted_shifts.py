@@ -1,0 +1,62 @@
+"""What an SCCVAE says of perturbations in control cells, to be held against measured ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..._rng import generator
+from ...metrics._effect_size import shares, size_of_effect
+from ...metrics._log_profiles import columns_mask
+from ..knockouts._perturb_ko import dissimilarity
+from ._predicted import Prediction
+
+if TYPE_CHECKING:
+    from ..._perturber import Perturber
+
+# The same draws from the posterior as dko.tl.virtual_ko takes by default.
+_NOISE = 0
+
+
+class ShiftPredictor:
+    """Perturbs control cells.
+
+    Parameters
+    ----------
+    perturber
+        The cells, and the model.
+    genes
+        Of each perturbation.
+    columns
+        Those of them that are among the genes of the model.
+    """
+
+    def __init__(self, perturber: Perturber, genes: dict[str, list[str]], columns: dict[str, np.ndarray]):
+        self._perturber, self._genes, self._columns = perturber, genes, columns
+        self._profile = np.asarray(shares(perturber.values).mean(axis=0)).ravel()
+
+    def knock_out(self, label: str) -> Prediction:
+        """Predict the perturbation of some genes together."""
+        changes, impacts = [], []
+        for _, before, after in self._perturber.pairs(self._genes[label], rng=_NOISE):
+            changes.append(after - before)
+            impacts.append(dissimilarity(before, after))
+        change = np.concatenate(changes)
+        gone = columns_mask(self._columns[label], change.shape[1])
+        change[:, gone] = 0.0
+        effect = np.where(gone, np.nan, change.mean(axis=0, dtype=float))
+        impact = float(np.concatenate(impacts).mean())
+        return Prediction(effect, impact, size_of_effect(effect, self._profile), change)
+
+    def graded(self, label: str, strengths: np.ndarray) -> np.ndarray:
+        """Return the effects of a perturbation whose shift is multiplied with each strength (strengths x genes)."""
+        (shift,) = self._perturber.shifts([self._genes[label]])
+        levels = shift.new_tensor([0.0, *strengths])[:, None]
+        # The draws that a pair has too.
+        for_noise, _ = generator(_NOISE).spawn(2)
+        effects = np.zeros((len(strengths), len(self._profile)))
+        for _, (before, *after) in self._perturber.decoded(levels * shift, for_noise):
+            effects += [(one - before).sum(axis=0, dtype=float) for one in after]
+        effects[:, self._columns[label]] = np.nan
+        return effects / len(self._perturber.rows)

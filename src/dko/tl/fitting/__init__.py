@@ -1,0 +1,1 @@
+"""What a fit of either model does, step by step."""

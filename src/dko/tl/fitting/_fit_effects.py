@@ -1,0 +1,140 @@
+"""Choosing what the effects of a fit are, and estimating total ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+from ... import _keys
+from ..._data import counts_again
+from ..._fitted import NO_SIGNAL
+from ..._log import say
+
+if TYPE_CHECKING:
+    import torch
+    from scipy import sparse
+
+    from ...models.assemblage import Fit
+    from ...models.knockout import Map
+    from ...models.total import TotalFit
+
+EFFECTS = ("auto", "direct", "total")
+
+# Knockouts, and cells, that tell how much alike the effects of different knockouts are.
+_SOME_GENES, _SOME_CELLS = 50, 200
+
+# Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
+_EXPLAINED = 0.5
+
+
+def check_effects(effects: str, preset: str | None, rank: int | None) -> None:
+    """Refuse what is not there, and what does not go together."""
+    if effects not in EFFECTS:
+        raise ValueError(f"No effects {effects!r}; choose one of {', '.join(EFFECTS)}.")
+    if effects == "total" and (preset == "paper" or rank is not None):
+        what = "preset='paper'" if preset == "paper" else "rank=..."
+        raise ValueError(f"{what} has direct effects only; leave it out, or effects='total'.")
+
+
+def choose_effects(
+    effects: str,
+    preset: str | None,
+    rank: int | None,
+    relative: sparse.csr_matrix,
+    cells: dict[str, np.ndarray],
+    split: np.ndarray,
+    fits: dict[str, Fit],
+    device: torch.device,
+) -> tuple[str, float]:
+    """Return which effects the fit will have, and how much of the levels of genes the assemblages explain."""
+    from ...models.knockout import engine, presence_of
+    from ...models.total import explained
+
+    shares, n_cells = [], []
+    for group, fit in fits.items():
+        observed = relative[cells[group][split[cells[group]] == _keys.VALIDATION]]
+        presence = presence_of(observed)
+        shares.append(explained(observed, engine(device).predict(fit.affine, presence)))
+        n_cells.append(observed.shape[0])
+    judged = np.isfinite(shares)
+    share = float(np.average(np.array(shares)[judged], weights=np.array(n_cells)[judged])) if judged.any() else np.nan
+    if effects == "auto":
+        # Too few cells to judge are too few for regressions as well.
+        published = preset == "paper" or rank is not None or not judged.any()
+        effects = "direct" if published or share >= _EXPLAINED else "total"
+    return effects, share
+
+
+def fit_totals(
+    relative: sparse.csr_matrix,
+    totals: np.ndarray,
+    cells: dict[str, np.ndarray],
+    split: np.ndarray,
+    groups: list[str],
+    rng: np.random.Generator,
+    *,
+    counts: bool,
+) -> dict[str, TotalFit]:
+    """Estimate the total effects in each group from its training and validation cells.
+
+    Counts that have been normalised since are made out again, as far as they can be.
+    """
+    from ...models import total
+
+    again = None if counts else counts_again(relative)
+    if again is not None:
+        totals, counts = np.asarray(again.sum(axis=1, dtype=np.float64)).ravel(), True
+    fits = {}
+    for group in groups:
+        rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]
+        validation = split[rows] == _keys.VALIDATION
+        fits[group] = total.fit(relative[rows], totals[rows], validation, rng, counts=counts)
+    return fits
+
+
+def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict[str, np.ndarray]) -> float:
+    """Return how much the effects of different knockouts are alike: mean rank correlation of their sizes.
+
+    Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
+    """
+    from ...metrics import similarity
+    from ...models.knockout import effect_sums, presence_of
+
+    found = []
+    for group, affine in maps.items():
+        rows = cells[group]
+        presence = presence_of(relative[rows[:: max(1, len(rows) // _SOME_CELLS)]])
+        n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
+        genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
+        sums, _ = effect_sums(affine, presence, genes, np.zeros(presence.shape[0], dtype=int), 1)
+        sums[0, np.arange(len(genes)), genes] = np.nan
+        found.append(similarity(sums[0]))
+    values = np.concatenate(found)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
+    """Return the arrays of all groups, and the signal of each gene."""
+    every = list(fits.values())
+    if not every:
+        return {}
+    return {
+        _keys.TOTAL_INFLUENCE: np.stack([fit.affine.influence for fit in every]),
+        _keys.TOTAL_INTERCEPT: np.stack([fit.affine.intercept for fit in every]),
+        _keys.VARIATION: np.array([fit.variation for fit in every], dtype=np.float32),
+        _keys.SIGNAL: _signal_of(every),
+    }
+
+
+def _signal_of(fits: list[TotalFit]) -> np.ndarray:
+    """Return the false discovery rate of each gene (float32), by its smallest p-value times the number of groups."""
+    p_values = np.minimum(1, len(fits) * np.stack([fit.signal for fit in fits]).min(0))
+    rates = false_discovery_control(p_values)
+    if silent := int((rates > NO_SIGNAL).sum()):
+        say(
+            f"With {silent} of {len(rates)} genes no other gene is found to go in these cells (false discovery rate "
+            "above 5 %): their effects may be noise."
+        )
+    return rates.astype(np.float32)

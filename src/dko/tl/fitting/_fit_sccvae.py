@@ -1,0 +1,257 @@
+"""Fitting an SCCVAE to the perturbed and control cells of an AnnData."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from ... import _keys
+from ..._errors import listed
+from ..._log import say
+from ..._log_values import source_of, take_log
+from ..._rng import generator
+from ..._write import write_model
+from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
+from ._schedule import overridden
+from ._split import check_fractions, split_cells
+from ._target_features import check_features, target_features
+from ._target_graph import target_graph
+from ._variable_genes import genes_of_sccvae
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from ..._rng import RNG
+    from ...models._training import Schedule
+    from ...models.sccvae import Cells, Config, Model
+    from ._target_features import Features, FeaturesOf
+    from ._target_graph import Graph
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Log-normalised expression of all cells.
+
+    Attributes
+    ----------
+    values
+        CSR float32, cells x genes.
+    genes
+        Names of the columns.
+    source
+        Parameters that say where it was found, and how it is to be read again.
+    """
+
+    values: sparse.csr_matrix
+    genes: list[str]
+    source: dict[str, Any]
+
+
+def fit_sccvae(
+    target: AnnData,
+    *,
+    preset: str | None,
+    layer: str | None,
+    use_raw: bool,
+    log1p: bool | None,
+    genes: str | Sequence[str] | None,
+    n_top_genes: int | None,
+    perturbation_key: str | None,
+    control: str | int | bool | None,
+    validation_fraction: float,
+    test_fraction: float,
+    device: str,
+    progress: bool,
+    rng: RNG,
+    key_added: str,
+    normalize: bool = False,
+    holdout: str | Sequence[str] = (),
+    min_cells: int = MIN_CELLS,
+    features: FeaturesOf = "pca",
+    n_components: int | None = None,
+    graph: Graph = "full",
+    strength: str = "auto",
+    max_epochs: int | None = None,
+    max_steps: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    patience: int | None = None,
+    **of_model: Any,
+) -> None:
+    """Fit and write, as :func:`dko.tl.fit` says; `of_model` overrides fields of the configuration."""
+    from ...models._device import resolve_device
+    from ...models.sccvae import STRENGTHS, fit
+
+    config = _config(preset, batch_size, of_model)
+    chosen = overridden(
+        _schedule(preset, config),
+        max_epochs=max_epochs,
+        max_steps=max_steps,
+        learning_rate=learning_rate,
+        patience=patience,
+    )
+    if strength not in STRENGTHS:
+        raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
+    check_fractions(validation_fraction, test_fraction)
+    check_features(features)
+    place = resolve_device(device)
+    for_split, for_features, for_graph, for_training = generator(rng).spawn(4)
+
+    raw, names, kind = source_of(target, layer, use_raw, log1p, normalize)
+    cells = perturbed_cells(target, names, perturbation_key, control, holdout, min_cells, features)
+    split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
+    split[cells.held_out] = _keys.TEST
+    train = split == _keys.TRAIN
+    expression = _expression(raw, names, kind, genes, n_top_genes, cells, train)
+    # As large as X, and no longer needed where genes were left out.
+    del raw
+    described = target_features(
+        features,
+        expression.values[np.flatnonzero(train & (cells.number < 0) & cells.used)],
+        expression.genes,
+        cells.targets,
+        n_components or (50 if preset == "paper" else 20),
+        scaled=preset != "paper",
+        rng=for_features,
+    )
+    drawn = _cells(expression.values, cells)
+    training, validation = (drawn.of(np.flatnonzero(split == part)) for part in (_keys.TRAIN, _keys.VALIDATION))
+    network = target_graph(graph, described, cells.trained, training, expression.genes, config.n_latent, for_graph)
+    model, trained = fit(
+        training,
+        validation,
+        described.values,
+        described.position(cells.targets),
+        described.columns(expression.genes),
+        network.mask,
+        network.node,
+        replace(config, n_latent=len(network.mask)),
+        chosen,
+        strength=strength,
+        device=place,
+        rng=for_training,
+        progress=progress,
+    )
+    say(
+        f"Fitted {len(cells.trained)} perturbations of {len(cells.targets)} genes in "
+        f"{int(trained.history['step'].max())} steps on {place}."
+    )
+    write_model(
+        target,
+        key_added,
+        {
+            _keys.PARAMS: {
+                "version": version("dko"),
+                "model": _keys.SCCVAE,
+                **({} if preset is None else {"preset": preset}),
+                "values": kind,
+                "use_raw": use_raw,
+                **({} if layer is None else {"layer": layer}),
+                **expression.source,
+                "perturbation_key": perturbation_key,
+                "control": str(control),
+                "validation_fraction": validation_fraction,
+                "test_fraction": test_fraction,
+                "min_cells": min_cells,
+                "features": described.kind,
+                "graph": network.kind,
+                "strength": strength,
+                "config": _plain(model.config),
+                **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
+                **{name: value for name, value in vars(chosen).items() if value is not None},
+            },
+            _keys.GENES: expression.genes,
+            _keys.GROUPS: [],
+            _keys.TARGETS: described.names,
+            _keys.WEIGHTS: model.arrays,
+            _keys.HISTORY: trained.history,
+            _keys.PERTURBATIONS: _table(cells, described, model),
+        },
+        obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
+    )
+
+
+def _config(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
+    from ...models.sccvae import CODES, PAPER, Config
+
+    presets = {None: Config(), "paper": PAPER}
+    if preset not in presets:
+        raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
+    known = [field.name for field in fields(Config)]
+    if wrong := [name for name in of_model if name not in known]:
+        raise TypeError(f"model='sccvae' takes no {listed(wrong)}; it takes {listed(known, len(known))}.")
+    config = replace(presets[preset], **of_model)
+    if config.code not in CODES:
+        raise ValueError(f"code={config.code!r} must be one of {listed(CODES, len(CODES))}.")
+    if batch_size is None:
+        return config
+    if batch_size < 2 * config.groups:
+        raise ValueError(
+            f"batch_size={batch_size} must be at least {2 * config.groups}: 2 cells of each of {config.groups} groups."
+        )
+    return replace(config, cells=batch_size // config.groups)
+
+
+def _schedule(preset: str | None, config: Config) -> Schedule:
+    from ...models._training import Schedule
+
+    size = config.groups * config.cells
+    if preset == "paper":
+        return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100)
+    return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1)
+
+
+def _expression(
+    values: sparse.csr_matrix,
+    names: list[str],
+    kind: str,
+    genes: str | Sequence[str] | None,
+    n_top_genes: int | None,
+    cells: PerturbedCells,
+    train: np.ndarray,
+) -> Expression:
+    """Put the values of all cells on the logarithmic scale, in place, and choose the genes."""
+    totals = np.asarray(values.sum(axis=1)).ravel()
+    target_sum = float(np.median(totals[train & (cells.number < 0)])) if kind == "counts" else None
+    take_log(values, kind, totals, target_sum)
+    chosen = genes_of_sccvae(values, train, names, genes, n_top_genes, cells.targets)
+    position = {name: column for column, name in enumerate(names)}
+    source = {} if target_sum is None else {"target_sum": target_sum}
+    if len(chosen) < len(names):
+        values = values[:, [position[name] for name in chosen]]
+        values.sort_indices()
+    return Expression(values, chosen, source)
+
+
+def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
+    from ...models.sccvae import Cells
+
+    position = {gene: number for number, gene in enumerate(cells.targets)}
+    members = np.zeros((len(cells.trained), len(cells.targets)), dtype=bool)
+    for number, genes in enumerate(cells.trained.values()):
+        members[number, [position[gene] for gene in genes]] = True
+    return Cells(values, cells.number, members)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """Return the configuration in types that files know."""
+    given = {name: value for name, value in asdict(config).items() if value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+def _table(cells: PerturbedCells, described: Features, model: Model) -> pd.DataFrame:
+    """Return what became of every perturbation."""
+    table = cells.table()
+    lengths = np.full(len(table), np.nan)
+    for row, label in enumerate(table["perturbation"]):
+        genes = cells.genes_of(label)
+        if set(genes) <= set(described.names):
+            lengths[row] = float(model.shifts(described.position(genes)).sum(dim=0).norm())
+    return table.assign(strength=lengths.astype(np.float32))

@@ -1,0 +1,1 @@
+"""Groups of perturbations that act alike."""

@@ -1,0 +1,148 @@
+"""From a trained model to modules of perturbations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ... import _keys
+from ..._perturbations import members
+from ..fitting._perturbed_cells import TRAINED
+from ._module_cells import measured, null_changes, p_values, without_targets
+from ._module_labels import module_numbers, places, reduced, unit
+from ._module_tables import agreement_of, markers_of, silhouettes
+
+if TYPE_CHECKING:
+    from ..._perturber import Perturber
+    from ._module_cells import Measured
+
+# Control cells that mean effects are predicted in.
+_N_CONTROLS = 1_000
+
+
+class Plan(NamedTuple):
+    """What the user asked for; see :func:`dko.tl.perturbation_modules`."""
+
+    basis: str
+    resolution: float
+    alpha: float
+    n_null: int
+    n_markers: int
+
+
+def trained_sets(perturber: Perturber) -> dict[str, list[str]]:
+    """Return the genes of the perturbations that a model was trained on."""
+    return {label: members(label, set(perturber.fitted.targets)) for label in _n_trained(perturber)}
+
+
+def _n_trained(perturber: Perturber) -> dict[str, int]:
+    table = perturber.adata.uns[perturber.fitted.key][_keys.PERTURBATIONS]
+    table = table[table["role"] == TRAINED]
+    return dict(zip(table["perturbation"].astype(str), table["n_cells"].astype(int), strict=True))
+
+
+def find_modules(
+    perturber: Perturber,
+    sets: dict[str, list[str]],
+    trained: dict[str, list[str]],
+    known: np.ndarray | None,
+    plan: Plan,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return the entries of ``uns``; `known` has the groups in the order of the sorted labels."""
+    seed = int(rng.integers(2**31))
+    # Sorted, so that the order in which perturbations are given says nothing.
+    labels = sorted(sets)
+    genes_of = [sets[label] for label in labels]
+    unseen = np.array([label not in trained for label in labels])
+    cells = measured(perturber, trained, seed)
+    effects = _effects(perturber, genes_of, seed)
+    vectors = _latent(perturber, genes_of) if plan.basis == "latent" else reduced(effects)
+    p_effect = _p_effect(labels, effects, unseen, _n_trained(perturber), cells, plan, seed)
+    modules = _named(vectors, p_effect <= plan.alpha, plan.resolution, seed)
+    place = places(vectors, seed)
+    n_cells = _n_trained(perturber)
+    table = pd.DataFrame(
+        {
+            "perturbation": labels,
+            "module": modules,
+            "strength": np.linalg.norm(vectors, axis=1),
+            "p_effect": p_effect,
+            "is_unseen": unseen,
+            "n_cells": [n_cells.get(label, 0) for label in labels],
+            "silhouette": silhouettes(unit(vectors), modules),
+            "umap_1": place[:, 0],
+            "umap_2": place[:, 1],
+            **({} if known is None else {"group": known}),
+        }
+    )
+    order = [labels.index(label) for label in sets]
+    found = {
+        _keys.TABLE: table.iloc[order].reset_index(drop=True),
+        _keys.MARKERS: markers_of(effects, modules, genes_of, perturber.fitted.genes, plan.n_markers),
+        _keys.VECTORS: vectors[order].astype(np.float32),
+    }
+    if known is not None:
+        found[_keys.AGREEMENT] = _agreement(table, vectors, known, cells, plan, seed)
+    return found
+
+
+def _effects(perturber: Perturber, genes_of: list[list[str]], seed: int) -> np.ndarray:
+    """Return mean predicted changes, perturbations x genes; 0 at the targets, which say only that it has worked."""
+    rows = perturber.rows
+    if len(rows) > _N_CONTROLS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _N_CONTROLS, replace=False))
+    effects = replace(perturber, rows=rows).mean_effects(genes_of, seed)
+    return without_targets(effects, genes_of, perturber.fitted.genes)
+
+
+def _latent(perturber: Perturber, genes_of: list[list[str]]) -> np.ndarray:
+    """Return shifts after the graph, perturbations x latent."""
+    found = perturber.shifts(genes_of) @ perturber.model.network.propagation()
+    return found.detach().cpu().numpy().astype(np.float64)
+
+
+def _p_effect(
+    labels: list[str],
+    effects: np.ndarray,
+    unseen: np.ndarray,
+    n_trained: dict[str, int],
+    cells: Measured,
+    plan: Plan,
+    seed: int,
+) -> np.ndarray:
+    """Return how often chance alone goes as far: of measured changes where there are, else of predicted ones."""
+    usual = int(np.median(list(n_trained.values())))
+    n_cells = np.array([cells.n_cells.get(label, n_trained.get(label, usual)) for label in labels])
+    changes = np.stack([cells.effects.get(label, effect) for label, effect in zip(labels, effects, strict=True)])
+    null_of = partial(null_changes, cells.scores, n_null=plan.n_null, seed=seed)
+    return p_values(changes @ cells.components, n_cells, unseen, null_of)
+
+
+def _named(vectors: np.ndarray, affects: np.ndarray, resolution: float, seed: int) -> np.ndarray:
+    """Return the module of each vector, apart from those without effect."""
+    modules = np.full(len(vectors), _keys.NO_EFFECT, dtype=object)
+    modules[affects] = module_numbers(vectors[affects], resolution, seed).astype(str)
+    return modules
+
+
+def _agreement(
+    table: pd.DataFrame, vectors: np.ndarray, known: np.ndarray, cells: Measured, plan: Plan, seed: int
+) -> pd.DataFrame:
+    """Return how modules agree with known groups, beside modules of the same perturbations by what was measured."""
+    labels, modules = table["perturbation"], table["module"].to_numpy()
+    affects = modules != _keys.NO_EFFECT
+    there = affects & labels.isin(list(cells.effects)).to_numpy() & ~table["is_unseen"].to_numpy()
+    rows = [agreement_of(plan.basis, "all", vectors[affects], modules[affects], known[affects], seed)]
+    if there.any():
+        raw = reduced(np.stack([cells.effects[label] for label in labels[there]]))
+        numbers = module_numbers(raw, plan.resolution, seed)
+        rows += [
+            agreement_of(plan.basis, "trained", vectors[there], modules[there], known[there], seed),
+            agreement_of("measured", "trained", raw, numbers, known[there], seed),
+        ]
+    return pd.DataFrame(rows)

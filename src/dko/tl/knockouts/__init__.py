@@ -1,0 +1,1 @@
+"""Named knockouts and doses with either model."""

@@ -1,0 +1,105 @@
+"""Named knockouts with the assemblage model: each cell through the map of its group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import _keys
+from ..._engine import engine_on, open_task, progress_blocks
+from ..._errors import listed
+from ..._fitted import NO_SIGNAL
+from ..._log import logger
+from ..._settings import settings
+from ._knockout_sets import columns_of, knockout_sets
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from ..._arrays import Matrix
+    from ..._engine import Task
+    from ..._fitted import Groups
+    from ..._labels import Knockouts
+
+
+def knock_out(
+    data: AnnData | MuData,
+    genes: Knockouts,
+    *,
+    dose: float,
+    groups: Groups,
+    profiles: bool,
+    key: str,
+    mod: str,
+    device: str,
+    batch_size: int | None,
+) -> tuple[list[str], np.ndarray, list[Matrix]]:
+    """Return labels, impacts (cells x knockouts, NaN where there is none) and, if wanted, a layer for each knockout."""
+    if not 0 < dose <= 1:
+        raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
+    task = open_task(data, key, mod, groups)
+    sets = knockout_sets(genes, task.fitted.genes, task.adata.var_names)
+    # Twelve bytes per entry: the profile, and its value and column in a CSR matrix.
+    if profiles and (size := 12 * task.presence.nnz * len(sets)) > settings.result_budget:
+        raise ValueError(
+            f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
+            "impacts alone, or fewer genes."
+        )
+    impacts, after = _knock_out(task, sets, dose, profiles, device, batch_size)
+    n_cells = np.isfinite(impacts).sum(axis=0)
+    if not n_cells.all():
+        label = list(sets)[int(n_cells.argmin())]
+        where = "No cell" if groups is None else "No cell of the chosen groups"
+        raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
+    _warn_of_silence(task, sets)
+    return list(sets), impacts, [task.layer(values) for values in after]
+
+
+def _warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
+    """Say of which genes these cells do not tell what they do."""
+    if task.fitted.signal is None:
+        return
+    rates = dict(zip(task.fitted.genes, task.fitted.signal, strict=True))
+    if silent := [
+        gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > NO_SIGNAL
+    ]:
+        logger.warning(
+            "No other gene is found to go with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): "
+            "what the knockout does to other genes may be noise.",
+            listed(silent),
+            _keys.signal(task.fitted.key),
+        )
+
+
+def _knock_out(
+    task: Task, sets: dict[str, list[str]], dose: float, profiles: bool, device: str, batch_size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return impacts (cells x knockouts) and profiles (knockouts x entries of presence), NaN where there are none."""
+    from ...models.knockout import find
+
+    engine, wanted = engine_on(device), columns_of(sets, task.fitted.genes)
+    impacts = np.full((task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
+    after = []
+    for first, block in progress_blocks(task, batch_size, "virtual_ko"):
+        after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
+        for affine, rows, presence, entries, residual in task.parts(block, first):
+            cell, number, removed = find(presence, wanted)
+            # A cell that expresses none of the genes keeps its profile.
+            before = engine.predict(affine, presence, residual=residual) if profiles else np.empty(0)
+            part = np.tile(before, (len(after[-1]), 1))
+            impacts[first + rows[cell], number] = engine.knock_out(
+                affine,
+                presence,
+                cell,
+                removed,
+                residual=residual,
+                dose=dose,
+                after=part if profiles else None,
+                number=number,
+            )
+            # A gene that is gone has no entry, like a gene that was never there.
+            if profiles:
+                after[-1][:, entries] = np.where(part > 0, part, np.nan)
+    return impacts, np.concatenate(after, axis=1)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dko.tl.fitting._split import check_fractions, split_cells
+
+
+def split(sizes, validation=0.2, test=0.0, seed=0):
+    ends = np.cumsum([0, *sizes])
+    groups = {str(i): np.arange(a, b) for i, (a, b) in enumerate(zip(ends, ends[1:], strict=False))}
+    return split_cells(groups, ends[-1] + 3, validation, test, np.random.default_rng(seed)), groups
+
+
+def test_shares_of_each_group():
+    dealt, groups = split([50, 100], validation=0.25, test=0.2)
+    for rows, n in zip(groups.values(), (50, 100), strict=True):
+        assert {name: (dealt[rows] == name).sum() / n for name in ("train", "validation", "test")} == {
+            "train": 0.6,
+            "validation": 0.2,
+            "test": 0.2,
+        }
+    assert (dealt[150:] == "unused").all()
+
+
+@given(n=st.integers(5, 40), validation=st.floats(0.001, 0.999), test=st.floats(0, 0.999), seed=st.integers(0, 9))
+def test_there_is_always_something_to_train_and_to_validate_on(n, validation, test, seed):
+    if n - round(test * n) < 2:
+        with pytest.raises(ValueError, match=r"leaves fewer than 2 to train and to validate on; lower it\.$"):
+            split([n], validation, test, seed)
+        return
+    dealt, _ = split([n], validation, test, seed)
+    counts = {name: (dealt[:n] == name).sum() for name in ("train", "validation", "test")}
+    assert sum(counts.values()) == n
+    assert counts["train"] >= 1 and counts["validation"] >= 1 and counts["test"] == round(test * n)
+
+
+def test_the_rng_decides():
+    assert (split([40])[0] == split([40])[0]).all()
+    assert (split([40])[0] != split([40], seed=1)[0]).any()
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0, 0), (1, 0), (-0.1, 0), (0.2, 1), (0.2, -0.1), (np.nan, 0)])
+def test_fractions_out_of_range(validation, test):
+    with pytest.raises(ValueError, match=f"validation_fraction={validation} .* test_fraction={test} "):
+        check_fractions(validation, test)
+
+
+def test_fractions_in_range():
+    check_fractions(0.2, 0)
+    check_fractions(0.99, 0.99)
