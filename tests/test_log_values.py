@@ -6,6 +6,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+import dko
 from dko._fitted import Fitted
 from dko._log_values import read_log_values, source_of, take_log
 
@@ -118,3 +119,30 @@ def test_bad_values_are_refused(value, message):
     x[1, 2] = value
     with pytest.raises(ValueError, match=f"Gene 'c' of cell '1' has a {message} value"):
         source_of(cells(x), None, False, None, False)
+
+
+@pytest.mark.parametrize("kind", ["log1p", "counts"])
+def test_some_cells(kind):
+    """Read block by block, in their order."""
+    x = {"log1p": np.log1p(COUNTS), "counts": COUNTS}[kind]
+    of = fitted(["c", "a"], values=kind, target_sum=50.0)
+    whole = read_log_values(cells(x), of).toarray()
+    for rows in ([0, 2], [1], [0, 1, 2]):
+        with dko.settings.override(memory_budget=1):
+            found = read_log_values(cells(x), of, np.array(rows))
+        np.testing.assert_array_equal(found.toarray(), whole[rows])
+
+
+@pytest.mark.parametrize(("kind", "now"), [("log1p", "X holds counts now"), ("counts", "X holds other values now")])
+def test_other_values_than_those_of_the_fit_are_refused(kind, now):
+    x = {"counts": np.log1p(COUNTS), "log1p": COUNTS}[kind]
+    with pytest.raises(ValueError, match=now):
+        read_log_values(cells(x), fitted(values=kind, target_sum=50.0))
+
+
+def test_totals_over_other_genes_are_told(caplog):
+    of = fitted(["c", "a"], values="counts", target_sum=50.0, n_summed=3)
+    read_log_values(cells(COUNTS), of)
+    assert not caplog.text
+    read_log_values(cells(COUNTS)[:, ["a", "c"]].copy(), of)
+    assert "their sum over 3 genes, and here there are 2" in caplog.text

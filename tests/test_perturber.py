@@ -198,3 +198,27 @@ def test_the_control_is_found_whatever_the_type_of_the_column(_perturbed):
         adata = _perturbed.copy()
         adata.obs["perturbation"] = pd.Series(adata.obs["perturbation"].astype(str), dtype=kind)
         assert len(open_perturber(adata, "dko", "rna").rows) == 50
+
+
+def test_many_sets_at_a_time_are_as_each_alone(perturber):
+    genes = perturber.fitted.targets[:18]
+    effects = perturber.mean_effects([[gene] for gene in genes], rng=2)
+    for number in (0, 15, 16, 17):
+        np.testing.assert_allclose(effects[number], perturber.mean_effects([[genes[number]]], rng=2)[0], atol=1e-5)
+
+
+def test_some_of_the_cells_are_not_read_again(perturber, monkeypatch):
+    values = perturber.values
+    monkeypatch.delattr("dko._perturber.read_log_values")
+    part = perturber.among(np.isin(np.arange(perturber.adata.n_obs), perturber.rows[1:4]))
+    np.testing.assert_array_equal(part.values.toarray(), values[1:4].toarray())
+    assert part.model is perturber.model
+
+
+def test_control_cells_of_two_empty_guides(_perturbed):
+    """As the fit sorts them."""
+    adata = _perturbed.copy()
+    rows = open_perturber(adata, "dko", "rna").rows
+    adata.obs["perturbation"] = adata.obs["perturbation"].astype(str)
+    adata.obs.loc[adata.obs_names[rows[:9]], "perturbation"] = "control+control"
+    np.testing.assert_array_equal(open_perturber(adata, "dko", "rna").rows, rows)

@@ -14,7 +14,7 @@ from ._errors import unknown
 from ._fitted import gene_columns, group_values, read_fitted, select_cells
 from ._log import say
 from ._log_values import read_log_values
-from ._perturbations import TRAINED, members
+from ._perturbations import TRAINED, members, spelled
 from ._rng import generator, seed_of
 from ._settings import settings
 
@@ -65,7 +65,7 @@ class Perturber:
     @cached_property
     def values(self) -> sparse.csr_matrix:
         """Log-normalised expression of the control cells over the genes of the model, CSR float32."""
-        return read_log_values(self.adata, self.fitted)[self.rows]
+        return read_log_values(self.adata, self.fitted, self.rows)
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -81,7 +81,11 @@ class Perturber:
 
     def among(self, cells: np.ndarray) -> Perturber:
         """Return the same for some of the control cells, as a mask over all cells."""
-        return replace(self, rows=self.rows[cells[self.rows]])
+        kept = cells[self.rows]
+        part = replace(self, rows=self.rows[kept])
+        # Neither is read a second time.
+        part.__dict__.update(model=self.model, values=self.values[kept])
+        return part
 
     def shifts(self, sets: Sequence[Sequence[str]]) -> torch.Tensor:
         """Return the shift of each set of genes, the sum of theirs: sets x latent, before the graph."""
@@ -110,6 +114,8 @@ class Perturber:
         """
         import torch
 
+        if n_rows is not None and n_rows < 1:
+            raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
         stream = generator(rng)
         step = n_rows or max(1, settings.memory_budget // (8 * len(self.fitted.genes) * len(shifts)))
         for start in range(0, len(self.rows), step):
@@ -136,7 +142,7 @@ class Perturber:
         """
         import torch
 
-        for_noise, for_escape = generator(rng).spawn(2)
+        for_noise, for_escape = _streams(rng)
         level = for_escape.random(len(self.rows)) < dose if mixture else np.full(len(self.rows), dose)
         (shift,) = self.shifts([genes])
         shifts = torch.from_numpy(level.astype(np.float32)).to(shift)[:, None] * shift
@@ -154,11 +160,29 @@ class Perturber:
 
     def mean_effects(self, sets: Sequence[Sequence[str]], rng: RNG = 0) -> np.ndarray:
         """Return the mean change of the control cells with each set of genes perturbed (sets x genes, float32)."""
+        import torch
+
         total, seed = np.zeros((len(sets), len(self.fitted.genes))), seed_of(rng)
-        for number, genes in enumerate(sets):
-            for _, before, after in self.pairs(genes, rng=seed):
-                total[number] += (after - before).sum(axis=0, dtype=np.float64)
-        return (total / len(self.rows)).astype(np.float32)
+        for first in range(0, len(sets), _SETS_AT_A_TIME):
+            part = slice(first, first + _SETS_AT_A_TIME)
+            shifts = self.shifts(sets[part])
+            with_none = torch.cat([torch.zeros_like(shifts[:1]), shifts])
+            for _, (before, *after) in self.decoded(with_none, _streams(seed)[0]):
+                total[part] += [(cells - before).sum(axis=0, dtype=np.float64) for cells in after]
+        effects = (total / len(self.rows)).astype(np.float32)
+        for effect, genes in zip(effects, sets, strict=True):
+            columns, own = self._own(genes)
+            effect[columns] = own
+        return effects
+
+
+# With several sets of genes at a time, cells are encoded, and decoded without a shift, only once for these.
+_SETS_AT_A_TIME = 16
+
+
+def _streams(rng: RNG) -> list[np.random.Generator]:
+    """Return the random numbers of the draw from the posterior, and of which cells escape."""
+    return generator(rng).spawn(2)
 
 
 def open_perturber(
@@ -187,12 +211,15 @@ def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
     if column not in adata.obs:
         say(f"There is no obs[{column!r}], so all {adata.n_obs} cells are taken for unperturbed ones.")
         return np.ones(adata.n_obs, dtype=bool)
-    return (group_values(adata, column) == control).to_numpy(dtype=bool)
+    values, known = group_values(adata, column), {*fitted.genes, *fitted.targets}
+    spellings = [label for label in values.dropna().unique() if spelled(label, control, known) == control]
+    return values.isin(spellings).to_numpy(dtype=bool)
 
 
 def require_targets(genes: Sequence[str], fitted: Fitted) -> None:
     """Refuse genes of which the model has no features."""
-    if missing := [gene for gene in dict.fromkeys(genes) if gene not in set(fitted.targets)]:
+    known = set(fitted.targets)
+    if missing := [gene for gene in dict.fromkeys(genes) if gene not in known]:
         message = unknown("gene", missing, fitted.targets, "what this model can perturb")
         if message.endswith("?"):
             raise KeyError(message)

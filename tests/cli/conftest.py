@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import mudata
+import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
+import dko as package
 from dko._compat import modalities_apart
 from dko.cli import main
 from dko.io._files import write_any
@@ -76,6 +79,48 @@ def fitted_file(store, fitted):
 def grouped_file(store, grouped):
     """The same after a fit with a model per cell type."""
     return store(grouped, "grouped.h5ad")
+
+
+@pytest.fixture(scope="session")
+def _perturbations():
+    """60 control cells and 25 of each of seven perturbations, but 15 of gene_29; gene_36 is one, and not measured."""
+    adata = package.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
+    few = np.flatnonzero(adata.obs["perturbation"] == "gene_29")[:10]
+    return adata[np.setdiff1d(np.arange(adata.n_obs), few), adata.var_names != "gene_36"].copy()
+
+
+@pytest.fixture(scope="session")
+def _perturbed(_perturbations):
+    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "max_steps": 40}
+    return package.tl.fit(
+        _perturbations,
+        model="sccvae",
+        perturbation_key="perturbation",
+        control="control",
+        features="onehot",
+        holdout=["gene_21"],
+        progress=False,
+        copy=True,
+        **sizes,
+    )
+
+
+@pytest.fixture
+def perturbations(_perturbations):
+    """Cells of perturbations, not fitted."""
+    return _perturbations.copy()
+
+
+@pytest.fixture
+def perturbed(_perturbed):
+    """The same with a fit of an SCCVAE, which knows gene_21 only from its pair with gene_7."""
+    return _perturbed.copy()
+
+
+@pytest.fixture
+def perturbed_file(store, perturbed):
+    """The same as a file."""
+    return store(perturbed, "perturbed.h5ad")
 
 
 @pytest.fixture

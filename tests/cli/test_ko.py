@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import dko as package
-from dko.cli._ko import knockouts
 from dko.io._files import read_any
 
 SLASH = "HSPA1A/B"
@@ -45,11 +44,6 @@ def test_groups_of_the_fit_go_by_name(dko, grouped_file, tmp_path):
     assert set(after.obs["cell_type"][package.get.impact(after)["gene_3"].notna()]) == {"B"}
 
 
-def test_plus_joins_genes_unless_it_is_part_of_a_name(cells):
-    cells.var_names = ["A", "B", "A+B", *cells.var_names[3:]]
-    assert knockouts(["A+B", "B+A", "A"], cells) == ["A+B", ("B", "A"), "A"]
-
-
 def test_only_the_knockouts_of_this_call_are_printed(dko, store, fitted, tmp_path):
     package.tl.virtual_ko(fitted, "gene_5")
     ran = dko("ko", store(fitted, "in.h5ad"), "gene_3", "gene_3", "--out", tmp_path / "out.h5ad", "--quiet")
@@ -57,11 +51,38 @@ def test_only_the_knockouts_of_this_call_are_printed(dko, store, fitted, tmp_pat
     assert {"gene_3", "gene_5"} == set(package.get.impact(read_any(tmp_path / "out.h5ad")))
 
 
+@pytest.mark.parametrize("ending", [".h5ad", ".zarr", ".h5mu"])
+def test_perturbations_of_control_cells(dko, store, perturbed, tmp_path, ending):
+    """Of a gene that is not measured, of one that was kept out of the fit, and of both."""
+    hidden, unseen = "gene_36", "gene_21"
+    source, out = store(perturbed, f"in{ending}"), tmp_path / f"out{ending}"
+    words = ("--dose", "0.7", "--mixture", "--rng", "3", "--quiet")
+    ran = dko("ko", source, hidden, unseen, f"{hidden}+{unseen}", "--out", out, *words)
+    assert ran.code == 0 and ran.err == "", ran
+    after = read_any(out)["rna"] if ending == ".h5mu" else read_any(out)
+    package.tl.virtual_ko(perturbed, [hidden, unseen, (hidden, unseen)], dose=0.7, mixture=True, rng=3)
+    impact = package.get.impact(perturbed)
+    np.testing.assert_array_equal(package.get.impact(after), impact)
+    lines = ran.out.splitlines()
+    assert lines[0] == "Impact of each knockout in unperturbed cells"
+    assert [line.split()[0] for line in lines[2:]] == list(impact) and hidden not in perturbed.var_names
+    np.testing.assert_allclose([float(line.split()[2]) for line in lines[2:]], impact.mean(), atol=6e-5)
+    share = (impact[hidden].dropna() > 0).mean()
+    assert 0.4 < share < 0.9, "some of the cells escape"
+
+
+def test_a_gene_that_the_model_cannot_perturb_is_named(dko, perturbed_file, tmp_path, kept):
+    with kept:
+        ran = dko("ko", perturbed_file, "gene_7+CD74", "--out", tmp_path / "out.h5ad", "--quiet")
+    assert "No gene 'CD74' in what this model can perturb." in ran.error
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("gen_3",), "No gene 'gen_3' in var_names. Did you mean 'gene_3'"),
         (("gene_3+gen_4",), "No gene 'gen_4' in var_names."),
+        (("gene_3", "--mixture"), "mixture=True is for model='sccvae'"),
         (("gene_3", "--dose", "2"), "dose=2.0 must be above 0 and at most 1"),
         (("gene_3", "--groups", "B"), "'B' names no column; write COLUMN=B"),
         (("gene_3", "--groups", "cell_typ=B"), "Did you mean 'cell_type'"),

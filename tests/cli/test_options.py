@@ -33,3 +33,7 @@ def test_group_of_the_fit_may_hold_an_equals_sign(cells):
 def test_group_without_a_column_is_refused_where_the_fit_has_none(cells):
     with pytest.raises(ValueError, match="'B' names no column; write COLUMN=B"):
         _options.groups(["B"], cells, None)
+
+
+def test_plus_joins_genes_unless_it_is_part_of_a_name():
+    assert _options.knockouts(["A+B", "B+A", "A"], ["A", "B", "A+B"]) == ["A+B", ("B", "A"), "A"]

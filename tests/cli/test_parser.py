@@ -6,7 +6,7 @@ import pytest
 
 from dko.cli import main
 
-COMMANDS = ("demo", "fit", "ko", "scan", "evaluate", "reproduce")
+COMMANDS = ("demo", "fit", "ko", "dose", "scan", "modules", "evaluate", "reproduce")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -46,6 +46,8 @@ def test_version(capsys):
         (("fit", "a.h5ad", "--out", "b.h5ad", "--genes", " , "), "names nothing"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--genes", "@gone.txt"), "there is no file 'gone.txt'"),
         (("ko", "a.h5ad", "--out", "b.h5ad"), "required: GENE (see `dko ko --help`)"),
+        (("dose", "a.h5ad", "A", "--out", "b.h5ad", "--doses", "0,x"), "'0,x' is not numbers separated by commas"),
+        (("modules", "a.h5ad"), "required: --out (see `dko modules --help`)"),
         (("reproduce", "a.csv"), "required: --out (see `dko reproduce --help`)"),
     ],
 )

@@ -193,3 +193,16 @@ def test_a_mudata_survives_a_file(network, tmp_path):
         data.write(tmp_path / "cells.h5mu")
         back = mudata.read_h5mu(tmp_path / "cells.h5mu")
     assert_same_predictions(predictions(back["rna"]), expected)
+
+
+def test_values_of_another_kind_are_refused_on_loading(network, tmp_path, unchanged):
+    """In words that :func:`dko.io.load` can answer to."""
+    dko.io.save(network, tmp_path / "logs.npz")
+    counts = network.copy()
+    counts.X = counts.layers["counts"]
+    dko.tl.fit(counts, **FIT, normalize=True)
+    dko.io.save(counts, tmp_path / "counts.npz")
+    with unchanged(counts), pytest.raises(ValueError, match="trained on log-normalised values, and these cells hold c"):
+        dko.io.load(counts, tmp_path / "logs.npz", key_added="mine")
+    with unchanged(network), pytest.raises(ValueError, match="trained on counts.*; name the layer that holds"):
+        dko.io.load(network, tmp_path / "counts.npz", key_added="mine")

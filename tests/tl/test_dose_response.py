@@ -101,6 +101,14 @@ def test_dose_0_is_the_cell_itself(name, request, targets):
         assert (nothing[columns] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["fitted", "perturbed"])
+@pytest.mark.parametrize("mixture", [False, True])
+def test_dose_0_alone(name, mixture, request, targets):
+    adata, gene = request.getfixturevalue(name), targets[0] if name == "perturbed" else "gene_2"
+    dko.tl.dose_response(adata, gene, doses=[0.0], mixture=mixture)
+    assert curve(adata, gene, "impact_mean") == [0] and curve(adata, gene, "distance") == [0]
+
+
 def test_the_latent_shift_is_linear_and_the_distance_grows(perturbed, targets):
     """T5."""
     dko.tl.dose_response(perturbed, targets, doses=np.linspace(0, 1, 6))
@@ -176,6 +184,10 @@ def test_beyond_the_range(perturbed, targets):
     tell(perturbed, targets[0], doses=[-0.5, 1.0, 1.5], extrapolate=True)
     latent = curve(perturbed, targets[0], "latent")
     np.testing.assert_allclose(latent / latent[1], [0.5, 1.0, 1.5])
+    tell(perturbed, targets[0], doses=[-1.0, 0.0], extrapolate=True, n_responders=3)
+    found = dko.get.dose_response(perturbed, responders=True)
+    change = found.loc[found["dose"] == -1, "change"].abs().to_numpy()
+    assert change[0] > 0 and (np.diff(change) <= 0).all()
 
 
 def test_groups_choose_cells(fitted, perturbed, targets):

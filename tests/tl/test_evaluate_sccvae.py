@@ -87,7 +87,8 @@ def predictions(adata, perturbations=None):
     values = trial.screen.take_out(trial.screen.control).toarray()
     found = trial.others(measured, values, np.random.default_rng(0))
     effects = {name: tries[0].effects for name, tries in found.items()}
-    effects["model"] = np.array([trial.predictor.knock_out(label).effect for label in trial.screen.columns])
+    axes = np.eye(trial.screen.control.shape[1])
+    effects["model"] = np.array([trial.predictor.knock_out(label, axes).effect for label in trial.screen.columns])
     return list(trial.screen.columns), effects, np.array([one.effect for one in measured])
 
 
@@ -190,10 +191,10 @@ def test_a_perfect_prediction_is_at_the_ceiling_and_at_the_noise(screen, monkeyp
     many = dko.datasets.perturb_seq(10, 60, n_cells=2_000, n_controls=5_000, **SIMULATED)
     before = np.asarray(many[many.obs["perturbation"] == "control"].X.mean(axis=0)).ravel()
 
-    def truth(self, label):
+    def truth(self, label, axes):
         effect = np.asarray(many[many.obs["perturbation"] == label].X.mean(axis=0)).ravel() - before
         effect[screen.var_names.get_indexer(label.split("+"))] = np.nan
-        return Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect), (200, 1)))
+        return Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect) @ axes, (200, 1)))
 
     monkeypatch.setattr(_trial_sccvae.ShiftPredictor, "knock_out", truth)
     dko.tl.evaluate(screen, **HOW)
@@ -327,6 +328,7 @@ def test_survives_a_file(evaluated, tmp_path):
     ("change", "error", "says"),
     [
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
+        ({"control": "gene_13"}, ValueError, "control='gene_13' is not what the fit took for unperturbed cells"),
         ({"perturbations": ["gene_x"]}, KeyError, r"No perturbation 'gene_x' in obs\['perturbation'\]"),
         ({"perturbations": []}, ValueError, r"perturbations=\[\] names none"),
     ],

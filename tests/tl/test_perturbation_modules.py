@@ -159,6 +159,24 @@ def test_groups_may_leave_some_out(modular):
     assert (dko.get.modules(modular, what="agreement")["n_perturbations"] == len(known)).all()
 
 
+def test_groups_of_pairs_in_any_order(modular, inert):
+    singles = [label for label in dko.get.modules(modular)["perturbation"] if label not in inert]
+    pairs = list(zip(singles[::2], singles[1::2], strict=False))[:4]
+    turned = {"+".join(sorted(pair, reverse=True)): number % 2 for number, pair in enumerate(pairs)}
+    dko.tl.perturbation_modules(modular, pairs, groups=turned)
+    assert dko.get.modules(modular)["group"].tolist() == ["0", "1", "0", "1"]
+
+
+def test_perturbations_that_are_predicted_to_do_nothing(modular):
+    """Where training perturbations do not foretell each other, the strength of unseen ones is 0."""
+    modular.uns["dko"]["weights"]["strength"] = np.zeros_like(modular.uns["dko"]["weights"]["strength"])
+    trained = set(dko.get.modules(modular)["perturbation"])
+    dko.tl.perturbation_modules(modular, [gene for gene in modular.var_names if gene not in trained][:8])
+    table = dko.get.modules(modular)
+    assert (table["module"] == "no effect").all() and (table["p_effect"] == 1).all()
+    assert (table[["umap_1", "umap_2", "strength"]] == 0).all(axis=None)
+
+
 def test_markers_tell_modules_apart(modular):
     markers = dko.get.modules(modular, what="markers")
     table = by_name(modular)

@@ -251,3 +251,9 @@ def test_the_strength_that_knows_the_answer_is_no_part_of_the_model(perturbed, g
     for name, array in perturbed.uns["dko"]["weights"].items():
         np.testing.assert_array_equal(array, before[name])
     assert "oracle" not in str(perturbed.uns["dko"]["params"])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batches_of_no_cells_are_refused(batch_size, perturbed, genes, unchanged):
+    with unchanged(perturbed), pytest.raises(ValueError, match=f"batch_size={batch_size} must be at least 1"):
+        dko.tl.virtual_ko(perturbed, genes[0], batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""The command line: ``dko demo | fit | ko | scan | reproduce``."""
+"""The command line: ``dko demo | fit | ko | dose | scan | modules | evaluate | reproduce``."""
 
 from ._main import main
 

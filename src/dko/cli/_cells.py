@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import _keys
 from .._fitted import read_fitted
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._fitted import Fitted
+
+# What there is for a fit of each kind.
+_COMMANDS = {
+    _keys.DKO: "`dko ko`, `dko dose`, `dko scan` and `dko evaluate`",
+    _keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules` and `dko evaluate`",
+}
 
 
 def check_output(path: Path, force: bool) -> None:
@@ -54,18 +61,24 @@ def open_cells(args: argparse.Namespace) -> AnnData | MuData:
     return read_any(args.input)
 
 
-def open_fitted(args: argparse.Namespace) -> tuple[AnnData | MuData, AnnData, Fitted]:
-    """Check the output of a command and read its input, which has to hold a fit."""
+def open_fitted(args: argparse.Namespace, kind: str | None = None) -> tuple[AnnData | MuData, AnnData, Fitted]:
+    """Check the output of a command and read its input, which has to hold a fit, of this kind if one is named."""
     from .._data import unwrap
 
     data = open_cells(args)
     adata = unwrap(data, args.mod)
     try:
-        return data, adata, read_fitted(adata, args.key)
+        fitted = read_fitted(adata, args.key)
     except KeyError as error:
         raise ValueError(
             f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
         ) from error
+    if kind not in {None, fitted.kind}:
+        raise ValueError(
+            f"The fit named {args.key!r} in {str(args.input)!r} is of --model {fitted.kind}, and this command needs "
+            f"one of --model {kind}; for this one there are {_COMMANDS[fitted.kind]}."
+        )
+    return data, adata, fitted
 
 
 def save_cells(data: AnnData | MuData, args: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("demo"), help="folder to write to (default: %(default)s)"
     )
-    parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    _options.add_rng(parser)
     _options.add_general(parser)
 
 

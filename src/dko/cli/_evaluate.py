@@ -68,7 +68,7 @@ def add(commands: Any) -> None:
         "--oracle", action="store_true", help="also the strengths that fit the answer best, of an SCCVAE; no prediction"
     )
     parser.add_argument("--no-baselines", action="store_true", help="only the model, and no change")
-    parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    _options.add_rng(parser)
     parser.add_argument(
         "--out", metavar="CSV", type=Path, help="write a row per method and perturbation, a column per score"
     )

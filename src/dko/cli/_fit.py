@@ -5,25 +5,34 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .. import _keys
 from . import _options
 
 _DESCRIPTION = """\
 Learn how the genes that are present in a cell determine its expression profile, and write the cells
 with the fitted model to OUT. Prints how well cells that did not train are predicted, beside what each
-gene's mean alone would give. Ctrl-C ends the training and keeps the best weights so far."""
+gene's mean alone would give. Ctrl-C ends the training and keeps the best weights so far.
+
+With --model sccvae: learn from cells of some perturbations, beside control cells, what any perturbation
+does. Prints what became of each perturbation, and its strength."""
 
 _EXAMPLES = """\
 examples:
   dko fit cells.h5ad --out fitted.h5ad
   dko fit cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2
-  dko fit cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000"""
+  dko fit cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000
+  dko fit screen.h5ad --out fitted.h5ad --model sccvae --perturbation-key gene --control ctrl"""
 
 # Those that keep their name on the way to dko.tl.fit; what is not given is left to its defaults.
-_OPTIONS = (
-    *("layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby", "perturbation_key", "control"),
+_COMMON = (
+    *("layer", "use_raw", "log1p", "genes", "n_top_genes", "perturbation_key", "control"),
     *("preset", "max_epochs", "max_steps", "batch_size", "learning_rate"),
-    *("validation_fraction", "test_fraction", "patience", "rank", "effects", "rng", "device"),
+    *("validation_fraction", "test_fraction", "patience", "rng", "device"),
 )
+_OF_MODEL = {
+    _keys.DKO: ("groupby", "rank", "effects"),
+    _keys.SCCVAE: ("holdout", "normalize", "graph", "features", "code", "strength", "min_cells"),
+}
 
 
 def add(commands: Any) -> None:
@@ -33,8 +42,15 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(run=run)
     _options.add_files(parser, "cells")
+    parser.add_argument(
+        "--model",
+        choices=[_keys.DKO, _keys.SCCVAE],
+        default=_keys.DKO,
+        help="dko: from unperturbed cells alone; sccvae: from measured perturbations (default: %(default)s)",
+    )
     _add_expression(parser)
     _add_training(parser)
+    _add_perturbations(parser)
     _options.add_place(parser)
     _options.add_general(parser)
 
@@ -52,12 +68,15 @@ def _add_expression(parser: argparse.ArgumentParser) -> None:
         "--genes",
         type=_options.names,
         metavar="G1,G2",
-        help="genes that the model has to take, or @FILE with one per line (default: all, or the most variable 2,000)",
+        help="genes that the model has to take, or @FILE with one per line (default: all, or the most variable 2,000; "
+        "with sccvae 5,000)",
     )
     group.add_argument("--n-top-genes", type=int, metavar="N", help="number of genes in all")
-    group.add_argument("--groupby", metavar="COLUMN", help="obs column, such as cell_type: one model per group")
+    group.add_argument(
+        "--groupby", metavar="COLUMN", help="obs column, such as cell_type: one model per group (not with sccvae)"
+    )
     group.add_argument("--perturbation-key", metavar="COLUMN", help="obs column that names the perturbation of a cell")
-    group.add_argument("--control", metavar="VALUE", help="its value for unperturbed cells: only these train")
+    group.add_argument("--control", metavar="VALUE", help="its value for unperturbed cells: with dko only these train")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -74,23 +93,83 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--test-fraction", type=float, metavar="X", help="share of the cells kept out (default: 0)")
     group.add_argument("--patience", type=int, metavar="N", help="validations without progress until the end")
-    group.add_argument("--rank", type=int, metavar="N", help="keep the influence as a product of this rank: many genes")
+    group.add_argument(
+        "--rank",
+        type=int,
+        metavar="N",
+        help="keep the influence as a product of this rank: many genes (not with sccvae)",
+    )
     group.add_argument(
         "--effects",
         choices=["auto", "direct", "total"],
-        help="of a knockout on other genes: with all else as it is, or on all paths (default: what suits the cells)",
+        help="of a knockout on other genes: with all else as it is, or on all paths (default: what suits the cells; "
+        "not with sccvae)",
     )
-    group.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    _options.add_rng(group)
+
+
+def _add_perturbations(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("perturbations, with --model sccvae")
+    group.add_argument(
+        "--holdout",
+        type=_options.names,
+        metavar="G1,G2+G3",
+        help="perturbations to keep out of the fit altogether, or @FILE with one per line",
+    )
+    group.add_argument(
+        "--normalize", action="store_true", default=None, help="the values are counts: normalise and log"
+    )
+    group.add_argument(
+        "--min-cells", type=int, metavar="N", help="leave out perturbations of fewer cells (default: 20)"
+    )
+    group.add_argument(
+        "--features",
+        choices=["pca", "onehot"],
+        help="of genes: how they go with others in control cells, or nothing, also for unmeasured ones (default: pca)",
+    )
+    group.add_argument(
+        "--code",
+        choices=["neighbours", "unit", "softmax"],
+        help="how a gene becomes a shift: by similar ones, or by a network, as published (default: neighbours)",
+    )
+    group.add_argument(
+        "--strength",
+        choices=["auto", "calibrated", "unit", "mean", "predict"],
+        help="of the shifts of genes that were not trained on (default: auto)",
+    )
+    group.add_argument(
+        "--graph",
+        choices=["full", "none", "random", "effects"],
+        help="which latent dimension may act on which (default: full)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Fit and print how well."""
     from ..tl import fit
     from ._cells import open_cells, save_cells
-    from ._tables import quality_table
 
+    _check_model(args)
     data = open_cells(args)
-    given = {name: value for name in _OPTIONS if (value := getattr(args, name)) is not None}
-    fit(data, mod=args.mod, key_added=args.key, progress=not args.quiet, **given)
+    names = (*_COMMON, *_OF_MODEL[args.model])
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    fit(data, model=args.model, mod=args.mod, key_added=args.key, progress=not args.quiet, **given)
     save_cells(data, args)  # first: whatever becomes of the table, the fit is kept
-    print(quality_table(data, key=args.key, mod=args.mod))
+    if args.model == _keys.SCCVAE:
+        from ._perturbation_tables import perturbation_table as table
+    else:
+        from ._tables import quality_table as table
+    print(table(data, key=args.key, mod=args.mod))
+
+
+def _check_model(args: argparse.Namespace) -> None:
+    """Refuse options of the other model, and a model of perturbations that is told of none."""
+    other = _keys.DKO if args.model == _keys.SCCVAE else _keys.SCCVAE
+    if wrong := [f"--{name.replace('_', '-')}" for name in _OF_MODEL[other] if getattr(args, name) is not None]:
+        verb = "is an option" if len(wrong) == 1 else "are options"
+        raise ValueError(f"{', '.join(wrong)} {verb} of --model {other}, not of {args.model}.")
+    if args.model == _keys.SCCVAE and None in (args.perturbation_key, args.control):
+        raise ValueError(
+            "--model sccvae learns from measured perturbations: name their obs column with --perturbation-key, and its "
+            "value for unperturbed cells with --control."
+        )

@@ -10,18 +10,18 @@ from . import _options
 if TYPE_CHECKING:
     import argparse
 
-    from anndata import AnnData
-
 _DESCRIPTION = """\
 Knock out genes in every cell that expresses them, and write the cells with the impacts, and with the
 profiles after each knockout, to OUT. Prints the mean impact of each knockout. Genes joined by + are
-removed together."""
+removed together. With a fit of --model sccvae: predict what control cells look like with a
+perturbation, of any gene that the model knows, measured or not."""
 
 _EXAMPLES = """\
 examples:
   dko ko fitted.h5ad CD74 FTL --out ko.h5ad
   dko ko fitted.h5ad CD74+FTL --out ko.h5ad --groups cell_type=Dendritic
-  dko ko fitted.h5ad CD74 --dose 0.5 --no-profiles --out knockdown.h5ad"""
+  dko ko fitted.h5ad CD74 --dose 0.5 --no-profiles --out knockdown.h5ad
+  dko ko perturbed.h5ad SOX2 NANOG+POU5F1 --dose 0.7 --mixture --out ko.h5ad"""
 
 
 def add(commands: Any) -> None:
@@ -29,10 +29,13 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("ko", help="knock out a few genes", description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.set_defaults(run=run)
     _options.add_files(parser, "cells with a fit")
-    parser.add_argument("genes", metavar="GENE", nargs="+", help="gene, or genes removed together: CD74+FTL")
-    parser.add_argument("--dose", type=float, default=1.0, help="fraction to remove (default: 1, a knockout)")
+    _options.add_knockouts(parser)
+    parser.add_argument(
+        "--dose", type=float, default=1.0, metavar="X", help="fraction to remove, or share of the shift (default: 1)"
+    )
     parser.add_argument("--no-profiles", action="store_true", help="only the impacts, not the profiles")
     _options.add_groups(parser)
+    _options.add_rng(parser)
     _options.add_place(parser)
     _options.add_general(parser)
 
@@ -44,11 +47,13 @@ def run(args: argparse.Namespace) -> None:
     from ._tables import knockout_table
 
     data, adata, fitted = open_fitted(args)
-    sets = knockouts(args.genes, adata)
+    sets = _options.knockouts(args.genes, fitted.targets or adata.var_names)
     virtual_ko(
         data,
         sets,
         dose=args.dose,
+        mixture=args.mixture,
+        rng=args.rng,
         groups=_options.groups(args.groups, adata, fitted.params.get("groupby")),
         profiles=not args.no_profiles,
         key=args.key,
@@ -58,8 +63,3 @@ def run(args: argparse.Namespace) -> None:
     save_cells(data, args)  # first: whatever becomes of the table, the knockouts are kept
     labels = [_keys.label([genes] if isinstance(genes, str) else set(genes)) for genes in sets]
     print(knockout_table(adata, list(dict.fromkeys(labels)), key=args.key))
-
-
-def knockouts(words: list[str], adata: AnnData) -> list[str | tuple[str, ...]]:
-    """Turn ``A+B`` into genes removed together, unless that is the name of a gene."""
-    return [word if "+" not in word or word in adata.var_names else tuple(word.split("+")) for word in words]

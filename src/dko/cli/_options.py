@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .. import _keys
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from anndata import AnnData
 
 
@@ -40,6 +42,19 @@ def add_general(parser: argparse.ArgumentParser, *, device: bool = True) -> None
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def add_rng(parser: argparse._ActionsContainer) -> None:
+    """Add the seed, to a parser or to one of its groups."""
+    parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+
+
+def add_knockouts(parser: argparse.ArgumentParser) -> None:
+    """Add what is to be knocked out, and how a dose is meant."""
+    parser.add_argument("genes", metavar="GENE", nargs="+", help="gene, or genes removed together: CD74+FTL")
+    parser.add_argument(
+        "--mixture", action="store_true", help="the dose is the share of cells with a knockout; the others escape"
+    )
+
+
 def add_groups(parser: argparse.ArgumentParser) -> None:
     """Add the choice of cells."""
     parser.add_argument(
@@ -62,6 +77,11 @@ def names(text: str) -> list[str]:
     if not any(found):
         raise argparse.ArgumentTypeError(f"{text!r} names nothing")
     return [name for name in found if name]
+
+
+def knockouts(words: list[str], known: Container[str]) -> list[str | tuple[str, ...]]:
+    """Turn ``A+B`` into genes removed together, unless that is the name of a gene."""
+    return [word if "+" not in word or word in known else tuple(word.split("+")) for word in words]
 
 
 def groups(words: list[str] | None, adata: AnnData, groupby: str | None) -> list[str] | dict[str, list[str]] | None:

@@ -6,7 +6,7 @@ import argparse
 from importlib.metadata import version
 from typing import NoReturn
 
-from . import _demo, _evaluate, _fit, _ko, _reproduce, _scan
+from . import _demo, _dose, _evaluate, _fit, _ko, _modules, _reproduce, _scan
 
 _DESCRIPTION = """\
 Virtual gene knockouts in single cells: what would each cell look like without a gene?
@@ -14,7 +14,9 @@ Virtual gene knockouts in single cells: what would each cell look like without a
 A model learns from the cells of a file how the genes that are present in a cell determine its
 expression profile; then genes are removed. The impact of a knockout is the Bray-Curtis
 dissimilarity, 0 to 1, of a cell's profile after and before; genes of large impact are
-keystone genes."""
+keystone genes.
+
+A second model, --model sccvae, learns from cells of measured perturbations what others would do."""
 
 _EPILOG = """\
 start here:
@@ -22,6 +24,10 @@ start here:
   dko fit cells.h5ad --out fitted.h5ad         then, on your own cells: learn ...
   dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
   dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
+
+with a screen of perturbations:
+  dko fit screen.h5ad --model sccvae --perturbation-key gene --control ctrl --out fitted.h5ad
+  dko ko fitted.h5ad SOX2 --out ko.h5ad        ... measured or not
 
 Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdout, progress to stderr.
 Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
@@ -44,6 +50,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dko", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"dko {version('dko')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_demo, _fit, _ko, _scan, _evaluate, _reproduce):
+    for command in (_demo, _fit, _ko, _dose, _scan, _modules, _evaluate, _reproduce):
         command.add(commands)
     return parser

@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--cells", type=_options.names, metavar="0,1,2", help="only in these cells (default: all)")
     parser.add_argument("--n-samples", type=int, default=50_000, metavar="N", help="double knockouts (default: 50,000)")
     parser.add_argument("--max-steps", type=int, metavar="N", help="steps of each training (default: 5,000)")
-    parser.add_argument("--rng", type=int, default=0, metavar="SEED", help="seed of all random numbers (default: 0)")
+    _options.add_rng(parser)
     _options.add_general(parser)
 
 

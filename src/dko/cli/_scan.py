@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import _keys
 from . import _options
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
         if args.table is not None or args.impacts == args.out:
             raise ValueError("--impacts needs a file of its own, and no --table, which is made of impacts in memory.")
         check_output(args.impacts, args.force)
-    data, adata, fitted = open_fitted(args)
+    data, adata, fitted = open_fitted(args, _keys.DKO)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
     scan(data, genes=args.genes, groups=groups, out=args.impacts, key=args.key, mod=args.mod, device=args.device)
     save_cells(data, args)  # first: whatever becomes of the tables, the impacts are kept

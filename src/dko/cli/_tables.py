@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import get
+from .. import _keys, get
 from .._arrays import dense
 from .._data import unwrap
 from .._fitted import group_values, read_fitted
@@ -33,6 +33,16 @@ _KEYSTONE = {
     "n_cells": "cells",
     "fraction": "of cells",
 }
+_DOSES = {
+    "knockout": "knockout",
+    "dose": "dose",
+    "impact_mean": "impact",
+    "impact_q25": "from",
+    "impact_q75": "to",
+    "distance": "distance",
+    "n_changed": "changed",
+    "n_cells": "cells",
+}
 
 
 def quality_table(
@@ -49,7 +59,7 @@ def quality_table(
         observed = dense(cells.X).ravel()
         quality["all"] = [spearman(observed, dense(found).ravel()) for found in predictions.values()]
     title = f"Profiles of {quality.attrs['n_cells']} {quality.attrs['split']} cells as predicted by"
-    return f"{title}\n{_aligned(quality.rename(columns=_QUALITY), index=True)}"
+    return f"{title}\n{aligned(quality.rename(columns=_QUALITY), index=True)}"
 
 
 def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | None = None) -> str:
@@ -64,7 +74,7 @@ def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | Non
     if "group" in top:
         top = top.assign(group=top["group"].astype(str).where(~top["group"].duplicated(), ""))
     table = top[[name for name in _KEYSTONE if name in top]].rename(columns=_KEYSTONE)
-    text = f"Keystone genes (impact and expression: means over the cells that express them)\n{_aligned(table)}"
+    text = f"Keystone genes (impact and expression: means over the cells that express them)\n{aligned(table)}"
     column = groupby or read_fitted(adata, key).params.get("groupby")
     left_out = sorted(set(group_values(adata, column).dropna()) - set(ranking["group"])) if column else []
     return f"{text}\nToo few cells to rank genes: {', '.join(left_out)}." if left_out else text
@@ -82,7 +92,20 @@ def knockout_table(adata: AnnData, labels: list[str], *, key: str) -> str:
             "most": impact.max().to_numpy(),
         }
     )
-    return f"Impact of each knockout in the cells that express it\n{_aligned(table)}"
+    return f"Impact of each knockout in {_cells_of(adata, key)}\n{aligned(table)}"
+
+
+def dose_table(adata: AnnData, *, key: str) -> str:
+    """List what knockouts do at each dose."""
+    params = adata.uns[_keys.dose_response(key)][_keys.PARAMS]
+    table = get.dose_response(adata, key=key)
+    dose = "share of cells with the knockout" if params["mixture"] else "in every cell"
+    title = (
+        f"Each knockout in {_cells_of(adata, key)} (dose: {dose};\n"
+        f"impact: mean and middle half; distance: length of the mean change; "
+        f"changed: other genes, by more than {params['threshold']:g})"
+    )
+    return f"{title}\n{aligned(table[[name for name in _DOSES if name in table]].rename(columns=_DOSES))}"
 
 
 def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
@@ -93,15 +116,20 @@ def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
     table["more of"], table["change "] = change.index[: -n_genes - 1 : -1], change.to_numpy()[: -n_genes - 1 : -1]
     n_cells = effect.obs["n_cells"].iloc[0]
     title = f"Without {gene}, in the {n_cells} cells that express it (mean change of log1p(CP10k))"
-    return f"{title}\n{_aligned(table)}"
+    return f"{title}\n{aligned(table)}"
 
 
-def _aligned(table: pd.DataFrame, *, index: bool = False) -> str:
+def _cells_of(adata: AnnData, key: str) -> str:
+    """Say in which cells a model predicts knockouts."""
+    return "unperturbed cells" if read_fitted(adata, key).kind == _keys.SCCVAE else "the cells that express it"
+
+
+def aligned(table: pd.DataFrame, *, index: bool = False, missing: str = "NaN") -> str:
     """Spell a table out: words to the left, numbers to the right."""
     formatters: dict[str, Any] = {_KEYSTONE["fraction"]: "{:.0%}".format}
     for name in [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]:
         width = max(map(len, [name, *table[name]]))
         table = table.rename(columns={name: name.ljust(width)})
         formatters[name.ljust(width)] = f"{{:{width}}}".format
-    text = table.to_string(index=index, formatters=formatters, float_format="{:.4f}".format)
+    text = table.to_string(index=index, formatters=formatters, float_format="{:.4f}".format, na_rep=missing)
     return "\n".join(line.rstrip() for line in text.splitlines())

@@ -13,6 +13,7 @@ from .._engine import engine_on, open_task, progress_blocks
 from .._errors import require_genes
 from .._fitted import group_values
 from .._labels import gene_sets
+from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def effects(
     adata
         After :func:`dko.tl.fit`.
     genes
-        Genes to knock out, each alone; all genes of the model by default. Of an SCCVAE also tuples of genes, perturbed
-        together; by default the perturbations that it was trained on.
+        Genes to knock out, each alone; all genes of the model by default. Of an SCCVAE also tuples of genes, or labels
+        such as ``"A+B"``, perturbed together; by default the perturbations that it was trained on.
     groupby
         ``obs`` column: an effect per knockout and group. Default: one per knockout, over all cells.
     centred
@@ -67,7 +68,7 @@ def effects(
     KeyError
         No fit, no such gene or column.
     ValueError
-        `centred` with a single knockout.
+        `centred` with a single knockout; of an SCCVAE, no control cell in any group.
     """
     if is_sccvae(adata, key, mod):
         return _of_sccvae(adata, genes, groupby, centred, key, mod, device)
@@ -112,7 +113,7 @@ def _of_sccvae(
     device: str,
 ) -> AnnData:
     perturber = open_perturber(adata, key, mod, device=device)
-    sets = perturber.trained if genes is None else {_keys.label(members): members for members in gene_sets(genes)}
+    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
     groups, group_of = _groups(perturber.adata, groupby)
     parts, rows = [], []
     for number, group in enumerate(groups):
@@ -122,6 +123,8 @@ def _of_sccvae(
         change = chosen.mean_effects(list(sets.values()))
         parts.append(_centred(change, np.zeros(len(sets), dtype=int)) if centred else change)
         rows.append(pd.DataFrame({"knockout": list(sets), "n_cells": len(chosen.rows), "group": group}))
+    if not rows:
+        raise ValueError(f"No control cell, in which perturbations are predicted, has a value in obs[{groupby!r}].")
     obs = pd.concat(rows, ignore_index=True)
     obs.index = (
         obs["knockout"].to_list() if groupby is None else (obs["knockout"] + " (" + obs["group"] + ")").to_list()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import read_expression, unwrap
+from .._data import are_counts, read_csr, read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._log_values import source_of
 from .._write import writable, write_model
@@ -52,7 +52,8 @@ def load(
     Raises
     ------
     FileNotFoundError, ValueError
-        No such file, or not one of :func:`dko.io.save`.
+        No such file, or not one of :func:`dko.io.save`; counts for an SCCVAE that was trained on log-normalised values,
+        or the other way round.
     KeyError
         Genes of the model are not in ``var_names``.
     """
@@ -84,6 +85,12 @@ def _source_of_log_values(
 ) -> dict[str, Any]:
     """Return where the expression of these cells is, which are counts if the model was trained on counts."""
     counted = fitted.params["values"] == "counts"
+    if are_counts(read_csr(adata, layer, use_raw, fitted.genes)) != counted:
+        remedy = "the layer that holds the counts" if counted else "a layer that holds such values"
+        raise ValueError(
+            f"This model was trained on {'counts' if counted else 'log-normalised values'}, and these cells hold "
+            f"{'other values' if counted else 'counts'} there; name {remedy}, layer=..."
+        )
     _, _, kind = source_of(adata, layer, use_raw, log1p, normalize=counted)
     return {"values": kind, "use_raw": use_raw, **({} if layer is None else {"layer": layer})}
 

@@ -66,11 +66,12 @@ def neighbour_agreement(
     names, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(vectors) < 3 or len(names) < 2:
         return Agreement(np.nan, np.nan, np.nan)
-    nearest = _nearest(vectors)
-    stream = generator(rng)
+    nearest, stream = _nearest(vectors), generator(rng)
+    one, other = np.nonzero(nearest)
+    weight = nearest[one, other]
 
     def share(of: np.ndarray) -> float:
-        return float((nearest * (of[:, None] == of)).sum(axis=1).mean())
+        return float(weight @ (of[one] == of[other])) / len(vectors)
 
     found = share(numbers)
     dealt = np.array([share(stream.permutation(numbers)) for _ in range(n_permutations)])

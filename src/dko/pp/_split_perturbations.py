@@ -61,7 +61,8 @@ def split_perturbations(
     n_folds
         Number of folds.
     test_controls
-        Share of the control cells to keep apart.
+        Share of the control cells to keep apart, for comparisons of your own: :func:`dko.tl.fit` does not look at this
+        column, and keeps control cells apart itself with ``test_fraction=...``.
     layer
         Where the values are, X by default.
     rng
@@ -84,12 +85,17 @@ def split_perturbations(
         No such column, no cell that has the control value, no such layer.
     ValueError
         More folds than perturbations, fewer than 2 folds, a share that is not from 0 to below 1, values that are no
-        expression.
+        expression; `key_added` is the column of the perturbations or has a ``/``.
     """
     if n_folds < 2:
         raise ValueError(f"n_folds={n_folds} must be at least 2.")
     if not 0 <= test_controls < 1:
         raise ValueError(f"test_controls={test_controls} must be at least 0 and below 1.")
+    if key_added == perturbation_key or not key_added or "/" in key_added:
+        raise ValueError(
+            f"key_added={key_added!r} must be the name of a new obs column: not that of the perturbations, and without "
+            "'/', which files cannot hold."
+        )
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _keys
 from .._data import unwrap
 from .._engine import open_task
+from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator, seed_of
 from .._write import writable, write
@@ -16,7 +17,6 @@ from .knockouts._assemblage_doses import assemblage_doses
 from .knockouts._dose_curves import checked_doses, responders_of, table_of
 from .knockouts._knockout_sets import knockout_sets
 from .knockouts._perturb_doses import perturb_doses
-from .knockouts._perturbed_sets import perturbed_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def dose_response(
         length of the shift after the graph, which is linear in the dose (with `mixture` the mean over cells).
     ``responders``
         DataFrame, a row per ``knockout``, ``gene`` and ``dose`` with the mean ``change``: the genes that change most
-        at the highest dose, most first.
+        at the dose furthest from 0, most first.
     ``params``
         What was asked for.
 
@@ -111,7 +111,9 @@ def dose_response(
     wanted = checked_doses(doses, extrapolate=extrapolate and sccvae and not mixture)
     if n_responders < 1:
         raise ValueError(f"n_responders={n_responders} must be at least 1.")
-    curves, names = (_sccvae if sccvae else _assemblage)(data, genes, wanted, mixture, groups, key, mod, device, rng)
+    curves, names = (_sccvae if sccvae else _assemblage)(
+        data, genes, doses=wanted, mixture=mixture, groups=groups, key=key, mod=mod, device=device, rng=rng
+    )
     content = {
         _keys.PARAMS: {
             "model": _keys.SCCVAE if sccvae else _keys.DKO,
@@ -130,6 +132,7 @@ def dose_response(
 def _sccvae(
     data: AnnData | MuData,
     genes: Knockouts,
+    *,
     doses: np.ndarray,
     mixture: bool,
     groups: Groups,
@@ -148,6 +151,7 @@ def _sccvae(
 def _assemblage(
     data: AnnData | MuData,
     genes: Knockouts,
+    *,
     doses: np.ndarray,
     mixture: bool,
     groups: Groups,

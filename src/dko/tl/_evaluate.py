@@ -165,7 +165,8 @@ def evaluate(
         No fit; no such column, control or perturbation.
     ValueError
         Fewer than 20 unperturbed cells; no perturbation of genes of the model, none of 10 cells, or none of a gene that
-        an unperturbed cell expresses; `oracle` of a model without strengths.
+        an unperturbed cell expresses; of an SCCVAE, another control than that of the fit; `oracle` of a model
+        without strengths.
 
     Notes
     -----

@@ -69,7 +69,7 @@ def fit(
         Perturb-seq data (bioRxiv 2025.06.05.657988).
     preset
         ``"paper"`` trains as published (5,000 steps of 20 cells, step size 0.01, validation after every step;
-        ``"sccvae"``: see docs, design). None trains until the validation loss no longer falls.
+        ``"sccvae"``: see docs, sccvae). None trains until the validation loss no longer falls.
     layer, use_raw
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p
@@ -132,7 +132,7 @@ def fit(
         ``holdout``
             Perturbations whose cells are kept out of the fit altogether, to be foretold.
         ``min_cells``
-            Perturbations of fewer cells (20) are left out, in one message that names them.
+            Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
             What is known of a gene that is perturbed: ``"pca"``, how it goes with others in control cells
             (``n_components``, 20); ``"onehot"``, nothing, also for genes that are not measured; or a DataFrame with
@@ -147,9 +147,9 @@ def fit(
             cells that express less of it differ; ``"unit"`` or ``"softmax"`` (as published), by a network on features.
         ``strength``
             Of the shifts of genes that were not trained on: ``"auto"``, ``"calibrated"``, ``"unit"``, ``"mean"`` or
-            ``"predict"``, all from training perturbations alone; see docs, design.
+            ``"predict"``, all from training perturbations alone; see docs, sccvae.
         ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
-            See docs, design.
+            See docs, sccvae.
 
     Returns
     -------

@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from .. import _keys
+from .._perturbed_sets import perturbed_sets
 from .._perturber import open_perturber
 from .._rng import generator
 from .._write import writable, write
-from .grouping._find_modules import Plan, find_modules, trained_sets
+from .grouping._find_modules import Plan, find_modules
 from .grouping._module_tables import known_groups
-from .knockouts._perturbed_sets import perturbed_sets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +79,9 @@ def perturbation_modules(
 
     ``table``
         DataFrame, a row per ``perturbation``: ``module`` (``"1"`` is the largest; ``"no effect"``), ``strength``
-        (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (in the fit; 0 if unseen),
-        ``silhouette`` (by cosine; NaN without effect), ``umap_1``, ``umap_2`` and, with `groups`, ``group`` (``""`` if
-        not known).
+        (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (at the
+        time of the fit, test cells too; 0 if unseen), ``silhouette`` (by cosine; NaN without effect), ``umap_1``,
+        ``umap_2`` and, with `groups`, ``group`` (``""`` if not known).
     ``markers``
         DataFrame: ``module``, ``gene``, mean predicted ``change`` in the module and in the ``others``, most different
         first, without the targets themselves.
@@ -124,14 +124,13 @@ def perturbation_modules(
     _check(basis, resolution, alpha, n_null, n_markers)
     data = writable(adata, copy, mod)
     perturber = open_perturber(data, key, mod, device=device)
-    trained = trained_sets(perturber)
-    sets = trained if genes is None else perturbed_sets(genes, perturber.fitted)
+    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
     if len(sets) < 2:
         raise ValueError(f"Modules are of several perturbations, got {len(sets)}.")
-    known = known_groups(groups, sorted(sets))
+    known = known_groups(groups, sorted(sets), set(perturber.fitted.targets))
     plan = Plan(basis, resolution, alpha, n_null, n_markers)
-    found = find_modules(perturber, sets, trained, known, plan, generator(rng))
-    content = {_keys.PARAMS: {name: value for name, value in plan._asdict().items() if name != "n_markers"}, **found}
+    found = find_modules(perturber, sets, known, plan, generator(rng))
+    content = {_keys.PARAMS: plan._asdict(), **found}
     write(perturber.adata, uns={_keys.modules(key): content})
     return data if copy else None
 

@@ -53,3 +53,13 @@ def test_targets_go_by_number():
     found = own_changes(cells, np.arange(4), np.array([3, 1]))
     assert found[3] == pytest.approx(-4.0) and found[1] == pytest.approx(-1.0)
     np.testing.assert_allclose(found[[0, 2]], [-0.5, -2.0], rtol=1e-5)
+
+
+def test_targets_that_control_cells_do_not_express_say_nothing_of_a_share():
+    """A rise from nothing is no multiple of the mean."""
+    cells = screen({0: -0.5, 3: 0.3})
+    values = cells.values.toarray()
+    values[:, 3] = np.where(cells.perturbation == 1, 0.3, 0)
+    cells = Cells(sparse.csr_matrix(values), cells.perturbation, cells.members)
+    found = own_changes(cells, np.arange(4), np.arange(4))
+    np.testing.assert_allclose(found, [-0.5, -1.0, -2.0, 0.3], rtol=1e-5)

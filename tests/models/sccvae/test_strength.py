@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dko.models.sccvae import STRENGTHS, Cells, strengths
+from dko.models.sccvae import STRENGTHS, Cells, model_of, strengths
 from dko.models.sccvae._model import unseen_shifts
 
 
@@ -108,3 +108,16 @@ def test_nothing_of_the_model_changes(model, screen):
         strengths(model, screen.training, screen.columns, policy)
     for name, array in model.arrays.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_lone_single_target_is_foretold_from_targets_of_pairs(model, screen):
+    """What is known of a target itself never calibrates it."""
+    one = screen.training.of(np.flatnonzero(np.isin(screen.training.perturbation, [-1, 0])))
+    expected = strengths(model, one, screen.columns, "calibrated")
+    network = model_of(model.config, model.arrays).network
+    with torch.no_grad():
+        network.codes[0] *= 3
+    assert expected[0] > 0
+    np.testing.assert_array_equal(
+        strengths(replace(model, network=network), one, screen.columns, "calibrated"), expected
+    )

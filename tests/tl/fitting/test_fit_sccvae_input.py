@@ -5,6 +5,7 @@ from typing import Any
 import anndata as ad
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -226,3 +227,31 @@ def test_linear_values_are_logged(screen):
     screen.X.data = np.minimum(screen.X.data, 20)
     assert fit(screen)["params"]["values"] == "log1p"
     assert fit(screen, log1p=False)["params"]["values"] == "linear"
+
+
+# Settings that cannot be trained
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"pairing": "optimal"}, "pairing='optimal' must be one of 'mean', 'random'"),
+        ({"hidden": 16}, "hidden=16 must list the widths"),
+        ({"hidden": ()}, "hidden=\\(\\) must list the widths"),
+        ({"hidden": (16, 0)}, "must list the widths"),
+        ({"n_latent": 0}, "n_latent=0 must be a whole number, at least 1"),
+        ({"groups": 0}, "groups=0 must be a whole number"),
+        ({"cells": 1}, "cells=1 must be a whole number, at least 2"),
+        ({"n_components": 0}, "n_components=0 must be at least 1"),
+        ({"min_cells": 1}, "min_cells=1 must be at least 2"),
+    ],
+)
+def test_settings_that_cannot_be_trained(changed, message, screen, unchanged):
+    with unchanged(screen), pytest.raises(ValueError, match=message):
+        fit(screen, **changed)
+
+
+def test_features_that_are_no_numbers(screen):
+    table = pd.DataFrame({"size": 1.0, "kind": "kinase"}, index=screen.var_names)
+    with pytest.raises(ValueError, match="columns that hold no numbers: 'kind'"):
+        fit(screen, features=table)

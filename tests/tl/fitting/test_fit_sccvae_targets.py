@@ -206,3 +206,16 @@ def test_features_that_cannot_be_used(screen, singles):
     table.iloc[3, 1] = np.nan
     with pytest.raises(ValueError, match=f"missing or infinite values for '{singles[3]}'"):
         fit(screen, features=table)
+
+
+def test_networks_that_say_nothing_clear(screen, singles):
+    genes = list(screen.var_names)
+    whole = pd.DataFrame(0.0, index=genes, columns=genes)
+    missing, twice = whole.copy(), whole.rename(index={genes[0]: genes[1]}, columns={genes[0]: genes[1]})
+    missing.loc[singles[0], singles[1]] = np.nan
+    with pytest.raises(ValueError, match="missing or infinite weights"):
+        fit(screen, graph=missing)
+    with pytest.raises(ValueError, match=f"has '{genes[1]}' more than once"):
+        fit(screen, graph=twice)
+    with pytest.raises(ValueError, match="must be directed"):
+        fit(screen, graph=pytest.importorskip("networkx").Graph([tuple(singles[:2])]))

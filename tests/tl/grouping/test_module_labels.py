@@ -66,3 +66,13 @@ def test_kinds_lie_apart():
     centres = np.stack([found[kinds == kind].mean(axis=0) for kind in (0, 1)])
     nearest = np.linalg.norm(found[:, None] - centres, axis=2).argmin(axis=1)
     assert_array_equal(nearest, kinds)
+
+
+@pytest.mark.parametrize("n_others", [0, 4, 9])
+def test_what_points_nowhere_is_in_the_middle(n_others):
+    others, _ = bundles(max(n_others, 1), 1, np.random.default_rng(0))
+    others = others[:n_others]
+    found = places(np.vstack([others, np.zeros((7, 10))]), 0)
+    assert_array_equal(found[:n_others], places(others, 0) if n_others else np.empty((0, 2)))
+    middle = found[:n_others].mean(axis=0) if n_others else np.zeros(2)
+    assert_allclose(found[n_others:], np.tile(middle, (7, 1)))

@@ -1,7 +1,7 @@
 """SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
 
 from ._cells import Batch, Cells
-from ._config import CODES, PAPER, Config
+from ._config import CODES, PAIRINGS, PAPER, Config
 from ._fit import fit
 from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random_mask
 from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
@@ -12,6 +12,7 @@ from ._strength import STRENGTHS, strengths
 
 __all__ = [
     "CODES",
+    "PAIRINGS",
     "PAPER",
     "STRENGTHS",
     "Batch",

@@ -70,6 +70,7 @@ class Config:
 
 
 CODES = ("neighbours", "unit", "softmax")
+PAIRINGS = ("mean", "random")
 
 # The public code of the paper. Its batches are of one perturbation.
 PAPER = Config(

@@ -163,7 +163,8 @@ def fit(
             ),
             progress=progress,
         )
-    network.eval()
+    # Training has left it on the CPU.
+    network.to(device).eval()
     latent = _posterior_means(network, control, device)
     network.offset += centre.to(device) - _mean_reconstruction(network, latent)
     trained_as = np.full(len(features), -1)

@@ -89,7 +89,7 @@ class Model:
         return self.shifts(genes) @ self.network.propagation()
 
     def to(self, device: torch.device) -> Model:
-        """Return the model on a device."""
+        """Return the model on a device; its network is moved there, not copied."""
         moved = {name: getattr(self, name).to(device) for name in ("network", "features", "coexpression")}
         return Model(**{**vars(self), **moved})
 

@@ -25,8 +25,8 @@ def own_changes(training: Cells, columns: np.ndarray, targets: np.ndarray) -> np
     Returns
     -------
     One number per gene, float32. Of training targets what is measured; of other genes, where perturbations lower their
-    targets, the median share of the mean that is lost, and where they raise them, the median rise. NaN for genes that
-    are not measured, and for all others where no target was perturbed alone.
+    targets, the median share of the mean that is lost (of targets that control cells express), and where they raise
+    them, the median rise. NaN for genes that are not measured, and for all others where no target was perturbed alone.
     """
     means = training.means()
     control, changes = means[0], means[1:] - means[0]
@@ -42,6 +42,8 @@ def own_changes(training: Cells, columns: np.ndarray, targets: np.ndarray) -> np
     if np.median(change) > 0:
         own[columns >= 0] = np.median(change)
     else:
-        own[:] = level * np.median(change / np.maximum(level[of], np.finfo(np.float32).tiny))
+        expressed = level[of] > 0
+        share = change[expressed] / level[of[expressed]]
+        own[:] = level * (np.median(share) if len(share) else 0.0)
     own[of] = change
     return own

@@ -77,7 +77,9 @@ def _calibrated(
     control = training.values[training.control]
     cells = torch.from_numpy(control[:_N_CELLS].toarray())
     before = model.predict(cells, torch.zeros(1, model.coexpression.shape[1]), None)[0].mean(dim=0)
-    shifts = unseen_shifts(model, genes, leave_out=model.config.code == "neighbours" and len(genes) > 1)
+    # Perturbations of several genes train targets too, of which none may be perturbed alone.
+    others = len(model.network.features) > 1
+    shifts = unseen_shifts(model, genes, leave_out=model.config.code == "neighbours" and others)
     mean = np.asarray(control.mean(axis=0)).ravel()
     both = squares = 0.0
     for perturbation, gene, shift in zip(perturbations, genes, shifts, strict=True):

@@ -97,7 +97,7 @@ def _variance_of_mean(cells: sparse.csr_array) -> np.ndarray:
 
 def distances(
     cells: tuple[sparse.csr_array, sparse.csr_array],
-    change: sparse.csr_array | np.ndarray,
+    change: np.ndarray,
     axes: np.ndarray,
     rng: np.random.Generator,
     *,
@@ -105,7 +105,7 @@ def distances(
 ) -> dict[str, dict[str, float]]:
     """Return how far cells are from the perturbed ones, by who says what these look like, in the space of `axes`.
 
-    ``model`` adds the predicted change to the values of unperturbed cells, ``no change`` takes these as they are;
+    ``model`` adds the predicted `change` (cells x axes) to unperturbed cells, ``no change`` takes these as they are;
     ``measurement`` is how far they are from other unperturbed cells. With an effect that is `known` (genes,) from
     training cells, ``gaussian`` draws cells from a normal distribution around the unperturbed mean plus this effect,
     with the covariance of the unperturbed cells.
@@ -119,7 +119,7 @@ def distances(
     perturbed = some(after, _MAX_CELLS, rng) @ axes
     bandwidth = float(np.median(pdist(before)))
     pairs = {
-        "model": (before + change[order[:size]] @ axes, perturbed),
+        "model": (before + change[order[:size]], perturbed),
         "no change": (before, perturbed),
         "measurement": (before, other),
     }

@@ -32,20 +32,20 @@ class Prediction:
         Bray-Curtis dissimilarity of the mean profiles of all cells, before and after, the genes taken out of both, as
         sizes are measured; NaN if nothing is predicted.
     change
-        Change of every cell, cells x genes; 0 at these genes.
+        Change of every cell along some axes, cells x axes; that of these genes does not count.
     """
 
     effect: np.ndarray
     impact: float
     size: float
-    change: sparse.csr_array | np.ndarray
+    change: np.ndarray
 
 
 class Predictor(Protocol):
     """Says what knockouts do to the unperturbed cells."""
 
-    def knock_out(self, label: str) -> Prediction:
-        """Predict one knockout, by its name in a screen."""
+    def knock_out(self, label: str, axes: np.ndarray) -> Prediction:
+        """Predict one knockout, by its name in a screen, and the change of cells along `axes` (genes x axes)."""
 
 
 class AssemblagePredictor:
@@ -65,8 +65,8 @@ class AssemblagePredictor:
         ]
         self.rows = np.concatenate([np.empty(0, dtype=int), *(part.rows for part, _ in self._parts)])
 
-    def knock_out(self, label: str) -> Prediction:
-        """Predict the knockout of some genes together."""
+    def knock_out(self, label: str, axes: np.ndarray) -> Prediction:
+        """Predict the knockout of some genes together, and the change of cells along `axes`."""
         from ...models.knockout import find
 
         columns = self._columns[label]
@@ -84,10 +84,10 @@ class AssemblagePredictor:
         impact, change = np.concatenate(impacts), sparse.csr_array(sparse.vstack(changes, format="csr"))
         gone = columns_mask(columns, change.shape[1])
         if not len(impact):
-            return Prediction(np.full(len(gone), np.nan), np.nan, np.nan, change)
+            return Prediction(np.full(len(gone), np.nan), np.nan, np.nan, change @ axes)
         effect = np.where(gone, np.nan, np.asarray(change.sum(axis=0)).ravel() / len(impact))
         size = float(bray_curtis(means[:1], means[1:])[0])
-        return Prediction(effect, float(impact.mean()), size, change)
+        return Prediction(effect, float(impact.mean()), size, change @ axes)
 
     def _of_cells(self, part: Part, cell: np.ndarray, removed: np.ndarray) -> np.ndarray:
         """Return the impacts from the profiles of the cells themselves, `cell` among which express the genes."""

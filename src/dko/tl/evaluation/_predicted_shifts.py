@@ -36,18 +36,19 @@ class ShiftPredictor:
         self._perturber, self._genes, self._columns = perturber, genes, columns
         self._profile = np.asarray(shares(perturber.values).mean(axis=0)).ravel()
 
-    def knock_out(self, label: str) -> Prediction:
-        """Predict the perturbation of some genes together."""
-        changes, impacts = [], []
+    def knock_out(self, label: str, axes: np.ndarray) -> Prediction:
+        """Predict the perturbation of some genes together, and the change of cells along `axes`."""
+        gone = columns_mask(self._columns[label], len(self._profile))
+        total, changes, impacts = np.zeros(len(gone)), [], []
         for _, before, after in self._perturber.pairs(self._genes[label], rng=_NOISE):
-            changes.append(after - before)
             impacts.append(dissimilarity(before, after))
-        change = np.concatenate(changes)
-        gone = columns_mask(self._columns[label], change.shape[1])
-        change[:, gone] = 0.0
-        effect = np.where(gone, np.nan, change.mean(axis=0, dtype=float))
+            change = np.where(gone, 0.0, after - before)
+            total += change.sum(axis=0, dtype=float)
+            # Of all genes, those of many cells would not fit into memory.
+            changes.append(change @ axes)
+        effect = np.where(gone, np.nan, total / len(self._perturber.rows))
         impact = float(np.concatenate(impacts).mean())
-        return Prediction(effect, impact, size_of_effect(effect, self._profile), change)
+        return Prediction(effect, impact, size_of_effect(effect, self._profile), np.concatenate(changes))
 
     def graded(self, label: str, strengths: np.ndarray) -> np.ndarray:
         """Return the effects of a perturbation whose shift is multiplied with each strength (strengths x genes)."""

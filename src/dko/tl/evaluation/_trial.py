@@ -69,7 +69,7 @@ def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator, progress:
     n_size = min(most_cells(cells.shape[0], screen.control.shape[0]) for cells in screen.perturbed.values())
     steps = with_progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
     for number, label in enumerate(steps if progress else screen.columns):
-        cells, prediction = cells_without(screen, label), trial.predictor.knock_out(label)
+        cells, prediction = cells_without(screen, label), trial.predictor.knock_out(label, axes)
         measured.append(measure(screen, label, cells, n_size, n_splits, rng))
         known = None if trial.seen is None else trial.seen[number]
         apart.append(distances(cells, prediction.change, axes, rng, known=known))

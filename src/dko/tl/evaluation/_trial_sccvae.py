@@ -56,6 +56,10 @@ def open_sccvae_trial(
     """Sort the cells, and get ready to predict perturbations that the model has not seen, or else cells of others."""
     fitted = read_fitted(adata, key)
     named = find_perturbations(adata, perturbation_key, control, perturbations, fitted.targets, _REMEDY)
+    if fitted.params["perturbation_key"] == perturbation_key and fitted.params["control"] != control:
+        raise ValueError(
+            f"control={control!r} is not what the fit took for unperturbed cells, {fitted.params['control']!r}."
+        )
     roles = _roles(adata, key, control, fitted.targets)
     trained = [label for label, role in roles.items() if role == TRAINED]
     cells = _cells(adata, key, named, roles, everything=perturbations is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..._log_values import source_of, take_log
 from ..._rng import generator
 from ..._write import write_model
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
+from ._sccvae_config import configuration, plain, schedule_of
 from ._schedule import overridden
 from ._split import check_fractions, split_cells
 from ._target_features import check_features, target_features
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..._rng import RNG
-    from ...models._training import Schedule
-    from ...models.sccvae import Cells, Config, Model
+    from ...models.sccvae import Cells, Model
     from ._target_features import Features, FeaturesOf
     from ._target_graph import Graph
 
@@ -89,9 +89,9 @@ def fit_sccvae(
     from ...models._device import resolve_device
     from ...models.sccvae import STRENGTHS, fit
 
-    config = _config(preset, batch_size, of_model)
+    config = configuration(preset, batch_size, of_model)
     chosen = overridden(
-        _schedule(preset, config),
+        schedule_of(preset, config),
         max_epochs=max_epochs,
         max_steps=max_steps,
         learning_rate=learning_rate,
@@ -100,7 +100,7 @@ def fit_sccvae(
     if strength not in STRENGTHS:
         raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
     check_fractions(validation_fraction, test_fraction)
-    check_features(features)
+    check_features(features, n_components)
     place = resolve_device(device)
     for_split, for_features, for_graph, for_training = generator(rng).spawn(4)
 
@@ -163,7 +163,7 @@ def fit_sccvae(
                 "features": described.kind,
                 "graph": network.kind,
                 "strength": strength,
-                "config": _plain(model.config),
+                "config": plain(model.config),
                 **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
                 **{name: value for name, value in vars(chosen).items() if value is not None},
             },
@@ -176,36 +176,6 @@ def fit_sccvae(
         },
         obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
     )
-
-
-def _config(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
-    from ...models.sccvae import CODES, PAPER, Config
-
-    presets = {None: Config(), "paper": PAPER}
-    if preset not in presets:
-        raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
-    known = [field.name for field in fields(Config)]
-    if wrong := [name for name in of_model if name not in known]:
-        raise TypeError(f"model='sccvae' takes no {listed(wrong)}; it takes {listed(known, len(known))}.")
-    config = replace(presets[preset], **of_model)
-    if config.code not in CODES:
-        raise ValueError(f"code={config.code!r} must be one of {listed(CODES, len(CODES))}.")
-    if batch_size is None:
-        return config
-    if batch_size < 2 * config.groups:
-        raise ValueError(
-            f"batch_size={batch_size} must be at least {2 * config.groups}: 2 cells of each of {config.groups} groups."
-        )
-    return replace(config, cells=batch_size // config.groups)
-
-
-def _schedule(preset: str | None, config: Config) -> Schedule:
-    from ...models._training import Schedule
-
-    size = config.groups * config.cells
-    if preset == "paper":
-        return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100)
-    return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1)
 
 
 def _expression(
@@ -223,7 +193,7 @@ def _expression(
     take_log(values, kind, totals, target_sum)
     chosen = genes_of_sccvae(values, train, names, genes, n_top_genes, cells.targets)
     position = {name: column for column, name in enumerate(names)}
-    source = {} if target_sum is None else {"target_sum": target_sum}
+    source = {} if target_sum is None else {"target_sum": target_sum, "n_summed": len(names)}
     if len(chosen) < len(names):
         values = values[:, [position[name] for name in chosen]]
         values.sort_indices()
@@ -240,18 +210,12 @@ def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
     return Cells(values, cells.number, members)
 
 
-def _plain(config: Config) -> dict[str, Any]:
-    """Return the configuration in types that files know."""
-    given = {name: value for name, value in asdict(config).items() if value is not None}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-
-
 def _table(cells: PerturbedCells, described: Features, model: Model) -> pd.DataFrame:
     """Return what became of every perturbation."""
     table = cells.table()
-    lengths = np.full(len(table), np.nan)
+    lengths, known = np.full(len(table), np.nan), set(described.names)
     for row, label in enumerate(table["perturbation"]):
         genes = cells.genes_of(label)
-        if set(genes) <= set(described.names):
+        if known.issuperset(genes):
             lengths[row] = float(model.shifts(described.position(genes)).sum(dim=0).norm())
     return table.assign(strength=lengths.astype(np.float32))

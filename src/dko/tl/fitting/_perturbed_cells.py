@@ -79,6 +79,8 @@ def perturbed_cells(
             "model='sccvae' learns from measured perturbations; name their obs column and its value for unperturbed "
             "cells, perturbation_key=... and control=..."
         )
+    if min_cells < 2:
+        raise ValueError(f"min_cells={min_cells} must be at least 2: one cell to train on and one to validate on.")
     genes = set(measured) | (set(map(str, features.index)) if isinstance(features, pd.DataFrame) else set())
     values = perturbations(adata, perturbation_key, control, genes)
     known = sorted(set(values.dropna()) - {str(control)})

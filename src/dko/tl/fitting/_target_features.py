@@ -102,8 +102,10 @@ def gene_components(
     return np.ascontiguousarray(scores, dtype=np.float32)
 
 
-def check_features(features: FeaturesOf) -> None:
-    """Refuse what are no features."""
+def check_features(features: FeaturesOf, n_components: int | None) -> None:
+    """Refuse what are no features, or no number of them."""
+    if n_components is not None and n_components < 1:
+        raise ValueError(f"n_components={n_components} must be at least 1.")
     if isinstance(features, pd.DataFrame):
         _checked(features)
     elif features not in {"pca", "onehot"}:
@@ -114,6 +116,8 @@ def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     names = [str(name) for name in table.index]
     if len(set(names)) < len(names):
         raise ValueError("The index of features=... names a gene more than once.")
+    if words := [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]:
+        raise ValueError(f"features=... has columns that hold no numbers: {listed(words)}; drop these.")
     values = table.to_numpy(dtype=np.float32)
     if not np.isfinite(values).all():
         bad = [name for name, row in zip(names, values, strict=True) if not np.isfinite(row).all()]

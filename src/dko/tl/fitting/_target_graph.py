@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..._errors import listed
 from ..._log import say
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def target_graph(
     """Return the mask of a graph: ``"full"``, ``"none"``, ``"random"``, ``"effects"``, or one between genes.
 
     A graph between genes (DataFrame, sparse matrix over the genes that can be perturbed, or networkx DiGraph) is
-    restricted to the targets that are trained on; every one of these has a dimension of its own, 16 more have none.
+    restricted to the targets that are trained on; each of these that it has gets a dimension of its own, 16 more
+    dimensions belong to none.
     """
     from ...models.sccvae import full_mask, ordered_mask, random_mask
 
@@ -77,7 +79,7 @@ def target_graph(
     if isinstance(graph, str):
         kind, nodes, weights = "effects", *_from_effects(trained, training, genes)
     else:
-        kind, nodes, weights = "given", *_restricted(_as_frame(graph, described.names), targets)
+        kind, nodes, weights = "given", *_between(graph, described.names, targets)
     order, mask, dropped = ordered_mask(weights, _N_FREE)
     n_edges = mask[: len(nodes), : len(nodes)].sum()
     say(f"Graph: {len(nodes)} genes, {n_edges} edges; {dropped} that close cycles were left out.")
@@ -86,31 +88,48 @@ def target_graph(
     return TargetGraph(kind, mask, node)
 
 
-def _as_frame(graph: Any, genes: list[str]) -> pd.DataFrame:
-    if isinstance(graph, pd.DataFrame):
-        frame = graph
-    elif hasattr(graph, "edges") and hasattr(graph, "nodes"):
+def _between(graph: Any, genes: list[str], targets: list[str]) -> tuple[list[str], np.ndarray]:
+    """Return the targets that are in a graph between genes, and the weights of the edges from each to each.
+
+    Only these are made dense: a network may have many genes.
+    """
+    if hasattr(graph, "edges") and hasattr(graph, "nodes"):
         names = [str(node) for node in graph.nodes]
-        frame = pd.DataFrame(0.0, index=names, columns=names)
-        for source, sink, weight in graph.edges(data="weight", default=1.0):
-            frame.loc[str(source), str(sink)] = weight
+    elif isinstance(graph, pd.DataFrame):
+        names = [str(name) for name in graph.index]
+        if names != [str(name) for name in graph.columns]:
+            raise ValueError("graph=... as a DataFrame needs the same genes, in the same order, as rows and columns.")
     elif sparse.issparse(graph) and graph.shape == (len(genes), len(genes)):
-        frame = pd.DataFrame(graph.toarray(), index=genes, columns=genes)
+        names = genes
     else:
         raise ValueError(
             "graph=... between genes must be a square DataFrame, a networkx DiGraph, or a sparse matrix over the "
             f"{len(genes)} genes that can be perturbed."
         )
-    if list(map(str, frame.index)) != list(map(str, frame.columns)):
-        raise ValueError("graph=... as a DataFrame needs the same genes, in the same order, as rows and as columns.")
-    return frame.set_axis(list(map(str, frame.index)), axis=0).set_axis(list(map(str, frame.columns)), axis=1)
-
-
-def _restricted(frame: pd.DataFrame, targets: list[str]) -> tuple[list[str], np.ndarray]:
-    nodes = [gene for gene in targets if gene in frame.index]
+    if not (index := pd.Index(names)).is_unique:
+        raise ValueError(f"graph=... has {listed(index[index.duplicated()].unique())} more than once.")
+    nodes = [gene for gene in targets if gene in index]
     if not nodes:
         raise ValueError("graph=... shares no gene with the perturbations that are trained on; are its names symbols?")
-    return nodes, frame.loc[nodes, nodes].to_numpy(dtype=np.float64)
+    weights = _weights(graph, nodes, index.get_indexer(nodes))
+    if not np.isfinite(weights).all():
+        raise ValueError("graph=... has missing or infinite weights; make them 0 where there is no edge.")
+    return nodes, weights
+
+
+def _weights(graph: Any, nodes: list[str], at: np.ndarray) -> np.ndarray:
+    """Return nodes x nodes of a graph in which these are at the places `at`."""
+    if isinstance(graph, pd.DataFrame):
+        return graph.iloc[at, at].to_numpy(dtype=np.float64)
+    if sparse.issparse(graph):
+        return graph.tocsr()[at][:, at].toarray().astype(np.float64)
+    if not graph.is_directed():
+        raise ValueError("graph=... must be directed, a networkx DiGraph: an edge says which gene acts on which.")
+    weights, position = np.zeros((len(nodes), len(nodes))), {gene: number for number, gene in enumerate(nodes)}
+    for source, sink, weight in graph.edges(data="weight", default=1.0):
+        if str(source) in position and str(sink) in position:
+            weights[position[str(source)], position[str(sink)]] = weight
+    return weights
 
 
 def _from_effects(trained: Mapping[str, list[str]], training: Cells, genes: list[str]) -> tuple[list[str], np.ndarray]:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ... import _keys
-from ..._perturbations import members
-from ..fitting._perturbed_cells import TRAINED
+from ..._perturbations import TRAINED
 from ._module_cells import measured, null_changes, p_values, without_targets
 from ._module_labels import module_numbers, places, reduced, unit
 from ._module_tables import agreement_of, markers_of, silhouettes
@@ -34,11 +33,6 @@ class Plan(NamedTuple):
     n_markers: int
 
 
-def trained_sets(perturber: Perturber) -> dict[str, list[str]]:
-    """Return the genes of the perturbations that a model was trained on."""
-    return {label: members(label, set(perturber.fitted.targets)) for label in _n_trained(perturber)}
-
-
 def _n_trained(perturber: Perturber) -> dict[str, int]:
     table = perturber.adata.uns[perturber.fitted.key][_keys.PERTURBATIONS]
     table = table[table["role"] == TRAINED]
@@ -48,7 +42,6 @@ def _n_trained(perturber: Perturber) -> dict[str, int]:
 def find_modules(
     perturber: Perturber,
     sets: dict[str, list[str]],
-    trained: dict[str, list[str]],
     known: np.ndarray | None,
     plan: Plan,
     rng: np.random.Generator,
@@ -58,14 +51,14 @@ def find_modules(
     # Sorted, so that the order in which perturbations are given says nothing.
     labels = sorted(sets)
     genes_of = [sets[label] for label in labels]
-    unseen = np.array([label not in trained for label in labels])
-    cells = measured(perturber, trained, seed)
+    n_trained = _n_trained(perturber)
+    unseen = np.array([label not in n_trained for label in labels])
+    cells = measured(perturber, perturber.trained, seed)
     effects = _effects(perturber, genes_of, seed)
     vectors = _latent(perturber, genes_of) if plan.basis == "latent" else reduced(effects)
-    p_effect = _p_effect(labels, effects, unseen, _n_trained(perturber), cells, plan, seed)
+    p_effect = _p_effect(labels, effects, unseen, n_trained, cells, plan, seed)
     modules = _named(vectors, p_effect <= plan.alpha, plan.resolution, seed)
     place = places(vectors, seed)
-    n_cells = _n_trained(perturber)
     table = pd.DataFrame(
         {
             "perturbation": labels,
@@ -73,7 +66,7 @@ def find_modules(
             "strength": np.linalg.norm(vectors, axis=1),
             "p_effect": p_effect,
             "is_unseen": unseen,
-            "n_cells": [n_cells.get(label, 0) for label in labels],
+            "n_cells": [n_trained.get(label, 0) for label in labels],
             "silhouette": silhouettes(unit(vectors), modules),
             "umap_1": place[:, 0],
             "umap_2": place[:, 1],
@@ -93,11 +86,10 @@ def find_modules(
 
 def _effects(perturber: Perturber, genes_of: list[list[str]], seed: int) -> np.ndarray:
     """Return mean predicted changes, perturbations x genes; 0 at the targets, which say only that it has worked."""
-    rows = perturber.rows
-    if len(rows) > _N_CONTROLS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, _N_CONTROLS, replace=False))
-    effects = replace(perturber, rows=rows).mean_effects(genes_of, seed)
-    return without_targets(effects, genes_of, perturber.fitted.genes)
+    if len(perturber.rows) > _N_CONTROLS:
+        rows = np.sort(np.random.default_rng(seed).choice(perturber.rows, _N_CONTROLS, replace=False))
+        perturber = replace(perturber, rows=rows)
+    return without_targets(perturber.mean_effects(genes_of, seed), genes_of, perturber.fitted.genes)
 
 
 def _latent(perturber: Perturber, genes_of: list[list[str]]) -> np.ndarray:

@@ -90,7 +90,18 @@ def _neighbours(vectors: np.ndarray, seed: int) -> AnnData:
 
 
 def places(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Return where to draw vectors, n x 2: UMAP by cosine from their two main directions; these alone for very few."""
+    """Return where to draw vectors, n x 2: UMAP by cosine from their two main directions; these alone for very few.
+
+    Zeros have no direction, and are drawn in the middle of the others.
+    """
+    there, found = vectors.any(axis=1), np.zeros((len(vectors), 2))
+    if there.any():
+        found[there] = _mapped(vectors[there], seed)
+        found[~there] = found[there].mean(axis=0)
+    return found
+
+
+def _mapped(vectors: np.ndarray, seed: int) -> np.ndarray:
     import scanpy as sc
 
     start = reduced(unit(vectors))[:, :2]

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ... import _keys
+from ..._perturbations import members
 from ...metrics import neighbour_agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 
 def silhouettes(directions: np.ndarray, modules: np.ndarray) -> np.ndarray:
@@ -52,11 +53,15 @@ def _mean(effects: np.ndarray) -> np.ndarray:
     return np.where(n > 0, np.nansum(effects, axis=0) / np.maximum(n, 1), np.nan)
 
 
-def known_groups(groups: Mapping[str, str] | pd.Series | None, labels: Sequence[str]) -> np.ndarray | None:
-    """Return the group of each perturbation as the user knows it, '' where he does not."""
+def known_groups(
+    groups: Mapping[str, str] | pd.Series | None, labels: Sequence[str], genes: Container[str]
+) -> np.ndarray | None:
+    """Return the group of each perturbation as the user knows it, '' where he does not; ``"B+A"`` is ``"A+B"``."""
     if groups is None:
         return None
-    given = {str(name): group for name, group in dict(groups).items() if not pd.isna(group)}
+    given = {
+        _keys.label(members(str(name), genes)): group for name, group in dict(groups).items() if not pd.isna(group)
+    }
     found = np.array([str(given.get(label, "")) for label in labels], dtype=object)
     if len(set(found) - {""}) < 2:
         raise ValueError(

@@ -34,7 +34,7 @@ def assemblage_doses(
     for first, block in progress_blocks(task, n_rows, "dose_response"):
         for part in task.parts(block, first):
             steps = [(1.0, level[first + part.rows] < doses)] if mixture else _graded(doses, len(part.rows))
-            for number, impact, total in _of_part(engine, part, wanted, steps):
+            for number, impact, total in _of_part(engine, part, wanted, steps, len(doses)):
                 impacts[number].append(impact)
                 totals[number] += total
     if none := [label for label, found in zip(sets, impacts, strict=True) if not found]:
@@ -54,16 +54,15 @@ def _graded(doses: np.ndarray, n_cells: int) -> list[tuple[float, np.ndarray]]:
 
 
 def _of_part(
-    engine: Engine, part: Part, wanted: np.ndarray, steps: list[tuple[float, np.ndarray]]
+    engine: Engine, part: Part, wanted: np.ndarray, steps: list[tuple[float, np.ndarray]], n_doses: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield the number of each knockout with its impacts (cells x doses) and summed changes (doses x genes)."""
     from ...models.knockout import find
 
     row, number, removed = find(part.presence, wanted)
     before = engine.predict(part.affine, part.presence, residual=part.residual)
-    n_doses, n_genes = steps[0][1].shape[1], part.presence.shape[1]
     impacts = np.zeros((len(row), n_doses), dtype=np.float32)
-    changes = np.zeros((len(wanted), n_doses, n_genes))
+    changes = np.zeros((len(wanted), n_doses, part.presence.shape[1]))
     of_each = [(one, np.flatnonzero(number == one)) for one in np.unique(number)]
     for dose, cells in steps:
         after = np.tile(before, (len(wanted), 1))

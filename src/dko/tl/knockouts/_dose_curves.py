@@ -68,11 +68,12 @@ def table_of(curves: dict[str, Curve], doses: np.ndarray, threshold: float) -> p
 
 
 def responders_of(curves: dict[str, Curve], doses: np.ndarray, genes: Sequence[str], n_genes: int) -> pd.DataFrame:
-    """Return the genes that change most at the highest dose, most first, with their mean change at each dose."""
-    parts = []
+    """Return the genes that change most at the dose furthest from 0, most first: their mean change at each dose."""
+    parts, furthest = [], 0 if -doses[0] > doses[-1] else -1
     for label, curve in curves.items():
-        order = np.argsort(-np.nan_to_num(np.abs(curve.change[-1]), nan=-1.0), kind="stable")
-        top = [column for column in order[:n_genes] if np.isfinite(curve.change[-1, column])]
+        size = np.abs(curve.change[furthest])
+        order = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")
+        top = [column for column in order[:n_genes] if np.isfinite(size[column])]
         part = {
             "knockout": label,
             "gene": np.repeat(np.asarray(genes, dtype=object)[top], len(doses)),

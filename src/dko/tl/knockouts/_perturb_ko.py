@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..._log import progress_of
+from ..._perturbed_sets import perturbed_sets
 from ..._perturber import open_perturber
 from ..._rng import seed_of
 from ..._settings import settings
-from ._perturbed_sets import perturbed_sets
 
 if TYPE_CHECKING:
     from anndata import AnnData

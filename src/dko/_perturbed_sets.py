@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys
-from ..._labels import gene_sets
-from ..._perturbations import members
-from ..._perturber import require_targets
+from . import _keys
+from ._labels import gene_sets
+from ._perturbations import members
+from ._perturber import require_targets
 
 if TYPE_CHECKING:
-    from ..._fitted import Fitted
-    from ..._labels import Knockouts
+    from ._fitted import Fitted
+    from ._labels import Knockouts
 
 
 def perturbed_sets(genes: Knockouts, fitted: Fitted) -> dict[str, list[str]]:

@@ -1,0 +1,72 @@
+"""What an SCCVAE is made of and trained with: a preset, and what a user overrides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..._errors import listed
+
+if TYPE_CHECKING:
+    from ...models._training import Schedule
+    from ...models.sccvae import Config
+
+
+def configuration(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
+    """Return the configuration of a preset with the fields that the user has given."""
+    from ...models.sccvae import PAPER, Config
+
+    presets = {None: Config(), "paper": PAPER}
+    if preset not in presets:
+        raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
+    known = [field.name for field in fields(Config)]
+    if wrong := [name for name in of_model if name not in known]:
+        raise TypeError(f"model='sccvae' takes no {listed(wrong)}; it takes {listed(known, len(known))}.")
+    config = replace(presets[preset], **of_model)
+    _check(config)
+    if batch_size is None:
+        return config
+    if batch_size < 2 * config.groups:
+        raise ValueError(
+            f"batch_size={batch_size} must be at least {2 * config.groups}: 2 cells of each of {config.groups} groups."
+        )
+    return replace(config, cells=batch_size // config.groups)
+
+
+def _check(config: Config) -> None:
+    """Refuse a configuration that cannot be trained, or that would be read as another."""
+    from ...models.sccvae import CODES, PAIRINGS
+
+    for name, choices in (("code", CODES), ("pairing", PAIRINGS)):
+        if (chosen := getattr(config, name)) not in choices:
+            raise ValueError(f"{name}={chosen!r} must be one of {listed(choices, len(choices))}.")
+    for name, least in (("n_latent", 1), ("groups", 1), ("cells", 2)):
+        if not _whole(size := getattr(config, name), least):
+            raise ValueError(f"{name}={size!r} must be a whole number, at least {least}.")
+    for name, fewest in (("hidden", 1), ("code_hidden", 0)):
+        widths = getattr(config, name)
+        listing = isinstance(widths, list | tuple) and len(widths) >= fewest
+        if not listing or not all(_whole(width, 1) for width in widths):
+            raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+
+
+def schedule_of(preset: str | None, config: Config) -> Schedule:
+    """Return how long, and in which steps, a preset trains."""
+    from ...models._training import Schedule
+
+    size = config.groups * config.cells
+    if preset == "paper":
+        return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100)
+    return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1)
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """Return the configuration in types that files know."""
+    given = {name: value for name, value in asdict(config).items() if value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
