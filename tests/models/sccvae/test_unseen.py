@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dko.models.sccvae._unseen import _SHARPNESS, neighbour_shifts, with_coexpression
+from dko.models.sccvae._unseen import neighbour_shifts, with_coexpression
 
 AXES = torch.eye(3)
 
@@ -18,7 +18,7 @@ def test_the_mean_is_weighted_by_the_softmax_of_similarities():
     unit = [x.numpy() / np.linalg.norm(x, axis=1, keepdims=True) for x in (features, trained)]
     similarity, among = unit[0] @ unit[1].T, unit[1] @ unit[1].T
     spread = among[~np.eye(6, dtype=bool)].std(ddof=1)
-    weights = np.exp(_SHARPNESS * similarity / spread)
+    weights = np.exp(similarity / spread)
     expected = weights / weights.sum(axis=1, keepdims=True) @ shifts.numpy()
     np.testing.assert_allclose(neighbour_shifts(features, trained, shifts), expected, rtol=1e-4, atol=1e-6)
 

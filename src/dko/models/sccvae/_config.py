@@ -58,10 +58,10 @@ class Config:
     groups: int = 8
     cells: int = 32
     pairing: str = "mean"
-    effect: float = 100.0
+    effect: float = 300.0
     reconstruction: float = 0.25
     kl: float = 0.05
-    mmd: float = 3.0
+    mmd: float = 1.0
     sparsity: float = 1e-4
     warm_up: float = 0.3
     bandwidths: tuple[float, ...] | None = None

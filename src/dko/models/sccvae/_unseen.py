@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import torch
 
-# How sharply the nearest targets are preferred, per standard deviation of the similarity between targets.
-_SHARPNESS = 1.25
-
 
 def neighbour_shifts(
     features: torch.Tensor, trained: torch.Tensor, shifts: torch.Tensor, *, own: torch.Tensor | None = None
@@ -34,7 +31,7 @@ def neighbour_shifts(
     similarity = _cosine(features, trained)
     among = _cosine(trained, trained)[~torch.eye(len(trained), dtype=torch.bool, device=trained.device)]
     spread = among.std() if len(among) > 1 else among.new_zeros(())
-    logits = _SHARPNESS * similarity / spread if spread > _NOTHING else torch.zeros_like(similarity)
+    logits = similarity / spread if spread > _NOTHING else torch.zeros_like(similarity)
     if own is not None:
         logits[torch.arange(len(own), device=own.device), own] = -torch.inf
     return logits.softmax(dim=1) @ shifts
