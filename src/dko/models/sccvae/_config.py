@@ -53,7 +53,7 @@ class Config:
     code: str = "neighbours"
     code_hidden: tuple[int, ...] = (128,)
     dropout: float = 0.1
-    coexpression: float = 0.25
+    coexpression: float = 0.5
     coupling: float = 0.5
     groups: int = 8
     cells: int = 32

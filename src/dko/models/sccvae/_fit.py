@@ -16,7 +16,6 @@ from ._loss import effect_distance, gaussian_kl, grouped_mmd, median_bandwidths,
 from ._model import Model, own_dimensions
 from ._network import Network
 from ._own import own_changes
-from ._refine import both, refine_shifts
 from ._strength import strengths
 
 if TYPE_CHECKING:
@@ -168,9 +167,6 @@ def fit(
     network.to(device).eval()
     latent = _posterior_means(network, control, device)
     network.offset += centre.to(device) - _mean_reconstruction(network, latent)
-    seen = both(training, validation)
-    if config.code == "neighbours" and config.pairing == "mean":
-        refine_shifts(network, seen, columns[targets], device)
     trained_as = np.full(len(features), -1)
     trained_as[targets] = np.arange(n_targets)
     model = Model(
@@ -181,9 +177,9 @@ def fit(
         node=node,
         trained=trained_as,
         strength=np.ones(len(features), dtype=np.float32),
-        own=own_changes(seen, columns, targets),
+        own=own_changes(training, columns, targets),
     )
-    return replace(model, strength=strengths(model, seen, columns, strength)), trained
+    return replace(model, strength=strengths(model, training, columns, strength)), trained
 
 
 def _descend_with(objective: Objective) -> Callable[[Network, Batch], torch.Tensor]:
