@@ -27,7 +27,8 @@ _CODES = {DEFAULT: "neighbours", UNIT: "unit", SOFTMAX: "softmax"}
 _N_FOLDS, _TEST_FRACTION, _QUICK_STEPS = 5, 0.2, 20
 # Draws of the bootstrap over perturbations.
 _N_DRAWS = 2_000
-_LESS_IS_BETTER = ("energy_distance", "mmd")
+# Of which gains are told, and whether more of it is better.
+_GAINS = {"pearson": 1, "energy_distance": -1}
 
 
 def jobs(seeds: int, quick: bool) -> Iterator[Job]:
@@ -113,10 +114,9 @@ def _rows(table: pd.DataFrame, data: str, model: str, seed: int) -> Iterator[Row
 def _gains(
     ours: pd.DataFrame, theirs: pd.DataFrame, data: str, method: str, seed: int, rng: np.random.Generator
 ) -> Iterator[Row]:
-    for metric in ("pearson", "energy_distance"):
+    for metric, sign in _GAINS.items():
         if metric not in theirs:
             continue
-        sign = -1 if metric in _LESS_IS_BETTER else 1
         difference = (sign * (ours[metric] - theirs[metric])).dropna()
         if len(difference):
             yield Row(data, None, method, seed, f"{metric}_gain", difference.mean(), *_interval(difference, rng))
