@@ -65,7 +65,7 @@ def test_options_reach_the_fit(dko, store, perturbations, tmp_path):
     stored = read_any(out).uns["mine"]
     expected = {"layer": "counts", "values": "counts", "min_cells": 10, "graph": "none", "strength": "mean"}
     assert {name: stored["params"][name] for name in expected} == expected
-    assert stored["params"]["config"]["code"] == "unit" and stored["params"]["features"] == "pca"
+    assert stored["params"]["config"]["code"] == "unit" and stored["params"]["features"] == "influence"
     role = stored["perturbations"].set_index("perturbation")["role"]
     assert role["gene_29"] == "trained" and role["gene_36"] == "dropped"
     assert set(role.index[role == "held out"]) == {"gene_7", "gene_15"}

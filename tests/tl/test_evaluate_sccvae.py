@@ -115,7 +115,9 @@ def test_what_was_not_seen_is_scored_by_every_method(evaluated):
 
 def test_effects_are_differences_of_the_values_themselves(screen):
     labels, effects, measured = predictions(screen)
-    control = screen[screen.obs["perturbation"] == "control"].X
+    # Of the control cells those that the fit has not trained on.
+    control = screen[(screen.obs["perturbation"] == "control") & (screen.obs["dko_split"] == "test")].X
+    assert control.shape[0] == 60
     for label, one in zip(labels, measured, strict=True):
         cells = screen[screen.obs["perturbation"] == label].X
         expected = np.asarray(cells.mean(axis=0) - control.mean(axis=0)).ravel()
@@ -200,7 +202,8 @@ def test_a_perfect_prediction_is_at_the_ceiling_and_at_the_noise(screen, monkeyp
     dko.tl.evaluate(screen, **HOW)
     model, measurement = table(screen).loc["model"], table(screen).loc["measurement"]
     assert model["pearson"].mean() == pytest.approx(measurement["ceiling_whole"].mean(), abs=0.03)
-    assert model["mse"].mean() == pytest.approx(measurement["mse"].mean(), rel=0.4)
+    # Chance in the mean of the 60 control cells is in the error of all perturbations.
+    assert model["mse"].mean() == pytest.approx(measurement["mse"].mean(), rel=0.7)
     assert model["slope"].mean() == pytest.approx(1, abs=0.15)
     assert (model["mse"] < 0.2 * table(screen).loc["no change", "mse"]).all()
     assert (model["energy_distance"] < 0.5 * table(screen).loc["no change", "energy_distance"]).all()

@@ -124,8 +124,9 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--features",
-        choices=["pca", "onehot"],
-        help="of genes: how they go with others in control cells, or nothing, also for unmeasured ones (default: pca)",
+        choices=["influence", "pca", "onehot"],
+        help="of genes: what they do to others in control cells, how they go with these, or nothing, also for "
+        "unmeasured ones (default: influence)",
     )
     group.add_argument(
         "--code",

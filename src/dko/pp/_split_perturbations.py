@@ -62,7 +62,7 @@ def split_perturbations(
         Number of folds.
     test_controls
         Share of the control cells to keep apart, for comparisons of your own: :func:`dko.tl.fit` does not look at this
-        column, and keeps control cells apart itself with ``test_fraction=...``.
+        column, and keeps control cells apart itself with ``test_controls=...``.
     layer
         Where the values are, X by default.
     rng

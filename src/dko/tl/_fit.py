@@ -131,12 +131,17 @@ def fit(
             cells that train, and logged.
         ``holdout``
             Perturbations whose cells are kept out of the fit altogether, to be foretold.
+        ``test_controls``
+            Share of the control cells (0) that is kept out too. Effects of perturbations that were kept out are then
+            measured against these by :func:`dko.tl.evaluate`: chance in the mean of control cells that were trained on
+            is in all training effects as well, and would count as foretold.
         ``min_cells``
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
-            What is known of a gene that is perturbed: ``"pca"``, how it goes with others in control cells
-            (``n_components``, 20); ``"onehot"``, nothing, also for genes that are not measured; or a DataFrame with
-            genes in its index and numbers in its columns.
+            What is known of a gene that is perturbed: ``"influence"``, what the first model has it do to all genes, or
+            ``"pca"``, how it goes with others, both from control cells (``n_components``, 20); ``"onehot"``, nothing,
+            also for genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
+            Default: ``"influence"``; of ``preset="paper"``, ``"pca"``.
         ``graph``
             Which latent dimension may act on which: ``"full"``, ``"none"``, ``"random"``, ``"effects"`` (estimated from
             what the training perturbations do to each other's targets), or a network between genes (square DataFrame,

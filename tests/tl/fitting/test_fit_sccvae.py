@@ -60,7 +60,7 @@ def test_what_is_written(screen, singles):
         "perturbation_key": "perturbation",
         "control": "control",
         "values": "log1p",
-        "features": "pca",
+        "features": "influence",
         "graph": "full",
     }
     assert found["params"]["config"]["n_latent"] == 8

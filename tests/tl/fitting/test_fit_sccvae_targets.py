@@ -130,7 +130,7 @@ def test_features_go_by_name(screen):
 
 def test_features_are_the_components_of_control_cells(screen):
     """T4: rows of the singular value decomposition, each component of spread 1."""
-    fit(screen, n_components=4)
+    fit(screen, features="pca", n_components=4)
     training = (screen.obs["dko_split"] == "train") & (screen.obs["perturbation"] == "control")
     x = screen[training.to_numpy()].X.toarray()
     _, size, loadings = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
@@ -181,7 +181,7 @@ def test_onehot_knows_the_trained_targets_only(screen, singles):
 
 
 def test_features_that_cannot_be_used(screen, singles):
-    with pytest.raises(ValueError, match="features='umap' must be 'pca', 'onehot' or a DataFrame"):
+    with pytest.raises(ValueError, match="features='umap' must be 'influence', 'pca', 'onehot' or a DataFrame"):
         fit(screen, features="umap")
     table = pd.DataFrame(np.ones((6, 2)), index=singles)
     with pytest.raises(ValueError, match="names a gene more than once"):

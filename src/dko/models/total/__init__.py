@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from ._deviation import residual
 from ._explained import explained
-from ._fit import TotalFit, fit
+from ._fit import TotalFit, fit, influence
 
 __all__ = [
     "TotalFit",
     "explained",
     "fit",
+    "influence",
     "residual",
 ]

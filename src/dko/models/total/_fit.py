@@ -76,6 +76,14 @@ def fit(
     return TotalFit(affine, variation, signal(z, whole, rng))
 
 
+def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
+    """Return what every gene does to every other, but for one scale of all: genes x genes, column g of gene g.
+
+    The arguments are those of :func:`fit`.
+    """
+    return _influence(regression(profiles, totals, counts=counts))[0]
+
+
 def _influence(cells: Regression) -> tuple[np.ndarray, np.ndarray]:
     """Return A, but for its scale, and the z-scores of its slopes."""
     found = slopes(cells)

@@ -32,7 +32,7 @@ class Measurement:
     Attributes
     ----------
     effect
-        Against all unperturbed cells; NaN at the genes that were knocked out.
+        Against the unperturbed cells of ``Screen.against``; NaN at the genes that were knocked out.
     effect_elsewhere
         Against those that are not held out.
     changed
@@ -75,16 +75,17 @@ def measure(
     perturbed, control = cells
     gone = columns_mask(screen.columns[label], control.shape[1])
     held_out = control[screen.held_out]
+    reference = control if screen.against is None else control[screen.against]
     n_test = _MAX_RATIO * min(perturbed.shape[0], held_out.shape[0])
     return Measurement(
-        effect=np.where(gone, np.nan, difference(perturbed, control)),
+        effect=np.where(gone, np.nan, difference(perturbed, reference)),
         effect_elsewhere=np.where(gone, np.nan, difference(perturbed, control[~screen.held_out])),
         changed=changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone),
-        ceiling=split_half(perturbed, control, ~gone, n_splits, rng),
+        ceiling=split_half(perturbed, reference, ~gone, n_splits, rng),
         size=size_of(perturbed, control, n_size, n_splits, rng),
         n_cells=perturbed.shape[0],
         profile=np.asarray(shares(control).mean(axis=0)).ravel(),
-        noise=float((_variance_of_mean(perturbed) + _variance_of_mean(control))[~gone].mean()),
+        noise=float((_variance_of_mean(perturbed) + _variance_of_mean(reference))[~gone].mean()),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MIN_CELLS = 10
 # Enough test cells to find the genes that change against them; otherwise a half of the unperturbed cells is taken.
 _MIN_TEST_CELLS = 50
+TEST_CELLS = "test cells"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Screen:
         Columns of those of its genes that the model has among its own.
     take_out
         What turns expression into the log values in which effects are measured, without some genes.
+    against
+        Which of the unperturbed cells effects are measured against; all of them by default.
     """
 
     control: sparse.csr_array
@@ -53,6 +56,7 @@ class Screen:
     perturbed: dict[str, sparse.csr_array]
     columns: dict[str, np.ndarray]
     take_out: Callable[..., sparse.csr_array] = log_profiles
+    against: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def held_out(adata: AnnData, key: str, rows: np.ndarray, rng: np.random.Generato
     """Choose the test cells of the fit, if there are enough of them and of others, or a random half."""
     test = of_split(adata, key, rows, _keys.TEST)
     if test.sum() >= _MIN_TEST_CELLS and (~test).sum() >= _MIN_TEST_CELLS:
-        return test, "test cells"
+        return test, TEST_CELLS
     half = np.zeros(len(rows), dtype=bool)
     half[rng.permutation(len(rows))[: len(rows) // 2]] = True
     return half, "random half"

@@ -20,7 +20,7 @@ from ...metrics._effect_size import size_of_effect
 from ...metrics._log_profiles import columns_mask
 from ._predicted_shifts import ShiftPredictor
 from ._scores import Predicted
-from ._screen import Screen, columns_of, enough_cells, find_perturbations, held_out, of_split
+from ._screen import TEST_CELLS, Screen, columns_of, enough_cells, find_perturbations, held_out, of_split
 from ._training_effects import training_effects
 from ._trial import Trial
 
@@ -77,6 +77,9 @@ def open_sccvae_trial(
         perturbed={label: values[cells[label]] for label in labels},
         columns=columns,
         take_out=_without,
+        # Chance in the mean of control cells that were trained on would count as something foretold: it is in the
+        # effects of all training perturbations too.
+        against=test if are == TEST_CELLS else None,
     )
     known = set(fitted.targets)
     training = training_effects(adata, fitted, values, named, {label: members(label, known) for label in trained})

@@ -73,8 +73,9 @@ def fit_sccvae(
     key_added: str,
     normalize: bool = False,
     holdout: str | Sequence[str] = (),
+    test_controls: float = 0.0,
     min_cells: int = MIN_CELLS,
-    features: FeaturesOf = "pca",
+    features: FeaturesOf | None = None,
     n_components: int | None = None,
     graph: Graph = "full",
     strength: str = "auto",
@@ -100,12 +101,16 @@ def fit_sccvae(
     if strength not in STRENGTHS:
         raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
     check_fractions(validation_fraction, test_fraction)
+    if features is None:
+        features = "pca" if preset == "paper" else "influence"
     check_features(features, n_components)
     place = resolve_device(device)
-    for_split, for_features, for_graph, for_training = generator(rng).spawn(4)
+    for_split, for_features, for_graph, for_training, for_controls = generator(rng).spawn(5)
 
     raw, names, kind = source_of(target, layer, use_raw, log1p, normalize)
-    cells = perturbed_cells(target, names, perturbation_key, control, holdout, min_cells, features)
+    cells = perturbed_cells(
+        target, names, perturbation_key, control, holdout, min_cells, features, test_controls, for_controls
+    )
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
     split[cells.held_out] = _keys.TEST
     train = split == _keys.TRAIN
@@ -159,6 +164,7 @@ def fit_sccvae(
                 "control": str(control),
                 "validation_fraction": validation_fraction,
                 "test_fraction": test_fraction,
+                "test_controls": test_controls,
                 "min_cells": min_cells,
                 "features": described.kind,
                 "graph": network.kind,

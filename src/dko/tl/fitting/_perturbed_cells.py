@@ -41,7 +41,7 @@ class PerturbedCells:
     targets
         These genes, each once.
     held_out
-        Cells of perturbations that are kept out.
+        Cells of perturbations that are kept out, and control cells that are.
     roles
         Every perturbation, with its number of cells, and what became of it: trained, held out or dropped.
     """
@@ -72,8 +72,13 @@ def perturbed_cells(
     holdout: str | Sequence[str],
     min_cells: int,
     features: FeaturesOf,
+    test_controls: float,
+    rng: np.random.Generator,
 ) -> PerturbedCells:
-    """Sort the cells; say in one message which perturbations are dropped, and why."""
+    """Sort the cells; say in one message which perturbations are dropped, and why.
+
+    Of the control cells the share `test_controls`, drawn at random, is kept out.
+    """
     if perturbation_key is None or control is None:
         raise ValueError(
             "model='sccvae' learns from measured perturbations; name their obs column and its value for unperturbed "
@@ -81,6 +86,8 @@ def perturbed_cells(
         )
     if min_cells < 2:
         raise ValueError(f"min_cells={min_cells} must be at least 2: one cell to train on and one to validate on.")
+    if not 0 <= test_controls < 1:
+        raise ValueError(f"test_controls={test_controls} must be at least 0 and below 1.")
     genes = set(measured) | (set(map(str, features.index)) if isinstance(features, pd.DataFrame) else set())
     values = perturbations(adata, perturbation_key, control, genes)
     known = sorted(set(values.dropna()) - {str(control)})
@@ -96,6 +103,8 @@ def perturbed_cells(
     _tell(few, blind, min_cells)
     trained = {label: of[label] for label in known if label not in {*few, *blind, *kept_out}}
     controls = np.flatnonzero(values == str(control))
+    apart = np.sort(rng.permutation(controls)[: round(test_controls * len(controls))])
+    controls = np.setdiff1d(controls, apart)
     _require(trained, controls, known, few, blind)
     number = np.full(adata.n_obs, -1)
     for position, label in enumerate(trained):
@@ -109,7 +118,7 @@ def perturbed_cells(
         rows={"": controls, **{label: rows[label] for label in trained}},
         trained=trained,
         targets=sorted({gene for genes in trained.values() for gene in genes}),
-        held_out=np.concatenate([np.empty(0, dtype=int), *(rows[label] for label in sorted(kept_out))]),
+        held_out=np.concatenate([apart, *(rows[label] for label in sorted(kept_out))]),
         roles={label: (len(rows[label]), role[label], of[label]) for label in known},
     )
 

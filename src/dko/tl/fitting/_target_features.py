@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..._errors import listed
+from ._gene_components import gene_components, influence_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 FeaturesOf: TypeAlias = str | pd.DataFrame
-
-# Control cells that components are had from, at most.
-_MAX_CELLS = 5_000
 
 
 @dataclass(frozen=True)
@@ -63,43 +61,25 @@ def target_features(
     Parameters
     ----------
     features
-        ``"pca"``: how a gene goes with others in control cells. ``"onehot"``: nothing but which gene it is, for the
+        ``"influence"``: what a knockout of the gene would do to every other, as the first model has it from control
+        cells. ``"pca"``: how a gene goes with others in these. ``"onehot"``: nothing but which gene it is, for the
         targets that are trained on. A DataFrame with genes in the index.
     control
         Log-normalised control cells, over `genes`.
     targets
         Genes that are trained on.
     n_components
-        Of ``"pca"``.
+        Of ``"influence"`` and ``"pca"``.
     scaled
-        Divide each component by its standard deviation over genes.
+        Divide each component of ``"pca"`` by its standard deviation over genes.
     """
     if isinstance(features, pd.DataFrame):
         return Features("given", *_checked(features))
     if features == "onehot":
         return Features("onehot", list(targets), np.eye(len(targets), dtype=np.float32))
+    if features == "influence":
+        return Features(features, list(genes), influence_components(control, n_components, rng=rng))
     return Features("pca", list(genes), gene_components(control, n_components, scaled=scaled, rng=rng))
-
-
-def gene_components(
-    control: sparse.csr_matrix, n_components: int, *, scaled: bool, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the scores of genes in principal components over control cells, genes x components, float32.
-
-    Every gene is a sample and every control cell a feature, each gene centred; from at most 5,000 random cells.
-    """
-    from sklearn.decomposition import TruncatedSVD
-
-    if control.shape[0] > _MAX_CELLS:
-        control = control[np.sort(rng.choice(control.shape[0], _MAX_CELLS, replace=False))]
-    n_components = max(1, min(n_components, control.shape[0] - 1, control.shape[1] - 1))
-    # The scores of genes, centred over cells, are the loadings of the centred cells, times the singular values.
-    centred = control.toarray() - np.asarray(control.mean(axis=0))
-    svd = TruncatedSVD(n_components, random_state=int(rng.integers(2**31))).fit(centred)
-    scores = svd.components_.T * svd.singular_values_
-    if scaled:
-        scores = scores / np.maximum(scores.std(axis=0), 1e-12)
-    return np.ascontiguousarray(scores, dtype=np.float32)
 
 
 def check_features(features: FeaturesOf, n_components: int | None) -> None:
@@ -108,8 +88,10 @@ def check_features(features: FeaturesOf, n_components: int | None) -> None:
         raise ValueError(f"n_components={n_components} must be at least 1.")
     if isinstance(features, pd.DataFrame):
         _checked(features)
-    elif features not in {"pca", "onehot"}:
-        raise ValueError(f"features={features!r} must be 'pca', 'onehot' or a DataFrame with genes in its index.")
+    elif features not in {"influence", "pca", "onehot"}:
+        raise ValueError(
+            f"features={features!r} must be 'influence', 'pca', 'onehot' or a DataFrame with genes in its index."
+        )
 
 
 def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
