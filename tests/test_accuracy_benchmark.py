@@ -117,6 +117,40 @@ def test_impacts_are_ranked_over_the_genes_that_are_seen(simulated):
     assert _rank_correlation(-impact, some, impact) == pytest.approx(-1)
 
 
+def test_true_interactions_are_over_the_cells_in_which_both_genes_are_seen(simulated):
+    from benchmarks.accuracy._interactions import expression_says, true_interactions
+
+    genes = [("gene_0", "gene_1"), ("gene_0", "gene_5")]
+    found, sums = true_interactions(simulated, genes)
+    impact = dko.datasets.grn_impact(simulated).toarray()
+    for number, pair in enumerate(genes):
+        columns = [int(gene.removeprefix("gene_")) for gene in pair]
+        expected = []
+        for cell in np.flatnonzero((simulated.X[:, columns].toarray() > 0).all(axis=1)):
+            before, after = (
+                dko.datasets.grn_knockout(simulated, removed, cells=[simulated.obs_names[cell]]).toarray()
+                for removed in ([], list(pair))
+            )
+            expected.append(dko.metrics.bray_curtis(after, before)[0] - impact[cell, columns].sum())
+        assert len(expected) > 10
+        assert found[number] == pytest.approx(np.mean(expected))
+    assert (sums > 0).all() and (found < sums).all()
+    for predicted, relative_to in expression_says(simulated, genes, 0).values():
+        assert predicted.shape == relative_to.shape == (2,) and (predicted <= 0).all()
+
+
+def test_interactions_are_measured():
+    from benchmarks.accuracy._interactions import NAMES, SUM_OF_IMPACTS, measure
+
+    with dko.settings.override(verbosity=0, device="cpu"):
+        table = pd.DataFrame(measure(next(iter(NAMES)), 0, 1, True)).set_index(["method", "metric"])["value"]
+    assert {"default", "direct", "total", "paper", "co-expression", "minus the smaller share"} < set(
+        table.index.levels[0]
+    )
+    assert table.between(-1, 1).all() and not table.loc[["gene mean"]].any()
+    assert (SUM_OF_IMPACTS, "interaction") in table.index and (SUM_OF_IMPACTS, "relative") not in table.index
+
+
 @pytest.fixture
 def screen():
     """Truth of 4 regulators of 5 targets each."""

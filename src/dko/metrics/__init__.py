@@ -16,6 +16,7 @@ from ._mmd import mmd
 from ._mse import mse
 from ._neighbour_agreement import neighbour_agreement
 from ._oracle_strength import oracle_strength
+from ._pair_interaction import pair_interaction
 from ._recovery import recovery
 from ._retrieval import retrieval
 from ._similarity import similarity
@@ -39,6 +40,7 @@ __all__ = [
     "mse",
     "neighbour_agreement",
     "oracle_strength",
+    "pair_interaction",
     "recovery",
     "retrieval",
     "similarity",

@@ -15,6 +15,8 @@ from ._deep import DeepMap
 from ._effects import effect_sums
 from ._find import find
 from ._map import AffineMap, LowRankMap, Map, map_of
+from ._pair_effects import pair_effects
+from ._pair_null import pair_null
 from ._predict import predict
 from ._presence import presence_of
 from ._scan import scan
@@ -57,6 +59,8 @@ __all__ = [
     "find",
     "knock_out",
     "map_of",
+    "pair_effects",
+    "pair_null",
     "predict",
     "presence_of",
     "scan",

@@ -1,0 +1,130 @@
+"""What two genes would do together if what they act on had nothing to do with each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from ._cells import all_cells
+from ._links import LINKS
+from ._map import LowRankMap
+from ._pair_outputs import apart, factors_of, only, take_out
+from ._parallel import in_parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scipy import sparse
+
+    from ._map import Map
+
+
+def pair_null(
+    affine: Map,
+    presence: sparse.csr_matrix,
+    pairs: np.ndarray,
+    rows: Sequence[np.ndarray],
+    moves: np.ndarray,
+    *,
+    residual: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return impacts of pairs and of their genes, as they are and with what one of the two acts on moved elsewhere.
+
+    The cells stay as they are; what a knockout takes out of the raw outputs, the column of the map, is permuted over
+    the genes. What a gene does to itself stays with it. Where outputs are divided by the number of present genes, a
+    knockout changes nothing that the others make up for: what genes have in common on average stays where it is.
+
+    Parameters
+    ----------
+    affine, presence, residual
+        As in :func:`dko.models.knockout.scan`.
+    pairs
+        Genes of each pair, pairs x 2.
+    rows
+        Of each pair, the cells to knock it out in; they have both genes.
+    moves
+        Permutations x genes: from which gene each gene gets its number. The first permutation moves the column of the
+        second gene of the pair, the next that of the first, and so on.
+
+    Returns
+    -------
+    float64, pairs x (1 + permutations) x 3: sums over the cells of the impact of both, of the first and of the second
+    gene; first with nothing moved.
+    """
+    common = np.zeros(affine.n_genes) if affine.divisor > 0 else _mean_level(affine, presence)
+    presence, rows, residual = only(presence, rows, residual)
+    totals = np.zeros((len(pairs), 1 + len(moves), 3))
+    if not presence.shape[0]:
+        return totals
+    cells = all_cells(affine, presence, residual)
+    moves = np.vstack([np.arange(affine.n_genes), moves])
+    known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
+    link, divisor = LINKS.index(affine.link), float(affine.divisor)
+
+    def work(number: int) -> None:
+        if not len(rows[number]):
+            return
+        columns = affine.columns(pairs[number]).astype(float)
+        add_null(link, divisor, pairs[number], columns, common, *known, rows[number], moves, totals[number])
+
+    in_parallel(work, range(len(pairs)))
+    return totals
+
+
+def _mean_level(affine: Map, presence: sparse.csr_matrix) -> np.ndarray:
+    """Return what the present genes of a cell add to each gene on average, mean over cells."""
+    sizes = np.diff(presence.indptr)
+    often = presence.T @ (1.0 / np.maximum(sizes, 1)) / max(1, np.count_nonzero(sizes))
+    if isinstance(affine, LowRankMap):
+        return affine.outgoing @ (affine.incoming @ often)
+    return affine.influence @ often
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def moved(column: np.ndarray, common: np.ndarray, move: np.ndarray, own: int) -> np.ndarray:
+    """Return a column whose difference to `common` is permuted, but for the number of the gene itself."""
+    special = column - common
+    found = special[move]
+    for gene in range(len(move)):
+        if move[gene] == own:
+            found[gene] = special[move[own]]
+    found[own] = special[own]
+    return found + common
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_null(
+    link: int,
+    divisor: float,
+    pair: np.ndarray,
+    columns: np.ndarray,
+    common: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    sums: np.ndarray,
+    intercept: np.ndarray,
+    weights: np.ndarray,
+    profile: np.ndarray,
+    rows: np.ndarray,
+    moves: np.ndarray,
+    totals: np.ndarray,
+) -> None:
+    """Add the impacts of one pair in some cells, for each permutation."""
+    longest = 0
+    for cell in rows:
+        longest = max(longest, indptr[cell + 1] - indptr[cell])
+    outputs, taken, factors = np.empty((3, longest)), columns.copy(), np.empty(columns.shape)
+    for number in range(len(moves)):
+        which = number % 2
+        taken[which] = moved(columns[which], common, moves[number], pair[which])
+        taken[1 - which] = columns[1 - which]
+        for gene in range(2):
+            factors[gene] = factors_of(link, divisor, taken[gene])
+            factors[gene, pair[gene]] = 0.0
+        for cell in rows:
+            start, n = indptr[cell], indptr[cell + 1] - indptr[cell]
+            take_out(link, divisor, start, n, indices, sums, intercept, weights, profile, taken, factors, outputs)
+            for knockout in range(3):
+                totals[number, knockout] += apart(outputs[knockout, :n], profile[start : start + n])

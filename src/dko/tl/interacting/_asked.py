@@ -1,0 +1,49 @@
+"""Which pairs of genes, and in which cells of which groups."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..._errors import require_genes
+from ..._fitted import group_values, select_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from ..._fitted import Fitted, Groups
+
+
+def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
+    """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
+    items = [] if isinstance(genes, str) else list(genes)
+    names = sorted({item for item in items if isinstance(item, str)})
+    alone = all(isinstance(item, str) for item in items)
+    if alone and len(names) < 2:
+        raise ValueError(f"genes={genes!r} makes no pair; give a list of at least two genes, or of pairs of genes.")
+    wrong = [item for item in items if isinstance(item, str) or len(item) != 2 or item[0] == item[1]]
+    if wrong and not alone:
+        raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
+    pairs = list(combinations(names, 2)) if alone else sorted({(min(pair), max(pair)) for pair in items})
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
+    position = {gene: column for column, gene in enumerate(fitted.genes)}
+    return np.array([[position[gene] for gene in pair] for pair in pairs])
+
+
+def asked_cells(adata: AnnData, groupby: str | None, groups: Groups) -> Groups:
+    """Return the cells that `groups` means; names are those of `groupby`, where it is given."""
+    return groups if groupby is None else select_cells(adata, groupby, groups)
+
+
+def asked_groups(adata: AnnData, groupby: str | None, cells: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return the names of the groups that have cells, and the number of the group of each cell, -1 for none."""
+    if groupby is None:
+        return [""], np.where(cells, 0, -1)
+    values = group_values(adata, groupby).where(cells, None)
+    names = sorted(values.dropna().unique())
+    return names, pd.Index(names, dtype=object).get_indexer(values)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import warnings
+from itertools import combinations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import dko
+
+SLASH = "HSPA1A/B"
+GENES = [SLASH, "gene_2", "gene_3", "gene_4", "gene_5"]
+MEASURED = ["n_cells", "impact", "impact_a", "impact_b", "additive", "interaction"]
+
+
+def run(adata, genes=GENES, **keywords):
+    """Return the table of a run on a copy."""
+    return dko.get.interactions(dko.tl.interactions(adata, genes, copy=True, **{"n_permutations": 10} | keywords))
+
+
+@pytest.fixture(scope="module")
+def _total(_cells):
+    """Total effects of 60 genes in 300 cells; what three of the genes act on is related."""
+    adata = dko.datasets.grn(300, 60, share_present=0.8, depth=3000, rng=3)
+    dko.tl.fit(adata, effects="total", max_epochs=1, progress=False)
+    influence = np.random.default_rng(0).normal(scale=0.15, size=(60, 60))
+    influence[:, 1], influence[:, 2] = influence[:, 0], -influence[:, 0]
+    adata.uns["dko"]["weights"]["total_influence"] = influence[None].astype(np.float32)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def _related(_total):
+    return run(_total, [f"gene_{i}" for i in range(12)], n_permutations=50)
+
+
+def test_means_over_the_cells_that_express_both_are_those_of_double_ko(fitted):
+    table = run(fitted, min_cells=1)
+    assert list(zip(table["gene_a"], table["gene_b"], strict=True)) == list(combinations(sorted(GENES), 2))
+    dko.tl.double_ko(fitted, list(combinations(GENES, 2)))
+    pairs = dko.get.pairs(fitted).groupby(["gene_a", "gene_b"], observed=True)
+    for row in table.itertuples():
+        cells = pairs.get_group((row.gene_a, row.gene_b))
+        assert row.n_cells == len(cells)
+        means = [row.impact, row.additive, row.interaction]
+        np.testing.assert_allclose(means, cells[["impact", "additive", "interaction"]].mean(), atol=1e-6)
+        margin = stats.norm.ppf(0.975) * stats.sem(cells["interaction"].to_numpy(dtype=float))
+        assert row.interaction_high - row.interaction == pytest.approx(margin, rel=1e-3, abs=1e-7)
+    np.testing.assert_allclose(table["additive"], table["impact_a"] + table["impact_b"])
+    np.testing.assert_allclose(table["excess"], table["interaction"] - table["expected"])
+
+
+def test_profiles_of_total_effects_add_up_on_a_log_scale(_total):
+    table = dko.tl.interactions(_total, [("gene_4", "gene_5")], n_permutations=10, copy=True)
+    row = dko.get.interactions(table).iloc[0]
+    assert row["coefficient_a"] == pytest.approx(1, abs=0.05) and row["coefficient_b"] == pytest.approx(1, abs=0.05)
+    assert 0 < row["profile_interaction"] < 0.1
+
+
+def test_related_genes_are_told_from_unrelated_ones(_related):
+    kind = _related.set_index(["gene_a", "gene_b"])["class"].astype(str)
+    assert kind["gene_0", "gene_1"] == "synergy"
+    assert kind["gene_0", "gene_2"] == kind["gene_1", "gene_2"] == "buffering"
+    assert (kind == "additive").sum() >= len(kind) - 5
+    above = _related["interaction"] > _related["expected"]
+    assert (above == (_related["z"] > 0)).mean() > 0.9
+
+
+def test_rates_and_classes_follow_from_the_p_values(_related):
+    np.testing.assert_allclose(_related["fdr"], stats.false_discovery_control(_related["p_value"]))
+    significant = _related["fdr"] <= 0.05
+    assert (significant == (_related["class"] != "additive")).all()
+
+
+def test_a_pair_that_looks_like_one_gene_is_epistatic():
+    from dko.tl.interacting._measure import Sums
+    from dko.tl.interacting._table import table_of
+
+    relative = np.random.default_rng(0).normal(size=(4, 101))
+    relative[:, 0] = [50, -50, 50, 0]
+    coefficients = np.array([[1.0, -0.4], [0.3, 0.9], [0.6, 1.0], [1.0, 0.0]])
+    sums = Sums(np.full(4, 20), np.ones((4, 3)), np.ones(4), np.zeros(4), coefficients, relative)
+    names = np.array([["a", "b"], ["a", "c"], ["b", "c"], ["c", "d"]], dtype=object)
+    table = table_of([sums], [names], [""], 10, 0.05)
+    assert table["class"].astype(str).tolist() == ["epistasis", "epistasis", "synergy", "additive"]
+
+
+def test_every_group_has_its_cells_and_its_rate(fitted):
+    fitted.obs["batch"] = np.repeat(["x/1", "y"], 40)
+    table = run(fitted, groupby="batch", min_cells=1)
+    for number, group in enumerate(["x/1", "y"]):
+        alone = run(fitted, groups=np.repeat([number == 0, number == 1], 40), min_cells=1)
+        part = table[table["group"] == group].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part[MEASURED], alone[MEASURED])
+        np.testing.assert_allclose(part["fdr"], stats.false_discovery_control(part["p_value"]))
+    named = run(fitted, groupby="batch", groups="y", min_cells=1)
+    assert set(named["group"]) == {"y"}
+    pd.testing.assert_frame_equal(named[MEASURED], part[MEASURED])
+
+
+def test_cells_of_several_models_are_taken_together(grouped):
+    table, each = run(grouped, min_cells=1), run(grouped, groupby="cell_type", min_cells=1)
+    for row in table.itertuples():
+        parts = each[(each["gene_a"] == row.gene_a) & (each["gene_b"] == row.gene_b)]
+        assert row.n_cells == parts["n_cells"].sum()
+        mean = np.average(parts["interaction"], weights=parts["n_cells"])
+        assert row.interaction == pytest.approx(mean, abs=1e-7)
+
+
+@pytest.mark.parametrize("budget", [1, 60_000])
+def test_memory_does_not_change_what_is_found(fitted, budget):
+    expected = run(fitted)
+    with dko.settings.override(memory_budget=budget):
+        pd.testing.assert_frame_equal(run(fitted), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_rng_decides(fitted):
+    first = run(fitted, rng=1)
+    assert first.equals(run(fitted, rng=1)) and first.equals(run(fitted, rng=np.random.default_rng(1)))
+    other = run(fitted, rng=2)
+    assert first["interaction"].equals(other["interaction"]) and not first["z"].equals(other["z"])
+
+
+def test_pairs_of_too_few_cells_are_left_out(fitted):
+    n = run(fitted, min_cells=1)["n_cells"]
+    limit = int(n.median()) + 1
+    kept = run(fitted, min_cells=limit)
+    assert len(kept) == (n >= limit).sum() < len(n)
+
+
+def test_named_pairs(fitted):
+    table = run(fitted, [("gene_4", "gene_3"), ("gene_3", "gene_4"), (SLASH, "gene_2")], min_cells=1)
+    assert list(zip(table["gene_a"], table["gene_b"], strict=True)) == [(SLASH, "gene_2"), ("gene_3", "gene_4")]
+
+
+def test_results_are_kept_in_files(fitted, tmp_path):
+    dko.tl.interactions(fitted, GENES, groupby="cell_type", n_permutations=10, key_added="mine", min_cells=1)
+    assert fitted.uns["mine_interactions"]["params"]["groupby"] == "cell_type"
+    expected = dko.get.interactions(fitted, key="mine")
+    fitted.write_h5ad(tmp_path / "a.h5ad")
+    with warnings.catch_warnings():
+        # anndata 0.12 writes version 2 of the format unless told otherwise, and says that it will not for ever.
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        fitted.write_zarr(tmp_path / "a.zarr")
+    for back in (ad.read_h5ad(tmp_path / "a.h5ad"), ad.read_zarr(tmp_path / "a.zarr")):
+        pd.testing.assert_frame_equal(dko.get.interactions(back, key="mine"), expected)
+
+
+def test_mudata(fitted, unchanged):
+    from mudata import MuData
+
+    from dko._compat import modalities_apart
+
+    expected = run(fitted)
+    with modalities_apart():
+        data = MuData({"rna": fitted})
+    with unchanged(fitted):
+        copied = dko.tl.interactions(data, GENES, n_permutations=10, copy=True)
+    assert dko.get.interactions(copied).equals(expected)
+    assert dko.tl.interactions(data, GENES, n_permutations=10) is None
+    assert dko.get.interactions(data).equals(expected)
+
+
+def test_tells_of_a_long_job_and_how_many_interact(fitted, monkeypatch, capsys):
+    from dko.tl import _interactions
+
+    run(fitted)
+    assert capsys.readouterr().err.splitlines()[-1].endswith("pairs interact, at a false discovery rate of 0.05.")
+    monkeypatch.setattr(_interactions, "_LONG", 0)
+    run(fitted)
+    assert " double knockouts in 80 cells: about 0 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("genes", "keywords", "error", "message"),
+    [
+        (["gene_2"], {}, ValueError, "makes no pair"),
+        ("gene_2", {}, ValueError, "makes no pair"),
+        ([], {}, ValueError, "makes no pair"),
+        ([("gene_2", "gene_2")], {}, ValueError, "two different genes"),
+        (["gene_2", ("gene_3", "gene_4")], {}, ValueError, "'gene_2'; give either genes alone"),
+        (["gene_2", "gene_99"], {}, KeyError, "No gene 'gene_99'"),
+        (GENES, {"n_permutations": 9}, ValueError, "at least 10"),
+        (GENES, {"alpha": 0.0}, ValueError, "alpha=0.0 must be a rate"),
+        (GENES, {"min_cells": 81}, ValueError, "is expressed by 81 cells"),
+        (GENES, {"groupby": "nothing"}, KeyError, "No column 'nothing'"),
+        (GENES, {"groupby": "cell_type", "groups": "NK"}, KeyError, "No group 'NK'"),
+        (GENES, {"key": "other"}, KeyError, "No fitted model"),
+    ],
+)
+def test_refusals(fitted, unchanged, genes, keywords, error, message):
+    with unchanged(fitted), pytest.raises(error, match=message):
+        dko.tl.interactions(fitted, genes, **keywords)
+
+
+def test_a_model_of_perturbations_is_refused(fitted):
+    fitted.uns["dko"]["params"]["model"] = "sccvae"
+    with pytest.raises(ValueError, match="a model of kind 'sccvae', which this is not for"):
+        dko.tl.interactions(fitted, GENES)
