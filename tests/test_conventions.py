@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -61,8 +63,18 @@ def test_all_names_what_is_there():
 
 
 @pytest.fixture
-def fitted(fitted):
+def fitted(fitted, monkeypatch):
     """The fitted cells with measured knockouts among them, and a model of these."""
+    # A model whose scan and affected genes no other tool makes anew; and what stands for decoupler.
+    fitted.uns[TWIN] = fitted.uns["dko"]
+    dko.tl.scan(fitted, key=TWIN)
+    dko.tl.affected_genes(fitted, "gene_2", key=TWIN)
+    means = SimpleNamespace(ulm=lambda data, **how: (data.iloc[:, :1].set_axis(["set"], axis=1), None))
+    monkeypatch.setitem(sys.modules, "decoupler", SimpleNamespace(mt=means))
+    # Something to cluster by, under a name that no other tool writes to.
+    scanned = dko.tl.scan(fitted, copy=True)
+    assert scanned is not None
+    fitted.layers["scanned_impact"] = scanned.layers["dko_impact"]
     fitted.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
     dko.tl.fit(
         fitted,
@@ -80,9 +92,10 @@ def fitted(fitted):
     return fitted
 
 
-SCREEN = "dko_screen"
-# Of a model of perturbations.
-OF_SCREEN = {"modules": {"key": SCREEN}}
+SCREEN, TWIN = "dko_screen", "dko_twin"
+SETS = pd.DataFrame({"source": "set", "target": [f"gene_{number}" for number in range(3, 9)]})
+# Of a model of perturbations; and of a scan that no other tool makes anew.
+OF_SCREEN = {"modules": {"key": SCREEN}, "clusters": {"key": "dko_scanned"}, "enrichment": {"key": TWIN}}
 
 
 STEPS = {
@@ -93,7 +106,21 @@ STEPS = {
         adata, perturbation_key="knockout", control="control", progress=False, **kwargs
     ),
     "double_ko": lambda adata, **kwargs: dko.tl.double_ko(adata, n_samples=10, **kwargs),
+    "rank_genes": lambda adata, **kwargs: dko.tl.rank_genes(
+        adata, n_permutations=2, n_bootstraps=2, key=TWIN, **kwargs
+    ),
+    "affected_genes": lambda adata, **kwargs: dko.tl.affected_genes(adata, "gene_2", **kwargs),
+    "enrichment": lambda adata, **kwargs: dko.tl.enrichment(adata, SETS, key=TWIN, **kwargs),
+    "interactions": lambda adata, **kwargs: dko.tl.interactions(
+        adata, ["gene_2", "gene_3", "gene_4"], n_permutations=10, **kwargs
+    ),
     "dose_response": lambda adata, **kwargs: dko.tl.dose_response(adata, "gene_2", doses=[0, 0.5, 1], **kwargs),
+    "cluster_impact": lambda adata, **kwargs: dko.tl.cluster_impact(
+        adata, key="scanned", key_added="dko_scanned", **kwargs
+    ),
+    "identity_shift": lambda adata, **kwargs: dko.tl.identity_shift(
+        adata, "gene_2", groupby="cell_type", n_neighbors=5, **kwargs
+    ),
     "perturbation_modules": lambda adata, **kwargs: dko.tl.perturbation_modules(
         adata, alpha=0.5, n_null=20, key=SCREEN, **kwargs
     ),
@@ -128,7 +155,7 @@ def test_only_what_is_named_changes(name, fitted, same):
     for place in ("layers", "obsm", "obs", "var", "uns"):
         entries = getattr(fitted, place)
         for entry in set(entries) - set(getattr(before, place)) - {None}:
-            assert entry.startswith(("dko", "new"))
+            assert entry.startswith(("dko", "new", "X_dko"))
             del entries[entry]
     if name != "fit":
         fitted.uns["dko"] = before.uns["dko"]

@@ -91,6 +91,17 @@ def test_names_cover_no_other_name(n):
     assert all(frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1 for box in boxes)
 
 
+def test_of_very_many_the_strongest_of_each_module_are_named():
+    adata = mapped(400, 8, np.random.default_rng(3))
+    ax = dko.pl.modules(adata, show=False)
+    table = dko.get.modules(adata).set_index("perturbation")
+    named = [text.get_text() for text in ax.texts]
+    assert len(named) == len(set(named)) == 8 * 12
+    for module, part in table.groupby("module"):
+        top = part["strength"].nlargest(12).index
+        assert set(named) & set(part.index) == (set() if module == "no effect" else set(top))
+
+
 def test_axes_of_the_user(map_of_30):
     own = plt.figure().add_subplot()
     assert dko.pl.modules(map_of_30, ax=own, show=False) is own

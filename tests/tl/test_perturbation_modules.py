@@ -242,10 +242,10 @@ def test_control_cells_alone_are_enough(modular, inert):
     assert agreement[["basis", "over"]].to_numpy().tolist() == [["latent", "all"]]
 
 
-def test_refusals(modular, fitted):
+def test_refusals(modular):
     tell = dko.tl.perturbation_modules
-    with pytest.raises(ValueError, match="holds a model of kind 'dko'"):
-        tell(fitted)
+    with pytest.raises(KeyError, match="No fitted model"):
+        tell(modular, key="other")
     with pytest.raises(ValueError, match="Modules are of several perturbations, got 1"):
         tell(modular, "gene_1")
     with pytest.raises(KeyError, match="No gene 'gene_x'"):

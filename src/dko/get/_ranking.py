@@ -12,6 +12,7 @@ from .. import _keys
 from .._compat import layer_names
 from .._data import unwrap
 from .._fitted import gene_columns, group_values, read_fitted, read_profiles, require_assemblages
+from .._gene_means import gene_means
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,30 +26,34 @@ def ranking(
     min_cells: int = 10,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
+    key_added: str | None = None,
 ) -> pd.DataFrame:
     """Rank genes by their mean impact over the cells that express them, overall or per group.
 
-    Impact grows with expression, because the gene's own share of the profile is part of it: read ``impact_mean``
-    beside ``expression_mean``.
+    After :func:`dko.tl.rank_genes` for the same groups this is its table, which says what is left of the impact beyond
+    expression, with intervals and p-values. Without it, impact grows with expression, because the gene's own share of
+    the profile is part of it: read ``impact_mean`` beside ``expression_mean``.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.scan`.
+        After :func:`dko.tl.scan`, or :func:`dko.tl.rank_genes`.
     groupby
         ``obs`` column; by default that of the fit, if any. A ranking per group.
     min_cells
         Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise.
     key, mod
         Where the results are.
+    key_added
+        Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
 
     Returns
     -------
-    A row per gene (and ``group``), best first: ``gene``, ``impact_mean``, ``n_cells`` (scanned cells that express
-    it), ``fraction`` (of all cells, or of the group, that express it), ``expression_mean`` (mean share of the observed
-    profile, over the genes of the model, in the scanned cells that express it); where the fit has total effects also
-    ``signal``, the false discovery rate at which any other gene goes with it: above 0.05 what its
-    knockout does to other genes may be noise.
+    After :func:`dko.tl.rank_genes`, its table. Otherwise a row per gene (and ``group``), best first: ``gene``,
+    ``impact_mean``, ``n_cells`` (scanned cells that express it), ``fraction`` (of all cells, or of the group, that
+    express it), ``expression_mean`` (mean share of the observed profile, over the genes of the model, in the scanned
+    cells that express it); where the fit has total effects also ``signal``, the false discovery rate at which any
+    other gene goes with it: above 0.05 what its knockout does to other genes may be noise.
 
     Raises
     ------
@@ -60,10 +65,13 @@ def ranking(
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     fitted = read_fitted(target, key)
     require_assemblages(fitted)
+    groupby = groupby or fitted.params.get("groupby")
+    ranked = _ranked(target, key_added or _keys.ranking(key), groupby, min_cells)
+    if ranked is not None:
+        return ranked
     columns = gene_columns(target, fitted)
     impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
     share = sparse.csr_array(read_profiles(target, fitted))
-    groupby = groupby or fitted.params.get("groupby")
     known = pd.DataFrame({"gene": fitted.genes})
     if fitted.signal is not None:
         known["signal"] = fitted.signal
@@ -81,22 +89,19 @@ def ranking(
 
 
 def _rank(impact: sparse.csr_array, share: sparse.csr_array, known: pd.DataFrame, min_cells: int) -> pd.DataFrame:
-    genes = known["gene"]
-    n_present = np.bincount(share.indices, minlength=len(genes))
-    scanned = share[np.diff(impact.indptr) > 0]
-    n_cells = np.bincount(impact.indices, minlength=len(genes))
-    totals = np.bincount(impact.indices, weights=impact.data, minlength=len(genes))
-    n_expressing = np.bincount(scanned.indices, minlength=len(genes))
-    shares = np.bincount(scanned.indices, weights=scanned.data, minlength=len(genes))
-    table = pd.DataFrame(
-        {
-            "gene": genes,
-            "impact_mean": totals / np.maximum(n_cells, 1),
-            "n_cells": n_cells,
-            "fraction": n_present / max(share.shape[0], 1),
-            "expression_mean": shares / np.maximum(n_expressing, 1),
-            **known.drop(columns="gene"),
-        }
-    )
-    table = table[n_cells >= max(min_cells, 1)]
+    table = gene_means(impact, share, known["gene"]).assign(**known.drop(columns="gene"))
+    table = table[table["n_cells"] >= max(min_cells, 1)]
     return table.sort_values("impact_mean", ascending=False, kind="stable", ignore_index=True)
+
+
+def _ranked(adata: AnnData, place: str, groupby: str | None, min_cells: int) -> pd.DataFrame | None:
+    """Return the table of ``tl.rank_genes`` if it is of these groups."""
+    found = adata.uns.get(place)
+    if found is None or _keys.TABLE not in found:
+        return None
+    table = found[_keys.TABLE]
+    if ("group" in table) != (groupby is not None) or (
+        groupby is not None and found[_keys.PARAMS]["groupby"] != groupby
+    ):
+        return None
+    return table[table["n_cells"] >= min_cells].reset_index(drop=True)

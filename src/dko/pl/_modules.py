@@ -23,6 +23,8 @@ _GREY = "0.65"
 _TITLE: dict[str, Any] = {"title_fontsize": "small", "alignment": "left"}
 # Areas of points in square points, of no strength and of the largest.
 _SMALLEST, _LARGEST = 15.0, 150.0
+# More names cover each other, and the points.
+_MOST_NAMES = 100
 
 
 def modules(
@@ -45,7 +47,7 @@ def modules(
     adata
         After :func:`dko.tl.perturbation_modules`.
     names
-        Write the names of the perturbations.
+        Write the names of the perturbations; of more than 100, those of the strongest of each module.
     key, mod
         Where the results are.
     ax, show, return_fig
@@ -85,9 +87,20 @@ def modules(
     panel.legend(handles=_handles(table, styles), title="area: strength", **(BESIDE if ours else INSIDE), **_TITLE)
     if names:
         fontsize = 8.0 if len(table) <= 40 else 6.5
-        places = table[["umap_1", "umap_2"]].to_numpy(dtype=float)
-        add_names(panel, places, table["perturbation"].to_list(), np.sqrt(areas / np.pi), fontsize=fontsize)
+        named = _named(table)
+        places = table.loc[named, ["umap_1", "umap_2"]].to_numpy(dtype=float)
+        radii = np.sqrt(areas[named] / np.pi)
+        add_names(panel, places, table.loc[named, "perturbation"].to_list(), radii, fontsize=fontsize)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
+
+
+def _named(table: pd.DataFrame) -> np.ndarray:
+    """Return the rows of the perturbations that have room for their names."""
+    if len(table) <= _MOST_NAMES:
+        return np.arange(len(table))
+    affects = table[table["module"] != _keys.NO_EFFECT].sort_values("strength", ascending=False, kind="stable")
+    strongest = affects.groupby("module").head(max(1, _MOST_NAMES // max(1, affects["module"].nunique())))
+    return np.sort(strongest.index.to_numpy())
 
 
 def _handles(table: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> list[Artist]:

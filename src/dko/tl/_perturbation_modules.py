@@ -6,15 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from .. import _keys
+from .._data import unwrap
 from .._perturbed_sets import perturbed_sets
-from .._perturber import open_perturber
+from .._perturber import is_sccvae, open_perturber
 from .._rng import generator
 from .._write import writable, write
-from .grouping._find_modules import Plan, find_modules
+from .grouping._assemblage_modules import assemblage_modules
+from .grouping._find_modules import find_modules
 from .grouping._module_tables import known_groups
+from .grouping._modules_of import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     import pandas as pd
     from anndata import AnnData
@@ -30,7 +34,7 @@ def perturbation_modules(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,
     *,
-    basis: str = "latent",
+    basis: str | None = None,
     resolution: float = 1.0,
     groups: Mapping[str, str] | pd.Series | None = None,
     alpha: float = 0.05,
@@ -47,13 +51,15 @@ def perturbation_modules(
     Parameters
     ----------
     adata
-        After :func:`dko.tl.fit` with ``model="sccvae"``.
+        After :func:`dko.tl.fit`, of either model.
     genes
-        Perturbations, as in :func:`dko.tl.virtual_ko`, also ones that were not measured. Default: all that the model
-        was trained on.
+        Perturbations, as in :func:`dko.tl.virtual_ko`. With ``model="sccvae"`` also ones that were not measured; by
+        default all that the model was trained on. Otherwise single genes; by default the 500 in most cells, without
+        those that have no effect.
     basis
-        ``"latent"``: the shift of the latent state after the graph. ``"effect"``: the predicted mean change of all
-        genes but the targets, in at most 1,000 control cells, in its principal directions.
+        ``"latent"``, with ``model="sccvae"`` and its default: the shift of the latent state after the graph.
+        ``"effect"``: the predicted mean change of all genes but the targets, in its principal directions: in at most
+        1,000 control cells or, without ``model="sccvae"``, that of :func:`dko.get.effects` with ``centred=True``.
     resolution
         The higher, the more modules.
     groups
@@ -61,7 +67,7 @@ def perturbation_modules(
     alpha
         Perturbations with a larger ``p_effect`` have no effect.
     n_null
-        Random groups of control cells that effects are compared with.
+        Random groups of control cells that effects are compared with (``model="sccvae"``).
     n_markers
         Genes that are named per module.
     key, mod
@@ -80,17 +86,18 @@ def perturbation_modules(
     ``table``
         DataFrame, a row per ``perturbation``: ``module`` (``"1"`` is the largest; ``"no effect"``), ``strength``
         (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (at the
-        time of the fit, test cells too; 0 if unseen), ``silhouette`` (by cosine; NaN without effect), ``umap_1``,
-        ``umap_2`` and, with `groups`, ``group`` (``""`` if not known).
+        time of the fit, test cells too; 0 if unseen; without ``model="sccvae"`` the cells that express the gene),
+        ``silhouette`` (by cosine; NaN without effect), ``umap_1``, ``umap_2`` and, with `groups`, ``group`` (``""`` if
+        not known).
     ``markers``
         DataFrame: ``module``, ``gene``, mean predicted ``change`` in the module and in the ``others``, most different
         first, without the targets themselves.
     ``agreement``
         With `groups`, a DataFrame of perturbations that have an effect and a group: for the basis ``over`` ``"all"``,
-        and over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean changes of the same,
-        which no model has touched: adjusted Rand index ``ari`` and normalised mutual information ``nmi`` of modules
-        and groups, and :func:`dko.metrics.neighbour_agreement`: ``neighbours``, ``neighbours_expected`` and
-        ``neighbours_p``.
+        and, with ``model="sccvae"``, over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean
+        changes of the same, which no model has touched: adjusted Rand index ``ari`` and normalised mutual information
+        ``nmi`` of modules and groups, and :func:`dko.metrics.neighbour_agreement`: ``neighbours``,
+        ``neighbours_expected`` and ``neighbours_p``.
     ``vectors``
         float32, perturbations x dimensions of the basis.
     ``params``
@@ -101,9 +108,11 @@ def perturbation_modules(
     Raises
     ------
     KeyError
-        No fit, or a gene that has no features.
+        No fit, or a gene that is not in the fit, or has no features.
+    TypeError
+        Genes together, without ``model="sccvae"``.
     ValueError
-        A fit of another model; fewer than 2 perturbations; fewer than two known groups; an argument out of range.
+        Fewer than 2 perturbations; fewer than two known groups; a gene without cells; an argument out of range.
     ImportError
         Leiden is not installed, and there are 15 perturbations or more.
 
@@ -112,39 +121,65 @@ def perturbation_modules(
     Vectors are compared by their cosine: the graph of nearest neighbours and Leiden, or average linkage below 15
     perturbations with an effect. Modules and their numbers do not depend on the order of perturbations.
 
-    Whether a perturbation has an effect is asked of the cells it was trained on: is their mean as far from that of the
-    control cells (in 30 principal components of these cells, each over its standard deviation in control cells) as
-    that of as many random control cells in more than the share `alpha` of draws? The targets themselves do not count:
-    they say that a knockout has worked, not that it does anything. It is a test: of perturbations that do nothing, the
-    share `alpha` passes; and whatever else sets their cells apart, a batch or another mix of days, counts as effect.
+    With ``model="sccvae"``, whether a perturbation has an effect is asked of the cells it was trained on: is their mean
+    as far from that of the control cells (in 30 principal components of these cells, each over its standard deviation
+    in control cells) as that of as many random control cells in more than the share `alpha` of draws? The targets
+    themselves do not count: they say that a knockout has worked, not that it does anything. It is a test: of
+    perturbations that do nothing, the share `alpha` passes; and whatever else sets their cells apart, a batch or
+    another mix of days, counts as effect.
 
     An unseen perturbation has no cells. Its predicted change is held against random groups of the median number of
     cells, in its direction: what such an experiment could tell from nothing, if the prediction is right.
+
+    Without it, nothing was perturbed, and ``p_effect`` is the false discovery rate at which any other gene goes with
+    this one in the cells of the fit, ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where effects are
+    direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share a module.
     """
-    _check(basis, resolution, alpha, n_null, n_markers)
     data = writable(adata, copy, mod)
+    sccvae = is_sccvae(data, key, mod)
+    plan = Plan(basis or ("latent" if sccvae else "effect"), resolution, alpha, n_null, n_markers)
+    _check(plan, sccvae)
+    seed = int(generator(rng).integers(2**31))
+    of_model = _sccvae if sccvae else assemblage_modules
+    found = of_model(data, genes, groups, plan, key=key, mod=mod, device=device, seed=seed)
+    write(unwrap(data, mod), uns={_keys.modules(key): {_keys.PARAMS: plan._asdict(), **found}})
+    return data if copy else None
+
+
+def _sccvae(
+    data: AnnData | MuData,
+    genes: Knockouts | None,
+    groups: Mapping[str, str] | pd.Series | None,
+    plan: Plan,
+    *,
+    key: str,
+    mod: str,
+    device: str,
+    seed: int,
+) -> dict[str, Any]:
     perturber = open_perturber(data, key, mod, device=device)
     sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
     if len(sets) < 2:
         raise ValueError(f"Modules are of several perturbations, got {len(sets)}.")
     known = known_groups(groups, sorted(sets), set(perturber.fitted.targets))
-    plan = Plan(basis, resolution, alpha, n_null, n_markers)
-    found = find_modules(perturber, sets, known, plan, generator(rng))
-    content = {_keys.PARAMS: plan._asdict(), **found}
-    write(perturber.adata, uns={_keys.modules(key): content})
-    return data if copy else None
+    return find_modules(perturber, sets, known, plan, seed)
 
 
-def _check(basis: str, resolution: float, alpha: float, n_null: int, n_markers: int) -> None:
-    if basis not in _BASES:
-        raise ValueError(f"basis={basis!r} must be 'latent' or 'effect'.")
-    if not resolution > 0:
-        raise ValueError(f"resolution={resolution} must be above 0.")
-    if not 0 < alpha <= 1:
-        raise ValueError(f"alpha={alpha} must be above 0 and at most 1.")
-    if n_null < 1 / alpha - 1:
+def _check(plan: Plan, sccvae: bool) -> None:
+    if plan.basis not in _BASES:
+        raise ValueError(f"basis={plan.basis!r} must be 'latent' or 'effect'.")
+    if plan.basis == "latent" and not sccvae:
         raise ValueError(
-            f"n_null={n_null} is too few to tell anything at alpha={alpha}; take at least {math.ceil(1 / alpha - 1)}."
+            "basis='latent' is for a fit with model='sccvae'; this one has no latent space: basis='effect'."
         )
-    if n_markers < 1:
-        raise ValueError(f"n_markers={n_markers} must be at least 1.")
+    if not plan.resolution > 0:
+        raise ValueError(f"resolution={plan.resolution} must be above 0.")
+    if not 0 < plan.alpha <= 1:
+        raise ValueError(f"alpha={plan.alpha} must be above 0 and at most 1.")
+    if plan.n_null < 1 / plan.alpha - 1:
+        raise ValueError(
+            f"n_null={plan.n_null} is too few to tell anything at alpha={plan.alpha}; "
+            f"take at least {math.ceil(1 / plan.alpha - 1)}."
+        )
+    if plan.n_markers < 1:
+        raise ValueError(f"n_markers={plan.n_markers} must be at least 1.")

@@ -14,7 +14,7 @@ from .._errors import require_genes
 from .._fitted import aligned_layer
 from .._log import progress_of, say
 from .._settings import settings
-from .._write import writable, write
+from .._write import of_scan, writable, write
 from ..io._blocks import stack, write_blocks
 from .knockouts._estimate import estimate
 
@@ -92,7 +92,7 @@ def scan(
     write(
         task.adata,
         # Without new impacts here, those of an earlier scan would stand beside the means of this one.
-        remove={"layers": [_keys.impact(key)] if out is not None else []},
+        remove={"layers": [_keys.impact(key)] if out is not None else [], **of_scan(key)},
         layers=layers,
         var=tally.columns(key),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,25 +12,17 @@ import pandas as pd
 from ... import _keys
 from ..._perturbations import TRAINED
 from ._module_cells import measured, null_changes, p_values, without_targets
-from ._module_labels import module_numbers, places, reduced, unit
-from ._module_tables import agreement_of, markers_of, silhouettes
+from ._module_labels import module_numbers, reduced
+from ._module_tables import agreement_of
+from ._modules_of import Effects, in_order, modules_of
 
 if TYPE_CHECKING:
     from ..._perturber import Perturber
     from ._module_cells import Measured
+    from ._modules_of import Plan
 
 # Control cells that mean effects are predicted in.
 _N_CONTROLS = 1_000
-
-
-class Plan(NamedTuple):
-    """What the user asked for; see :func:`dko.tl.perturbation_modules`."""
-
-    basis: str
-    resolution: float
-    alpha: float
-    n_null: int
-    n_markers: int
 
 
 def _n_trained(perturber: Perturber) -> dict[str, int]:
@@ -44,44 +36,29 @@ def find_modules(
     sets: dict[str, list[str]],
     known: np.ndarray | None,
     plan: Plan,
-    rng: np.random.Generator,
+    seed: int,
 ) -> dict[str, Any]:
     """Return the entries of ``uns``; `known` has the groups in the order of the sorted labels."""
-    seed = int(rng.integers(2**31))
-    # Sorted, so that the order in which perturbations are given says nothing.
     labels = sorted(sets)
     genes_of = [sets[label] for label in labels]
     n_trained = _n_trained(perturber)
     unseen = np.array([label not in n_trained for label in labels])
     cells = measured(perturber, perturber.trained, seed)
-    effects = _effects(perturber, genes_of, seed)
-    vectors = _latent(perturber, genes_of) if plan.basis == "latent" else reduced(effects)
-    p_effect = _p_effect(labels, effects, unseen, n_trained, cells, plan, seed)
-    modules = _named(vectors, p_effect <= plan.alpha, plan.resolution, seed)
-    place = places(vectors, seed)
-    table = pd.DataFrame(
-        {
-            "perturbation": labels,
-            "module": modules,
-            "strength": np.linalg.norm(vectors, axis=1),
-            "p_effect": p_effect,
-            "is_unseen": unseen,
-            "n_cells": [n_trained.get(label, 0) for label in labels],
-            "silhouette": silhouettes(unit(vectors), modules),
-            "umap_1": place[:, 0],
-            "umap_2": place[:, 1],
-            **({} if known is None else {"group": known}),
-        }
+    changes = _effects(perturber, genes_of, seed)
+    n_cells = np.array([n_trained.get(label, 0) for label in labels])
+    effects = Effects(
+        sets=dict(zip(labels, genes_of, strict=True)),
+        genes=perturber.fitted.genes,
+        changes=changes,
+        vectors=_latent(perturber, genes_of) if plan.basis == "latent" else reduced(changes),
+        p_effect=_p_effect(labels, changes, unseen, n_trained, cells, plan, seed),
+        unseen=unseen,
+        n_cells=n_cells,
     )
-    order = [labels.index(label) for label in sets]
-    found = {
-        _keys.TABLE: table.iloc[order].reset_index(drop=True),
-        _keys.MARKERS: markers_of(effects, modules, genes_of, perturber.fitted.genes, plan.n_markers),
-        _keys.VECTORS: vectors[order].astype(np.float32),
-    }
+    found = modules_of(effects, known, plan, seed)
     if known is not None:
-        found[_keys.AGREEMENT] = _agreement(table, vectors, known, cells, plan, seed)
-    return found
+        found[_keys.AGREEMENT] = _with_measured(found, effects.vectors, known, cells, plan, seed)
+    return in_order(found, list(sets))
 
 
 def _effects(perturber: Perturber, genes_of: list[list[str]], seed: int) -> np.ndarray:
@@ -115,26 +92,19 @@ def _p_effect(
     return p_values(changes @ cells.components, n_cells, unseen, null_of)
 
 
-def _named(vectors: np.ndarray, affects: np.ndarray, resolution: float, seed: int) -> np.ndarray:
-    """Return the module of each vector, apart from those without effect."""
-    modules = np.full(len(vectors), _keys.NO_EFFECT, dtype=object)
-    modules[affects] = module_numbers(vectors[affects], resolution, seed).astype(str)
-    return modules
-
-
-def _agreement(
-    table: pd.DataFrame, vectors: np.ndarray, known: np.ndarray, cells: Measured, plan: Plan, seed: int
+def _with_measured(
+    found: dict[str, Any], vectors: np.ndarray, known: np.ndarray, cells: Measured, plan: Plan, seed: int
 ) -> pd.DataFrame:
     """Return how modules agree with known groups, beside modules of the same perturbations by what was measured."""
+    table = found[_keys.TABLE]
     labels, modules = table["perturbation"], table["module"].to_numpy()
-    affects = modules != _keys.NO_EFFECT
-    there = affects & labels.isin(list(cells.effects)).to_numpy() & ~table["is_unseen"].to_numpy()
-    rows = [agreement_of(plan.basis, "all", vectors[affects], modules[affects], known[affects], seed)]
-    if there.any():
-        raw = reduced(np.stack([cells.effects[label] for label in labels[there]]))
-        numbers = module_numbers(raw, plan.resolution, seed)
-        rows += [
-            agreement_of(plan.basis, "trained", vectors[there], modules[there], known[there], seed),
-            agreement_of("measured", "trained", raw, numbers, known[there], seed),
-        ]
-    return pd.DataFrame(rows)
+    there = (modules != _keys.NO_EFFECT) & labels.isin(list(cells.effects)).to_numpy() & ~table["is_unseen"].to_numpy()
+    if not there.any():
+        return found[_keys.AGREEMENT]
+    raw = reduced(np.stack([cells.effects[label] for label in labels[there]]))
+    numbers = module_numbers(raw, plan.resolution, seed)
+    rows = [
+        agreement_of(plan.basis, "trained", vectors[there], modules[there], known[there], seed),
+        agreement_of("measured", "trained", raw, numbers, known[there], seed),
+    ]
+    return pd.concat([found[_keys.AGREEMENT], pd.DataFrame(rows)], ignore_index=True)

@@ -64,16 +64,18 @@ def _linked(vectors: np.ndarray, resolution: float, _seed: int) -> np.ndarray:
 def _leiden(vectors: np.ndarray, resolution: float, seed: int) -> np.ndarray:
     import scanpy as sc
 
-    if find_spec("igraph") is None:
-        raise ImportError(
-            f"Modules of {_FEWEST} or more perturbations are found with Leiden, which needs igraph; "
-            "pip install 'scanpy[leiden]'."
-        )
+    require_leiden(f"Modules of {_FEWEST} or more perturbations")
     graph = _neighbours(vectors, seed)
     sc.tl.leiden(
         graph, resolution=resolution, flavor="igraph", directed=False, n_iterations=-1, random_state=seed, key_added="m"
     )
     return graph.obs["m"].astype(int).to_numpy()
+
+
+def require_leiden(what: str) -> None:
+    """Say how to install what Leiden needs, if it is not there."""
+    if find_spec("igraph") is None:
+        raise ImportError(f"{what} are found with Leiden, which needs igraph; pip install 'scanpy[leiden]'.")
 
 
 def _neighbours(vectors: np.ndarray, seed: int) -> AnnData:

@@ -53,11 +53,11 @@ def knock_out(
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
         raise ValueError(f"{where} that has a model expresses {label!r}, so there is nothing to knock out.")
-    _warn_of_silence(task, sets)
+    warn_of_silence(task, sets)
     return list(sets), impacts, [task.layer(values) for values in after]
 
 
-def _warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
+def warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
     """Say of which genes these cells do not tell what they do."""
     if task.fitted.signal is None:
         return

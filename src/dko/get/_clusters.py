@@ -1,0 +1,57 @@
+"""Cells grouped by what they depend on: the knockouts that mark each group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._data import unwrap
+from .._errors import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+_TABLES = {"markers": _keys.MARKERS, "agreement": _keys.AGREEMENT}
+
+
+def clusters(
+    adata: AnnData | MuData, *, what: str = "markers", key: str = _keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return a table of :func:`dko.tl.cluster_impact`, which says what the columns mean.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.cluster_impact`.
+    what
+        ``"markers"``, the knockouts that each cluster depends on more than the others, or, where `groupby` was given,
+        the ``"agreement"`` of clusters and groups.
+    key
+        What the names of the results begin with: the `key_added` of :func:`dko.tl.cluster_impact`.
+    mod
+        Modality of a MuData.
+
+    Returns
+    -------
+    A row per ``cluster`` and ``knockout``, best first within each cluster; or the one row of the agreement. The
+    clusters themselves are in ``obs[f"{key}_cluster"]``.
+
+    Raises
+    ------
+    KeyError
+        There are no clusters, or no groups to agree with.
+    ValueError
+        There is no such table.
+    """
+    target = unwrap(adata, mod)
+    if _keys.cluster(key) not in target.uns:
+        where = f"adata.uns[{_keys.cluster(key)!r}]"
+        raise KeyError(f"No clusters in {where}; run dko.tl.cluster_impact(adata, key={key!r}) first.")
+    if what not in _TABLES:
+        raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
+    found = target.uns[_keys.cluster(key)]
+    if _TABLES[what] not in found:
+        raise KeyError("No agreement: dko.tl.cluster_impact was given no groupby to compare clusters with.")
+    return found[_TABLES[what]].reset_index(drop=True)

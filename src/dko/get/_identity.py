@@ -1,0 +1,57 @@
+"""Which cell types knockouts would bring cells closer to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._data import unwrap
+from .._errors import unknown
+from .._labels import labels_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._labels import Knockouts
+
+
+def identity(
+    adata: AnnData | MuData, genes: Knockouts | None = None, *, key: str = _keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return the table of :func:`dko.tl.identity_shift`, which says what its columns mean.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.identity_shift`.
+    genes
+        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels; all by default.
+    key, mod
+        Where the results are.
+
+    Returns
+    -------
+    A row per ``knockout``, ``group`` of cells and ``type``: mean ``change`` of the similarity to the type, mean
+    ``length`` of the shift and ``n_cells``; without `groupby` a row per knockout, without ``type`` and ``change``.
+
+    Raises
+    ------
+    KeyError
+        There are no shifts, or none of such a knockout.
+    """
+    target = unwrap(adata, mod)
+    where = f"adata.uns[{_keys.identity(key)!r}]"
+    if _keys.identity(key) not in target.uns:
+        raise KeyError(f"No shifts in {where}; run dko.tl.identity_shift(adata, ..., key={key!r}) first.")
+    table = target.uns[_keys.identity(key)][_keys.TABLE]
+    if genes is None:
+        return table.reset_index(drop=True)
+    known = list(dict.fromkeys(table["knockout"]))
+    labels = list(dict.fromkeys(labels_of(genes)))
+    if missing := [label for label in labels if label not in known]:
+        raise KeyError(f"{unknown('knockout', missing, known, where)} Run dko.tl.identity_shift for it first.")
+    order = {label: place for place, label in enumerate(labels)}
+    chosen = table[table["knockout"].isin(labels)]
+    return chosen.sort_values("knockout", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)

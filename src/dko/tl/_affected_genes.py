@@ -1,0 +1,193 @@
+"""Genes that a knockout changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys
+from .._engine import open_task
+from .._errors import listed, require_genes
+from .._labels import gene_sets
+from .._log import say
+from .._rng import generator
+from .._write import writable, write
+from .ranking._affected_rows import affected_rows
+from .ranking._groups import members_of
+from .ranking._scanned import observed_and_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._engine import Task
+    from .._rng import RNG
+
+
+def affected_genes(
+    adata: AnnData | MuData,
+    gene: str | Sequence[str],
+    *,
+    groupby: str | None = None,
+    groups: str | Sequence[str] | None = None,
+    n_others: int = 200,
+    min_cells: int = 10,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+    rng: RNG = 0,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Tell which genes a knockout changes, in which direction, beyond chance, and no other knockout likewise.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    gene
+        A gene, or a list of genes, each knocked out alone.
+    groupby
+        ``obs`` column; by default that of the fit, if any. An answer per group.
+    groups
+        Names of the groups to answer for; all by default.
+    n_others
+        Other genes, drawn at random, whose knockouts the changes are compared with.
+    min_cells
+        Leave out groups of which fewer cells express the knocked-out gene, and do not test genes that fewer express.
+    key, mod, device
+        Where the fit is; where to compute.
+    rng
+        Seed or generator that draws the other genes. There is nothing random about the p-values.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. Sets ``uns[f"{key}_affected"]`` with ``params`` and
+
+    ``table``
+        DataFrame, a row per ``knockout`` (, ``group``) and other ``gene`` of the model, the smallest p-value first:
+        ``n_cells`` of the group that express the knocked-out gene; ``change``, the predicted mean change of log1p(1e4 *
+        profile) in these, as in :func:`dko.get.effects`; ``z``, how surely the observed level of the gene falls when
+        that of the knocked-out gene does, by itself, over all cells of the group: below 0 the knockout lowers it; its
+        two-sided ``pval`` and, by Benjamini and Hochberg over the genes, ``pval_adj``; ``others``, the share of other
+        knockouts that change this gene at least as much in the same direction; ``specific``, whether this is at most
+        5 %. A gene that is not tested has z NaN and p-value 1.
+
+    Earlier rows stay, but for those of the same knockouts, and all if they were of another `groupby`.
+    :func:`dko.get.affected_genes` reads it, :func:`dko.tl.enrichment` tells sets of genes from it.
+
+    Raises
+    ------
+    KeyError
+        No fit; no such gene, column or group.
+    ValueError
+        A gene that too few cells express in every group; an argument out of range.
+
+    Notes
+    -----
+    ``change`` is what the model foretells, ``z`` what the cells show of these two genes alone. They can disagree in
+    sign. A profile sums to 1: where a knockout lowers genes that make up much of it, the shares of all others rise, so
+    that a gene which hardly goes with the knocked-out one has a positive change. A network with direct effects holds
+    the presence of all other genes fixed. And small estimates are shrunken, small z-scores are noise. Trust a change
+    whose z is significant and of its sign.
+
+    The null of z is that the levels of the knocked-out gene are dealt to the cells in all possible ways, with depth
+    taken off as in :func:`dko.tl.rank_genes`. Mean, variance and skewness of the sum of products are then known
+    exactly, so nothing is drawn; for genes that are expected to meet in fewer than two cells p-values are too large
+    rather than too small.
+    """
+    if n_others < 0 or min_cells < 1:
+        raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")
+    data = writable(adata, copy, mod)
+    task = open_task(data, key, mod)
+    names = _names(gene, task)
+    groupby = groupby or task.fitted.params.get("groupby")
+    members, chosen = members_of(task.adata, groupby, groups)
+    compared = [*names, *_others(names, task.fitted.genes, n_others, generator(rng))]
+    table = _table(task, compared, names, members, chosen, min_cells, groupby, device)
+    place = _keys.affected(key)
+    content = {_keys.PARAMS: _params(groupby, n_others, min_cells), _keys.TABLE: _kept(task, place, groupby, table)}
+    write(task.adata, uns={place: content})
+    n_found = int((table["pval_adj"] <= 0.05).sum())
+    say(f"At a false discovery rate of 5 % other genes go with {listed(names)} {n_found:,} times.")
+    return data if copy else None
+
+
+def _names(gene: str | Sequence[str], task: Task) -> list[str]:
+    sets = gene_sets(gene)
+    if several := [members for members in sets if len(members) > 1]:
+        raise TypeError(f"Affected genes are those of single knockouts, got {several[0]!r}.")
+    names = list(dict.fromkeys(name for (name,) in sets))
+    require_genes(names, task.fitted.genes, task.adata.var_names)
+    return names
+
+
+def _others(names: list[str], genes: list[str], n_others: int, rng: np.random.Generator) -> list[str]:
+    """Draw other genes in the order of the genes by name, so that it does not matter how they are stored."""
+    others = np.array(sorted(set(genes) - set(names)), dtype=object)
+    return list(rng.permutation(others)[:n_others])
+
+
+def _table(
+    task: Task,
+    compared: list[str],
+    names: list[str],
+    members: dict[str, np.ndarray],
+    chosen: list[str],
+    min_cells: int,
+    groupby: str | None,
+    device: str,
+) -> pd.DataFrame:
+    from ..get import effects
+
+    _, counts = observed_and_counts(task)
+    seen = counts[task.cells]
+    found = effects(task.adata, compared, groupby=groupby, key=task.fitted.key, device=device)
+    frame, n_cells = found.to_df(), found.obs["n_cells"].to_numpy()
+    tables = []
+    for group in chosen:
+        rows = (found.obs["group"] == group).to_numpy() if groupby is not None else np.ones(found.n_obs, dtype=bool)
+        rows &= n_cells >= min_cells
+        changes = frame[rows].set_axis(found.obs["knockout"].to_numpy()[rows])
+        there = [name for name in names if name in changes.index]
+        if not there:
+            continue
+        of_group = seen if groupby is None else counts[np.flatnonzero(members[group] & task.cells)]
+        n_of = dict(zip(changes.index, n_cells[rows], strict=True))
+        others = changes.drop(index=there)
+        for part in affected_rows(of_group, changes.loc[there], others, min_cells):
+            part.insert(1, "n_cells", n_of[part["knockout"].iloc[0]])
+            if groupby is not None:
+                part.insert(1, "group", group)
+            tables.append(part)
+    known = {part["knockout"].iloc[0] for part in tables}
+    if missing := [name for name in names if name not in known]:
+        where = "" if groupby is None else " of any group"
+        raise ValueError(f"Fewer than min_cells={min_cells} cells{where} that have a model express {listed(missing)}.")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _params(groupby: str | None, n_others: int, min_cells: int) -> dict[str, Any]:
+    params = {"n_others": n_others, "min_cells": min_cells}
+    return params if groupby is None else {"groupby": groupby, **params}
+
+
+def _kept(task: Task, place: str, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the rows of earlier knockouts before it, and names as categories."""
+    earlier = task.adata.uns.get(place)
+    if earlier is not None and earlier[_keys.PARAMS].get("groupby") == groupby:
+        before = earlier[_keys.TABLE]
+        before = before[~before["knockout"].isin(table["knockout"].unique())]
+        names = ["knockout", "gene", *(["group"] if groupby is not None else [])]
+        table = pd.concat([before.astype(dict.fromkeys(names, object)), table], ignore_index=True)
+    of_groups = {} if groupby is None else {"group": pd.Categorical(table["group"])}
+    return table.assign(
+        knockout=pd.Categorical(table["knockout"], categories=list(dict.fromkeys(table["knockout"]))),
+        gene=pd.Categorical(table["gene"], categories=task.fitted.genes),
+        **of_groups,
+    )

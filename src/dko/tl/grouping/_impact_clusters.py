@@ -1,0 +1,139 @@
+"""From the impacts in each cell to groups of cells, and to the knockouts that mark them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..._compat import stored
+from ..._data import require_unique
+from ._module_labels import require_leiden
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# Fewer knockouts, or cells, have no principal components and no neighbours worth the name.
+_FEWEST = 3
+IMPACT = "impact"
+CLUSTER = "cluster"
+# Columns of scanpy's table, and what they are called here.
+_COLUMNS = {
+    "names": "knockout",
+    "scores": "score",
+    "logfoldchanges": "log_fold_change",
+    "pvals_adj": "pval_adj",
+    "pct_nz_group": "fraction",
+    "pct_nz_reference": "fraction_others",
+}
+_MARKERS = [CLUSTER, *_COLUMNS.values(), "impact_mean"]
+
+
+class ImpactPlan(NamedTuple):
+    """What the user asked for; see :func:`dko.tl.cluster_impact`."""
+
+    n_neighbors: int
+    n_pcs: int
+    resolution: float
+    min_cells: int
+    n_markers: int
+
+    def check(self) -> None:
+        """Refuse what is out of range."""
+        for name, least in (("n_neighbors", 2), ("n_pcs", 1), ("min_cells", 1), ("n_markers", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}.")
+        if not self.resolution > 0:
+            raise ValueError(f"resolution={self.resolution} must be above 0.")
+
+
+def relative_impacts(impacts: AnnData, plan: ImpactPlan) -> AnnData:
+    """Return log1p of how many times the mean impact of the cell each impact is, and the impacts as a layer.
+
+    CSR float32, without the knockouts of few cells, and without the cells that have no impact.
+    """
+    import scanpy as sc
+    from anndata import AnnData
+
+    require_unique(impacts.obs_names, "obs_names")
+    values = stored(impacts.X, copy=True)
+    values.eliminate_zeros()
+    wanted = np.flatnonzero(values.getnnz(axis=0) >= plan.min_cells)
+    values = values[:, wanted]
+    cells = np.flatnonzero(values.getnnz(axis=1))
+    if min(len(wanted), len(cells)) < _FEWEST:
+        raise ValueError(
+            f"Clusters need at least {_FEWEST} cells, and {_FEWEST} knockouts that have an impact in {plan.min_cells} "
+            f"cells or more; there are {len(cells)} and {len(wanted)}: run dko.tl.scan, or lower min_cells."
+        )
+    found = AnnData(
+        values[cells],
+        obs=pd.DataFrame(index=impacts.obs_names[cells]),
+        var=pd.DataFrame(index=impacts.var_names[wanted]),
+    )
+    found.layers[IMPACT] = found.X.copy()
+    sc.pp.normalize_total(found, target_sum=found.n_vars)
+    sc.pp.log1p(found)
+    return found
+
+
+def cluster_cells(relative: AnnData, plan: ImpactPlan, seed: int) -> None:
+    """Set ``obsm["X_pca"]``, ``obsm["X_umap"]`` and ``obs["cluster"]``, by size; sparse values stay sparse."""
+    import scanpy as sc
+
+    require_leiden("Clusters")
+    sc.pp.pca(relative, n_comps=min(plan.n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
+    n_neighbors = min(plan.n_neighbors, relative.n_obs - 1)
+    sc.pp.neighbors(relative, n_neighbors=n_neighbors, use_rep="X_pca", random_state=seed)
+    sc.tl.leiden(
+        relative,
+        resolution=plan.resolution,
+        flavor="igraph",
+        n_iterations=2,
+        directed=False,
+        random_state=seed,
+        key_added=CLUSTER,
+    )
+    by_size = relative.obs[CLUSTER].value_counts().index
+    number = {name: str(place) for place, name in enumerate(by_size)}
+    relative.obs[CLUSTER] = relative.obs[CLUSTER].cat.rename_categories(number).cat.reorder_categories(number.values())
+    sc.tl.umap(relative, random_state=seed)
+
+
+def markers_of_clusters(relative: AnnData, n_markers: int) -> pd.DataFrame:
+    """Return the knockouts that each cluster of two or more cells depends on more than all others do, best first."""
+    import scanpy as sc
+
+    sizes = relative.obs[CLUSTER].value_counts(sort=False)
+    clusters = list(sizes.index[sizes > 1])
+    if len(sizes) < 2 or not clusters:
+        return pd.DataFrame(columns=_MARKERS)
+    sc.tl.rank_genes_groups(relative, CLUSTER, groups=clusters, method="t-test", pts=True)
+    parts = []
+    for name in clusters:
+        found = sc.get.rank_genes_groups_df(relative, name).rename(columns=_COLUMNS)
+        found = found[found["score"] > 0].head(n_markers)
+        impacts = stored(relative[relative.obs[CLUSTER] == name, found["knockout"]].layers[IMPACT])
+        mean = np.asarray(impacts.sum(axis=0)).ravel() / np.maximum(impacts.getnnz(axis=0), 1)
+        parts.append(found.assign(**{CLUSTER: name, "impact_mean": mean})[_MARKERS])
+    return pd.concat(parts, ignore_index=True)
+
+
+def agreement_with(groupby: str, known: np.ndarray, clusters: np.ndarray) -> pd.DataFrame:
+    """Return how clusters agree with known groups, over the cells that have one."""
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+    there = ~pd.isna(known)
+    if not there.any():
+        raise ValueError(f"No cell with an impact has a value in obs[{groupby!r}] to compare clusters with.")
+    known, clusters = known[there].astype(str), clusters[there].astype(str)
+    row = {
+        "groupby": groupby,
+        "ari": adjusted_rand_score(known, clusters),
+        "ami": adjusted_mutual_info_score(known, clusters),
+        "n_clusters": len(set(clusters)),
+        "n_groups": len(set(known)),
+        "n_cells": len(known),
+    }
+    return pd.DataFrame([row])

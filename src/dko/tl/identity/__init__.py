@@ -1,0 +1,1 @@
+"""Where knockouts would move cells, among the observed ones."""

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dko
+from dko.tl.identity import _surroundings
+from dko.tl.identity._surroundings import Surroundings
+
+
+@pytest.fixture
+def plane():
+    """Places on a plane, and an embedding that turns and stretches it."""
+    positions = np.random.default_rng(0).uniform(-10, 10, size=(3_000, 2)).astype(np.float32)
+    return positions, positions.astype(float) @ np.array([[0.0, 2.0], [-2.0, 0.0]])
+
+
+def naive(positions, embedding, row, shift, n):
+    """The same, cell by cell as it is defined."""
+    before = positions[row].astype(float)
+    after = before + shift
+    others = np.delete(np.arange(len(positions)), row)
+    nearest = [others[np.argsort(np.linalg.norm(positions[others] - x, axis=1))[:n]] for x in (before, after)]
+    around = np.concatenate(nearest)
+    own = np.linalg.norm(positions[nearest[0]] - before, axis=1)
+    stands = []
+    for point in (before, after):
+        weights = np.exp(-np.linalg.norm(positions[around] - point, axis=1) / (own.mean() - own.min()))
+        stands.append(weights @ embedding[around] / weights.sum())
+    return stands[1] - stands[0]
+
+
+def test_equals_the_definition(plane):
+    positions, embedding = plane
+    around = Surroundings(positions, embedding, 12, np.random.default_rng(0))
+    rows = np.array([0, 7, 2_999])
+    shifts = np.random.default_rng(1).normal(size=(3, 2))
+    found = around.moves(rows, shifts)
+    assert found.dtype == np.float32
+    for row, shift, move in zip(rows, shifts, found, strict=True):
+        np.testing.assert_allclose(move, naive(positions, embedding, row, shift, 12), atol=1e-4)
+
+
+def test_what_does_not_move_does_not_move(plane):
+    positions, embedding = plane
+    around = Surroundings(positions, embedding, 15, np.random.default_rng(0))
+    assert (around.moves(np.arange(50), np.zeros((50, 2))) == 0).all()
+
+
+def test_far_moves_are_those_of_the_embedding(plane):
+    """From one place of many cells to another, as the linear map has it."""
+    positions, embedding = plane
+    rows = np.flatnonzero(np.abs(positions).max(axis=1) < 5)
+    shifts = np.tile([3.0, -2.0], (len(rows), 1))
+    moves = Surroundings(positions, embedding, 15, np.random.default_rng(0)).moves(rows, shifts)
+    expected = shifts[0] @ np.array([[0.0, 2.0], [-2.0, 0.0]])
+    np.testing.assert_allclose(moves.mean(axis=0), expected, rtol=0.05)
+    assert np.abs(moves - expected).max() < 1.5
+
+
+def test_any_memory_budget(plane):
+    positions, embedding = plane
+    around = Surroundings(positions, embedding, 15, np.random.default_rng(0))
+    rows, shifts = np.arange(100), np.random.default_rng(1).normal(size=(100, 2))
+    whole = around.moves(rows, shifts)
+    with dko.settings.override(memory_budget=16 * 15 * 2 * 7):
+        np.testing.assert_allclose(around.moves(rows, shifts), whole, atol=1e-6)
+
+
+def test_cells_without_a_place_are_nobodys_neighbours(plane):
+    positions, embedding = plane
+    embedding[::2] = np.nan
+    rows, shifts = np.arange(100), np.random.default_rng(1).normal(size=(100, 2))
+    found = Surroundings(positions, embedding, 10, np.random.default_rng(0)).moves(rows, shifts)
+    assert np.isfinite(found).all()
+    odd = Surroundings(positions[1::2], embedding[1::2], 10, np.random.default_rng(0))
+    np.testing.assert_allclose(found[1::2], odd.moves(np.arange(50), shifts[1::2]), atol=1e-5)
+    with pytest.raises(ValueError, match="Fewer than two cells have a place"):
+        Surroundings(positions, np.full_like(embedding, np.nan), 10, np.random.default_rng(0))
+
+
+def test_neighbours_that_are_all_equally_far():
+    corners = np.eye(4, dtype=np.float32)
+    moves = Surroundings(corners, corners[:, :2].astype(float), 3, np.random.default_rng(0)).moves(
+        np.arange(4), corners[[1, 0, 3, 2]]
+    )
+    assert (moves == 0).all(), "three others weigh the same wherever the cell is"
+
+
+def test_among_so_many_cells_a_part_is_enough(plane, monkeypatch):
+    positions, embedding = plane
+    rows = np.flatnonzero(np.abs(positions).max(axis=1) < 5)
+    shifts = np.tile([3.0, -2.0], (len(rows), 1))
+    whole = Surroundings(positions, embedding, 15, np.random.default_rng(0)).moves(rows, shifts)
+    monkeypatch.setattr(_surroundings, "_MOST", 1_000)
+    part = Surroundings(positions, embedding, 15, np.random.default_rng(0)).moves(rows, shifts)
+    assert not np.array_equal(part, whole)
+    np.testing.assert_allclose(part.mean(axis=0), whole.mean(axis=0), rtol=0.05)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import warnings
+
+import anndata as ad
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.stats import false_discovery_control
+
+import dko
+from dko.models.significance import associations, levels, pair_p_values
+
+SLASH = "HSPA1A/B"
+
+
+@pytest.fixture(scope="module")
+def _total(_cells, quick):
+    return dko.tl.fit(_cells, copy=True, **{**quick, "effects": "total"})
+
+
+@pytest.fixture(params=["direct", "total"])
+def cells_of(request, _fitted, _total):
+    return {"direct": _fitted, "total": _total}[request.param].copy()
+
+
+def test_change_is_that_of_the_model_and_z_that_of_the_cells(cells_of):
+    dko.tl.affected_genes(cells_of, SLASH)
+    table = dko.get.affected_genes(cells_of).astype({"gene": str}).set_index("gene")
+    assert set(table.index) == set(cells_of.var_names) - {SLASH}
+    change = dko.get.effects(cells_of, SLASH).to_df().iloc[0]
+    np.testing.assert_allclose(table["change"], change[table.index], rtol=1e-5)
+    assert (table["n_cells"] == (cells_of[:, SLASH].X > 0).sum()).all()
+    counts = sparse.csr_matrix(cells_of.X)
+    kept = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
+    of_cells, gene = levels(counts, kept), np.array([0])
+    z = associations(of_cells, gene)
+    tested = cells_of.var_names[kept][1:]
+    np.testing.assert_allclose(table.loc[tested, "z"], -z[0, 1:], rtol=1e-5)
+    np.testing.assert_allclose(table.loc[tested, "pval"], pair_p_values(z, of_cells, gene)[0, 1:], rtol=1e-5)
+    np.testing.assert_allclose(table.loc[tested, "pval_adj"], false_discovery_control(table.loc[tested, "pval"]))
+    assert (np.diff(table["pval"]) >= 0).all()
+
+
+def test_what_no_other_knockout_does_is_specific(cells_of):
+    dko.tl.affected_genes(cells_of, "gene_7")
+    table = dko.get.affected_genes(cells_of).astype({"gene": str}).set_index("gene")
+    changes = dko.get.effects(cells_of).to_df()
+    for gene in (SLASH, "gene_9"):
+        change = changes.loc["gene_7", gene]
+        others = changes[gene].drop(["gene_7", gene])
+        as_much = (np.sign(change) * others >= abs(change)).mean()
+        assert table.loc[gene, "others"] == pytest.approx(as_much, abs=1e-6)
+        assert table.loc[gene, "specific"] == (as_much <= 0.05)
+    assert table["others"].between(0, 1).all()
+
+
+def test_several_knockouts_and_groups(cells_of):
+    dko.tl.affected_genes(cells_of, ["gene_7", SLASH], groupby="cell_type")
+    table = dko.get.affected_genes(cells_of)
+    assert table.columns[:3].tolist() == ["knockout", "group", "n_cells"]
+    one = dko.tl.affected_genes(cells_of, SLASH, groupby="cell_type", groups="CD4/CD8 T", n_others=0, copy=True)
+    kept = ["gene", "change", "z", "pval", "pval_adj"]
+    both = [dko.get.affected_genes(adata, SLASH, group="CD4/CD8 T")[kept] for adata in (cells_of, one)]
+    pd.testing.assert_frame_equal(*both)
+    counts = sparse.csr_matrix(cells_of[cells_of.obs["cell_type"] == "CD4/CD8 T"].X)
+    tested = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
+    z = associations(levels(counts, tested), np.array([0]))[0, 1:]
+    found = both[0].astype({"gene": str}).set_index("gene")["z"]
+    np.testing.assert_allclose(found[cells_of.var_names[tested][1:]], -z, rtol=1e-5)
+
+
+def test_earlier_knockouts_stay_unless_they_are_made_again(fitted):
+    dko.tl.affected_genes(fitted, ["gene_7", SLASH])
+    before = dko.get.affected_genes(fitted, "gene_7")
+    dko.tl.affected_genes(fitted, [SLASH, "gene_8"], n_others=0)
+    after = dko.get.affected_genes(fitted)
+    assert after["knockout"].value_counts().to_dict() == {"gene_7": 19, SLASH: 19, "gene_8": 19}
+    pd.testing.assert_frame_equal(dko.get.affected_genes(fitted, "gene_7"), before, check_categorical=False)
+    assert dko.get.affected_genes(fitted, SLASH)["others"].isna().all()
+    dko.tl.affected_genes(fitted, "gene_8", groupby="cell_type")
+    assert dko.get.affected_genes(fitted)["knockout"].unique().tolist() == ["gene_8"]
+
+
+def test_a_gene_that_truly_goes_with_another_is_found():
+    rng = np.random.default_rng(0)
+    own = 20 * rng.gamma(4, 0.25, (300, 12))
+    own[:, 5] = own[:, 2]
+    adata = ad.AnnData(sparse.csr_matrix(rng.poisson(own).astype(np.float32)))
+    adata.var_names = [f"gene_{i}" for i in range(12)]
+    dko.tl.fit(adata, effects="total", max_epochs=2, progress=False)
+    dko.tl.affected_genes(adata, "gene_2")
+    first = dko.get.affected_genes(adata).iloc[0]
+    assert first["gene"] == "gene_5" and first["pval_adj"] < 1e-6 and first["z"] < 0
+
+
+def test_a_group_of_which_few_cells_have_the_gene_is_left_out(fitted):
+    counts = fitted.X.toarray()
+    rows = np.flatnonzero((fitted.obs["cell_type"] == "B").to_numpy() & (counts[:, 7] > 0))[5:]
+    counts[rows, 7] = 0
+    fitted.X = sparse.csr_matrix(counts)
+    dko.tl.affected_genes(fitted, "gene_7", groupby="cell_type")
+    assert dko.get.affected_genes(fitted)["group"].unique().tolist() == ["CD4/CD8 T"]
+    with pytest.raises(
+        ValueError, match=r"Fewer than min_cells=79 cells of any group that have a model express 'gene_7'"
+    ):
+        dko.tl.affected_genes(fitted, "gene_7", groupby="cell_type", min_cells=79)
+
+
+def test_files_keep_it(fitted, tmp_path):
+    dko.tl.affected_genes(fitted, SLASH, groupby="cell_type")
+    table, wide = dko.get.affected_genes(fitted), dko.get.affected_genes(fitted, as_wide=True)
+    fitted.write_h5ad(tmp_path / "cells.h5ad")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        fitted.write_zarr(tmp_path / "cells.zarr")
+    for again in (ad.read_h5ad(tmp_path / "cells.h5ad"), ad.read_zarr(tmp_path / "cells.zarr")):
+        pd.testing.assert_frame_equal(dko.get.affected_genes(again), table)
+        pd.testing.assert_frame_equal(dko.get.affected_genes(again, as_wide=True), wide)
+        dko.tl.affected_genes(again, "gene_7", groupby="cell_type")
+        assert dko.get.affected_genes(again)["knockout"].nunique() == 2
+
+
+def test_the_same_rng_compares_with_the_same_knockouts(fitted):
+    found = []
+    for seed in (1, 1, 2):
+        dko.tl.affected_genes(fitted, "gene_7", n_others=6, rng=seed)
+        found.append(dko.get.affected_genes(fitted))
+    pd.testing.assert_frame_equal(found[0], found[1])
+    assert not found[0]["others"].equals(found[2]["others"])
+
+
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
+def test_a_modality_of_a_mudata(fitted):
+    mdata = mudata.MuData({"rna": fitted.copy()})
+    dko.tl.affected_genes(mdata, SLASH)
+    dko.tl.affected_genes(fitted, SLASH)
+    pd.testing.assert_frame_equal(dko.get.affected_genes(mdata), dko.get.affected_genes(fitted))
+
+
+def test_a_copy_leaves_the_cells_alone(fitted, unchanged):
+    with unchanged(fitted):
+        changed = dko.tl.affected_genes(fitted, SLASH, copy=True)
+    assert changed is not None and "dko_affected" in changed.uns
+
+
+def test_what_was_found_is_said(fitted, capsys):
+    dko.tl.affected_genes(fitted, SLASH)
+    assert "other genes go with 'HSPA1A/B'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gene", "how", "error", "message"),
+    [
+        ("gene_70", {}, KeyError, "No gene 'gene_70' in var_names"),
+        (("gene_7", "gene_8"), {}, TypeError, "those of single knockouts"),
+        ("gene_7", {"n_others": -1}, ValueError, "n_others=-1 must be at least 0"),
+        ("gene_7", {"groups": "B"}, ValueError, "needs the obs column"),
+        ("gene_7", {"groupby": "cell_type", "groups": "T"}, KeyError, "No group 'T'"),
+        ("gene_7", {"key": "other"}, KeyError, "run dko.tl.fit"),
+    ],
+)
+def test_wrong_input(fitted, gene, how, error, message):
+    with pytest.raises(error, match=message):
+        dko.tl.affected_genes(fitted, gene, **how)
+
+
+def test_a_model_of_another_kind(fitted):
+    fitted.uns["dko"]["params"]["model"] = "sccvae"
+    with pytest.raises(ValueError, match="kind 'sccvae'"):
+        dko.tl.affected_genes(fitted, "gene_7")

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+import dko
+from dko._compat import modalities_apart
+
+
+@pytest.fixture(scope="module")
+def _two_kinds():
+    """90 cells that depend on one of two sets of ten genes, of very different depth, and one gene called A/B."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(90) % 2
+    rate = np.where((np.arange(20) < 10) == (kind[:, None] == 0), 4.0, 0.3)
+    counts = rng.poisson(rate * rng.choice([0.5, 4.0], size=(90, 1))).astype(np.float32)
+    counts[:, 0] += 1
+    names = ["A/B", *(f"gene_{i}" for i in range(1, 20))]
+    adata = AnnData(sparse.csr_matrix(counts), var=pd.DataFrame(index=names))
+    adata.obs["kind"] = pd.Categorical(np.where(kind, "CD4/CD8 T", "B"))
+    dko.tl.fit(adata, max_epochs=3, progress=False)
+    return dko.tl.scan(adata, copy=True)
+
+
+@pytest.fixture(scope="module")
+def _clustered(_two_kinds):
+    return dko.tl.cluster_impact(_two_kinds, groupby="kind", resolution=0.3, copy=True)
+
+
+@pytest.fixture
+def two_kinds(_two_kinds):
+    return _two_kinds.copy()
+
+
+@pytest.fixture
+def clustered(_clustered):
+    return _clustered.copy()
+
+
+def test_cells_are_grouped_by_what_they_depend_on_and_not_by_depth(clustered):
+    found = dko.get.clusters(clustered, what="agreement")
+    assert found["ari"].item() > 0.9 and found["ami"].item() > 0.9
+    assert found[["groupby", "n_groups", "n_cells"]].to_numpy().tolist() == [["kind", 2, 90]]
+    assert found["n_clusters"].item() == clustered.obs["dko_cluster"].nunique() == 2
+    sizes = clustered.obs["dko_cluster"].value_counts(sort=False)
+    assert list(sizes.index) == ["0", "1"] and sizes.is_monotonic_decreasing
+    deep = np.asarray(clustered.X.sum(axis=1)).ravel() > 50
+    assert pd.crosstab(deep, clustered.obs["dko_cluster"]).to_numpy().min() > 10
+
+
+def test_the_map_is_one_for_scanpy(clustered):
+    import scanpy as sc
+
+    assert clustered.obsm["X_dko_impact_umap"].shape == (90, 2)
+    assert clustered.obsm["X_dko_impact_pca"].shape == (90, 19)
+    assert clustered.obsm["X_dko_impact_umap"].dtype == clustered.obsm["X_dko_impact_pca"].dtype == np.float32
+    ax = sc.pl.embedding(clustered, "dko_impact_umap", color="dko_cluster", show=False)
+    assert len(ax.collections[0].get_offsets()) == 90
+
+
+def test_markers_are_the_genes_of_each_kind(clustered):
+    markers = dko.get.clusters(clustered)
+    kinds = clustered.obs.groupby("dko_cluster", observed=True)["kind"].agg(lambda kind: kind.mode()[0])
+    own = {"B": set(clustered.var_names[:10]), "CD4/CD8 T": set(clustered.var_names[10:])}
+    for cluster, part in markers.groupby("cluster"):
+        assert set(part["knockout"].head(8)) <= own[kinds[cluster]]
+        assert part["score"].is_monotonic_decreasing and (part["score"] > 0).all()
+
+
+def test_columns_of_markers_are_what_they_say(clustered):
+    impact = dko.get.impact(clustered)
+    relative = np.log1p(impact.div(impact.sum(axis=1), axis=0).fillna(0) * impact.shape[1])
+    for row in dko.get.clusters(clustered).groupby("cluster").head(3).itertuples():
+        inside = (clustered.obs["dko_cluster"] == row.cluster).to_numpy()
+        mine, others = impact.loc[inside, row.knockout], impact.loc[~inside, row.knockout]
+        assert row.impact_mean == pytest.approx(mine.mean(), rel=1e-4)
+        assert (row.fraction, row.fraction_others) == pytest.approx((mine.notna().mean(), others.notna().mean()))
+        means = relative[row.knockout].groupby(inside).mean()
+        change = np.log2(np.expm1(means[True]) / np.expm1(means[False]))
+        assert row.log_fold_change == pytest.approx(change, rel=1e-3)
+
+
+def test_cells_without_an_impact_have_no_cluster(two_kinds):
+    two_kinds.obs["half"] = np.where(np.arange(90) < 60, "a", "b")
+    dko.tl.scan(two_kinds, groups={"half": "a"})
+    dko.tl.cluster_impact(two_kinds, min_cells=1)
+    outside = (two_kinds.obs["half"] == "b").to_numpy()
+    assert (two_kinds.obs["dko_cluster"].isna() == outside).all()
+    assert (np.isnan(two_kinds.obsm["X_dko_impact_umap"]).all(axis=1) == outside).all()
+    assert (np.isnan(two_kinds.obsm["X_dko_impact_pca"]).any(axis=1) == outside).all()
+
+
+def test_chosen_knockouts_and_names_of_results(two_kinds):
+    genes = list(two_kinds.var_names[::2])
+    before = set(two_kinds.uns)
+    dko.tl.cluster_impact(two_kinds, genes=genes, n_pcs=4, n_markers=2, key_added="few")
+    assert set(two_kinds.uns) - before == {"few_cluster"}
+    assert two_kinds.obsm["X_few_impact_pca"].shape == (90, 4)
+    assert two_kinds.uns["few_cluster"]["params"]["n_knockouts"] == 10
+    markers = dko.get.clusters(two_kinds, key="few")
+    assert set(markers["knockout"]) <= set(genes) and markers.groupby("cluster").size().max() == 2
+    with pytest.raises(KeyError, match="was given no groupby"):
+        dko.get.clusters(two_kinds, key="few", what="agreement")
+
+
+def test_rare_knockouts_are_left_out(two_kinds):
+    n_cells = two_kinds.var["dko_n_cells"]
+    dko.tl.cluster_impact(two_kinds, min_cells=int(n_cells.median()))
+    assert two_kinds.uns["dko_cluster"]["params"]["n_knockouts"] == (n_cells >= int(n_cells.median())).sum() < 20
+
+
+def test_the_same_seed_says_the_same(two_kinds, _clustered, same):
+    dko.tl.cluster_impact(two_kinds, groupby="kind", resolution=0.3)
+    same(two_kinds, _clustered)
+
+
+def test_one_cluster_has_no_markers(two_kinds, tmp_path):
+    dko.tl.cluster_impact(two_kinds, resolution=1e-6)
+    assert two_kinds.obs["dko_cluster"].nunique() == 1
+    two_kinds.write_h5ad(tmp_path / "cells.h5ad")
+    markers = dko.get.clusters(ad.read_h5ad(tmp_path / "cells.h5ad"))
+    assert markers.empty and "knockout" in markers
+
+
+def test_in_a_mudata(two_kinds, _clustered, same):
+    from mudata import MuData
+
+    with modalities_apart():
+        data = MuData({"gex": two_kinds})
+    changed = dko.tl.cluster_impact(data, groupby="kind", resolution=0.3, mod="gex", copy=True)
+    assert "dko_cluster" not in data["gex"].obs
+    assert changed is not None
+    same(changed["gex"], _clustered)
+    assert len(dko.get.clusters(changed, mod="gex")) == len(dko.get.clusters(_clustered))
+
+
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+def test_it_survives_a_file(name, clustered, tmp_path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        getattr(clustered, f"write_{name[-4:]}")(tmp_path / name)
+    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
+    assert back.obs["dko_cluster"].tolist() == clustered.obs["dko_cluster"].tolist()
+    assert "A/B" in set(dko.get.clusters(back)["knockout"])
+    for what in ("markers", "agreement"):
+        found, expected = dko.get.clusters(back, what=what), dko.get.clusters(clustered, what=what)
+        pd.testing.assert_frame_equal(found.astype(str), expected.astype(str))
+    dko.tl.cluster_impact(back, groupby="kind", resolution=0.3)
+    np.testing.assert_array_equal(back.obsm["X_dko_impact_umap"], clustered.obsm["X_dko_impact_umap"])
+
+
+def test_refusals(two_kinds, fitted):
+    tell = dko.tl.cluster_impact
+    with pytest.raises(KeyError, match="run dko.tl.virtual_ko"):
+        tell(fitted)
+    with pytest.raises(KeyError, match="No clusters in adata.uns"):
+        dko.get.clusters(two_kinds)
+    with pytest.raises(KeyError, match="No column 'kinds' in adata.obs. Did you mean 'kind'"):
+        tell(two_kinds, groupby="kinds")
+    with pytest.raises(KeyError, match="No knockout 'gene_x'"):
+        tell(two_kinds, genes=["gene_1", "gene_x"])
+    with pytest.raises(
+        ValueError, match=r"need at least 3 cells, and 3 knockouts .* there are \d+ and 2: run dko.tl.scan"
+    ):
+        tell(two_kinds, genes=["gene_1", "gene_2"])
+    wrong: list[dict[str, Any]] = [{"n_neighbors": 1}, {"n_pcs": 0}, {"min_cells": 0}, {"n_markers": 0}]
+    for option in wrong:
+        with pytest.raises(ValueError, match=f"{next(iter(option))}=. must be at least"):
+            tell(two_kinds, **option)
+    with pytest.raises(ValueError, match="resolution=0 must be above 0"):
+        tell(two_kinds, resolution=0)
+    with pytest.raises(ValueError, match="key_added='a/b' must be a name without '/'"):
+        tell(two_kinds, key_added="a/b")
+    two_kinds.obs["empty"] = pd.Categorical([None] * 90)
+    with pytest.raises(ValueError, match="No cell with an impact has a value in obs\\['empty'\\]"):
+        tell(two_kinds, groupby="empty")
+    assert "dko_cluster" not in two_kinds.obs
+
+
+def test_another_model_is_refused(two_kinds):
+    two_kinds.uns["dko"]["params"]["model"] = "sccvae"
+    with pytest.raises(ValueError, match="holds a model of kind 'sccvae'"):
+        dko.tl.cluster_impact(two_kinds)
+
+
+def test_leiden_is_missing(two_kinds, monkeypatch):
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    with pytest.raises(ImportError, match=r"Clusters are found with Leiden.*pip install 'scanpy\[leiden\]'"):
+        dko.tl.cluster_impact(two_kinds)

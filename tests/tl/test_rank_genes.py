@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import anndata as ad
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from scipy import sparse
+from scipy.stats import false_discovery_control
+
+import dko
+from dko.models.significance import gene_p_values, levels
+
+FAST: dict[str, Any] = {"n_bootstraps": 50, "n_permutations": 10}
+GROUPS = ["B", "CD4/CD8 T"]
+
+
+def ranked_copy(adata, **how) -> Any:
+    return dko.tl.rank_genes(adata, copy=True, **how, **FAST)
+
+
+@pytest.fixture(scope="module")
+def _direct(_fitted):
+    return dko.tl.scan(_fitted, copy=True)
+
+
+@pytest.fixture(scope="module")
+def _total(_cells, quick):
+    adata = dko.tl.fit(_cells, copy=True, **{**quick, "effects": "total"})
+    dko.tl.scan(adata)
+    return adata
+
+
+@pytest.fixture(params=["direct", "total"])
+def scanned(request, _direct, _total):
+    return {"direct": _direct, "total": _total}[request.param].copy()
+
+
+@pytest.fixture
+def ranked(scanned):
+    dko.tl.rank_genes(scanned, **FAST)
+    return scanned
+
+
+@pytest.fixture
+def by_type(scanned):
+    dko.tl.rank_genes(scanned, groupby="cell_type", **FAST)
+    return scanned
+
+
+def test_the_excess_is_what_other_genes_lose(ranked):
+    table = dko.get.ranking(ranked).set_index("gene")
+    before = dko.get.profiles(ranked).layers["before"].toarray()
+    for gene in ("HSPA1A/B", "gene_5"):
+        dko.tl.virtual_ko(ranked, gene)
+        after = ranked.layers[f"dko_ko_{gene.replace('/', '%2F')}"].toarray()
+        has = ranked[:, gene].X.toarray().ravel() > 0
+        lost = np.clip(before - after, 0, None)[has]
+        lost[:, ranked.var_names.get_loc(gene)] = 0
+        assert table.loc[gene, "impact_excess"] == pytest.approx(lost.sum(axis=1).mean(), abs=1e-5)
+
+
+def test_the_table_of_all_cells(ranked):
+    table = dko.get.ranking(ranked)
+    plain = pd.DataFrame(dko.get.ranking(ranked, key_added="elsewhere")).drop(columns="signal", errors="ignore")
+    same = ["impact_mean", "n_cells", "fraction", "expression_mean"]
+    pd.testing.assert_frame_equal(
+        table.set_index("gene")[same].sort_index(), plain.set_index("gene")[same].sort_index()
+    )
+    assert (np.diff(table["impact_beyond"]) <= 0).all()
+    assert (table["impact_low"] <= table["impact_mean"]).all() and (table["impact_mean"] <= table["impact_high"]).all()
+    assert (table["beyond_low"] <= table["impact_beyond"]).all() and "specificity" not in table
+    assert abs(table["impact_beyond"].median()) < table["impact_excess"].median()
+    np.testing.assert_allclose(table["pval_adj"], false_discovery_control(table["pval"]))
+    for column in ("impact_beyond", "pval_adj"):
+        found = ranked.var[f"dko_{column}"]
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found[table["gene"]], table[column], rtol=1e-6)
+
+
+def test_p_values_are_of_the_counts_of_the_cells_of_the_group(by_type):
+    table = dko.get.ranking(by_type, groupby="cell_type")
+    children = np.random.default_rng(0).spawn(2)
+    for group, rng in zip(GROUPS, children, strict=True):
+        counts = sparse.csr_matrix(by_type[by_type.obs["cell_type"] == group].X)
+        kept = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
+        dko.models.significance.bootstrap_means([counts], 50, rng)  # what is drawn before
+        expected = pd.Series(gene_p_values(levels(counts, kept), rng, 10), by_type.var_names[kept])
+        part = table[table["group"] == group].set_index("gene")
+        np.testing.assert_allclose(part["pval"], expected[part.index])
+        np.testing.assert_allclose(part["pval_adj"], false_discovery_control(part["pval"]))
+
+
+def test_groups_have_rankings_of_their_own(by_type):
+    table = dko.get.ranking(by_type, groupby="cell_type")
+    assert table["group"].cat.categories.tolist() == GROUPS
+    frame = by_type.varm["dko_ranking"]
+    assert frame.columns.tolist() == ["B", "CD4%2FCD8 T"] and frame.index.equals(by_type.var_names)
+    for group, column in zip(GROUPS, frame, strict=True):
+        part = table[table["group"] == group].set_index("gene")
+        np.testing.assert_allclose(frame.loc[part.index, column], part["impact_beyond"], rtol=1e-6)
+    wide = table.pivot(index="gene", columns="group", values="specificity").dropna()
+    assert len(wide) > 10
+    np.testing.assert_allclose(wide["B"], -wide["CD4/CD8 T"], atol=1e-6)
+
+
+def test_a_gene_of_one_group_is_specific_to_it(_direct):
+    adata = _direct.copy()
+    impact = adata.layers["dko_impact"].toarray()
+    impact[(adata.obs["cell_type"] == "B").to_numpy(), 5] = 0
+    adata.layers["dko_impact"] = sparse.csr_matrix(impact)
+    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
+    table = dko.get.ranking(adata, groupby="cell_type").set_index(["group", "gene"])
+    assert 0 < table.loc[("CD4/CD8 T", adata.var_names[5]), "specificity"] < np.inf
+    assert ("B", adata.var_names[5]) not in table.index
+
+
+def test_what_a_group_gets_does_not_depend_on_the_others(scanned):
+    whole = ranked_copy(scanned, groupby="cell_type")
+    dko.tl.rank_genes(scanned, groupby="cell_type", groups="CD4/CD8 T", **FAST)
+    part = dko.get.ranking(scanned, groupby="cell_type")
+    expected = dko.get.ranking(whole, groupby="cell_type")
+    expected = expected[expected["group"] == "CD4/CD8 T"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part.astype({"group": str}), expected.astype({"group": str}))
+
+
+def test_the_same_rng_gives_the_same_and_another_does_not(scanned):
+    first, again, other = (ranked_copy(scanned, rng=seed) for seed in (3, 3, 4))
+    tables = [dko.get.ranking(adata) for adata in (first, again, other)]
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    assert not tables[0]["impact_low"].equals(tables[2]["impact_low"])
+
+
+@pytest.mark.parametrize("by", ["impact_mean", "impact_excess", "specificity"])
+def test_it_ranks_by_what_is_asked_for(_direct, by):
+    adata = ranked_copy(_direct, groupby="cell_type", by=by)
+    for _, part in dko.get.ranking(adata, groupby="cell_type").groupby("group", observed=True):
+        assert (np.diff(part[by]) <= 0).all()
+
+
+def test_scanpy_reads_and_draws_it(by_type, tmp_path):
+    import matplotlib.pyplot as plt
+
+    table = dko.get.ranking(by_type, groupby="cell_type")
+    for group in GROUPS:
+        found = sc.get.rank_genes_groups_df(by_type, group=group, key="dko_ranking")
+        part = table[table["group"] == group]
+        assert set(found["names"]) == set(by_type.var_names) and found["names"].head(len(part)).tolist() == list(
+            part["gene"]
+        )
+        np.testing.assert_allclose(found["scores"].head(len(part)), part["impact_beyond"], rtol=1e-5)
+        np.testing.assert_allclose(found["logfoldchanges"].head(len(part)), part["specificity"], rtol=1e-5)
+        np.testing.assert_allclose(found["pvals_adj"].head(len(part)), part["pval_adj"])
+        assert (found["pvals"].tail(len(found) - len(part)) == 1).all()
+    sc.pl.rank_genes_groups(by_type, key="dko_ranking", n_genes=5, show=False)
+    assert len(plt.gcf().axes) == 2
+    plt.close("all")
+    by_type.write_h5ad(tmp_path / "cells.h5ad")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
+        by_type.write_zarr(tmp_path / "cells.zarr")
+    for again in (ad.read_h5ad(tmp_path / "cells.h5ad"), ad.read_zarr(tmp_path / "cells.zarr")):
+        pd.testing.assert_frame_equal(dko.get.ranking(again, groupby="cell_type"), table, check_categorical=False)
+        for group in GROUPS:
+            pd.testing.assert_frame_equal(
+                sc.get.rank_genes_groups_df(again, group=group, key="dko_ranking"),
+                sc.get.rank_genes_groups_df(by_type, group=group, key="dko_ranking"),
+            )
+        sc.pl.rank_genes_groups(again, key="dko_ranking", n_genes=5, show=False)
+        plt.close("all")
+
+
+def test_without_groups_scanpy_has_one_group(ranked):
+    found = sc.get.rank_genes_groups_df(ranked, group="all", key="dko_ranking")
+    assert found["names"].tolist()[: len(dko.get.ranking(ranked))] == dko.get.ranking(ranked)["gene"].tolist()
+    assert (found["logfoldchanges"].dropna() == 0).all()
+
+
+def test_rare_genes_come_last(_direct):
+    adata = ranked_copy(_direct, min_cells=40)
+    table = dko.get.ranking(adata)
+    rare = adata.var_names[adata.var["dko_n_cells"] < 40]
+    assert 0 < len(rare) == adata.n_vars - len(table) and not set(rare) & set(table["gene"])
+    found = sc.get.rank_genes_groups_df(adata, group="all", key="dko_ranking")
+    assert set(found["names"].tail(len(rare))) == set(rare) and found["scores"].tail(len(rare)).isna().all()
+    assert adata.var["dko_pval_adj"][rare].isna().all()
+
+
+def test_only_genes_that_were_knocked_out_are_ranked(_fitted):
+    adata = _fitted.copy()
+    names = list(adata.var_names[2:8])
+    dko.tl.scan(adata, genes=names, groups=np.arange(80) < 50)
+    dko.tl.rank_genes(adata, **FAST)
+    table = dko.get.ranking(adata)
+    assert set(table["gene"]) <= set(names) and len(table)
+    counts = sparse.csr_matrix(adata.X[:50])
+    rng = np.random.default_rng(0).spawn(1)[0]
+    dko.models.significance.bootstrap_means([counts], 50, rng)
+    # The other genes are still what these are compared with.
+    kept = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
+    expected = pd.Series(gene_p_values(levels(counts, kept), rng, 10), adata.var_names[kept])
+    np.testing.assert_allclose(table["pval"], expected[table["gene"]])
+
+
+def test_a_group_that_was_not_scanned_has_no_genes(_fitted):
+    adata = _fitted.copy()
+    dko.tl.scan(adata, groups={"cell_type": "B"})
+    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
+    assert dko.get.ranking(adata, groupby="cell_type")["group"].unique().tolist() == ["B"]
+    assert sc.get.rank_genes_groups_df(adata, group="CD4/CD8 T", key="dko_ranking")["scores"].isna().all()
+
+
+def test_groups_of_a_cell_or_two_are_ranked_without_p_values(_direct):
+    adata = _direct.copy()
+    adata.obs["few"] = ["one"] + ["some"] * 4 + ["many"] * 75
+    dko.tl.rank_genes(adata, groupby="few", min_cells=1, **FAST)
+    table = dko.get.ranking(adata, groupby="few", min_cells=1)
+    assert table["group"].nunique() == 3 and (table.loc[table["group"] != "many", "pval"] == 1).all()
+    assert table[["impact_beyond", "beyond_low", "specificity"]].notna().all(axis=None)
+
+
+def test_models_of_groups_are_ranked_by_group(grouped):
+    dko.tl.scan(grouped)
+    dko.tl.rank_genes(grouped, **FAST)
+    assert grouped.uns["dko_ranking"]["params"]["groupby"] == "cell_type"
+    assert dko.get.ranking(grouped)["group"].nunique() == 2
+
+
+def test_a_new_scan_or_fit_takes_it_away(ranked, quick):
+    again = ranked.copy()
+    dko.tl.scan(ranked)
+    dko.tl.fit(again, **quick)
+    for adata in (ranked, again):
+        assert "dko_ranking" not in adata.uns and "dko_pval_adj" not in adata.var
+
+
+def test_elsewhere_both_stay(ranked):
+    before = dko.get.ranking(ranked)
+    dko.tl.rank_genes(ranked, groupby="cell_type", key_added="by_type", **FAST)
+    pd.testing.assert_frame_equal(dko.get.ranking(ranked), before)
+    assert "group" in dko.get.ranking(ranked, groupby="cell_type", key_added="by_type")
+    assert "by_type" in ranked.varm
+
+
+def test_normalised_values_give_the_p_values_of_counts(_direct, quick):
+    adata = _direct.copy()
+    # The counts of a cell are known again by its least, where that is 1.
+    adata = adata[np.array([row.data.min() == 1 for row in adata.X])].copy()
+    expected = ranked_copy(adata)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    dko.tl.rank_genes(adata, **FAST)
+    np.testing.assert_allclose(adata.var["dko_pval_adj"], expected.var["dko_pval_adj"], rtol=1e-4)
+
+
+def test_values_that_are_no_counts_are_compared_over_their_geometric_mean(_direct, capsys):
+    adata = _direct.copy()
+    adata.X = sparse.csr_matrix(adata.X.multiply(np.random.default_rng(0).uniform(0.9, 1.1, adata.shape)))
+    dko.tl.rank_genes(adata, **FAST)
+    assert "p-values are approximate" in capsys.readouterr().err
+    scaled = _direct.copy()
+    scaled.X = sparse.csr_matrix(sparse.diags(np.linspace(1, 2, 80)) @ adata.X)
+    dko.tl.rank_genes(scaled, **FAST)
+    np.testing.assert_allclose(scaled.var["dko_pval_adj"], adata.var["dko_pval_adj"], rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
+def test_a_modality_of_a_mudata(_direct):
+    mdata = mudata.MuData({"rna": _direct.copy()})
+    dko.tl.rank_genes(mdata, **FAST)
+    expected = ranked_copy(_direct)
+    pd.testing.assert_frame_equal(dko.get.ranking(mdata), dko.get.ranking(expected))
+
+
+def test_a_copy_leaves_the_cells_alone(_direct, unchanged):
+    adata = _direct.copy()
+    with unchanged(adata):
+        assert "dko_ranking" in ranked_copy(adata).uns
+
+
+def test_what_was_found_is_said(_direct, capsys):
+    dko.tl.rank_genes(_direct.copy(), **FAST)
+    assert "Genes that others go with, at a false discovery rate of 5 %:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"by": "impact"}, ValueError, "by='impact' must be one of 'impact_beyond'"),
+        ({"by": "specificity"}, ValueError, "name their column"),
+        ({"n_permutations": 1}, ValueError, "n_permutations=1 must be at least 2"),
+        ({"min_cells": 0}, ValueError, "min_cells=0 must be at least 1"),
+        ({"groups": "B"}, ValueError, "needs the obs column"),
+        ({"groupby": "type"}, KeyError, "No column 'type'"),
+        ({"groupby": "cell_type", "groups": ["T"]}, KeyError, "No group 'T'"),
+        ({"key": "other"}, KeyError, "run dko.tl.fit"),
+    ],
+)
+def test_wrong_input(_direct, how, error, message):
+    with pytest.raises(error, match=message):
+        dko.tl.rank_genes(_direct.copy(), **how)
+
+
+def test_without_a_scan(fitted):
+    with pytest.raises(KeyError, match=r"run dko.tl.scan"):
+        dko.tl.rank_genes(fitted)
+
+
+def test_other_expression_than_the_scanned_one(_direct):
+    adata = _direct.copy()
+    adata.X = adata.X[::-1].copy()
+    with pytest.raises(ValueError, match="not the one that was scanned"):
+        dko.tl.rank_genes(adata)
+
+
+def test_a_model_of_another_kind(fitted):
+    fitted.uns["dko"]["params"]["model"] = "sccvae"
+    with pytest.raises(ValueError, match="kind 'sccvae'"):
+        dko.tl.rank_genes(fitted)
