@@ -105,9 +105,32 @@ def _peers() -> AnnData:
     return ad.AnnData(cells.X, obs=cells.obs[[]], var=cells.var[[]])
 
 
+def _screen(n_genes: int = 5_000, n_perturbations: int = 100, n_controls: int = 2_000) -> AnnData:
+    """Return counts of knockouts of 200 cells each, which change a twentieth of the genes, and control cells."""
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    mean = rng.gamma(0.5, 1.0, n_genes)
+    mean *= n_genes / mean.sum()
+    names = [f"gene_{number}" for number in range(n_genes)]
+    counts, labels = [], []
+    for label, n_cells in {"control": n_controls, **dict.fromkeys(names[:n_perturbations], 200)}.items():
+        change = np.exp(0.3 * rng.standard_normal(n_genes) * (rng.random(n_genes) < 0.05)) if label in names else 1.0
+        depth = rng.lognormal(0, 0.3, (n_cells, 1))
+        counts.append(sparse.csr_matrix(rng.poisson(mean * change * depth).astype(np.float32)))
+        labels += [label] * n_cells
+    cells = pd.DataFrame({"perturbation": pd.Categorical(labels)}, index=pd.RangeIndex(len(labels)).astype(str))
+    return ad.AnnData(sparse.vstack(counts, format="csr"), obs=cells, var=pd.DataFrame(index=names))
+
+
 def _quick(name: str) -> AnnData:
     import dko
 
+    if name == "screen":
+        return _screen(60, 5, 200)
     cells = dko.datasets.grn(60, 40, share_present=(0.3, 0.7), depth=400)
     del cells.layers["truth"], cells.varp["network"], cells.uns["grn"]
     fitted = _fitted(cells)
@@ -121,4 +144,5 @@ _BUILDERS = {
     "tiled": lambda: _tiled(_common()),
     "reference": _reference,
     "peers": _peers,
+    "screen": _screen,
 }

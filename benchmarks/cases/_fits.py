@@ -67,6 +67,18 @@ CASES = [
         repeats=3,
     ),
     Case(
+        "fit_screen",
+        "Default fit of an SCCVAE: 100 knockouts x 200 cells and 2,000 control cells x 5,000 genes, one core",
+        [Contestant('dko.tl.fit, model="sccvae"', "contestants.fit:screen", quick={"max_steps": 20})],
+        [
+            seconds("time of a default fit", 'dko.tl.fit, model="sccvae"', at_most=900),
+            number("peak memory", 'dko.tl.fit, model="sccvae"', "peak", unit="MB", at_most=2_000),
+        ],
+        inputs=["screen"],
+        repeats=1,
+        note="Simulated counts with 2,100 genes in a cell; the peak is that of the process, with cells and imports.",
+    ),
+    Case(
         "peers",
         "500 simulated cells x 1,000 genes: a fit and all knockouts, against one knockout by others, one core",
         [

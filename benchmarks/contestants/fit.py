@@ -59,6 +59,21 @@ def ours(
     return figures
 
 
+def screen(inputs: str, max_steps: int | None = None) -> dict[str, float]:
+    """Fit the model of measured perturbations to a screen of counts."""
+    cells = read(inputs, "screen")
+    fit = partial(
+        dko.tl.fit,
+        model="sccvae",
+        perturbation_key="perturbation",
+        control="control",
+        normalize=True,
+        progress=False,
+    )
+    figures = measure(lambda: fit(cells, max_steps=max_steps), lambda: None)
+    return {**figures, "steps": int(dko.get.history(cells)["step"].max()), "entries": cells.X.nnz / cells.n_obs}
+
+
 def pbmc(inputs: str) -> dict[str, float]:
     """Fit PBMC 3k as a user does who says nothing: 2,000 variable genes, chosen on the way."""
     cells = read(inputs, "pbmc")

@@ -51,6 +51,9 @@ def split_perturbations(
             dko.tl.fit(adata, model="sccvae", holdout=labels, key_added=f"fold_{fold}", ...)
             dko.tl.evaluate(adata, key=f"fold_{fold}", ...)
 
+    To choose settings by perturbations that neither train nor test, hold out the next fold as well, and score it by
+    itself, ``dko.tl.evaluate(adata, perturbations=labels_of_the_next_fold, ...)``.
+
     Parameters
     ----------
     adata
