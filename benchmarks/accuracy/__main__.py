@@ -8,12 +8,21 @@ from pathlib import Path
 
 from .. import _machine
 from ..inputs import DATA
-from . import _dream4, _screens, _simulated, _specificity, _unseen
+from . import _calibration, _dream4, _interactions, _keystone, _screens, _simulated, _specificity, _unseen
 from ._job import run
 from ._report import write
 
 RESULTS = Path(__file__).parents[1] / "results"
-SETS = {"simulated": _simulated, "dream4": _dream4, "screens": _screens, "specificity": _specificity, "unseen": _unseen}
+SETS = {
+    "simulated": _simulated,
+    "keystone": _keystone,
+    "calibration": _calibration,
+    "interactions": _interactions,
+    "dream4": _dream4,
+    "screens": _screens,
+    "specificity": _specificity,
+    "unseen": _unseen,
+}
 
 
 def main() -> None:

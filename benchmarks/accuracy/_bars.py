@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ._calibration import REAL, SIMULATED
 from ._dream4 import NAME as DREAM4
+from ._interactions import NAMES as OF_PAIRS
+from ._keystone import NAMES as KEYSTONES
 from ._models import DEFAULT, MODELS, PAPER
 from ._simulated import CLEAN, DEEP, NOISE
 from ._specificity import NAME as REGULATORS
-from ._unseen import PAIRS, RENGE, SEEN
+from ._unseen import APART, NETWORK, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +45,17 @@ BARS = {
         Bar(DEEP, "effect", 0.70),
         Bar(DEEP, "impact", 0.90),
     ],
+    "interactions": [Bar(next(iter(OF_PAIRS)), "interaction", 0.6)],
+    "keystone": [Bar(KEYSTONES[setting], "impact", 0.90) for setting in (CLEAN, DEEP)],
+    "calibration": [
+        bar
+        for data in (REAL, SIMULATED)
+        for bar in (
+            Bar(data, "off", 1.96, at_most=True),
+            *(Bar(data, metric, 0.01) for metric in ("ks", "pair_ks")),
+            Bar(data, "fdr", 0.05, at_most=True),
+        )
+    ],
     "dream4": [Bar(DREAM4, "effect", rival=rival) for rival in (PAPER, BASELINES)],
     "screens": [
         bar
@@ -52,7 +66,7 @@ BARS = {
         )
     ],
     "unseen": [
-        *(Bar(RENGE, "pearson", rival=rival) for rival in ("mean effect", "ridge")),
+        *(Bar(data, "pearson", rival=rival) for data in (RENGE, APART, NETWORK) for rival in ("mean effect", "ridge")),
         Bar(RENGE, "retrieval", 0.5),
         Bar(PAIRS, "pearson", rival="additive"),
         *(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ._calibration import REAL, SIMULATED
 from ._dream4 import NAME as DREAM4
+from ._interactions import NAMES as OF_PAIRS
+from ._keystone import NAMES as KEYSTONES
 from ._screens import SETS
 from ._simulated import SETTINGS
 from ._specificity import NAME as REGULATORS
-from ._unseen import PAIRS, RENGE, SEEN
+from ._unseen import APART, NETWORK, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +64,17 @@ _UNSEEN = {
     "slope": "slope",
 }
 _DISTANCES = {"energy_distance": "energy distance", "mmd": "MMD", "energy_distance_gain": "gain of the default"}
+_NULL = {
+    "share": "below 0.05",
+    "off": "off by (sd)",
+    "share_01": "below 0.01",
+    "share_001": "below 0.001",
+    "ks": "KS p",
+    "ks_sets": "sets with KS p < 0.01",
+    "fdr": "false discovery rate",
+    "called_intact": "called, intact",
+}
+_NULL_PAIRS = {f"pair_{name}": title for name, title in _NULL.items() if name not in ("called_intact", "fdr")}
 _SIZES = {"size_pearson": "Pearson", "size_spearman": "Spearman"}
 
 PAGES = {
@@ -76,6 +90,46 @@ PAGES = {
             Table("Effects", list(SETTINGS), {"effect": "effect"}),
             Table("Impacts", list(SETTINGS), {"impact": "impact"}),
             Table(_WHY, list(SETTINGS), _DECISION),
+        ],
+    ),
+    "interactions": Page(
+        "Interactions of pairs of genes",
+        "Noise-free cells and cells of depth 2,000 of the simulated networks above; all 435 pairs of 30 genes, drawn "
+        "once per network. *Interaction*: Spearman correlation over pairs of the mean interaction of "
+        "{func}`dko.tl.interactions` (impact of both less the two impacts) with the true one, over the cells in which "
+        "both genes are seen. *Relative*: the same of the interaction relative to the sum of the two impacts, of "
+        "predicted and of true ones, so that large impacts are no help. Methods that foretell effects without a model "
+        "are made into interactions by the length of the sum of two effects, times shares of expression, less the "
+        "lengths of both. The range is over all fits of all networks.",
+        [Table("Pairs", list(OF_PAIRS), {"interaction": "interaction", "relative": "relative"})],
+    ),
+    "keystone": Page(
+        "Keystone genes of simulated networks",
+        "The cells of the first part. *Impact*: Spearman correlation over the 100 genes of the mean impact of "
+        "{func}`dko.tl.rank_genes` with the true mean impact in the same cells. *Excess*: of what is left of either "
+        "without the share of the gene itself. The baselines have one score for both: mean share, mean share where the "
+        "gene is present, standard deviation of log1p(1e4 * profile), and mean size of the correlations with all other "
+        "genes times this. The range is over all fits of all networks; of baselines, over the networks.",
+        [Table("Keystones", list(KEYSTONES.values()), {"impact": "impact", "excess": "excess"})],
+    ),
+    "calibration": Page(
+        "Are p-values right where there is nothing to find?",
+        "200 data sets of 600 cells and about 300 genes with every gene permuted independently over the cells, so that "
+        "no gene goes with another. *PBMC 3k*: random cells, their 60 most abundant genes and 240 others of those that "
+        "10 cells or more express. *Simulated*: overdispersed counts of cells of very different depth, one gene with a "
+        "fifth of all. p-values of {func}`dko.tl.rank_genes`, which depend on the counts alone. *Below 0.05*: share of "
+        "all p-values, about 60,000, and by how many standard deviations of a binomial distribution it is off. *KS p*: "
+        "Kolmogorov and Smirnov, against a uniform distribution, of the p-values of 5 genes of each data set, as those "
+        "of one set are not independent. *False discovery rate*: share of data sets in which Benjamini and Hochberg "
+        "call any gene at 5 %, all of them wrongly; of 200 sets, a true rate of 0.05 shows as 0.025 to 0.085. "
+        "*Called, intact*: share of the genes called in the same way in 20 "
+        "such data sets that are not permuted. Naive tests beside it: Pearson correlations of log1p(1e4 * profile), "
+        "the largest by Bonferroni, or the sum of their squares by chi-squared. *Pairs*: p-values of "
+        "{func}`dko.tl.affected_genes`, of 5 genes of each data set with all that they are expected to meet in 5 cells "
+        "or more.",
+        [
+            *(Table(f"Genes: {data}", [data], _NULL) for data in (REAL, SIMULATED)),
+            *(Table(f"Pairs: {data}", [data], _NULL_PAIRS) for data in (REAL, SIMULATED)),
         ],
     ),
     "dream4": Page(
@@ -123,7 +177,12 @@ PAGES = {
     ),
     "unseen": Page(
         "Perturbations that a model of perturbations has not seen",
-        "The SCCVAE. *renge, unseen*: 23 knockouts in human iPSC (GSE213069), five folds by knockout. *norman, unseen "
+        "The SCCVAE. *renge, unseen*: 23 knockouts in human iPSC (GSE213069), five folds by knockout. *Controls "
+        "apart*: the same, a third of the control cells kept out of each fit, and effects measured against these "
+        "alone; else chance in the mean of the control cells is in the measured effect and in those that predictions "
+        "are made of. "
+        "*networks, unseen*: 40 knockouts, 50 cells each, of simulated networks of 100 genes (depth 2,000, as above; "
+        "one network per seed), five folds. *norman, unseen "
         "pairs*: activation in K562 (GSE133344), the 5 pairs whose genes were both perturbed alone, none of them seen; "
         "their genes are not measured, so that they are told apart by name alone. *renge, seen*: a fifth of the cells "
         "of every knockout kept out. Scores of {func}`dko.tl.evaluate` on log-normalised values, without the targets, "
@@ -133,6 +192,8 @@ PAGES = {
         "*Centred*: after subtracting the mean effect of the perturbations that were seen.",
         [
             Table("Knockouts that were not seen (renge)", [RENGE], _UNSEEN),
+            Table("The same, control cells apart", [APART], _UNSEEN),
+            Table("Knockouts of simulated networks that were not seen", [NETWORK], _UNSEEN),
             Table("Pairs that were not seen (norman)", [PAIRS], _UNSEEN),
             Table("Cells that were not seen, of knockouts that were: distances of predicted cells", [SEEN], _DISTANCES),
             Table("Cells that were not seen, of knockouts that were: effects", [SEEN], _UNSEEN),

@@ -116,7 +116,7 @@ def require_assemblages(fitted: Fitted) -> None:
     if fitted.kind != _keys.DKO:
         raise ValueError(
             f"adata.uns[{fitted.key!r}] holds a model of kind {fitted.kind!r}, which this is not for; it answers to "
-            "dko.tl.virtual_ko, dose_response, perturbation_modules and evaluate, and to dko.get.effects."
+            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
         )
 
 
@@ -198,9 +198,14 @@ def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Itera
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
+    return profiles(read_linear(adata, fitted))
+
+
+def read_linear(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
+    """Read the observed values on a linear scale: CSR float32, cells x genes of the model."""
     values = _read_values(adata, fitted)
     linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
-    return profiles(values)
+    return values
 
 
 def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:

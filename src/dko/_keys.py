@@ -122,3 +122,63 @@ def modules(key: str) -> str:
 # Categories of the obs column of folds, beside their numbers
 CONTROL = "control"
 CONTROL_TEST = "control_test"
+
+
+def cluster(key: str) -> str:
+    """``obs`` column: group of the cell by what it depends on; and ``uns`` entry: how the groups were found."""
+    return f"{key}_cluster"
+
+
+def impact_pca(key: str) -> str:
+    """``obsm`` array: principal components of the impacts in each cell."""
+    return f"X_{key}_impact_pca"
+
+
+def impact_umap(key: str) -> str:
+    """``obsm`` array: map of the cells by their impacts."""
+    return f"X_{key}_impact_umap"
+
+
+def identity(key: str) -> str:
+    """``uns`` entry: where knockouts would move cells, and which types they come closer to."""
+    return f"{key}_identity"
+
+
+def shift(key: str, basis: str, knockout: str) -> str:
+    """``obsm`` array: by how much a knockout would move each cell on an embedding."""
+    return f"{key}_shift_{basis}_{escape(knockout)}"
+
+
+def cell_identity(key: str, knockout: str) -> str:
+    """``obsm`` frame: change of the similarity of each cell to each type."""
+    return f"{key}_identity_{escape(knockout)}"
+
+
+def interactions(key: str) -> str:
+    """``uns`` entry: what pairs of genes do together."""
+    return f"{key}_interactions"
+
+
+def ranking(key: str) -> str:
+    """``uns`` entry: keystone genes as scanpy ranks genes; ``varm`` frame: impact beyond expression per group."""
+    return f"{key}_ranking"
+
+
+def impact_beyond(key: str) -> str:
+    """``var`` column: mean impact beyond the gene's own share and what genes of its level have."""
+    return f"{key}_impact_beyond"
+
+
+def pval_adj(key: str) -> str:
+    """``var`` column: false discovery rate at which any other gene goes with this one in the scanned cells."""
+    return f"{key}_pval_adj"
+
+
+def affected(key: str) -> str:
+    """``uns`` entry: genes that knockouts change."""
+    return f"{key}_affected"
+
+
+def enrichment(key: str) -> str:
+    """``uns`` entry: sets of genes that knockouts change."""
+    return f"{key}_enrichment"

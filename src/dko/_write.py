@@ -41,9 +41,51 @@ def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: 
         "obsm": [_keys.impact(key)],
         "obs": [_keys.split(key), _keys.fit_error(key)],
         "var": [_keys.impact_mean(key), _keys.n_cells(key), _keys.signal(key)],
-        "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.modules(key)],
+        "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.interactions(key), _keys.modules(key)],
     }
+    stale = _together(stale, of_scan(key), of_shifts(adata, key), {"uns": [_keys.affected(key), _keys.enrichment(key)]})
     write(adata, remove=stale, uns={key: dict(content)}, **places)
+
+
+def of_scan(key: str) -> dict[str, list[str]]:
+    """Return where results that go by a scan are written by default, all of which a new scan makes stale."""
+    return _together(of_ranking(key), of_clusters(key))
+
+
+def _together(*places: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for some in places:
+        for place, names in some.items():
+            found[place] = [*found.get(place, []), *names]
+    return found
+
+
+def of_ranking(key: str) -> dict[str, list[str]]:
+    """Return where ``tl.rank_genes`` writes by default."""
+    return {
+        "uns": [_keys.ranking(key)],
+        "var": [_keys.impact_beyond(key), _keys.pval_adj(key)],
+        "varm": [_keys.ranking(key)],
+    }
+
+
+def of_clusters(key: str) -> dict[str, list[str]]:
+    """Return where ``tl.cluster_impact`` writes by default."""
+    return {
+        "uns": [_keys.cluster(key)],
+        "obs": [_keys.cluster(key)],
+        "obsm": [_keys.impact_pca(key), _keys.impact_umap(key)],
+    }
+
+
+def of_shifts(adata: AnnData, key: str) -> dict[str, list[str]]:
+    """Return where ``tl.identity_shift`` has written, all of which another call makes stale."""
+    if _keys.identity(key) not in adata.uns:
+        return {}
+    params = adata.uns[_keys.identity(key)][_keys.PARAMS]
+    labels = [str(label) for label in params["knockouts"]]
+    moves = [_keys.shift(key, str(params["basis"]), label) for label in labels]
+    return {"uns": [_keys.identity(key)], "obsm": [*moves, *(_keys.cell_identity(key, label) for label in labels)]}
 
 
 def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:
