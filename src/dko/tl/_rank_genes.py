@@ -15,7 +15,7 @@ from .._rng import generator
 from .._write import writable, write
 from .ranking._as_scanpy import as_scanpy
 from .ranking._groups import ALL, members_of
-from .ranking._rank_group import Plan, rank_group, tested
+from .ranking._rank_group import CALLED, Plan, rank_group, tested
 from .ranking._scanned import read_scan, require_scan
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def rank_genes(
     groups
         Names of the groups to rank in; all by default.
     by
-        What genes are ranked by: a column of the table, ``"impact_beyond"``, ``"impact_mean"``, ``"impact_excess"`` or,
+        What genes are ranked by, those called at a false discovery rate of 5 % before all others: a column of the table, ``"impact_beyond"``, ``"impact_mean"``, ``"impact_excess"`` or,
         with groups, ``"specificity"``.
     n_permutations
         Permutations of the null, all genes at once. By default so many that it has 50,000 draws, but 20 to 1,000.
@@ -147,7 +147,7 @@ def rank_genes(
         frame = {_keys.escape(group): values for group, values in columns.items()}
         where = {"varm": {place: pd.DataFrame(frame, index=task.adata.var_names)}}
     write(task.adata, uns={place: content}, **where)
-    n_found = {group: int((table["pval_adj"] <= 0.05).sum()) for group, table in tables.items()}
+    n_found = {group: int((table["pval_adj"] <= CALLED).sum()) for group, table in tables.items()}
     found = ", ".join(f"{n} of {len(tables[group])}" + f" in {group}" * bool(groupby) for group, n in n_found.items())
     say(f"Genes that others go with, at a false discovery rate of 5 %: {found}.")
     return data if copy else None

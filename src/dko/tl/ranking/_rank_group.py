@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ._scanned import Scanned
 
+# False discovery rate up to which a gene is called.
+CALLED = 0.05
 _TINY = np.finfo(float).tiny
 # Of the median excess: what is less is rounding.
 _FLOOR = 1e-3
@@ -54,7 +56,9 @@ def rank_group(
     table["pval"] = _p_values(part, kept, plan, rng, advance)
     table = table[kept]
     table["pval_adj"] = _adjusted(table["pval"].to_numpy())
-    return table.sort_values(plan.by, ascending=False, kind="stable", ignore_index=True)[_ordered(table)]
+    # Rare genes have large means by chance: those that nothing goes with come last.
+    order = np.lexsort([-table[plan.by], table["pval_adj"] > CALLED])
+    return table.iloc[order].reset_index(drop=True)[_ordered(table)]
 
 
 def _expected(excess: np.ndarray, share: np.ndarray, fraction: np.ndarray) -> np.ndarray:
