@@ -59,10 +59,10 @@ def evaluate(
 
     *An SCCVAE* foretells perturbations from others. Effects are changes of the mean of the log-normalised values that
     it was trained on, without the perturbed genes, averaged over all control cells; they are measured against the
-    control cells that the fit has kept out (``test_controls=...``, ``test_fraction=...``), if there are any. Scored are the perturbations that
-    it was not trained on; where there are none, or where others are named, the test cells of those that it was trained
-    on. Baselines see the cells that the fit has trained and validated on, and thus those that are scored only where the
-    model has seen them too, which a warning says.
+    control cells that the fit has kept out (``test_controls=...``, ``test_fraction=...``), if there are any. Scored are
+    the perturbations that it was not trained on; where there are none, or where others are named, the test cells of
+    those that it was trained on. Baselines see the cells that the fit has trained and validated on, and thus those that
+    are scored only where the model has seen them too, which a warning says.
 
     Parameters
     ----------

@@ -57,8 +57,8 @@ def rank_genes(
     groups
         Names of the groups to rank in; all by default.
     by
-        What genes are ranked by, those called at a false discovery rate of 5 % before all others: a column of the table, ``"impact_beyond"``, ``"impact_mean"``, ``"impact_excess"`` or,
-        with groups, ``"specificity"``.
+        What genes are ranked by, those called at a false discovery rate of 5 % before all others: a column of the
+        table, ``"impact_beyond"``, ``"impact_mean"``, ``"impact_excess"`` or, with groups, ``"specificity"``.
     n_permutations
         Permutations of the null, all genes at once. By default so many that it has 50,000 draws, but 20 to 1,000.
     n_bootstraps

@@ -47,7 +47,7 @@ def test_influence_components_are_the_same_whatever_cells_were_normalised_to():
         influence_components(sparse.csr_matrix(np.log1p(values)), 5, rng=np.random.default_rng(0))
         for values in (counts, normalised)
     ]
-    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-3)
 
 
 def test_influence_of_genes_that_are_never_seen_is_nothing_particular(cells):
