@@ -88,8 +88,9 @@ def modules(
     if names:
         fontsize = 8.0 if len(table) <= 40 else 6.5
         named = _named(table)
-        places = table.loc[named, ["umap_1", "umap_2"]].to_numpy(dtype=float)
-        radii = np.sqrt(areas[named] / np.pi)
+        order = np.concatenate([named, np.setdiff1d(np.arange(len(table)), named)])
+        places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
+        radii = np.sqrt(areas[order] / np.pi)
         add_names(panel, places, table.loc[named, "perturbation"].to_list(), radii, fontsize=fontsize)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 

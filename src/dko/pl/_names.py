@@ -28,12 +28,15 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], radii: np.ndar
     places
         Of the points, n x 2, in data coordinates.
     names
-        What to write.
+        What to write, at the first of the points; the others are kept clear.
     radii
         Of the points, in points.
     fontsize
         Of the names.
     """
+    from matplotlib.patheffects import withStroke
+
+    halo = withStroke(linewidth=1.5, foreground="white")  # legible on lines
     figure = ax.figure.figure
     figure.draw_without_rendering()  # the layout is made, and sizes are known
     in_points = 72 / figure.dpi
@@ -59,6 +62,7 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], radii: np.ndar
             fontsize=fontsize,
             style="italic",
             arrowprops=line if gap > _NEAR else None,
+            path_effects=[halo],
         )
 
 

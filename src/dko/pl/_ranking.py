@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys, get
-from ._finish import BESIDE, COLORS, IMPACT, NCOLS, finish, panels, wrapped
+from ._finish import BESIDE, NCOLS, finish, panels
+from ._ranking_panels import draw_fractions, draw_intervals, handles, limits
+from ._values import BEYOND, LABELS, MEAN, chosen_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,11 +18,7 @@ if TYPE_CHECKING:
 
     from ._finish import Drawn
 
-_MEANS = ["impact_mean", "expression_mean"]
-_DOT, _TICK = COLORS[0], COLORS[1]
 _BELOW: dict[str, Any] = {"loc": "lower center", "ncols": 2, "frameon": False, "fontsize": "x-small"}
-# Area in square points of the dot of a gene that all cells express.
-_FULL = 110.0
 
 
 def ranking(
@@ -28,28 +26,39 @@ def ranking(
     *,
     groupby: str | None = None,
     n_genes: int = 10,
+    value: str | None = None,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
+    key_added: str | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the genes with the largest mean impact, beside how strongly and in how many cells they are expressed.
+    """Draw the genes whose knockouts have the largest impact, overall or per group.
 
-    A dot is a gene's mean impact over the cells that express it; its area, the fraction of cells that do. The tick is
-    its mean share of the expression in these cells: the impact that it would have if its removal changed nothing else.
+    After :func:`dko.tl.rank_genes` for the same groups, a dot has its 95 % interval by bootstrap over cells; it is
+    hollow where it may be chance that any other gene goes with this one (false discovery rate above 0.05). Otherwise
+    the area of a dot is the fraction of cells that express the gene.
+
+    A tick, beside mean impacts, is the gene's mean share of the expression in the cells that express it: the impact
+    that it would have if its removal changed nothing else.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.scan`.
+        After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     groupby
-        ``obs`` column; by default that of the fit, if any. A panel per group, all on one scale; none for a group of so
-        few cells that :func:`dko.get.ranking` ranks nothing.
+        ``obs`` column; by default that of the fit, if any. A panel per group, all on one scale but for intervals, which
+        can be too long for that; none for a group of so few cells that :func:`dko.get.ranking` ranks nothing.
     n_genes
         Genes per panel.
+    value
+        ``"impact_beyond"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
+        :func:`dko.get.ranking` has first, by their impact beyond expression where this is known.
     key, mod
         Where the results are.
+    key_added
+        Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
     ax, show, return_fig
         As in :func:`dko.pl.impact`; `ax` for one panel.
 
@@ -62,62 +71,52 @@ def ranking(
     KeyError
         Nothing was scanned, or no such column.
     ValueError
-        No gene can be ranked; `ax` with several groups; `n_genes` below 1.
+        No gene can be ranked; no such value; `ax` with several groups; `n_genes` below 1.
     """
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
-    table = get.ranking(adata, groupby=groupby, key=key, mod=mod)
+    table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
-    grouped = "group" in table
-    tables = dict(list(table.groupby("group", observed=True))) if grouped else {"": table}
-    rows = min(n_genes, max(len(part) for part in tables.values()))
+    intervals = BEYOND in table
+    drawn = chosen_value(value, table, (BEYOND, MEAN))
+    if value is not None:
+        table = table.sort_values(drawn, ascending=False, kind="stable")
+    tables = _heads(table, n_genes)
     axes, ours = panels(
         len(tables),
         ax,
-        size=(3.0 if len(tables) > 1 else 5.6, 0.8 + 0.24 * rows),
+        size=(3.0 if len(tables) > 1 else 5.6, 0.8 + 0.2 * intervals + 0.24 * max(map(len, tables.values()))),
         what="group",
-        sharex=True,
+        sharex=not intervals,
     )
     for panel, (group, part) in zip(axes, tables.items(), strict=True):
-        _draw(panel, part.head(n_genes), title=str(group))
-    axes[0].set_xlim(0, 1.08 * max(part[_MEANS].head(n_genes).to_numpy().max() for part in tables.values()))
-    label = f"mean impact ({IMPACT})"
+        if intervals:
+            draw_intervals(panel, part, group, drawn)
+        else:
+            draw_fractions(panel, part, group)
+        panel.set_xlim(limits([part] if intervals else list(tables.values()), drawn, intervals=intervals))
+    _explain(axes, handles(list(tables.values()), drawn, intervals=intervals), LABELS[drawn], ours=ours)
+    return finish(axes, ours=ours, show=show, return_fig=return_fig)
+
+
+def _heads(table: pd.DataFrame, n_genes: int) -> dict[str, pd.DataFrame]:
+    """Return the rows to draw, by group."""
+    if "group" not in table:
+        return {"": table.head(n_genes)}
+    return {str(group): part.head(n_genes) for group, part in table.groupby("group", observed=True)}
+
+
+def _explain(axes: list[Axes], shown: list[Artist], label: str, *, ours: bool) -> None:
     if len(axes) == 1:
         axes[0].set_xlabel(label)
         if not ours:
             axes[0].set_ylim(bottom=-0.6 + (axes[0].get_ylim()[0] + 0.6) / 0.78)  # room for the legend below the genes
-        axes[0].legend(handles=_handles(), **(BESIDE if ours else _BELOW))
-    else:
-        for lowest in axes[-NCOLS:]:
-            lowest.tick_params(labelbottom=True)
-        axes[0].figure.supxlabel(label, fontsize="medium")
-        ncols = 4 if len(axes) > 2 else 2  # as much as fits the width of the panels
-        axes[0].figure.legend(
-            handles=_handles(), loc="outside upper center", ncols=ncols, frameon=False, fontsize="small"
-        )
-    return finish(axes, ours=ours, show=show, return_fig=return_fig)
-
-
-def _draw(ax: Axes, table: pd.DataFrame, title: str) -> None:
-    places = range(len(table))
-    ax.hlines(places, 0, table["impact_mean"], color="0.85", lw=1, zorder=1)
-    ax.scatter(table["impact_mean"], places, s=_FULL * table["fraction"], color=_DOT, zorder=2)
-    ax.scatter(table["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
-    ax.set_yticks(places, table["gene"], style="italic", fontsize="small")
-    ax.set_ylim(len(table) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(wrapped(title, 28), fontsize="medium")
-
-
-def _handles() -> list[Artist]:
-    from matplotlib.lines import Line2D
-
-    def dot(fraction: float, label: str) -> Line2D:
-        return Line2D([], [], ls="none", marker="o", color=_DOT, ms=(_FULL * fraction) ** 0.5, mew=0, label=label)
-
-    return [
-        *(dot(fraction, f"impact, gene in {fraction:.0%} of cells") for fraction in (0.25, 0.5, 1.0)),
-        Line2D([], [], ls="none", marker="|", color=_TICK, ms=8, mew=1.8, label="share of expression"),
-    ]
+        axes[0].legend(handles=shown, **(BESIDE if ours else _BELOW))
+        return
+    for lowest in axes[-NCOLS:]:
+        lowest.tick_params(labelbottom=True)
+    figure = axes[0].figure
+    figure.supxlabel(label, fontsize="medium")
+    ncols = 4 if len(axes) > 2 else 2  # as much as fits the width of the panels
+    figure.legend(handles=shown, loc="outside upper center", ncols=ncols, frameon=False, fontsize="small")

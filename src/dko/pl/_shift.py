@@ -127,6 +127,8 @@ def shift(
             color="black",
             zorder=4,
         )
+        panel.update_datalim(arrows.places + arrows.moves)
+        panel.autoscale_view()
         length = rounded(key_length / factor)
         panel.quiverkey(
             drawn, 0.93, -0.035, length * factor, f"{length:g} {short.upper()}", labelpos="W", fontproperties=_SMALL
