@@ -13,7 +13,7 @@ from ._keystone import NAMES as KEYSTONES
 from ._models import DEFAULT, MODELS, PAPER
 from ._simulated import CLEAN, DEEP, NOISE
 from ._specificity import NAME as REGULATORS
-from ._unseen import APART, NETWORK, PAIRS, RENGE, SEEN
+from ._unseen import APART, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ BARS = {
         )
     ],
     "unseen": [
-        *(Bar(data, "pearson", rival=rival) for data in (RENGE, APART, NETWORK) for rival in ("mean effect", "ridge")),
+        *(Bar(data, "pearson", rival=rival) for data in (RENGE, APART) for rival in ("mean effect", "ridge")),
         Bar(RENGE, "retrieval", 0.5),
         Bar(PAIRS, "pearson", rival="additive"),
         *(

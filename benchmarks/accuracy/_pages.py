@@ -12,7 +12,7 @@ from ._keystone import NAMES as KEYSTONES
 from ._screens import SETS
 from ._simulated import SETTINGS
 from ._specificity import NAME as REGULATORS
-from ._unseen import APART, NETWORK, PAIRS, RENGE, SEEN
+from ._unseen import APART, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,20 +180,17 @@ PAGES = {
         "The SCCVAE. *renge, unseen*: 23 knockouts in human iPSC (GSE213069), five folds by knockout. *Controls "
         "apart*: the same, a third of the control cells kept out of each fit, and effects measured against these "
         "alone; else chance in the mean of the control cells is in the measured effect and in those that predictions "
-        "are made of. "
-        "*networks, unseen*: 40 knockouts, 50 cells each, of simulated networks of 100 genes (depth 2,000, as above; "
-        "one network per seed), five folds. *norman, unseen "
-        "pairs*: activation in K562 (GSE133344), the 5 pairs whose genes were both perturbed alone, none of them seen; "
-        "their genes are not measured, so that they are told apart by name alone. *renge, seen*: a fifth of the cells "
-        "of every knockout kept out. Scores of {func}`dko.tl.evaluate` on log-normalised values, without the targets, "
-        "mean over the reliable perturbations of all folds. The first range, (...), is over the seeds of a fit and the "
-        "folds that go with them, the second, [...], the 95 % interval of a bootstrap over perturbations. "
-        "*measurement*: what a perfect prediction would reach. *Gain*: of the default, perturbation by perturbation. "
-        "*Centred*: after subtracting the mean effect of the perturbations that were seen.",
+        "are made of. *norman, unseen pairs*: activation in K562 (GSE133344), the 5 pairs whose genes were both "
+        "perturbed alone, none of them seen; their genes are not measured, so that they are told apart by name alone. "
+        "*renge, seen*: a fifth of the cells of every knockout kept out. Scores of {func}`dko.tl.evaluate` on "
+        "log-normalised values, without the targets, mean over the reliable perturbations of all folds. The first "
+        "range, (...), is over the seeds of a fit and the folds that go with them, the second, [...], the 95 % "
+        "interval of a bootstrap over perturbations. *measurement*: what a perfect prediction would reach. *Gain*: of "
+        "the default, perturbation by perturbation. *Centred*: after subtracting the mean effect of the perturbations "
+        "that were seen.",
         [
             Table("Knockouts that were not seen (renge)", [RENGE], _UNSEEN),
             Table("The same, control cells apart", [APART], _UNSEEN),
-            Table("Knockouts of simulated networks that were not seen", [NETWORK], _UNSEEN),
             Table("Pairs that were not seen (norman)", [PAIRS], _UNSEEN),
             Table("Cells that were not seen, of knockouts that were: distances of predicted cells", [SEEN], _DISTANCES),
             Table("Cells that were not seen, of knockouts that were: effects", [SEEN], _UNSEEN),

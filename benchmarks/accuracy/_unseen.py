@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 import dko
 
 from ..inputs import DATA
 from ._models import DEFAULT, SOFTMAX, UNIT
 from ._row import Row
-from ._simulated import DEEP, SETTINGS, network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +22,10 @@ if TYPE_CHECKING:
 
 KEY, CONTROL = "perturbation", "control"
 RENGE, PAIRS, SEEN = "renge, unseen", "norman, unseen pairs", "renge, seen"
-APART, NETWORK = "renge, unseen, controls apart", "networks, unseen"
+APART = "renge, unseen, controls apart"
 FILES = ("renge23_hipsc_crispr_ko_103genes.h5ad", "norman19_k562_crispra_500hvg.h5ad")
 _CODES = {DEFAULT: "neighbours", UNIT: "unit", SOFTMAX: "softmax"}
 _N_FOLDS, _TEST_FRACTION, _TEST_CONTROLS, _QUICK_STEPS = 5, 0.2, 1 / 3, 20
-# Knockouts of a simulated network, and cells of each.
-_N_KNOCKOUTS, _N_CELLS = 40, 50
 # Draws of the bootstrap over perturbations.
 _N_DRAWS = 2_000
 # Of which gains are told, and whether more of it is better.
@@ -37,18 +33,16 @@ _GAINS = {"pearson": 1, "energy_distance": -1}
 
 
 def jobs(seeds: int, quick: bool) -> Iterator[Job]:
-    for data in (RENGE, APART, NETWORK, PAIRS, SEEN):
+    for data in (RENGE, APART, PAIRS, SEEN):
         for seed in range(1 if quick else seeds):
             for method in _CODES if data in (RENGE, SEEN) else [DEFAULT]:
                 yield measure, {"data": data, "method": method, "seed": seed, "quick": quick}
 
 
-def cells_of(data: str, seed: int) -> AnnData:
-    """Return log-normalised cells; the seed draws a network, if they are of one."""
+def cells_of(data: str) -> AnnData:
+    """Return log-normalised cells."""
     import anndata as ad
 
-    if data == NETWORK:
-        return _simulated_screen(seed)
     if data != PAIRS:
         return ad.read_h5ad(DATA / FILES[0])
     cells = ad.read_h5ad(DATA / FILES[1])
@@ -57,27 +51,6 @@ def cells_of(data: str, seed: int) -> AnnData:
     cells.X.data *= np.repeat(factor, np.diff(cells.X.indptr))
     cells.X.data = np.log1p(cells.X.data)
     cells.uns["log1p"] = {"base": None}
-    return cells
-
-
-def _simulated_screen(seed: int) -> AnnData:
-    """Return cells of a simulated network of depth 2,000, and of some of its knockouts."""
-    import anndata as ad
-    import scanpy as sc
-
-    rng = np.random.default_rng(seed)
-    control = dko.datasets.grn(network=network_of(seed, 100), rng=seed, decay=1.0, **SETTINGS[DEEP])
-    counts, labels = [control.X], [CONTROL] * control.n_obs
-    for gene in sorted(rng.choice(control.var_names, _N_KNOCKOUTS, replace=False)):
-        having = np.flatnonzero(control[:, gene].layers["truth"].toarray().ravel() > 0)
-        profiles = dko.datasets.grn_knockout(control, gene, cells=control.obs_names[rng.choice(having, _N_CELLS)])
-        counts.append(sparse.csr_array(rng.poisson(SETTINGS[DEEP]["depth"] * profiles.toarray()).astype(np.float32)))
-        labels += [gene] * _N_CELLS
-    obs = pd.DataFrame({KEY: pd.Categorical(labels)}, index=[f"cell_{n}" for n in range(len(labels))])
-    cells = ad.AnnData(sparse.csr_matrix(sparse.vstack(counts)).astype(np.float32), obs=obs, var=control.var[[]])
-    cells = cells[np.asarray(cells.X.sum(axis=1)).ravel() > 0].copy()
-    sc.pp.normalize_total(cells, target_sum=1e4)
-    sc.pp.log1p(cells)
     return cells
 
 
@@ -95,7 +68,7 @@ def folds(cells: AnnData, data: str, seed: int) -> list[list[str]]:
 
 def measure(data: str, method: str, seed: int, quick: bool) -> list[Row]:
     """Return the scores of one model and, with the default, of the baselines, over the perturbations of all folds."""
-    cells = cells_of(data, seed)
+    cells = cells_of(data)
     parts = [_evaluated(cells, data, method, seed, fold, quick) for fold in folds(cells, data, seed)]
     return list(_rows(pd.concat(parts), data, method, seed))
 

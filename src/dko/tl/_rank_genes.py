@@ -80,8 +80,8 @@ def rank_genes(
     Returns
     -------
     None, or the changed copy. Sets ``uns[f"{key}_ranking"]`` in the form of :func:`scanpy.tl.rank_genes_groups`, for
-    ``sc.get.rank_genes_groups_df(adata, group, key="dko_ranking")`` and ``sc.pl.rank_genes_groups(adata,
-    key="dko_ranking")``: ``names``, ``scores`` (those of `by`), ``logfoldchanges`` (the specificity; 0 without groups,
+    ``sc.get.rank_genes_groups_df(adata, group, key="dko_ranking")`` and
+    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``: ``names``, ``scores`` (those of `by`), ``logfoldchanges`` (the specificity; 0 without groups,
     where the one group is called ``"all"``), ``pvals`` and ``pvals_adj``, with all genes of the model in each group,
     those that are left out last with score NaN and p-value 1. Beside them
 
