@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 from anndata import AnnData
 
+import dko as package
 from dko.io._files import read_any, write_any
 
-COMMANDS = {"fit": (), "ko": ("gene_3",), "scan": ()}
+COMMANDS = {
+    "fit": (),
+    "ko": ("gene_3",),
+    "scan": (),
+    "rank": (),
+    "affected": ("gene_3",),
+    "interactions": ("gene_3", "gene_4"),
+}
 
 
 @pytest.fixture(params=COMMANDS)
@@ -20,7 +28,7 @@ def command(request, dko, kept, monkeypatch):
     def never(*_, **__):
         raise AssertionError("The work has begun.")
 
-    for name in ("fit", "virtual_ko", "scan"):
+    for name in ("fit", "virtual_ko", "scan", "rank_genes", "affected_genes", "interactions"):
         monkeypatch.setattr(f"dko.tl.{name}", never)
 
     def run(source, out, *words):
@@ -125,12 +133,15 @@ def test_format_may_change_between_those_of_one_kind(dko, fitted, store, tmp_pat
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_cells_are_saved_before_tables_are_made(dko, fitted_file, tmp_path, monkeypatch, name):
+def test_cells_are_saved_before_tables_are_made(dko, fitted, store, tmp_path, monkeypatch, name):
     def fails(*_, **__):
         raise ValueError("No table today.")
 
     for table in ("quality_table", "knockout_table", "keystone_table"):
         monkeypatch.setattr(f"dko.cli._tables.{table}", fails)
-    out = tmp_path / "out.h5ad"
-    assert dko(name, fitted_file, *COMMANDS[name], "--out", out, "--quiet").error == "No table today."
+    for table in ("rank_table", "affected_table", "interaction_table"):
+        monkeypatch.setattr(f"dko.cli._significance_tables.{table}", fails)
+    package.tl.scan(fitted)
+    source, out = store(fitted, "scanned.h5ad"), tmp_path / "out.h5ad"
+    assert dko(name, source, *COMMANDS[name], "--out", out, "--quiet").error == "No table today."
     assert "dko" in read_any(out).uns

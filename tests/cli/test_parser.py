@@ -6,7 +6,10 @@ import pytest
 
 from dko.cli import main
 
-COMMANDS = ("demo", "fit", "ko", "dose", "scan", "modules", "evaluate", "reproduce")
+COMMANDS = (
+    *("demo", "fit", "ko", "dose", "scan", "rank", "affected", "interactions", "modules", "evaluate", "report"),
+    "reproduce",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

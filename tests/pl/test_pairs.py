@@ -59,6 +59,11 @@ def test_genes_that_interact_alike_stand_side_by_side():
     assert {"".join(sorted(names[:3])), "".join(sorted(names[3:]))} == {"ace", "bdf"}
 
 
+def test_a_matrix_of_nothing_below_0_is_no_matrix_of_distances():
+    """Which scipy warns of."""
+    dko.pl.pairs(interacting([*"abcd"], "additive", np.arange(1.0, 7.0)), show=False)
+
+
 def test_other_values_and_keywords(four):
     ax = dko.pl.pairs(four, value="interaction", cmap="RdBu_r", vmax=1, show=False)
     assert ax.images[0].get_cmap().name == "RdBu_r" and ax.images[0].norm.vmax == 1

@@ -1,4 +1,4 @@
-"""The command line: ``dko demo | fit | ko | dose | scan | modules | evaluate | reproduce``."""
+"""The command line: from fits and knockouts to tables and a report, from files."""
 
 from ._main import main
 

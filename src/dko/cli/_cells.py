@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # What there is for a fit of each kind.
 _COMMANDS = {
-    _keys.DKO: "`dko ko`, `dko dose`, `dko scan` and `dko evaluate`",
-    _keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules` and `dko evaluate`",
+    _keys.DKO: "`dko ko`, `dko dose`, `dko scan`, `dko evaluate` and `dko report`",
+    _keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules`, `dko evaluate` and `dko report`",
 }
 
 
@@ -63,22 +63,27 @@ def open_cells(args: argparse.Namespace) -> AnnData | MuData:
 
 def open_fitted(args: argparse.Namespace, kind: str | None = None) -> tuple[AnnData | MuData, AnnData, Fitted]:
     """Check the output of a command and read its input, which has to hold a fit, of this kind if one is named."""
-    from .._data import unwrap
-
     data = open_cells(args)
-    adata = unwrap(data, args.mod)
-    try:
-        fitted = read_fitted(adata, args.key)
-    except KeyError as error:
-        raise ValueError(
-            f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
-        ) from error
+    adata, fitted = find_fit(data, args)
     if kind not in {None, fitted.kind}:
         raise ValueError(
             f"The fit named {args.key!r} in {str(args.input)!r} is of --model {fitted.kind}, and this command needs "
             f"one of --model {kind}; for this one there are {_COMMANDS[fitted.kind]}."
         )
     return data, adata, fitted
+
+
+def find_fit(data: AnnData | MuData, args: argparse.Namespace) -> tuple[AnnData, Fitted]:
+    """Return the cells of the modality and the fit that they have to hold."""
+    from .._data import unwrap
+
+    adata = unwrap(data, args.mod)
+    try:
+        return adata, read_fitted(adata, args.key)
+    except KeyError as error:
+        raise ValueError(
+            f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
+        ) from error
 
 
 def save_cells(data: AnnData | MuData, args: argparse.Namespace) -> None:

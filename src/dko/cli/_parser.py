@@ -6,7 +6,20 @@ import argparse
 from importlib.metadata import version
 from typing import NoReturn
 
-from . import _demo, _dose, _evaluate, _fit, _ko, _modules, _reproduce, _scan
+from . import (
+    _affected,
+    _demo,
+    _dose,
+    _evaluate,
+    _fit,
+    _interactions,
+    _ko,
+    _modules,
+    _rank,
+    _report,
+    _reproduce,
+    _scan,
+)
 
 _DESCRIPTION = """\
 Virtual gene knockouts in single cells: what would each cell look like without a gene?
@@ -24,6 +37,7 @@ start here:
   dko fit cells.h5ad --out fitted.h5ad         then, on your own cells: learn ...
   dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
   dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
+  dko report scanned.h5ad                      ... and all that is known on one page, scanned.html
 
 with a screen of perturbations:
   dko fit screen.h5ad --model sccvae --perturbation-key gene --control ctrl --out fitted.h5ad
@@ -32,6 +46,22 @@ with a screen of perturbations:
 Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdout, progress to stderr.
 Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
 `dko COMMAND --help` tells more."""
+
+
+_COMMANDS = (
+    _demo,
+    _fit,
+    _ko,
+    _dose,
+    _scan,
+    _rank,
+    _affected,
+    _interactions,
+    _modules,
+    _evaluate,
+    _report,
+    _reproduce,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,6 +80,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dko", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"dko {version('dko')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_demo, _fit, _ko, _dose, _scan, _modules, _evaluate, _reproduce):
+    for command in _COMMANDS:
         command.add(commands)
     return parser

@@ -133,11 +133,12 @@ def _draw_matrix(
 def _order(values: pd.DataFrame) -> np.ndarray:
     """Put genes that interact alike side by side."""
     from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import pdist
 
     filled = values.fillna(0.0).to_numpy(dtype=float)
     if len(filled) < 3:
         return np.arange(len(filled))
-    return leaves_list(linkage(filled, method="average", optimal_ordering=True))
+    return leaves_list(linkage(pdist(filled), method="average", optimal_ordering=True))
 
 
 def _draw_network(

@@ -1,0 +1,69 @@
+"""One page with all results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _keys
+from .._log import say
+from ._atomic import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def write_report(
+    adata: AnnData | MuData,
+    path: str | Path,
+    *,
+    groupby: str | None = None,
+    key: str = _keys.DEFAULT,
+    mod: str = "rna",
+    title: str | None = None,
+    n_genes: int = 20,
+) -> None:
+    """Write what has been found out under a key as one HTML page: quality, warnings, tables and pictures.
+
+    The page holds its pictures, style and script, and loads nothing, so that it can be sent by mail. Each result has a
+    section if it is there; otherwise the page names the call that makes it. Nothing is computed but the quality of the
+    fit and the means that pictures show.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`, of either model, and whatever else has been run.
+    path
+        File to write; by custom it ends in ``.html``. An older file is replaced once the new one is complete.
+    groupby
+        ``obs`` column of cell types; by default that of :func:`dko.tl.rank_genes`, or of the fit, if any.
+    key, mod
+        Where the fit and its results are.
+    title
+        Of the page.
+    n_genes
+        Rows of tables per group or knockout: the first in the order of the result.
+
+    Returns
+    -------
+    None. Writes the page.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder to write to does not exist.
+    KeyError
+        No fit, or no such column.
+    ValueError
+        `n_genes` below 1.
+    """
+    from ..report import open_run, render
+
+    if n_genes < 1:
+        raise ValueError(f"n_genes={n_genes} must be at least 1.")
+    page = render(open_run(adata, key, mod, groupby, n_genes), title or "Virtual knockouts")
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    say(f"Wrote {path}.")

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dko.report._blocks import Column
+from dko.report._table import p_value, spelling, table
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "spelled"),
+    [
+        ("number", [0.1169, 0.0993, 0.0001], ["0.117", "0.099", "0.000"]),
+        ("number", [0.15, 0.0071, 0.0012, 0.0033, 0.0041], ["0.1500", "0.0071", "0.0012", "0.0033", "0.0041"]),
+        ("number", [12345.6, 2.0, 30000.0], ["12,346", "2", "30,000"]),
+        ("number", [0.0, 0.0], ["0", "0"]),
+        ("signed", [1.234, -0.5, 0.001], ["+1.23", f"{MINUS}0.50", "0.00"]),
+        ("number", [1.0, -0.0004], ["1.00", "0.00"]),
+        ("count", [12345, 3], ["12,345", "3"]),
+        ("percent", [0.0, 0.004, 0.456, 1.0], ["0\xa0%", "0.4\xa0%", "46\xa0%", "100\xa0%"]),
+        ("p", [0.04, 0.001, 0.0004, 0.0, 1.0], ["0.040", "0.001", f"4e{MINUS}4", "0", "1.000"]),
+    ],
+)
+def test_numbers_of_a_column_have_sensible_digits(kind, values, spelled):
+    spell = spelling(kind, np.array(values, dtype=float))
+    assert [spell(value) for value in values] == spelled
+
+
+def test_smallest_p_values():
+    assert p_value(3e-305) == f"3e{MINUS}305"
+
+
+def test_a_table_has_the_columns_that_are_there_and_sorts_by_the_numbers():
+    frame = pd.DataFrame(
+        {
+            "gene": ["A", "B", "C"],
+            "mean": [0.5, np.nan, 0.25],
+            "low": [0.4, 0.1, np.nan],
+            "high": [0.6, 0.2, np.nan],
+            "n": pd.array([1000, None, 2], dtype="Int64"),
+        }
+    )
+    columns = (
+        Column("gene", "gene", "gene"),
+        Column("gone", "gone"),
+        Column("mean", "mean", note="of all"),
+        Column("low", "interval", "interval", upper="high"),
+        Column("n", "n", "count"),
+    )
+    found = table(frame, columns, "Numbers")
+    assert [column.label for column in found.columns] == ["gene", "mean", "interval", "n"]
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["A", "0.500", "0.400 to 0.600", "1,000"],
+        ["B", "", "0.100 to 0.200", ""],
+        ["C", "0.250", "", "2"],
+    ]
+    assert [[cell.value for cell in row] for row in found.rows] == [
+        [None, "0.5", "0.4", "1000.0"],
+        [None, "", "0.1", ""],
+        [None, "0.25", "", "2.0"],
+    ]
+    assert [column.label for column in found.notes] == ["mean"]
