@@ -17,10 +17,11 @@ def scanned(fitted):
 
 
 def test_reads_and_leaves_nothing_behind(scanned, unchanged, tmp_path):
+    figures = plt.get_fignums()
     with unchanged(scanned), plt.rc_context({"figure.dpi": 50}):
         dko.io.write_report(scanned, tmp_path / "report.html", groupby="cell_type")
         assert plt.rcParams["figure.dpi"] == 50
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == figures
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
