@@ -37,6 +37,14 @@ def test_all_trained_perturbations_by_default(dko, perturbed_file, perturbed, tm
     assert set(package.get.modules(read_any(out))["perturbation"]) == set(roles.index[roles == "trained"])
 
 
+def test_knockouts_of_the_first_model_are_grouped_too(dko, fitted_file, fitted, tmp_path):
+    out, genes = tmp_path / "out.h5ad", ["gene_2", "gene_3", "gene_4", "gene_5"]
+    ran = dko("modules", fitted_file, "--out", out, "--genes", ",".join(genes), "--quiet")
+    assert ran.code == 0, ran
+    package.tl.perturbation_modules(fitted, genes)
+    pd.testing.assert_frame_equal(package.get.modules(read_any(out)), package.get.modules(fitted))
+
+
 def test_modules_are_listed_with_their_strongest_members_and_marks(perturbed):
     names = [f"gene_{number}" for number in range(8)]
     table = pd.DataFrame(

@@ -185,6 +185,10 @@ def test_tells_of_a_long_job_and_how_many_interact(fitted, monkeypatch, capsys):
         (["gene_2", "gene_99"], {}, KeyError, "No gene 'gene_99'"),
         (GENES, {"n_permutations": 9}, ValueError, "at least 10"),
         (GENES, {"alpha": 0.0}, ValueError, "alpha=0.0 must be a rate"),
+        ([5, 6], {}, TypeError, "genes holds 5; give names"),
+        (GENES, {"min_cells": 0}, ValueError, "min_cells=0 must be at least 1"),
+        (GENES, {"groups": np.zeros(80, dtype=bool)}, ValueError, "None of the chosen cells has a model"),
+        (GENES, {"groupby": "empty"}, ValueError, "has a value in obs.'empty'., so there are no groups"),
         (GENES, {"min_cells": 81}, ValueError, "is expressed by 81 cells"),
         (GENES, {"groupby": "nothing"}, KeyError, "No column 'nothing'"),
         (GENES, {"groupby": "cell_type", "groups": "NK"}, KeyError, "No group 'NK'"),
@@ -192,6 +196,7 @@ def test_tells_of_a_long_job_and_how_many_interact(fitted, monkeypatch, capsys):
     ],
 )
 def test_refusals(fitted, unchanged, genes, keywords, error, message):
+    fitted.obs["empty"] = pd.Categorical([None] * fitted.n_obs, categories=["B"])
     with unchanged(fitted), pytest.raises(error, match=message):
         dko.tl.interactions(fitted, genes, **keywords)
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # What there is for a fit of each kind.
 _COMMANDS = {
-    _keys.DKO: "`dko ko`, `dko dose`, `dko scan`, `dko evaluate` and `dko report`",
+    _keys.DKO: "`dko ko`, `dko dose`, `dko scan`, `dko rank`, `dko affected`, `dko interactions`, `dko modules`, "
+    "`dko evaluate` and `dko report`",
     _keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules`, `dko evaluate` and `dko report`",
 }
 

@@ -31,7 +31,7 @@ _COMMON = (
 )
 _OF_MODEL = {
     _keys.DKO: ("groupby", "rank", "effects"),
-    _keys.SCCVAE: ("holdout", "normalize", "graph", "features", "code", "strength", "min_cells"),
+    _keys.SCCVAE: ("holdout", "test_controls", "normalize", "graph", "features", "code", "strength", "min_cells"),
 }
 
 
@@ -115,6 +115,12 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
         type=_options.names,
         metavar="G1,G2+G3",
         help="perturbations to keep out of the fit altogether, or @FILE with one per line",
+    )
+    group.add_argument(
+        "--test-controls",
+        type=float,
+        metavar="X",
+        help="share of the control cells to keep out, for effects to be measured against (default: 0)",
     )
     group.add_argument(
         "--normalize", action="store_true", default=None, help="the values are counts: normalise and log"

@@ -1,19 +1,19 @@
-"""``dko modules``: perturbations that do the same kind of thing."""
+"""``dko modules``: knockouts that do the same kind of thing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
 from . import _options
 
 if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Group perturbations by the kind of their effect, set apart those whose effect cannot be told from
-chance, and write the cells with the modules to OUT. Needs a fit of --model sccvae. Prints each module
-with its perturbations, the strongest first, and the genes that set it apart."""
+Group knockouts by the kind of their effect, set apart those whose effect cannot be told from chance,
+and write the cells with the modules to OUT. Of a fit of --model sccvae these are perturbations,
+measured or not. Prints each module with its knockouts, the strongest first, and the genes that set
+it apart."""
 
 _EXAMPLES = """\
 examples:
@@ -24,15 +24,15 @@ examples:
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "modules", help="group perturbations by what they do", description=_DESCRIPTION, epilog=_EXAMPLES
+        "modules", help="group knockouts by what they do", description=_DESCRIPTION, epilog=_EXAMPLES
     )
     parser.set_defaults(run=run)
-    _options.add_files(parser, "cells with a fit of --model sccvae")
+    _options.add_files(parser, "cells with a fit")
     parser.add_argument(
         "--genes",
         type=_options.names,
         metavar="G1,G2+G3",
-        help="only these perturbations, measured or not, or @FILE with one per line (default: all trained ones)",
+        help="only these, or @FILE with one per line (default: those with an effect, or all trained ones)",
     )
     parser.add_argument(
         "--resolution", type=float, default=1.0, metavar="X", help="the higher, the more modules (default: 1)"
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> None:
     from ._cells import open_fitted, save_cells
     from ._perturbation_tables import module_table
 
-    data, adata, fitted = open_fitted(args, _keys.SCCVAE)
+    data, adata, fitted = open_fitted(args)
     try:
         perturbation_modules(
             data,
-            None if args.genes is None else _options.knockouts(args.genes, fitted.targets),
+            None if args.genes is None else _options.knockouts(args.genes, fitted.targets or fitted.genes),
             resolution=args.resolution,
             key=args.key,
             mod=args.mod,

@@ -120,6 +120,9 @@ def identity_shift(
     for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1.")
+    # Of an SCCVAE a dose of 0 decodes the cells as they are.
+    if not (0 <= dose <= 1 and (dose or is_sccvae(adata, key, mod))):
+        raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)
     short, embedding = read_basis(target, basis)
@@ -134,6 +137,8 @@ def identity_shift(
         found.add(number, rows, shifts, around.moves(rows, shifts))
     if none := found.without_cells:
         raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
+    if types is not None and not found.typed:
+        raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": labels, "dose": float(dose)}
     params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
     write(
@@ -160,8 +165,6 @@ class _Plan(NamedTuple):
 
 
 def _assemblage(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
-    if not 0 < plan.dose <= 1:
-        raise ValueError(f"dose={plan.dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     task = open_task(data, plan.key, plan.mod, plan.groups)
     sets = knockout_sets(plan.genes, task.fitted.genes, task.adata.var_names)
     warn_of_silence(task, sets)

@@ -129,6 +129,8 @@ def interactions(
     """
     if n_permutations < _FEWEST:
         raise ValueError(f"n_permutations={n_permutations} must be at least {_FEWEST}, to tell chance from effect.")
+    if min_cells < 1:
+        raise ValueError(f"min_cells={min_cells} must be at least 1.")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)

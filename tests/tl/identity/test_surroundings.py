@@ -21,7 +21,7 @@ def naive(positions, embedding, row, shift, n):
     after = before + shift
     others = np.delete(np.arange(len(positions)), row)
     nearest = [others[np.argsort(np.linalg.norm(positions[others] - x, axis=1))[:n]] for x in (before, after)]
-    around = np.concatenate(nearest)
+    around = np.unique(np.concatenate(nearest))
     own = np.linalg.norm(positions[nearest[0]] - before, axis=1)
     stands = []
     for point in (before, after):

@@ -47,6 +47,11 @@ class Found:
         """Labels of the knockouts that no cell has taken part in."""
         return [label for label, lengths in zip(self._labels, self.lengths, strict=True) if np.isnan(lengths).all()]
 
+    @property
+    def typed(self) -> bool:
+        """Whether any cell that has taken part is of a type."""
+        return self._groups is not None and bool(pd.notna(self._groups[np.isfinite(self.lengths).any(axis=0)]).any())
+
     def arrays(self, key: str, basis: str) -> dict[str, Any]:
         """Return the entries of ``obsm``."""
         found: dict[str, Any] = {}

@@ -63,13 +63,14 @@ class Surroundings:
         before = self._positions[rows]
         after = (before + shifts).astype(before.dtype)
         around = np.concatenate([self._around(rows, before), self._around(rows, after)], axis=1)
+        twice = _seen_before(around)
         places, distances = self._embedding[around], _distances(before, self._positions[around])
         own = distances[:, : self._n]
         width = (own.mean(axis=1) - own.min(axis=1))[:, None]
         # Where all neighbours are equally far, all weigh the same.
         width = np.where(width > 1e-6 * own.mean(axis=1, keepdims=True), width, np.inf)
         stands = [
-            np.einsum("ij,ijk->ik", _weights(far, width), places)
+            np.einsum("ij,ijk->ik", _weights(np.where(twice, np.inf, far), width), places)
             for far in (distances, _distances(after, self._positions[around]))
         ]
         return stands[1] - stands[0]
@@ -86,6 +87,17 @@ def _distances(points: np.ndarray, around: np.ndarray) -> np.ndarray:
     return np.linalg.norm(around - points[:, None], axis=2).astype(np.float64)
 
 
+def _seen_before(around: np.ndarray) -> np.ndarray:
+    """Return which entries repeat an earlier one of their row."""
+    order = np.argsort(around, axis=1, kind="stable")
+    ordered = np.take_along_axis(around, order, axis=1)
+    repeated = np.zeros(around.shape, dtype=bool)
+    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    return repeated
+
+
 def _weights(distances: np.ndarray, width: np.ndarray) -> np.ndarray:
-    weights = np.exp(-(distances - distances.min(axis=1, keepdims=True)) / width)
+    # Infinitely far, at an infinite width too, weighs nothing.
+    apart = distances - distances.min(axis=1, keepdims=True)
+    weights = np.where(np.isinf(apart), 0.0, np.exp(-np.where(np.isinf(apart), 0.0, apart) / width))
     return weights / weights.sum(axis=1, keepdims=True)

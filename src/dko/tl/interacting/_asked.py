@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
     """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
     items = [] if isinstance(genes, str) else list(genes)
+    if bad := [item for item in items if not isinstance(item, str | tuple | list)]:
+        raise TypeError(f"genes holds {bad[0]!r}; give names of genes, or pairs of names.")
     names = sorted({item for item in items if isinstance(item, str)})
     alone = all(isinstance(item, str) for item in items)
     if alone and len(names) < 2:
@@ -43,7 +45,11 @@ def asked_cells(adata: AnnData, groupby: str | None, groups: Groups) -> Groups:
 def asked_groups(adata: AnnData, groupby: str | None, cells: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the names of the groups that have cells, and the number of the group of each cell, -1 for none."""
     if groupby is None:
+        if not cells.any():
+            raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
         return [""], np.where(cells, 0, -1)
     values = group_values(adata, groupby).where(cells, None)
     names = sorted(values.dropna().unique())
+    if not names:
+        raise ValueError(f"No chosen cell that has a model has a value in obs[{groupby!r}], so there are no groups.")
     return names, pd.Index(names, dtype=object).get_indexer(values)
