@@ -55,3 +55,45 @@ def test_fraction_is_of_all_cells_also_when_one_gene_was_scanned(fitted):
     dko.tl.scan(fitted, genes=fitted.var_names[3])
     (row,) = dko.get.ranking(fitted).itertuples()
     assert row.fraction == pytest.approx((fitted.X[:, 3] > 0).mean()) and row.fraction < 1
+
+
+FAST = {"n_permutations": 5, "n_bootstraps": 5}
+
+
+def test_a_ranking_that_is_not_there(fitted):
+    dko.tl.scan(fitted)
+    dko.tl.rank_genes(fitted, groupby="cell_type", key_added="by_type", **FAST)
+    fitted.uns["other"] = {"table": dko.get.ranking(fitted)}
+    for name in ("typo", "other"):
+        with pytest.raises(KeyError, match=rf"No ranking in adata.uns\['{name}'\]; run dko.tl.rank_genes"):
+            dko.get.ranking(fitted, groupby="cell_type", key_added=name)
+    fitted.obs["batch"] = "one"
+    with pytest.raises(KeyError, match=r"is of groups of obs\['cell_type'\], not of groups of obs\['batch'\]"):
+        dko.get.ranking(fitted, groupby="batch", key_added="by_type")
+    assert "impact_beyond" not in dko.get.ranking(fitted, groupby="batch")
+
+
+def test_genes_are_left_out_as_they_were_when_ranked(fitted):
+    dko.tl.scan(fitted, groups=np.arange(80) < 20)
+    plain = dko.get.ranking(fitted)
+    assert plain["n_cells"].min() >= 10
+    dko.tl.rank_genes(fitted, min_cells=3, **FAST)
+    table = dko.get.ranking(fitted)
+    assert 3 <= table["n_cells"].min() < 10
+    assert set(dko.get.ranking(fitted, min_cells=10)["gene"]) == set(plain["gene"])
+
+
+@pytest.mark.parametrize("where", [None, "by_type"])
+def test_the_groups_of_the_ranking_by_default(fitted, where):
+    dko.tl.scan(fitted)
+    dko.tl.rank_genes(fitted, groupby="cell_type", key_added=where, **FAST)
+    table = dko.get.ranking(fitted, key_added=where)
+    assert table["group"].nunique() == 2 and "impact_beyond" in table
+    assert table.equals(dko.get.ranking(fitted, groupby="cell_type", key_added=where))
+
+
+def test_a_ranking_that_was_read_can_be_changed(fitted):
+    dko.tl.scan(fitted)
+    dko.tl.rank_genes(fitted, **FAST)
+    dko.get.ranking(fitted)["impact_beyond"] = 0.0
+    assert (dko.get.ranking(fitted)["impact_beyond"] != 0).any()

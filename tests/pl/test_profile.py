@@ -80,6 +80,15 @@ def test_all_genes_where_fewer_change(knocked_out):
     assert len(genes) == 19 and SLASH not in genes and (before[:, 0] > 0).all()
 
 
+def test_a_gene_whose_name_has_a_plus(cells, quick):
+    cells.var_names = ["HLA+1", *cells.var_names[1:]]
+    dko.tl.fit(cells, **quick)
+    dko.tl.virtual_ko(cells, "HLA+1")
+    ax, _ = dko.pl.profile(cells, "HLA+1", n_genes=1_000, show=False)
+    genes, _, _ = shown(ax)
+    assert ax.get_title().startswith("HLA+1 (") and sorted(genes) == sorted(cells.var_names[1:])
+
+
 def test_a_modality_with_total_effects_is_only_read(cells, unchanged):
     from mudata import MuData
 

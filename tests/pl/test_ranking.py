@@ -93,6 +93,13 @@ def test_intervals_of_each_group_on_their_own_scale(ranked):
     assert all(label.get_visible() for ax in (first, second) for label in ax.get_xticklabels())
 
 
+def test_the_groups_of_the_ranking_by_default(scanned):
+    dko.tl.rank_genes(scanned, groupby="cell_type", n_permutations=20, n_bootstraps=20)
+    assert [ax.get_title() for ax in dko.pl.ranking(scanned, show=False)] == ["B", "CD4/CD8 T"]
+    with pytest.raises(KeyError, match=r"No ranking in adata.uns\['typo'\]"):
+        dko.pl.ranking(scanned, key_added="typo")
+
+
 def test_every_column_of_panels_has_numbers_below(scanned):
     scanned.obs["many"] = [str(number % 5) for number in range(scanned.n_obs)]
     axes = dko.pl.ranking(scanned, groupby="many", n_genes=2, show=False)

@@ -136,3 +136,11 @@ def test_refusals_are_one_sentence_and_leave_no_figure(shifted):
         dko.pl.shift(shifted, ax=ax)
     plt.close("all")
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "category"])
+def test_true_and_false_are_names(shifted, dtype):
+    shifted.obs["kind_is_b"] = (shifted.obs["kind"] == "B").astype(dtype)
+    figure = dko.pl.shift(shifted, color="kind_is_b", return_fig=True)
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.axes[1].get_legend().texts] == ["False", "True"]

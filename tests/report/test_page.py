@@ -164,3 +164,28 @@ def test_sets_of_genes_and_modules_that_agree(complete, page_of):
     agreement = page.tables["modules"][2]
     place, found = agreement.header.index("adjusted Rand index"), dko.get.modules(complete, what="agreement")
     assert [row[place] for row in agreement.values] == [str(value) for value in found["ari"]]
+
+
+def test_modules_of_direct_effects_which_are_not_tested(fitted, page_of):
+    dko.tl.perturbation_modules(fitted)
+    members, _ = page_of(fitted).tables["modules"]
+    assert len(members.rows) == 20 and set(members.column("p of an effect")) == {""}
+
+
+def test_sets_of_genes_of_groups_beside_genes_of_all_cells(complete, page_of):
+    """The groups of either table are its own."""
+    sets = {"knockout": "gene_3", "group": ["B", "T"] * 2, "source": ["A", "A", "B", "B"], "score": [1.0, 2, 3, 4]}
+    complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets)}
+    affected = page_of(complete, n_genes=1).tables["affected"]
+    assert "group" not in affected[1].header and affected[2].column("group") == ["T", "B"]
+    dko.tl.affected_genes(complete, "gene_3", groupby="cell_type", n_others=5)
+    complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets).drop(columns="group")}
+    affected = page_of(complete, n_genes=1).tables["affected"]
+    assert len(affected[1].rows) == 2 and affected[2].column("set of genes") == ["B"]
+
+
+def test_groups_that_are_true_or_false(complete, page_of):
+    complete.obs["is_b"] = (complete.obs["cell_type"] == HOSTILE).to_numpy()
+    page = page_of(complete, groupby="is_b")
+    assert any("coloured by is_b" in attrs["alt"] for attrs in page.named("img"))
+    assert {"gene mean per is_b"} <= set(page.tables["fit"][0].column("prediction"))

@@ -33,6 +33,13 @@ def test_smallest_p_values():
     assert p_value(3e-305) == f"3e{MINUS}305"
 
 
+@pytest.mark.parametrize("kind", ["number", "signed", "count", "percent", "p"])
+def test_what_is_not_known_is_left_empty(kind):
+    found = table(pd.DataFrame({"value": [np.nan, 0.5, np.inf]}), [Column("value", "value", kind)], "Numbers")
+    assert [bool(row[0].text) for row in found.rows] == [False, True, False]
+    assert [row[0].value for row in found.rows] == ["", "0.5", ""]
+
+
 def test_a_table_has_the_columns_that_are_there_and_sorts_by_the_numbers():
     frame = pd.DataFrame(
         {

@@ -132,6 +132,43 @@ def test_the_same_rng_compares_with_the_same_knockouts(fitted):
     assert not found[0]["others"].equals(found[2]["others"])
 
 
+@pytest.mark.parametrize("n_others", [6, 200])
+def test_it_does_not_matter_what_else_is_asked(cells_of, n_others):
+    names = list(cells_of.var_names)
+    found = []
+    for asked in (names, names[5:8], "gene_7"):
+        dko.tl.affected_genes(cells_of, asked, n_others=n_others, rng=3)
+        found.append(dko.get.affected_genes(cells_of, "gene_7")[["gene", "change", "others", "specific"]])
+    pd.testing.assert_frame_equal(found[0], found[2], check_categorical=False)
+    pd.testing.assert_frame_equal(found[1], found[2], check_categorical=False)
+    everything = dko.get.affected_genes(cells_of)
+    assert everything["knockout"].nunique() == 20
+    assert everything["others"].notna().all() and everything["specific"].any()
+
+
+def test_each_is_compared_with_all_that_are_drawn_but_itself(cells_of):
+    drawn = list(np.random.default_rng(3).permutation(np.array(sorted(cells_of.var_names), dtype=object))[:6])
+    changes = dko.get.effects(cells_of).to_df()
+    other = next(name for name in cells_of.var_names if name not in drawn)
+    dko.tl.affected_genes(cells_of, [drawn[0], other], n_others=6, rng=3)
+    for knockout, gene in ((drawn[0], drawn[1]), (drawn[0], other), (other, drawn[0])):
+        change = changes.loc[knockout, gene]
+        others = changes.loc[[name for name in drawn if name not in (knockout, gene)], gene]
+        table = dko.get.affected_genes(cells_of, knockout).astype({"gene": str}).set_index("gene")
+        as_much = (np.sign(change) * others >= abs(change)).mean()
+        assert table.loc[gene, "others"] == pytest.approx(as_much, abs=1e-6)
+
+
+def test_sets_that_were_told_from_earlier_rows_are_taken_away(fitted):
+    fitted.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame()}
+    fitted.uns["other_enrichment"] = {"params": {}, "table": pd.DataFrame()}
+    with pytest.raises(KeyError):
+        dko.tl.affected_genes(fitted, "gene_70")
+    assert "dko_enrichment" in fitted.uns
+    dko.tl.affected_genes(fitted, "gene_7")
+    assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
+
+
 @pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
 def test_a_modality_of_a_mudata(fitted):
     mdata = mudata.MuData({"rna": fitted.copy()})

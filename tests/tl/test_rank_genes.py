@@ -74,7 +74,9 @@ def test_the_excess_is_what_other_genes_lose(ranked):
 
 def test_the_table_of_all_cells(ranked):
     table = dko.get.ranking(ranked)
-    plain = pd.DataFrame(dko.get.ranking(ranked, key_added="elsewhere")).drop(columns="signal", errors="ignore")
+    not_ranked = ranked.copy()
+    del not_ranked.uns["dko_ranking"]
+    plain = dko.get.ranking(not_ranked)
     same = ["impact_mean", "n_cells", "fraction", "expression_mean"]
     pd.testing.assert_frame_equal(
         table.set_index("gene")[same].sort_index(), plain.set_index("gene")[same].sort_index()
@@ -222,6 +224,53 @@ def test_a_group_that_was_not_scanned_has_no_genes(_fitted):
     assert sc.get.rank_genes_groups_df(adata, group="CD4/CD8 T", key="dko_ranking")["scores"].isna().all()
 
 
+def test_nothing_is_specific_against_cells_that_were_not_scanned(_fitted):
+    adata = _fitted.copy()
+    dko.tl.scan(adata, groups={"cell_type": "B"})
+    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
+    table = dko.get.ranking(adata, groupby="cell_type")
+    assert len(table) and table["specificity"].isna().all()
+    found = sc.get.rank_genes_groups_df(adata, group="B", key="dko_ranking")
+    assert (found["logfoldchanges"].head(len(table)) == 0).all()
+    with pytest.raises(ValueError, match="none but those of 'B' was scanned"):
+        dko.tl.rank_genes(adata, groupby="cell_type", groups="B", by="specificity", **FAST)
+
+
+@pytest.mark.parametrize("groupby", [None, "cell_type"])
+def test_a_scan_of_one_gene_is_of_the_cells_that_lack_it_too(_direct, _fitted, groupby):
+    gene = "gene_5"
+    adata = dko.tl.scan(_fitted, genes=gene, copy=True)
+    assert (adata.X[:, 5] > 0).mean() < 1
+    part, whole = (ranked_copy(cells, groupby=groupby) for cells in (adata, _direct))
+    found, expected = (dko.get.ranking(cells).set_index("gene").loc[[gene]] for cells in (part, whole))
+    assert len(found) == len(expected) > 0
+    same = ["pval", "n_cells", "impact_mean", "impact_excess", "impact_low", "impact_high"]
+    np.testing.assert_allclose(found[same], expected[same], rtol=1e-5)
+
+
+def test_groups_that_the_scan_left_out_do_not_count(_direct, _fitted):
+    adata = dko.tl.scan(_fitted, genes="gene_5", groups={"cell_type": "B"}, copy=True)
+    part, whole = (ranked_copy(cells, groupby="cell_type") for cells in (adata, _direct))
+    (found,) = dko.get.ranking(part, groupby="cell_type").itertuples()
+    expected = dko.get.ranking(whole, groupby="cell_type").set_index(["group", "gene"]).loc[("B", "gene_5")]
+    assert (found.group, found.gene) == ("B", "gene_5") and np.isnan(found.specificity)
+    assert found.pval == pytest.approx(expected["pval"]) and found.n_cells == expected["n_cells"]
+
+
+def test_one_group_is_held_against_the_cells_of_none(_direct):
+    adata = _direct.copy()
+    adata.obs["one"] = adata.obs["cell_type"].cat.remove_categories("B")
+    dko.tl.rank_genes(adata, groupby="one", by="specificity", **FAST)
+    expected = dko.get.ranking(ranked_copy(_direct, groupby="cell_type")).query("group == 'CD4/CD8 T'")
+    found = dko.get.ranking(adata, groupby="one").set_index("gene")["specificity"]
+    np.testing.assert_allclose(found[expected["gene"]], expected["specificity"], rtol=1e-6)
+    adata.obs["one"] = "T"
+    with pytest.raises(ValueError, match="by='specificity' compares with other cells, and none but those of 'T'"):
+        dko.tl.rank_genes(adata, groupby="one", by="specificity", **FAST)
+    dko.tl.rank_genes(adata, groupby="one", **FAST)
+    assert "specificity" not in dko.get.ranking(adata, groupby="one")
+
+
 def test_groups_of_a_cell_or_two_are_ranked_without_p_values(_direct):
     adata = _direct.copy()
     adata.obs["few"] = ["one"] + ["some"] * 4 + ["many"] * 75
@@ -252,6 +301,36 @@ def test_elsewhere_both_stay(ranked):
     pd.testing.assert_frame_equal(dko.get.ranking(ranked), before)
     assert "group" in dko.get.ranking(ranked, groupby="cell_type", key_added="by_type")
     assert "by_type" in ranked.varm
+
+
+def test_a_ranking_elsewhere_has_columns_of_its_own(ranked):
+    before = ranked.var.copy()
+    dko.tl.rank_genes(ranked, by="impact_mean", key_added="other", rng=3, **FAST)
+    pd.testing.assert_frame_equal(ranked.var[before.columns], before)
+    np.testing.assert_array_equal(ranked.var["other_pval_adj"].isna(), before["dko_pval_adj"].isna())
+    dko.tl.rank_genes(ranked, groupby="cell_type", key_added="other", **FAST)
+    assert "other_pval_adj" not in ranked.var and "other_impact_beyond" not in ranked.var and "other" in ranked.varm
+    pd.testing.assert_frame_equal(ranked.var, before)
+
+
+def test_nothing_of_an_earlier_ranking_is_left(_direct):
+    adata = _direct.copy()
+    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
+    dko.tl.rank_genes(adata, **FAST)
+    assert "dko_ranking" not in adata.varm and "dko_impact_beyond" in adata.var
+    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
+    assert "dko_ranking" in adata.varm and not {"dko_impact_beyond", "dko_pval_adj"} & set(adata.var)
+
+
+def test_what_was_no_ranking_stays(_direct):
+    adata = _direct.copy()
+    adata.varm["PCs"] = np.ones((adata.n_vars, 2))
+    dko.tl.rank_genes(adata, key_added="PCs", **FAST)
+    assert "PCs" in adata.varm
+
+
+def test_permutations_that_were_asked_for_are_kept(ranked):
+    assert ranked.uns["dko_ranking"]["params"]["n_permutations"] == 10
 
 
 def test_normalised_values_give_the_p_values_of_counts(_direct, quick):
@@ -303,14 +382,21 @@ def test_what_was_found_is_said(_direct, capsys):
         ({"n_permutations": 1}, ValueError, "n_permutations=1 must be at least 2"),
         ({"min_cells": 0}, ValueError, "min_cells=0 must be at least 1"),
         ({"groups": "B"}, ValueError, "needs the obs column"),
+        ({"groupby": "cell_type", "groups": []}, ValueError, r"groups=\[\] names no group"),
+        ({"groupby": "nameless"}, ValueError, r"obs\['nameless'\] has an empty name"),
+        ({"key_added": "by/type"}, ValueError, "key_added='by/type' must be a name without '/'"),
+        ({"key_added": ""}, ValueError, "key_added='' must be a name"),
+        ({"key_added": "dko"}, ValueError, "holds a model; choose another key_added"),
         ({"groupby": "type"}, KeyError, "No column 'type'"),
         ({"groupby": "cell_type", "groups": ["T"]}, KeyError, "No group 'T'"),
         ({"key": "other"}, KeyError, "run dko.tl.fit"),
     ],
 )
 def test_wrong_input(_direct, how, error, message):
+    adata = _direct.copy()
+    adata.obs["nameless"] = ["", "named"] * 40
     with pytest.raises(error, match=message):
-        dko.tl.rank_genes(_direct.copy(), **how)
+        dko.tl.rank_genes(adata, **how)
 
 
 def test_without_a_scan(fitted):

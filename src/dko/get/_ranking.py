@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+_MIN_CELLS = 10
+
+
 def ranking(
     adata: AnnData | MuData,
     *,
     groupby: str | None = None,
-    min_cells: int = 10,
+    min_cells: int | None = None,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
     key_added: str | None = None,
@@ -39,9 +43,11 @@ def ranking(
     adata
         After :func:`dko.tl.scan`, or :func:`dko.tl.rank_genes`.
     groupby
-        ``obs`` column; by default that of the fit, if any. A ranking per group.
+        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or, without it, of the fit, if any. A ranking per
+        group.
     min_cells
-        Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise.
+        Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise. By default as
+        ranked, 10 without :func:`dko.tl.rank_genes`.
     key, mod
         Where the results are.
     key_added
@@ -58,17 +64,18 @@ def ranking(
     Raises
     ------
     KeyError
-        Nothing was scanned, or no such column.
+        Nothing was scanned; no such column; no ranking, or none in these groups, at `key_added`.
     """
     target = unwrap(adata, mod)
     if _keys.impact(key) not in layer_names(target):
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     fitted = read_fitted(target, key)
     require_assemblages(fitted)
-    groupby = groupby or fitted.params.get("groupby")
-    ranked = _ranked(target, key_added or _keys.ranking(key), groupby, min_cells)
+    ranked = _ranked(target, key, key_added, groupby)
     if ranked is not None:
-        return ranked
+        return ranked if min_cells is None else ranked[ranked["n_cells"] >= min_cells].reset_index(drop=True)
+    groupby = groupby or fitted.params.get("groupby")
+    min_cells = _MIN_CELLS if min_cells is None else min_cells
     columns = gene_columns(target, fitted)
     impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
     share = sparse.csr_array(read_profiles(target, fitted))
@@ -94,14 +101,19 @@ def _rank(impact: sparse.csr_array, share: sparse.csr_array, known: pd.DataFrame
     return table.sort_values("impact_mean", ascending=False, kind="stable", ignore_index=True)
 
 
-def _ranked(adata: AnnData, place: str, groupby: str | None, min_cells: int) -> pd.DataFrame | None:
-    """Return the table of ``tl.rank_genes`` if it is of these groups."""
+def _ranked(adata: AnnData, key: str, key_added: str | None, groupby: str | None) -> pd.DataFrame | None:
+    """Return a copy of the table of ``tl.rank_genes``, if there is one of these groups."""
+    place = _keys.ranking(key) if key_added is None else key_added
     found = adata.uns.get(place)
-    if found is None or _keys.TABLE not in found:
-        return None
+    if not isinstance(found, Mapping) or not {_keys.TABLE, "names"} <= set(found):
+        if key_added is None:
+            return None
+        raise KeyError(f"No ranking in adata.uns[{place!r}]; run dko.tl.rank_genes(adata, key_added={place!r}) first.")
     table = found[_keys.TABLE]
-    if ("group" in table) != (groupby is not None) or (
-        groupby is not None and found[_keys.PARAMS]["groupby"] != groupby
-    ):
+    column = found[_keys.PARAMS]["groupby"] if "group" in table else None
+    if groupby is None or groupby == column:
+        return table.copy()
+    if key_added is None:
         return None
-    return table[table["n_cells"] >= min_cells].reset_index(drop=True)
+    cells = "all cells" if column is None else f"groups of obs[{column!r}]"
+    raise KeyError(f"The ranking in adata.uns[{place!r}] is of {cells}, not of groups of obs[{groupby!r}].")

@@ -15,6 +15,7 @@ from .._data import unwrap
 from .._errors import unknown
 from .._fitted import gene_columns, read_fitted, require_assemblages, select_cells
 from .._labels import labels_of
+from .._perturbations import members
 from ._finish import finish, panels
 from ._profile_panels import draw_changes, draw_levels, profile_handles
 
@@ -129,7 +130,7 @@ def _means(
     if not len(rows):
         raise ValueError(f"No such cell expresses {label!r}, or was knocked out; choose other groups.")
     after = sparse.csr_matrix(adata.layers[_keys.ko_layer(fitted.key, label)])[rows][:, gene_columns(adata, fitted)]
-    kept = ~np.isin(fitted.genes, label.split("+"))
+    kept = ~np.isin(fitted.genes, members(label, set(fitted.genes)))
     means = [np.asarray(relative(found[:, kept]).mean(axis=0)).ravel() for found in (before[rows], after)]
     table = pd.DataFrame({"before": means[0], "after": means[1]}, index=np.array(fitted.genes, dtype=object)[kept])
     table["change"] = np.log1p(1e4 * table["after"]) - np.log1p(1e4 * table["before"])

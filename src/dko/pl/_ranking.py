@@ -48,8 +48,9 @@ def ranking(
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     groupby
-        ``obs`` column; by default that of the fit, if any. A panel per group, all on one scale but for intervals, which
-        can be too long for that; none for a group of so few cells that :func:`dko.get.ranking` ranks nothing.
+        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or of the fit, if any. A panel per group, all on
+        one scale but for intervals, which can be too long for that; none for a group of so few cells that
+        :func:`dko.get.ranking` ranks nothing.
     n_genes
         Genes per panel.
     value
@@ -69,7 +70,7 @@ def ranking(
     Raises
     ------
     KeyError
-        Nothing was scanned, or no such column.
+        Nothing was scanned; no such column; no ranking, or none in these groups, at `key_added`.
     ValueError
         No gene can be ranked; no such value; `ax` with several groups; `n_genes` below 1.
     """

@@ -155,11 +155,16 @@ def _moves(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> dic
     return {label: np.asarray(adata.obsm[_keys.shift(key, basis, label)], dtype=float) for label in labels}
 
 
+def _is_number(values: pd.Series) -> bool:
+    """Tell numbers from names; True and False are names here, which pandas counts among the numbers."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
 def _background(adata: AnnData, places: np.ndarray, basis: str, color: str | None) -> AnnData:
     if color is not None and color not in adata.obs:
         raise KeyError(unknown("column", [color], adata.obs.columns, "adata.obs"))
     found = AnnData(obs=adata.obs[[] if color is None else [color]].copy(), obsm={f"X_{basis}": places})
-    if color is None or pd.api.types.is_numeric_dtype(found.obs[color]):
+    if color is None or _is_number(found.obs[color]):
         return found
     found.obs[color] = found.obs[color].astype("category")
     chosen = adata.uns.get(f"{color}_colors")

@@ -28,12 +28,15 @@ def draw_groups(adata: AnnData, basis: str, column: str) -> Figure:
     name = basis if basis in adata.obsm else f"X_{basis}"
     places = np.asarray(adata.obsm[name][:, :2], dtype=float)
     there = np.isfinite(places).all(axis=1) & adata.obs[column].notna().to_numpy()
-    groups = pd.Categorical(adata.obs[column][there].astype(str))
+    values = pd.Categorical(adata.obs[column])
+    # Colours go by all categories of the column, in its order.
+    colors = dict(zip(values.categories, adata.uns.get(f"{column}_colors", COLORS), strict=False))
+    values = values[there].remove_unused_categories()
+    groups = values.rename_categories(str)
     # A copy, because scanpy writes the colours it chooses.
     slim = AnnData(obs=pd.DataFrame({"group": groups}, index=adata.obs_names[there]), obsm={name: places[there]})
-    colors = adata.uns.get(f"{column}_colors", COLORS)
-    if len(groups.categories) <= len(colors):
-        slim.uns["group_colors"] = [str(color) for color in colors[: len(groups.categories)]]
+    if set(values.categories) <= set(colors):
+        slim.uns["group_colors"] = [str(colors[group]) for group in values.categories]
     figure, axes = plt.subplots(figsize=(5.0, 4.2), layout="constrained")
     size = min(_POINT_AREA / max(1, len(groups)), _LARGEST)
     embedding(slim, basis, color="group", title=column, size=size, frameon=False, ax=axes, show=False)

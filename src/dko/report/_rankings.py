@@ -50,7 +50,9 @@ def read_rankings(adata: AnnData, fitted: Fitted, groupby: str | None) -> list[R
     wanted: list[str | None] = [] if groupby is None else [groupby]
     if fitted.params.get("groupby") is None:
         wanted.append(None)
-    return [_read(adata, fitted.key, column) for column in wanted]
+    found = [_read(adata, fitted.key, column) for column in wanted]
+    # Without an overall ranking, that of the groups would stand in for it.
+    return [one for one in found if ("group" in one.table) == (one.groupby is not None)]
 
 
 def ranked_by(adata: AnnData, key: str) -> str | None:

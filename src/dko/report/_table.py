@@ -35,7 +35,7 @@ def _cells(frame: pd.DataFrame, column: Column) -> list[Cell]:
         spell = spelling("number", np.concatenate([values, ends]))
         return [_cell(low, f"{spell(low)} to {spell(high)}") for low, high in zip(values, ends, strict=True)]
     spell = spelling(column.kind, values)
-    return [_cell(value, spell(value)) for value in values]
+    return [_cell(value, spell(value) if math.isfinite(value) else "") for value in values]
 
 
 def _cell(value: float, text: str) -> Cell:

@@ -55,13 +55,14 @@ def affected_genes(
     groups
         Names of the groups to answer for; all by default.
     n_others
-        Other genes, drawn at random, whose knockouts the changes are compared with.
+        Genes of the model, drawn at random, the same whatever is asked: with their knockouts, but for its own, the
+        changes of each knockout are compared.
     min_cells
         Leave out groups of which fewer cells express the knocked-out gene, and do not test genes that fewer express.
     key, mod, device
         Where the fit is; where to compute.
     rng
-        Seed or generator that draws the other genes. There is nothing random about the p-values.
+        Seed or generator that draws these genes. There is nothing random about the p-values.
     copy
         Return a changed copy instead of writing in place.
 
@@ -79,7 +80,8 @@ def affected_genes(
         5 %. A gene that is not tested has z NaN and p-value 1.
 
     Earlier rows stay, but for those of the same knockouts, and all if they were of another `groupby`.
-    :func:`dko.get.affected_genes` reads it, :func:`dko.tl.enrichment` tells sets of genes from it.
+    :func:`dko.get.affected_genes` reads it, :func:`dko.tl.enrichment` tells sets of genes from it; what it told from
+    earlier rows is taken away.
 
     Raises
     ------
@@ -108,11 +110,11 @@ def affected_genes(
     names = _names(gene, task)
     groupby = groupby or task.fitted.params.get("groupby")
     members, chosen = members_of(task.adata, groupby, groups)
-    compared = [*names, *_others(names, task.fitted.genes, n_others, generator(rng))]
-    table = _table(task, compared, names, members, chosen, min_cells, groupby, device)
+    others = _others(task.fitted.genes, n_others, generator(rng))
+    table = _table(task, names, others, members, chosen, min_cells, groupby, device)
     place = _keys.affected(key)
     content = {_keys.PARAMS: _params(groupby, n_others, min_cells), _keys.TABLE: _kept(task, place, groupby, table)}
-    write(task.adata, uns={place: content})
+    write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={place: content})
     n_found = int((table["pval_adj"] <= 0.05).sum())
     say(f"At a false discovery rate of 5 % other genes go with {listed(names)} {n_found:,} times.")
     return data if copy else None
@@ -127,16 +129,15 @@ def _names(gene: str | Sequence[str], task: Task) -> list[str]:
     return names
 
 
-def _others(names: list[str], genes: list[str], n_others: int, rng: np.random.Generator) -> list[str]:
-    """Draw other genes in the order of the genes by name, so that it does not matter how they are stored."""
-    others = np.array(sorted(set(genes) - set(names)), dtype=object)
-    return list(rng.permutation(others)[:n_others])
+def _others(genes: list[str], n_others: int, rng: np.random.Generator) -> list[str]:
+    """Draw genes in their order by name, so that it does not matter how they are stored."""
+    return list(rng.permutation(np.array(sorted(genes), dtype=object))[:n_others])
 
 
 def _table(
     task: Task,
-    compared: list[str],
     names: list[str],
+    others: list[str],
     members: dict[str, np.ndarray],
     chosen: list[str],
     min_cells: int,
@@ -147,7 +148,7 @@ def _table(
 
     _, counts = observed_and_counts(task)
     seen = counts[task.cells]
-    found = effects(task.adata, compared, groupby=groupby, key=task.fitted.key, device=device)
+    found = effects(task.adata, [*names, *others], groupby=groupby, key=task.fitted.key, device=device)
     frame, n_cells = found.to_df(), found.obs["n_cells"].to_numpy()
     tables = []
     for group in chosen:
@@ -159,8 +160,8 @@ def _table(
             continue
         of_group = seen if groupby is None else counts[np.flatnonzero(members[group] & task.cells)]
         n_of = dict(zip(changes.index, n_cells[rows], strict=True))
-        others = changes.drop(index=there)
-        for part in affected_rows(of_group, changes.loc[there], others, min_cells):
+        drawn = changes[changes.index.isin(others)]
+        for part in affected_rows(of_group, changes.loc[there], drawn, min_cells):
             part.insert(1, "n_cells", n_of[part["knockout"].iloc[0]])
             if groupby is not None:
                 part.insert(1, "group", group)

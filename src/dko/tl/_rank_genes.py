@@ -10,6 +10,7 @@ import pandas as pd
 from .. import _keys
 from .._engine import open_task
 from .._errors import listed
+from .._fitted import check_place
 from .._log import progress_of, say
 from .._rng import generator
 from .._write import writable, write
@@ -72,8 +73,9 @@ def rank_genes(
     rng
         Seed or generator of permutations and bootstrap. What a group gets does not depend on what `groups` are asked.
     key_added
-        Where in ``uns`` and ``varm`` the result goes; default ``f"{key}_ranking"``, where :func:`dko.get.ranking` and
-        :func:`dko.pl.ranking` look for it.
+        Where in ``uns`` and ``varm`` the result goes, instead of ``f"{key}_ranking"`` where :func:`dko.get.ranking` and
+        :func:`dko.pl.ranking` look for it; the columns of ``var`` then are ``f"{key_added}_impact_beyond"`` and
+        ``f"{key_added}_pval_adj"``. What an earlier ranking left there is removed.
     copy
         Return a changed copy instead of writing in place.
 
@@ -81,9 +83,10 @@ def rank_genes(
     -------
     None, or the changed copy. Sets ``uns[f"{key}_ranking"]`` in the form of :func:`scanpy.tl.rank_genes_groups`, for
     ``sc.get.rank_genes_groups_df(adata, group, key="dko_ranking")`` and
-    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``: ``names``, ``scores`` (those of `by`), ``logfoldchanges`` (the specificity; 0 without groups,
-    where the one group is called ``"all"``), ``pvals`` and ``pvals_adj``, with all genes of the model in each group,
-    those that are left out last with score NaN and p-value 1. Beside them
+    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``: ``names``, ``scores`` (those of `by`), ``logfoldchanges``
+    (the specificity; 0 where that is unknown, and without groups, where the one group is called ``"all"``), ``pvals``
+    and ``pvals_adj``, with all genes of the model in each group, those that are left out last with score NaN and
+    p-value 1. Beside them
 
     ``table``
         DataFrame, a row per ``gene`` (and ``group``), best first. Over the scanned cells that express the gene:
@@ -92,11 +95,16 @@ def rank_genes(
         of such a mean share in such a fraction of cells have on the whole (robust local trends of logs), so that it is
         particular to the gene and not to its level. ``impact_low``, ``impact_high``, ``beyond_low`` and
         ``beyond_high``: 95 % intervals by bootstrap over cells, with the trend as it is. ``n_cells``, ``fraction`` and
-        ``expression_mean`` as in :func:`dko.get.ranking`. With groups, ``specificity``: log2 of the mean excess over
-        all cells of the group (0 in cells that lack the gene) over that of all other scanned cells, after adding to
-        both their median over genes. ``pval`` and, by Benjamini and Hochberg within the group, ``pval_adj``.
+        ``expression_mean`` as in :func:`dko.get.ranking`. Where a group leaves cells out, ``specificity``: log2 of the
+        mean excess over all scanned cells of the group (0 in cells that lack the gene) over that of all other scanned
+        cells, those of no group too, after adding to both their median over genes; NaN where no other cell was
+        scanned. ``pval`` and, by Benjamini and Hochberg within the group, ``pval_adj``.
     ``params``
         What was asked for.
+
+    A scan of some genes has gone over cells that express none of them as well: scanned cells of a group are all that
+    have a model and express any of its genes. Where one that expresses a gene that was knocked out has no impacts, the
+    scan has left out a part of the group, or all of it, and they are those that have impacts.
 
     And, without groups, ``var[f"{key}_impact_beyond"]`` and ``var[f"{key}_pval_adj"]`` (float32, NaN for other genes);
     with groups, ``varm[f"{key}_ranking"]``, a DataFrame of ``impact_beyond``, genes x groups.
@@ -106,7 +114,8 @@ def rank_genes(
     KeyError
         Nothing was scanned; no such column or group.
     ValueError
-        An argument out of range; no cell in any group; expression that is not the one that was scanned.
+        An argument out of range; a `key_added` with "/" or of a model; no cell in any group; a group without a name; no
+        other scanned cells to be specific against; expression that is not the one that was scanned.
 
     Notes
     -----
@@ -126,27 +135,36 @@ def rank_genes(
     _check(by, n_permutations, n_bootstraps, min_cells)
     data = writable(adata, copy, mod)
     task = open_task(data, key, mod)
+    place = _keys.ranking(key) if key_added is None else key_added
+    check_place(task.adata, place)
     require_scan(task, key)
     groupby = groupby or task.fitted.params.get("groupby")
     if by == "specificity" and groupby is None:
         raise ValueError("by='specificity' compares groups; name their column, groupby=...")
     members, chosen = members_of(task.adata, groupby, groups)
+    if "" in chosen:
+        raise ValueError(f"A group in obs[{groupby!r}] has an empty name, which no field can have; rename it.")
     plan = Plan(by, n_permutations, n_bootstraps, min_cells)
-    tables = _tables(read_scan(task, key, device), members, chosen, task.fitted.genes, plan, generator(rng))
-    place = key_added or _keys.ranking(key)
+    nowhere = ~np.logical_or.reduce(list(members.values()))
+    scanned = read_scan(task, key, device, [*members.values(), nowhere])
+    _check_others(scanned, members, chosen, plan)
+    tables = _tables(scanned, members, chosen, task.fitted.genes, plan, generator(rng))
     content = {
         _keys.PARAMS: _params(groupby, chosen, plan, task.fitted.params),
         **as_scanpy(tables, task.fitted.genes, by),
         _keys.TABLE: _together(tables, groupby),
     }
     columns = {group: _column(table, task.adata, "impact_beyond") for group, table in tables.items()}
+    stem = key if place == _keys.ranking(key) else place
+    names = [_keys.impact_beyond(stem), _keys.pval_adj(stem)]
     if groupby is None:
         adjusted = _column(tables[ALL], task.adata, "pval_adj")
-        where: dict[str, Any] = {"var": {_keys.impact_beyond(key): columns[ALL], _keys.pval_adj(key): adjusted}}
+        where: dict[str, Any] = {"var": dict(zip(names, (columns[ALL], adjusted), strict=True))}
     else:
         frame = {_keys.escape(group): values for group, values in columns.items()}
         where = {"varm": {place: pd.DataFrame(frame, index=task.adata.var_names)}}
-    write(task.adata, uns={place: content}, **where)
+    stale = {"var": names, "varm": [place]} if place in task.adata.uns else {}
+    write(task.adata, remove=stale, uns={place: content}, **where)
     n_found = {group: int((table["pval_adj"] <= CALLED).sum()) for group, table in tables.items()}
     found = ", ".join(f"{n} of {len(tables[group])}" + f" in {group}" * bool(groupby) for group, n in n_found.items())
     say(f"Genes that others go with, at a false discovery rate of 5 %: {found}.")
@@ -160,6 +178,15 @@ def _check(by: str, n_permutations: int | None, n_bootstraps: int, min_cells: in
         raise ValueError(f"n_permutations={n_permutations} must be at least 2.")
     if n_bootstraps < 1 or min_cells < 1:
         raise ValueError(f"n_bootstraps={n_bootstraps} and min_cells={min_cells} must be at least 1.")
+
+
+def _check_others(scanned: Scanned, members: dict[str, np.ndarray], chosen: list[str], plan: Plan) -> None:
+    if plan.by != "specificity":
+        return
+    if alone := [group for group in chosen if not scanned.cells[~members[group]].any()]:
+        raise ValueError(
+            f"by='specificity' compares with other cells, and none but those of {listed(alone)} was scanned."
+        )
 
 
 def _tables(
@@ -178,7 +205,8 @@ def _tables(
     tables = {}
     with progress_of(sum(n_each), description="rank_genes", unit="permutation") as advance:
         for group, part in parts.items():
-            others = scanned.rows(np.flatnonzero(~members[group])) if len(members) > 1 else None
+            rest = np.flatnonzero(~members[group])
+            others = scanned.rows(rest) if len(rest) else None
             tables[group] = rank_group(part, others, genes, plan, children[group], advance)
     return tables
 
@@ -196,6 +224,8 @@ def _params(groupby: str | None, chosen: list[str], plan: Plan, of_fit: dict) ->
         "n_bootstraps": plan.n_bootstraps,
         "min_cells": plan.min_cells,
     }
+    if plan.n_permutations is not None:
+        params["n_permutations"] = plan.n_permutations
     if of_fit.get("layer") is not None:
         params["layer"] = of_fit["layer"]
     return params

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import log_ndtr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Scales of the parts of the prior, in standard errors.
 _SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
 # Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
 _STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
+# Estimates that are worked on at a time.
+_PIECE = 2**20
 # Estimates that the parts left by EM cannot explain must not divide by 0.
 _TINY = 1e-200
 
@@ -27,11 +34,13 @@ def shrink(z: np.ndarray) -> np.ndarray:
         Estimates over their standard errors, any shape.
     """
     at = np.linspace(-_LARGEST, _LARGEST, _TABLE)
-    there = z != 0
-    if not there.any():
-        return np.zeros_like(z, dtype=np.float32)
-    place = (np.clip(z[there], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
-    n_at = np.bincount(np.rint(place).astype(int), minlength=_TABLE)
+    flat, n_at = z.reshape(-1), np.zeros(_TABLE)
+    for part in _pieces(flat):
+        place = (np.clip(flat[part][flat[part] != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
+        n_at += np.bincount(np.rint(place).astype(int), minlength=_TABLE)
+    found = np.zeros(flat.shape, dtype=np.float32)
+    if not n_at.any():
+        return found.reshape(z.shape)
     log, mean = _parts(at)
     density = np.exp(log - log.max(1, keepdims=True)) + _TINY
     weights = np.full(log.shape[1], 1 / log.shape[1])
@@ -41,7 +50,14 @@ def shrink(z: np.ndarray) -> np.ndarray:
         weights = n_at @ share / n_at.sum()
     # What is taken off is a function of one number: read off between the points of the table, and the same beyond.
     taken = at - (share * mean).sum(1)
-    return np.where(there, z - np.interp(z, at, taken), 0).astype(np.float32)
+    for part in _pieces(flat):
+        found[part] = np.where(flat[part] != 0, flat[part] - np.interp(flat[part], at, taken), 0)
+    return found.reshape(z.shape)
+
+
+def _pieces(flat: np.ndarray) -> Iterator[slice]:
+    """Cut so that what is made of each number on the way is small beside them all."""
+    yield from (slice(first, first + _PIECE) for first in range(0, len(flat), _PIECE))
 
 
 def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ def affected(run: Run) -> Section | Missing:
     if _keys.affected(run.key) not in run.adata.uns:
         return Missing("Genes that a knockout changes", run.call("tl.affected_genes", "genes", groupby=run.groupby))
     found = get.affected_genes(run.adata, key=run.key)
-    by = ["knockout", "group"] if "group" in found else ["knockout"]
+    by = _by(found)
     found = found.assign(is_specific=found["specific"].map({True: "yes", False: "no"}))
     top = found.groupby(by, observed=True).head(run.n_genes).sort_values(by, kind="stable")
     blocks: list[Block] = [
@@ -64,13 +64,17 @@ def affected(run: Run) -> Section | Missing:
     if _keys.enrichment(run.key) in run.adata.uns:
         sets = get.enrichment(run.adata, key=run.key)
         order = sets["score"].abs().sort_values(ascending=False, kind="stable").index
-        first = sets.loc[order].groupby(by, observed=True).head(run.n_genes)
+        first = sets.loc[order].groupby(_by(sets), observed=True).head(run.n_genes)
         blocks.append(table(first, _SETS, "Sets of genes that change, the largest score first"))
     lead = (
         "Which genes each knockout lowers or raises. `change` is what the model foretells, `z` what the cells show of "
         "these two genes alone: trust a change whose z is significant and of its sign."
     )
     return Section("affected", "Genes that knockouts change", lead, blocks, run.call("get.affected_genes"))
+
+
+def _by(rows: pd.DataFrame) -> list[str]:
+    return ["knockout", "group"] if "group" in rows else ["knockout"]
 
 
 def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:

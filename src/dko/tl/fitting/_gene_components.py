@@ -29,7 +29,8 @@ def influence_components(control: sparse.csr_matrix, n_components: int, *, rng: 
     counts = counts_again(values)
     totals = np.asarray((values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
     of_gene = influence(profiles(values), totals, counts=counts is not None).T
-    scores = _scores(of_gene - of_gene.mean(axis=0), n_components, rng)
+    of_gene -= of_gene.mean(axis=0)
+    scores = _scores(of_gene, n_components, rng)
     return np.ascontiguousarray(scores / max(float(scores.std()), 1e-12), dtype=np.float32)
 
 

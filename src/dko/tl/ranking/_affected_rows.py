@@ -26,13 +26,14 @@ def affected_rows(
     changes
         Mean changes, knockouts x genes of the model.
     others
-        The same of other knockouts, to compare with.
+        The same of knockouts to compare with; each is compared with all of them but itself.
     min_cells
         Genes that fewer cells express are not tested.
     """
     from scipy.stats import false_discovery_control
 
     genes = pd.Index(changes.columns)
+    drawn, own = others.to_numpy(), genes.get_indexer(others.index)
     z, p_values = _tested(counts, genes.get_indexer(changes.index), min_cells)
     tables = []
     for row, knockout in enumerate(changes.index):
@@ -41,7 +42,8 @@ def affected_rows(
         tested = np.isfinite(z[row])
         if tested.any():
             adjusted[tested] = false_discovery_control(p_values[row, tested])
-        as_much = _as_much(change, others.to_numpy(), genes.get_indexer(others.index))
+        apart = others.index != knockout
+        as_much = _as_much(change, drawn[apart], own[apart])
         table = pd.DataFrame(
             {
                 "knockout": knockout,

@@ -15,7 +15,8 @@ _TYPES = {"names": "O", "scores": "float32", "logfoldchanges": "float32", "pvals
 def as_scanpy(tables: dict[str, pd.DataFrame], genes: list[str], by: str) -> dict[str, np.ndarray]:
     """Return structured arrays, a field per group, each with all genes, best first.
 
-    A gene that too few cells of a group express comes last there: score and fold change NaN, p-value 1.
+    A gene that too few cells of a group express comes last there: score and fold change NaN, p-value 1. The fold change
+    is 0 where there are no cells to compare with.
     """
     columns = {group: _columns(table, genes, by) for group, table in tables.items()}
     return {
@@ -27,7 +28,7 @@ def as_scanpy(tables: dict[str, pd.DataFrame], genes: list[str], by: str) -> dic
 def _columns(table: pd.DataFrame, genes: list[str], by: str) -> dict[str, Any]:
     ranked = set(table["gene"])
     last = [gene for gene in genes if gene not in ranked]
-    change = table["specificity"] if "specificity" in table else np.zeros(len(table))
+    change = table["specificity"].fillna(0) if "specificity" in table else np.zeros(len(table))
 
     def with_last(values: Any, fill: float) -> np.ndarray:
         return np.concatenate([np.asarray(values, dtype=float), np.full(len(last), fill)])

@@ -33,6 +33,8 @@ def members_of(
     wanted = (
         list(members) if groups is None else [groups] if isinstance(groups, str) else [str(name) for name in groups]
     )
+    if not wanted:
+        raise ValueError("groups=[] names no group; leave it out for all of them.")
     if missing := [name for name in wanted if name not in members]:
         raise KeyError(unknown("group", missing, members, f"obs[{groupby!r}]"))
     return members, [group for group in members if group in wanted]

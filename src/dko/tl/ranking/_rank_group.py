@@ -34,14 +34,14 @@ class Plan:
 
 def tested(part: Scanned, plan: Plan) -> np.ndarray:
     """Return which genes enough scanned cells express, to be compared with each other."""
-    present = np.bincount(part.counts[_scanned(part)].indices, minlength=part.counts.shape[1])
+    present = np.bincount(part.counts[part.cells].indices, minlength=part.counts.shape[1])
     return present >= plan.min_cells
 
 
 def rank_group(
     part: Scanned, others: Scanned | None, genes: list[str], plan: Plan, rng: np.random.Generator, advance: Callable
 ) -> pd.DataFrame:
-    """Return a row per gene that enough scanned cells express, best first; `others` are the cells of no such group."""
+    """Return a row per gene that enough scanned cells express, best first; `others` are all other cells."""
     table = gene_means(part.impact, part.observed, genes)
     kept = table["n_cells"].to_numpy() >= plan.min_cells
     excess, n_cells = part.excess, np.maximum(table["n_cells"].to_numpy(), 1)
@@ -70,10 +70,6 @@ def _expected(excess: np.ndarray, share: np.ndarray, fraction: np.ndarray) -> np
     return np.exp(trend(np.log(np.maximum(excess, floor)), np.column_stack([share, fraction])))
 
 
-def _scanned(part: Scanned) -> np.ndarray:
-    return np.diff(part.impact.indptr) > 0
-
-
 def _ordered(table: pd.DataFrame) -> list[str]:
     order = ["gene", "impact_mean", "impact_low", "impact_high", "impact_excess", "impact_beyond", "beyond_low"]
     order += ["beyond_high", "n_cells", "fraction", "expression_mean", "specificity", "pval", "pval_adj"]
@@ -83,8 +79,7 @@ def _ordered(table: pd.DataFrame) -> list[str]:
 def _intervals(table: pd.DataFrame, part: Scanned, expected: np.ndarray, plan: Plan, rng: np.random.Generator) -> None:
     from ...models.significance import bootstrap_means
 
-    rows = _scanned(part)
-    impact, beyond = bootstrap_means([part.impact[rows], part.excess[rows]], plan.n_bootstraps, rng)
+    impact, beyond = bootstrap_means([part.impact[part.cells], part.excess[part.cells]], plan.n_bootstraps, rng)
     table["impact_low"], table["impact_high"] = impact
     table["beyond_low"], table["beyond_high"] = (end - expected for end in beyond)
 
@@ -96,7 +91,7 @@ def _p_values(part: Scanned, kept: np.ndarray, plan: Plan, rng: np.random.Genera
     compared = kept | tested(part, plan)
     p_values = np.ones(len(kept))
     if compared.sum() > 1:
-        of_cells = levels(part.counts[_scanned(part)], compared)
+        of_cells = levels(part.counts[part.cells], compared)
         p_values[compared] = gene_p_values(of_cells, rng, plan.n_permutations, advance)
     return p_values
 
@@ -108,12 +103,17 @@ def _adjusted(p_values: np.ndarray) -> np.ndarray:
 
 
 def _specificity(part: Scanned, others: Scanned, n_genes: int) -> np.ndarray:
-    """Return the log2 ratio of the mean excess in the cells of a group and in others; 0 in cells that lack a gene."""
+    """Return the log2 ratio of the mean excess in the cells of a group and in others; 0 in cells that lack a gene.
+
+    NaN where no other cell was scanned.
+    """
+    if not others.cells.any():
+        return np.full(n_genes, np.nan)
 
     def mean(cells: Scanned) -> np.ndarray:
         excess = cells.excess
         total = np.bincount(excess.indices, weights=excess.data, minlength=n_genes)
-        return np.maximum(total, 0) / max(int(_scanned(cells).sum()), 1)
+        return np.maximum(total, 0) / max(int(cells.cells.sum()), 1)
 
     here, elsewhere = mean(part), mean(others)
     known = (here > 0) | (elsewhere > 0)

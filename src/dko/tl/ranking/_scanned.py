@@ -16,6 +16,8 @@ from ..._fitted import read_linear
 from ..._log import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..._engine import Task
 
 
@@ -33,12 +35,15 @@ class Scanned:
         Observed relative profiles.
     counts
         Counts, where they can be told, otherwise what they are for comparisons between genes.
+    cells
+        Which cells were scanned, as a mask.
     """
 
     impact: sparse.csr_matrix
     share: sparse.csr_matrix
     observed: sparse.csr_matrix
     counts: sparse.csr_matrix
+    cells: np.ndarray
 
     @property
     def excess(self) -> sparse.csr_matrix:
@@ -48,7 +53,7 @@ class Scanned:
 
     def rows(self, rows: np.ndarray) -> Scanned:
         """Return some cells."""
-        return Scanned(self.impact[rows], self.share[rows], self.observed[rows], self.counts[rows])
+        return Scanned(self.impact[rows], self.share[rows], self.observed[rows], self.counts[rows], self.cells[rows])
 
 
 def require_scan(task: Task, key: str) -> None:
@@ -57,8 +62,8 @@ def require_scan(task: Task, key: str) -> None:
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
 
 
-def read_scan(task: Task, key: str, device: str) -> Scanned:
-    """Read a scan and what belongs to it."""
+def read_scan(task: Task, key: str, device: str, groups: Iterable[np.ndarray]) -> Scanned:
+    """Read a scan and what belongs to it; `groups` are masks of cells, each of which was scanned or left out."""
     impact = sparse.csr_matrix(task.adata.layers[_keys.impact(key)])[:, task.columns]
     impact.sort_indices()
     shares, engine = [], engine_on(device)
@@ -68,7 +73,28 @@ def read_scan(task: Task, key: str, device: str) -> Scanned:
             before[part.entries] = engine.predict(part.affine, part.presence, residual=part.residual)
         shares.append(sparse.csr_matrix((before, block.indices, block.indptr), shape=block.shape))
     share = _at(sparse.vstack(shares, format="csr"), impact, key)
-    return Scanned(impact, share, *observed_and_counts(task))
+    observed, counts = observed_and_counts(task)
+    return Scanned(impact, share, observed, counts, _scanned_cells(impact, observed, task.cells, groups))
+
+
+def _scanned_cells(
+    impact: sparse.csr_matrix, observed: sparse.csr_matrix, modelled: np.ndarray, groups: Iterable[np.ndarray]
+) -> np.ndarray:
+    """Return which cells were scanned, whether or not they express any of the genes that were knocked out.
+
+    A cell that expresses one of these and has no impacts was left out. Where there is none such in a group, the scan
+    has gone over all of its cells, those that have a model and any of its genes; otherwise only over those that have
+    impacts, as it cannot be told of others.
+    """
+    knocked_out = np.zeros(impact.shape[1], dtype=bool)
+    knocked_out[impact.indices] = True
+    with_impacts = np.diff(impact.indptr) > 0
+    left_out = modelled & (observed @ knocked_out > 0) & ~with_impacts
+    scanned = with_impacts.copy()
+    for group in groups:
+        if not left_out[group].any():
+            scanned[group] = (modelled & (np.diff(observed.indptr) > 0))[group]
+    return scanned
 
 
 def observed_and_counts(task: Task) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
