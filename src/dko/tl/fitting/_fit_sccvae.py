@@ -126,15 +126,17 @@ def fit_sccvae(
         scaled=preset != "paper",
         rng=for_features,
     )
-    drawn = _cells(expression.values, cells)
+    drawn, measured, source = _cells(expression.values, cells), expression.genes, expression.source
     training, validation = (drawn.of(np.flatnonzero(split == part)) for part in (_keys.TRAIN, _keys.VALIDATION))
-    network = target_graph(graph, described, cells.trained, training, expression.genes, config.n_latent, for_graph)
+    # As large as X too, and all in these two.
+    del drawn, expression
+    network = target_graph(graph, described, cells.trained, training, measured, config.n_latent, for_graph)
     model, trained = fit(
         training,
         validation,
         described.values,
         described.position(cells.targets),
-        described.columns(expression.genes),
+        described.columns(measured),
         network.mask,
         network.node,
         replace(config, n_latent=len(network.mask)),
@@ -159,7 +161,7 @@ def fit_sccvae(
                 "values": kind,
                 "use_raw": use_raw,
                 **({} if layer is None else {"layer": layer}),
-                **expression.source,
+                **source,
                 "perturbation_key": perturbation_key,
                 "control": str(control),
                 "validation_fraction": validation_fraction,
@@ -173,7 +175,7 @@ def fit_sccvae(
                 **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
                 **{name: value for name, value in vars(chosen).items() if value is not None},
             },
-            _keys.GENES: expression.genes,
+            _keys.GENES: measured,
             _keys.GROUPS: [],
             _keys.TARGETS: described.names,
             _keys.WEIGHTS: model.arrays,
