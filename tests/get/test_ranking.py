@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import dko
+
+FAST: dict[str, Any] = {"n_permutations": 5, "n_bootstraps": 5}
 
 
 def check(table, adata, rows, of_all=None):
@@ -55,9 +59,6 @@ def test_fraction_is_of_all_cells_also_when_one_gene_was_scanned(fitted):
     dko.tl.scan(fitted, genes=fitted.var_names[3])
     (row,) = dko.get.ranking(fitted).itertuples()
     assert row.fraction == pytest.approx((fitted.X[:, 3] > 0).mean()) and row.fraction < 1
-
-
-FAST = {"n_permutations": 5, "n_bootstraps": 5}
 
 
 def test_a_ranking_that_is_not_there(fitted):

@@ -239,7 +239,7 @@ def test_nothing_is_specific_against_cells_that_were_not_scanned(_fitted):
 @pytest.mark.parametrize("groupby", [None, "cell_type"])
 def test_a_scan_of_one_gene_is_of_the_cells_that_lack_it_too(_direct, _fitted, groupby):
     gene = "gene_5"
-    adata = dko.tl.scan(_fitted, genes=gene, copy=True)
+    adata: Any = dko.tl.scan(_fitted, genes=gene, copy=True)
     assert (adata.X[:, 5] > 0).mean() < 1
     part, whole = (ranked_copy(cells, groupby=groupby) for cells in (adata, _direct))
     found, expected = (dko.get.ranking(cells).set_index("gene").loc[[gene]] for cells in (part, whole))
