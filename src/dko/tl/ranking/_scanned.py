@@ -57,7 +57,7 @@ class Scanned:
 
 
 def require_scan(task: Task, key: str) -> None:
-    """Raise unless every gene has been knocked out."""
+    """Raise unless there is a scan."""
     if _keys.impact(key) not in layer_names(task.adata):
         raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
 
