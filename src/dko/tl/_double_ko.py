@@ -48,6 +48,8 @@ def double_ko(
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes, and compare with what the two single knockouts add up to.
 
+    Cell by cell, and without a null: which pairs interact over many cells, :func:`dko.tl.interactions` tells.
+
     Parameters
     ----------
     adata
