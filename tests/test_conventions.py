@@ -86,6 +86,7 @@ def fitted(fitted, monkeypatch):
         n_latent=4,
         hidden=(8,),
         max_steps=5,
+        n_members=1,
         progress=False,
         key_added=SCREEN,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ._fitted import Fitted, Groups
     from ._rng import RNG
-    from .models.sccvae import Model
+    from .models.sccvae import Ensemble
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Perturber:
     device: torch.device
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> Ensemble:
         """The model, on its device."""
-        from .models.sccvae import model_of
+        from .models.sccvae import ensemble_of
 
-        return model_of(config_of(self.fitted.params), self.fitted.weights).to(self.device)
+        return ensemble_of(config_of(self.fitted.params), self.fitted.weights).to(self.device)
 
     @cached_property
     def values(self) -> sparse.csr_matrix:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import dko as package
+from dko._histories import best_loss
 from dko.cli._parser import build_parser
 from dko.cli._perturbation_tables import perturbation_table
 from dko.io._files import read_any
@@ -51,7 +52,7 @@ def test_same_as_in_python(dko, store, perturbations, tmp_path, ending):
     after = read_any(out)["rna"] if ending == ".h5mu" else read_any(out)
     for name, weights in perturbations.uns["dko"]["weights"].items():
         np.testing.assert_array_equal(after.uns["dko"]["weights"][name], weights)
-    loss = package.get.history(perturbations)["validation_loss"].min()
+    loss = best_loss(package.get.history(perturbations))
     title = f"Perturbations: 4 trained, 2 held out, 1 dropped. Validation loss: {loss:.4f}"
     assert ran.out.splitlines()[0] == title
     table = perturbations.uns["dko"]["perturbations"].set_index("perturbation")
@@ -71,11 +72,23 @@ def test_options_reach_the_fit(dko, store, perturbations, tmp_path):
     source, out = store(perturbations, "in.h5ad"), tmp_path / "out.h5ad"
     (tmp_path / "holdout.txt").write_text("gene_7\ngene_15\n")
     words = ("--layer", "counts", "--normalize", "--min-cells", "10", "--max-steps", "2", "--key", "mine")
-    model = ("--graph", "none", "--code", "unit", "--strength", "mean", "--holdout", f"@{tmp_path}/holdout.txt")
+    model = (
+        "--n-members",
+        "1",
+        "--graph",
+        "none",
+        "--code",
+        "unit",
+        "--strength",
+        "mean",
+        "--holdout",
+        f"@{tmp_path}/holdout.txt",
+    )
     ran = dko("fit", source, "--out", out, *HOW, *words, *model)
     assert ran.code == 0, ran
     stored = read_any(out).uns["mine"]
     expected = {"layer": "counts", "values": "counts", "min_cells": 10, "graph": "none", "strength": "mean"}
+    expected["n_members"] = 1
     assert {name: stored["params"][name] for name in expected} == expected
     assert stored["params"]["config"]["code"] == "unit" and stored["params"]["features"] == "influence"
     role = stored["perturbations"].set_index("perturbation")["role"]

@@ -23,6 +23,7 @@ FIT: dict[str, Any] = {
     "code_hidden": (8,),
     "groups": 4,
     "cells": 8,
+    "n_members": 2,
     "max_steps": 10,
     "progress": False,
 }
@@ -145,10 +146,11 @@ def test_the_mask_is_kept(network, tmp_path):
     dko.io.save(network, tmp_path / "model.npz")
     back = network.copy()
     dko.io.load(back, tmp_path / "model.npz")
-    graph = open_perturber(back, "dko", "rna").model.network.graph().detach().numpy()
-    mask = network.uns["dko"]["weights"]["network.mask"].astype(bool)
-    assert not np.tril(mask).any()
-    assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
+    masks = network.uns["dko"]["weights"]["network.mask"].astype(bool)
+    for member, mask in zip(open_perturber(back, "dko", "rna").model.members, masks, strict=True):
+        graph = member.network.graph().detach().numpy()
+        assert not np.tril(mask).any()
+        assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
 
 
 def test_other_cells_with_genes_in_another_order(network, tmp_path):

@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "hidden": (16, 16),
     "groups": 4,
     "cells": 8,
+    "n_members": 1,
     "max_steps": 30,
     "test_fraction": 0.3,
     "progress": False,

@@ -46,6 +46,7 @@ def _screen_of_six():
         perturbation_key="perturbation",
         control="control",
         max_steps=200,
+        n_members=1,
         n_latent=8,
         hidden=(16,),
         progress=False,

@@ -18,7 +18,8 @@ FIT: dict[str, Any] = {
     "hidden": (16, 16),
     "groups": 4,
     "cells": 8,
-    "max_steps": 200,
+    "n_members": 2,
+    "max_steps": 100,
     "learning_rate": 3e-3,
     "progress": False,
 }

@@ -31,7 +31,10 @@ _COMMON = (
 )
 _OF_MODEL = {
     _keys.DKO: ("groupby", "rank", "effects"),
-    _keys.SCCVAE: ("holdout", "test_controls", "normalize", "graph", "features", "code", "strength", "min_cells"),
+    _keys.SCCVAE: (
+        *("holdout", "test_controls", "normalize", "min_cells"),
+        *("features", "code", "n_members", "strength", "graph"),
+    ),
 }
 
 
@@ -138,6 +141,9 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
         "--code",
         choices=["neighbours", "unit", "softmax"],
         help="how a gene becomes a shift: by similar ones, or by a network, as published (default: neighbours)",
+    )
+    group.add_argument(
+        "--n-members", type=int, metavar="N", help="models to fit and average, each of which takes as long (default: 3)"
     )
     group.add_argument(
         "--strength",

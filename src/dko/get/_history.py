@@ -27,7 +27,8 @@ def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rn
     Returns
     -------
     A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation;
-    Bray-Curtis, or of an SCCVAE the sum of its terms), ``validation_loss``; with ``groupby`` also ``group``.
+    Bray-Curtis, or of an SCCVAE the sum of its terms), ``validation_loss``; with ``groupby`` also ``group``, and of
+    several members ``member``.
     """
     target = unwrap(adata, mod)
     read_fitted(target, key)

@@ -13,6 +13,7 @@ import pandas as pd
 from .. import _keys
 from .._data import are_counts, read_csr, read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
+from .._histories import as_read
 from .._log_values import source_of
 from .._write import writable, write_model
 from ._save import FORMAT
@@ -114,7 +115,6 @@ def _read(path: Path) -> tuple[Fitted, dict[str, pd.DataFrame]]:
             raise ValueError(f"{str(path)!r} is not a file of dko.io.save, or of a newer version of it.")
         weights = {name: arrays[name] for name in arrays.files if name != "text"}
     tables = {name: pd.DataFrame(text[name]) for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in text}
-    if "group" in tables[_keys.HISTORY]:
-        tables[_keys.HISTORY] = tables[_keys.HISTORY].astype({"group": "category"})
+    tables[_keys.HISTORY] = as_read(tables[_keys.HISTORY])
     # Files of versions before the second model have no targets.
     return Fitted(str(path), text["params"], text["genes"], text["groups"], weights, text.get("targets", [])), tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _keys, get
+from .._histories import apart
 from .._perturber import is_sccvae
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
@@ -30,7 +31,7 @@ def history(
     """Draw training (thin) and validation loss (thick) of a fit, and mark the best point, whose weights were kept.
 
     Against epochs, which compare groups of different size, where there was one validation per pass over the cells;
-    otherwise against steps. One colour per group where the fit had groups.
+    otherwise against steps. One colour per model where the fit has several, of groups or members.
 
     Parameters
     ----------
@@ -53,37 +54,38 @@ def history(
     from matplotlib.ticker import MaxNLocator
 
     table = get.history(adata, key=key, mod=mod)
-    curves = {"": table} if "group" not in table else dict(list(table.groupby("group", observed=True)))
+    curves = apart(table)
     time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
-    axes, ours = panels(1, ax, size=(7.0 if "group" in table else 5.0, 3.8), what="fit")
+    several = "" not in curves
+    axes, ours = panels(1, ax, size=(7.0 if several else 5.0, 3.8), what="fit")
     panel = axes[0]
-    for number, (group, curve) in enumerate(curves.items()):
-        _draw(panel, curve, time, str(group), number)
+    for number, (name, curve) in enumerate(curves.items()):
+        _draw(panel, curve, time, name, number)
     panel.set(xlabel=time, ylabel="loss" if is_sccvae(adata, key, mod) else f"loss ({IMPACT})")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(handles=_handles(panel, "group" in table), **(BESIDE if ours and "group" in table else INSIDE))
+    panel.legend(handles=_handles(panel, several), **(BESIDE if ours and several else INSIDE))
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
-def _draw(ax: Axes, curve: pd.DataFrame, time: str, group: str, number: int) -> None:
-    """Draw one fit; colours come back after seven groups, with another marker."""
+def _draw(ax: Axes, curve: pd.DataFrame, time: str, name: str, number: int) -> None:
+    """Draw one fit; colours come back after seven of them, with another marker."""
     color = COLORS[number % len(COLORS)]
     marker = MARKERS[number // len(COLORS) % len(MARKERS)]
     best = curve.loc[curve["validation_loss"].idxmin()]
     ax.plot(curve[time], curve["train_loss"], color=color, lw=0.8, alpha=0.6, label="_training")
     ax.plot(curve[time], curve["validation_loss"], color=color, lw=1.6, label="_validation")
-    label = group or f"best: {best['validation_loss']:.3f} at {time} {int(best[time]):,}"
+    label = name or f"best: {best['validation_loss']:.3f} at {time} {int(best[time]):,}"
     ax.plot(
         best[time], best["validation_loss"], marker, color=color, mec="white", ms=8, ls="none", label=label, zorder=3
     )
 
 
-def _handles(ax: Axes, grouped: bool) -> list[Line2D]:
+def _handles(ax: Axes, several: bool) -> list[Line2D]:
     """Say which line is which, and which marker is whose best point."""
     from matplotlib.lines import Line2D
 
-    color = "0.4" if grouped else COLORS[0]
+    color = "0.4" if several else COLORS[0]
     return [
         Line2D([], [], color=color, lw=0.8, alpha=0.6, label="training"),
         Line2D([], [], color=color, lw=1.6, label="validation"),

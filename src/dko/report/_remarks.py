@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _keys, get
 from .._fitted import NO_SIGNAL
+from .._histories import apart
 from .._perturbations import DROPPED, HELD_OUT
 from ._blocks import Remark
 
@@ -114,11 +115,10 @@ def _of_screen(run: Run) -> Iterator[Remark]:
 
 def _of_training(run: Run) -> Iterator[Remark]:
     """Say whether training ended too early."""
-    history = get.history(run.adata, key=run.key)
-    curves = dict(list(history.groupby("group", observed=True))) if "group" in history else {"": history}
-    falling = [str(group) for group, curve in curves.items() if _still_falls(curve["validation_loss"].to_numpy())]
+    curves = apart(get.history(run.adata, key=run.key))
+    falling = [name for name, curve in curves.items() if _still_falls(curve["validation_loss"].to_numpy())]
     if falling:
-        where = f" of {', '.join(falling)}" if "group" in history else ""
+        where = f" of {', '.join(falling)}" if any(falling) else ""
         yield Remark(f"The validation loss{where} was still falling when training ended: allow more steps.")
 
 

@@ -153,6 +153,10 @@ def fit(
         ``strength``
             Of the shifts of genes that were not trained on: ``"auto"``, ``"calibrated"``, ``"unit"``, ``"mean"`` or
             ``"predict"``, all from training perturbations alone; see docs, sccvae.
+        ``n_members``
+            Models to fit to the same cells with random numbers of their own, whose predictions are averaged (3;
+            ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations differs by
+            chance, and the mean agrees better with measured ones than most of them (docs, accuracy).
         ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
             See docs, sccvae.
 
@@ -170,7 +174,8 @@ def fit(
         50 common genes: near 1, the model says the same of every gene.
         Of ``"sccvae"`` also ``targets`` (list of all genes that can be perturbed) and ``perturbations`` (DataFrame:
         ``perturbation``, ``n_cells``, ``role``: trained, held out or dropped, ``strength``: length of its shift);
-        no groups, and the weights are those of its network.
+        no groups, and the weights are those of its networks, members along the first axis of what they differ in;
+        ``history`` has a column ``member``.
     ``var[f"{key_added}_signal"]``
         With total effects: false discovery rate at which any other gene goes with this one, in any group, float32;
         above 0.05 the effects of a gene may be noise.

@@ -32,7 +32,8 @@ def test_edges_outside_the_mask_stay_zero(code, fitted):
 def test_without_a_graph_there_are_no_edges(fitted):
     model, _ = fitted(mask=np.zeros((8, 8), dtype=bool))
     assert torch.equal(model.network.propagation(), torch.eye(8))
-    assert torch.equal(model.propagated(np.arange(40)), model.shifts(np.arange(40)))
+    shifts = model.shifts(np.arange(40))
+    assert torch.equal(model.propagated(shifts), shifts)
 
 
 def test_the_seed_decides(fitted, screen):

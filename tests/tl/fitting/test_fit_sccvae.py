@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
     "code_hidden": (8,),
     "groups": 4,
     "cells": 8,
+    "n_members": 1,
     "max_steps": 20,
     "progress": False,
 }
@@ -54,8 +55,8 @@ def measured_effects(adata, labels, cells):
 
 
 def test_what_is_written(screen, singles):
-    found = fit(screen)
-    assert found["params"]["model"] == "sccvae"
+    found = fit(screen, n_members=None)
+    assert found["params"]["model"] == "sccvae" and found["params"]["n_members"] == 3
     assert {name: found["params"][name] for name in ("perturbation_key", "control", "values", "features", "graph")} == {
         "perturbation_key": "perturbation",
         "control": "control",
@@ -66,7 +67,7 @@ def test_what_is_written(screen, singles):
     assert found["params"]["config"]["n_latent"] == 8
     assert found["genes"] == found["targets"] == list(screen.var_names)
     assert found["groups"] == []
-    assert list(found["history"].columns) == ["step", "epoch", "train_loss", "validation_loss"]
+    assert list(found["history"].columns) == ["member", "step", "epoch", "train_loss", "validation_loss"]
     assert found["history"]["step"].max() == 20
     pd.testing.assert_frame_equal(dko.get.history(screen), found["history"])
     table = found["perturbations"].set_index("perturbation")
@@ -103,7 +104,7 @@ def test_held_out_perturbations_are_test_cells(screen, singles):
     split = screen.obs["dko_split"]
     assert (split[screen.obs["perturbation"].isin(held_out)] == "test").all()
     assert (split[screen.obs["perturbation"] == "control"] == "test").sum() == 12
-    assert len(found["weights"]["network.codes"]) == 6 - len(
+    assert len(found["weights"]["network.codes"][0]) == 6 - len(
         set(held_out) - {gene for label in role.index[role == "trained"] for gene in label.split("+")}
     )
 
@@ -222,7 +223,7 @@ def learned():
     held_out = labels[:5]
     dko.tl.fit(
         adata, model="sccvae", perturbation_key="perturbation", control="control", holdout=held_out, test_fraction=0.2,
-        n_latent=32, hidden=(64, 64), max_steps=400, progress=False,
+        n_latent=32, hidden=(64, 64), max_steps=400, n_members=1, progress=False,
     )  # fmt: skip
     return adata, held_out
 

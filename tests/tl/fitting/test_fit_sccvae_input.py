@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
     "code_hidden": (8,),
     "groups": 4,
     "cells": 8,
+    "n_members": 1,
     "max_steps": 20,
     "progress": False,
 }

@@ -18,6 +18,7 @@ SMALL: dict[str, Any] = {
     "code_hidden": (8,),
     "groups": 4,
     "cells": 8,
+    "n_members": 1,
     "max_steps": 20,
     "progress": False,
 }
@@ -52,7 +53,7 @@ def measured_effects(adata, labels, cells):
 def test_edges_lie_within_the_graph(graph, screen):
     """T1."""
     weights = fit(screen, graph=graph)["weights"]
-    mask = weights["network.mask"].astype(bool)
+    (mask,) = weights["network.mask"].astype(bool)
     assert mask.shape == (8, 8) and not np.tril(mask).any()
     assert {"full": mask.sum() == 28, "none": mask.sum() == 0, "random": mask.sum() < 15}[graph]
 
@@ -81,14 +82,15 @@ def test_a_network_of_genes(kind, screen, singles):
     targets = screen.uns["dko"]["targets"]
     node = pd.Series(weights["node"], index=targets)
     assert sorted(node[singles]) == list(range(6)) and (node.drop(singles) == -1).all()
-    mask = weights["network.mask"].astype(bool)
+    (mask,) = weights["network.mask"].astype(bool)
     assert mask.shape == (22, 22)
     assert {(a, b) for a in singles for b in singles if mask[node[a], node[b]]} == set(
         zip(order, order[1:], strict=False)
     )
     from dko._perturber import open_perturber
 
-    graph = open_perturber(screen, "dko", "rna").model.network.graph().detach().numpy()
+    (member,) = open_perturber(screen, "dko", "rna").model.members
+    graph = member.network.graph().detach().numpy()
     assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
 
 

@@ -2,7 +2,9 @@
 
 from ._cells import Batch, Cells
 from ._config import CODES, PAIRINGS, PAPER, Config
+from ._ensemble import Ensemble, ensemble_of
 from ._fit import fit
+from ._fit_ensemble import fit_ensemble
 from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random_mask
 from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
 from ._model import Model, model_of
@@ -18,11 +20,14 @@ __all__ = [
     "Batch",
     "Cells",
     "Config",
+    "Ensemble",
     "Model",
     "Network",
     "acyclic_order",
     "effect_graph",
+    "ensemble_of",
     "fit",
+    "fit_ensemble",
     "full_mask",
     "gaussian_kl",
     "grouped_mmd",

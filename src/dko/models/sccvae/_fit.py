@@ -105,6 +105,7 @@ def fit(
     device: torch.device,
     rng: np.random.Generator,
     progress: bool = True,
+    label: str = "fit",
 ) -> tuple[Model, Trained]:
     """Train on perturbed and control cells.
 
@@ -162,6 +163,7 @@ def fit(
                 eps=config.epsilon,
             ),
             progress=progress,
+            label=label,
         )
     # Training has left it on the CPU.
     network.to(device).eval()

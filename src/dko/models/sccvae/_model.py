@@ -84,9 +84,9 @@ class Model:
         return self.network.decode(latent + shifts, self.network.propagation())
 
     @torch.no_grad()
-    def propagated(self, genes: np.ndarray) -> torch.Tensor:
-        """Return how far each target moves the causal variables, n x latent: its shift through the graph."""
-        return self.shifts(genes) @ self.network.propagation()
+    def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return how far shifts (n x latent) move the causal variables, through the graph."""
+        return shifts @ self.network.propagation()
 
     def to(self, device: torch.device) -> Model:
         """Return the model on a device; its network is moved there, not copied."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import get, pl
+from ..._histories import best_loss
 from .._blocks import Column, Section, Text
 from .._picture import picture
 from .._table import table
@@ -28,7 +29,7 @@ def fit(run: Run) -> Section:
         pl.history(run.adata, key=run.key, return_fig=True), "Training and validation loss against time of training"
     )
     if run.sccvae:
-        best = get.history(run.adata, key=run.key)["validation_loss"].min()
+        best = best_loss(get.history(run.adata, key=run.key))
         lead = f"The loss while the model trained; weights are those of the best validation, {best:.4g}."
         return Section("fit", _TITLE, lead, [loss], run.call("get.history"))
     lead = (

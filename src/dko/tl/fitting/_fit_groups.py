@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ... import _keys
 from ..._errors import listed
 from ..._fitted import group_values
+from ..._histories import together
 from ..._log import logger, say
 from ...metrics import bray_curtis
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from anndata import AnnData
     from scipy import sparse
@@ -92,5 +93,4 @@ def history_of(fits: dict[str, Fit], groupby: str | None) -> pd.DataFrame:
     parts = {group: fit.trained.history for group, fit in fits.items()}
     if groupby is None:
         return parts[""]
-    table = pd.concat(parts, names=["group"]).reset_index(level="group").reset_index(drop=True)
-    return table.astype({"group": "category"})
+    return together(parts, "group")

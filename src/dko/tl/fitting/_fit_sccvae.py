@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ..._log_values import source_of, take_log
 from ..._rng import generator
 from ..._write import write_model
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
-from ._sccvae_config import configuration, plain, schedule_of
+from ._sccvae_config import configuration, number_of_members, plain, schedule_of
 from ._schedule import overridden
 from ._split import check_fractions, split_cells
 from ._target_features import check_features, target_features
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..._rng import RNG
-    from ...models.sccvae import Cells, Model
+    from ...models.sccvae import Cells, Ensemble
     from ._target_features import Features, FeaturesOf
     from ._target_graph import Graph
 
@@ -79,6 +80,7 @@ def fit_sccvae(
     n_components: int | None = None,
     graph: Graph = "full",
     strength: str = "auto",
+    n_members: int | None = None,
     max_epochs: int | None = None,
     max_steps: int | None = None,
     batch_size: int | None = None,
@@ -88,9 +90,10 @@ def fit_sccvae(
 ) -> None:
     """Fit and write, as :func:`dko.tl.fit` says; `of_model` overrides fields of the configuration."""
     from ...models._device import resolve_device
-    from ...models.sccvae import STRENGTHS, fit
+    from ...models.sccvae import STRENGTHS, fit, fit_ensemble
 
     config = configuration(preset, batch_size, of_model)
+    n_members = number_of_members(preset, n_members)
     chosen = overridden(
         schedule_of(preset, config),
         max_epochs=max_epochs,
@@ -131,7 +134,9 @@ def fit_sccvae(
     # As large as X too, and all in these two.
     del drawn, expression
     network = target_graph(graph, described, cells.trained, training, measured, config.n_latent, for_graph)
-    model, trained = fit(
+    config = replace(config, n_latent=len(network.mask))
+    fit_one = partial(
+        fit,
         training,
         validation,
         described.values,
@@ -139,16 +144,16 @@ def fit_sccvae(
         described.columns(measured),
         network.mask,
         network.node,
-        replace(config, n_latent=len(network.mask)),
+        config,
         chosen,
         strength=strength,
         device=place,
-        rng=for_training,
         progress=progress,
     )
+    model, history = fit_ensemble(fit_one, n_members, for_training)
     say(
-        f"Fitted {len(cells.trained)} perturbations of {len(cells.targets)} genes in "
-        f"{int(trained.history['step'].max())} steps on {place}."
+        f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
+        f"{place}."
     )
     write_model(
         target,
@@ -171,7 +176,8 @@ def fit_sccvae(
                 "features": described.kind,
                 "graph": network.kind,
                 "strength": strength,
-                "config": plain(model.config),
+                "n_members": len(model.members),
+                "config": plain(config),
                 **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
                 **{name: value for name, value in vars(chosen).items() if value is not None},
             },
@@ -179,7 +185,7 @@ def fit_sccvae(
             _keys.GROUPS: [],
             _keys.TARGETS: described.names,
             _keys.WEIGHTS: model.arrays,
-            _keys.HISTORY: trained.history,
+            _keys.HISTORY: history,
             _keys.PERTURBATIONS: _table(cells, described, model),
         },
         obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
@@ -218,12 +224,12 @@ def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
     return Cells(values, cells.number, members)
 
 
-def _table(cells: PerturbedCells, described: Features, model: Model) -> pd.DataFrame:
+def _table(cells: PerturbedCells, described: Features, model: Ensemble) -> pd.DataFrame:
     """Return what became of every perturbation."""
     table = cells.table()
-    lengths, known = np.full(len(table), np.nan), set(described.names)
+    lengths, known = np.full(len(table), np.nan, dtype=np.float32), set(described.names)
     for row, label in enumerate(table["perturbation"]):
         genes = cells.genes_of(label)
         if known.issuperset(genes):
-            lengths[row] = float(model.shifts(described.position(genes)).sum(dim=0).norm())
-    return table.assign(strength=lengths.astype(np.float32))
+            lengths[row] = model.lengths(model.shifts(described.position(genes)).sum(dim=0, keepdim=True))[0]
+    return table.assign(strength=lengths)

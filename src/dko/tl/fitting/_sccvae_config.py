@@ -56,6 +56,15 @@ def _whole(value: Any, least: int) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
+def number_of_members(preset: str | None, n_members: int | None) -> int:
+    """Return how many models are fitted and averaged: three, or the one of the publication."""
+    if n_members is None:
+        return 1 if preset == "paper" else 3
+    if not _whole(n_members, 1):
+        raise ValueError(f"n_members={n_members!r} must be a whole number, at least 1.")
+    return int(n_members)
+
+
 def schedule_of(preset: str | None, config: Config) -> Schedule:
     """Return how long, and in which steps, a preset trains."""
     from ...models._training import Schedule

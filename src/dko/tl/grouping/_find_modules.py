@@ -71,7 +71,7 @@ def _effects(perturber: Perturber, genes_of: list[list[str]], seed: int) -> np.n
 
 def _latent(perturber: Perturber, genes_of: list[list[str]]) -> np.ndarray:
     """Return shifts after the graph, perturbations x latent."""
-    found = perturber.shifts(genes_of) @ perturber.model.network.propagation()
+    found = perturber.model.propagated(perturber.shifts(genes_of))
     return found.detach().cpu().numpy().astype(np.float64)
 
 

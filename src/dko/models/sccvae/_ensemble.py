@@ -1,0 +1,84 @@
+"""Several SCCVAEs of the same cells, which differ by the chance of training alone, as one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._model import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._config import Config
+    from ._model import Model
+
+# Arrays of a model that have nothing to do with chance.
+_SHARED = ("features", "node", "trained", "own")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models whose predictions are averaged; its latent space is that of the members side by side.
+
+    Attributes
+    ----------
+    members
+        Of one configuration, and with the same genes to perturb.
+    """
+
+    members: tuple[Model, ...]
+
+    @property
+    def own(self) -> np.ndarray:
+        """Per gene, the change of its own expression when it is perturbed; NaN where that is not known."""
+        return self.members[0].own
+
+    def shifts(self, genes: np.ndarray) -> torch.Tensor:
+        """Return the shifts of genes, by number: n x (members x latent)."""
+        return torch.cat([member.shifts(genes) for member in self.members], dim=1)
+
+    def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return how far shifts move the causal variables, through the graph of each member."""
+        parts = zip(self.members, self._split(shifts), strict=True)
+        return torch.cat([member.propagated(part) for member, part in parts], dim=1)
+
+    def lengths(self, shifts: torch.Tensor) -> np.ndarray:
+        """Return the length of each shift: the root mean square over the members."""
+        return (shifts.norm(dim=1) / len(self.members) ** 0.5).cpu().numpy()
+
+    def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return what control cells look like with each shift, on average over the members; see :class:`Model`."""
+        parts = zip(self.members, self._split(shifts), self._split(noise), strict=True)
+        first, *others = (member.predict(cells, shift, draw) for member, shift, draw in parts)
+        for other in others:
+            first += other
+        return first / len(self.members)
+
+    def _split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return values.chunk(len(self.members), dim=-1)
+
+    def to(self, device: torch.device) -> Ensemble:
+        """Return the models on a device."""
+        return Ensemble(tuple(member.to(device) for member in self.members))
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that :func:`ensemble_of` needs beside the configuration; what members differ in along the first axis."""
+        of_members = [member.arrays for member in self.members]
+        return {
+            name: shared if name in _SHARED else np.stack([arrays[name] for arrays in of_members])
+            for name, shared in of_members[0].items()
+        }
+
+
+def ensemble_of(config: Config, arrays: Mapping[str, np.ndarray]) -> Ensemble:
+    """Return the models of :attr:`Ensemble.arrays`."""
+    of_members = (
+        {name: array if name in _SHARED else array[number] for name, array in arrays.items()}
+        for number in range(len(arrays["strength"]))
+    )
+    return Ensemble(tuple(model_of(config, arrays) for arrays in of_members))

@@ -1,0 +1,53 @@
+"""Training several SCCVAEs on the same cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..._histories import together
+from ..._log import logger
+from ._ensemble import Ensemble
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    import numpy as np
+    import pandas as pd
+
+    from .._training import Trained
+    from ._model import Model
+
+    class FitOne(Protocol):
+        """:func:`fit`, with all but the chance."""
+
+        def __call__(self, *, rng: np.random.Generator, label: str) -> tuple[Model, Trained]: ...
+
+
+def fit_ensemble(fit_one: FitOne, n_members: int, rng: np.random.Generator) -> tuple[Ensemble, pd.DataFrame]:
+    """Train members, each with random numbers of its own: the first ones of more members are those of fewer.
+
+    Returns
+    -------
+    The members that were trained to the end, or the first one as far as the user let it, and their histories, with a
+    column ``member`` where there are several.
+    """
+    fits: list[tuple[Model, Trained]] = []
+    for number, own in enumerate(rng.spawn(n_members), start=1):
+        try:
+            found = fit_one(rng=own, label="fit" if n_members == 1 else f"fit {number}/{n_members}")
+        except KeyboardInterrupt:
+            # Before its first validation a member has no weights worth keeping; those before it have.
+            if not fits:
+                raise
+            break
+        if not found[1].interrupted or not fits:
+            fits.append(found)
+        if found[1].interrupted:
+            break
+    if len(fits) < n_members:
+        logger.warning("Stopped by the user: the model has %d of %d members.", len(fits), n_members)
+    histories = {str(number): trained.history for number, (_, trained) in enumerate(fits, start=1)}
+    return (
+        Ensemble(tuple(model for model, _ in fits)),
+        histories["1"] if n_members == 1 else together(histories, "member"),
+    )

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dko.models.sccvae import Ensemble, ensemble_of
+
+GENES = np.array([0, 7, 39])
+
+
+@pytest.fixture(scope="module")
+def ensemble(fitted):
+    return Ensemble(tuple(fitted(seed=seed)[0] for seed in range(3)))
+
+
+@pytest.fixture
+def noise(control):
+    return torch.randn(len(control), 24, generator=torch.Generator().manual_seed(0))
+
+
+def test_predictions_are_means_over_the_members(ensemble, control, noise):
+    shifts = ensemble.shifts(GENES)
+    assert shifts.shape == (3, 24)
+    found = ensemble.predict(control, shifts, noise)
+    alone = [
+        member.predict(control, member.shifts(GENES), draw)
+        for member, draw in zip(ensemble.members, noise.split(8, dim=1), strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(alone).mean(dim=0))
+    # Members do differ.
+    assert (alone[0] - alone[1]).abs().max() > 1e-3
+
+
+def test_shifts_of_each_cell(ensemble, control, noise):
+    shifts = ensemble.shifts(GENES)
+    of_cells = shifts[:, None].expand(-1, len(control), -1)
+    torch.testing.assert_close(ensemble.predict(control, of_cells, noise), ensemble.predict(control, shifts, noise))
+
+
+def test_shifts_go_through_the_graph_of_each_member(ensemble):
+    found = ensemble.propagated(ensemble.shifts(GENES))
+    alone = [member.propagated(member.shifts(GENES)) for member in ensemble.members]
+    torch.testing.assert_close(found, torch.cat(alone, dim=1))
+    lengths = torch.stack([of_member.norm(dim=1) for of_member in alone])
+    np.testing.assert_allclose(ensemble.lengths(found), lengths.square().mean(dim=0).sqrt(), rtol=1e-5)
+
+
+def test_arrays_are_all_that_is_needed(ensemble, control, noise):
+    """T16: predictions are identical."""
+    again = ensemble_of(ensemble.members[0].config, {name: array.copy() for name, array in ensemble.arrays.items()})
+    assert len(again.members) == 3
+    shifts = ensemble.shifts(GENES)
+    assert torch.equal(again.shifts(GENES), shifts)
+    assert torch.equal(again.predict(control, shifts, noise), ensemble.predict(control, shifts, noise))
+    np.testing.assert_array_equal(again.own, ensemble.own)
