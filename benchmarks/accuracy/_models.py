@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     """(names of the models that this is, seed, fitted cells)."""
 
 PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
-# Of the model of perturbations: other ways from a gene to a shift.
-UNIT, SOFTMAX = "unit code", "softmax code"
-MODELS = (DEFAULT, TOTAL, DIRECT, PAPER, UNIT, SOFTMAX)
+# Of the model of perturbations: one fit instead of the mean of several, and so with other ways from a gene to a shift.
+SINGLE, UNIT, SOFTMAX = "single fit", "unit code", "softmax code"
+MODELS = (DEFAULT, TOTAL, DIRECT, PAPER, SINGLE, UNIT, SOFTMAX)
 _QUICK_STEPS = 20
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 import dko
 
 from ..inputs import DATA
-from ._models import DEFAULT, SOFTMAX, UNIT
+from ._models import DEFAULT, SINGLE, SOFTMAX, UNIT
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ KEY, CONTROL = "perturbation", "control"
 RENGE, PAIRS, SEEN = "renge, unseen", "norman, unseen pairs", "renge, seen"
 APART = "renge, unseen, controls apart"
 FILES = ("renge23_hipsc_crispr_ko_103genes.h5ad", "norman19_k562_crispra_500hvg.h5ad")
-_CODES = {DEFAULT: "neighbours", UNIT: "unit", SOFTMAX: "softmax"}
+_HOW: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    SINGLE: {"n_members": 1},
+    UNIT: {"n_members": 1, "code": "unit"},
+    SOFTMAX: {"n_members": 1, "code": "softmax"},
+}
 _N_FOLDS, _TEST_FRACTION, _TEST_CONTROLS, _QUICK_STEPS = 5, 0.2, 1 / 3, 20
 # Draws of the bootstrap over perturbations.
 _N_DRAWS = 2_000
@@ -35,7 +40,7 @@ _GAINS = {"pearson": 1, "energy_distance": -1}
 def jobs(seeds: int, quick: bool) -> Iterator[Job]:
     for data in (RENGE, APART, PAIRS, SEEN):
         for seed in range(1 if quick else seeds):
-            for method in _CODES if data in (RENGE, SEEN) else [DEFAULT]:
+            for method in _HOW if data in (RENGE, SEEN) else [DEFAULT, SINGLE]:
                 yield measure, {"data": data, "method": method, "seed": seed, "quick": quick}
 
 
@@ -83,7 +88,7 @@ def _evaluated(cells: AnnData, data: str, method: str, seed: int, fold: list[str
         test_fraction=0.0 if fold else _TEST_FRACTION,
         test_controls=_TEST_CONTROLS if data == APART else 0.0,
         features="onehot" if data == PAIRS else None,
-        code=_CODES[method],
+        **_HOW[method],
         max_steps=_QUICK_STEPS if quick else None,
         rng=seed,
         progress=False,
