@@ -186,7 +186,7 @@ PAGES = {
         "log-normalised values, without the targets, mean over the reliable perturbations of all folds. The first "
         "range, (...), is over the seeds of a fit and the folds that go with them, the second, [...], the 95 % "
         "interval of a bootstrap over perturbations. *measurement*: what a perfect prediction would reach. *Gain*: of "
-        "the default, perturbation by perturbation. The default is the mean of three fits; *single fit* is one of these, "
+        "the default, perturbation by perturbation. The default is the mean of three fits; *single fit* is one alone, "
         "and so are the other codes. *Centred*: after subtracting the mean effect of the perturbations "
         "that were seen.",
         [

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from .._batches import rows_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scipy import sparse
 
     from ._config import Config
 
@@ -70,11 +71,10 @@ class Cells:
 
     def means(self) -> np.ndarray:
         """Return the mean of the control cells, and then of each perturbation that has cells: float32, x genes."""
-        rows = np.flatnonzero(self.perturbation != NEITHER)
-        found, of_cell = np.unique(self.perturbation[rows], return_inverse=True)
-        share = 1.0 / np.bincount(of_cell)[of_cell]
-        average = sparse.csr_matrix((share, (of_cell, rows)), shape=(len(found), len(self.perturbation)))
-        return np.asarray((average @ self.values).todense(), dtype=np.float32)
+        # One after the other: in double precision, all of them would be larger than the values.
+        found = np.unique(self.perturbation[self.perturbation != NEITHER])
+        means = (self.values[self.perturbation == number].mean(axis=0, dtype=np.float64) for number in found)
+        return np.concatenate([np.asarray(mean, dtype=np.float32) for mean in means])
 
     def of(self, rows: np.ndarray) -> Cells:
         """Return some of the cells, which share the values with all."""
