@@ -33,6 +33,7 @@ def split_perturbations(
     perturbation_key: str,
     control: str | int | bool,
     n_folds: int = 5,
+    validation_perturbations: float = 0.0,
     test_controls: float = 0.0,
     layer: str | None = None,
     rng: RNG = 0,
@@ -51,8 +52,8 @@ def split_perturbations(
             dko.tl.fit(adata, model="sccvae", holdout=labels, key_added=f"fold_{fold}", ...)
             dko.tl.evaluate(adata, key=f"fold_{fold}", ...)
 
-    To choose settings by perturbations that neither train nor test, hold out the next fold as well, and score it by
-    itself, ``dko.tl.evaluate(adata, perturbations=labels_of_the_next_fold, ...)``.
+    To choose settings, keep `validation_perturbations` out of all folds: hold them out of every fit too, score them by
+    name, ``dko.tl.evaluate(adata, perturbations=those, ...)``, and look at the folds only in the end.
 
     Parameters
     ----------
@@ -63,6 +64,8 @@ def split_perturbations(
         control cells.
     n_folds
         Number of folds.
+    validation_perturbations
+        Share of the perturbations that are in no fold, of all sizes of effects.
     test_controls
         Share of the control cells to keep apart, for comparisons of your own: :func:`dko.tl.fit` does not look at this
         column, and keeps control cells apart itself with ``test_controls=...``.
@@ -79,21 +82,23 @@ def split_perturbations(
 
     Returns
     -------
-    None, or the changed copy. Sets ``obs[key_added]`` (category): ``"0"``, ``"1"``, ..., ``"control"`` and, of the
-    control cells that are kept apart, ``"control_test"``; missing where the perturbation is.
+    None, or the changed copy. Sets ``obs[key_added]`` (category): ``"0"``, ``"1"``, ..., ``"control"`` and, where
+    they are asked for, ``"validation"`` and ``"control_test"``; missing where the perturbation is.
 
     Raises
     ------
     KeyError
         No such column, no cell that has the control value, no such layer.
     ValueError
-        More folds than perturbations, fewer than 2 folds, a share that is not from 0 to below 1, values that are no
-        expression; `key_added` is the column of the perturbations or has a ``/``.
+        More folds than perturbations that are left for them, fewer than 2 folds, a share that is not from 0 to below 1,
+        values that are no expression; `key_added` is the column of the perturbations or has a ``/``.
     """
     if n_folds < 2:
         raise ValueError(f"n_folds={n_folds} must be at least 2.")
-    if not 0 <= test_controls < 1:
-        raise ValueError(f"test_controls={test_controls} must be at least 0 and below 1.")
+    shares = {"test_controls": test_controls, "validation_perturbations": validation_perturbations}
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name}={share} must be at least 0 and below 1.")
     if key_added == perturbation_key or not key_added or "/" in key_added:
         raise ValueError(
             f"key_added={key_added!r} must be the name of a new obs column: not that of the perturbations, and without "
@@ -103,23 +108,27 @@ def split_perturbations(
     target = unwrap(data, mod)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))
     known = sorted(set(labels.dropna()) - {str(control)})
-    if len(known) < n_folds:
+    n_validation = round(validation_perturbations * len(known))
+    if len(known) - n_validation < n_folds:
         raise ValueError(
-            f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]: "
+            f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]"
+            f"{f' without {n_validation} for validation' if n_validation else ''}: "
             f"{listed(known) or 'none'}; ask for fewer."
         )
     controls = np.flatnonzero(labels == str(control))
     values, stream = _log_values(target, layer), generator(rng)
     sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
-    fold = labels.map({label: str(number) for label, number in zip(known, _deal(sizes, n_folds, stream), strict=True)})
+    dealt = _deal(sizes, n_folds, n_validation, stream)
+    fold = labels.map(dict(zip(known, np.where(dealt < 0, _keys.VALIDATION, dealt.astype(str)), strict=True)))
     fold.iloc[controls] = _keys.CONTROL
     # By name, so that the order of the cells does not decide.
     by_name = controls[np.argsort(target.obs_names[controls].to_numpy(dtype=str), kind="stable")]
     apart = stream.permutation(by_name)[: round(test_controls * len(controls))]
     fold.iloc[apart] = _keys.CONTROL_TEST
-    names = [*map(str, range(n_folds)), _keys.CONTROL, *([_keys.CONTROL_TEST] if len(apart) else [])]
+    names = [*map(str, range(n_folds)), _keys.CONTROL]
+    names += [_keys.VALIDATION] * bool(n_validation) + [_keys.CONTROL_TEST] * bool(len(apart))
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
-    say(f"Dealt {len(known)} perturbations into {n_folds} folds, obs[{key_added!r}].")
+    say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds, obs[{key_added!r}].")
     return data if copy else None
 
 
@@ -149,10 +158,15 @@ def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
     return mean, float(np.maximum(squares - mean**2, 0.0).sum()) / (n - 1) if n > 1 else np.inf
 
 
-def _deal(sizes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the fold of each perturbation: of so many consecutive ones by size, each fold gets one."""
+def _deal(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each perturbation, -1 for validation: of so many consecutive ones by size, each fold gets one.
+
+    Those for validation are one of each of `n_validation` stretches of the sizes.
+    """
     order = np.argsort(-np.round(sizes / max(sizes.max(), np.finfo(float).tiny), _DIGITS), kind="stable")
-    folds = np.empty(len(sizes), dtype=int)
+    apart = [rng.choice(some) for some in np.array_split(order, n_validation)] if n_validation else []
+    order = order[~np.isin(order, apart)]
+    folds = np.full(len(sizes), -1)
     for start in range(0, len(order), n_folds):
         some = order[start : start + n_folds]
         folds[some] = rng.permutation(n_folds)[: len(some)]

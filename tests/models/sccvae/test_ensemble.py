@@ -41,9 +41,14 @@ def test_shifts_of_each_cell(ensemble, control, noise):
 def test_shifts_go_through_the_graph_of_each_member(ensemble):
     found = ensemble.propagated(ensemble.shifts(GENES))
     alone = [member.propagated(member.shifts(GENES)) for member in ensemble.members]
-    torch.testing.assert_close(found, torch.cat(alone, dim=1))
+    torch.testing.assert_close(found * 3**0.5, torch.cat(alone, dim=1))
     lengths = torch.stack([of_member.norm(dim=1) for of_member in alone])
-    np.testing.assert_allclose(ensemble.lengths(found), lengths.square().mean(dim=0).sqrt(), rtol=1e-5)
+    torch.testing.assert_close(found.norm(dim=1), lengths.square().mean(dim=0).sqrt())
+
+
+def test_the_length_of_a_shift_is_that_of_a_member(ensemble):
+    alone = [float(member.shifts(GENES)[0].norm()) for member in ensemble.members]
+    assert ensemble.length(ensemble.shifts(GENES)[0]) == pytest.approx(np.sqrt(np.mean(np.square(alone))))
 
 
 def test_arrays_are_all_that_is_needed(ensemble, control, noise):

@@ -42,13 +42,20 @@ class Ensemble:
         return torch.cat([member.shifts(genes) for member in self.members], dim=1)
 
     def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return how far shifts move the causal variables, through the graph of each member."""
-        parts = zip(self.members, self._split(shifts), strict=True)
-        return torch.cat([member.propagated(part) for member, part in parts], dim=1)
+        """Return how far shifts move the causal variables through the graph of each member, n x (members x latent).
 
-    def lengths(self, shifts: torch.Tensor) -> np.ndarray:
-        """Return the length of each shift: the root mean square over the members."""
-        return (shifts.norm(dim=1) / len(self.members) ** 0.5).cpu().numpy()
+        Divided by the root of the number of members, so that lengths and angles are means over these.
+        """
+        parts = zip(self.members, self._split(shifts), strict=True)
+        return torch.cat([member.propagated(part) for member, part in parts], dim=1) / self._root
+
+    def length(self, shift: torch.Tensor) -> float:
+        """Return the length of one shift, the root mean square over the members."""
+        return float(shift.norm()) / self._root
+
+    @property
+    def _root(self) -> float:
+        return len(self.members) ** 0.5
 
     def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what control cells look like with each shift, on average over the members; see :class:`Model`."""

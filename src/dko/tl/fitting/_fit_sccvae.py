@@ -231,5 +231,5 @@ def _table(cells: PerturbedCells, described: Features, model: Ensemble) -> pd.Da
     for row, label in enumerate(table["perturbation"]):
         genes = cells.genes_of(label)
         if known.issuperset(genes):
-            lengths[row] = model.lengths(model.shifts(described.position(genes)).sum(dim=0, keepdim=True))[0]
+            lengths[row] = model.length(model.shifts(described.position(genes)).sum(dim=0))
     return table.assign(strength=lengths)

@@ -18,8 +18,8 @@ def perturb_doses(
     perturber: Perturber, sets: dict[str, list[str]], doses: np.ndarray, *, mixture: bool, seed: int
 ) -> dict[str, Curve]:
     """Return the curve of each perturbation over the control cells, with one draw of their latent state for all."""
-    model, shifts = perturber.model, perturber.shifts(list(sets.values()))
-    lengths = model.lengths(model.propagated(shifts)).tolist()
+    shifts = perturber.shifts(list(sets.values()))
+    lengths = perturber.model.propagated(shifts).norm(dim=1).tolist()
     curves = {}
     n_cells = len(perturber.rows)
     with progress_of(len(sets) * len(doses) * n_cells, description="dose_response", unit="cell") as advance:
