@@ -92,7 +92,7 @@ def test_pairs_that_interact_are_counted_and_listed():
             "gene_b": "b",
             "class": ["additive", *["synergy"] * 12, *["buffering"] * 11],
             "z": [9.0, *range(1, 24)],
-            "fdr": 0.01,
+            "pval_adj": 0.01,
         }
     )
     lines = interaction_table(pairs).splitlines()

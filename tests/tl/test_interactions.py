@@ -70,8 +70,8 @@ def test_related_genes_are_told_from_unrelated_ones(_related):
 
 
 def test_rates_and_classes_follow_from_the_p_values(_related):
-    np.testing.assert_allclose(_related["fdr"], stats.false_discovery_control(_related["p_value"]))
-    significant = _related["fdr"] <= 0.05
+    np.testing.assert_allclose(_related["pval_adj"], stats.false_discovery_control(_related["pval"]))
+    significant = _related["pval_adj"] <= 0.05
     assert (significant == (_related["class"] != "additive")).all()
 
 
@@ -95,7 +95,7 @@ def test_every_group_has_its_cells_and_its_rate(fitted):
         alone = run(fitted, groups=np.repeat([number == 0, number == 1], 40), min_cells=1)
         part = table[table["group"] == group].reset_index(drop=True)
         pd.testing.assert_frame_equal(part[MEASURED], alone[MEASURED])
-        np.testing.assert_allclose(part["fdr"], stats.false_discovery_control(part["p_value"]))
+        np.testing.assert_allclose(part["pval_adj"], stats.false_discovery_control(part["pval"]))
     named = run(fitted, groupby="batch", groups="y", min_cells=1)
     assert set(named["group"]) == {"y"}
     pd.testing.assert_frame_equal(named[MEASURED], part[MEASURED])

@@ -38,7 +38,7 @@ _PAIRS = {
     "additive": "sum",
     "expected": "expected",
     "z": "z",
-    "fdr": "FDR",
+    "pval_adj": "FDR",
     "n_cells": "cells",
 }
 _N_ROWS = 20
@@ -89,5 +89,5 @@ def _first(found: pd.DataFrame, by: list[str], n: int) -> pd.DataFrame:
 def _spelled(rows: pd.DataFrame, columns: dict[str, str]) -> str:
     there = {name: label for name, label in columns.items() if name in rows}
     text = {name: str for name in ("knockout", "group", "gene", "gene_a", "gene_b", "class") if name in rows}
-    rates = {name: rows[name].map("{:.1e}".format) for name in ("pval_adj", "fdr") if name in rows}
-    return aligned(rows.astype(text).assign(**rates)[list(there)].rename(columns=there))
+    rates = rows["pval_adj"].map("{:.1e}".format)
+    return aligned(rows.astype(text).assign(pval_adj=rates)[list(there)].rename(columns=there))

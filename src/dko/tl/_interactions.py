@@ -108,13 +108,14 @@ def interactions(
         Mean impact of both together and of each alone (Bray-Curtis dissimilarity, as in :func:`dko.tl.double_ko`).
     ``additive``, ``interaction``, ``interaction_low``, ``interaction_high``
         ``impact_a + impact_b``; ``impact - additive``, and its 95 % interval over cells (normal).
-    ``expected``, ``excess``, ``z``, ``p_value``, ``fdr``
+    ``expected``, ``excess``, ``z``, ``pval``, ``pval_adj``
         Mean interaction of unrelated genes; ``interaction - expected``; how many standard deviations of chance that is;
         the two-sided p-value, against the permutations of all pairs; and the false discovery rate (Benjamini-Hochberg,
         within the group).
     ``class``
-        ``"additive"``: `fdr` above `alpha`. Otherwise ``"epistasis"``: one coefficient is less than half the other, the
-        pair looks like one of its genes; ``"synergy"``: more than unrelated genes, `z` above 0; ``"buffering"``: less.
+        ``"additive"``: `pval_adj` above `alpha`. Otherwise ``"epistasis"``: one coefficient is less than half the other,
+        the pair looks like one of its genes; ``"synergy"``: more than unrelated genes, `z` above 0; ``"buffering"``:
+        less.
     ``profile_interaction``, ``coefficient_a``, ``coefficient_b``
         From the mean effects (change of log1p(1e4 * profile), both genes taken out of all profiles) of the pair and its
         genes, as in :func:`dko.metrics.pair_interaction`: the part that does not add up, and how much of the effect of

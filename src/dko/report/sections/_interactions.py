@@ -21,7 +21,7 @@ _COLUMNS = (
     Column("gene_b", "and gene", "gene"),
     Column("class", "class", "text"),
     Column("z", "z", "signed", "interaction beyond that of unrelated genes, in standard deviations of chance"),
-    Column("fdr", "FDR", "p"),
+    Column("pval_adj", "FDR", "p"),
     Column("impact", "impact", note="of both together, 0 to 1"),
     Column("additive", "sum", note="of the impacts of both alone"),
     Column("interaction", "interaction", "signed", "impact minus sum"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = [
     *("group", "gene_a", "gene_b", "n_cells", "impact", "impact_a", "impact_b", "additive"),
-    *("interaction", "interaction_low", "interaction_high", "expected", "excess", "z", "p_value", "fdr", "class"),
+    *("interaction", "interaction_low", "interaction_high", "expected", "excess", "z", "pval", "pval_adj", "class"),
     *("profile_interaction", "coefficient_a", "coefficient_b"),
 ]
 
@@ -38,12 +38,12 @@ def table_of(
     if table.empty:
         return table
     relative = np.concatenate([some.relative for some in sums])[table.index]
-    expected, z, p_value = against_null(relative)
-    table = table.assign(expected=expected * table["additive"], z=z, p_value=p_value)
+    expected, z, pval = against_null(relative)
+    table = table.assign(expected=expected * table["additive"], z=z, pval=pval)
     table["excess"] = table["interaction"] - table["expected"]
-    table["fdr"] = table.groupby("group")["p_value"].transform(stats.false_discovery_control)
+    table["pval_adj"] = table.groupby("group")["pval"].transform(stats.false_discovery_control)
     smaller, larger = np.sort(np.abs(table[["coefficient_a", "coefficient_b"]].to_numpy()), axis=1).T
-    conditions = [table["fdr"] > alpha, smaller < _DOMINANT * larger, table["z"] > 0]
+    conditions = [table["pval_adj"] > alpha, smaller < _DOMINANT * larger, table["z"] > 0]
     kind = np.select(conditions, [ADDITIVE, EPISTASIS, SYNERGY], BUFFERING)
     table["class"] = pd.Categorical(kind, categories=CLASSES)
     return table.sort_values(["group", "gene_a", "gene_b"], ignore_index=True)[_COLUMNS]
