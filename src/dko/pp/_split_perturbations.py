@@ -93,17 +93,13 @@ def split_perturbations(
         More folds than perturbations that are left for them, fewer than 2 folds, a share that is not from 0 to below 1,
         values that are no expression; `key_added` is the column of the perturbations or has a ``/``.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds={n_folds} must be at least 2.")
-    shares = {"test_controls": test_controls, "validation_perturbations": validation_perturbations}
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise ValueError(f"{name}={share} must be at least 0 and below 1.")
-    if key_added == perturbation_key or not key_added or "/" in key_added:
-        raise ValueError(
-            f"key_added={key_added!r} must be the name of a new obs column: not that of the perturbations, and without "
-            "'/', which files cannot hold."
-        )
+    _check(
+        n_folds,
+        key_added,
+        perturbation_key,
+        test_controls=test_controls,
+        validation_perturbations=validation_perturbations,
+    )
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))
@@ -130,6 +126,19 @@ def split_perturbations(
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
     say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds, obs[{key_added!r}].")
     return data if copy else None
+
+
+def _check(n_folds: int, key_added: str, perturbation_key: str, **shares: float) -> None:
+    if n_folds < 2:
+        raise ValueError(f"n_folds={n_folds} must be at least 2.")
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name}={share} must be at least 0 and below 1.")
+    if key_added == perturbation_key or not key_added or "/" in key_added:
+        raise ValueError(
+            f"key_added={key_added!r} must be the name of a new obs column: not that of the perturbations, and without "
+            "'/', which files cannot hold."
+        )
 
 
 def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
