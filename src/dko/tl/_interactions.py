@@ -113,9 +113,9 @@ def interactions(
         the two-sided p-value, against the permutations of all pairs; and the false discovery rate (Benjamini-Hochberg,
         within the group).
     ``class``
-        ``"additive"``: `pval_adj` above `alpha`. Otherwise ``"epistasis"``: one coefficient is less than half the other,
-        the pair looks like one of its genes; ``"synergy"``: more than unrelated genes, `z` above 0; ``"buffering"``:
-        less.
+        ``"additive"``: `pval_adj` above `alpha`. Otherwise ``"epistasis"``: one coefficient is less than half the
+        other, the pair looks like one of its genes; ``"synergy"``: more than unrelated genes, `z` above 0;
+        ``"buffering"``: less.
     ``profile_interaction``, ``coefficient_a``, ``coefficient_b``
         From the mean effects (change of log1p(1e4 * profile), both genes taken out of all profiles) of the pair and its
         genes, as in :func:`dko.metrics.pair_interaction`: the part that does not add up, and how much of the effect of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +61,9 @@ class Ensemble:
     def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what control cells look like with each shift, on average over the members; see :class:`Model`."""
         parts = zip(self.members, self._split(shifts), self._split(noise), strict=True)
-        first, *others = (member.predict(cells, shift, draw) for member, shift, draw in parts)
-        for other in others:
-            first += other
-        return first / len(self.members)
+        # Added in place, one by one, as each is as large as what is returned.
+        total = reduce(torch.Tensor.add_, (member.predict(cells, shift, draw) for member, shift, draw in parts))
+        return total.div_(len(self.members))
 
     def _split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return values.chunk(len(self.members), dim=-1)
