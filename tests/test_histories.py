@@ -11,14 +11,14 @@ CURVES = {
 }
 
 
-@pytest.mark.parametrize(("column", "names"), [("group", ["a", "b"]), ("member", ["member a", "member b"])])
+@pytest.mark.parametrize(("column", "names"), [("group", ["b", "a"]), ("member", ["member b", "member a"])])
 def test_together_and_apart(column, names):
     table = together(CURVES, column)
     assert list(table.columns) == [column, "step", "validation_loss"]
     assert isinstance(table[column].dtype, pd.CategoricalDtype)
     found = apart(table)
     assert list(found) == names
-    assert list(found[names[1]]["validation_loss"]) == [3.0, 1.0]
+    assert list(found[names[0]]["validation_loss"]) == [3.0, 1.0]
     assert best_loss(table) == 1.5
     pd.testing.assert_frame_equal(as_read(table.astype({column: str})), table)
 

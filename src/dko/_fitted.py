@@ -41,7 +41,8 @@ class Fitted:
     groups
         Names of the groups, one model each; empty if there is one model for all cells.
     weights
-        Arrays with the groups along the first axis (length 1 without groups); of an SCCVAE those of its network.
+        Arrays with the groups along the first axis (length 1 without groups); of an SCCVAE those of its networks, with
+        the members along the first axis of what they differ in.
     targets
         Of an SCCVAE, the genes that it can perturb.
     """

@@ -21,7 +21,9 @@ def together(histories: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame
 
 def as_read(table: pd.DataFrame) -> pd.DataFrame:
     """Return a history with categories where a file has kept text."""
-    return table.astype({name: "category" for name in OF_MODELS if name in table})
+    # In the order of the models, not of their names.
+    ordered = {name: pd.Categorical(table[name], table[name].unique()) for name in OF_MODELS if name in table}
+    return table.assign(**ordered)
 
 
 def apart(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

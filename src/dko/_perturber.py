@@ -98,10 +98,10 @@ class Perturber:
     def decoded(
         self, shifts: torch.Tensor, rng: RNG = 0, n_rows: int | None = None
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield, block by block, which of `rows` it is, and what these cells look like with each shift.
+        """Yield, block by block, which of `rows` it is, and what these cells look like without and with each shift.
 
-        Arrays of shifts x cells x genes, float32. The draw from the posterior of a cell is the same for all shifts, in
-        this call and in every other with the same `rng`: differences are effects, not chance.
+        Arrays of (1 + shifts) x cells x genes, float32. The draw from the posterior of a cell is the same for all
+        shifts, in this call and in every other with the same `rng`: differences are effects, not chance.
 
         Parameters
         ----------
@@ -117,7 +117,8 @@ class Perturber:
         if n_rows is not None and n_rows < 1:
             raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
         stream = generator(rng)
-        step = n_rows or max(1, settings.memory_budget // (8 * len(self.fitted.genes) * len(shifts)))
+        # What a member says, what all have said so far, and a copy.
+        step = n_rows or max(1, settings.memory_budget // (12 * len(self.fitted.genes) * (1 + len(shifts))))
         for start in range(0, len(self.rows), step):
             block = slice(start, min(start + step, len(self.rows)))
             cells = torch.from_numpy(self.values[block].toarray()).to(self.device)
@@ -147,7 +148,7 @@ class Perturber:
         (shift,) = self.shifts([genes])
         shifts = torch.from_numpy(level.astype(np.float32)).to(shift)[:, None] * shift
         columns, own = self._own(genes)
-        for block, (before, after) in self.decoded(torch.stack([torch.zeros_like(shifts), shifts]), for_noise, n_rows):
+        for block, (before, after) in self.decoded(shifts[None], for_noise, n_rows):
             after[:, columns] = before[:, columns] + level[block, None] * own
             yield self.rows[block], before, after
 
@@ -160,14 +161,10 @@ class Perturber:
 
     def mean_effects(self, sets: Sequence[Sequence[str]], rng: RNG = 0) -> np.ndarray:
         """Return the mean change of the control cells with each set of genes perturbed (sets x genes, float32)."""
-        import torch
-
         total, seed = np.zeros((len(sets), len(self.fitted.genes))), seed_of(rng)
         for first in range(0, len(sets), _SETS_AT_A_TIME):
             part = slice(first, first + _SETS_AT_A_TIME)
-            shifts = self.shifts(sets[part])
-            with_none = torch.cat([torch.zeros_like(shifts[:1]), shifts])
-            for _, (before, *after) in self.decoded(with_none, _streams(seed)[0]):
+            for _, (before, *after) in self.decoded(self.shifts(sets[part]), _streams(seed)[0]):
                 total[part] += [(cells - before).sum(axis=0, dtype=np.float64) for cells in after]
         effects = (total / len(self.rows)).astype(np.float32)
         for effect, genes in zip(effects, sets, strict=True):

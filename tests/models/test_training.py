@@ -188,7 +188,7 @@ def test_interrupt_keeps_the_best_weights(caplog):
     losses = trained.history["validation_loss"]
     assert losses.iloc[-1] > losses.min()
     assert (0.3 - network.value.item()) ** 2 == pytest.approx(losses.min(), abs=1e-7)
-    assert "stopped by the user after 19 steps; the best weights so far are kept" in caplog.text
+    assert "stopped by the user after 19 steps, at the best weights so far" in caplog.text
 
 
 def test_interrupt_before_the_first_validation_goes_on_to_the_caller():

@@ -69,6 +69,13 @@ def test_a_colour_per_group(grouped):
     assert inner.x1 <= legend.x0 and legend.x1 <= figure.bbox.x1, "beside the axes, and not cut off"
 
 
+def test_members_are_named(grouped):
+    history = grouped.uns["dko"]["history"].rename(columns={"group": "member"})
+    grouped.uns["dko"]["history"] = history.assign(member=history["member"].cat.rename_categories(["1", "2"]))
+    ax = dko.pl.history(grouped, show=False)
+    assert [line.get_label() for line in ax.lines if not line.get_label().startswith("_")] == ["member 1", "member 2"]
+
+
 def test_groups_beyond_the_number_of_colours_can_be_told_apart(cells):
     cells.obs["many"] = [str(number % 10) for number in range(cells.n_obs)]
     dko.tl.fit(cells, groupby="many", max_epochs=2, progress=False)

@@ -75,6 +75,8 @@ def test_some_perturbations_are_in_no_fold(cells):
     assert cells.obs["fold"].cat.categories.tolist() == ["0", "1", "control", "validation"]
     found = folds(cells)
     assert sorted(found.value_counts()) == [3, 4, 7] and (found == "validation").sum() == 7
+    dko.pp.split_perturbations(cells, validation_perturbations=0.01, key_added="one", **HOW)
+    assert (folds(cells, "one") == "validation").sum() == 1
     weak = cells.varm["effect"].abs().sum()
     assert (found[weak.index[np.argsort(-weak)][:8]] == "validation").sum() == 4
 
@@ -119,7 +121,7 @@ def test_copy_leaves_the_input_alone(cells, unchanged):
         ({"key_added": "a/b"}, ValueError, "key_added='a/b' must be .* without '/'"),
         ({"n_folds": 1}, ValueError, "n_folds=1 must be at least 2"),
         ({"test_controls": 1.0}, ValueError, r"test_controls=1\.0 must be at least 0 and below 1"),
-        ({"validation_perturbations": 0.8}, ValueError, r"more than there are .* without 11 for validation: "),
+        ({"validation_perturbations": 0.8}, ValueError, r"more than there are .* without 12 for validation: "),
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
         ({"perturbation_key": "gene"}, KeyError, r"No column 'gene' in adata\.obs"),
         ({"layer": "raw_counts"}, KeyError, r"No layer 'raw_counts' in adata\.layers"),

@@ -181,7 +181,7 @@ def train(
         trained = _loop(steps, make_step, validate, cut, n_rows, schedule, best, bar)
     if trained.interrupted:
         done = trained.history["step"].iloc[-1]
-        logger.warning("%s: stopped by the user after %d steps; the best weights so far are kept.", label, done)
+        logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, done)
     best.restore()
     network.to("cpu")
     return trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ def split_perturbations(
     n_folds
         Number of folds.
     validation_perturbations
-        Share of the perturbations that are in no fold, of all sizes of effects.
+        Share of the perturbations, of all sizes of effects, that are in no fold; at least one if it is above 0.
     test_controls
         Share of the control cells to keep apart, for comparisons of your own: :func:`dko.tl.fit` does not look at this
         column, and keeps control cells apart itself with ``test_controls=...``.
@@ -104,7 +105,7 @@ def split_perturbations(
     target = unwrap(data, mod)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))
     known = sorted(set(labels.dropna()) - {str(control)})
-    n_validation = round(validation_perturbations * len(known))
+    n_validation = math.ceil(validation_perturbations * len(known))
     if len(known) - n_validation < n_folds:
         raise ValueError(
             f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]"
@@ -124,7 +125,8 @@ def split_perturbations(
     names = [*map(str, range(n_folds)), _keys.CONTROL]
     names += [_keys.VALIDATION] * bool(n_validation) + [_keys.CONTROL_TEST] * bool(len(apart))
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
-    say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds, obs[{key_added!r}].")
+    validating = f", and {n_validation} for validation" if n_validation else ""
+    say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds{validating}, obs[{key_added!r}].")
     return data if copy else None
 
 

@@ -116,7 +116,8 @@ def fit(
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
-        Show a bar with loss and time left. Ctrl-C keeps the best weights so far.
+        Show a bar with loss and time left. Ctrl-C keeps the best weights so far; of several members, those that
+        were trained to the end.
     rng
         Seed or generator: decides the split, the initial weights and the order of the cells.
     key_added
@@ -175,7 +176,7 @@ def fit(
         Of ``"sccvae"`` also ``targets`` (list of all genes that can be perturbed) and ``perturbations`` (DataFrame:
         ``perturbation``, ``n_cells``, ``role``: trained, held out or dropped, ``strength``: length of its shift);
         no groups, and the weights are those of its networks, members along the first axis of what they differ in;
-        ``history`` has a column ``member``.
+        ``history`` has a column ``member`` where there are several.
     ``var[f"{key_added}_signal"]``
         With total effects: false discovery rate at which any other gene goes with this one, in any group, float32;
         above 0.05 the effects of a gene may be noise.

@@ -19,17 +19,27 @@ def noise(control):
     return torch.randn(len(control), 24, generator=torch.Generator().manual_seed(0))
 
 
-def test_predictions_are_means_over_the_members(ensemble, control, noise):
+def test_changes_are_means_over_the_members(ensemble, control, noise):
+    """In cells that vary as those of the first member."""
     shifts = ensemble.shifts(GENES)
     assert shifts.shape == (3, 24)
-    found = ensemble.predict(control, shifts, noise)
+    before, *after = ensemble.predict(control, shifts, noise)
+    none = torch.zeros(1, 8)
     alone = [
-        member.predict(control, member.shifts(GENES), draw)
+        member.predict(control, torch.cat([none, member.shifts(GENES)]), draw)
         for member, draw in zip(ensemble.members, noise.split(8, dim=1), strict=True)
     ]
-    torch.testing.assert_close(found, torch.stack(alone).mean(dim=0))
+    torch.testing.assert_close(before, alone[0][0])
+    changes = torch.stack([of_member[1:] - of_member[0] for of_member in alone])
+    torch.testing.assert_close(torch.stack(after) - before, changes.mean(dim=0))
     # Members do differ.
-    assert (alone[0] - alone[1]).abs().max() > 1e-3
+    assert (changes[0] - changes[1]).abs().max() > 1e-3
+
+
+def test_one_member_alone_predicts_what_it_does(ensemble, control, noise):
+    member, genes = ensemble.members[1], GENES[:1]
+    found = Ensemble((member,)).predict(control, member.shifts(genes), noise[:, :8])
+    torch.testing.assert_close(found[1:], member.predict(control, member.shifts(genes), noise[:, :8]))
 
 
 def test_shifts_of_each_cell(ensemble, control, noise):
@@ -59,3 +69,10 @@ def test_arrays_are_all_that_is_needed(ensemble, control, noise):
     assert torch.equal(again.shifts(GENES), shifts)
     assert torch.equal(again.predict(control, shifts, noise), ensemble.predict(control, shifts, noise))
     np.testing.assert_array_equal(again.own, ensemble.own)
+
+
+def test_arrays_without_members_are_those_of_one(ensemble):
+    """As fits were stored before there were members."""
+    member = ensemble.members[0]
+    (again,) = ensemble_of(member.config, member.arrays).members
+    assert torch.equal(again.shifts(GENES), member.shifts(GENES))

@@ -54,11 +54,11 @@ def test_the_first_members_of_more_are_those_of_fewer(fit_one):
 def test_what_the_user_stops_leaves_whole_members(before_validation, fit_one, caplog):
     found, history = fit_ensemble(stopped_at(3, fit_one, before_validation=before_validation), 4, rng())
     assert len(found.members) == 2 and set(history["member"]) == {"1", "2"}
-    assert "Stopped by the user: the model has 2 of 4 members." in caplog.text
+    assert "Stopped by the user: the model has 2 of 4 members: those that were trained to the end." in caplog.text
 
 
-def test_the_first_member_is_kept_as_far_as_it_came(fit_one):
+def test_the_first_member_is_kept_as_far_as_it_came(fit_one, caplog):
     found, _ = fit_ensemble(stopped_at(1, fit_one, before_validation=False), 3, rng())
-    assert len(found.members) == 1
+    assert len(found.members) == 1 and "1 of 3 members: the first, as far as it came." in caplog.text
     with pytest.raises(KeyboardInterrupt):
         fit_ensemble(stopped_at(1, fit_one, before_validation=True), 3, rng())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,7 @@ _SHARED = ("features", "node", "trained", "own")
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Models whose predictions are averaged; its latent space is that of the members side by side.
+    """Models whose predicted changes are averaged; its latent space is that of the members side by side.
 
     Attributes
     ----------
@@ -59,11 +58,32 @@ class Ensemble:
         return len(self.members) ** 0.5
 
     def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return what control cells look like with each shift, on average over the members; see :class:`Model`."""
-        parts = zip(self.members, self._split(shifts), self._split(noise), strict=True)
-        # Added in place, one by one, as each is as large as what is returned.
-        total = reduce(torch.Tensor.add_, (member.predict(cells, shift, draw) for member, shift, draw in parts))
-        return total.div_(len(self.members))
+        """Return control cells as the first member reconstructs them, and changed as the members say on average.
+
+        A mean of the cells that the members decode, each with a draw of its own, would vary far less than cells do.
+
+        Parameters
+        ----------
+        cells, shifts, noise
+            As for :meth:`Model.predict`, with the latent dimensions of all members side by side.
+
+        Returns
+        -------
+        (1 + n) x cells x genes; the first are those without a shift.
+        """
+        found: torch.Tensor | None = None
+        # One member after the other, as what each says is as large as what is returned.
+        for member, shift, draw in zip(self.members, self._split(shifts), self._split(noise), strict=True):
+            decoded = member.predict(cells, torch.cat([torch.zeros_like(shift[:1]), shift]), draw)
+            decoded[1:] -= decoded[:1]
+            if found is None:
+                found = decoded
+            else:
+                found[1:] += decoded[1:]
+        assert found is not None, "an ensemble has members"
+        found[1:] /= len(self.members)
+        found[1:] += found[:1]
+        return found
 
     def _split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return values.chunk(len(self.members), dim=-1)
@@ -83,9 +103,11 @@ class Ensemble:
 
 
 def ensemble_of(config: Config, arrays: Mapping[str, np.ndarray]) -> Ensemble:
-    """Return the models of :attr:`Ensemble.arrays`."""
+    """Return the models of :attr:`Ensemble.arrays`, or the one of arrays that know of no members."""
+    alone = np.ndim(arrays["strength"]) == 1
+    own = {name: array[None] if alone else array for name, array in arrays.items() if name not in _SHARED}
+    shared = {name: arrays[name] for name in _SHARED}
     of_members = (
-        {name: array if name in _SHARED else array[number] for name, array in arrays.items()}
-        for number in range(len(arrays["strength"]))
+        shared | {name: array[number] for name, array in own.items()} for number in range(len(own["strength"]))
     )
     return Ensemble(tuple(model_of(config, arrays) for arrays in of_members))

@@ -45,7 +45,8 @@ def fit_ensemble(fit_one: FitOne, n_members: int, rng: np.random.Generator) -> t
         if found[1].interrupted:
             break
     if len(fits) < n_members:
-        logger.warning("Stopped by the user: the model has %d of %d members.", len(fits), n_members)
+        what = "the first, as far as it came" if fits[0][1].interrupted else "those that were trained to the end"
+        logger.warning("Stopped by the user: the model has %d of %d members: %s.", len(fits), n_members, what)
     histories = {str(number): trained.history for number, (_, trained) in enumerate(fits, start=1)}
     return (
         Ensemble(tuple(model for model, _ in fits)),

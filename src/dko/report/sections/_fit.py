@@ -30,7 +30,9 @@ def fit(run: Run) -> Section:
     )
     if run.sccvae:
         best = best_loss(get.history(run.adata, key=run.key))
-        lead = f"The loss while the model trained; weights are those of the best validation, {best:.4g}."
+        lead = (
+            f"The loss while the model trained; weights are those of the best validation, {best:.4g} (mean of members)."
+        )
         return Section("fit", _TITLE, lead, [loss], run.call("get.history"))
     lead = (
         "Profiles of cells that did not train, as predicted from which genes are present, beside predictions from "

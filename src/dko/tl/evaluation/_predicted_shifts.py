@@ -53,7 +53,7 @@ class ShiftPredictor:
     def graded(self, label: str, strengths: np.ndarray) -> np.ndarray:
         """Return the effects of a perturbation whose shift is multiplied with each strength (strengths x genes)."""
         (shift,) = self._perturber.shifts([self._genes[label]])
-        levels = shift.new_tensor([0.0, *strengths])[:, None]
+        levels = shift.new_tensor(strengths)[:, None]
         # The draws that a pair has too.
         for_noise, _ = generator(_NOISE).spawn(2)
         effects = np.zeros((len(strengths), len(self._profile)))

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._errors import listed
+from ..._errors import listed, unknown
 
 if TYPE_CHECKING:
     from ...models._training import Schedule
     from ...models.sccvae import Config
+
+
+# Keywords of the fit, beside those of the model itself.
+_OF_FIT = (
+    *("normalize", "holdout", "test_controls", "min_cells", "features", "n_components", "graph", "strength"),
+    "n_members",
+)
 
 
 def configuration(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
@@ -23,7 +30,9 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
     known = [field.name for field in fields(Config)]
     if wrong := [name for name in of_model if name not in known]:
-        raise TypeError(f"model='sccvae' takes no {listed(wrong)}; it takes {listed(known, len(known))}.")
+        message = unknown("keyword", wrong, [*_OF_FIT, *known], "those of model='sccvae'")
+        every = listed([*_OF_FIT, *known], len(_OF_FIT) + len(known))
+        raise TypeError(message if message.endswith("?") else f"{message} It takes {every}.")
     config = replace(presets[preset], **of_model)
     _check(config)
     if batch_size is None:
