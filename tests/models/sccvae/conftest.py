@@ -10,7 +10,7 @@ import torch
 
 import dko
 from dko.models._training import Schedule
-from dko.models.sccvae import Cells, Config, fit, full_mask
+from dko.models.sccvae import Cells, Config, Ensemble, fit, full_mask, with_strengths
 
 CPU = torch.device("cpu")
 TINY = Config(n_latent=8, hidden=(16, 16), code_hidden=(8,), groups=4, cells=8)
@@ -65,7 +65,7 @@ def fitted(screen):
     def run(*, mask=None, node=None, seed=0, max_steps=40, strength="auto", learning_rate=1e-3, of=screen, **changed):
         config = replace(TINY, **changed)
         mask = full_mask(config.n_latent) if mask is None else mask
-        return fit(
+        found, trained = fit(
             of.training,
             of.validation,
             of.features,
@@ -75,11 +75,12 @@ def fitted(screen):
             np.full(len(of.features), -1) if node is None else node,
             replace(config, n_latent=len(mask)),
             Schedule(batch_size=config.groups * config.cells, learning_rate=learning_rate, max_steps=max_steps),
-            strength=strength,
             device=CPU,
             rng=np.random.default_rng(seed),
             progress=False,
         )
+        (found,) = with_strengths(Ensemble((found,)), of.training, of.columns, strength).members
+        return found, trained
 
     return run
 

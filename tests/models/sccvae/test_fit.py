@@ -166,7 +166,7 @@ def test_the_weight_of_the_divergence_rises_in_training_and_is_whole_in_validati
     network.train()
     rising = [objective(network, batch).mean().item() for _ in range(6)]
     steps = np.diff(rising)
-    assert (steps[:3] > 0).all() and np.allclose(steps[:3], steps[0], rtol=1e-3)
+    assert (steps[:3] > 0).all() and np.allclose(steps[:3], steps[0], rtol=1e-2)
     np.testing.assert_allclose(steps[3:], 0, atol=1e-6)
     network.eval()
     assert objective(network, batch).mean().item() == pytest.approx(rising[-1], rel=1e-6)

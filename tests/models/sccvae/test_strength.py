@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from dko.models.sccvae import STRENGTHS, Cells, model_of, strengths
+from dko.models import sccvae
+from dko.models.sccvae import STRENGTHS, Cells, Ensemble, model_of
 from dko.models.sccvae._model import unseen_shifts
+
+
+def strengths(model, *how):
+    """Those of an ensemble of one."""
+    (found,) = sccvae.strengths(Ensemble((model,)), *how)
+    return found
 
 
 def with_effects(cells: Cells, factor: float) -> Cells:
@@ -121,3 +128,19 @@ def test_a_lone_single_target_is_foretold_from_targets_of_pairs(model, screen):
     np.testing.assert_array_equal(
         strengths(replace(model, network=network), one, screen.columns, "calibrated"), expected
     )
+
+
+def test_several_members_have_one_factor_for_what_they_foretell_together(model, fitted, screen, caplog):
+    """Least squares of the mean prediction, not of each; and nothing is said of a member that foretells nothing."""
+    other = fitted(seed=1, max_steps=300, learning_rate=3e-3)[0]
+    mirrored = model_of(model.config, model.arrays)
+    with torch.no_grad():
+        mirrored.network.codes.mul_(-1)
+    alone = [strengths(one, screen.training, screen.columns, "calibrated")[0] for one in (model, other, mirrored)]
+    assert alone[2] == 0 and "predicted to do nothing" in caplog.text
+    caplog.clear()
+    together = sccvae.strengths(Ensemble((model, other, mirrored)), screen.training, screen.columns, "calibrated")
+    assert together.shape == (3, 40) and (together == together[0, 0]).all() and together[0, 0] > min(alone[:2])
+    assert not caplog.text
+    lengths = sccvae.strengths(Ensemble((model, other)), screen.training, screen.columns, "mean")
+    np.testing.assert_array_equal(lengths[1], strengths(other, screen.training, screen.columns, "mean"))

@@ -10,7 +10,7 @@ from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
 from ._model import Model, model_of
 from ._network import Network
 from ._scm import propagation
-from ._strength import STRENGTHS, strengths
+from ._strength import STRENGTHS, strengths, with_strengths
 
 __all__ = [
     "CODES",
@@ -37,4 +37,5 @@ __all__ = [
     "propagation",
     "random_mask",
     "strengths",
+    "with_strengths",
 ]

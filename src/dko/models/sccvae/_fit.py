@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ from ._loss import effect_distance, gaussian_kl, grouped_mmd, median_bandwidths,
 from ._model import Model, own_dimensions
 from ._network import Network
 from ._own import own_changes
-from ._strength import strengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +99,6 @@ def fit(
     config: Config,
     schedule: Schedule,
     *,
-    strength: str = "auto",
     device: torch.device,
     rng: np.random.Generator,
     progress: bool = True,
@@ -125,12 +122,10 @@ def fit(
         The latent dimension of each gene that has one, -1 for the others.
     config, schedule
         What to train, and how long.
-    strength
-        See :func:`strengths`.
 
     Returns
     -------
-    The model with the best validation loss, on the CPU, and the history.
+    The model with the best validation loss, on the CPU, with strengths of 1 (see :func:`strengths`), and the history.
     """
     n_latent, n_targets = len(mask), len(targets)
     control = training.values[training.control]
@@ -181,7 +176,7 @@ def fit(
         strength=np.ones(len(features), dtype=np.float32),
         own=own_changes(training, columns, targets),
     )
-    return replace(model, strength=strengths(model, training, columns, strength)), trained
+    return model, trained
 
 
 def _descend_with(objective: Objective) -> Callable[[Network, Batch], torch.Tensor]:

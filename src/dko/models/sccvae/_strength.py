@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from ._model import unseen_shifts
 
 if TYPE_CHECKING:
     from ._cells import Cells
+    from ._ensemble import Ensemble
     from ._model import Model
 
 STRENGTHS = ("auto", "calibrated", "unit", "mean", "predict")
@@ -23,12 +25,19 @@ _N_CELLS = 256
 _PENALTIES = np.logspace(-2, 4, 13)
 
 
-def strengths(model: Model, training: Cells, columns: np.ndarray, policy: str) -> np.ndarray:
+def with_strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str) -> Ensemble:
+    """Return an ensemble with the strengths that :func:`strengths` finds."""
+    found = strengths(ensemble, training, columns, policy)
+    members = zip(ensemble.members, found, strict=True)
+    return replace(ensemble, members=tuple(replace(member, strength=own) for member, own in members))
+
+
+def strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str) -> np.ndarray:
     """Return, for every gene, what the shift that its features say is multiplied with, should it not be trained on.
 
     Parameters
     ----------
-    model
+    ensemble
         With strengths of 1.
     training
         The cells it was trained on.
@@ -36,28 +45,37 @@ def strengths(model: Model, training: Cells, columns: np.ndarray, policy: str) -
         Column of each gene among the values, -1 for genes that are not measured.
     policy
         ``"unit"``: 1. ``"mean"``: the median length of the trained shifts. ``"predict"``: their length by a ridge
-        regression on the features. ``"calibrated"``: one factor for all genes, with which the effects of training
-        perturbations, each predicted from the others, come closest to the measured ones; with the codes ``"unit"`` and
-        ``"softmax"``, whose network has seen them all, that of their own features. ``"auto"``: calibrated from 5
-        training targets on, else unit.
+        regression on the features. ``"calibrated"``: one factor for all genes and members, with which the effects of
+        training perturbations, each predicted from the others, come closest to the measured ones; with the codes
+        ``"unit"`` and ``"softmax"``, whose network has seen them all, that of their own features. ``"auto"``:
+        calibrated from 5 training targets on, else unit.
+
+    Returns
+    -------
+    Members x genes, float32.
 
     Notes
     -----
     No cell of a perturbation that is not trained on enters; for the strength that would suit these cells best, an
     oracle, see :func:`dko.metrics.oracle_strength`.
     """
-    targets = _alone(model, training)
+    first = ensemble.members[0]
+    found = np.ones((len(ensemble.members), len(first.trained)), dtype=np.float32)
+    perturbations, genes = _alone(first, training)
     if policy == "auto":
-        policy = "calibrated" if len(targets[0]) >= _FEWEST else "unit"
-    if policy == "calibrated" and len(targets[0]):
-        return np.full(len(model.trained), _calibrated(model, training, columns, *targets), dtype=np.float32)
-    lengths = model.network.shifts().norm(dim=1).detach().numpy()
-    of_features = unseen_shifts(model, np.arange(len(model.trained))).norm(dim=1).clamp_min(1e-12).detach().numpy()
-    if policy == "mean":
-        return (np.median(lengths) / of_features).astype(np.float32)
-    if policy == "predict":
-        return (_predicted(model, lengths) / of_features).astype(np.float32)
-    return np.ones(len(model.trained), dtype=np.float32)
+        policy = "calibrated" if len(genes) >= _FEWEST else "unit"
+    if policy == "calibrated" and len(genes):
+        found *= _calibrated(ensemble, training, columns, perturbations, genes)
+    elif policy in {"mean", "predict"}:
+        found[:] = [_to_lengths(member, policy) for member in ensemble.members]
+    return found
+
+
+def _to_lengths(member: Model, policy: str) -> np.ndarray:
+    """Return what gives the shifts of a member the median length of trained ones, or the one that features say."""
+    lengths = member.network.shifts().norm(dim=1).detach().numpy()
+    of_features = unseen_shifts(member, np.arange(len(member.trained))).norm(dim=1).clamp_min(1e-12).detach().numpy()
+    return (np.median(lengths) if policy == "mean" else _predicted(member, lengths)) / of_features
 
 
 def _alone(model: Model, training: Cells) -> tuple[np.ndarray, np.ndarray]:
@@ -71,19 +89,15 @@ def _alone(model: Model, training: Cells) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def _calibrated(
-    model: Model, training: Cells, columns: np.ndarray, perturbations: np.ndarray, genes: np.ndarray
+    ensemble: Ensemble, training: Cells, columns: np.ndarray, perturbations: np.ndarray, genes: np.ndarray
 ) -> float:
     """Return the least-squares factor of predicted on measured effects, without what is said of the target itself."""
     control = training.values[training.control]
-    cells = torch.from_numpy(control[:_N_CELLS].toarray())
-    before = model.predict(cells, torch.zeros(1, model.coexpression.shape[1]), None)[0].mean(dim=0)
-    # Perturbations of several genes train targets too, of which none may be perturbed alone.
-    others = len(model.network.features) > 1
-    shifts = unseen_shifts(model, genes, leave_out=model.config.code == "neighbours" and others)
+    foretold = _Foretold(ensemble, torch.from_numpy(control[:_N_CELLS].toarray()), genes)
     mean = np.asarray(control.mean(axis=0)).ravel()
     both = squares = 0.0
-    for perturbation, gene, shift in zip(perturbations, genes, shifts, strict=True):
-        predicted = (model.predict(cells, shift[None], None)[0].mean(dim=0) - before).numpy()
+    for number, (perturbation, gene) in enumerate(zip(perturbations, genes, strict=True)):
+        predicted = foretold(number)
         own = training.values[np.flatnonzero(training.perturbation == perturbation)]
         measured = np.asarray(own.mean(axis=0)).ravel() - mean
         if columns[gene] >= 0:
@@ -97,6 +111,27 @@ def _calibrated(
             "trained on are predicted to do nothing; give other features=..., or strength='unit'."
         )
     return factor
+
+
+class _Foretold:
+    """Mean effects of training targets in some cells, each without what is known of the target itself."""
+
+    def __init__(self, ensemble: Ensemble, cells: torch.Tensor, genes: np.ndarray):
+        self._members, self._cells = ensemble.members, cells
+        # Perturbations of several genes train targets too, of which none may be perturbed alone.
+        first = self._members[0]
+        apart = first.config.code == "neighbours" and len(first.network.features) > 1
+        self._shifts = [unseen_shifts(member, genes, leave_out=apart) for member in self._members]
+        nothing = torch.zeros_like(self._shifts[0][0])
+        self._before = [self._mean(member, nothing) for member in self._members]
+
+    def __call__(self, number: int) -> np.ndarray:
+        """Return the effect of one of the genes, on average over the members."""
+        parts = zip(self._members, self._shifts, self._before, strict=True)
+        return np.mean([self._mean(member, of[number]) - before for member, of, before in parts], axis=0)
+
+    def _mean(self, member: Model, shift: torch.Tensor) -> np.ndarray:
+        return member.predict(self._cells, shift[None], None)[0].mean(dim=0).numpy()
 
 
 def _predicted(model: Model, lengths: np.ndarray) -> np.ndarray:

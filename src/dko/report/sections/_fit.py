@@ -29,10 +29,9 @@ def fit(run: Run) -> Section:
         pl.history(run.adata, key=run.key, return_fig=True), "Training and validation loss against time of training"
     )
     if run.sccvae:
-        best = best_loss(get.history(run.adata, key=run.key))
-        lead = (
-            f"The loss while the model trained; weights are those of the best validation, {best:.4g} (mean of members)."
-        )
+        history = get.history(run.adata, key=run.key)
+        best = f"{best_loss(history):.4g}{' on average over the members' if 'member' in history else ''}"
+        lead = f"The loss while the model trained; weights are those of the best validation, {best}."
         return Section("fit", _TITLE, lead, [loss], run.call("get.history"))
     lead = (
         "Profiles of cells that did not train, as predicted from which genes are present, beside predictions from "

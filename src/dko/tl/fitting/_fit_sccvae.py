@@ -90,7 +90,7 @@ def fit_sccvae(
 ) -> None:
     """Fit and write, as :func:`dko.tl.fit` says; `of_model` overrides fields of the configuration."""
     from ...models._device import resolve_device
-    from ...models.sccvae import STRENGTHS, fit, fit_ensemble
+    from ...models.sccvae import STRENGTHS, fit, fit_ensemble, with_strengths
 
     config = configuration(preset, batch_size, of_model)
     n_members = number_of_members(preset, n_members)
@@ -146,11 +146,11 @@ def fit_sccvae(
         network.node,
         config,
         chosen,
-        strength=strength,
         device=place,
         progress=progress,
     )
     model, history = fit_ensemble(fit_one, n_members, for_training)
+    model = with_strengths(model, training, described.columns(measured), strength)
     say(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
         f"{place}."
