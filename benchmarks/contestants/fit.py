@@ -71,7 +71,8 @@ def screen(inputs: str, max_steps: int | None = None) -> dict[str, float]:
         progress=False,
     )
     figures = measure(lambda: fit(cells, max_steps=max_steps), lambda: None)
-    return {**figures, "steps": int(dko.get.history(cells)["step"].max()), "entries": cells.X.nnz / cells.n_obs}
+    steps = dko.get.history(cells).groupby("member", observed=True)["step"].max()
+    return {**figures, "steps": int(steps.sum()), "entries": cells.X.nnz / cells.n_obs}
 
 
 def pbmc(inputs: str) -> dict[str, float]:

@@ -25,7 +25,7 @@ def _perturbed():
         perturbation_key="perturbation",
         control="control",
         max_steps=150,
-        n_members=1,
+        n_members=2,
         n_latent=8,
         hidden=(16,),
         progress=False,

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "hidden": (16, 16),
     "groups": 4,
     "cells": 8,
-    "n_members": 1,
+    "n_members": 2,
     "max_steps": 30,
     "test_fraction": 0.3,
     "progress": False,

@@ -38,7 +38,7 @@ def _modular():
         control="control",
         holdout=unseen,
         max_steps=200,
-        n_members=1,
+        n_members=2,
         n_latent=16,
         hidden=(32,),
         progress=False,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ._config import Config
     from ._model import Model
 
-# Arrays of a model that have nothing to do with chance.
-_SHARED = ("features", "node", "trained", "own")
+# Arrays of a model that have nothing to do with its cells or with chance.
+_SHARED = ("features", "node", "trained")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Ensemble:
 
     @property
     def own(self) -> np.ndarray:
-        """Per gene, the change of its own expression when it is perturbed; NaN where that is not known."""
-        return self.members[0].own
+        """Per gene, the mean change of its own expression when it is perturbed; NaN where that is not known."""
+        return np.mean([member.own for member in self.members], axis=0)
 
     def shifts(self, genes: np.ndarray) -> torch.Tensor:
         """Return the shifts of genes, by number: n x (members x latent)."""

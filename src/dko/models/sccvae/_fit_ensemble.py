@@ -9,22 +9,30 @@ from ..._log import logger
 from ._ensemble import Ensemble
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
     import numpy as np
     import pandas as pd
 
     from .._training import Trained
+    from ._cells import Cells
     from ._model import Model
 
     class FitOne(Protocol):
         """:func:`fit`, with all but the chance."""
 
-        def __call__(self, *, rng: np.random.Generator, label: str) -> tuple[Model, Trained]: ...
+        def __call__(
+            self, training: Cells, validation: Cells, *, rng: np.random.Generator, label: str
+        ) -> tuple[Model, Trained]: ...
 
 
-def fit_ensemble(fit_one: FitOne, n_members: int, rng: np.random.Generator) -> tuple[Ensemble, pd.DataFrame]:
-    """Train members, each with random numbers of its own: the first ones of more members are those of fewer.
+def fit_ensemble(
+    fit_one: FitOne, parts: Sequence[tuple[Cells, Cells]], rng: np.random.Generator
+) -> tuple[Ensemble, pd.DataFrame]:
+    """Train a member on each pair of training and validation cells, with random numbers of its own.
+
+    The first members of more are those of fewer.
 
     Returns
     -------
@@ -32,9 +40,10 @@ def fit_ensemble(fit_one: FitOne, n_members: int, rng: np.random.Generator) -> t
     column ``member`` where there are several.
     """
     fits: list[tuple[Model, Trained]] = []
-    for number, own in enumerate(rng.spawn(n_members), start=1):
+    n_members = len(parts)
+    for number, (cells, own) in enumerate(zip(parts, rng.spawn(n_members), strict=True), start=1):
         try:
-            found = fit_one(rng=own, label="fit" if n_members == 1 else f"fit {number}/{n_members}")
+            found = fit_one(*cells, rng=own, label="fit" if n_members == 1 else f"fit {number}/{n_members}")
         except KeyboardInterrupt:
             # Before its first validation a member has no weights worth keeping; those before it have.
             if not fits:

@@ -20,7 +20,7 @@ from ..._write import write_model
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
 from ._sccvae_config import configuration, number_of_members, plain, schedule_of
 from ._schedule import overridden
-from ._split import check_fractions, split_cells
+from ._split import check_fractions, split_cells, validations
 from ._target_features import check_features, target_features
 from ._target_graph import target_graph
 from ._variable_genes import genes_of_sccvae
@@ -116,13 +116,13 @@ def fit_sccvae(
     )
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
     split[cells.held_out] = _keys.TEST
-    train = split == _keys.TRAIN
-    expression = _expression(raw, names, kind, genes, n_top_genes, cells, train)
+    seen = (split == _keys.TRAIN) | (split == _keys.VALIDATION)
+    expression = _expression(raw, names, kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
     del raw
     described = target_features(
         features,
-        expression.values[np.flatnonzero(train & (cells.number < 0) & cells.used)],
+        expression.values[np.flatnonzero(seen & (cells.number < 0) & cells.used)],
         expression.genes,
         cells.targets,
         n_components or (50 if preset == "paper" else 20),
@@ -130,27 +130,27 @@ def fit_sccvae(
         rng=for_features,
     )
     drawn, measured, source = _cells(expression.values, cells), expression.genes, expression.source
-    training, validation = (drawn.of(np.flatnonzero(split == part)) for part in (_keys.TRAIN, _keys.VALIDATION))
-    # As large as X too, and all in these two.
-    del drawn, expression
-    network = target_graph(graph, described, cells.trained, training, measured, config.n_latent, for_graph)
+    parts = [
+        (drawn.of(np.setdiff1d(np.flatnonzero(seen), validation)), drawn.of(validation))
+        for validation in validations(cells.rows, split, n_members, for_split)
+    ]
+    drawn = drawn.of(np.flatnonzero(seen))
+    network = target_graph(graph, described, cells.trained, drawn, measured, config.n_latent, for_graph)
     config = replace(config, n_latent=len(network.mask))
     fit_one = partial(
         fit,
-        training,
-        validation,
-        described.values,
-        described.position(cells.targets),
-        described.columns(measured),
-        network.mask,
-        network.node,
-        config,
-        chosen,
+        features=described.values,
+        targets=described.position(cells.targets),
+        columns=described.columns(measured),
+        mask=network.mask,
+        node=network.node,
+        config=config,
+        schedule=chosen,
         device=place,
         progress=progress,
     )
-    model, history = fit_ensemble(fit_one, n_members, for_training)
-    model = with_strengths(model, training, described.columns(measured), strength)
+    model, history = fit_ensemble(fit_one, parts, for_training)
+    model = with_strengths(model, drawn, described.columns(measured), strength)
     say(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
         f"{place}."
@@ -199,13 +199,13 @@ def _expression(
     genes: str | Sequence[str] | None,
     n_top_genes: int | None,
     cells: PerturbedCells,
-    train: np.ndarray,
+    seen: np.ndarray,
 ) -> Expression:
     """Put the values of all cells on the logarithmic scale, in place, and choose the genes."""
     totals = np.asarray(values.sum(axis=1)).ravel()
-    target_sum = float(np.median(totals[train & (cells.number < 0)])) if kind == "counts" else None
+    target_sum = float(np.median(totals[seen & (cells.number < 0)])) if kind == "counts" else None
     take_log(values, kind, totals, target_sum)
-    chosen = genes_of_sccvae(values, train, names, genes, n_top_genes, cells.targets)
+    chosen = genes_of_sccvae(values, seen, names, genes, n_top_genes, cells.targets)
     position = {name: column for column, name in enumerate(names)}
     source = {} if target_sum is None else {"target_sum": target_sum, "n_summed": len(names)}
     if len(chosen) < len(names):

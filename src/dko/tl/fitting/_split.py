@@ -46,3 +46,19 @@ def split_cells(
         split[shuffled[:n_test]] = _keys.TEST
         split[shuffled[n_test : n_test + n_validation]] = _keys.VALIDATION
     return split
+
+
+def validations(
+    groups: Mapping[str, np.ndarray], split: np.ndarray, n_members: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return the validation cells of each member: those of the split, and for others as many of each group in turn.
+
+    Which cells train matters more than all other chance, and together the members have trained on all.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in range(n_members)]
+    for rows in groups.values():
+        own, rest = (rows[split[rows] == part] for part in (_keys.VALIDATION, _keys.TRAIN))
+        order = np.concatenate([own, rng.permutation(rest)])
+        for member, parts in enumerate(found):
+            parts.append(np.take(order, np.arange(len(own)) + member * len(own), mode="wrap"))
+    return [np.concatenate(parts) for parts in found]
