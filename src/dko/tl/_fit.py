@@ -155,9 +155,9 @@ def fit(
             Of the shifts of genes that were not trained on: ``"auto"``, ``"calibrated"``, ``"unit"``, ``"mean"`` or
             ``"predict"``, all from training perturbations alone; see docs, sccvae.
         ``n_members``
-            Models to fit to the same cells with random numbers of their own, whose predictions are averaged (3;
-            ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations differs by
-            chance, and the mean agrees better with measured ones than most of them (docs, accuracy).
+            Models to fit, each with random numbers and validation cells of its own, whose predicted changes are
+            averaged (3; ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations
+            differs by chance, and the mean agrees better with measured ones than most of them (docs, accuracy).
         ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
             See docs, sccvae.
 
@@ -181,7 +181,8 @@ def fit(
         With total effects: false discovery rate at which any other gene goes with this one, in any group, float32;
         above 0.05 the effects of a gene may be noise.
     ``obs[f"{key_added}_split"]``
-        train, validation, test or unused (category).
+        train, validation, test or unused (category); of several members, what they are for the first. Others
+        validate on cells that train it.
     ``obs[f"{key_added}_fit_error"]``
         Bray-Curtis dissimilarity of predicted and observed profile (float32), NaN without a model; not of
         ``"sccvae"``.

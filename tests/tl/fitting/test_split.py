@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dko.tl.fitting._split import check_fractions, split_cells
+from dko.tl.fitting._split import check_fractions, split_cells, validations
 
 
 def split(sizes, validation=0.2, test=0.0, seed=0):
@@ -35,6 +35,19 @@ def test_there_is_always_something_to_train_and_to_validate_on(n, validation, te
     counts = {name: (dealt[:n] == name).sum() for name in ("train", "validation", "test")}
     assert sum(counts.values()) == n
     assert counts["train"] >= 1 and counts["validation"] >= 1 and counts["test"] == round(test * n)
+
+
+@given(sizes=st.lists(st.integers(2, 20), min_size=1, max_size=4), share=st.floats(0.05, 0.95), n=st.integers(1, 5))
+def test_every_member_validates_on_others(sizes, share, n):
+    """As many cells of each group; none twice before all that train or validate have had their turn."""
+    dealt, groups = split(sizes, share)
+    found = validations(groups, dealt, n, np.random.default_rng(1))
+    assert len(found) == n and set(found[0]) == set(np.flatnonzero(dealt == "validation"))
+    for rows in groups.values():
+        parts = [set(rows) & set(of_member) for of_member in found]
+        assert len({len(part) for part in parts}) == 1 and len(parts[0]) < len(rows)
+        turns = np.bincount([row - rows[0] for part in parts for row in part], minlength=len(rows))
+        assert turns.max() - turns.min() <= 1
 
 
 def test_the_rng_decides():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,45 +14,27 @@ from scipy import sparse
 from ... import _keys
 from ..._errors import listed
 from ..._log import say
-from ..._log_values import source_of, take_log
+from ..._log_values import source_of
 from ..._rng import generator
 from ..._write import write_model
+from ._log_expression import log_expression
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
 from ._sccvae_config import configuration, number_of_members, plain, schedule_of
 from ._schedule import overridden
 from ._split import check_fractions, split_cells, validations
 from ._target_features import check_features, target_features
 from ._target_graph import target_graph
-from ._variable_genes import genes_of_sccvae
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from scipy import sparse
 
     from ..._rng import RNG
     from ...models.sccvae import Cells, Ensemble
     from ._target_features import Features, FeaturesOf
     from ._target_graph import Graph
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Log-normalised expression of all cells.
-
-    Attributes
-    ----------
-    values
-        CSR float32, cells x genes.
-    genes
-        Names of the columns.
-    source
-        Parameters that say where it was found, and how it is to be read again.
-    """
-
-    values: sparse.csr_matrix
-    genes: list[str]
-    source: dict[str, Any]
 
 
 def fit_sccvae(
@@ -117,7 +99,7 @@ def fit_sccvae(
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
     split[cells.held_out] = _keys.TEST
     seen = (split == _keys.TRAIN) | (split == _keys.VALIDATION)
-    expression = _expression(raw, names, kind, genes, n_top_genes, cells, seen)
+    expression = log_expression(raw, names, kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
     del raw
     described = target_features(
@@ -155,32 +137,33 @@ def fit_sccvae(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
         f"{place}."
     )
+    params = {
+        "version": version("dko"),
+        "model": _keys.SCCVAE,
+        "preset": preset,
+        "values": kind,
+        "use_raw": use_raw,
+        "layer": layer,
+        **source,
+        "perturbation_key": perturbation_key,
+        "control": str(control),
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        "test_controls": test_controls,
+        "min_cells": min_cells,
+        "features": described.kind,
+        "graph": network.kind,
+        "strength": strength,
+        "n_members": len(model.members),
+        "config": plain(config),
+        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+        **vars(chosen),
+    }
     write_model(
         target,
         key_added,
         {
-            _keys.PARAMS: {
-                "version": version("dko"),
-                "model": _keys.SCCVAE,
-                **({} if preset is None else {"preset": preset}),
-                "values": kind,
-                "use_raw": use_raw,
-                **({} if layer is None else {"layer": layer}),
-                **source,
-                "perturbation_key": perturbation_key,
-                "control": str(control),
-                "validation_fraction": validation_fraction,
-                "test_fraction": test_fraction,
-                "test_controls": test_controls,
-                "min_cells": min_cells,
-                "features": described.kind,
-                "graph": network.kind,
-                "strength": strength,
-                "n_members": len(model.members),
-                "config": plain(config),
-                **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
-                **{name: value for name, value in vars(chosen).items() if value is not None},
-            },
+            _keys.PARAMS: {name: value for name, value in params.items() if value is not None},
             _keys.GENES: measured,
             _keys.GROUPS: [],
             _keys.TARGETS: described.names,
@@ -190,28 +173,6 @@ def fit_sccvae(
         },
         obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
     )
-
-
-def _expression(
-    values: sparse.csr_matrix,
-    names: list[str],
-    kind: str,
-    genes: str | Sequence[str] | None,
-    n_top_genes: int | None,
-    cells: PerturbedCells,
-    seen: np.ndarray,
-) -> Expression:
-    """Put the values of all cells on the logarithmic scale, in place, and choose the genes."""
-    totals = np.asarray(values.sum(axis=1)).ravel()
-    target_sum = float(np.median(totals[seen & (cells.number < 0)])) if kind == "counts" else None
-    take_log(values, kind, totals, target_sum)
-    chosen = genes_of_sccvae(values, seen, names, genes, n_top_genes, cells.targets)
-    position = {name: column for column, name in enumerate(names)}
-    source = {} if target_sum is None else {"target_sum": target_sum, "n_summed": len(names)}
-    if len(chosen) < len(names):
-        values = values[:, [position[name] for name in chosen]]
-        values.sort_indices()
-    return Expression(values, chosen, source)
 
 
 def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
