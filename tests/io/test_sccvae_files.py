@@ -98,8 +98,16 @@ def assert_same_fit(found, expected):
                 assert found[table][column].astype(str).tolist() == values.astype(str).tolist()
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
-def test_a_fit_survives_a_file_of_cells(name, fitted, tmp_path, unchanged):
+@pytest.mark.parametrize(
+    ("fitted", "name"),
+    [
+        *((kind, "cells.h5ad") for kind in ("neighbours", "unit", "softmax", "network")),
+        # Slow, and the same for all kinds.
+        ("network", "cells.zarr"),
+    ],
+    indirect=["fitted"],
+)
+def test_a_fit_survives_a_file_of_cells(fitted, name, tmp_path, unchanged):
     expected = predictions(fitted)
     with unchanged(fitted):
         back = store(fitted, tmp_path / name)

@@ -129,7 +129,7 @@ def fit(
 
         ``normalize``
             Counts are divided by the sum over the genes of their cell, multiplied by the median sum of the control
-            cells that train, and logged.
+            cells that are no test cells, and logged.
         ``holdout``
             Perturbations whose cells are kept out of the fit altogether, to be foretold.
         ``test_controls``

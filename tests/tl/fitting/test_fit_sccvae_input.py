@@ -205,11 +205,11 @@ def test_layers_and_raw_train_the_same(screen, of_csr):
 
 
 def test_counts_are_normalised_once(screen, capsys):
-    """To the median total of the control cells of training, which the parameters keep."""
+    """To the median total of the control cells, which the parameters keep."""
     counts = screen.copy()
     counts.X = counts.layers["counts"]
-    found = fit(counts, normalize=True)
-    training = (counts.obs["dko_split"] == "train") & (counts.obs["perturbation"] == "control")
+    found = fit(counts, normalize=True, test_fraction=0.2)
+    training = (counts.obs["dko_split"] != "test") & (counts.obs["perturbation"] == "control")
     totals = np.asarray(counts.X.sum(axis=1)).ravel()
     assert found["params"]["target_sum"] == np.median(totals[training])
     assert "counts, normalised to one total and logged" in capsys.readouterr().err
@@ -217,7 +217,7 @@ def test_counts_are_normalised_once(screen, capsys):
     by_hand.X = sparse.csr_matrix(
         np.log1p(counts.X.toarray() * (found["params"]["target_sum"] / totals)[:, None]).astype(np.float32)
     )
-    same_weights(fit(by_hand), found, 1e-4)
+    same_weights(fit(by_hand, test_fraction=0.2), found, 1e-4)
 
 
 def test_linear_values_are_logged(screen):

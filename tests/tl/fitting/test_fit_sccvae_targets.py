@@ -132,8 +132,8 @@ def test_features_go_by_name(screen):
 
 def test_features_are_the_components_of_control_cells(screen):
     """T4: rows of the singular value decomposition, each component of spread 1."""
-    fit(screen, features="pca", n_components=4)
-    training = (screen.obs["dko_split"] == "train") & (screen.obs["perturbation"] == "control")
+    fit(screen, features="pca", n_components=4, test_fraction=0.2)
+    training = (screen.obs["dko_split"] != "test") & (screen.obs["perturbation"] == "control")
     x = screen[training.to_numpy()].X.toarray()
     _, size, loadings = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     scores = loadings[:4].T * size[:4]
