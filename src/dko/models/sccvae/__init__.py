@@ -1,6 +1,6 @@
 """SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
 
-from ._cells import Batch, Cells
+from ._cells import NEITHER, Batch, Cells
 from ._config import CODES, PAIRINGS, PAPER, Config
 from ._ensemble import Ensemble, ensemble_of
 from ._fit import fit
@@ -14,6 +14,7 @@ from ._strength import STRENGTHS, strengths, with_strengths
 
 __all__ = [
     "CODES",
+    "NEITHER",
     "PAIRINGS",
     "PAPER",
     "STRENGTHS",

@@ -1,8 +1,9 @@
-"""Several SCCVAEs of the same cells, which differ by the chance of training alone, as one model."""
+"""Several SCCVAEs of the same cells as one model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ class Ensemble:
 
     members: tuple[Model, ...]
 
-    @property
+    @cached_property
     def own(self) -> np.ndarray:
         """Per gene, the mean change of its own expression when it is perturbed; NaN where that is not known."""
         return np.mean([member.own for member in self.members], axis=0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._model import Model
 
     class FitOne(Protocol):
-        """:func:`fit`, with all but the chance."""
+        """:func:`fit`, given all but the cells and the chance."""
 
         def __call__(
             self, training: Cells, validation: Cells, *, rng: np.random.Generator, label: str

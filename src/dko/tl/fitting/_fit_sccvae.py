@@ -12,29 +12,29 @@ import pandas as pd
 from scipy import sparse
 
 from ... import _keys
-from ..._errors import listed
 from ..._log import say
 from ..._log_values import source_of
 from ..._rng import generator
 from ..._write import write_model
 from ._log_expression import log_expression
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
-from ._sccvae_config import configuration, number_of_members, plain, schedule_of
-from ._schedule import overridden
+from ._sccvae_config import plain, settings_of
 from ._split import check_fractions, split_cells, validations
-from ._target_features import check_features, target_features
+from ._target_features import target_features
 from ._target_graph import target_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from anndata import AnnData
     from scipy import sparse
 
     from ..._rng import RNG
     from ...models.sccvae import Cells, Ensemble
+    from ._sccvae_config import Settings
     from ._target_features import Features, FeaturesOf
-    from ._target_graph import Graph
+    from ._target_graph import Graph, TargetGraph
 
 
 def fit_sccvae(
@@ -72,29 +72,29 @@ def fit_sccvae(
 ) -> None:
     """Fit and write, as :func:`dko.tl.fit` says; `of_model` overrides fields of the configuration."""
     from ...models._device import resolve_device
-    from ...models.sccvae import STRENGTHS, fit, fit_ensemble, with_strengths
 
-    config = configuration(preset, batch_size, of_model)
-    n_members = number_of_members(preset, n_members)
-    chosen = overridden(
-        schedule_of(preset, config),
-        max_epochs=max_epochs,
-        max_steps=max_steps,
-        learning_rate=learning_rate,
-        patience=patience,
+    settings = settings_of(
+        preset,
+        n_members=n_members,
+        strength=strength,
+        features=features,
+        n_components=n_components,
+        batch_size=batch_size,
+        limits={
+            "max_epochs": max_epochs,
+            "max_steps": max_steps,
+            "learning_rate": learning_rate,
+            "patience": patience,
+        },
+        of_model=of_model,
     )
-    if strength not in STRENGTHS:
-        raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
     check_fractions(validation_fraction, test_fraction)
-    if features is None:
-        features = "pca" if preset == "paper" else "influence"
-    check_features(features, n_components)
     place = resolve_device(device)
     for_split, for_features, for_graph, for_training, for_controls = generator(rng).spawn(5)
 
     raw, names, kind = source_of(target, layer, use_raw, log1p, normalize)
     cells = perturbed_cells(
-        target, names, perturbation_key, control, holdout, min_cells, features, test_controls, for_controls
+        target, names, perturbation_key, control, holdout, min_cells, settings.features, test_controls, for_controls
     )
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
     split[cells.held_out] = _keys.TEST
@@ -102,37 +102,32 @@ def fit_sccvae(
     expression = log_expression(raw, names, kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
     del raw
+    measured = expression.genes
     described = target_features(
-        features,
+        settings.features,
         expression.values[np.flatnonzero(seen & (cells.number < 0) & cells.used)],
-        expression.genes,
+        measured,
         cells.targets,
-        n_components or (50 if preset == "paper" else 20),
-        scaled=preset != "paper",
+        settings.n_components,
+        scaled=settings.scaled,
         rng=for_features,
     )
-    drawn, measured, source = _cells(expression.values, cells), expression.genes, expression.source
-    parts = [
-        (drawn.of(np.setdiff1d(np.flatnonzero(seen), validation)), drawn.of(validation))
-        for validation in validations(cells.rows, split, n_members, for_split)
-    ]
-    drawn = drawn.of(np.flatnonzero(seen))
-    network = target_graph(graph, described, cells.trained, drawn, measured, config.n_latent, for_graph)
-    config = replace(config, n_latent=len(network.mask))
-    fit_one = partial(
-        fit,
-        features=described.values,
-        targets=described.position(cells.targets),
-        columns=described.columns(measured),
-        mask=network.mask,
-        node=network.node,
-        config=config,
-        schedule=chosen,
+    known = _cells(expression.values, cells).of(np.flatnonzero(seen))
+    network = target_graph(graph, described, cells.trained, known, measured, settings.config.n_latent, for_graph)
+    settings = replace(settings, config=replace(settings.config, n_latent=len(network.mask)))
+    validating = validations(cells.rows, split, settings.n_members, for_split)
+    model, history = _train(
+        known,
+        validating,
+        described,
+        described.position(cells.targets),
+        described.columns(measured),
+        network,
+        settings,
         device=place,
+        rng=for_training,
         progress=progress,
     )
-    model, history = fit_ensemble(fit_one, parts, for_training)
-    model = with_strengths(model, drawn, described.columns(measured), strength)
     say(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
         f"{place}."
@@ -144,7 +139,7 @@ def fit_sccvae(
         "values": kind,
         "use_raw": use_raw,
         "layer": layer,
-        **source,
+        **expression.source,
         "perturbation_key": perturbation_key,
         "control": str(control),
         "validation_fraction": validation_fraction,
@@ -155,9 +150,9 @@ def fit_sccvae(
         "graph": network.kind,
         "strength": strength,
         "n_members": len(model.members),
-        "config": plain(config),
+        "config": plain(settings.config),
         "rng": int(rng) if isinstance(rng, int | np.integer) else None,
-        **vars(chosen),
+        **vars(settings.schedule),
     }
     write_model(
         target,
@@ -173,6 +168,40 @@ def fit_sccvae(
         },
         obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
     )
+
+
+def _train(
+    known: Cells,
+    validating: list[np.ndarray],
+    described: Features,
+    targets: np.ndarray,
+    columns: np.ndarray,
+    network: TargetGraph,
+    settings: Settings,
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[Ensemble, pd.DataFrame]:
+    """Fit the members, each on all known cells but those that it validates on."""
+    from ...models.sccvae import NEITHER, fit, fit_ensemble, with_strengths
+
+    rows = np.flatnonzero(known.perturbation != NEITHER)
+    parts = [(known.of(np.setdiff1d(rows, validation)), known.of(validation)) for validation in validating]
+    fit_one = partial(
+        fit,
+        features=described.values,
+        targets=targets,
+        columns=columns,
+        mask=network.mask,
+        node=network.node,
+        config=settings.config,
+        schedule=settings.schedule,
+        device=device,
+        progress=progress,
+    )
+    model, history = fit_ensemble(fit_one, parts, rng)
+    return with_strengths(model, known, columns, settings.strength), history
 
 
 def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:

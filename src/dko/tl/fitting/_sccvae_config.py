@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..._errors import listed, unknown
+from ._schedule import overridden
+from ._target_features import check_features
 
 if TYPE_CHECKING:
     from ...models._training import Schedule
     from ...models.sccvae import Config
+    from ._target_features import FeaturesOf
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit is asked for, checked, with the defaults of its preset.
+
+    Attributes
+    ----------
+    config, schedule
+        What to train, and how long.
+    n_members
+        Models to fit and average.
+    strength
+        Of the shifts of genes that are not trained on.
+    features, n_components, scaled
+        See `target_features`.
+    """
+
+    config: Config
+    schedule: Schedule
+    n_members: int
+    strength: str
+    features: FeaturesOf
+    n_components: int
+    scaled: bool
+
+
+def settings_of(
+    preset: str | None,
+    *,
+    n_members: int | None,
+    strength: str,
+    features: FeaturesOf | None,
+    n_components: int | None,
+    batch_size: int | None,
+    limits: dict[str, Any],
+    of_model: dict[str, Any],
+) -> Settings:
+    """Return the settings of a preset with what the user has given: `limits` of the schedule, fields `of_model`."""
+    from ...models.sccvae import STRENGTHS
+
+    config = configuration(preset, batch_size, of_model)
+    schedule = overridden(schedule_of(preset, config), **limits)
+    members = number_of_members(preset, n_members)
+    if strength not in STRENGTHS:
+        raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
+    published = preset == "paper"
+    if features is None:
+        features = "pca" if published else "influence"
+    check_features(features, n_components)
+    return Settings(
+        config, schedule, members, strength, features, n_components or (50 if published else 20), scaled=not published
+    )
 
 
 # Keywords of the fit, beside those of the model itself.
