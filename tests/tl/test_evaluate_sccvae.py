@@ -190,7 +190,7 @@ def test_no_prediction_depends_on_cells_that_are_held_out(screen, change):
 
 
 def test_a_perfect_prediction_is_at_the_ceiling_and_at_the_noise(screen, monkeypatch):
-    """What 2,000 other cells of each perturbation show."""
+    """T18: what 2,000 other cells of each perturbation show."""
     many = dko.datasets.perturb_seq(10, 60, n_cells=2_000, n_controls=5_000, **SIMULATED)
     before = np.asarray(many[many.obs["perturbation"] == "control"].X.mean(axis=0)).ravel()
 

@@ -255,6 +255,17 @@ def test_effects_of_unseen_perturbations_are_foretold(learned):
     assert ((found - measured) ** 2).mean() < 0.9 * (measured**2).mean()
 
 
+def test_genes_that_change_most_are_those_of_the_perturbation(learned):
+    """T18: of the ten that change most, more are so in truth than of those of another perturbation."""
+    adata, held_out = learned
+    seen = [label for label in adata.varm["effect"] if label not in held_out]
+    found, truth = np.abs(effects_of(adata, seen)), np.abs(adata.varm["effect"][seen].to_numpy().T)
+    top, true = (effects >= np.sort(effects, axis=1)[:, -10:][:, :1] for effects in (found, truth))
+    shared = top.astype(int) @ true.T.astype(int)
+    others = shared[~np.eye(len(seen), dtype=bool)]
+    assert np.diag(shared).mean() > 4 > others.mean() + 2
+
+
 # T14: few cells, in any order
 
 
