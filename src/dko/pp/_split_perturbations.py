@@ -105,7 +105,8 @@ def split_perturbations(
     target = unwrap(data, mod)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))
     known = sorted(set(labels.dropna()) - {str(control)})
-    n_validation = math.ceil(validation_perturbations * len(known))
+    # Of 0.07 x 100 that rounding makes a little more than 7, 7.
+    n_validation = math.ceil(round(validation_perturbations * len(known), _DIGITS))
     if len(known) - n_validation < n_folds:
         raise ValueError(
             f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]"

@@ -96,7 +96,8 @@ def fit(
     batch_size, learning_rate
         Cells per step; step size of Adam.
     validation_fraction
-        Fraction of the cells (of each perturbation; without the test cells) that choose the best weights.
+        Fraction of the cells (of each perturbation; without the test cells) that choose the best weights; of several
+        members, each has others.
     test_fraction
         Fraction of the cells (of each perturbation) that is kept out of the fit altogether, for :func:`dko.pl.fit`
         and :func:`dko.tl.evaluate`.
@@ -157,7 +158,7 @@ def fit(
         ``n_members``
             Models to fit, each with random numbers and validation cells of its own, whose predicted changes are
             averaged (3; ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations
-            differs by chance, and the mean agrees better with measured ones than most of them (docs, accuracy).
+            differs by chance, which the mean has less of (docs, accuracy).
         ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
             See docs, sccvae.
 

@@ -1,4 +1,4 @@
-"""Several SCCVAEs of the same cells as one model."""
+"""Several SCCVAEs of one screen as one model."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ class Ensemble:
                 found = decoded
             else:
                 found[1:] += decoded[1:]
+            del decoded
         assert found is not None, "an ensemble has members"
         found[1:] /= len(self.members)
         found[1:] += found[:1]

@@ -1,4 +1,4 @@
-"""Training several SCCVAEs on the same cells."""
+"""Training several SCCVAEs on one screen."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def validations(
 ) -> list[np.ndarray]:
     """Return the validation cells of each member: those of the split, and for others as many of each group in turn.
 
-    Which cells train matters more than all other chance, and together the members have trained on all.
+    Which cells train matters more than all other chance. No cell validates twice before all of its group have once.
     """
     found: list[list[np.ndarray]] = [[] for _ in range(n_members)]
     for rows in groups.values():
