@@ -15,7 +15,7 @@ def numbers(ran, n_words=1):
     return np.array([line.split()[n_words:] for line in ran.out.splitlines()[3:]], dtype=float)
 
 
-@pytest.mark.parametrize("ending", [".h5ad", ".zarr", ".h5mu"])
+@pytest.mark.parametrize("ending", [".h5ad", ".h5mu"])
 def test_same_as_in_python(dko, store, perturbed, tmp_path, ending):
     source, out = store(perturbed, f"in{ending}"), tmp_path / f"out{ending}"
     words = ("--doses", "1,0,0.5", "--mixture", "--rng", "3", "--quiet")

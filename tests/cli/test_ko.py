@@ -51,7 +51,7 @@ def test_only_the_knockouts_of_this_call_are_printed(dko, store, fitted, tmp_pat
     assert {"gene_3", "gene_5"} == set(package.get.impact(read_any(tmp_path / "out.h5ad")))
 
 
-@pytest.mark.parametrize("ending", [".h5ad", ".zarr", ".h5mu"])
+@pytest.mark.parametrize("ending", [".h5ad", ".h5mu"])
 def test_perturbations_of_control_cells(dko, store, perturbed, tmp_path, ending):
     """Of a gene that is not measured, of one that was kept out of the fit, and of both."""
     hidden, unseen = "gene_36", "gene_21"
