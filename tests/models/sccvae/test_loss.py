@@ -75,7 +75,7 @@ MEMORY = """
 import resource
 import torch
 from dko.models.sccvae import grouped_mmd
-n, genes = 128, 8_000
+n, genes = 256, 20_000
 predicted = torch.randn(1, n, genes, requires_grad=True)
 measured = torch.randn(1, n, genes)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -86,7 +86,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, float(predict
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kilobytes are those of Linux")
 def test_mmd_holds_nothing_of_cells_by_cells_by_genes():
-    """T10: differences of 256 cells at 8,000 genes would be 2 GB."""
+    """T10: differences of 512 cells at 20,000 genes would be 21 GB."""
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     kilobytes, gradient = run.stdout.split()
     assert float(gradient) > 0
