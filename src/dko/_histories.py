@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from . import _keys
 
-# Columns that name the model: of a group of cells, or one of several that are averaged.
-OF_MODELS = ("group", "member")
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_OF_MODELS = (_keys.GROUP, _keys.MEMBER)
+
+
+def of_members(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the histories of the members of a model, counted from 1, into one table."""
+    return together({str(number): history for number, history in enumerate(histories, start=1)}, _keys.MEMBER)
 
 
 def together(histories: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
@@ -22,15 +28,15 @@ def together(histories: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame
 def as_read(table: pd.DataFrame) -> pd.DataFrame:
     """Return a history with categories where a file has kept text."""
     # In the order of the models, not of their names.
-    ordered = {name: pd.Categorical(table[name], table[name].unique()) for name in OF_MODELS if name in table}
+    ordered = {name: pd.Categorical(table[name], table[name].unique()) for name in _OF_MODELS if name in table}
     return table.assign(**ordered)
 
 
 def apart(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the history of each model by name, ``""`` where there is one alone."""
-    for name in OF_MODELS:
+    for name in _OF_MODELS:
         if name in table:
-            before = "member " if name == "member" else ""
+            before = "member " if name == _keys.MEMBER else ""
             return {f"{before}{model}": curve for model, curve in table.groupby(name, observed=True)}
     return {"": table}
 

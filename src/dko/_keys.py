@@ -20,6 +20,10 @@ KNOCKOUTS = "knockouts"
 TARGETS = "targets"
 PERTURBATIONS = "perturbations"
 
+# Columns of uns[key]["history"] that name the model: of a group of cells, or one of several that are averaged
+GROUP = "group"
+MEMBER = "member"
+
 # Kinds of models, as in uns[key]["params"]["model"]
 DKO = "dko"
 SCCVAE = "sccvae"

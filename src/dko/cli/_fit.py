@@ -11,7 +11,8 @@ from . import _options
 _DESCRIPTION = """\
 Learn how the genes that are present in a cell determine its expression profile, and write the cells
 with the fitted model to OUT. Prints how well cells that did not train are predicted, beside what each
-gene's mean alone would give. Ctrl-C ends the training and keeps the best weights so far.
+gene's mean alone would give. Ctrl-C ends the training and keeps the best weights so far (of several
+members, those that were trained to the end).
 
 With --model sccvae: learn from cells of some perturbations, beside control cells, what any perturbation
 does. Prints what became of each perturbation, and its strength."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import anndata as ad
@@ -11,6 +12,8 @@ import torch
 from scipy import sparse
 
 import dko
+from dko.tl.fitting._fit_sccvae import fit_sccvae
+from dko.tl.fitting._sccvae_config import _OF_FIT
 
 SMALL: dict[str, Any] = {
     "model": "sccvae",
@@ -250,6 +253,12 @@ def test_linear_values_are_logged(screen):
 def test_settings_that_cannot_be_trained(changed, message, screen, unchanged):
     with unchanged(screen), pytest.raises(ValueError, match=message):
         fit(screen, **changed)
+
+
+def test_keywords_that_are_suggested_are_those_of_the_fit():
+    common = {"max_epochs", "max_steps", "batch_size", "learning_rate", "patience"}
+    taken = {name for name, of in signature(fit_sccvae).parameters.items() if of.default is not of.empty}
+    assert set(_OF_FIT) == taken - common
 
 
 def test_features_that_are_no_numbers(screen):

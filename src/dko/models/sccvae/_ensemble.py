@@ -81,6 +81,7 @@ class Ensemble:
                 found = decoded
             else:
                 found[1:] += decoded[1:]
+            # Or it would still be there while the next is made.
             del decoded
         assert found is not None, "an ensemble has members"
         found[1:] /= len(self.members)

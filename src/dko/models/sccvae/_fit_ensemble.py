@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._histories import together
+from ..._histories import of_members
 from ..._log import logger
 from ._ensemble import Ensemble
 
@@ -56,8 +56,6 @@ def fit_ensemble(
     if len(fits) < n_members:
         what = "the first, as far as it came" if fits[0][1].interrupted else "those that were trained to the end"
         logger.warning("Stopped by the user: the model has %d of %d members: %s.", len(fits), n_members, what)
-    histories = {str(number): trained.history for number, (_, trained) in enumerate(fits, start=1)}
-    return (
-        Ensemble(tuple(model for model, _ in fits)),
-        histories["1"] if n_members == 1 else together(histories, "member"),
-    )
+    histories = [trained.history for _, trained in fits]
+    model = Ensemble(tuple(member for member, _ in fits))
+    return model, histories[0] if n_members == 1 else of_members(histories)

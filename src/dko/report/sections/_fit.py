@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import get, pl
+from ... import _keys, get, pl
 from ..._histories import best_loss
 from .._blocks import Column, Section, Text
 from .._picture import picture
@@ -30,7 +30,7 @@ def fit(run: Run) -> Section:
     )
     if run.sccvae:
         history = get.history(run.adata, key=run.key)
-        best = f"{best_loss(history):.4g}{' on average over the members' if 'member' in history else ''}"
+        best = f"{best_loss(history):.4g}{' on average over the members' if _keys.MEMBER in history else ''}"
         lead = f"The loss while the model trained; weights are those of the best validation, {best}."
         return Section("fit", _TITLE, lead, [loss], run.call("get.history"))
     lead = (

@@ -93,4 +93,4 @@ def history_of(fits: dict[str, Fit], groupby: str | None) -> pd.DataFrame:
     parts = {group: fit.trained.history for group, fit in fits.items()}
     if groupby is None:
         return parts[""]
-    return together(parts, "group")
+    return together(parts, _keys.GROUP)

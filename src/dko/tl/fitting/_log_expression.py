@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Expression:
+class LogExpression:
     """Log-normalised expression of all cells.
 
     Attributes
@@ -45,7 +45,7 @@ def log_expression(
     n_top_genes: int | None,
     cells: PerturbedCells,
     seen: np.ndarray,
-) -> Expression:
+) -> LogExpression:
     """Put the values of all cells on the logarithmic scale, in place, and choose the genes."""
     totals = np.asarray(values.sum(axis=1)).ravel()
     target_sum = float(np.median(totals[seen & (cells.number < 0)])) if kind == "counts" else None
@@ -56,4 +56,4 @@ def log_expression(
     if len(chosen) < len(names):
         values = values[:, [position[name] for name in chosen]]
         values.sort_indices()
-    return Expression(values, chosen, source)
+    return LogExpression(values, chosen, source)
