@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._settings import settings
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("dko")
 T = TypeVar("T")
+
+# Whether the call of the user, in this thread, shows progress bars.
+_shown: ContextVar[bool] = ContextVar("dko_progress", default=True)
 
 
 def say(message: str) -> None:
@@ -28,25 +32,31 @@ def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
 
 
-def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> Iterator[T]:
-    """Show a progress bar over `items`, once the job has taken longer than a second."""
+@contextmanager
+def bars(*, shown: bool) -> Iterator[None]:
+    """Show no progress bars inside the block where not `shown`, whatever is called there says."""
+    before = _shown.set(_shown.get() and shown)
+    try:
+        yield
+    finally:
+        _shown.reset(before)
+
+
+def bar(items: Iterable[T] | None = None, *, total: int, description: str, unit: str, **how: Any) -> Any:
+    """Return a progress bar, which shows nothing where the user wants none."""
     from tqdm.auto import tqdm
 
-    return iter(tqdm(items, total=total, desc=description, unit=unit, delay=1.0, disable=settings.verbosity < 1))
+    hidden = not _shown.get() or settings.verbosity < 1
+    return tqdm(items, total=total, desc=description, unit=unit, disable=hidden, **how)
+
+
+def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> Iterator[T]:
+    """Show a progress bar over `items`, once the job has taken longer than a second."""
+    return iter(bar(items, total=total, description=description, unit=unit, delay=1.0))
 
 
 @contextmanager
 def progress_of(total: int, *, description: str, unit: str) -> Iterator[Callable[[int], object]]:
     """Show a progress bar, once the job has taken longer than a second; what it yields takes how much more is done."""
-    from tqdm.auto import tqdm
-
-    with tqdm(
-        total=total,
-        desc=description,
-        unit=unit,
-        unit_scale=True,
-        delay=1.0,
-        leave=False,
-        disable=settings.verbosity < 1,
-    ) as bar:
-        yield bar.update
+    with bar(total=total, description=description, unit=unit, unit_scale=True, delay=1.0, leave=False) as shown:
+        yield shown.update

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dko._log import bars
 from dko.models._training import Schedule, train
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def constant(value, n=8, batch_size=4):
     return lambda order: [torch.full((batch_size, 1), value) for _ in range(n // batch_size)]
 
 
-def run(network, *, training=None, validation=None, n_rows=8, progress=False, rng=0, **schedule):
+def run(network, *, training=None, validation=None, n_rows=8, rng=0, **schedule):
     return train(
         network,
         loss,
@@ -41,7 +42,6 @@ def run(network, *, training=None, validation=None, n_rows=8, progress=False, rn
         Schedule(**{"batch_size": 4, "learning_rate": 0.1, **schedule}),
         device=CPU,
         rng=np.random.default_rng(rng),
-        progress=progress,
     )
 
 
@@ -85,7 +85,6 @@ def test_out_of_patience_it_goes_back_with_smaller_steps_so_many_times(reduction
         device=CPU,
         rng=np.random.default_rng(0),
         descend=upwards,
-        progress=False,
     )
     steps = 0.1 * 0.3 ** np.arange(reductions + 1)
     expected, best, kept = [], np.inf, 0.0
@@ -229,7 +228,8 @@ def test_progress_bar(progress, capsys):
         time.sleep(0.2)  # longer than a bar waits between two updates
         return constant(1.0)(order)
 
-    run(Slope(), validation=slow, max_steps=2, validate_every=1, progress=progress)
+    with bars(shown=progress):
+        run(Slope(), validation=slow, max_steps=2, validate_every=1)
     captured = capsys.readouterr()
     assert ("fit: " in captured.err and "best=" in captured.err) == progress
     assert captured.out == ""

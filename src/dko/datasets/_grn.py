@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from .._rng import generator
+from .._verb import verb
 from . import _keys
 from ._dynamics import compact, viable_steady_state
 from ._network import draw_network, read_network
@@ -25,6 +26,7 @@ _REGULATORS = 10  # Regulators per gene, on average, where no density is given: 
 _DRAWS = 100  # How often the genes of a cell are drawn anew when none of them lasts, before the network is blamed.
 
 
+@verb
 def grn(
     n_cells: int = 500,
     n_genes: int = 100,

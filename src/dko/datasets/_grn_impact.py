@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from .._log import progress
+from .._log import progress_of
+from .._verb import verb
 from ._dynamics import to_profile
 from ._simulation import read_simulation
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def grn_impact(adata: AnnData) -> sparse.csr_array:
+@verb
+def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     """Give the true impact of removing every gene from every simulated cell that has it.
 
     The impact is the Bray-Curtis dissimilarity of the profiles before and after, both without noise and both with the
@@ -25,6 +27,8 @@ def grn_impact(adata: AnnData) -> sparse.csr_array:
     ----------
     adata
         Simulated cells from :func:`dko.datasets.grn`, all genes and any subset of the cells.
+    progress
+        Show a progress bar where the call takes longer than a second.
 
     Returns
     -------
@@ -39,13 +43,15 @@ def grn_impact(adata: AnnData) -> sparse.csr_array:
     simulation = read_simulation(adata)
     truth = simulation.truth
     impact = np.empty(truth.nnz)
-    for cell in progress(range(adata.n_obs), total=adata.n_obs, description="True impacts", unit="cell"):
-        entries = slice(truth.indptr[cell], truth.indptr[cell + 1])
-        genes = truth.indices[entries]
-        # The first row is the cell as it is, each further row lacks one gene.
-        removed = np.zeros((len(genes) + 1, adata.n_vars), dtype=bool)
-        removed[np.arange(1, len(removed)), genes] = True
-        profiles = to_profile(simulation.without(np.full(len(removed), cell), removed))
-        before, after = profiles[:1], profiles[1:]
-        impact[entries] = np.abs(after - before).sum(axis=1) / (after + before).sum(axis=1)
+    with progress_of(adata.n_obs, description="True impacts", unit="cell") as advance:
+        for cell in range(adata.n_obs):
+            entries = slice(truth.indptr[cell], truth.indptr[cell + 1])
+            genes = truth.indices[entries]
+            # The first row is the cell as it is, each further row lacks one gene.
+            removed = np.zeros((len(genes) + 1, adata.n_vars), dtype=bool)
+            removed[np.arange(1, len(removed)), genes] = True
+            profiles = to_profile(simulation.without(np.full(len(removed), cell), removed))
+            before, after = profiles[:1], profiles[1:]
+            impact[entries] = np.abs(after - before).sum(axis=1) / (after + before).sum(axis=1)
+            advance(1)
     return sparse.csr_array((impact, truth.indices.copy(), truth.indptr.copy()), shape=truth.shape)

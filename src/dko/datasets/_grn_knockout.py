@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._errors import unknown
+from .._verb import verb
 from ._dynamics import to_profile
 from ._simulation import read_simulation
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 MB per array of 2,000 genes.
 
 
+@verb
 def grn_knockout(
     adata: AnnData, genes: str | Sequence[str], *, cells: str | Sequence[str] | None = None
 ) -> sparse.csr_array:

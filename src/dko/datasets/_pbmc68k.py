@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from .._verb import verb
 
+
+@verb
 def pbmc68k() -> AnnData:
     """Load 700 human blood cells with 765 genes; nothing is downloaded.
 

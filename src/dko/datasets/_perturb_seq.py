@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from .._rng import generator
+from .._verb import verb
 from . import _keys
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _LOADINGS = (0.3, 0.9)
 _EDGES = (0.4, 0.8)
 
 
+@verb
 def perturb_seq(
     n_perturbations: int = 20,
     n_genes: int = 200,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys
 from .._data import unwrap
 from .._errors import unknown
+from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _VALUES = ("z", "change")
 
 
+@verb
 def affected_genes(
     adata: AnnData | MuData,
     gene: str | Sequence[str] | None = None,

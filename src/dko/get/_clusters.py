@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed
+from .._verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _TABLES = {"markers": _keys.MARKERS, "agreement": _keys.AGREEMENT}
 
 
+@verb
 def clusters(
     adata: AnnData | MuData, *, what: str = "markers", key: str = _keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from .. import _keys
 from .._data import unwrap
 from .._errors import unknown
 from .._labels import labels_of
+from .._verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .._labels import Knockouts
 
 
+@verb
 def dose_response(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,

@@ -15,6 +15,7 @@ from .._fitted import group_values
 from .._labels import gene_sets
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
+from .._verb import verb
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .._labels import Knockouts
 
 
+@verb
 def effects(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,
@@ -31,6 +33,7 @@ def effects(
     key: str = _keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
+    progress: bool = True,
 ) -> AnnData:
     """Return the mean change of every gene after each knockout, as an AnnData for scanpy.
 
@@ -56,6 +59,8 @@ def effects(
         particular to the knockout. Needs at least two; all genes are the fairest mean.
     key, mod, device
         Where the fit is; where to compute.
+    progress
+        Show a progress bar where the call takes longer than a second.
 
     Returns
     -------

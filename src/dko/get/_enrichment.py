@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import _keys
 from .._data import unwrap
+from .._verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def enrichment(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the sets of genes that knockouts change, of :func:`dko.tl.enrichment`, which says what the columns mean.
 

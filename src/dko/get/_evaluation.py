@@ -8,12 +8,14 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
+from .._verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
 
+@verb
 def evaluation(
     adata: AnnData | MuData, *, summary: bool = True, key: str = _keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:

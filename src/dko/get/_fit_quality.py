@@ -9,6 +9,7 @@ import pandas as pd
 from .. import _keys
 from .._data import unwrap
 from .._fitted import group_values, read_fitted, read_profiles, require_assemblages
+from .._verb import verb
 from ._profiles import profiles
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .._arrays import Matrix
 
 
+@verb
 def fit_quality(
     adata: AnnData | MuData,
     *,

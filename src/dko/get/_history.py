@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys
 from .._data import unwrap
 from .._fitted import read_fitted
+from .._verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the losses of a fit.
 

@@ -15,6 +15,7 @@ from .._compat import layer_names, stored
 from .._data import require_unique, unwrap
 from .._errors import unknown
 from .._labels import labels_of
+from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Reader = Callable[[], Entries]
 
 
+@verb
 def impact(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,

@@ -11,12 +11,14 @@ from scipy import sparse
 from .. import _keys
 from .._compat import layer_names
 from .._data import require_unique, unwrap
+from .._verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
 
+@verb
 def impact_table(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the impacts of a scan, a row per gene and cell, as the reference lists them: cell by cell.
 

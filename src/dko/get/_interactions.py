@@ -9,6 +9,7 @@ import pandas as pd
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed, unknown
+from .._verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,6 +20,7 @@ _NAMES = ["group", "gene_a", "gene_b"]
 _OF_ONE = ["impact_a", "impact_b", "coefficient_a", "coefficient_b"]
 
 
+@verb
 def interactions(
     adata: AnnData | MuData,
     *,

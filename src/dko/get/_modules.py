@@ -11,6 +11,7 @@ from anndata import AnnData
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed
+from .._verb import verb
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _TABLES = {"modules": _keys.TABLE, "markers": _keys.MARKERS, "agreement": _keys.AGREEMENT}
 
 
+@verb
 def modules(
     adata: AnnData | MuData,
     *,

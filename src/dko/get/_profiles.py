@@ -13,11 +13,13 @@ from .._data import unwrap
 from .._engine import open_task
 from .._errors import listed
 from .._fitted import models_and_cells, read_fitted, read_profiles, require_assemblages
+from .._verb import verb
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def profiles(
     adata: AnnData | MuData,
     *,

@@ -14,6 +14,7 @@ from .._compat import layer_names
 from .._data import unwrap
 from .._fitted import gene_columns, group_values, read_fitted, read_profiles, require_assemblages
 from .._gene_means import gene_means
+from .._verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _MIN_CELLS = 10
 
 
+@verb
 def ranking(
     adata: AnnData | MuData,
     *,

@@ -15,6 +15,7 @@ from .._data import are_counts, read_csr, read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._histories import as_read
 from .._log_values import source_of
+from .._verb import verb
 from .._write import writable, write_model
 from ._save import FORMAT
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def load(
     adata: AnnData | MuData,
     path: str | Path,

@@ -9,7 +9,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .._verb import verb
 
+
+@verb
 def read_reference(path: str | Path) -> AnnData:
     """Read a headerless table of genes x cells (CSV, also compressed), the input of the reference implementation.
 

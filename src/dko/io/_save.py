@@ -10,6 +10,7 @@ import numpy as np
 from .. import _keys
 from .._data import unwrap
 from .._fitted import read_fitted
+from .._verb import verb
 from ._atomic import atomic
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT = "dko-model-1"
 
 
+@verb
 def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
     """Save a fitted model as plain arrays (``.npz``), without the cells.
 

@@ -12,6 +12,7 @@ from .. import _keys
 from .._data import unwrap
 from .._fitted import read_fitted
 from .._log import say
+from .._verb import verb
 from ._atomic import atomic
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
     """Write results as the tables of the reference implementation; those that have not been computed are left out.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import _keys
 from .._log import say
+from .._verb import verb
 from ._atomic import atomic
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def write_report(
     adata: AnnData | MuData,
     path: str | Path,

@@ -8,12 +8,14 @@ import numpy as np
 
 from .._arrays import Matrix, dense
 from .._rng import RNG, generator
+from .._verb import verb
 from . import _baselines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@verb
 def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: RNG = 0) -> dict[str, np.ndarray]:
     """Predict what knockouts do from unperturbed cells alone, without a model of knockouts.
 

@@ -6,8 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from .._arrays import Matrix, dense
+from .._verb import verb
 
 
+@verb
 def bray_curtis(a: Matrix, b: Matrix) -> np.ndarray:
     """Bray-Curtis dissimilarity of each row of `a` and the same row of `b`.
 

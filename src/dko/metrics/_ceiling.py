@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._rng import RNG, generator
+from .._verb import verb
 from ._correlation import correlation
 from ._log_profiles import columns_mask, log_profiles
 from ._subsets import means_of_parts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .._arrays import Matrix
 
 
+@verb
 def ceiling(
     perturbed: Matrix,
     control: Matrix,

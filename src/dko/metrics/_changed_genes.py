@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from .._verb import verb
 from ._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 RATE = 0.05
 
 
+@verb
 def changed_genes(
     perturbed: Matrix, control: Matrix, *, without: Sequence[int] | np.ndarray = (), rate: float = RATE
 ) -> np.ndarray:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .._verb import verb
+
 # Values that differ by less than this fraction of the largest are rounding, not a direction.
 _ROUNDING = 1e-12
 
 
+@verb
 def correlation(predicted: np.ndarray, measured: np.ndarray, *, method: str = "pearson") -> float:
     """Correlation over genes of two effects.
 

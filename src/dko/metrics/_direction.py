@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
+
 # With fewer genes a share says nothing.
 MIN_GENES = 5
 
 
+@verb
 def direction(predicted: np.ndarray, measured: np.ndarray, *, changed: np.ndarray, n_genes: int = 50) -> float:
     """Share of the genes that change most whose predicted change has the right sign, rising and falling ones apart.
 

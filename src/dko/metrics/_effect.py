@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._verb import verb
 from ._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .._arrays import Matrix
 
 
+@verb
 def effect(perturbed: Matrix, control: Matrix, *, without: Sequence[int] | np.ndarray = ()) -> np.ndarray:
     """Change of the mean of log1p(1e4 * profile), gene by gene, perturbed minus unperturbed cells.
 

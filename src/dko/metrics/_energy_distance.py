@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 from ._two_samples import check_samples, mean_of_pairs
 
 
+@verb
 def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Energy distance of two sets of cells: 2 E d(A, B) - E d(A, A') - E d(B, B'), unbiased.
 

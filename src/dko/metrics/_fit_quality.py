@@ -7,10 +7,12 @@ import pandas as pd
 from scipy import sparse
 
 from .._arrays import Matrix
+from .._verb import verb
 from ._bray_curtis import bray_curtis
 from ._csr import csr, rows_of
 
 
+@verb
 def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
     """Compare predicted with observed profiles.
 

@@ -7,9 +7,11 @@ import pandas as pd
 from scipy import sparse
 
 from .._arrays import Matrix
+from .._verb import verb
 from ._csr import csr, rows_of
 
 
+@verb
 def gene_mean(
     training: Matrix,
     assemblages: Matrix,

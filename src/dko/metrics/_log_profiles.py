@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._verb import verb
 from ._csr import csr
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SCALE = 1e4
 
 
+@verb
 def log_profiles(profiles: Matrix, *, without: Sequence[int] | np.ndarray = ()) -> sparse.csr_array:
     """Take genes out of profiles, make these sum to 1 again, and return log1p(1e4 * profile).
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 from ._two_samples import check_samples, mean_of_pairs
 
 
+@verb
 def mmd(a: np.ndarray, b: np.ndarray, *, bandwidth: float) -> float:
     """Squared maximum mean discrepancy of two sets of cells, unbiased (a U-statistic), with a Gaussian kernel.
 

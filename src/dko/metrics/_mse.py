@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 
+
+@verb
 def mse(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Mean over genes of the squared difference of two effects.
 

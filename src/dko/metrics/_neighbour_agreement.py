@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._rng import generator
+from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Agreement(NamedTuple):
     p_value: float
 
 
+@verb
 def neighbour_agreement(
     vectors: np.ndarray, groups: Sequence[object] | np.ndarray, *, n_permutations: int = 1_000, rng: RNG = 0
 ) -> Agreement:

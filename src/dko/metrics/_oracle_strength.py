@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 from ._mse import mse
 
 
+@verb
 def oracle_strength(effects: np.ndarray, measured: np.ndarray, *, strengths: np.ndarray) -> float:
     """Find the strength at which the predicted effect is closest to the measured one.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._verb import verb
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 _COLLINEAR = 1e-9
 
 
+@verb
 def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Compare the effect of two perturbations together with the effects of each alone.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .._verb import verb
+
 N_STRATA = 5
 
 
+@verb
 def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarray) -> dict[str, float]:
     """Tell genes that change from others by the size of their predicted change.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 from ._pairs import between, own
 
 MIN_KNOCKOUTS = 3
@@ -11,6 +12,7 @@ MIN_KNOCKOUTS = 3
 _TIE = 1e-9
 
 
+@verb
 def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = False) -> np.ndarray:
     """Share of the other knockouts whose measured effect fits a prediction worse than that of its own knockout.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .._verb import verb
 from ._correlation import is_constant
 from ._pairs import between
 
 
+@verb
 def similarity(effects: np.ndarray) -> np.ndarray:
     """Mean rank correlation of the sizes of each effect with those of all others.
 

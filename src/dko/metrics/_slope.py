@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
 from ._correlation import is_constant
 
 
+@verb
 def slope(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Slope of the regression over genes of a predicted effect on the measured one.
 

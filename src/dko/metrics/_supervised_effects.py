@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._verb import verb
+
 # Penalties of the ridge that it chooses from, for features of standard deviation 1.
 _PENALTIES = np.logspace(-2, 6, 25)
 # With fewer perturbations nothing can be left out.
 _FEWEST = 3
 
 
+@verb
 def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.ndarray) -> dict[str, np.ndarray]:
     """Predict perturbations from the measured effects of others.
 

@@ -13,10 +13,8 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
-from tqdm.auto import tqdm
 
-from .._log import logger
-from .._settings import settings
+from .._log import bar, logger
 from ._threads import one_thread
 
 if TYPE_CHECKING:
@@ -107,7 +105,6 @@ def train(
     rng: np.random.Generator,
     descend: Callable[[Network, Batch], torch.Tensor] | None = None,
     optimizer: Callable[[Network], torch.optim.Optimizer] | None = None,
-    progress: bool = True,
     label: str = "fit",
 ) -> Trained:
     """Train `network` in place and leave it with the weights of the best validation loss.
@@ -167,18 +164,12 @@ def train(
             group["lr"] *= _CUT
 
     best = _Best(network)
-    bar = tqdm(
-        total=schedule.n_steps(n_rows),
-        desc=label,
-        unit="step",
-        disable=not progress or settings.verbosity < 1,
-        leave=False,
-    )
+    shown = bar(total=schedule.n_steps(n_rows), description=label, unit="step", leave=False)
     small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
-    with one_thread() if small else nullcontext(), bar:
+    with one_thread() if small else nullcontext(), shown:
         steps = _steps(training, n_rows, schedule.n_steps(n_rows), rng)
         validate = partial(_mean_loss, network, loss, validation)
-        trained = _loop(steps, make_step, validate, cut, n_rows, schedule, best, bar)
+        trained = _loop(steps, make_step, validate, cut, n_rows, schedule, best, shown)
     if trained.interrupted:
         done = trained.history["step"].iloc[-1]
         logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, done)
@@ -195,7 +186,7 @@ def _loop(
     n_rows: int,
     schedule: Schedule,
     best: _Best,
-    bar: tqdm,
+    shown: Any,
 ) -> Trained:
     """Make steps, validate now and then, offer the weights to `best`, and cut the step size or end without patience."""
     n_steps = schedule.n_steps(n_rows)
@@ -218,8 +209,8 @@ def _loop(
                 )
             history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
             best.offer(validation_loss)
-            if bar.update(len(losses)):
-                bar.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
+            if shown.update(len(losses)):
+                shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
             losses.clear()
             if schedule.patience is not None and best.age >= schedule.patience:
                 if cuts == schedule.reductions:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _keys, get
 from .._errors import listed
+from .._verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels, wrapped
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _LABELS = {
 _WHISKERS = ["impact_q25", "impact_q75"]
 
 
+@verb
 def dose_response(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,

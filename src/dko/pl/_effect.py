@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .. import _keys, get
+from .._verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import NCOLS, finish, panels
 from ._volcano import draw_volcano, name_points, volcano_handles
@@ -25,6 +26,7 @@ _CHANGE = "mean change of log1p(10,000 × share)"
 _N_GENES = {"volcano": 10, "heatmap": 40}
 
 
+@verb
 def effect(
     adata: AnnData | MuData,
     gene: str | Sequence[str] | None = None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _keys, get
 from .._errors import unknown
+from .._verb import verb
 from ._finish import COLORS, INSIDE, finish, panels
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ _MEASUREMENT = "measurement"
 _MODEL, _OTHER = COLORS[1], "0.35"
 
 
+@verb
 def evaluation(
     adata: AnnData | MuData,
     *,

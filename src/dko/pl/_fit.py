@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _keys, get
+from .._verb import verb
 from ._finish import COLORS, SHARE, finish, panels
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_POINTS = 5_000
 
 
+@verb
 def fit(
     adata: AnnData | MuData,
     *,

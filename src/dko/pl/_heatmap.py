@@ -9,6 +9,7 @@ import numpy as np
 from .. import _keys, get
 from .._data import unwrap
 from .._errors import unknown
+from .._verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import finish, panels
 from ._values import BEYOND, FDR, LABELS, MEAN, SIGNED, chosen_value
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _VALUES = (BEYOND, MEAN, "impact_excess", "specificity", "fraction")
 
 
+@verb
 def heatmap(
     adata: AnnData | MuData,
     genes: Sequence[str] | None = None,

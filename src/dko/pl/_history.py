@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys, get
 from .._histories import apart
 from .._perturber import is_sccvae
+from .._verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ._finish import Drawn
 
 
+@verb
 def history(
     adata: AnnData | MuData,
     *,

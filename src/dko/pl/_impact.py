@@ -13,6 +13,7 @@ from .. import _keys, get
 from .._compat import embedding
 from .._data import unwrap
 from .._errors import listed
+from .._verb import verb
 from ._finish import IMPACT, NCOLS, finish, panels, wrapped
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _SHRINK = 0.6
 _POINT_AREA = 120_000
 
 
+@verb
 def impact(
     adata: AnnData | MuData,
     genes: str | Sequence[str],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _keys, get
+from .._verb import verb
 from ._finish import BESIDE, COLORS, INSIDE, MARKERS, finish, panels
 from ._names import add_names
 
@@ -27,6 +28,7 @@ _SMALLEST, _LARGEST = 15.0, 150.0
 _MOST_NAMES = 100
 
 
+@verb
 def modules(
     adata: AnnData | MuData,
     *,

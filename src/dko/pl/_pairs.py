@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys, get
+from .._verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, finish, panels, wrapped
 from ._names import add_names
 
@@ -33,6 +34,7 @@ _AREAS, _WIDTHS = (30.0, 400.0), (0.4, 3.5)
 _PULL = 0.03
 
 
+@verb
 def pairs(
     adata: AnnData | MuData,
     *,

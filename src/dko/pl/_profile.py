@@ -16,6 +16,7 @@ from .._errors import unknown
 from .._fitted import gene_columns, read_fitted, require_assemblages, select_cells
 from .._labels import labels_of
 from .._perturbations import members
+from .._verb import verb
 from ._finish import finish, panels
 from ._profile_panels import draw_changes, draw_levels, profile_handles
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._finish import Drawn
 
 
+@verb
 def profile(
     adata: AnnData | MuData,
     genes: Knockouts,

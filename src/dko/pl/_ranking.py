@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys, get
+from .._verb import verb
 from ._finish import BESIDE, NCOLS, finish, panels
 from ._ranking_panels import draw_fractions, draw_intervals, handles, limits
 from ._values import BEYOND, LABELS, MEAN, chosen_value
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _BELOW: dict[str, Any] = {"loc": "lower center", "ncols": 2, "frameon": False, "fontsize": "x-small"}
 
 
+@verb
 def ranking(
     adata: AnnData | MuData,
     *,

@@ -15,6 +15,7 @@ from .._data import unwrap
 from .._errors import unknown
 from .._labels import labels_of
 from .._rng import generator
+from .._verb import verb
 from ._arrows import extent, grid_arrows, grid_step, magnified, rounded, some_arrows
 from ._finish import COLORS, NCOLS, finish, panels, wrapped
 
@@ -34,6 +35,7 @@ _SMALL = {"size": 8}
 _LONGEST, _KEY = 0.08, 0.06
 
 
+@verb
 def shift(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,

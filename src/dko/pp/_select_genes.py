@@ -11,6 +11,7 @@ from .._data import profiles, read_expression, unwrap
 from .._errors import listed, unknown
 from .._log import say
 from .._settings import settings
+from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ _FEW = 50
 _MIN_CELLS = 10
 
 
+@verb
 def select_genes(
     adata: AnnData | MuData,
     genes: str | Sequence[str] | None = None,

@@ -15,6 +15,7 @@ from .._log import say
 from .._log_values import source_of, take_log
 from .._perturbations import perturbations
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _DIGITS = 9
 
 
+@verb
 def split_perturbations(
     adata: AnnData | MuData,
     *,

@@ -13,6 +13,7 @@ from .._errors import listed, require_genes
 from .._labels import gene_sets
 from .._log import say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .ranking._affected_rows import affected_rows
 from .ranking._groups import members_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .._rng import RNG
 
 
+@verb
 def affected_genes(
     adata: AnnData | MuData,
     gene: str | Sequence[str],
@@ -40,6 +42,7 @@ def affected_genes(
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Tell which genes a knockout changes, in which direction, beyond chance, and no other knockout likewise.
@@ -63,6 +66,8 @@ def affected_genes(
         Where the fit is; where to compute.
     rng
         Seed or generator that draws these genes. There is nothing random about the p-values.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -12,6 +12,7 @@ from .._data import unwrap
 from .._fitted import group_values, read_fitted, require_assemblages
 from .._log import say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .grouping._impact_clusters import (
     CLUSTER,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .._rng import RNG
 
 
+@verb
 def cluster_impact(
     adata: AnnData | MuData,
     *,
@@ -44,6 +46,7 @@ def cluster_impact(
     mod: str = "rna",
     rng: RNG = 0,
     key_added: str | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Group cells by which knockouts they depend on: neighbours, Leiden and UMAP of their impacts.
@@ -74,6 +77,8 @@ def cluster_impact(
         Seed or generator of the components, the clusters and the map.
     key_added
         What the names of the results begin with; `key` by default.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -12,6 +12,7 @@ from .._engine import open_task
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator, seed_of
+from .._verb import verb
 from .._write import writable, write
 from .knockouts._assemblage_doses import assemblage_doses
 from .knockouts._dose_curves import checked_doses, responders_of, table_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .knockouts._dose_curves import Curve
 
 
+@verb
 def dose_response(
     adata: AnnData | MuData,
     genes: Knockouts,
@@ -44,6 +46,7 @@ def dose_response(
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Predict what the same cells look like at each of several doses of a knockout.
@@ -76,6 +79,8 @@ def dose_response(
         Where to compute.
     rng
         Seed or generator of the draw from the posterior of each cell (``model="sccvae"``), and of who escapes.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -13,6 +13,7 @@ from .._engine import engine_on, open_task
 from .._errors import require_genes
 from .._log import progress_of, say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .knockouts._estimate import Estimate, time_of
 
@@ -34,6 +35,7 @@ _N_SAMPLES = 50_000
 _PIECE, _LONG, _TIMED, _ROW = 2**18, 10**6, 2_000, 24
 
 
+@verb
 def double_ko(
     adata: AnnData | MuData,
     pairs: Sequence[tuple[str, str]] | None = None,
@@ -44,6 +46,7 @@ def double_ko(
     mod: str = "rna",
     rng: RNG = 0,
     device: str = "auto",
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes, and compare with what the two single knockouts add up to.
@@ -64,6 +67,8 @@ def double_ko(
         As in :func:`dko.tl.virtual_ko`.
     rng
         Seed or generator of the draw.
+    progress
+        Show a progress bar where the call takes longer than a second.
 
     Returns
     -------

@@ -9,6 +9,7 @@ import pandas as pd
 from .. import _keys
 from .._data import unwrap
 from .._log import say
+from .._verb import verb
 from .._write import writable, write
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@verb
 def enrichment(
     adata: AnnData | MuData,
     net: pd.DataFrame,

@@ -13,6 +13,7 @@ from .._errors import listed
 from .._fitted import read_fitted
 from .._log import say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .evaluation._scores import MEASUREMENT, counted
 from .evaluation._summary import summarise
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _N_SHUFFLES = 10
 
 
+@verb
 def evaluate(
     adata: AnnData | MuData,
     *,
@@ -94,7 +96,7 @@ def evaluate(
     device
         Where to compute.
     progress
-        Show a progress bar.
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 
@@ -183,7 +185,7 @@ def evaluate(
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
     how = {"baselines": baselines, "device": device, "rng": stream}
     trial = _open(target, key, perturbation_key, str(control), wanted, oracle=oracle, **how)
-    scores, screen = score_trial(trial, n_splits, stream, progress), trial.screen
+    scores, screen = score_trial(trial, n_splits, stream), trial.screen
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
     reliable = _tell(scores[MEASUREMENT], screen)

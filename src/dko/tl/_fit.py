@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed
 from .._fitted import check_key
+from .._verb import unknown_keywords, verb
 from .._write import writable
 from .fitting._fit_assemblage import fit_assemblage
 from .fitting._fit_sccvae import fit_sccvae
+from .fitting._sccvae_config import keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from anndata import AnnData
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from .._rng import RNG
 
 
+@verb
 def fit(
     adata: AnnData | MuData,
     *,
@@ -213,7 +217,6 @@ def fit(
         "test_fraction": test_fraction,
         "patience": patience,
         "device": device,
-        "progress": progress,
         "rng": rng,
         "key_added": key_added,
     }
@@ -238,8 +241,17 @@ def _check_model(
         raise ValueError(
             "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
         )
-    if model == _keys.DKO and model_kwargs:
-        raise TypeError(f"model='dko' takes no {listed(model_kwargs)}.")
+    if model_kwargs:
+        _check_keywords(model, model_kwargs)
     given = [name for name, value in of_assemblages.items() if value not in (None, "auto")]
     if model == _keys.SCCVAE and given:
         raise TypeError(f"model='sccvae' takes no {listed(given)}; leave them out.")
+
+
+def _check_keywords(model: str, given: Iterable[str]) -> None:
+    of_all, of_sccvae = list(signature(fit).parameters)[:-1], keywords()
+    if wrong := [name for name in given if name not in of_sccvae]:
+        known = of_all if model == _keys.DKO else [*of_all, *of_sccvae]
+        raise TypeError(unknown_keywords("dko.tl.fit", wrong, known))
+    if model == _keys.DKO:
+        raise TypeError(f"model='dko' takes no {listed(given)}; only model='sccvae' does.")

@@ -14,6 +14,7 @@ from .._log_values import read_log_values
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator
+from .._verb import verb
 from .._write import of_shifts, writable, write
 from ..metrics import log_profiles
 from .identity._changes import assemblage_changes, perturbed_changes
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .identity._space import Space
 
 
+@verb
 def identity_shift(
     adata: AnnData | MuData,
     genes: Knockouts,
@@ -49,6 +51,7 @@ def identity_shift(
     rng: RNG = 0,
     device: str = "auto",
     batch_size: int | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Predict where knockouts would move cells on an embedding, and which cell types they would come closer to.
@@ -83,6 +86,8 @@ def identity_shift(
         more than 20,000 cells, of those among which neighbours are sought.
     device, batch_size
         As in :func:`dko.tl.virtual_ko`.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -13,6 +13,7 @@ from .._engine import engine_on, open_task
 from .._fitted import read_profiles
 from .._log import progress_of, say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .interacting._asked import asked_cells, asked_groups, asked_pairs
 from .interacting._null import draw_moves
@@ -37,6 +38,7 @@ _FEWEST = 10
 _LONG, _TIMED, _ROW = 4 * 10**6, 8, 160
 
 
+@verb
 def interactions(
     adata: AnnData | MuData,
     genes: Sequence[str] | Sequence[tuple[str, str]],
@@ -51,6 +53,7 @@ def interactions(
     rng: RNG = 0,
     device: str = "auto",
     key_added: str | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes in all cells that express both, and tell which of them interact.
@@ -94,6 +97,8 @@ def interactions(
         Where to compute the impacts.
     key_added
         Name of the result, that of the fit by default.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -10,6 +10,7 @@ from .._data import unwrap
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .grouping._assemblage_modules import assemblage_modules
 from .grouping._find_modules import find_modules
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _BASES = ("latent", "effect")
 
 
+@verb
 def perturbation_modules(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,
@@ -44,6 +46,7 @@ def perturbation_modules(
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Group perturbations by the kind of their effect, whatever its strength, and set apart those that have none.
@@ -76,6 +79,8 @@ def perturbation_modules(
         Where to compute.
     rng
         Decides the random groups, the draw from the posterior of cells, and where neighbours are drawn.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

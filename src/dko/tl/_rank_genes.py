@@ -13,6 +13,7 @@ from .._errors import listed
 from .._fitted import check_place
 from .._log import progress_of, say
 from .._rng import generator
+from .._verb import verb
 from .._write import writable, write
 from .ranking._as_scanpy import as_scanpy
 from .ranking._groups import ALL, members_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _SCORES = ("impact_beyond", "impact_mean", "impact_excess", "specificity")
 
 
+@verb
 def rank_genes(
     adata: AnnData | MuData,
     *,
@@ -45,6 +47,7 @@ def rank_genes(
     device: str = "auto",
     rng: RNG = 0,
     key_added: str | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Rank genes by the impact of their knockouts, overall or per group, and tell it from expression and from chance.
@@ -76,6 +79,8 @@ def rank_genes(
         Where in ``uns`` and ``varm`` the result goes, instead of ``f"{key}_ranking"`` where :func:`dko.get.ranking` and
         :func:`dko.pl.ranking` look for it; the columns of ``var`` then are ``f"{key_added}_impact_beyond"`` and
         ``f"{key_added}_pval_adj"``. What an earlier ranking left there is removed.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

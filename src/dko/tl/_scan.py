@@ -14,6 +14,7 @@ from .._errors import require_genes
 from .._fitted import aligned_layer
 from .._log import progress_of, say
 from .._settings import settings
+from .._verb import verb
 from .._write import of_scan, writable, write
 from ..io._blocks import stack, write_blocks
 from .knockouts._estimate import estimate
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..models.knockout import Engine
 
 
+@verb
 def scan(
     adata: AnnData | MuData,
     *,
@@ -40,6 +42,7 @@ def scan(
     mod: str = "rna",
     device: str = "auto",
     batch_size: int | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Knock out every gene in every cell that expresses it, one at a time, and keep the impacts.
@@ -56,6 +59,8 @@ def scan(
         ``anndata.read_h5ad(..., backed="r")``. A file that is there is replaced.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
+    progress
+        Show a progress bar where the call takes longer than a second.
 
     Returns
     -------

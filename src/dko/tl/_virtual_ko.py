@@ -11,6 +11,7 @@ from .. import _keys
 from .._data import unwrap
 from .._labels import labels_of
 from .._perturber import is_sccvae
+from .._verb import verb
 from .._write import writable, write
 from .knockouts._assemblage_ko import knock_out
 from .knockouts._perturb_ko import perturb
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._rng import RNG
 
 
+@verb
 def virtual_ko(
     adata: AnnData | MuData,
     genes: Knockouts,
@@ -37,6 +39,7 @@ def virtual_ko(
     batch_size: int | None = None,
     mixture: bool = False,
     rng: RNG = 0,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Predict what cells look like without a gene, and how far that is from what they look like with it.
@@ -65,6 +68,8 @@ def virtual_ko(
         Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape.
     rng
         Of an SCCVAE: seed or generator of the draw from the posterior of each cell, and of who escapes.
+    progress
+        Show a progress bar where the call takes longer than a second.
     copy
         Return a changed copy instead of writing in place.
 

@@ -25,7 +25,7 @@ def profiles():
 def run(profiles, seed=0, **kwargs):
     schedule = kwargs.pop("schedule", Schedule(batch_size=10, learning_rate=0.01, max_steps=60, validate_every=5))
     rng = np.random.default_rng(seed)
-    return fit(profiles[:40], profiles[40:], schedule, device=CPU, rng=rng, progress=False, **kwargs)
+    return fit(profiles[:40], profiles[40:], schedule, device=CPU, rng=rng, **kwargs)
 
 
 def test_the_map_is_that_of_the_best_validation_loss(profiles):

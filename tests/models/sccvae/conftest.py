@@ -77,7 +77,6 @@ def fitted(screen):
             Schedule(batch_size=config.groups * config.cells, learning_rate=learning_rate, max_steps=max_steps),
             device=CPU,
             rng=np.random.default_rng(seed),
-            progress=False,
         )
         (found,) = with_strengths(Ensemble((found,)), of.training, of.columns, strength).members
         return found, trained

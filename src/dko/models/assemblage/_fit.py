@@ -48,7 +48,6 @@ def fit(
     init: Map | None = None,
     rank: int | None = None,
     published: bool = False,
-    progress: bool = True,
     label: str = "fit",
 ) -> Fit:
     """Fit profiles from assemblages.
@@ -80,7 +79,6 @@ def fit(
         schedule,
         device=device,
         rng=rng,
-        progress=progress,
         label=label,
         descend=descend,
     )

@@ -101,7 +101,6 @@ def fit(
     *,
     device: torch.device,
     rng: np.random.Generator,
-    progress: bool = True,
     label: str = "fit",
 ) -> tuple[Model, Trained]:
     """Train on perturbed and control cells.
@@ -157,7 +156,6 @@ def fit(
                 lr=schedule.learning_rate,
                 eps=config.epsilon,
             ),
-            progress=progress,
             label=label,
         )
     # Training has left it on the CPU.

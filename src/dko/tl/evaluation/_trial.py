@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..._log import progress as with_progress
+from ..._log import progress
 from ...metrics._baselines import components
 from ...metrics._effect_size import most_cells
 from ._measured import cells_without, distances, measure, some
@@ -60,15 +60,15 @@ class Trial:
     seen: np.ndarray | None = None
 
 
-def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator, progress: bool) -> dict[str, pd.DataFrame]:
+def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Return the table of every method, a row per knockout."""
     screen = trial.screen
     values = some(screen.take_out(screen.control), _MAX_CELLS, rng).toarray()
     axes = components(values).components_.T
     measured, predicted, apart = [], [], []
     n_size = min(most_cells(cells.shape[0], screen.control.shape[0]) for cells in screen.perturbed.values())
-    steps = with_progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
-    for number, label in enumerate(steps if progress else screen.columns):
+    steps = progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
+    for number, label in enumerate(steps):
         cells, prediction = cells_without(screen, label), trial.predictor.knock_out(label, axes)
         measured.append(measure(screen, label, cells, n_size, n_splits, rng))
         known = None if trial.seen is None else trial.seen[number]

@@ -52,7 +52,6 @@ def fit_assemblage(
     rank: int | None,
     effects: str,
     device: str,
-    progress: bool,
     rng: RNG,
     key_added: str,
     **training: Any,
@@ -84,9 +83,7 @@ def fit_assemblage(
     del expression
     initial = initial_maps(target, init_from, names, list(cells), rank)
     rngs = for_training.spawn(len(cells))
-    fits = fit_groups(
-        relative, cells, split, initial, chosen, place, rngs, progress, rank=rank, published=preset == "paper"
-    )
+    fits = fit_groups(relative, cells, split, initial, chosen, place, rngs, rank=rank, published=preset == "paper")
     for group in cells.keys() - fits.keys():
         split[cells[group]] = _keys.UNUSED
     found, explained = choose_effects(effects, preset, rank, relative, cells, split, fits, place)

@@ -32,7 +32,6 @@ def fit_groups(
     schedule: Schedule,
     device: torch.device,
     rngs: list[np.random.Generator],
-    progress: bool,
     **network: Any,
 ) -> dict[str, Fit]:
     """Fit the profiles of each group of `cells` (name: rows); fewer groups where the user stops it.
@@ -51,7 +50,6 @@ def fit_groups(
                 device=device,
                 rng=rng,
                 init=initial.get(group),
-                progress=progress,
                 **network,
                 label=f"fit {group}".strip(),
             )

@@ -50,7 +50,6 @@ def fit_sccvae(
     validation_fraction: float,
     test_fraction: float,
     device: str,
-    progress: bool,
     rng: RNG,
     key_added: str,
     normalize: bool = False,
@@ -125,7 +124,6 @@ def fit_sccvae(
         settings,
         device=place,
         rng=for_training,
-        progress=progress,
     )
     say(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
@@ -180,7 +178,6 @@ def _train(
     *,
     device: torch.device,
     rng: np.random.Generator,
-    progress: bool,
 ) -> tuple[Ensemble, pd.DataFrame]:
     """Fit the members, each on all known cells but those that it validates on."""
     from ...models.sccvae import NEITHER, fit, fit_ensemble, with_strengths
@@ -197,7 +194,6 @@ def _train(
         config=settings.config,
         schedule=settings.schedule,
         device=device,
-        progress=progress,
     )
     model, history = fit_ensemble(fit_one, parts, rng)
     return with_strengths(model, known, columns, settings.strength), history

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._errors import listed, unknown
+from ..._errors import listed
 from ._schedule import overridden
 from ._target_features import check_features
 
@@ -77,6 +77,13 @@ _OF_FIT = (
 )
 
 
+def keywords() -> list[str]:
+    """Return the keywords of :func:`dko.tl.fit` that are for this model alone."""
+    from ...models.sccvae import Config
+
+    return [*_OF_FIT, *(field.name for field in fields(Config))]
+
+
 def configuration(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
     """Return the configuration of a preset with the fields that the user has given."""
     from ...models.sccvae import PAPER, Config
@@ -84,11 +91,6 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
     presets = {None: Config(), "paper": PAPER}
     if preset not in presets:
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
-    known = [field.name for field in fields(Config)]
-    if wrong := [name for name in of_model if name not in known]:
-        message = unknown("keyword", wrong, [*_OF_FIT, *known], "those of model='sccvae'")
-        every = listed([*_OF_FIT, *known], len(_OF_FIT) + len(known))
-        raise TypeError(message if message.endswith("?") else f"{message} It takes {every}.")
     config = replace(presets[preset], **of_model)
     _check(config)
     if batch_size is None:

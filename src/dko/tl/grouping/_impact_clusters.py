@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..._compat import stored
 from ..._data import require_unique
+from ..._log import progress_of
 from ._module_labels import require_leiden
 
 if TYPE_CHECKING:
@@ -83,22 +84,31 @@ def cluster_cells(relative: AnnData, plan: ImpactPlan, seed: int) -> None:
     import scanpy as sc
 
     require_leiden("Clusters")
-    sc.pp.pca(relative, n_comps=min(plan.n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
     n_neighbors = min(plan.n_neighbors, relative.n_obs - 1)
-    sc.pp.neighbors(relative, n_neighbors=n_neighbors, use_rep="X_pca", random_state=seed)
-    sc.tl.leiden(
-        relative,
-        resolution=plan.resolution,
-        flavor="igraph",
-        n_iterations=2,
-        directed=False,
-        random_state=seed,
-        key_added=CLUSTER,
-    )
-    by_size = relative.obs[CLUSTER].value_counts().index
-    number = {name: str(place) for place, name in enumerate(by_size)}
-    relative.obs[CLUSTER] = relative.obs[CLUSTER].cat.rename_categories(number).cat.reorder_categories(number.values())
-    sc.tl.umap(relative, random_state=seed)
+    with progress_of(4, description="cluster_impact", unit="step") as advance:
+        sc.pp.pca(relative, n_comps=min(plan.n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
+        advance(1)
+        sc.pp.neighbors(relative, n_neighbors=n_neighbors, use_rep="X_pca", random_state=seed)
+        advance(1)
+        sc.tl.leiden(
+            relative,
+            resolution=plan.resolution,
+            flavor="igraph",
+            n_iterations=2,
+            directed=False,
+            random_state=seed,
+            key_added=CLUSTER,
+        )
+        advance(1)
+        _name_by_size(relative)
+        sc.tl.umap(relative, random_state=seed)
+        advance(1)
+
+
+def _name_by_size(relative: AnnData) -> None:
+    clusters = relative.obs[CLUSTER]
+    number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
+    relative.obs[CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
 
 
 def markers_of_clusters(relative: AnnData, n_markers: int) -> pd.DataFrame:

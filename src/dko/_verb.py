@@ -1,0 +1,127 @@
+"""What every public function does beside its work: names the keyword that was meant, shows bars or none, is stopped."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from difflib import get_close_matches
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from ._log import bars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Names that other packages have for a parameter, where spelling is no help.
+_ALSO_CALLED = {
+    "basis": ("use_rep", "obsm", "embedding"),
+    "control": ("ctrl", "reference", "control_label"),
+    "copy": ("inplace", "in_place"),
+    "device": ("gpu", "use_gpu", "cuda", "accelerator"),
+    "genes": ("var_names", "gene_list", "features", "targets"),
+    "groupby": ("by", "cell_type", "cluster_key", "labels_key"),
+    "groups": ("cells", "mask", "subset"),
+    "key": ("key_added", "model_key"),
+    "key_added": ("key", "model_key"),
+    "learning_rate": ("lr", "step_size"),
+    "max_epochs": ("epochs", "n_epochs", "num_epochs"),
+    "max_steps": ("steps", "n_steps", "n_iter", "max_iter"),
+    "mod": ("modality", "mod_key"),
+    "n_top_genes": ("hvg", "n_hvg", "n_genes"),
+    "out": ("output", "path", "filename", "save"),
+    "path": ("out", "output", "filename", "file"),
+    "perturbation_key": ("condition", "condition_key", "pert_key", "groupby"),
+    "progress": ("verbose", "verbosity", "quiet", "show_progress", "progress_bar", "tqdm"),
+    "return_fig": ("save", "savefig"),
+    "rng": ("random_state", "seed", "random_seed"),
+    "test_fraction": ("test_size",),
+    "validation_fraction": ("val_size", "validation_size"),
+}
+_THREADS = {"n_jobs", "n_threads", "num_threads", "threads", "n_cores", "workers", "num_workers"}
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function public.
+
+    A keyword that it does not have is refused with the name that was probably meant; ``progress=False`` goes for all
+    that it calls; and an interrupt is a KeyboardInterrupt, also where compiled code has made another error of it.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
+    n_places = sum(parameter.kind == parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+    takes_more = len(names) < len(parameters)
+    title = public_name(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > n_places:
+            raise TypeError(_too_many(title, names, n_places))
+        more = [name for name in kwargs if name not in names]
+        if more and not takes_more:
+            raise TypeError(unknown_keywords(title, more, names))
+        handled = sys.exception()
+        try:
+            with bars(shown=bool(kwargs.get("progress", True))):
+                return function(*args, **kwargs)
+        except Exception as error:
+            if _hides_interrupt(error, handled):
+                raise KeyboardInterrupt from error
+            # What is handed on to another library is refused there, in its words.
+            if isinstance(error, TypeError | AttributeError):
+                refused = [name for name in more if f"keyword argument {name!r}" in str(error)]
+                if strange := [name for name in refused if _near(name, names)]:
+                    raise TypeError(unknown_keywords(title, strange, names)) from error
+            raise
+
+    return call
+
+
+def public_name(function: Callable[..., object]) -> str:
+    """Return under which name users know a function: ``dko.tl.fit``."""
+    return ".".join([*function.__module__.split(".")[:2], function.__name__])
+
+
+def unknown_keywords(title: str, given: Iterable[str], known: Collection[str]) -> str:
+    """Say which keywords a function does not have, and which were probably meant."""
+    sentences = []
+    for name in given:
+        near = _near(name, known)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        elif name in _THREADS:
+            hint = "it uses as many threads as torch.set_num_threads and numba.set_num_threads allow."
+        else:
+            hint = f"it takes {', '.join(known)}."
+        sentences.append(f"{title} takes no {name}=...; {hint}")
+    return " ".join(sentences)
+
+
+def _near(name: str, known: Collection[str]) -> list[str]:
+    also = [parameter for parameter, others in _ALSO_CALLED.items() if name.lower() in others and parameter in known]
+    return also or get_close_matches(name.lower(), known, n=2, cutoff=0.6)
+
+
+def _too_many(title: str, names: list[str], n_places: int) -> str:
+    asked = ", ".join(names[:n_places]) or "nothing"
+    message = f"{title} takes {asked} without a keyword, and everything else by name"
+    example = ", ".join([*names[:n_places], *(f"{name}=..." for name in names[n_places : n_places + 1])])
+    return f"{message}: {title}({example})."
+
+
+def _hides_interrupt(error: BaseException, handled: BaseException | None) -> bool:
+    """Whether an error has come of an interrupt, other than one that the caller was handling already."""
+    chain: list[BaseException | None] = [error]
+    seen = {id(None), id(handled)}
+    while chain:
+        one = chain.pop()
+        if one is None or id(one) in seen:
+            continue
+        if isinstance(one, KeyboardInterrupt):
+            return True
+        seen.add(id(one))
+        chain += [one.__cause__, one.__context__]
+    return False
