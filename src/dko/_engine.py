@@ -13,14 +13,14 @@ from ._data import counts_again, profiles, unwrap
 from ._fitted import (
     aligned_layer,
     gene_columns,
-    models_and_cells,
     presence_blocks,
     read_fitted,
     read_presence,
     require_assemblages,
-    select_cells,
 )
+from ._groups import select_cells
 from ._log import progress_of
+from ._membership import models_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from ._fitted import Fitted, Groups
+    from ._fitted import Fitted
+    from ._groups import Groups
     from .models.knockout import Engine, Map
 
 
@@ -140,17 +141,17 @@ class Task:
         return profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
 
 
-def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None) -> Task:
-    """Find the model of an AnnData or MuData, and the cells that a user has chosen."""
+def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None, *, groupby: str | None = None) -> Task:
+    """Find the model of an AnnData or MuData, and the cells that a user has chosen.
+
+    Names of groups are those of the column `groupby`, by default that of the fit.
+    """
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
     require_assemblages(fitted)
     columns = gene_columns(adata, fitted)
-    chosen = select_cells(adata, fitted.params.get("groupby"), groups)
-    models = np.full(adata.n_obs, -1)
-    for number, rows in models_and_cells(adata, fitted, chosen):
-        models[rows] = number
-    return Task(adata, fitted, columns, models)
+    chosen = select_cells(data, mod, groupby or fitted.params.get("groupby"), groups)
+    return Task(adata, fitted, columns, models_of(adata, fitted, chosen))
 
 
 def progress_blocks(task: Task, batch_size: int | None, description: str) -> Iterator[tuple[int, sparse.csr_matrix]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from . import _keys
 from ._compat import stored
 from ._data import linear_again, profiles, read_blocks, read_csr, require_unique
-from ._errors import listed, unknown
+from ._errors import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from ._data import Expression
     from .models.knockout import Map
-
-Groups: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]] | np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class Fitted:
         the members along the first axis of what they differ in.
     targets
         Of an SCCVAE, the genes that it can perturb.
+    cells
+        Of a fit by groups, which of its cells were in which group, as `membership` has it; empty where it is not known.
     """
 
     key: str
@@ -53,6 +52,7 @@ class Fitted:
     groups: list[str]
     weights: dict[str, np.ndarray]
     targets: list[str] = field(default_factory=list)
+    cells: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -109,6 +109,7 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         groups=[str(group) for group in model[_keys.GROUPS]],
         weights={name: np.asarray(array) for name, array in model[_keys.WEIGHTS].items()},
         targets=[str(gene) for gene in model.get(_keys.TARGETS, [])],
+        cells={name: np.asarray(array) for name, array in model.get(_keys.CELLS, {}).items()},
     )
 
 
@@ -224,71 +225,6 @@ def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the genes of the model from where the fit has read them."""
     gene_columns(adata, fitted)
     return read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
-
-
-def select_cells(adata: AnnData, groupby: str | None, groups: Groups) -> np.ndarray:
-    """Turn what a user says about cells into a boolean mask.
-
-    Names mean groups of the ``groupby`` of the fit; a mapping names groups of any ``obs`` columns; a boolean array
-    has one entry per cell.
-    """
-    if groups is None:
-        return np.ones(adata.n_obs, dtype=bool)
-    if isinstance(groups, pd.Series):
-        # A mask made from obs finds its cells by name, whatever their order now.
-        by_name = pd.api.types.is_bool_dtype(groups) and groups.notna().all()
-        groups = groups.astype(bool).reindex(adata.obs_names).to_numpy() if by_name else list(groups)
-    if isinstance(groups, list) and all(isinstance(value, bool | np.bool_) for value in groups):
-        groups = np.array(groups)
-    if isinstance(groups, str | list | tuple | pd.Index):
-        if groupby is None:
-            raise ValueError(
-                "groups=... by name needs a fit with groupby=...; name the column instead, groups={'column': [...]}."
-            )
-        groups = {groupby: groups}
-    if not isinstance(groups, Mapping):
-        return _checked_mask(adata, np.asarray(groups))
-    mask = np.ones(adata.n_obs, dtype=bool)
-    for column, names in groups.items():
-        mask &= group_values(adata, column).isin(_known_groups(adata, column, names)).to_numpy()
-    return mask
-
-
-def _checked_mask(adata: AnnData, mask: np.ndarray) -> np.ndarray:
-    if mask.dtype != bool or mask.shape != (adata.n_obs,):
-        raise ValueError(
-            f"groups as an array needs one boolean per cell ({adata.n_obs}), got {mask.dtype} {mask.shape}."
-        )
-    return mask
-
-
-def _known_groups(adata: AnnData, column: str, names: str | Sequence[str]) -> list[str]:
-    names = [names] if isinstance(names, str) else [str(name) for name in names]
-    known = group_values(adata, column).dropna().unique()
-    missing = [name for name in names if name not in set(known)]
-    if missing:
-        raise KeyError(unknown("group", missing, known, f"obs[{column!r}]"))
-    return names
-
-
-def group_values(adata: AnnData, column: str) -> pd.Series:
-    """Return an ``obs`` column as strings, with missing values left missing."""
-    if column not in adata.obs:
-        raise KeyError(unknown("column", [column], adata.obs.columns, "adata.obs"))
-    values = adata.obs[column]
-    return values.astype("string").astype(object).where(values.notna(), None)
-
-
-def models_and_cells(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of each model and the rows, among the chosen cells, that it speaks about."""
-    if not fitted.groups:
-        yield 0, np.flatnonzero(cells)
-        return
-    values = group_values(adata, fitted.params["groupby"]).to_numpy()
-    for number, group in enumerate(fitted.groups):
-        rows = np.flatnonzero(cells & (values == group))
-        if len(rows):
-            yield number, rows
 
 
 def aligned_layer(

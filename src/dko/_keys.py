@@ -18,7 +18,11 @@ HISTORY = "history"
 PAIRS = "pairs"
 KNOCKOUTS = "knockouts"
 TARGETS = "targets"
+CELLS = "cells"
 PERTURBATIONS = "perturbations"
+
+# Inside uns[key]["cells"], beside GROUP: numbers that stand for the names of cells of a fit by groups
+NAMES = "names"
 
 # Columns of uns[key]["history"] that name the model: of a group of cells, or one of several that are averaged
 GROUP = "group"

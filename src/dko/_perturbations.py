@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _keys
 from ._errors import listed, unknown
-from ._fitted import group_values
+from ._groups import group_values
 
 if TYPE_CHECKING:
     from collections.abc import Container

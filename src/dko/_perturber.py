@@ -11,7 +11,8 @@ import numpy as np
 from . import _keys
 from ._data import unwrap
 from ._errors import unknown
-from ._fitted import gene_columns, group_values, read_fitted, select_cells
+from ._fitted import gene_columns, read_fitted
+from ._groups import group_values, select_cells
 from ._log import say
 from ._log_values import read_log_values
 from ._perturbations import TRAINED, members, spelled
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from ._fitted import Fitted, Groups
+    from ._fitted import Fitted
+    from ._groups import Groups
     from ._rng import RNG
     from .models.sccvae import Ensemble
 
@@ -192,7 +194,7 @@ def open_perturber(
     fitted = read_fitted(adata, key)
     if fitted.kind != _keys.SCCVAE:
         raise ValueError(f"uns[{key!r}] holds a model of kind {fitted.kind!r}, and this needs one of 'sccvae'.")
-    chosen = select_cells(adata, None, groups) & _control(adata, fitted)
+    chosen = select_cells(data, mod, None, groups) & _control(adata, fitted)
     if not chosen.any():
         raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
     return Perturber(adata, fitted, gene_columns(adata, fitted), np.flatnonzero(chosen), resolve_device(device))

@@ -10,7 +10,8 @@ import pandas as pd
 from .. import _keys, get
 from .._arrays import dense
 from .._data import unwrap
-from .._fitted import group_values, read_fitted
+from .._fitted import read_fitted
+from .._groups import group_values
 from ..get._fit_quality import predict_all
 from ..metrics._fit_quality import spearman
 

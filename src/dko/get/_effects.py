@@ -11,7 +11,7 @@ from anndata import AnnData
 from .. import _keys
 from .._engine import engine_on, open_task, progress_blocks
 from .._errors import require_genes
-from .._fitted import group_values
+from .._groups import grouping
 from .._labels import gene_sets
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
@@ -84,7 +84,7 @@ def effects(
         raise TypeError(f"Effects are of single genes, got {sets[0]!r}; for genes together use dko.tl.virtual_ko.")
     names = list(dict.fromkeys(gene for (gene,) in wanted_sets))
     require_genes(names, fitted.genes, target.var_names)
-    groups, group_of = _groups(target, groupby)
+    groups, group_of = grouping(target, groupby)
     wanted = pd.Index(fitted.genes).get_indexer(names)
     total = np.zeros((len(groups), len(names), len(fitted.genes)))
     n_cells = np.zeros((len(groups), len(names)), dtype=int)
@@ -119,7 +119,7 @@ def _of_sccvae(
 ) -> AnnData:
     perturber = open_perturber(adata, key, mod, device=device)
     sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
-    groups, group_of = _groups(perturber.adata, groupby)
+    groups, group_of = grouping(perturber.adata, groupby)
     parts, rows = [], []
     for number, group in enumerate(groups):
         chosen = perturber.among(group_of == number)
@@ -148,12 +148,3 @@ def _centred(change: np.ndarray, group: np.ndarray) -> np.ndarray:
             raise ValueError("Effects are centred against those of other knockouts; name at least two genes, or none.")
         centred[rows] = change[rows] - (change[rows].sum(0) - change[rows]) / (len(rows) - 1)
     return centred
-
-
-def _groups(adata: AnnData, groupby: str | None) -> tuple[list[str], np.ndarray]:
-    """Return the names of the groups and the number of each cell's group, -1 for cells of none."""
-    if groupby is None:
-        return [""], np.zeros(adata.n_obs, dtype=int)
-    values = group_values(adata, groupby)
-    groups = sorted(values.dropna().unique())
-    return groups, pd.Index(groups).get_indexer(values)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
-from .._fitted import group_values, read_fitted, read_profiles, require_assemblages
+from .._fitted import read_fitted, read_profiles, require_assemblages
+from .._groups import group_of_cells
 from .._verb import verb
 from ._profiles import profiles
 
@@ -70,7 +71,7 @@ def predict_all(adata: AnnData, split: str | None, groupby: str | None, key: str
     fitted = read_fitted(adata, key)
     require_assemblages(fitted)
     groupby = groupby or fitted.params.get("groupby")
-    groups = None if groupby is None else group_values(adata, groupby)
+    groups = None if groupby is None else group_of_cells(adata, groupby)
     splits = adata.obs.get(_keys.split(key), pd.Series(index=adata.obs_names, dtype=object))
     if split is None:
         split = _keys.TEST if (splits == _keys.TEST).any() else _keys.VALIDATION
@@ -88,7 +89,7 @@ def predict_all(adata: AnnData, split: str | None, groupby: str | None, key: str
         predictions[f"gene mean per {groupby}"] = gene_mean(
             training,
             held_out.X,
-            training_groups=groups[is_training].to_numpy(),
-            groups=groups[is_held_out].to_numpy(),
+            training_groups=groups[is_training],
+            groups=groups[is_held_out],
         )
     return held_out, predictions

@@ -12,7 +12,7 @@ from .._compat import stored
 from .._data import unwrap
 from .._engine import open_task
 from .._errors import listed
-from .._fitted import models_and_cells, read_fitted, read_profiles, require_assemblages
+from .._fitted import read_fitted, read_profiles, require_assemblages
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -62,14 +62,16 @@ def profiles(
     predicted = observed.copy()
     predicted.data[:] = 0
     predict = engine(resolve_device(device)).predict
-    for number, rows in models_and_cells(target, fitted, cells):
+    task = open_task(adata, key, mod)
+    models = np.where(cells, task.models, -1)
+    for number in np.unique(models[models >= 0]):
+        rows = np.flatnonzero(models == number)
         presence = observed[rows]
         presence.data[:] = 1
         entries = np.concatenate([np.arange(observed.indptr[row], observed.indptr[row + 1]) for row in rows])
         predicted.data[entries] = predict(fitted.affine(number), presence)
     before = observed.copy()
     before.data[:] = 0
-    task = open_task(adata, key, mod)
     for part in task.parts(task.presence, cells=cells):
         before.data[part.entries] = predict(part.affine, part.presence, residual=part.residual)
     return AnnData(

@@ -12,8 +12,9 @@ from scipy import sparse
 from .. import _keys
 from .._compat import layer_names
 from .._data import unwrap
-from .._fitted import gene_columns, group_values, read_fitted, read_profiles, require_assemblages
+from .._fitted import gene_columns, read_fitted, read_profiles, require_assemblages
 from .._gene_means import gene_means
+from .._groups import grouping
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def ranking(
         known["signal"] = fitted.signal
     if groupby is None:
         return _rank(impact, share, known, min_cells)
-    values = group_values(target, groupby)
-    tables = {}
-    if values.isna().all():
+    groups, group_of = grouping(target, groupby)
+    if not groups:
         raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
-    for group in sorted(values.dropna().unique()):
-        rows = np.flatnonzero(values == group)
+    tables = {}
+    for number, group in enumerate(groups):
+        rows = np.flatnonzero(group_of == number)
         tables[group] = _rank(impact[rows], share[rows], known, min_cells)
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     return table.astype({"group": "category"})

@@ -13,7 +13,8 @@ from .._compat import layer_names
 from .._data import profiles as relative
 from .._data import unwrap
 from .._errors import unknown
-from .._fitted import gene_columns, read_fitted, require_assemblages, select_cells
+from .._fitted import gene_columns, read_fitted, require_assemblages
+from .._groups import select_cells
 from .._labels import labels_of
 from .._perturbations import members
 from .._verb import verb
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from .._fitted import Fitted, Groups
+    from .._fitted import Fitted
+    from .._groups import Groups
     from .._labels import Knockouts
     from ._finish import Drawn
 
@@ -85,7 +87,7 @@ def profile(
     fitted = read_fitted(target, key)
     require_assemblages(fitted)
     labels = _labels(target, genes, key)
-    cells = select_cells(target, fitted.params.get("groupby"), groups)
+    cells = select_cells(adata, mod, fitted.params.get("groupby"), groups)
     before = get.profiles(target, key=key, device=device).layers["before"]
     tables = {label: _means(target, fitted, label, before, cells, n_genes) for label in labels}
     rows = max(len(table) for table, _ in tables.values())

@@ -10,7 +10,8 @@ import pandas as pd
 
 from .. import _keys, get
 from .._data import unwrap
-from .._fitted import group_values, read_fitted
+from .._fitted import read_fitted
+from .._groups import group_values, grouping
 from ._rankings import ranked_by, read_rankings
 
 if TYPE_CHECKING:
@@ -90,5 +91,5 @@ def open_run(data: AnnData | MuData, key: str, mod: str, groupby: str | None, n_
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
     if groupby is not None:
-        group_values(adata, groupby)  # or says that there is no such column
+        grouping(adata, groupby)  # or says that these are no groups
     return Run(adata, fitted, groupby or ranked_by(adata, key) or fitted.params.get("groupby"), n_genes)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from .. import _keys, get
 from .._data import unwrap
-from .._fitted import group_values, read_fitted, require_assemblages
+from .._fitted import read_fitted, require_assemblages
+from .._groups import group_of_cells
 from .._log import say
 from .._rng import generator
 from .._verb import verb
@@ -119,7 +120,7 @@ def cluster_impact(
     target = unwrap(data, mod)
     if key in target.uns:
         require_assemblages(read_fitted(target, key))
-    known = None if groupby is None else group_values(target, groupby).to_numpy()
+    known = None if groupby is None else group_of_cells(target, groupby)
     relative = relative_impacts(get.impact(target, genes, as_anndata=True, key=key), plan)
     cluster_cells(relative, plan, int(generator(rng).integers(2**31)))
     rows, labels = target.obs_names.get_indexer(relative.obs_names), relative.obs[CLUSTER]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._fitted import Groups
+    from .._groups import Groups
     from .._labels import Knockouts
     from .._rng import RNG
     from .knockouts._dose_curves import Curve

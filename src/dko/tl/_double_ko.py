@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._engine import Task
-    from .._fitted import Fitted, Groups
+    from .._fitted import Fitted
+    from .._groups import Groups
     from .._rng import RNG
 
 _N_SAMPLES = 50_000

@@ -175,9 +175,11 @@ def fit(
         ``intercept``, groups x genes, float32; with `rank`, instead of the influence, its factors ``outgoing``, groups
         x genes x rank, and ``incoming``, groups x rank x genes; with total effects also ``total_influence``,
         ``total_intercept`` and ``variation``, how far cells are from their prediction), ``history`` (DataFrame).
-        Among the parameters: ``effects``, direct or total; ``explained``, the share of the variance of levels that
-        assemblages explain; ``similarity``, mean rank correlation of the sizes of effects of different knockouts, of
-        50 common genes: near 1, the model says the same of every gene.
+        With `groupby`, ``cells``, by which later calls notice that groups are no longer those of the fit (a hash of the
+        name of each cell, and the number of its group). Among the parameters: ``effects``, direct or total;
+        ``explained``, the share of the variance of levels that assemblages explain; ``similarity``, mean rank
+        correlation of the sizes of effects of different knockouts, of 50 common genes: near 1, the model says the same
+        of every gene.
         Of ``"sccvae"`` also ``targets`` (list of all genes that can be perturbed) and ``perturbations`` (DataFrame:
         ``perturbation``, ``n_cells``, ``role``: trained, held out or dropped, ``strength``: length of its shift);
         no groups, and the weights are those of its networks, members along the first axis of what they differ in;

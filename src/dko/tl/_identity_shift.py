@@ -9,7 +9,8 @@ from .._basis import read_basis
 from .._data import unwrap
 from .._engine import open_task
 from .._errors import listed
-from .._fitted import group_values, read_profiles
+from .._fitted import read_profiles
+from .._groups import group_of_cells
 from .._log_values import read_log_values
 from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._fitted import Groups
+    from .._groups import Groups
     from .._labels import Knockouts
     from .._rng import RNG
     from .identity._changes import Changes
@@ -131,7 +132,7 @@ def identity_shift(
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)
     short, embedding = read_basis(target, basis)
-    cell_types = None if groupby is None else group_values(target, groupby).to_numpy()
+    cell_types = None if groupby is None else group_of_cells(target, groupby)
     of_model = _sccvae if is_sccvae(data, key, mod) else _assemblage
     plan = _Plan(genes, groups, dose, n_pcs, key, mod, device, batch_size, int(rng.integers(2**31)))
     labels, space, changes = of_model(data, plan)

@@ -15,7 +15,7 @@ from .._log import progress_of, say
 from .._rng import generator
 from .._verb import verb
 from .._write import writable, write
-from .interacting._asked import asked_cells, asked_groups, asked_pairs
+from .interacting._asked import asked_groups, asked_pairs
 from .interacting._null import draw_moves
 from .interacting._table import ADDITIVE, table_of
 from .knockouts._estimate import Estimate, time_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._engine import Task
-    from .._fitted import Groups
+    from .._groups import Groups
     from .._rng import RNG
 
 # Fewest permutations from which a standard deviation can be told.
@@ -141,7 +141,7 @@ def interactions(
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
-    task = open_task(data, key, mod, asked_cells(target, groupby, groups))
+    task = open_task(data, key, mod, groups, groupby=groupby)
     pairs = asked_pairs(genes, task.fitted, target)
     names, group_of = asked_groups(target, groupby, task.cells)
     table = _measured(task, pairs, names, group_of, n_permutations, min_cells, alpha, generator(rng), device)

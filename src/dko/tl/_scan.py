@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._engine import Task
-    from .._fitted import Groups
+    from .._groups import Groups
     from ..models.knockout import Engine
 
 

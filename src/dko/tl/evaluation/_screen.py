@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _keys
 from ..._errors import listed, unknown
-from ..._fitted import group_values
+from ..._groups import group_values
 from ..._log import say
 from ..._perturbations import members, perturbations, spelled
 from ...metrics import log_profiles

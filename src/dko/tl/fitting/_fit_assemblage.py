@@ -13,6 +13,7 @@ from ..._data import Expression, profiles, read_expression
 from ..._errors import listed
 from ..._fitted import signal_column, source_params
 from ..._log import logger, say
+from ..._membership import membership
 from ..._rng import generator
 from ..._write import write_model
 from ...pp._select_genes import choose
@@ -117,6 +118,7 @@ def fit_assemblage(
             ),
             _keys.GENES: names,
             _keys.GROUPS: [] if groupby is None else list(fits),
+            **({} if groupby is None else {_keys.CELLS: membership(target, groupby, list(fits))}),
             _keys.WEIGHTS: weights,
             _keys.HISTORY: history_of(fits, groupby),
         },

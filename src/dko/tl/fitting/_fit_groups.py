@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import _keys
 from ..._errors import listed
-from ..._fitted import group_values
+from ..._groups import group_values
 from ..._histories import together
 from ..._log import logger, say
 from ...metrics import bray_curtis

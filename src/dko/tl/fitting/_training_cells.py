@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..._errors import listed, unknown
-from ..._fitted import group_values
+from ..._groups import group_values, grouping
 from ..._log import logger
 
 if TYPE_CHECKING:
@@ -22,12 +22,8 @@ def training_cells(
 ) -> dict[str, np.ndarray]:
     """Return the rows that may train, for each model; without `groupby` there is one model, named ''."""
     usable = _unperturbed(adata, perturbation_key, control)
-    if groupby is None:
-        groups = {"": np.flatnonzero(usable)}
-    else:
-        values = group_values(adata, groupby)
-        names = sorted(values[usable].dropna().unique())
-        groups = {name: np.flatnonzero(usable & (values == name).to_numpy()) for name in names}
+    names, group_of = grouping(adata, groupby, usable)
+    groups = {name: np.flatnonzero(group_of == number) for number, name in enumerate(names)}
     small = {name: len(rows) for name, rows in groups.items() if len(rows) < MIN_CELLS}
     if len(small) == len(groups):
         most = max(small.values(), default=0)

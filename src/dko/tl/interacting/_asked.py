@@ -6,17 +6,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ..._errors import require_genes
-from ..._fitted import group_values, select_cells
+from ..._groups import grouping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-    from ..._fitted import Fitted, Groups
+    from ..._fitted import Fitted
 
 
 def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
@@ -37,19 +36,11 @@ def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted
     return np.array([[position[gene] for gene in pair] for pair in pairs])
 
 
-def asked_cells(adata: AnnData, groupby: str | None, groups: Groups) -> Groups:
-    """Return the cells that `groups` means; names are those of `groupby`, where it is given."""
-    return groups if groupby is None else select_cells(adata, groupby, groups)
-
-
 def asked_groups(adata: AnnData, groupby: str | None, cells: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the names of the groups that have cells, and the number of the group of each cell, -1 for none."""
-    if groupby is None:
-        if not cells.any():
-            raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
-        return [""], np.where(cells, 0, -1)
-    values = group_values(adata, groupby).where(cells, None)
-    names = sorted(values.dropna().unique())
+    if not cells.any():
+        raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
+    names, group_of = grouping(adata, groupby, cells)
     if not names:
         raise ValueError(f"No chosen cell that has a model has a value in obs[{groupby!r}], so there are no groups.")
-    return names, pd.Index(names, dtype=object).get_indexer(values)
+    return names, group_of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..._arrays import Matrix
     from ..._engine import Task
-    from ..._fitted import Groups
+    from ..._groups import Groups
     from ..._labels import Knockouts
 
 

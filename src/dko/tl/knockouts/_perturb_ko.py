@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from ..._arrays import Matrix
-    from ..._fitted import Groups
+    from ..._groups import Groups
     from ..._labels import Knockouts
     from ..._rng import RNG
 

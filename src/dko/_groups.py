@@ -1,0 +1,191 @@
+"""Groups of cells: what a column of ``obs`` holds, and which cells a user means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from ._data import require_unique, unwrap
+from ._errors import listed, unknown
+from ._log import say
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+Name: TypeAlias = str | int | float | bool
+Groups: TypeAlias = Name | Sequence[Name] | Mapping[str, Name | Sequence[Name]] | np.ndarray | pd.Series | None
+
+# How missing values are spelled where something has turned a column into text.
+MISSING = frozenset({"", "nan", "NaN", "None", "<NA>"})
+
+
+def group_values(adata: AnnData, column: str, keep: Collection[str] = ()) -> pd.Series:
+    """Return an ``obs`` column as strings; missing values, also those that are only spelled so, are None.
+
+    Values to `keep` are none that are missing, however they are spelled.
+    """
+    values = _column(adata, column)
+    text = values.astype("string").astype(object)
+    return text.where(values.notna() & ~text.isin(MISSING - set(keep)), None)
+
+
+def _column(adata: AnnData, column: str) -> pd.Series:
+    if not isinstance(column, str):
+        raise TypeError(
+            f"A column of adata.obs is named by one string, got {column!r}; to group by several, combine them first: "
+            "adata.obs['both'] = adata.obs['a'].astype(str) + ' ' + adata.obs['b'].astype(str)."
+        )
+    if column not in adata.obs:
+        raise KeyError(unknown("column", [column], adata.obs.columns, "adata.obs"))
+    values = adata.obs[column]
+    if values.ndim > 1:
+        raise ValueError(f"adata.obs has {values.shape[1]} columns named {column!r}; rename all but one.")
+    return values
+
+
+def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = None) -> tuple[list[str], np.ndarray]:
+    """Return the sorted names of the groups, and the number of the group of each cell, -1 for cells of none.
+
+    Without `groupby` there is one group, ``""``. Cells that are not `among` the chosen ones are in none.
+    """
+    if groupby is None:
+        return [""], np.zeros(adata.n_obs, dtype=int) if among is None else np.where(among, 0, -1)
+    values = group_values(adata, groupby)
+    if among is not None:
+        values = values.where(among, None)
+    names = sorted(values.dropna().unique())
+    _require_groups(_column(adata, groupby), names, int(values.notna().sum()))
+    spelled = _column(adata, groupby).astype("string").isin(MISSING)
+    if n := int(spelled.sum()):
+        say(f"{n} cells are in no group: in obs[{groupby!r}] they have a missing value that is spelled out, as 'nan'.")
+    return names, pd.Index(names, dtype=object).get_indexer(values)
+
+
+def group_of_cells(adata: AnnData, groupby: str) -> np.ndarray:
+    """Return the name of the group of each cell, None for cells of none."""
+    names, numbers = grouping(adata, groupby)
+    return np.array([*names, None], dtype=object)[numbers]
+
+
+# Up to so many cells, each may be a group.
+_FEW_CELLS = 20
+
+
+def _require_groups(values: pd.Series, names: list[str], n_cells: int) -> None:
+    """Refuse measurements and names of cells, which are no groups."""
+    numbers = values.dropna() if pd.api.types.is_float_dtype(values) else None
+    continuous = numbers is not None and len(names) > _FEW_CELLS and (numbers != np.floor(numbers)).any()
+    if continuous or len(names) == n_cells > _FEW_CELLS:
+        what = "measurements" if continuous else "a name for every cell"
+        raise ValueError(
+            f"obs[{values.name!r}] holds {what} ({len(names)} values in {n_cells} cells), not groups; name a column of "
+            "groups, or cut it into some with pd.cut."
+        )
+
+
+def name_in(value: Any, known: Collection[str]) -> str:
+    """Return a name as a column spells it: numbers are found by value, 0 as ``"0"`` and as ``"0.0"``."""
+    name = str(value)
+    number = _number(name) if isinstance(value, str | Real) else None
+    if name in known or number is None:
+        return name
+    same = [one for one in known if _number(one) == number]
+    return same[0] if len(same) == 1 else name
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[+-]?\d+(\.\d*)?", text) else None
+
+
+def names_in(names: Any, known: Collection[str], where: str) -> list[str]:
+    """Return the names of groups that a user has given, one or several, as a column spells them.
+
+    Raises
+    ------
+    KeyError
+        Some are not there.
+    """
+    given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    if not given:
+        raise ValueError("groups=[] names no group; leave it out for all of them.")
+    found = [name_in(name, known) for name in given]
+    if missing := [name for name in found if name not in known]:
+        message = unknown("group", missing, known, where)
+        if spelled := sorted(MISSING.intersection(missing)):
+            message = f"No group {listed(spelled)} in {where}: it is how a missing value is spelled."
+        raise KeyError(message if message.endswith("?") else f"{message} There are {listed(sorted(known), 20)}.")
+    return found
+
+
+def select_cells(data: AnnData | MuData, mod: str, groupby: str | None, groups: Groups) -> np.ndarray:
+    """Turn what a user says about cells into a boolean mask over those of an AnnData, or of a modality of a MuData.
+
+    Names mean groups of `groupby`; a mapping names groups of any ``obs`` columns; a boolean array has one entry per
+    cell; a boolean Series finds its cells by name.
+    """
+    adata = unwrap(data, mod)
+    if groups is None:
+        return np.ones(adata.n_obs, dtype=bool)
+    if isinstance(groups, np.ndarray | pd.DataFrame) and (groups.ndim != 1 or groups.dtype.kind not in "bOUST"):
+        raise ValueError(_no_mask(adata, f"{type(groups).__name__} of shape {groups.shape}"))
+    if isinstance(groups, Iterable) and not isinstance(groups, str | Mapping):
+        groups = groups if isinstance(groups, pd.Series) else list(groups)
+        kind = pd.api.types.infer_dtype(groups, skipna=True)
+        if kind == "boolean":
+            return _mask(data, adata, groups)
+    if not isinstance(groups, Mapping):
+        if groupby is None:
+            raise ValueError(
+                "groups=... by name needs a fit with groupby=...; name the column instead, groups={'column': [...]}."
+            )
+        groups = {groupby: groups}
+    mask = np.ones(adata.n_obs, dtype=bool)
+    for column, names in groups.items():
+        values = group_values(adata, column)
+        mask &= values.isin(names_in(names, set(values.dropna()), f"obs[{column!r}]")).to_numpy()
+    return mask
+
+
+def _no_mask(adata: AnnData, got: str) -> str:
+    return (
+        f"groups as an array needs one boolean per cell ({adata.n_obs}), got {got}; groups are named by a list, rows "
+        "chosen by adata.obs_names.isin(...)."
+    )
+
+
+def _mask(data: AnnData | MuData, adata: AnnData, mask: Sequence[bool] | pd.Series) -> np.ndarray:
+    values = pd.array(mask, dtype="boolean")
+    if values.isna().any():
+        raise ValueError(f"groups has {values.isna().sum()} missing values among its booleans; fill them first.")
+    if isinstance(mask, pd.Series):
+        return values.to_numpy(dtype=bool)[_rows_by_name(adata, mask.index)]
+    if adata is not data and len(mask) == data.n_obs and not data.obs_names.equals(adata.obs_names):
+        raise ValueError(
+            "groups is an array in the order of the MuData's cells, which is not that of its modality; make it from "
+            "the obs of the modality, mdata[mod].obs, or give a Series of booleans, which is matched by name."
+        )
+    if len(mask) != adata.n_obs:
+        raise ValueError(_no_mask(adata, str(len(mask))))
+    return values.to_numpy(dtype=bool)
+
+
+def _rows_by_name(adata: AnnData, names: pd.Index) -> np.ndarray:
+    """Find the cells of an AnnData in the index of a Series, whatever its order."""
+    if names.equals(adata.obs_names):
+        return np.arange(adata.n_obs)
+    require_unique(adata.obs_names, "obs_names")
+    if not names.is_unique:
+        raise ValueError("groups, a Series, names cells more than once; call adata.obs_names_make_unique() first.")
+    rows = names.get_indexer(adata.obs_names)
+    if gone := int((rows < 0).sum()):
+        raise ValueError(
+            f"groups, a Series, lacks {gone} of the {adata.n_obs} cells: {listed(adata.obs_names[rows < 0])}; make it "
+            "from adata.obs, or give an array with one boolean per cell."
+        )
+    return rows

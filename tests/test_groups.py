@@ -1,0 +1,214 @@
+"""Which cells a user means, by the names of groups or by booleans."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from hypothesis import given
+from hypothesis import strategies as st
+from mudata import MuData
+
+import dko
+
+# In all cells but a few.
+GENE = "gene_2"
+
+
+def chosen(data, groups, mod="rna"):
+    """Cells in which a verb knocks the gene out, among those that express it."""
+    found = dko.tl.virtual_ko(data, GENE, groups=groups, profiles=False, mod=mod, copy=True)
+    found = found if isinstance(found, AnnData) else found.mod[mod]
+    return set(found.obs_names[found.obsm["dko_impact"][GENE].notna()])
+
+
+def expressing(adata, mask):
+    return set(adata.obs_names[mask & (adata[:, GENE].X.toarray().ravel() > 0)])
+
+
+FIRST_TEN = np.arange(80) < 10
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int64", "category", "category of int", "float64", "Int64", "string", "object", "boolean", "bool"]
+)
+@pytest.mark.parametrize("one", [1, np.int64(1), 1.0, [1], [np.int8(1)], ("1",)], ids=repr)
+def test_groups_that_are_numbers(dtype, one, fitted):
+    values = pd.Series(np.arange(80) // 40, index=fitted.obs_names)
+    kind = {"category of int": "category"}.get(dtype, dtype)
+    fitted.obs["leiden"] = (values.astype(str) if dtype in ("category", "string", "object") else values).astype(kind)
+    if kind.startswith("bool"):
+        one = [True] if isinstance(one, list | tuple) else True
+    assert chosen(fitted, {"leiden": one}) == expressing(fitted, np.arange(80) >= 40)
+
+
+def test_groups_of_the_fit_that_are_numbers(cells, quick):
+    cells.obs["leiden"] = pd.Categorical(np.arange(80) % 3)
+    dko.tl.fit(cells, groupby="leiden", **quick)
+    assert chosen(cells, 0) == chosen(cells, "0") == chosen(cells, [0]) == expressing(cells, np.arange(80) % 3 == 0)
+    assert chosen(cells, [0, 2]) == expressing(cells, np.arange(80) % 3 != 1)
+    dko.tl.scan(cells)
+    dko.tl.rank_genes(cells, groups=0, n_bootstraps=2, n_permutations=2)
+    assert set(dko.get.ranking(cells)["group"]) == {"0"}
+
+
+def test_names_of_several_columns_are_combined(fitted):
+    fitted.obs["half"] = ["a"] * 40 + ["b"] * 40
+    both = (np.arange(80) >= 40) & (np.arange(80) % 2 == 0)
+    assert chosen(fitted, {"cell_type": ["B"], "half": "b"}) == expressing(fitted, both)
+
+
+NAMES = ["B", ["B"], ("B",), pd.Index(["B"]), pd.Series(["B"]), np.array(["B"]), pd.Categorical(["B"])]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=[type(names).__name__ for names in NAMES])
+def test_names_mean_groups_of_the_fit(names, grouped):
+    assert chosen(grouped, names) == expressing(grouped, np.arange(80) % 2 == 0)
+
+
+@given(mask=st.lists(st.booleans(), min_size=80, max_size=80), order=st.permutations(range(80)), extra=st.booleans())
+def test_booleans_find_their_cells(mask, order, extra, _fitted):
+    mask = np.array(mask)
+    mask[:2] = True
+    series = pd.Series(mask, index=_fitted.obs_names)
+    shuffled = series.iloc[list(order)]
+    if extra:
+        shuffled = pd.concat([pd.Series([True], index=["of another sample"]), shuffled])
+    for groups in (
+        mask,
+        list(mask),
+        tuple(mask),
+        series,
+        shuffled,
+        shuffled.astype("boolean"),
+        shuffled.astype(object),
+    ):
+        assert chosen(_fitted, groups) == expressing(_fitted, mask)
+
+
+def two_modalities(adata, order):
+    """Return a MuData whose own cells are in another order than those of the modality."""
+    other = AnnData(np.ones((adata.n_obs, 2), dtype=np.float32), obs=pd.DataFrame(index=adata.obs_names[order]))
+    return MuData({"prot": other, "rna": adata})
+
+
+# mudata says it to all who make a MuData.
+new_mudata = pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")
+
+
+@new_mudata
+def test_booleans_of_a_mudata(fitted):
+    mdata = two_modalities(fitted, np.arange(80)[::-1])
+    in_order = pd.Series(FIRST_TEN, index=fitted.obs_names)
+    assert chosen(mdata, in_order) == chosen(mdata, in_order[mdata.obs_names]) == expressing(fitted, FIRST_TEN)
+    with pytest.raises(ValueError, match=r"in the order of the MuData's cells.*mdata\[mod\]\.obs"):
+        chosen(mdata, FIRST_TEN)
+    same = two_modalities(fitted, np.arange(80))
+    assert chosen(same, FIRST_TEN) == expressing(fitted, FIRST_TEN)
+
+
+@new_mudata
+def test_booleans_of_a_mudata_with_more_cells_than_the_modality(fitted):
+    mdata = two_modalities(fitted[:60].copy(), np.arange(60))
+    more = MuData({"prot": two_modalities(fitted, np.arange(80)).mod["prot"], "rna": mdata.mod["rna"]})
+    assert chosen(more, FIRST_TEN[:60]) == expressing(fitted, FIRST_TEN)
+    assert chosen(more, pd.Series(FIRST_TEN, index=fitted.obs_names)) == expressing(fitted, FIRST_TEN)
+    with pytest.raises(ValueError, match="in the order of the MuData's cells"):
+        chosen(more, FIRST_TEN)
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
+def test_repeated_names_of_cells(fitted):
+    fitted.obs_names = [f"c{i % 50}" for i in range(80)]
+    mask = pd.Series(FIRST_TEN, index=fitted.obs_names)
+    found = dko.tl.virtual_ko(fitted, GENE, groups=mask, profiles=False, copy=True)
+    in_order = dko.tl.virtual_ko(fitted, GENE, groups=FIRST_TEN, profiles=False, copy=True)
+    pd.testing.assert_frame_equal(found.obsm["dko_impact"], in_order.obsm["dko_impact"])
+    with pytest.raises(ValueError, match=r"obs_names_make_unique\(\)"):
+        dko.tl.virtual_ko(fitted, GENE, groups=mask[::-1])
+
+
+MASK = pd.Series(FIRST_TEN, index=[f"cell_{i}" for i in range(80)])
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [
+        (FIRST_TEN[:5], ValueError, "one boolean per cell"),
+        (list(FIRST_TEN[:5]), ValueError, "one boolean per cell"),
+        (np.arange(5), ValueError, "one boolean per cell.*named by a list"),
+        (np.ones((80, 1), dtype=bool), ValueError, "one boolean per cell"),
+        (pd.DataFrame({"a": FIRST_TEN}), ValueError, "one boolean per cell"),
+        (MASK[:70], ValueError, "lacks 10 of the 80 cells: 'cell_70'"),
+        (pd.concat([MASK[::-1], MASK[:1]]), ValueError, "more than once"),
+        (MASK.astype(object).where(~MASK, None), ValueError, "10 missing values"),
+        ([], ValueError, "names no group"),
+        ({"cell_type": []}, ValueError, "names no group"),
+        ("C", KeyError, "No group 'C'"),
+        ([None], KeyError, "No group 'None'"),
+        ({"cell_typ": "B"}, KeyError, "Did you mean 'cell_type'"),
+        ({("a", "b"): "B"}, TypeError, "named by one string"),
+        (np.nan, KeyError, "how a missing value is spelled"),
+        (3, KeyError, "No group '3'.*There are 'B'"),
+    ],
+)
+def test_what_is_no_choice_of_cells(groups, error, message, grouped, unchanged):
+    assert list(grouped.obs_names) == list(MASK.index)
+    with unchanged(grouped), pytest.raises(error, match=message) as raised:
+        dko.tl.virtual_ko(grouped, GENE, groups=groups)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("spelling", ["nan", "NaN", "None", "<NA>", ""])
+def test_a_missing_value_that_is_spelled_out_is_no_group(spelling, cells, quick, caplog):
+    cells.obs["kind"] = [spelling, "B", "T", "T"] * 20
+    with caplog.at_level(logging.INFO, "dko"):
+        dko.tl.fit(cells, groupby="kind", **quick)
+    assert cells.uns["dko"]["groups"] == ["B", "T"]
+    assert sum("20 cells are in no group" in message for message in caplog.messages) == 1
+    assert cells.obs["dko_fit_error"].isna().tolist() == [True, False, False, False] * 20
+    assert set(dko.get.effects(cells, GENE, groupby="kind").obs["group"]) == {"B", "T"}
+    with pytest.raises(KeyError, match="how a missing value is spelled"):
+        chosen(cells, spelling)
+
+
+VERBS = {
+    "fit": lambda adata, by: dko.tl.fit(adata, groupby=by, max_steps=2, progress=False),
+    "rank_genes": lambda adata, by: dko.tl.rank_genes(adata, groupby=by),
+    "affected_genes": lambda adata, by: dko.tl.affected_genes(adata, GENE, groupby=by),
+    "cluster_impact": lambda adata, by: dko.tl.cluster_impact(adata, groupby=by),
+    "interactions": lambda adata, by: dko.tl.interactions(adata, ["gene_2", "gene_3"], groupby=by),
+    "identity_shift": lambda adata, by: dko.tl.identity_shift(adata, GENE, groupby=by),
+    "effects": lambda adata, by: dko.get.effects(adata, GENE, groupby=by),
+    "ranking": lambda adata, by: dko.get.ranking(adata, groupby=by),
+    "fit_quality": lambda adata, by: dko.get.fit_quality(adata, groupby=by),
+    "report": lambda adata, by: dko.io.write_report(adata, "report.html", groupby=by),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("by", "error", "message"),
+    [
+        (["cell_type", "batch"], TypeError, "combine them first"),
+        ("cell_typ", KeyError, "Did you mean 'cell_type'"),
+        ("depth", ValueError, "measurements"),
+        ("barcode", ValueError, "a name for every cell"),
+    ],
+)
+def test_what_is_no_column_of_groups(verb, by, error, message, _scanned, unchanged, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with unchanged(_scanned), pytest.raises(error, match=message) as raised:
+        VERBS[verb](_scanned, by)
+    assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def _scanned(_fitted):
+    adata = dko.tl.scan(_fitted, copy=True)
+    adata.obs["depth"] = np.asarray(adata.X.sum(axis=1)).ravel() / 7
+    adata.obs["barcode"] = adata.obs_names
+    return adata
