@@ -61,9 +61,9 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
         values = values.where(among, None)
     names = sorted(values.dropna().unique())
     _require_groups(_column(adata, groupby), names, int(values.notna().sum()))
-    spelled = _column(adata, groupby).astype("string").isin(MISSING)
-    if n := int(spelled.sum()):
-        say(f"{n} cells are in no group: in obs[{groupby!r}] they have a missing value that is spelled out, as 'nan'.")
+    text = _column(adata, groupby).dropna().astype("string")
+    if len(spelled := text[text.isin(MISSING)]):
+        say(f"{len(spelled)} cells are in no group, as obs[{groupby!r}] is {listed(spelled.unique())} there.")
     return names, pd.Index(names, dtype=object).get_indexer(values)
 
 

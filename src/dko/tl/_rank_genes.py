@@ -119,8 +119,8 @@ def rank_genes(
     KeyError
         Nothing was scanned; no such column or group.
     ValueError
-        An argument out of range; a `key_added` with "/" or of a model; no cell in any group; a group without a name; no
-        other scanned cells to be specific against; expression that is not the one that was scanned.
+        An argument out of range; a `key_added` with "/" or of a model; no cell in any group; no other
+        scanned cells to be specific against; expression that is not the one that was scanned.
 
     Notes
     -----
@@ -147,8 +147,6 @@ def rank_genes(
     if by == "specificity" and groupby is None:
         raise ValueError("by='specificity' compares groups; name their column, groupby=...")
     members, chosen = members_of(task.adata, groupby, groups)
-    if "" in chosen:
-        raise ValueError(f"A group in obs[{groupby!r}] has an empty name, which no field can have; rename it.")
     plan = Plan(by, n_permutations, n_bootstraps, min_cells)
     nowhere = ~np.logical_or.reduce(list(members.values()))
     scanned = read_scan(task, key, device, [*members.values(), nowhere])
