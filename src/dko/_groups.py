@@ -133,11 +133,10 @@ def select_cells(data: AnnData | MuData, mod: str, groupby: str | None, groups: 
     if groups is None:
         return np.ones(adata.n_obs, dtype=bool)
     if isinstance(groups, np.ndarray | pd.DataFrame) and (groups.ndim != 1 or groups.dtype.kind not in "bOUST"):
-        raise ValueError(_no_mask(adata, f"{type(groups).__name__} of shape {groups.shape}"))
+        raise ValueError(_no_mask(adata, groups))
     if isinstance(groups, Iterable) and not isinstance(groups, str | Mapping):
         groups = groups if isinstance(groups, pd.Series) else list(groups)
-        kind = pd.api.types.infer_dtype(groups, skipna=True)
-        if kind == "boolean":
+        if pd.api.types.infer_dtype(groups, skipna=True) == "boolean":
             return _mask(data, adata, groups)
     if not isinstance(groups, Mapping):
         if groupby is None:
@@ -152,10 +151,11 @@ def select_cells(data: AnnData | MuData, mod: str, groupby: str | None, groups: 
     return mask
 
 
-def _no_mask(adata: AnnData, got: str) -> str:
+def _no_mask(adata: AnnData, got: np.ndarray | pd.DataFrame) -> str:
+    kind = f"{got.dtype} " if isinstance(got, np.ndarray) else "a table "
     return (
-        f"groups as an array needs one boolean per cell ({adata.n_obs}), got {got}; groups are named by a list, rows "
-        "chosen by adata.obs_names.isin(...)."
+        f"groups as an array needs one boolean per cell ({adata.n_obs}), got {kind}{got.shape}; groups are named by a "
+        "list, rows chosen by adata.obs_names.isin(...)."
     )
 
 
@@ -171,7 +171,7 @@ def _mask(data: AnnData | MuData, adata: AnnData, mask: Sequence[bool] | pd.Seri
             "the obs of the modality, mdata[mod].obs, or give a Series of booleans, which is matched by name."
         )
     if len(mask) != adata.n_obs:
-        raise ValueError(_no_mask(adata, str(len(mask))))
+        raise ValueError(_no_mask(adata, np.asarray(mask)))
     return values.to_numpy(dtype=bool)
 
 
