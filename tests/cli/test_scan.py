@@ -53,7 +53,7 @@ def test_table_is_not_replaced_unasked(dko, fitted_file, tmp_path, kept):
 def test_table_and_cells_need_two_files(dko, fitted_file, tmp_path, kept):
     out = tmp_path / "out.h5ad"
     with kept:
-        assert "--table and --out" in dko("scan", fitted_file, "--out", out, "--table", out, "--quiet").error
+        assert "have to be different" in dko("scan", fitted_file, "--out", out, "--table", out, "--quiet").error
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,10 @@ def test_pairs_that_interact_are_counted_and_listed():
         (("rank",), "No scan in adata.layers['dko_impact']"),
         (("affected", "CD74"), "No gene 'CD74' in var_names."),
         (("interactions", "gene_3"), "gene"),
-        (("affected", "gene_3", "--table", "out.h5ad"), "have to be different files, got 'out.h5ad' twice."),
+        (
+            ("affected", "gene_3", "--table", "out.h5ad"),
+            "--out and --table are one file, 'out.h5ad'; they have to be different files.",
+        ),
         (("affected", "gene_3", "--table", "nowhere/a.csv"), "The folder 'nowhere' does not exist"),
     ],
 )

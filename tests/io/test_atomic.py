@@ -1,46 +1,158 @@
+"""The old or the new, never half of one, never none: also when the process dies between any two steps."""
+
 from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
+from dko.io import _atomic
 from dko.io._atomic import atomic
+from dko.io._target import check_target
 
 
-def test_the_file_appears_at_the_end(tmp_path):
-    path = tmp_path / "out.csv"
-    path.write_text("old")
-    with atomic(path) as temporary:
-        assert temporary.suffix == ".csv" and temporary.parent.parent == tmp_path
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
+def content(path):
+    """Text of a file, or of the only part of a store."""
+    return (path / "X" if path.is_dir() else path).read_text()
 
 
-def test_a_failure_leaves_the_old_file(tmp_path):
-    path = tmp_path / "out.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic(path) as temporary:
+def put(path, text):
+    if path.suffix == ".zarr":
+        path.mkdir()
+        (path / ".zattrs").write_text(json.dumps({"encoding-type": "anndata"}))
+        path = path / "X"
+    path.write_text(text)
+
+
+def replace(path, text):
+    with atomic(path, store=path.suffix == ".zarr") as temporary:
+        assert temporary.suffix == "", "no reader takes it for its format"
+        put(temporary.with_name("made" + path.suffix), text)
+        temporary.with_name("made" + path.suffix).rename(temporary)
+
+
+@pytest.fixture(params=["out.csv", "out.zarr", "in two renames.zarr"])
+def target(request, tmp_path, monkeypatch):
+    if "renames" in request.param:
+        monkeypatch.setattr(_atomic, "_exchange", lambda *_: False)
+    return tmp_path / request.param
+
+
+def test_it_appears_at_the_end(target):
+    for text in ("first", "second"):
+        with atomic(target, store=target.suffix == ".zarr") as temporary:
+            put(temporary.with_name("made" + target.suffix), text)
+            temporary.with_name("made" + target.suffix).rename(temporary)
+            assert not target.exists() or content(target) == "first"
+        assert content(target) == text
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old(target, error):
+    put(target, "old")
+    with pytest.raises(error), atomic(target, store=target.suffix == ".zarr") as temporary:
         temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+        raise error
+    assert content(target) == "old" and list(target.parent.iterdir()) == [target]
 
 
-def test_folders(tmp_path):
-    path = tmp_path / "out.zarr"
-    for content in ("first", "second"):
-        with atomic(path) as temporary:
-            temporary.mkdir()
-            (temporary / content).write_text(content)
-    assert [file.name for file in path.iterdir()] == ["second"]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_that_was_not_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "out.zarr"
-    path.mkdir()
-    (path / "old").write_text("old")
-    with pytest.raises(FileNotFoundError), atomic(path):
+def test_what_was_not_written_leaves_the_old(target):
+    put(target, "old")
+    with pytest.raises(FileNotFoundError, match="could not be written"), atomic(target, store=target.is_dir()):
         pass
-    assert (path / "old").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert content(target) == "old" and list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_what_has_come_meanwhile_is_not_replaced(tmp_path, store):
+    path = tmp_path / "out"
+    with pytest.raises(IsADirectoryError, match="folder of something else"), atomic(path, store=store) as temporary:
+        temporary.write_text("new")
+        path.mkdir()
+        (path / "thesis.txt").write_text("years of work")
+    assert (path / "thesis.txt").read_text() == "years of work" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a system that swaps folders in one step")
+def test_folders_are_swapped_in_one_step(tmp_path):
+    put(tmp_path / "a.zarr", "a")
+    put(tmp_path / "b.zarr", "b")
+    assert _atomic._exchange(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    assert content(tmp_path / "a.zarr") == "b" and content(tmp_path / "b.zarr") == "a"
+    with pytest.raises(FileNotFoundError):
+        _atomic._exchange(tmp_path / "a.zarr", tmp_path / "c.zarr")
+
+
+def killed_at(step, work):
+    """Do `work` in a process that is killed before its `step`-th call of the system; False if it ends before."""
+    process = os.fork()
+    if not process:
+        steps = iter(range(step))
+
+        def kill(event, _):
+            is_step = event.startswith(("os.", "open", "shutil.", "tempfile.", "ctypes.")) and event != "os.kill"
+            if is_step and next(steps, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be killed anywhere")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_killed_between_any_two_steps(target):
+    before = None if target.name == "out.csv" else "old"
+    step = 0
+    while True:
+        if before:
+            replace(target, before)
+        was_killed = killed_at(step, lambda: replace(target, "new"))
+        if "renames" in target.name and not target.exists():
+            check_target(target, store=True)  # as every reader and writer does
+        found = content(target) if target.exists() else None
+        assert found in (before, "new"), step
+        for left in target.parent.iterdir():
+            assert left == target or ".dko-" in left.name
+        if not was_killed:
+            break
+        replace(target, before or "old")
+        assert list(target.parent.iterdir()) == [target], step
+        if before is None:
+            _atomic.shutil.rmtree(target) if target.is_dir() else target.unlink()
+        step += 1
+    assert step > 15 and found == "new"
+
+
+def test_only_what_dead_processes_left_is_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here, long_ago = _atomic._here(), time.time() - 31 * 24 * 60 * 60
+    names = {
+        f".dko-partial-{here}-{dead.pid}-abcd1234": False,
+        f".dko-partial-{here}-{os.getppid()}-abcd1234": True,
+        f".dko-partial-{here}-{os.getpid()}-abcd1234": True,
+        f".dko-partial-00000000-{dead.pid}-abcd1234": True,
+        ".dko-partial-00000000-1-abcd5678": False,  # of another machine, and old
+        ".dko-partial-mine": True,
+        f"dko-partial-{here}-{dead.pid}-abcd1234": True,
+    }
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "partial").write_text("half")
+    os.utime(tmp_path / ".dko-partial-00000000-1-abcd5678", (long_ago, long_ago))
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / f".dko-partial-{here}-{dead.pid}-linked12"
+    link.symlink_to("elsewhere")
+    replace(tmp_path / "out.csv", "new")
+    kept = {name for name, stays in names.items() if stays} | {"out.csv", "elsewhere", link.name}
+    assert {path.name for path in tmp_path.iterdir()} == kept

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from .. import _keys
@@ -11,6 +10,8 @@ from .._fitted import read_fitted
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from anndata import AnnData
     from mudata import MuData
@@ -25,40 +26,50 @@ _COMMANDS = {
 }
 
 
-def check_output(path: Path, force: bool) -> None:
+def check_input(args: argparse.Namespace) -> None:
+    """Refuse an input that is not there."""
+    if not args.input.exists():
+        raise FileNotFoundError(f"There is no file {str(args.input)!r}.")
+
+
+def check_output(path: Path, force: bool, *, store: bool = False) -> None:
     """Refuse an output that could not be written in the end, or would replace what the user has not given up."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist; make it first.")
-    if path.exists() and not force:
+    from ..io._target import check_target
+
+    if check_target(path, store=store).exists() and not force:
         raise FileExistsError(f"{str(path)!r} exists; add --force to replace it.")
-    is_store = any((path / name).is_file() for name in (".zgroup", "zarr.json"))
-    if path.is_dir() and not (path.suffix.lower() == ".zarr" and is_store):
-        raise IsADirectoryError(f"{str(path)!r} is a folder of something else; choose another name.")
-    check_folder(path.parent)
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, or that is not there and cannot be made."""
-    if not folder.is_dir():
-        if folder.exists() or not folder.parent.is_dir():
-            raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
-        folder = folder.parent
-    try:
-        # Only trying tells.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise PermissionError(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
+def check_beside(args: argparse.Namespace, *names: str) -> None:
+    """Refuse files beside the cells that could not be written in the end, or that are another file of the command."""
+    places = {"IN": args.input, "--out": args.out, **{f"--{name}": getattr(args, name) for name in names}}
+    for name in names:
+        path = getattr(args, name)
+        if path is None:
+            continue
+        check_output(path, args.force, store=name == "impacts" and path.suffix == ".zarr")
+        for other, place in places.items():
+            if other != f"--{name}" and place is not None and os.path.realpath(place) == os.path.realpath(path):
+                raise ValueError(f"{other} and --{name} are one file, {str(path)!r}; they have to be different files.")
+
+
+def check_folder(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder that cannot be made or written to, or in which one of these files could not be written."""
+    from ..io._target import check_folder as check
+
+    # A path of which more than the last folder is missing is mistyped more often than meant.
+    if not folder.parent.is_dir():
+        raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
+    check(folder, names)
 
 
 def open_cells(args: argparse.Namespace) -> AnnData | MuData:
     """Check the output of a command and read its input."""
-    from ..io._files import check_endings, read_any
+    from ..io._files import check_endings, ending, read_any
 
-    if not args.input.exists():
-        raise FileNotFoundError(f"There is no file {str(args.input)!r}.")
+    check_input(args)
     check_endings(args.input, args.out)
-    check_output(args.out, args.force)
+    check_output(args.out, args.force, store=ending(args.out) == ".zarr")
     return read_any(args.input)
 
 

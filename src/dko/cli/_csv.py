@@ -18,22 +18,17 @@ def add_table(parser: argparse.ArgumentParser, rows: str) -> None:
 
 def check_table(args: argparse.Namespace) -> None:
     """Refuse a table that could not be written in the end."""
-    from ._cells import check_output
+    from ._cells import check_beside
 
-    if args.table is None:
-        return
-    if args.table in (args.out, args.input):
-        raise ValueError(f"IN, --out and --table have to be different files, got {str(args.table)!r} twice.")
-    check_output(args.table, args.force)
+    check_beside(args, "table")
 
 
 def write_table(table: pd.DataFrame, args: argparse.Namespace) -> None:
     """Write the whole table if it was asked for."""
     from .._log import say
-    from ..io._atomic import atomic
+    from ..io._tables import write_table as write
 
     if args.table is None:
         return
-    with atomic(args.table) as temporary:
-        table.to_csv(temporary, index=False)
+    write(table, args.table, index=False)
     say(f"Wrote {args.table}.")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _CELL_TYPE = "cell_type"
+_FILES = ("impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad")
 
 _DESCRIPTION = """\
 Fit, scan and plot 700 human blood cells of ten types that come with scanpy; nothing is downloaded.
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from ._cells import check_folder
     from ._tables import change_table, keystone_table, quality_table
 
-    check_folder(args.out)
+    check_folder(args.out, _FILES)
     adata = datasets.pbmc68k()
     print(f"{adata.n_obs} human blood cells (PBMC) of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n")
 
@@ -84,17 +85,11 @@ def _write(adata: AnnData, top: list[str], folder: Path) -> None:
     matplotlib.use("agg")
     from .. import pl
     from ..io._files import write_any
+    from ..io._tables import write_figure
 
     folder.mkdir(exist_ok=True)
-    _save(pl.impact(adata, top, return_fig=True), folder / "impact.png")
-    _save(pl.ranking(adata, groupby=_CELL_TYPE, n_genes=5, return_fig=True), folder / "ranking.png")
-    _save(pl.fit(adata, return_fig=True), folder / "fit.png")
-    _save(pl.history(adata, return_fig=True), folder / "history.png")
+    write_figure(pl.impact(adata, top, return_fig=True), folder / "impact.png")
+    write_figure(pl.ranking(adata, groupby=_CELL_TYPE, n_genes=5, return_fig=True), folder / "ranking.png")
+    write_figure(pl.fit(adata, return_fig=True), folder / "fit.png")
+    write_figure(pl.history(adata, return_fig=True), folder / "history.png")
     write_any(adata, folder / "demo.h5ad")
-
-
-def _save(figure: Any, path: Path) -> None:
-    from ..io._atomic import atomic
-
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")

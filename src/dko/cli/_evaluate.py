@@ -82,6 +82,8 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate and print the summary."""
     from .. import get
+    from .._log import say
+    from ..io._tables import write_figure, write_table
     from ..tl import evaluate
 
     data = _open(args)
@@ -102,33 +104,23 @@ def run(args: argparse.Namespace) -> None:
     # What cannot be drawn is known before anything is written.
     figure = None if args.plot is None else _figure(data, args)
     if args.out is not None:
-        _write_table(data, args)
+        write_table(get.evaluation(data, summary=False, key=args.key, mod=args.mod), args.out)
+        say(f"Wrote {args.out}.")
     if figure is not None:
-        _write_plot(figure, args)
+        write_figure(figure, args.plot)
+        say(f"Wrote {args.plot}.")
 
 
 def _open(args: argparse.Namespace) -> AnnData | MuData:
     """Check the plot and the files that will be written, and read the cells, which have to hold a fit."""
-    from .._data import unwrap
-    from .._fitted import read_fitted
     from ..io._files import read_any
-    from ._cells import check_output
+    from ._cells import check_beside, check_input, find_fit
 
-    if not args.input.exists():
-        raise FileNotFoundError(f"There is no file {str(args.input)!r}.")
-    outputs = [path for path in (args.out, args.plot) if path is not None]
-    if len({args.input, *outputs}) <= len(outputs):
-        raise ValueError("IN, --out and --plot have to be different files.")
-    for path in outputs:
-        check_output(path, args.force)
+    check_input(args)
+    check_beside(args, "out", "plot")
     _check_plot(args)
     data = read_any(args.input)
-    try:
-        read_fitted(unwrap(data, args.mod), args.key)
-    except KeyError as error:
-        raise ValueError(
-            f"{str(args.input)!r} holds no fit named {args.key!r}; run `dko fit {args.input} --out ...` first."
-        ) from error
+    find_fit(data, args)
     return data
 
 
@@ -147,16 +139,6 @@ def _check_plot(args: argparse.Namespace) -> None:
         raise ValueError(f"--plot {str(args.plot)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
 
 
-def _write_table(data: AnnData | MuData, args: argparse.Namespace) -> None:
-    from .. import get
-    from .._log import say
-    from ..io._atomic import atomic
-
-    with atomic(args.out) as temporary:
-        get.evaluation(data, summary=False, key=args.key, mod=args.mod).to_csv(temporary)
-    say(f"Wrote {args.out}.")
-
-
 def _figure(data: AnnData | MuData, args: argparse.Namespace) -> Figure:
     import matplotlib
 
@@ -165,15 +147,6 @@ def _figure(data: AnnData | MuData, args: argparse.Namespace) -> Figure:
     from .. import pl
 
     return pl.evaluation(data, metric=args.metric, key=args.key, mod=args.mod, return_fig=True)
-
-
-def _write_plot(figure: Figure, args: argparse.Namespace) -> None:
-    from .._log import say
-    from ..io._atomic import atomic
-
-    with atomic(args.plot) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
-    say(f"Wrote {args.plot}.")
 
 
 def _spelled(summary: pd.DataFrame) -> str:

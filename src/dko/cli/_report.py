@@ -49,13 +49,12 @@ def run(args: argparse.Namespace) -> None:
     matplotlib.use("agg")
     from ..io import write_report
     from ..io._files import read_any
-    from ._cells import check_output, find_fit
+    from ._cells import check_input, check_output, find_fit
 
     out = args.out or args.input.with_suffix(".html")
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {str(out)!r} has to end in .html.")
-    if not args.input.exists():
-        raise FileNotFoundError(f"There is no file {str(args.input)!r}.")
+    check_input(args)
     check_output(out, args.force)
     data = read_any(args.input)
     find_fit(data, args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _MAPPING, _KNOCKOUTS = "mapping", "dko"
-_FILES = ("mapping_true.csv", "mapping_prediction.csv", "Impact_results.csv", "Impact_results_doubleKO.csv")
 
 _DESCRIPTION = """\
 The workflow of arXiv 2510.03359 and its reference implementation, file to file, with the published
@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do the three steps; the tables of the test cells are written before the knockouts begin."""
     from ..io import read_reference, write_reference
+    from ..io._write_reference import FILES
     from ..tl import fit, scan
     from ._tables import quality_table
 
@@ -72,8 +73,9 @@ def run(args: argparse.Namespace) -> None:
     }
     fit(adata, test_fraction=0.2, key_added=_MAPPING, **training)
     # Only now that the fit, too, has found nothing wrong with the input; the tables of one run belong together.
-    for name in _FILES:
-        (args.out / name).unlink(missing_ok=True)
+    for name in FILES:
+        # Links stay, as they do when a table is written.
+        Path(os.path.realpath(args.out / name)).unlink(missing_ok=True)
     write_reference(adata, args.out, key=_MAPPING)
     print(quality_table(adata, key=_MAPPING, all_entries=True), flush=True)
 
@@ -115,8 +117,9 @@ def _check_choice(args: argparse.Namespace, adata: AnnData) -> np.ndarray | None
 
 def _check_folder(folder: Path, force: bool) -> None:
     """Refuse a folder that cannot be made or written to, or that holds an earlier run."""
+    from ..io._write_reference import FILES
     from ._cells import check_folder
 
-    check_folder(folder)
-    if not force and (there := [name for name in _FILES if (folder / name).exists()]):
+    check_folder(folder, FILES)
+    if not force and (there := [name for name in FILES if (folder / name).exists()]):
         raise FileExistsError(f"{str(folder)!r} holds {there[0]!r} of an earlier run; add --force to replace it.")

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys
-from . import _options
+from . import _csv, _options
 
 if TYPE_CHECKING:
     import argparse
-
-    from anndata import AnnData
 
 _DESCRIPTION = """\
 Knock out every gene in every cell that expresses it, one at a time, and write the cells with all
@@ -37,9 +35,7 @@ def add(commands: Any) -> None:
         help="only these genes, or @FILE with one per line (default: all)",
     )
     _options.add_groups(parser)
-    parser.add_argument(
-        "--table", metavar="CSV", type=Path, help="also write a row per gene and cell: gene_id, cell_id, impact"
-    )
+    _csv.add_table(parser, "a row per gene and cell, gene_id, cell_id, impact")
     parser.add_argument(
         "--impacts",
         metavar="FILE",
@@ -53,18 +49,14 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Scan and print the keystone genes."""
+    from ..get import impact_table
     from ..tl import scan
-    from ._cells import check_output, open_fitted, save_cells
+    from ._cells import check_beside, open_fitted, save_cells
     from ._tables import keystone_table
 
-    if args.table is not None:
-        if args.table == args.out:
-            raise ValueError(f"--table and --out name the same file, {str(args.out)!r}.")
-        check_output(args.table, args.force)
-    if args.impacts is not None:
-        if args.table is not None or args.impacts == args.out:
-            raise ValueError("--impacts needs a file of its own, and no --table, which is made of impacts in memory.")
-        check_output(args.impacts, args.force)
+    if None not in (args.impacts, args.table):
+        raise ValueError("--table is made of impacts in memory, which --impacts writes to a file; name one of the two.")
+    check_beside(args, "table", "impacts")
     data, adata, fitted = open_fitted(args, _keys.DKO)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
     scan(data, genes=args.genes, groups=groups, out=args.impacts, key=args.key, mod=args.mod, device=args.device)
@@ -72,15 +64,5 @@ def run(args: argparse.Namespace) -> None:
     if args.impacts is not None:
         return
     if args.table is not None:
-        _write_table(adata, args)
+        _csv.write_table(impact_table(adata, key=args.key), args)
     print(keystone_table(adata, n_genes=3 if fitted.groups else 10, key=args.key))
-
-
-def _write_table(adata: AnnData, args: argparse.Namespace) -> None:
-    from .._log import say
-    from ..get import impact_table
-    from ..io._atomic import atomic
-
-    with atomic(args.table) as temporary:
-        impact_table(adata, key=args.key).to_csv(temporary, index=False)
-    say(f"Wrote {args.table}.")

@@ -1,37 +1,159 @@
-"""Writing files so that there is never half of one."""
+"""Writing files so that there is never half of one, and nothing that was there is lost."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import platform
+import re
+import shutil
+import sys
 import tempfile
-from contextlib import contextmanager
+import time
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ._target import aside, check_target, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Folders in which something is being written: where, by which process, and something random.
+_PARTIAL = re.compile(r"\.dko-partial-([0-9a-f]{8})-(\d+)-\w{8}")
+# After this time also those go whose process cannot be looked up, as it ran on another machine.
+_SECONDS = 30 * 24 * 60 * 60
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and move what was written there to `path` once the block has ended well.
 
-    Works for files and for folders (zarr). An older `path` is replaced at that moment and not before.
+    Works for files and, with `store`, for folders (zarr). An older `path` is replaced at that moment and not before;
+    its mode and, where possible, its owner and extended attributes stay, and so do symbolic links to it. What
+    :func:`~dko.io._target.check_target` refuses is refused before the block and after it. The temporary path has no
+    ending, lest it be taken for a whole file of its format; writers that go by the ending have to be told the format.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        # The same name, because writers choose the format by its ending.
-        temporary = Path(folder) / target.name
+    target = check_target(path, store=store)
+    with _whole(path), _workplace(target.parent) as folder:
+        temporary = folder / "partial"
         yield temporary
-        replaced = Path(folder) / "replaced"
-        if target.is_dir():
-            # A folder cannot be replaced in one step: put the old one back if the new one is not there after all.
-            os.replace(target, replaced)
-        try:
+        target = check_target(path, store=store)
+        _resemble(temporary, target)
+        if not store:
+            _settle(temporary)
+        if store and target.exists():
+            _swap(temporary, target)
+        else:
             os.replace(temporary, target)
-        except BaseException:
-            if replaced.exists():
-                os.replace(replaced, target)
+
+
+@contextmanager
+def _whole(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of which file an error of the system is; what has no text from there is a sentence already."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.strerror is None:
             raise
+        sentence = f"{str(path)!r} could not be written: {os.strerror(error.errno)}. What was there is unchanged."
+        raise told(error, sentence) from error
+
+
+@contextmanager
+def _workplace(parent: Path) -> Iterator[Path]:
+    """Make a folder that bears the mark of this process and is gone afterwards; remove those of dead processes."""
+    with suppress(OSError):
+        for entry in os.scandir(parent):
+            found = _PARTIAL.fullmatch(entry.name)
+            if found and entry.is_dir(follow_symlinks=False) and _abandoned(entry, found[1], int(found[2])):
+                shutil.rmtree(entry, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f".dko-partial-{_here()}-{os.getpid()}-", dir=parent)
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _here() -> str:
+    """Mark of all processes whose numbers mean the same: of one machine, since its start, in one container."""
+    words = [platform.node()]
+    with suppress(OSError):
+        words.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        words.append(os.readlink("/proc/self/ns/pid"))
+    return f"{zlib.crc32(' '.join(words).encode()):08x}"
+
+
+def _abandoned(entry: os.DirEntry[str], here: str, process: int) -> bool:
+    if here != _here() or os.name == "nt":  # where asking for a process ends it
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _SECONDS
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's
+        pass
+    return False
+
+
+def _resemble(temporary: Path, target: Path) -> None:
+    """Give what was written the owner, mode and extended attributes of what it replaces."""
+    if not target.exists():
+        return
+    status = target.stat()
+    with suppress(OSError, AttributeError):  # others' files, and Windows
+        os.chown(temporary, status.st_uid, status.st_gid)
+    shutil.copystat(target, temporary)
+    os.utime(temporary)  # it is as new as it is
+
+
+def _settle(file: Path) -> None:
+    """Have the content on the disk before the name: after a power failure there is the old file or the new one."""
+    with file.open("r+b") as opened:
+        try:
+            os.fsync(opened.fileno())
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Replace a folder, which systems do in one step (Linux, macOS) or in two renames.
+
+    Between those two there is no folder at `target`; the old one is then put back by the next look at it through this
+    package (:func:`~dko.io._target.restore`).
+    """
+    if _exchange(new, target):
+        return
+    old = aside(target)
+    shutil.rmtree(old, ignore_errors=True)  # it has been replaced, as there is a target
+    os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        os.replace(old, target)
+        raise
+    os.replace(old, new)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two folders in one step; False where this system or file system cannot."""
+    names = os.fsencode(a), os.fsencode(b)
+    here = -100  # AT_FDCWD: names are as this process sees them
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(*names, 2)
+        else:
+            failed = library.renameat2(here, names[0], here, names[1], 2)
+    except (AttributeError, TypeError):  # no such function; no such library on Windows
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), str(b))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 from anndata import AnnData
 from anndata.io import sparse_dataset, write_elem
@@ -13,6 +13,7 @@ from scipy import sparse
 
 from .._compat import changed_zarr, stored
 from ._atomic import atomic
+from ._target import check_room, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,16 @@ def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
     return stored((values, columns, indptr.astype(columns.dtype)), shape=(n_rows, n_columns))
 
 
+def check_blocks(path: str | Path, adata: AnnData) -> None:
+    """Refuse a file for the results of these cells that could not be written, or from which the cells are read."""
+    suffix = Path(path).suffix
+    if suffix not in {".zarr", ".h5ad"}:
+        raise ValueError(f"out={str(path)!r} must end in .zarr or .h5ad.")
+    target = check_target(path, store=suffix == ".zarr")
+    if adata.isbacked and target.exists() and target.samefile(adata.filename):
+        raise ValueError(f"out={str(path)!r} is the file that these cells are read from; name another.")
+
+
 def write_blocks(
     path: str | Path,
     blocks: Iterator[sparse.csr_matrix],
@@ -45,29 +56,17 @@ def write_blocks(
     more: Callable[[], dict[str, np.ndarray]],
 ) -> None:
     """Write an AnnData whose X comes in blocks of rows; `more` columns of var are asked for after the last of them."""
-    target = Path(path)
-    if target.suffix not in {".zarr", ".h5ad"}:
-        raise ValueError(f"out={str(target)!r} must end in .zarr or .h5ad.")
-    with atomic(target) as temporary:
+    store = Path(path).suffix == ".zarr"
+    with atomic(path, store=store) as temporary:
         # Columns of every kind, as anndata writes them, before the work begins.
         start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
-        start.write_zarr(temporary) if target.suffix == ".zarr" else start.write_h5ad(temporary)
-        with _opened(temporary) as group:
+        start.write_zarr(temporary) if store else start.write_h5ad(temporary)
+        with changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
             del group["X"]
             # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
             write_elem(group, "X", stored(next(blocks)), dataset_kwargs={"indptr_dtype": np.int64})
             for block in blocks:
+                if not store:
+                    check_room(temporary.parents[1], block.data.nbytes + block.indices.nbytes)
                 sparse_dataset(group["X"]).append(stored(block))
             write_elem(group, "var", start.var.assign(**more()))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if path.suffix == ".zarr":
-        with changed_zarr(path) as group:
-            yield group
-        return
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        yield file

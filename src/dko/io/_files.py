@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+from scipy import sparse
+
 from .._compat import modalities_apart
 from ._atomic import atomic
+from ._target import check_room, restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +53,8 @@ def read_any(path: str | Path) -> AnnData | MuData:
         Another ending, or not what its ending says.
     """
     format = ending(path)
+    if format == ".zarr":
+        restore(Path(os.path.realpath(path)))
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no {'folder' if format == '.zarr' else 'file'} {str(path)!r}.")
     try:
@@ -69,20 +77,37 @@ def write_any(data: AnnData | MuData, path: str | Path) -> None:
 
     Raises
     ------
-    FileNotFoundError
-        The folder to write to does not exist.
+    OSError
+        What :func:`~dko.io._target.check_target` refuses; a full disk.
     ValueError
         Another ending.
     """
     format = ending(path)
     target: Any = data
-    with atomic(path) as temporary, _settled(format):
+    with atomic(path, store=format == ".zarr") as temporary, _settled(format):
+        if format != ".zarr":
+            check_room(temporary.parents[1], _n_bytes(target))
         if format == ".h5mu":
             target.write_h5mu(temporary)
         elif format == ".zarr":
             target.write_zarr(temporary)
         else:
             target.write_h5ad(temporary)
+
+
+def _n_bytes(value: Any) -> int:
+    """Bytes that the arrays of an AnnData or MuData take, in memory and in an HDF5 file."""
+    if hasattr(value, "obsm"):
+        tables = (value.obs, value.var, value.uns, value.obsm, value.varm, value.obsp, value.varp)
+        whole = (value.mod,) if hasattr(value, "mod") else (value.X, value.raw and value.raw.X, value.layers)
+        return sum(map(_n_bytes, (*tables, *whole)))
+    if isinstance(value, Mapping):
+        return sum(map(_n_bytes, value.values()))
+    if isinstance(value, pd.DataFrame):
+        return int(value.memory_usage().sum())
+    if sparse.issparse(value):
+        return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
+    return getattr(value, "nbytes", 0)
 
 
 @contextmanager

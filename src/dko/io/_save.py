@@ -12,6 +12,7 @@ from .._data import unwrap
 from .._fitted import read_fitted
 from .._verb import verb
 from ._atomic import atomic
+from ._target import check_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,8 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     adata
         After :func:`dko.tl.fit`.
     path
-        File to write; by custom it ends in ``.npz``. An older file is replaced once the new one is complete.
+        File to write; by custom it ends in ``.npz``. An older file is replaced once the new one is complete, and its
+        mode stays; nothing but a regular file is replaced. Symbolic links are followed.
     key, mod
         Where the fit is.
 
@@ -39,7 +41,10 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     ------
     KeyError
         No fit.
+    OSError
+        A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
     """
+    check_target(path)
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)
     tables = {name: target.uns[key][name] for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in target.uns[key]}

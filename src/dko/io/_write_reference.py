@@ -13,11 +13,14 @@ from .._data import unwrap
 from .._fitted import read_fitted
 from .._log import say
 from .._verb import verb
-from ._atomic import atomic
+from ._tables import write_table
+from ._target import check_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+FILES = ("mapping_true.csv", "mapping_prediction.csv", "Impact_results.csv", "Impact_results_doubleKO.csv")
 
 
 @verb
@@ -29,7 +32,7 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
     adata
         After :func:`dko.tl.fit`, and :func:`dko.tl.scan` or :func:`dko.tl.double_ko`.
     dir
-        Folder to write to; made if need be.
+        Folder to write to; made if need be. Tables of an earlier run are replaced.
     key, mod
         Where the results are.
 
@@ -46,9 +49,12 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
 
     Raises
     ------
+    OSError
+        The folder cannot be made or written to, or something that is no file has the name of a table.
     ValueError
         There is nothing to write.
     """
+    check_folder(dir, FILES)
     target = unwrap(adata, mod)
     read_fitted(target, key)
     tables = {**_mapping(target, key), **_single(target, key), **_double(target, key)}
@@ -59,8 +65,7 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
     folder = Path(dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name, (table, header) in tables.items():
-        with atomic(folder / name) as temporary:
-            table.to_csv(temporary, index=False, header=header)
+        write_table(table, folder / name, index=False, header=header)
     say(f"Wrote {', '.join(tables)} to {folder}.")
 
 

@@ -8,6 +8,7 @@ from .. import _keys
 from .._log import say
 from .._verb import verb
 from ._atomic import atomic
+from ._target import check_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,8 @@ def write_report(
     adata
         After :func:`dko.tl.fit`, of either model, and whatever else has been run.
     path
-        File to write; by custom it ends in ``.html``. An older file is replaced once the new one is complete.
+        File to write; by custom it ends in ``.html``. An older file is replaced once the new one is complete, and its
+        mode stays; nothing but a regular file is replaced. Symbolic links are followed.
     groupby
         ``obs`` column of cell types; by default that of :func:`dko.tl.rank_genes`, or of the fit, if any.
     key, mod
@@ -54,10 +56,10 @@ def write_report(
 
     Raises
     ------
-    FileNotFoundError
-        The folder to write to does not exist.
     KeyError
         No fit, or no such column.
+    OSError
+        A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
     ValueError
         `n_genes` below 1.
     """
@@ -65,6 +67,7 @@ def write_report(
 
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes} must be at least 1.")
+    check_target(path)
     page = render(open_run(adata, key, mod, groupby, n_genes), title or "Virtual knockouts")
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

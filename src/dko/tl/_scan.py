@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _keys
+from .._data import unwrap
 from .._engine import engine_on, open_task
 from .._errors import require_genes
 from .._fitted import aligned_layer
@@ -16,11 +16,12 @@ from .._log import progress_of, say
 from .._settings import settings
 from .._verb import verb
 from .._write import of_scan, writable, write
-from ..io._blocks import stack, write_blocks
+from ..io._blocks import check_blocks, stack, write_blocks
 from .knockouts._estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from mudata import MuData
@@ -56,7 +57,8 @@ def scan(
     out
         A ``.zarr`` or ``.h5ad`` to write the impacts to, cell block by cell block, instead of into ``layers``: for
         more of them than fit into memory. It is an AnnData with the impacts as X, for ``anndata.read_zarr`` or
-        ``anndata.read_h5ad(..., backed="r")``. A file that is there is replaced.
+        ``anndata.read_h5ad(..., backed="r")``. A file, or a ``.zarr`` store of an AnnData, that is there is replaced
+        once the new one is complete.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
     progress
@@ -83,6 +85,8 @@ def scan(
     ValueError
         No cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     """
+    if out is not None:
+        check_blocks(out, unwrap(adata, mod))
     data = writable(adata, copy, mod)
     task = open_task(data, key, mod, groups)
     wanted = _wanted(genes, task)
@@ -92,7 +96,6 @@ def scan(
     if out is None:
         layers[_keys.impact(key)] = stack(list(blocks))
     else:
-        _refuse_own_file(out, task.adata)
         write_blocks(out, blocks, task.adata.obs, task.adata.var, lambda: tally.columns(key))
     write(
         task.adata,
@@ -105,11 +108,6 @@ def scan(
     where = "" if out is None else f" The impacts are in {str(out)!r}."
     say(f"Scanned {tally.n_cells.sum():,} knockouts of {n_genes:,} genes in {tally.n_scanned:,} cells.{where}")
     return data if copy else None
-
-
-def _refuse_own_file(out: str | Path, adata: AnnData) -> None:
-    if adata.isbacked and Path(adata.filename).resolve() == Path(out).resolve():
-        raise ValueError(f"out={str(out)!r} is the file that these cells are read from; name another.")
 
 
 def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:

@@ -1,0 +1,161 @@
+"""Targets: what a writer may replace, decided before any work and once more before anything is replaced."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._errors import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# All that anndata puts at the top of a store, what zarr adds, and what the macOS Finder leaves behind.
+_PARTS = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}
+_METADATA = {".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".DS_Store"}
+
+# What HDF5 writes beside the arrays, and others meanwhile.
+_SPARE = 2**20
+
+
+def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
+    """Refuse a target that could not be written, or whose replacement would lose something; return what is behind it.
+
+    Parameters
+    ----------
+    path
+        A file or, with `store`, a ``.zarr`` folder. Symbolic links are followed, also to what is not there yet.
+    store
+        Whether a ``.zarr`` store is to be written. It may replace nothing but a store that anndata has written and
+        that holds nothing else; a file may replace nothing but a regular file.
+
+    Raises
+    ------
+    OSError
+        The class that fits: a folder or a device in the way, a missing folder, no permission.
+    ValueError
+        No name at all, or one that no file can have.
+    """
+    told = repr(str(path))
+    target = Path(path)
+    names_folder = not store and isinstance(path, str) and path.endswith(("/", os.sep))
+    if target.name in {"", ".."} or names_folder:
+        raise ValueError(f"{told} is not the name of a {'.zarr store' if store else 'file'}; name one.")
+    status = status_of(target)
+    if target.is_symlink():
+        target = Path(os.path.realpath(target))
+    if store and status is None and restore(target):
+        status = status_of(target)
+    if status is not None:
+        _check_kind(target, status, told, store)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
+    _check_writable(target.parent)
+    return target
+
+
+def check_folder(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> None:
+    """Refuse a folder that cannot be made or written to, or in which one of these files could not be written."""
+    there = Path(folder)
+    if status_of(there) is not None and there.is_dir():
+        for name in names:
+            check_target(there / name)
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
+    _check_writable(there)
+
+
+def check_room(folder: Path, n_bytes: int) -> None:
+    """Refuse what the disk has no room for before HDF5 finds out, which then ends the process and all that is in it."""
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes + _SPARE:
+        need = f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed"
+        raise told(
+            OSError(errno.ENOSPC, ""),
+            f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about {need}; make room first.",
+        )
+
+
+def restore(target: Path) -> bool:
+    """Put back a store whose replacement was cut short where two folders cannot be swapped in one step."""
+    old = aside(target)
+    if target.exists() or not old.is_dir():
+        return False
+    os.replace(old, target)
+    return True
+
+
+def aside(target: Path) -> Path:
+    """Return where a store is for the moment between two renames, in which there is none at `target`."""
+    return target.with_name(f".{target.name}.dko-replaced")
+
+
+def told(error: OSError, sentence: str) -> OSError:
+    """Return an error of the same class and number that says this alone."""
+    kind = type(error) if type(error).__module__ == "builtins" else OSError
+    again = kind(sentence)
+    again.errno = error.errno
+    return again
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """Return what is behind a path, None if there is nothing."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        loop = "it is a symbolic link that leads back to itself" if error.errno == errno.ELOOP else error.strerror
+        raise told(error, f"{str(path)!r} cannot be written: {loop}.") from error
+    except ValueError as error:  # a zero byte, or what the file system cannot spell
+        raise ValueError(f"{str(path)!r} is not a name that a file can have.") from error
+
+
+def _check_kind(target: Path, status: os.stat_result, told: str, store: bool) -> None:
+    """Refuse what a file or a store cannot replace without loss."""
+    if stat.S_ISDIR(status.st_mode):
+        if not (store and _is_store(target)):
+            raise IsADirectoryError(f"{told} is a folder of something else; choose another name.")
+        if foreign := sorted({entry.name for entry in target.iterdir()} - _PARTS - _METADATA):
+            raise IsADirectoryError(
+                f"The store {told} also holds {listed(foreign)}, which is no part of it and would be lost; move it "
+                "away, or choose another name."
+            )
+    elif not stat.S_ISREG(status.st_mode):
+        raise FileExistsError(f"{told} is no regular file but a device, a pipe or a socket; choose another name.")
+    elif store:
+        raise NotADirectoryError(f"{told} is a file, and a .zarr store is a folder; choose another name.")
+    if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
+        raise PermissionError(f"{told} is read-only; make it writable or choose another name.")
+
+
+def _is_store(folder: Path) -> bool:
+    """Whether anndata says at the top of this folder that it has written it."""
+    found: Any = None
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            found = json.loads((folder / name).read_bytes())
+            break
+        except (OSError, ValueError):
+            continue
+    try:
+        return found.get("attributes", found)["encoding-type"] == "anndata"
+    except (AttributeError, KeyError, TypeError):
+        return False
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        # Only trying tells.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise told(error, f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error

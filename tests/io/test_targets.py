@@ -1,0 +1,412 @@
+"""Kinds of target for every writer: what cannot be replaced without loss is refused first, in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import socket
+import stat
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko
+from dko.cli import main
+from dko.io._tables import write_figure, write_table
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning"),
+    pytest.mark.skipif(os.name == "nt", reason="pipes, sockets and modes of files as POSIX has them"),
+]
+STORE = {".zattrs": json.dumps({"encoding-type": "anndata"}), ".zgroup": '{"zarr_format": 2}', "X/0.0": "values"}
+
+
+def tree(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def fill(path, what):
+    """Make one thing at `path`."""
+    if what == "file":
+        path.write_text("years of work")
+    elif what == "folder":
+        path.mkdir()
+    elif what == "thesis":
+        tree(path, {"thesis.txt": "years of work"})
+    elif what == "nested":
+        tree(path, {"a/b/c/thesis.txt": "years of work", "a/.hidden": "more"})
+    elif what == "store":
+        tree(path, STORE)
+    elif what == "store v3":
+        tree(path, {"zarr.json": json.dumps({"attributes": {"encoding-type": "anndata"}}), "X/c/0/0": "values"})
+    elif what == "store and thesis":
+        tree(path, {**STORE, "thesis.txt": "years of work"})
+    elif what == "other store":
+        tree(path, {".zattrs": json.dumps({"encoding-type": "MuData"}), ".zgroup": "{}", "mod/rna/X/0": "values"})
+    elif what == "image":
+        tree(path, {".zgroup": '{"zarr_format": 2}', "0/0.0": "pixels"})
+    elif what == "array":
+        tree(path, {"zarr.json": '["no", "group"]', "c/0/0": "values"})
+    elif what == "pipe":
+        os.mkfifo(path)
+    elif what == "socket":
+        with socket.socket(socket.AF_UNIX) as opened:
+            here = os.getcwd()
+            os.chdir(path.parent)  # names of sockets are short
+            opened.bind(path.name)
+            os.chdir(here)
+    else:
+        try:  # as /dev/null and a disk that is not there
+            os.mknod(path, 0o600 | {"device": stat.S_IFCHR, "disk": stat.S_IFBLK}[what], os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("not allowed to make device nodes")
+    return path
+
+
+THINGS = ("file", "folder", "thesis", "nested", "store", "store v3", "store and thesis", "other store", "image")
+THINGS = (*THINGS, "array", "pipe", "socket", "device", "disk")
+# What a writer of stores replaces, and what all others do.
+REPLACED = {True: {"store", "store v3"}, False: {"file"}}
+
+
+def read_only(place, path):
+    fill(path, "store" if path.suffix == ".zarr" else "file").chmod(0o555)
+
+
+def linked_read_only(place, path):
+    read_only(place, place / f"behind{path.suffix}")
+    path.symlink_to(place / f"behind{path.suffix}")
+
+
+def loop(place, path):
+    path.symlink_to(path)
+
+
+def loop_of_two(place, path):
+    path.symlink_to(place / "other")
+    (place / "other").symlink_to(path)
+
+
+def into_nowhere(place, path):
+    path.symlink_to(place / "nowhere" / path.name)
+
+
+def to_a_long_name(place, path):
+    path.symlink_to(place / ("x" * 300))
+
+
+def parent(what):
+    def make(place, path):
+        fill(place / "parent", what)
+        return place / "parent" / path.name
+
+    return make
+
+
+def linked_parent(place, path):
+    fill(place / "file", "file")
+    (place / "parent").symlink_to(place / "file")
+    return place / "parent" / path.name
+
+
+# Paths that no writer takes.
+NO_TARGETS = {
+    "read-only": read_only,
+    "link to read-only": linked_read_only,
+    "loop": loop,
+    "loop of two links": loop_of_two,
+    "link into nowhere": into_nowhere,
+    "link to a name too long": to_a_long_name,
+    "parent missing": lambda place, path: place / "nowhere" / path.name,
+    "parent is a file": parent("file"),
+    "parent is a pipe": parent("pipe"),
+    "parent is a link to a file": linked_parent,
+    "no place for files": lambda place, path: Path("/proc") / path.name,
+    "name too long": lambda place, path: place / ("x" * 300 + path.suffix),
+    "zero byte": lambda place, path: place / f"a\0b{path.suffix}",
+    "no text": lambda place, path: place / f"\ud800{path.suffix}",
+    "empty": lambda place, path: "",
+    "dot": lambda place, path: ".",
+    "dots": lambda place, path: "..",
+    "root": lambda place, path: "/",
+    "folder above": lambda place, path: place / "..",
+    "the folder": lambda place, path: place / ".",
+}
+
+
+def state(folder, without=None):
+    """What is there, but for one thing: kinds, modes, links and contents, without opening a pipe."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if without in (path, *path.parents):
+            continue
+        status = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = status.st_mode, status.st_uid, status.st_rdev, content
+    return found
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+def command(*words):
+    """Run a command; its sentence becomes an error, as that of a call is."""
+
+    def run(adata, path, capsys, tmp_path):
+        adata.write_h5ad(tmp_path / "in.h5ad")
+        out = ["--out", str(tmp_path / "unwritten.h5ad")] if "--table" in words else []
+        if main(["rank", str(tmp_path / "in.h5ad"), "--quiet", "--force", *out, *words, str(path)]):
+            raise OSError(capsys.readouterr().err.removeprefix("dko: error: ").removesuffix("\n"))
+
+    return run
+
+
+# Each with the ending of what it writes; those of a command take a path as its words, in which there is no empty one.
+WRITERS = {
+    "save": (".npz", lambda adata, path, *_: dko.io.save(adata, path)),
+    "report": (".html", lambda adata, path, *_: dko.io.write_report(adata, path)),
+    "scan h5ad": (".h5ad", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
+    "scan zarr": (".zarr", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
+    "table": (".csv", lambda adata, path, *_: write_table(pd.DataFrame({"a": [1]}), path)),
+    "figure": (".png", lambda adata, path, *_: write_figure(matplotlib.figure.Figure(), path)),
+    "dko --out h5ad": (".h5ad", command("--out")),
+    "dko --out zarr": (".zarr", command("--out")),
+    "dko --table": (".csv", command("--table")),
+}
+
+
+@pytest.fixture
+def refused(fitted, place, tmp_path, capsys, monkeypatch):
+    """The writer says one sentence before it begins, and all stays as it was."""
+    import dko.report
+    import dko.tl._scan
+
+    def never(*_, **__):
+        raise AssertionError("The work has begun.")
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(dko.tl._scan, "open_task", never)
+    monkeypatch.setattr(dko.report, "open_run", never)
+    monkeypatch.setattr(dko.tl, "rank_genes", never)
+
+    def run(write, path):
+        before = state(place)
+        with pytest.raises((OSError, ValueError)) as caught:
+            write(fitted, path, capsys, tmp_path)
+        assert state(place) == before
+        assert type(caught.value).__module__ == "builtins" and not isinstance(caught.value, UnicodeError)
+        said = str(caught.value)
+        assert said.endswith(".") and "\n" not in said and "Errno" not in said and len(said) < 700, said
+
+    return run
+
+
+IN_THE_WAY = [
+    (name, what, where)
+    for name, (suffix, _) in WRITERS.items()
+    for what in THINGS
+    if what not in REPLACED[suffix == ".zarr"]
+    for where in (("itself", "behind links") if name in ("save", "scan zarr") else ("itself",))
+]
+
+
+@pytest.mark.parametrize(("name", "what", "where"), IN_THE_WAY)
+def test_things_in_the_way_are_refused(refused, place, name, what, where):
+    suffix, write = WRITERS[name]
+    path = place / f"target{suffix}"
+    fill(path if where == "itself" else place / "behind", what)
+    if where == "behind links":
+        (place / "between").symlink_to(place / "behind")
+        path.symlink_to("between")
+    refused(write, path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("kind", NO_TARGETS)
+def test_what_no_writer_can_write_is_refused(refused, place, name, kind):
+    suffix, write = WRITERS[name]
+    path = place / f"target{suffix}"
+    found = NO_TARGETS[kind](place, path)
+    refused(write, path if found is None else found)
+
+
+def test_a_file_is_no_folder(refused, place):
+    refused(WRITERS["save"][1], f"{place}/models/")
+
+
+def written(suffix, path):
+    """Whether a whole file or store of this kind is there."""
+    if suffix == ".zarr":
+        return dko.io._files.read_any(path).n_obs == 80
+    starts = {".npz": b"PK", ".h5ad": b"\x89HDF", ".csv": b",a\n0,1", ".png": b"\x89PNG", ".html": b"<!DOCTYPE html>"}
+    return path.read_bytes().startswith(starts[suffix])
+
+
+PLACES = ("itself", "link", "two links", "dangling", "linked folder", "nothing", "long name")
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [(name, where) for name in ("save", "scan h5ad", "scan zarr", "table") for where in PLACES]
+    + [("report", "link"), ("figure", "link"), ("figure", "nothing")],
+)
+def test_files_are_replaced_and_links_and_modes_stay(fitted, place, name, where):
+    suffix, write = WRITERS[name]
+    path = behind = place / f"target{suffix}"
+    if where == "long name":
+        path = behind = place / ("x" * (255 - len(suffix)) + suffix)
+    if where in ("link", "two links", "dangling"):
+        (place / "elsewhere").mkdir()
+        behind = place / "elsewhere" / f"behind{suffix}"
+        path.symlink_to(Path("elsewhere", "between" if where == "two links" else behind.name))
+    if where == "two links":
+        (place / "elsewhere" / "between").symlink_to(behind.name)
+    if where == "linked folder":
+        (place / "folder").mkdir()
+        (place / "linked").symlink_to("folder")
+        path, behind = place / "linked" / path.name, place / "folder" / path.name
+    mode = 0o700 if suffix == ".zarr" else 0o600
+    if where not in ("nothing", "dangling"):
+        fill(behind, "store" if suffix == ".zarr" else "file").chmod(mode)
+    before, had = state(place, without=behind), behind.exists()
+    write(fitted, path)
+    assert written(suffix, path) and not behind.is_symlink()
+    assert state(place, without=behind) == before
+    usual = place / "usual"
+    usual.mkdir() if suffix == ".zarr" else usual.touch()
+    assert stat.S_IMODE(behind.stat().st_mode) == (mode if had else stat.S_IMODE(usual.stat().st_mode))
+
+
+def test_extended_attributes_stay_and_the_time_is_new(fitted, place):
+    path = fill(place / "model.npz", "file")
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no extended attributes here: {error}")
+    os.utime(path, (0, 0))
+    dko.io.save(fitted, path)
+    assert os.getxattr(path, "user.note") == b"mine" and path.stat().st_mtime > 1e9
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_the_owner_stays(fitted, place):
+    path = fill(place / "model.npz", "file")
+    os.chown(path, 1234, 1235)
+    dko.io.save(fitted, path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_the_other_name_of_a_file_keeps_what_it_names(fitted, place):
+    os.link(fill(place / "mine.txt", "file"), place / "model.npz")
+    dko.io.save(fitted, place / "model.npz")
+    assert (place / "mine.txt").read_text() == "years of work" and written(".npz", place / "model.npz")
+
+
+@pytest.mark.parametrize("name", ["save", "table", "scan zarr"])
+def test_a_file_that_cannot_grow_leaves_what_was_there(fitted, place, name):
+    suffix, write = WRITERS[name]
+    fill(place / f"target{suffix}", "store" if suffix == ".zarr" else "file")
+    before = state(place)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="could not be written: .*What was there is unchanged.$"):
+            write(fitted, place / f"target{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert state(place) == before
+
+
+@pytest.fixture
+def small_disk(place):
+    """64 KiB in all."""
+    ran = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True)
+    if ran.returncode:
+        pytest.skip("not allowed to mount a small disk")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="no mount here")
+@pytest.mark.parametrize("name", ["save", "scan h5ad", "scan zarr", "table", "report", "figure", "dko --out h5ad"])
+def test_a_full_disk_leaves_what_was_there(fitted, small_disk, capsys, tmp_path, name):
+    suffix, write = WRITERS[name]
+    target = fill(small_disk / f"target{suffix}", "store" if suffix == ".zarr" else "file")
+    with (small_disk / "rest").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"0" * 512):
+            pass
+    before = state(small_disk)
+    if name.startswith("dko"):
+        dko.tl.scan(fitted)
+    with pytest.raises(OSError, match=r"(No space left on device|make room first)") as caught:
+        write(fitted, target, capsys, tmp_path)
+    assert str(caught.value).endswith(".") and state(small_disk) == before
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_scan_refuses_the_file_of_its_cells_behind_any_link(fitted, place, suffix):
+    import anndata as ad
+
+    fitted.write_h5ad(place / "cells.h5ad")
+    (place / "link.h5ad").symlink_to("cells.h5ad")
+    os.link(place / "cells.h5ad", place / "twin.h5ad")
+    backed = ad.read_h5ad(place / "cells.h5ad", backed="r")
+    before = state(place)
+    for name in ("cells.h5ad", "link.h5ad", "twin.h5ad"):
+        with pytest.raises(ValueError, match="is the file that these cells are read from"):
+            dko.tl.scan(backed[:10] if suffix == ".zarr" else backed, out=place / name)
+    backed.file.close()
+    assert state(place) == before
+
+
+def test_write_reference_looks_at_every_table_first(cells, quick, place, monkeypatch):
+    dko.tl.fit(cells, test_fraction=0.2, **quick)
+    monkeypatch.setattr("dko.io._write_reference._mapping", None)
+    fill(place / "mapping_prediction.csv", "thesis")
+    before = state(place)
+    with pytest.raises(IsADirectoryError, match="mapping_prediction.csv' is a folder of something else"):
+        dko.io.write_reference(cells, place)
+    for folder in (fill(place.parent / "file", "file"), place.parent / "file" / "deeper"):
+        with pytest.raises(NotADirectoryError, match=r"file.*\.$"):
+            dko.io.write_reference(cells, folder)
+    assert state(place) == before
+
+
+def test_reproduce_and_demo_look_at_every_file_first(place, tmp_path, capsys, monkeypatch):
+    np.savetxt(tmp_path / "P.csv", np.ones((4, 6)), delimiter=",")
+    fill(place / "Impact_results.csv", "pipe")
+    fill(place / "fit.png", "nested")
+    before = state(place)
+    monkeypatch.delattr("dko.datasets.pbmc68k")
+    monkeypatch.setattr("dko.io.read_reference", None)
+    for words in (["reproduce", tmp_path / "P.csv", "--force"], ["demo"]):
+        assert main([*map(str, words), "--out", str(place), "--quiet"]) == 2
+        assert "choose another name" in capsys.readouterr().err
+    assert state(place) == before
+
+
+def test_files_of_a_command_are_told_apart_by_what_is_behind_them(fitted, place, capsys):
+    fitted.write_h5ad(place / "in.h5ad")
+    (place / "same.csv").symlink_to("out.h5ad")
+    before = state(place)
+    for table in ("../place/out.h5ad", "same.csv", "../place/in.h5ad"):
+        words = ["rank", "in.h5ad", "--out", "out.h5ad", "--table", str(place / table), "--quiet", "--force"]
+        here = os.getcwd()
+        os.chdir(place)
+        assert main(words) == 2
+        os.chdir(here)
+        assert "have to be different files" in capsys.readouterr().err
+    assert state(place) == before
