@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import dko
-from dko._perturber import config_of, is_sccvae, open_perturber
-from dko.models.sccvae import PAPER, Config
+from dko._checked_model import plain
+from dko._perturber import is_sccvae, open_perturber
+from dko.models.sccvae import PAPER, Config, config_of
 
 FIT: dict[str, Any] = {
     "model": "sccvae",
@@ -174,8 +175,8 @@ def test_a_configuration_comes_back_from_what_files_hold(config):
     arrays = {name: np.array(value) if isinstance(value, list) else value for name, value in listed.items()}
     arrays["dropout"], arrays["n_latent"] = np.float64(config.dropout), np.int64(config.n_latent)
     for stored in (given, listed, arrays):
-        assert config_of({"config": stored}) == config
-    assert config_of({"config": {"n_latent": 3, "a field of old": 1}}) == Config(n_latent=3)
+        assert config_of(plain(stored)) == config
+    assert config_of({"n_latent": 3, "a field of old": 1}) == Config(n_latent=3)
 
 
 def test_values_are_read_as_the_fit_has_read_them(_perturbed):

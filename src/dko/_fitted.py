@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _keys
+from ._checked_model import checked_cells, checked_frame, checked_weights
 from ._compat import stored
 from ._data import linear_again, profiles, read_blocks, read_csr, require_unique
 from ._errors import listed
+from ._results import OF_MODEL, checked_table, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
     from anndata import AnnData
     from scipy import sparse
 
@@ -44,6 +47,8 @@ class Fitted:
         Of an SCCVAE, the genes that it can perturb.
     cells
         Of a fit by groups, which of its cells were in which group, as `membership` has it; empty where it is not known.
+    tables
+        Tables beside the model, by name, not checked before :meth:`table` is asked for one.
     """
 
     key: str
@@ -53,6 +58,7 @@ class Fitted:
     weights: dict[str, np.ndarray]
     targets: list[str] = field(default_factory=list)
     cells: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -78,8 +84,7 @@ class Fitted:
         """Return the map of one group that predicts profiles from assemblages."""
         from .models.knockout import map_of
 
-        arrays = {name: array[group] for name, array in self.weights.items() if name not in _TOTAL}
-        return map_of(arrays, self.params.get("link", "abs"))
+        return map_of({name: array[group] for name, array in self.weights.items() if name not in _TOTAL})
 
     def effects(self, group: int) -> Map:
         """Return the map of one group that knockouts go through."""
@@ -90,6 +95,11 @@ class Fitted:
         influence, intercept = (self.weights[name][group] for name in _TOTAL[:2])
         return map_of({"influence": influence, "intercept": intercept}, "exp", divisor=1.0)
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
+        with damaged(f"adata.uns[{self.key!r}] is not as it was written", "run again what has made that table"):
+            return checked_table(self.tables, name, OF_MODEL[name])
+
 
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
@@ -98,19 +108,33 @@ _TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION, _keys.S
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
-    """Read a fitted model, or say that there is none."""
+    """Read a fitted model.
+
+    Raises
+    ------
+    KeyError
+        There is none.
+    ValueError
+        It is no longer as a fit has left it, so that nothing can be computed with it.
+    """
     model = adata.uns.get(key)
     if not _is_model(model):
         raise KeyError(f"No fitted model in adata.uns[{key!r}]; run dko.tl.fit(adata, key_added={key!r}) first.")
-    return Fitted(
-        key=key,
-        params=dict(model[_keys.PARAMS]),
-        genes=[str(gene) for gene in model[_keys.GENES]],
-        groups=[str(group) for group in model[_keys.GROUPS]],
-        weights={name: np.asarray(array) for name, array in model[_keys.WEIGHTS].items()},
-        targets=[str(gene) for gene in model.get(_keys.TARGETS, [])],
-        cells={name: np.asarray(array) for name, array in model.get(_keys.CELLS, {}).items()},
-    )
+    with damaged(
+        f"adata.uns[{key!r}] is not as dko.tl.fit has left it", f"run dko.tl.fit(adata, key_added={key!r}) again"
+    ):
+        return fitted_of(model, key)
+
+
+def fitted_of(model: Mapping[str, Any], key: str) -> Fitted:
+    """Return what an entry of ``uns`` holds; a ValueError says in a part of a sentence what is wrong with it."""
+    frame = checked_frame(model)
+    weights = model.get(_keys.WEIGHTS)
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"it lacks {_keys.WEIGHTS!r}")
+    arrays = checked_weights(frame, {str(name): np.asarray(array) for name, array in weights.items()})
+    cells = checked_cells(frame, model.get(_keys.CELLS, {}))
+    return Fitted(key, frame.params, frame.genes, frame.groups, arrays, frame.targets, cells, model)
 
 
 def require_assemblages(fitted: Fitted) -> None:
@@ -123,7 +147,9 @@ def require_assemblages(fitted: Fitted) -> None:
 
 
 def _is_model(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and _keys.WEIGHTS in entry
+    """Whether an entry is a model, though a damaged one may lack a part."""
+    parts = {_keys.PARAMS, _keys.GENES, _keys.GROUPS, _keys.WEIGHTS}
+    return isinstance(entry, Mapping) and len(parts.intersection(entry)) >= len(parts) - 1
 
 
 # Parameters that say where the expression is, and which are those of the cells at hand, not of the model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,9 +60,9 @@ class Perturber:
     @cached_property
     def model(self) -> Ensemble:
         """The model, on its device."""
-        from .models.sccvae import ensemble_of
+        from .models.sccvae import config_of, ensemble_of
 
-        return ensemble_of(config_of(self.fitted.params), self.fitted.weights).to(self.device)
+        return ensemble_of(config_of(self.fitted.params["config"]), self.fitted.weights).to(self.device)
 
     @cached_property
     def values(self) -> sparse.csr_matrix:
@@ -77,7 +77,7 @@ class Perturber:
     @property
     def trained(self) -> dict[str, list[str]]:
         """The genes of every perturbation that the model was trained on."""
-        table = self.adata.uns[self.fitted.key][_keys.PERTURBATIONS]
+        table = self.fitted.table(_keys.PERTURBATIONS)
         known = set(self.fitted.targets)
         return {label: members(label, known) for label in table.loc[table["role"] == TRAINED, "perturbation"]}
 
@@ -224,17 +224,3 @@ def require_targets(genes: Sequence[str], fitted: Fitted) -> None:
             raise KeyError(message)
         how = "which it was trained on" if fitted.params["features"] == "onehot" else "that have features"
         raise KeyError(f"{message} It knows the {len(fitted.targets)} genes {how}; fit with features=... of others.")
-
-
-def config_of(params: dict[str, Any]) -> Any:
-    """Return the configuration that a fit has left in its parameters."""
-    from dataclasses import fields
-
-    from .models.sccvae import Config
-
-    def plain(value: Any) -> Any:
-        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-        return tuple(value) if isinstance(value, list) else value
-
-    known = {field.name for field in fields(Config)}
-    return Config(**{name: plain(value) for name, value in params["config"].items() if name in known})

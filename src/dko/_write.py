@@ -12,6 +12,7 @@ from . import _keys
 from ._compat import modalities_apart
 from ._data import unwrap
 from ._log import say
+from ._results import IDENTITY, labels_beside, read_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +35,7 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
 
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
     """Write a model into ``uns[key]``, and take away what was predicted with the model that was there before it."""
-    earlier = adata.uns.get(key, {}).get(_keys.KNOCKOUTS)
-    profiles = [] if earlier is None else [_keys.ko_layer(key, label) for label in earlier["label"]]
+    profiles = [_keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
     stale = {
         "layers": [_keys.impact(key), *profiles],
         "obsm": [_keys.impact(key)],
@@ -80,10 +80,11 @@ def of_clusters(key: str) -> dict[str, list[str]]:
 
 def of_shifts(adata: AnnData, key: str) -> dict[str, list[str]]:
     """Return where ``tl.identity_shift`` has written, all of which another call makes stale."""
-    if _keys.identity(key) not in adata.uns:
-        return {}
-    params = adata.uns[_keys.identity(key)][_keys.PARAMS]
-    labels = [str(label) for label in params["knockouts"]]
+    try:
+        params = read_params(adata, IDENTITY, key)
+        labels = [str(label) for label in params["knockouts"]]
+    except (KeyError, TypeError, ValueError):  # what is damaged no longer says where it has written
+        return {"uns": [_keys.identity(key)]}
     moves = [_keys.shift(key, str(params["basis"]), label) for label in labels]
     return {"uns": [_keys.identity(key)], "obsm": [*moves, *(_keys.cell_identity(key, label) for label in labels)]}
 

@@ -13,7 +13,7 @@ def clustered():
     """As dko.tl.cluster_impact leaves it, whose tests read its results with the getter."""
     content = {
         "markers": pd.DataFrame({"cluster": ["0", "1"], "knockout": ["A", "B/C"], "score": [3.0, 2.0]}, index=[5, 6]),
-        "agreement": pd.DataFrame({"groupby": ["cell_type"], "ari": [0.5]}),
+        "agreement": pd.DataFrame({"groupby": ["cell_type"], "ari": [0.5], "ami": [0.4]}),
     }
     return AnnData(np.ones((1, 1), dtype=np.float32), uns={"mine_cluster": content})
 

@@ -36,5 +36,5 @@ def test_a_row_per_method_and_perturbation(evaluated):
 def test_under_another_key(evaluated, fitted):
     with pytest.raises(KeyError, match=r"No evaluation in adata\.uns\['dko_evaluation'\]; run dko\.tl\.evaluate"):
         dko.get.evaluation(fitted)
-    with pytest.raises(KeyError, match=r"uns\['mine_evaluation'\]; run dko\.tl\.evaluate\(adata, key='mine'"):
+    with pytest.raises(KeyError, match=r"uns\['mine_evaluation'\]; run dko\.tl\.evaluate\(adata, ..., key='mine'"):
         dko.get.evaluation(evaluated, key="mine")

@@ -57,7 +57,7 @@ def pickled(path):
 @pytest.mark.parametrize("make", [zipped, text, pickled])
 def test_other_files(make, cells, tmp_path, unchanged):
     make(tmp_path / "model.npz")
-    with unchanged(cells), pytest.raises(ValueError, match="'.*model.npz' is not a file of dko.io.save"):
+    with unchanged(cells), pytest.raises(ValueError, match="'.*model.npz' is not a model that dko.io.save wrote: "):
         dko.io.load(cells, tmp_path / "model.npz")
 
 

@@ -95,7 +95,7 @@ def affected(genes, rng):
     for knockout in ("gene_3", "HSPA1A/B", "gene_5", "gene_7"):
         z = rng.normal(scale=5, size=len(genes))
         part = pd.DataFrame(
-            {"knockout": knockout, "gene": genes, "z": z, "change": z / 50 + rng.normal(0, 0.02, len(z))}
+            {"knockout": knockout, "gene": genes, "z": z, "change": z / 50 + rng.normal(0, 0.02, len(z)), "n_cells": 40}
         )
         part["pval_adj"], part["specific"] = np.where(np.abs(z) > 2, 0.001, 0.5), np.arange(len(z)) % 2 == 0
         parts.append(part[part["gene"] != knockout])

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import _keys, get
 from .._data import unwrap
+from .._fitted import read_fitted
 from .._histories import best_loss
 from .._perturbations import DROPPED, HELD_OUT, TRAINED
 from ._tables import aligned
@@ -22,7 +23,7 @@ _N_NAMES, _N_MARKERS = 4, 4
 
 def perturbation_table(data: AnnData | MuData, *, key: str, mod: str = "rna") -> str:
     """List what became of the perturbations of a fit, the strongest of each role first, below its validation loss."""
-    table = unwrap(data, mod).uns[key][_keys.PERTURBATIONS]
+    table = read_fitted(unwrap(data, mod), key).table(_keys.PERTURBATIONS)
     loss = best_loss(get.history(data, key=key, mod=mod))
     n_of = ", ".join(f"{(table['role'] == role).sum()} {role}" for role in (TRAINED, HELD_OUT, DROPPED))
     title = f"Perturbations: {n_of}. Validation loss: {loss:.4f}"

@@ -12,6 +12,7 @@ from .._arrays import dense
 from .._data import unwrap
 from .._fitted import read_fitted
 from .._groups import group_values
+from .._results import DOSES, read_params
 from ..get._fit_quality import predict_all
 from ..metrics._fit_quality import spearman
 
@@ -98,7 +99,7 @@ def knockout_table(adata: AnnData, labels: list[str], *, key: str) -> str:
 
 def dose_table(adata: AnnData, *, key: str) -> str:
     """List what knockouts do at each dose."""
-    params = adata.uns[_keys.dose_response(key)][_keys.PARAMS]
+    params = read_params(adata, DOSES, key)
     table = get.dose_response(adata, key=key)
     dose = "share of cells with the knockout" if params["mixture"] else "in every cell"
     title = (

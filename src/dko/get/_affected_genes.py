@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys
 from .._data import unwrap
 from .._errors import unknown
+from .._results import AFFECTED, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -61,15 +62,10 @@ def affected_genes(
     """
     if by not in _VALUES:
         raise ValueError(f"by={by!r} must be 'z' or 'change'.")
-    target = unwrap(adata, mod)
-    place = _keys.affected(key)
-    if place not in target.uns:
-        where = f"adata.uns[{place!r}]"
-        raise KeyError(f"No affected genes in {where}; run dko.tl.affected_genes(adata, gene, key={key!r}) first.")
-    table = target.uns[place][_keys.TABLE]
+    table = read_table(unwrap(adata, mod), AFFECTED, key)
     for column, wanted in (("knockout", gene), ("group", group)):
         if wanted is not None:
-            table = _chosen(table, column, [wanted] if isinstance(wanted, str) else list(wanted), place)
+            table = _chosen(table, column, [wanted] if isinstance(wanted, str) else list(wanted), _keys.affected(key))
     table = table.reset_index(drop=True)
     if not as_wide:
         return table

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed
+from .._results import CLUSTERS, read_entry, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -48,12 +49,9 @@ def clusters(
         There is no such table.
     """
     target = unwrap(adata, mod)
-    if _keys.cluster(key) not in target.uns:
-        where = f"adata.uns[{_keys.cluster(key)!r}]"
-        raise KeyError(f"No clusters in {where}; run dko.tl.cluster_impact(adata, key={key!r}) first.")
+    found = read_entry(target, CLUSTERS, key)
     if what not in _TABLES:
         raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
-    found = target.uns[_keys.cluster(key)]
     if _TABLES[what] not in found:
         raise KeyError("No agreement: dko.tl.cluster_impact was given no groupby to compare clusters with.")
-    return found[_TABLES[what]].reset_index(drop=True)
+    return read_table(target, CLUSTERS, key, _TABLES[what])

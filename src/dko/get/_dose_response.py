@@ -8,6 +8,7 @@ from .. import _keys
 from .._data import unwrap
 from .._errors import unknown
 from .._labels import labels_of
+from .._results import DOSES, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -50,14 +51,10 @@ def dose_response(
         There are no doses, or none of such a knockout.
     """
     target = unwrap(adata, mod)
-    if _keys.dose_response(key) not in target.uns:
-        where = f"adata.uns[{_keys.dose_response(key)!r}]"
-        raise KeyError(f"No doses in {where}; run dko.tl.dose_response(adata, ..., key={key!r}) first.")
-    found = target.uns[_keys.dose_response(key)]
-    table = found[_keys.RESPONDERS if responders else _keys.TABLE]
+    table = read_table(target, DOSES, key, _keys.RESPONDERS if responders else _keys.TABLE)
     if genes is None:
-        return table.reset_index(drop=True)
-    known = list(dict.fromkeys(found[_keys.TABLE]["knockout"]))
+        return table
+    known = list(dict.fromkeys(read_table(target, DOSES, key)["knockout"]))
     labels = list(dict.fromkeys(labels_of(genes)))
     if missing := [label for label in labels if label not in known]:
         raise KeyError(unknown("knockout", missing, known, "the dose response"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import _keys
 from .._data import unwrap
+from .._results import ENRICHMENT, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -34,8 +35,4 @@ def enrichment(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = 
     KeyError
         There are none.
     """
-    target = unwrap(adata, mod)
-    place = _keys.enrichment(key)
-    if place not in target.uns:
-        raise KeyError(f"No enrichment in adata.uns[{place!r}]; run dko.tl.enrichment(adata, net, key={key!r}) first.")
-    return target.uns[place][_keys.TABLE].reset_index(drop=True)
+    return read_table(unwrap(adata, mod), ENRICHMENT, key)

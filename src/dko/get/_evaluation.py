@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
+from .._results import EVALUATION, read_params, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -44,11 +45,7 @@ def evaluation(
         Nothing was evaluated.
     """
     target = unwrap(adata, mod)
-    if _keys.evaluation(key) not in target.uns:
-        where = f"adata.uns[{_keys.evaluation(key)!r}]"
-        raise KeyError(f"No evaluation in {where}; run dko.tl.evaluate(adata, key={key!r}, ...) first.")
-    found = target.uns[_keys.evaluation(key)]
-    tidy = found[_keys.SUMMARY if summary else _keys.TABLE]
+    tidy = read_table(target, EVALUATION, key, _keys.SUMMARY if summary else _keys.TABLE)
     # In the order of the evaluation, which pivoting would sort.
     methods, metrics = tidy["method"].unique(), tidy["metric"].unique()
     if not summary:
@@ -63,8 +60,6 @@ def evaluation(
     wide = tidy.pivot(index="method", columns="metric", values=list(ends))
     wide.columns = [f"{metric}{ends[end]}" for end, metric in wide.columns]
     wide = wide.loc[methods, [f"{metric}{suffix}" for metric in metrics for suffix in suffixes[metric]]]
-    wide.attrs = {
-        "n_perturbations": int(found[_keys.PARAMS]["n_perturbations"]),
-        "over": str(found[_keys.PARAMS]["summary_over"]),
-    }
+    params = read_params(target, EVALUATION, key)
+    wide.attrs = {"n_perturbations": int(params["n_perturbations"]), "over": str(params["summary_over"])}
     return wide

@@ -32,6 +32,4 @@ def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rn
     Bray-Curtis, or of an SCCVAE the sum of its terms), ``validation_loss``; with ``groupby`` also ``group``, and of
     several members ``member``.
     """
-    target = unwrap(adata, mod)
-    read_fitted(target, key)
-    return target.uns[key][_keys.HISTORY].copy()
+    return read_fitted(unwrap(adata, mod), key).table(_keys.HISTORY)

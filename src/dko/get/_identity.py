@@ -8,6 +8,7 @@ from .. import _keys
 from .._data import unwrap
 from .._errors import unknown
 from .._labels import labels_of
+from .._results import IDENTITY, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -43,16 +44,13 @@ def identity(
     KeyError
         There are no shifts, or none of such a knockout.
     """
-    target = unwrap(adata, mod)
-    where = f"adata.uns[{_keys.identity(key)!r}]"
-    if _keys.identity(key) not in target.uns:
-        raise KeyError(f"No shifts in {where}; run dko.tl.identity_shift(adata, ..., key={key!r}) first.")
-    table = target.uns[_keys.identity(key)][_keys.TABLE]
+    table = read_table(unwrap(adata, mod), IDENTITY, key)
     if genes is None:
-        return table.reset_index(drop=True)
+        return table
     known = list(dict.fromkeys(table["knockout"]))
     labels = list(dict.fromkeys(labels_of(genes)))
     if missing := [label for label in labels if label not in known]:
+        where = f"adata.uns[{_keys.identity(key)!r}]"
         raise KeyError(f"{unknown('knockout', missing, known, where)} Run dko.tl.identity_shift for it first.")
     order = {label: place for place, label in enumerate(labels)}
     chosen = table[table["knockout"].isin(labels)]

@@ -9,6 +9,7 @@ import pandas as pd
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed, unknown
+from .._results import INTERACTIONS, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -54,11 +55,7 @@ def interactions(
     ValueError
         A matrix of several groups, or of what belongs to one gene of a pair.
     """
-    target = unwrap(adata, mod)
-    if _keys.interactions(key) not in target.uns:
-        where = f"adata.uns[{_keys.interactions(key)!r}]"
-        raise KeyError(f"No interactions in {where}; run dko.tl.interactions(adata, genes, key={key!r}) first.")
-    table = target.uns[_keys.interactions(key)][_keys.TABLE].reset_index(drop=True)
+    table = read_table(unwrap(adata, mod), INTERACTIONS, key)
     groups = table["group"].astype(str).unique() if "group" in table else []
     if group is not None:
         if group not in groups:

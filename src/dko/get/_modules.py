@@ -11,6 +11,7 @@ from anndata import AnnData
 from .. import _keys
 from .._data import unwrap
 from .._errors import listed
+from .._results import MODULES, read_entry, read_params, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -54,27 +55,26 @@ def modules(
         There is no such table.
     """
     target = unwrap(adata, mod)
-    if _keys.modules(key) not in target.uns:
-        where = f"adata.uns[{_keys.modules(key)!r}]"
-        raise KeyError(f"No modules in {where}; run dko.tl.perturbation_modules(adata, key={key!r}) first.")
-    found = target.uns[_keys.modules(key)]
+    found = read_entry(target, MODULES, key)
     if what not in _TABLES:
         raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
     if _TABLES[what] not in found:
         raise KeyError("No agreement: dko.tl.perturbation_modules was given no groups to compare modules with.")
     if not as_anndata:
-        return found[_TABLES[what]].reset_index(drop=True)
-    table = found[_keys.TABLE].reset_index(drop=True)
+        return read_table(target, MODULES, key, _TABLES[what])
+    table = read_table(target, MODULES, key)
     table.index = table["perturbation"].astype(str).to_list()
     table["module"] = pd.Categorical(table["module"], categories=_ordered(table["module"]))
     vectors = np.array(found[_keys.VECTORS], dtype=np.float32)
-    names = [f"{found[_keys.PARAMS]['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
+    names = [f"{read_params(target, MODULES, key)['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
     return AnnData(
         vectors,
         obs=table.drop(columns=["umap_1", "umap_2"]),
         var=pd.DataFrame(index=names),
         obsm={"X_umap": table[["umap_1", "umap_2"]].to_numpy(dtype=float)},
-        uns={name: found[name].copy() for name in (_keys.MARKERS, _keys.AGREEMENT) if name in found},
+        uns={
+            name: read_table(target, MODULES, key, name) for name in (_keys.MARKERS, _keys.AGREEMENT) if name in found
+        },
     )
 
 

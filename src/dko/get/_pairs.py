@@ -35,8 +35,7 @@ def pairs(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna"
     KeyError
         There are none.
     """
-    target = unwrap(adata, mod)
-    read_fitted(target, key)
-    if _keys.PAIRS not in target.uns[key]:
+    fitted = read_fitted(unwrap(adata, mod), key)
+    if _keys.PAIRS not in fitted.tables:
         raise KeyError(f"No double knockouts in adata.uns[{key!r}]; run dko.tl.double_ko(adata, key={key!r}) first.")
-    return target.uns[key][_keys.PAIRS].copy()
+    return fitted.table(_keys.PAIRS)

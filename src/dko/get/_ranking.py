@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from .._data import unwrap
 from .._fitted import gene_columns, read_fitted, read_profiles, require_assemblages
 from .._gene_means import gene_means
 from .._groups import grouping
+from .._results import is_ranking, ranking_at, read_params, read_table
 from .._verb import verb
 
 if TYPE_CHECKING:
@@ -107,15 +107,14 @@ def _rank(impact: sparse.csr_array, share: sparse.csr_array, known: pd.DataFrame
 def _ranked(adata: AnnData, key: str, key_added: str | None, groupby: str | None) -> pd.DataFrame | None:
     """Return a copy of the table of ``tl.rank_genes``, if there is one of these groups."""
     place = _keys.ranking(key) if key_added is None else key_added
-    found = adata.uns.get(place)
-    if not isinstance(found, Mapping) or not {_keys.TABLE, "names"} <= set(found):
+    if not is_ranking(adata.uns.get(place)):
         if key_added is None:
             return None
         raise KeyError(f"No ranking in adata.uns[{place!r}]; run dko.tl.rank_genes(adata, key_added={place!r}) first.")
-    table = found[_keys.TABLE]
-    column = found[_keys.PARAMS]["groupby"] if "group" in table else None
+    table = read_table(adata, ranking_at(place), key)
+    column = read_params(adata, ranking_at(place), key)["groupby"] if "group" in table else None
     if groupby is None or groupby == column:
-        return table.copy()
+        return table
     if key_added is None:
         return None
     cells = "all cells" if column is None else f"groups of obs[{column!r}]"

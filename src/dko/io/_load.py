@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import pandas as pd
 
 from .. import _keys
+from .._checked_model import Frame, check_shapes, checked_frame, checked_weights
 from .._data import are_counts, read_csr, read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._histories import as_read
 from .._log_values import source_of
+from .._results import OF_MODEL, checked_table
 from .._verb import verb
 from .._write import writable, write_model
-from ._save import FORMAT
+from ._archive import Archive
+from ._save import TEXT
+from ._text import check_digest, parsed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,14 +56,14 @@ def load(
     Raises
     ------
     FileNotFoundError, ValueError
-        No such file, or not one of :func:`dko.io.save`; counts for an SCCVAE that was trained on log-normalised values,
-        or the other way round.
+        No such file; one that is not as :func:`dko.io.save` has written it; counts for an SCCVAE that was trained on
+        log-normalised values, or the other way round.
     KeyError
         Genes of the model are not in ``var_names``.
     """
     target = unwrap(writable(adata, False, mod), mod)
     check_key(target, key_added)
-    fitted, tables = _read(Path(path))
+    fitted = read_model(Path(path))
     gene_columns(target, fitted)
     if fitted.kind == _keys.SCCVAE:
         source = _source_of_log_values(target, fitted, layer, use_raw, log1p)
@@ -77,7 +78,7 @@ def load(
             _keys.GROUPS: fitted.groups,
             **({_keys.TARGETS: fitted.targets} if fitted.targets else {}),
             _keys.WEIGHTS: fitted.weights,
-            **tables,
+            **fitted.tables,
         },
         var=signal_column(fitted.weights, fitted.genes, target, key_added),
     )
@@ -99,24 +100,41 @@ def _source_of_log_values(
 
 
 def read_model(path: Path) -> Fitted:
-    """Read the model of a file, without its tables."""
-    return _read(path)[0]
+    """Read the model of a file, which may come from anywhere.
 
-
-def _read(path: Path) -> tuple[Fitted, dict[str, pd.DataFrame]]:
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        It is not as :func:`dko.io.save` has written it, whatever is wrong with it.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{str(path)!r} is not a file of dko.io.save.")
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file:
         try:
-            text = json.loads(str(arrays["text"])) if "text" in arrays else {}
-        except ValueError:  # a pickle, which is not opened, or no JSON
-            text = {}
-        if text.get("format") != FORMAT:
-            raise ValueError(f"{str(path)!r} is not a file of dko.io.save, or of a newer version of it.")
-        weights = {name: arrays[name] for name in arrays.files if name != "text"}
-    tables = {name: pd.DataFrame(text[name]) for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in text}
-    tables[_keys.HISTORY] = as_read(tables[_keys.HISTORY])
-    # Files of versions before the second model have no targets.
-    return Fitted(str(path), text["params"], text["genes"], text["groups"], weights, text.get("targets", [])), tables
+            return _read(file, str(path))
+        except Exception as error:  # zipfile, zlib, numpy, json and pandas each have their own for what is damaged
+            reason = " ".join(str(error).split())[:300] or "it cannot be read"
+            raise ValueError(f"{str(path)!r} is not a model that dko.io.save wrote: {reason}.") from error
+
+
+def _read(file: BinaryIO, key: str) -> Fitted:
+    archive = Archive(file)
+    headers = {name: header for name, header in archive.headers.items() if name != TEXT}
+    if TEXT not in archive.headers or archive.headers[TEXT].shape:
+        raise ValueError("it has no text that says what it holds")
+    content = parsed(str(archive.read([TEXT])[TEXT]))
+    frame = checked_frame(content)
+    check_shapes(frame, headers)
+    weights = checked_weights(frame, archive.read(headers))
+    check_digest(content, weights)
+    return Fitted(key, frame.params, frame.genes, frame.groups, weights, frame.targets, tables=_tables(content, frame))
+
+
+def _tables(content: dict[str, Any], frame: Frame) -> dict[str, pd.DataFrame]:
+    """Return the tables beside a model."""
+    of_kind = [_keys.HISTORY] if frame.params["model"] == _keys.DKO else [_keys.HISTORY, _keys.PERTURBATIONS]
+    made = {name: pd.DataFrame(content.get(name, {})) for name in of_kind}
+    tables = {name: checked_table(made, name, OF_MODEL[name]) for name in of_kind}
+    return {**tables, _keys.HISTORY: as_read(tables[_keys.HISTORY])}

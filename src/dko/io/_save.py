@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .._fitted import read_fitted
 from .._verb import verb
 from ._atomic import atomic
 from ._target import check_target
+from ._text import spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-FORMAT = "dko-model-1"
+# Name of the entry that is no array.
+TEXT = "text"
 
 
 @verb
@@ -43,26 +44,20 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
         No fit.
     OSError
         A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
+    ValueError
+        What is there is not as the fit has left it.
     """
     check_target(path)
-    target = unwrap(adata, mod)
-    fitted = read_fitted(target, key)
-    tables = {name: target.uns[key][name] for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in target.uns[key]}
-    text = {
-        "format": FORMAT,
-        "params": fitted.params,
-        "genes": fitted.genes,
-        "groups": fitted.groups,
-        "targets": fitted.targets,
+    fitted = read_fitted(unwrap(adata, mod), key)
+    tables = {name: fitted.table(name) for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in fitted.tables}
+    content = {
+        _keys.PARAMS: fitted.params,
+        _keys.GENES: fitted.genes,
+        _keys.GROUPS: fitted.groups,
+        _keys.TARGETS: fitted.targets,
         **{name: {column: values.tolist() for column, values in table.items()} for name, table in tables.items()},
     }
-    arrays: dict[str, Any] = {"text": json.dumps(text, default=_plain), **fitted.weights}
+    arrays: dict[str, Any] = {TEXT: spelled(content, fitted.weights), **fitted.weights}
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _plain(value: object) -> object:
-    """Turn numpy scalars and arrays, as they come back from h5ad files, into what JSON knows."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be saved.")
+        # Not compressed, of which numbers that have been learned become hardly smaller.
+        np.savez(file, **arrays)

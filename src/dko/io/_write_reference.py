@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from .._fitted import Fitted
+
 FILES = ("mapping_true.csv", "mapping_prediction.csv", "Impact_results.csv", "Impact_results_doubleKO.csv")
 
 
@@ -56,8 +58,8 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
     """
     check_folder(dir, FILES)
     target = unwrap(adata, mod)
-    read_fitted(target, key)
-    tables = {**_mapping(target, key), **_single(target, key), **_double(target, key)}
+    fitted = read_fitted(target, key)
+    tables = {**_mapping(target, key), **_single(target, key), **_double(target, fitted)}
     if not tables:
         raise ValueError(
             f"Key {key!r} has no test cells, no scan and no double knockouts to write; run dko.tl.scan(adata) first."
@@ -100,10 +102,10 @@ def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
     return {"Impact_results.csv": (pd.DataFrame(numbers), True)}
 
 
-def _double(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
-    if _keys.PAIRS not in adata.uns[key]:
+def _double(adata: AnnData, fitted: Fitted) -> dict[str, tuple[pd.DataFrame, bool]]:
+    if _keys.PAIRS not in fitted.tables:
         return {}
-    table = adata.uns[key][_keys.PAIRS]
+    table = fitted.table(_keys.PAIRS)
     genes = np.stack([adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b")], axis=1)
     genes.sort(axis=1)
     numbers = {

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _keys, get
 from .._data import unwrap
 from .._errors import unknown
+from .._results import is_ranking, ranking_at, read_params
 from .._verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import finish, panels
@@ -103,8 +104,11 @@ def heatmap(
 
 def _groupby(adata: AnnData, key: str, key_added: str | None) -> str | None:
     """Return the groups of a ranking, if it has any."""
-    params = adata.uns.get(key_added or _keys.ranking(key), {}).get(_keys.PARAMS, {})
-    return params.get("groupby") if params.get("groupby") in adata.obs else None
+    place = key_added or _keys.ranking(key)
+    if not is_ranking(adata.uns.get(place)):
+        return None
+    groupby = read_params(adata, ranking_at(place), key)["groupby"]
+    return groupby if groupby in adata.obs else None
 
 
 def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_genes: int) -> pd.DataFrame:

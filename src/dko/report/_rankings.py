@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys, get
 from .._compat import layer_names
+from .._results import is_ranking, ranking_at, read_params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +73,7 @@ def _columns(adata: AnnData, key: str) -> dict[str, str]:
     others = {_keys.ranking(name) for name in adata.uns if name != key}
     names = sorted(adata.uns, key=lambda name: name != default)
     return {
-        name: str(adata.uns[name][_keys.PARAMS]["groupby"])
+        name: str(read_params(adata, ranking_at(name), key)["groupby"])
         for name in names
-        if name not in others and _is_ranking(adata.uns[name])
+        if name not in others and is_ranking(adata.uns[name])
     }
-
-
-def _is_ranking(entry: object) -> bool:
-    return isinstance(entry, Mapping) and _keys.TABLE in entry and entry.get(_keys.PARAMS, {}).get("method") == "dko"

@@ -97,7 +97,7 @@ def _of_ranking(run: Run) -> Iterator[Remark]:
 
 def _of_screen(run: Run) -> Iterator[Remark]:
     """Say what a model of perturbations can tell."""
-    found = run.adata.uns[run.key][_keys.PERTURBATIONS]
+    found = run.fitted.table(_keys.PERTURBATIONS)
     yield Remark(
         "The model has learned from measured perturbations. Of those that it has not seen it says little on purpose, "
         "as far as the seen ones fail to foretell each other.",

@@ -42,7 +42,7 @@ def facts(run: Run) -> list[Fact]:
         n_models = f", {len(fitted.groups)} models" if fitted.groups else ""
         found.append(Fact("Groups", f"{run.groups.nunique():,}", f"of {run.groupby}{n_models}"))
     if run.sccvae:
-        roles = adata.uns[run.key][_keys.PERTURBATIONS]["role"].value_counts()
+        roles = fitted.table(_keys.PERTURBATIONS)["role"].value_counts()
         found.append(
             Fact("Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out")
         )

@@ -12,6 +12,7 @@ from .._engine import open_task
 from .._errors import listed, require_genes
 from .._labels import gene_sets
 from .._log import say
+from .._results import AFFECTED, read_params, read_table
 from .._rng import generator
 from .._verb import verb
 from .._write import writable, write
@@ -116,9 +117,10 @@ def affected_genes(
     groupby = groupby or task.fitted.params.get("groupby")
     members, chosen = members_of(task.adata, groupby, groups)
     others = _others(task.fitted.genes, n_others, generator(rng))
-    table = _table(task, names, others, members, chosen, min_cells, groupby, device)
     place = _keys.affected(key)
-    content = {_keys.PARAMS: _params(groupby, n_others, min_cells), _keys.TABLE: _kept(task, place, groupby, table)}
+    earlier = _earlier(task, key, groupby)
+    table = _table(task, names, others, members, chosen, min_cells, groupby, device)
+    content = {_keys.PARAMS: _params(groupby, n_others, min_cells), _keys.TABLE: _kept(task, earlier, groupby, table)}
     write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={place: content})
     n_found = int((table["pval_adj"] <= 0.05).sum())
     say(f"At a false discovery rate of 5 % other genes go with {listed(names)} {n_found:,} times.")
@@ -183,12 +185,17 @@ def _params(groupby: str | None, n_others: int, min_cells: int) -> dict[str, Any
     return params if groupby is None else {"groupby": groupby, **params}
 
 
-def _kept(task: Task, place: str, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
+def _earlier(task: Task, key: str, groupby: str | None) -> pd.DataFrame | None:
+    """Return the genes that knockouts were found to change before, if it was in the same groups."""
+    if _keys.affected(key) not in task.adata.uns or read_params(task.adata, AFFECTED, key).get("groupby") != groupby:
+        return None
+    return read_table(task.adata, AFFECTED, key)
+
+
+def _kept(task: Task, earlier: pd.DataFrame | None, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the rows of earlier knockouts before it, and names as categories."""
-    earlier = task.adata.uns.get(place)
-    if earlier is not None and earlier[_keys.PARAMS].get("groupby") == groupby:
-        before = earlier[_keys.TABLE]
-        before = before[~before["knockout"].isin(table["knockout"].unique())]
+    if earlier is not None:
+        before = earlier[~earlier["knockout"].isin(table["knockout"].unique())]
         names = ["knockout", "gene", *(["group"] if groupby is not None else [])]
         table = pd.concat([before.astype(dict.fromkeys(names, object)), table], ignore_index=True)
     of_groups = {} if groupby is None else {"group": pd.Categorical(table["group"])}

@@ -9,8 +9,8 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
+from .._fitted import read_fitted
 from .._labels import labels_of
-from .._perturber import is_sccvae
 from .._verb import verb
 from .._write import writable, write
 from .knockouts._assemblage_ko import knock_out
@@ -116,8 +116,9 @@ def virtual_ko(
         "device": device,
         "batch_size": batch_size,
     }
-    frame = _frame(target, key, labels_of(genes))
-    if is_sccvae(data, key, mod):
+    fitted, frame = read_fitted(target, key), _frame(target, key, labels_of(genes))
+    earlier = fitted.table(_keys.KNOCKOUTS) if _keys.KNOCKOUTS in fitted.tables else None
+    if fitted.kind == _keys.SCCVAE:
         labels, impacts, layers = perturb(data, genes, mixture=mixture, rng=rng, key=key, mod=mod, **common)
     elif mixture:
         raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
@@ -126,7 +127,7 @@ def virtual_ko(
     columns = [_keys.escape(label) for label in labels]
     new = pd.DataFrame(impacts, index=frame.index, columns=columns)
     frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
-    table = _table(target, key, labels, dose, np.isfinite(impacts).sum(axis=0))
+    table = _table(earlier, labels, dose, np.isfinite(impacts).sum(axis=0))
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
@@ -150,10 +151,9 @@ def _frame(adata: AnnData, key: str, labels: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _table(adata: AnnData, key: str, labels: list[str], dose: float, n_cells: np.ndarray) -> pd.DataFrame:
+def _table(earlier: pd.DataFrame | None, labels: list[str], dose: float, n_cells: np.ndarray) -> pd.DataFrame:
     """Return the list of knockouts, with those of earlier calls."""
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": n_cells})
-    earlier = adata.uns[key].get(_keys.KNOCKOUTS)
     if earlier is not None:
         table = pd.concat([earlier[~earlier["label"].isin(labels)], table])
     return table.reset_index(drop=True)

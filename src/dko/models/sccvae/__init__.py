@@ -1,13 +1,13 @@
 """SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
 
 from ._cells import NEITHER, Batch, Cells
-from ._config import CODES, PAIRINGS, PAPER, Config
-from ._ensemble import Ensemble, ensemble_of
+from ._config import CODES, PAIRINGS, PAPER, Config, config_of
+from ._ensemble import SHARED, Ensemble, ensemble_of
 from ._fit import fit
 from ._fit_ensemble import fit_ensemble
 from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random_mask
 from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
-from ._model import Model, model_of
+from ._model import Model, model_of, shapes_of
 from ._network import Network
 from ._scm import propagation
 from ._strength import STRENGTHS, strengths, with_strengths
@@ -17,6 +17,7 @@ __all__ = [
     "NEITHER",
     "PAIRINGS",
     "PAPER",
+    "SHARED",
     "STRENGTHS",
     "Batch",
     "Cells",
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "Network",
     "acyclic_order",
+    "config_of",
     "effect_graph",
     "ensemble_of",
     "fit",
@@ -37,6 +39,7 @@ __all__ = [
     "ordered_mask",
     "propagation",
     "random_mask",
+    "shapes_of",
     "strengths",
     "with_strengths",
 ]

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from ..._errors import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CODES = ("neighbours", "unit", "softmax")
+PAIRINGS = ("mean", "random")
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,48 @@ class Config:
     decay: float = 1e-4
     epsilon: float = 1e-8
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, or would be read as something else."""
+        for name, choices in (("code", CODES), ("pairing", PAIRINGS)):
+            if (chosen := getattr(self, name)) not in choices:
+                raise ValueError(f"{name}={chosen!r} must be one of {listed(choices, len(choices))}.")
+        for name, least in (("n_latent", 1), ("groups", 1), ("cells", 2)):
+            if not _whole(size := getattr(self, name), least):
+                raise ValueError(f"{name}={size!r} must be a whole number, at least {least}.")
+        for name, fewest in (("hidden", 1), ("code_hidden", 0)):
+            widths = getattr(self, name)
+            listing = isinstance(widths, list | tuple) and len(widths) >= fewest
+            if not listing or not all(_whole(width, 1) for width in widths):
+                raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
+        for name in _NUMBERS:
+            if not _number(value := getattr(self, name)):
+                raise ValueError(f"{name}={value!r} must be a number.")
+        if self.bandwidths is not None and not all(_number(width) and width > 0 for width in self.bandwidths):
+            raise ValueError(f"bandwidths={self.bandwidths!r} must list numbers above 0.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout!r} must be at least 0 and below 1.")
 
-CODES = ("neighbours", "unit", "softmax")
-PAIRINGS = ("mean", "random")
+
+_NUMBERS = (
+    *("dropout", "coexpression", "coupling", "effect", "reconstruction", "kl", "mmd", "sparsity", "warm_up"),
+    *("decay", "epsilon"),
+)
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Return the configuration that files keep as `values`, in which tuples have become lists."""
+    known = {field.name for field in fields(Config)}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Config(**{name: value for name, value in given.items() if name in known})
+
 
 # The public code of the paper. Its batches are of one perturbation.
 PAPER = Config(

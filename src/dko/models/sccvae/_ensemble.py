@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._model import Model
 
 # Arrays of a model that have nothing to do with its cells or with chance.
-_SHARED = ("features", "node", "trained")
+SHARED = ("features", "node", "trained")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Ensemble:
         """All that :func:`ensemble_of` needs beside the configuration; what members differ in along the first axis."""
         of_members = [member.arrays for member in self.members]
         return {
-            name: shared if name in _SHARED else np.stack([arrays[name] for arrays in of_members])
+            name: shared if name in SHARED else np.stack([arrays[name] for arrays in of_members])
             for name, shared in of_members[0].items()
         }
 
@@ -108,8 +108,8 @@ class Ensemble:
 def ensemble_of(config: Config, arrays: Mapping[str, np.ndarray]) -> Ensemble:
     """Return the models of :attr:`Ensemble.arrays`, or the one of arrays that know of no members."""
     alone = np.ndim(arrays["strength"]) == 1
-    own = {name: array[None] if alone else array for name, array in arrays.items() if name not in _SHARED}
-    shared = {name: arrays[name] for name in _SHARED}
+    own = {name: array[None] if alone else array for name, array in arrays.items() if name not in SHARED}
+    shared = {name: arrays[name] for name in SHARED}
     of_members = (
         shared | {name: array[number] for name, array in own.items()} for number in range(len(own["strength"]))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,6 +132,29 @@ def own_dimensions(node: np.ndarray, n_latent: int) -> torch.Tensor:
     named = np.flatnonzero(node >= 0)
     own[named, node[named]] = 1.0
     return own
+
+
+# No layer is wider; the number of the entries of a matrix of this size fits into 64 bits.
+_WIDEST = 2**24
+
+
+@lru_cache(maxsize=16)
+def shapes_of(
+    config: Config, n_genes: int, n_targets: int, n_trained: int, n_features: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of :attr:`Model.arrays` by name; no memory is taken for any of them."""
+    if max(config.n_latent, *config.hidden, *config.code_hidden, n_features) > _WIDEST:
+        raise ValueError(f"a layer is wider than {_WIDEST:,}")
+    shapes = {
+        "features": (n_targets, n_features),
+        "coexpression": (n_targets, config.n_latent),
+        **dict.fromkeys(("node", "trained", "strength", "own"), (n_targets,)),
+    }
+    # On a device that knows shapes alone: nothing but the network itself says what it is made of.
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        own, features = torch.empty(n_trained, config.n_latent), torch.empty(n_trained, n_features)
+        network = Network(config, torch.empty(n_genes), torch.empty(config.n_latent, config.n_latent), features, own)
+    return shapes | {_STATE + name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def model_of(config: Config, arrays: Mapping[str, np.ndarray]) -> Model:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ._config import CODES
 from ._scm import propagation
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Network(nn.Module):
     ):
         super().__init__()
         n_latent, n_genes, n_targets = len(mask), len(centre), len(features)
-        self.kind = _checked(config.code)
+        self.kind = config.code
         buffers = {"centre": centre, "offset": centre.clone(), "mask": mask.float(), "features": features, "own": own}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
@@ -123,9 +122,3 @@ def _layers(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
-
-
-def _checked(code: str) -> str:
-    if code not in CODES:
-        raise ValueError(f"code={code!r} must be one of {', '.join(map(repr, CODES))}.")
-    return code

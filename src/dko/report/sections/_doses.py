@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import _keys, get, pl
+from ..._results import DOSES, read_params
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -28,7 +29,7 @@ def doses(run: Run) -> Section | Missing:
     if _keys.dose_response(run.key) not in run.adata.uns:
         return Missing("Knockouts by degrees", run.call("tl.dose_response", "genes"))
     found = get.dose_response(run.adata, key=run.key)
-    params = run.adata.uns[_keys.dose_response(run.key)][_keys.PARAMS]
+    params = read_params(run.adata, DOSES, run.key)
     dose = "the part of the shift that each cell gets" if run.sccvae else "the part that each cell loses"
     dose = "the share of cells with the knockout" if params["mixture"] else dose
     drawn = pl.dose_response(run.adata, key=run.key, return_fig=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import _keys, get, pl
+from ..._results import IDENTITY, read_params
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -29,7 +30,7 @@ def identity(run: Run) -> Section | Missing:
         call = run.call("tl.identity_shift", "genes", groupby=run.groupby)
         return Missing("Where knockouts would move cells", call)
     found = get.identity(run.adata, key=run.key)
-    params = run.adata.uns[_keys.identity(run.key)][_keys.PARAMS]
+    params = read_params(run.adata, IDENTITY, run.key)
     by = "change" if "change" in found else "length"
     order = found[by].abs().sort_values(ascending=False, kind="stable").index
     top = found.loc[order].groupby("knockout", observed=True).head(run.n_genes)

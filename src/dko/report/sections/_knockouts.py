@@ -27,9 +27,9 @@ _MOST_PANELS, _MOST_PROFILES = 8, 4
 
 def knockouts(run: Run) -> Section | Missing:
     """List the impacts of named knockouts, and show where they hit."""
-    found = run.adata.uns[run.key].get(_keys.KNOCKOUTS)
-    if found is None:
+    if _keys.KNOCKOUTS not in run.fitted.tables:
         return Missing("Knockouts of genes by name", run.call("tl.virtual_ko", "genes"))
+    found = run.fitted.table(_keys.KNOCKOUTS)
     labels = [str(label) for label in found["label"]]
     impact = get.impact(run.adata, labels, key=run.key)
     rows = found.assign(

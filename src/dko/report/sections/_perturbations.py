@@ -22,7 +22,7 @@ _COLUMNS = (
 
 def perturbations(run: Run) -> Section:
     """List what became of each perturbation."""
-    found = run.adata.uns[run.key][_keys.PERTURBATIONS]
+    found = run.fitted.table(_keys.PERTURBATIONS)
     n_of = ", ".join(f"{(found['role'] == role).sum():,} {role}" for role in (TRAINED, HELD_OUT, DROPPED))
     ordered = found.sort_values("strength", ascending=False, kind="stable", na_position="last")
     return Section(

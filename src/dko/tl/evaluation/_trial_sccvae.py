@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ..._fitted import Fitted
     from ._measured import Measurement
     from ._screen import Named
     from ._training_effects import TrainingEffects
@@ -60,7 +61,7 @@ def open_sccvae_trial(
         raise ValueError(
             f"control={control!r} is not what the fit took for unperturbed cells, {fitted.params['control']!r}."
         )
-    roles = _roles(adata, key, control, fitted.targets)
+    roles = _roles(fitted, control)
     trained = [label for label, role in roles.items() if role == TRAINED]
     cells = _cells(adata, key, named, roles, everything=perturbations is not None)
     perturber = open_perturber(adata, key, "", groups=named.control, device=device)
@@ -107,10 +108,10 @@ def _taken_out(effects: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarra
     return np.where([columns_mask(of, effects.shape[1]) for of in columns.values()], np.nan, effects)
 
 
-def _roles(adata: AnnData, key: str, control: str, known: Sequence[str]) -> dict[str, str]:
+def _roles(fitted: Fitted, control: str) -> dict[str, str]:
     """Return what became of every perturbation in the fit."""
-    table = adata.uns[key][_keys.PERTURBATIONS]
-    labels = [spelled(str(label), control, set(known)) for label in table["perturbation"]]
+    table, known = fitted.table(_keys.PERTURBATIONS), set(fitted.targets)
+    labels = [spelled(str(label), control, known) for label in table["perturbation"]]
     return dict(zip(labels, table["role"].astype(str), strict=True))
 
 

@@ -92,7 +92,6 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
     if preset not in presets:
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
     config = replace(presets[preset], **of_model)
-    _check(config)
     if batch_size is None:
         return config
     if batch_size < 2 * config.groups:
@@ -100,23 +99,6 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
             f"batch_size={batch_size} must be at least {2 * config.groups}: 2 cells of each of {config.groups} groups."
         )
     return replace(config, cells=batch_size // config.groups)
-
-
-def _check(config: Config) -> None:
-    """Refuse a configuration that cannot be trained, or that would be read as another."""
-    from ...models.sccvae import CODES, PAIRINGS
-
-    for name, choices in (("code", CODES), ("pairing", PAIRINGS)):
-        if (chosen := getattr(config, name)) not in choices:
-            raise ValueError(f"{name}={chosen!r} must be one of {listed(choices, len(choices))}.")
-    for name, least in (("n_latent", 1), ("groups", 1), ("cells", 2)):
-        if not _whole(size := getattr(config, name), least):
-            raise ValueError(f"{name}={size!r} must be a whole number, at least {least}.")
-    for name, fewest in (("hidden", 1), ("code_hidden", 0)):
-        widths = getattr(config, name)
-        listing = isinstance(widths, list | tuple) and len(widths) >= fewest
-        if not listing or not all(_whole(width, 1) for width in widths):
-            raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
 
 
 def _whole(value: Any, least: int) -> bool:

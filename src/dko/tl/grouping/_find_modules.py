@@ -26,7 +26,7 @@ _N_CONTROLS = 1_000
 
 
 def _n_trained(perturber: Perturber) -> dict[str, int]:
-    table = perturber.adata.uns[perturber.fitted.key][_keys.PERTURBATIONS]
+    table = perturber.fitted.table(_keys.PERTURBATIONS)
     table = table[table["role"] == TRAINED]
     return dict(zip(table["perturbation"].astype(str), table["n_cells"].astype(int), strict=True))
 

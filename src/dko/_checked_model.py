@@ -1,0 +1,277 @@
+"""Whether what lies in ``uns`` or in a file is a whole model: names, parameters, and arrays that belong together.
+
+Every model is read through here before compiled code sees an array of it, because such code trusts the shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
+from reprlib import repr as short
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from . import _keys
+from ._errors import listed
+
+
+class Sized(Protocol):
+    """An array, or what the header of a file says of one."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Frame(NamedTuple):
+    """A model without its arrays.
+
+    Attributes
+    ----------
+    params
+        In plain types.
+    genes, groups, targets
+        Unique names.
+    """
+
+    params: dict[str, Any]
+    genes: list[str]
+    groups: list[str]
+    targets: list[str]
+
+    @property
+    def n_models(self) -> int:
+        """Number of models, one for each group."""
+        return max(1, len(self.groups))
+
+
+def checked_frame(entry: Mapping[str, Any]) -> Frame:
+    """Return what an entry says of a model beside its arrays; a ValueError says in part of a sentence what is wrong."""
+    for name in (_keys.PARAMS, _keys.GENES, _keys.GROUPS):
+        _require(name in entry, f"it lacks {name!r}")
+    _require(isinstance(entry[_keys.PARAMS], Mapping), f"its {_keys.PARAMS!r} are no dictionary")
+    params = plain(entry[_keys.PARAMS])
+    names = {name: _names(entry.get(name), name) for name in (_keys.GENES, _keys.GROUPS, _keys.TARGETS)}
+    frame = Frame(params, **names)
+    _require(bool(frame.genes), f"it has no {_keys.GENES}")
+    kind = params.setdefault("model", _keys.DKO)
+    _require(kind in _REQUIRED, f"params['model'] is {short(kind)}, which this version does not know")
+    for name in _REQUIRED[kind]:
+        _require(name in params, f"params lack {name!r}")
+    for name, (is_right, what) in _PARAMS.items():
+        _require(
+            name not in params or is_right(params[name]), f"params[{name!r}] is {short(params.get(name))}, not {what}"
+        )
+    _check_together(frame)
+    return frame
+
+
+def check_shapes(frame: Frame, arrays: Mapping[str, Sized]) -> None:
+    """Refuse arrays, or headers of arrays, of other names, shapes or types than this model has."""
+    expected = (_sizes_of_assemblages if frame.params["model"] == _keys.DKO else _sizes_of_sccvae)(frame, arrays)
+    for name, shape in expected.items():
+        found = arrays.get(name)
+        _require(found is not None, f"its weights lack {name!r}")
+        kinds, what = ("iu", "whole numbers") if name in _WHOLE else ("f", "numbers of single or double precision")
+        _require(
+            found.dtype.kind in kinds and found.dtype.itemsize in (4, 8), f"{name!r} holds {found.dtype}, not {what}"
+        )
+        _require(tuple(found.shape) == shape, f"{name!r} has the shape {tuple(found.shape)}, not {shape}")
+    unknown = [name for name in arrays if name not in expected]
+    _require(not unknown, f"its weights hold {listed(unknown)}, which such a model does not have")
+
+
+def checked_weights(frame: Frame, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a model as compiled code takes them: C-contiguous, native, in single precision."""
+    check_shapes(frame, arrays)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        weights = {
+            name: np.ascontiguousarray(array, dtype=np.int64 if name in _WHOLE else np.float32)
+            for name, array in arrays.items()
+        }
+    for name, array in weights.items():
+        if name not in _MAY_LACK:
+            _require(_finite(array), f"{name!r} holds NaN or infinite values")
+    (_check_assemblages if frame.params["model"] == _keys.DKO else _check_sccvae)(weights)
+    return weights
+
+
+def checked_cells(frame: Frame, entry: Any) -> dict[str, np.ndarray]:
+    """Return which cells of a fit were in which of its groups; nothing where it is not known."""
+    if isinstance(entry, Mapping) and not entry:
+        return {}
+    _require(
+        isinstance(entry, Mapping) and {_keys.NAMES, _keys.GROUP} <= set(entry), f"its {_keys.CELLS!r} lack a part"
+    )
+    names, groups = np.asarray(entry[_keys.NAMES]), np.asarray(entry[_keys.GROUP])
+    right = names.dtype == np.uint64 and groups.dtype.kind == "i" and names.ndim == 1 and names.shape == groups.shape
+    _require(
+        right and bool(((groups >= 0) & (groups < len(frame.groups))).all()),
+        f"its {_keys.CELLS!r} are not names and groups of cells",
+    )
+    return {_keys.NAMES: names, _keys.GROUP: groups}
+
+
+def plain(value: Any) -> Any:
+    """Return numpy scalars and arrays, as they come back from files, as Python has them; None is left out."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(of) for name, of in value.items() if of is not None}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _require(condition: bool, wrong: str) -> None:
+    if not condition:
+        raise ValueError(wrong)
+
+
+def _names(given: Any, what: str) -> list[str]:
+    """Return unique names; an empty list has come back from a file as an array of numbers."""
+    if given is None:
+        return []
+    _require(isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping), f"its {what} are no list")
+    names = list(given)
+    wrong = [name for name in names if not isinstance(name, str)]
+    _require(not wrong, f"its {what} hold {short(wrong[0]) if wrong else ''}, which is no text")
+    _require(len(set(names)) == len(names), f"its {what} hold a name more than once")
+    return [str(name) for name in names]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in choices, f"one of {listed(choices)}"
+
+
+# What is read of the parameters after the fit; all others are for people.
+_PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "values": _one_of("counts", "linear", "log1p"),
+    "effects": _one_of("direct", "total"),
+    **dict.fromkeys(("layer", "groupby", "perturbation_key", "control", "features"), (_is_text, "text")),
+    **dict.fromkeys(("use_raw", "log1p"), (_is_flag, "True or False")),
+    **dict.fromkeys(("rank", "n_members", "n_summed"), (_is_count, "a whole number above 0")),
+    "similarity": (_number, "a number"),
+    "target_sum": (_is_positive, "a number above 0"),
+    "log_base": (lambda value: _is_positive(value) and value != 1, "the base of a logarithm"),
+    "config": (lambda value: isinstance(value, dict), "a dictionary"),
+}
+_REQUIRED = {
+    _keys.DKO: ("values", "use_raw"),
+    _keys.SCCVAE: ("values", "use_raw", "perturbation_key", "control", "features", "config"),
+}
+
+
+def _check_together(frame: Frame) -> None:
+    """Refuse parameters and names that contradict each other."""
+    params = frame.params
+    by_group = "groupby" in params
+    _require(
+        by_group == bool(frame.groups), f"it has {len(frame.groups)} groups and {'a' if by_group else 'no'} groupby"
+    )
+    if params["model"] == _keys.DKO:
+        _require(params["values"] != "log1p" or "log_base" in params, "params lack 'log_base'")
+        _require(not frame.targets, "it has targets, which only models of perturbations have")
+    else:
+        _require(params["values"] != "counts" or "target_sum" in params, "params lack 'target_sum'")
+        _require(bool(frame.targets), f"it lacks {_keys.TARGETS!r}")
+
+
+# Arrays of numbers that count, and those in which NaN says that something is not known.
+_WHOLE = ("node", "trained")
+_MAY_LACK = (_keys.VARIATION, "own")
+
+
+def _finite(array: np.ndarray) -> bool:
+    # Without a mask as large as a quarter of the array.
+    return not array.size or bool(np.isfinite([array.min(), array.max()]).all())
+
+
+def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:
+    n_models, n_genes, params = frame.n_models, len(frame.genes), frame.params
+    if rank := params.get("rank"):
+        sizes = {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
+    else:
+        sizes = {"influence": (n_models, n_genes, n_genes)}
+    sizes["intercept"] = (n_models, n_genes)
+    if params.get("effects") == "total":
+        sizes |= {
+            _keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes),
+            _keys.TOTAL_INTERCEPT: (n_models, n_genes),
+            _keys.VARIATION: (n_models,),
+            _keys.SIGNAL: (n_genes,),
+        }
+    return sizes
+
+
+def _check_assemblages(weights: Mapping[str, np.ndarray]) -> None:
+    if _keys.SIGNAL not in weights:
+        return
+    signal, variation = weights[_keys.SIGNAL], weights[_keys.VARIATION]
+    _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
+    known = variation[~np.isnan(variation)]
+    _require(bool(((known >= 0) & np.isfinite(known)).all()), f"{_keys.VARIATION!r} is below 0 or infinite")
+
+
+def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:
+    from .models.sccvae import SHARED, config_of, shapes_of
+
+    try:
+        config = config_of(frame.params["config"])
+    except ValueError as error:
+        raise ValueError(f"of params['config'], {error}") from error
+    for name in ("features", "strength", "network.features"):
+        _require(name in arrays and 0 < len(arrays[name].shape) < 4, f"its weights lack {name!r}")
+    n_features, n_trained = arrays["features"].shape[-1], arrays["network.features"].shape[-2:][0]
+    # Before a network is made of them.
+    _require(n_trained <= len(frame.targets), "it has more training targets than targets")
+    _require(len(config.hidden) + len(config.code_hidden) < len(arrays), "its weights lack those of hidden layers")
+    shapes = shapes_of(config, len(frame.genes), len(frame.targets), n_trained, n_features)
+    # Of one member, files of old have no axis of members.
+    members = arrays["strength"].shape[:-1]
+    _require(
+        frame.params.get("n_members", *members or (1,)) == (*members, 1)[0], "n_members is not that of its weights"
+    )
+    return {name: shape if name in SHARED else (*members, *shape) for name, shape in shapes.items()}
+
+
+def _check_sccvae(weights: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays of which one says something else than another."""
+    trained, node, mask = weights["trained"], weights["node"], weights["network.mask"]
+    n_trained, n_latent = weights["network.features"].shape[-2], mask.shape[-1]
+    rows = np.flatnonzero(trained >= 0)
+    _require(
+        bool((trained >= -1).all()) and np.array_equal(np.sort(trained[rows]), np.arange(n_trained)),
+        "'trained' does not number the training targets",
+    )
+    named = node[node >= 0]
+    _require(
+        bool((node >= -1).all()) and len(np.unique(named)) == len(named) and bool((named < n_latent).all()),
+        "'node' does not number latent dimensions",
+    )
+    targets = rows[np.argsort(trained[rows])]
+    own = (node[targets, None] == np.arange(n_latent)).astype(np.float32)
+    _require(bool((weights["network.own"] == own).all()), "'network.own' is not what 'node' says")
+    _require(
+        bool((weights["network.features"] == weights["features"][targets]).all()),
+        "'network.features' are not those of the training targets",
+    )
+    _require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is no graph without cycles")
+    _require(not np.isinf(weights["own"]).any(), "'own' holds infinite values")

@@ -1,0 +1,203 @@
+"""Results that lie in ``uns``, read in one place: what is not there is named, and what is damaged is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from . import _keys
+from ._checked_model import plain
+from ._errors import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from anndata import AnnData
+
+# The tables beside a model: columns that are read of them.
+OF_MODEL: dict[str, Sequence[str]] = {
+    _keys.HISTORY: ("step", "epoch", "train_loss", "validation_loss"),
+    _keys.PERTURBATIONS: ("perturbation", "n_cells", "role", "strength"),
+    _keys.KNOCKOUTS: ("label", "dose", "n_cells"),
+    _keys.PAIRS: ("gene_a", "gene_b", "cell", "impact", "additive", "interaction"),
+}
+# Columns that hold names; all others hold numbers.
+_NAMES = {
+    *("knockout", "gene", "type", "source", "method", "metric", "perturbation", "gene_a", "gene_b", "cell", "class"),
+    *("module", "cluster", "label", "role", "group", "member"),
+}
+
+
+class Result(NamedTuple):
+    """A kind of result.
+
+    Attributes
+    ----------
+    what
+        What it is called.
+    call
+        The function that makes it, and what it has to be given.
+    place
+        Its key in ``uns``, from that of the fit.
+    tables
+        Names of its tables, and the columns that are read of each.
+    params
+        Parameters that are read.
+    """
+
+    what: str
+    call: tuple[str, str]
+    place: Callable[[str], str]
+    tables: Mapping[str, Sequence[str]]
+    params: Sequence[str] = ()
+
+    def made_by(self, key: str) -> str:
+        """Spell out the call that makes it."""
+        name, given = self.call
+        return f"dko.tl.{name}(adata, {given}{', ' * bool(given)}key={key!r})"
+
+
+AFFECTED = Result(
+    "affected genes",
+    ("affected_genes", "gene"),
+    _keys.affected,
+    {_keys.TABLE: ("knockout", "gene", "n_cells", "change", "z", "pval_adj", "specific")},
+)
+CLUSTERS = Result(
+    "clusters",
+    ("cluster_impact", ""),
+    _keys.cluster,
+    {_keys.MARKERS: ("cluster", "knockout"), _keys.AGREEMENT: ("ami", "ari")},
+)
+DOSES = Result(
+    "doses",
+    ("dose_response", "..."),
+    _keys.dose_response,
+    {
+        _keys.TABLE: ("knockout", "dose", "impact_mean", "impact_q25", "impact_q75"),
+        _keys.RESPONDERS: ("knockout", "gene", "dose", "change"),
+    },
+    ("mixture", "threshold"),
+)
+ENRICHMENT = Result(
+    "enrichment", ("enrichment", "net"), _keys.enrichment, {_keys.TABLE: ("knockout", "source", "score")}
+)
+EVALUATION = Result(
+    "evaluation",
+    ("evaluate", "..."),
+    _keys.evaluation,
+    {
+        _keys.TABLE: ("method", "perturbation", "metric", "value"),
+        _keys.SUMMARY: ("method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high"),
+    },
+    ("n_perturbations", "summary_over"),
+)
+IDENTITY = Result(
+    "shifts",
+    ("identity_shift", "..."),
+    _keys.identity,
+    {_keys.TABLE: ("knockout", "length", "n_cells")},
+    ("basis", "knockouts"),
+)
+INTERACTIONS = Result(
+    "interactions", ("interactions", "genes"), _keys.interactions, {_keys.TABLE: ("gene_a", "gene_b")}
+)
+MODULES = Result(
+    "modules",
+    ("perturbation_modules", ""),
+    _keys.modules,
+    {
+        _keys.TABLE: ("perturbation", "module", "strength", "umap_1", "umap_2"),
+        _keys.MARKERS: ("module", "gene", "change"),
+        _keys.AGREEMENT: ("over", "ari", "nmi"),
+    },
+    ("basis",),
+)
+
+
+def ranking_at(place: str) -> Result:
+    """Return the ranking that has been put at a place of its own."""
+    columns = {_keys.TABLE: ("gene", "impact_mean", "n_cells")}
+    return Result("ranking", ("rank_genes", f"key_added={place!r}"), lambda _: place, columns, ("groupby",))
+
+
+def is_ranking(entry: Any) -> bool:
+    """Whether an entry of ``uns`` is a ranking of this package, and not one of scanpy or anything else."""
+    params = entry.get(_keys.PARAMS) if isinstance(entry, Mapping) else None
+    return isinstance(params, Mapping) and params.get("method") == _keys.DKO
+
+
+def read_table(adata: AnnData, result: Result, key: str, name: str = _keys.TABLE) -> pd.DataFrame:
+    """Return a copy of one of the tables of a result.
+
+    Raises
+    ------
+    KeyError
+        There is no such result.
+    ValueError
+        It is no longer as it was written.
+    """
+    entry = read_entry(adata, result, key)
+    with _damaged(result, key):
+        return checked_table(entry, name, result.tables[name])
+
+
+def read_params(adata: AnnData, result: Result, key: str) -> dict[str, Any]:
+    """Return the parameters of a result in plain types, or raise as :func:`read_table` does."""
+    params = read_entry(adata, result, key).get(_keys.PARAMS)
+    with _damaged(result, key):
+        if not isinstance(params, Mapping):
+            raise ValueError(f"it has no {_keys.PARAMS!r}")
+        if missing := [name for name in result.params if name not in params]:
+            raise ValueError(f"its {_keys.PARAMS!r} lack {listed(missing)}")
+        return plain(params)
+
+
+def read_entry(adata: AnnData, result: Result, key: str) -> Mapping[str, Any]:
+    """Return what lies at the place of a result, or raise as :func:`read_table` does."""
+    place = result.place(key)
+    if place not in adata.uns:
+        raise KeyError(f"No {result.what} in adata.uns[{place!r}]; run {result.made_by(key)} first.")
+    with _damaged(result, key):
+        if not isinstance(adata.uns[place], Mapping):
+            raise ValueError("it is no dictionary")
+    return adata.uns[place]
+
+
+def _damaged(result: Result, key: str) -> AbstractContextManager[None]:
+    where = f"adata.uns[{result.place(key)!r}]"
+    return damaged(f"{where} is not as dko.tl.{result.call[0]} has left it", f"run {result.made_by(key)} again")
+
+
+def checked_table(entry: Mapping[str, Any], name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a copy of a table of an entry, rows numbered; a ValueError says in a part of a sentence what is wrong."""
+    table = entry.get(name)
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"it has no table {name!r}")
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"the table {name!r} has no column {column!r}")
+        if len(table) and column not in _NAMES and not pd.api.types.is_numeric_dtype(table[column]):
+            raise ValueError(f"the column {column!r} of the table {name!r} does not hold numbers")
+    return table.reset_index(drop=True)
+
+
+def labels_beside(entry: Any) -> list[str]:
+    """Return the names of the knockouts beside a model, none where there is no table of them any more."""
+    try:
+        return list(checked_table(entry, _keys.KNOCKOUTS, OF_MODEL[_keys.KNOCKOUTS])["label"].astype(str))
+    except (AttributeError, ValueError):
+        return []
+
+
+@contextmanager
+def damaged(what: str, remedy: str) -> Iterator[None]:
+    """Make a sentence of the part of one that says what is wrong."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}; {remedy}.") from error
