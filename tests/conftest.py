@@ -76,6 +76,22 @@ def _evaluated(_screen):
     )
 
 
+@pytest.fixture(scope="session")
+def _perturbations(_cells):
+    adata = _cells.copy()
+    adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
+    of_fit = {"perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
+    size: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "max_steps": 2, "n_members": 2, "progress": False}
+    dko.tl.fit(adata, model="sccvae", **of_fit, **size)
+    return adata
+
+
+@pytest.fixture
+def perturbations(_perturbations):
+    """Cells after ``tl.fit(model="sccvae")``: a model of perturbations, of two members."""
+    return _perturbations.copy()
+
+
 @pytest.fixture
 def screen(_screen):
     """Cells of five measured knockouts, with a fit on the unperturbed ones."""

@@ -113,7 +113,7 @@ MODULES = Result(
     {
         _keys.TABLE: ("perturbation", "module", "strength", "umap_1", "umap_2"),
         _keys.MARKERS: ("module", "gene", "change"),
-        _keys.AGREEMENT: ("over", "ari", "nmi"),
+        _keys.AGREEMENT: ("ari", "nmi"),
     },
     ("basis",),
 )

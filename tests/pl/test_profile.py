@@ -104,7 +104,7 @@ def test_a_modality_with_total_effects_is_only_read(cells, unchanged):
     assert figure.axes[0].get_title() == f"gene_3 ({n_cells} cells)" and 0 < n_cells <= 40
 
 
-def test_refusals_are_one_sentence_and_leave_no_figure(fitted, knocked_out):
+def test_refusals_are_one_sentence_and_leave_no_figure(fitted, knocked_out, perturbations):
     with pytest.raises(KeyError, match=r"No knockout 'gene_3' in .* Run dko.tl.virtual_ko\(adata, ..., key='dko'\)"):
         dko.pl.profile(fitted, "gene_3")
     with pytest.raises(KeyError, match="No group 'T' in"):
@@ -113,7 +113,6 @@ def test_refusals_are_one_sentence_and_leave_no_figure(fitted, knocked_out):
         dko.pl.profile(knocked_out, SLASH, groups=np.zeros(80, dtype=bool))
     with pytest.raises(ValueError, match="n_genes=0 must be at least 1"):
         dko.pl.profile(knocked_out, SLASH, n_genes=0)
-    knocked_out.uns["dko"]["params"]["model"] = "sccvae"
     with pytest.raises(ValueError, match="sccvae"):
-        dko.pl.profile(knocked_out, SLASH)
+        dko.pl.profile(perturbations, "gene_3")
     assert not plt.get_fignums()

@@ -86,7 +86,7 @@ def test_groups_whose_training_ended_early(grouped):
         (group, loss) for group in ("B", "CD4/CD8 T") for loss in ((3.0, 2.0, 1.0) if group == "B" else (1.0, 2.0, 3.0))
     ]
     history = pd.DataFrame(rows, columns=["group", "validation_loss"])
-    grouped.uns["dko"]["history"] = history
+    grouped.uns["dko"]["history"] = history.assign(step=1, epoch=1, train_loss=1.0)
     assert has(warnings_of(grouped), "validation loss of B was still falling")
 
 

@@ -204,7 +204,6 @@ def test_wrong_input(fitted, gene, how, error, message):
         dko.tl.affected_genes(fitted, gene, **how)
 
 
-def test_a_model_of_another_kind(fitted):
-    fitted.uns["dko"]["params"]["model"] = "sccvae"
+def test_a_model_of_another_kind(perturbations):
     with pytest.raises(ValueError, match="kind 'sccvae'"):
-        dko.tl.affected_genes(fitted, "gene_7")
+        dko.tl.affected_genes(perturbations, "gene_7")

@@ -201,7 +201,6 @@ def test_refusals(fitted, unchanged, genes, keywords, error, message):
         dko.tl.interactions(fitted, genes, **keywords)
 
 
-def test_a_model_of_perturbations_is_refused(fitted):
-    fitted.uns["dko"]["params"]["model"] = "sccvae"
+def test_a_model_of_perturbations_is_refused(perturbations):
     with pytest.raises(ValueError, match="a model of kind 'sccvae', which this is not for"):
-        dko.tl.interactions(fitted, GENES)
+        dko.tl.interactions(perturbations, GENES)

@@ -409,7 +409,6 @@ def test_other_expression_than_the_scanned_one(_direct):
         dko.tl.rank_genes(adata)
 
 
-def test_a_model_of_another_kind(fitted):
-    fitted.uns["dko"]["params"]["model"] = "sccvae"
+def test_a_model_of_another_kind(perturbations):
     with pytest.raises(ValueError, match="kind 'sccvae'"):
-        dko.tl.rank_genes(fitted)
+        dko.tl.rank_genes(perturbations)
