@@ -110,7 +110,7 @@ def checked_cells(frame: Frame, entry: Any) -> dict[str, np.ndarray]:
         right and bool(((groups >= 0) & (groups < len(frame.groups))).all()),
         f"its {_keys.CELLS!r} are not names and groups of cells",
     )
-    return {_keys.NAMES: names, _keys.GROUP: groups}
+    return {_keys.NAMES: names.astype(np.uint64), _keys.GROUP: groups.astype(np.int32)}
 
 
 def plain(value: Any) -> Any:

@@ -185,10 +185,9 @@ def test_refusals(two_kinds, fitted):
     assert "dko_cluster" not in two_kinds.obs
 
 
-def test_another_model_is_refused(two_kinds):
-    two_kinds.uns["dko"]["params"]["model"] = "sccvae"
+def test_another_model_is_refused(perturbations):
     with pytest.raises(ValueError, match="holds a model of kind 'sccvae'"):
-        dko.tl.cluster_impact(two_kinds)
+        dko.tl.cluster_impact(perturbations)
 
 
 def test_leiden_is_missing(two_kinds, monkeypatch):

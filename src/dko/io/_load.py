@@ -13,7 +13,7 @@ from .._data import are_counts, read_csr, read_expression, unwrap
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._histories import as_read
 from .._log_values import source_of
-from .._results import OF_MODEL, checked_table
+from .._results import OF_MODEL, checked_table, damaged
 from .._verb import verb
 from .._write import writable, write_model
 from ._archive import Archive
@@ -111,12 +111,8 @@ def read_model(path: Path) -> Fitted:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    with path.open("rb") as file:
-        try:
-            return _read(file, str(path))
-        except Exception as error:  # zipfile, zlib, numpy, json and pandas each have their own for what is damaged
-            reason = " ".join(str(error).split())[:300] or "it cannot be read"
-            raise ValueError(f"{str(path)!r} is not a model that dko.io.save wrote: {reason}.") from error
+    with path.open("rb") as file, damaged(f"{str(path)!r} is not a model that dko.io.save wrote"):
+        return _read(file, str(path))
 
 
 def _read(file: BinaryIO, key: str) -> Fitted:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import dko
 from dko.models.knockout import AffineMap
 from dko.tl.fitting._init_from import initial_maps
 
@@ -29,8 +30,7 @@ def test_neither_a_key_nor_a_file(fitted):
     ("there", "here", "remedy"),
     [(None, 4, "holds a full map; leave out rank=..."), (4, None, "a map of rank 4; fit with rank=4")],
 )
-def test_a_start_of_another_rank(fitted, there, here, remedy):
-    if there is not None:
-        fitted.uns["dko"]["params"]["rank"] = there
+def test_a_start_of_another_rank(cells, there, here, remedy):
+    dko.tl.fit(cells, rank=there, max_steps=2, progress=False)
     with pytest.raises(ValueError, match=f"init_from='dko' .*{remedy}"):
-        initial_maps(fitted, "dko", ["gene_2"], [""], here)
+        initial_maps(cells, "dko", ["gene_2"], [""], here)
