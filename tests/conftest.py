@@ -21,6 +21,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # The same examples in every run: a test that fails sometimes is of no use to whoever has to mend it.
 settings.register_profile("dko", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("dko")
+# The only mode of pandas 3, in which an array that pandas gave away cannot be written to.
+if pd.__version__ < "3":
+    pd.set_option("mode.copy_on_write", True)
 
 # Of the simulated screen.
 KNOCKOUTS = ("gene_2", "gene_6", "gene_15", "gene_22", "gene_18+gene_8")

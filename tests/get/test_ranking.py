@@ -96,5 +96,6 @@ def test_the_groups_of_the_ranking_by_default(fitted, where):
 def test_a_ranking_that_was_read_can_be_changed(fitted):
     dko.tl.scan(fitted)
     dko.tl.rank_genes(fitted, **FAST)
-    dko.get.ranking(fitted)["impact_beyond"] = 0.0
+    table = dko.get.ranking(fitted)
+    table["impact_beyond"] = 0.0
     assert (dko.get.ranking(fitted)["impact_beyond"] != 0).any()

@@ -26,6 +26,14 @@ def test_equals_all_pairs_of_genes():
     assert found["auroc_matched"] == pytest.approx(matched, abs=0.01)
 
 
+def test_fifths_of_genes_by_expression():
+    predicted = np.random.default_rng(1).normal(size=200)
+    fifths = np.argsort(EXPRESSION).reshape(5, 40)
+    matched = np.mean([auroc(np.abs(predicted[part]), CHANGED[part]) for part in fifths])
+    found = dko.metrics.recovery(predicted, CHANGED, expression=EXPRESSION)
+    assert found["auroc_matched"] == pytest.approx(matched, rel=1e-12)
+
+
 def test_limits():
     perfect = dko.metrics.recovery(-CHANGED.astype(float), CHANGED, expression=EXPRESSION)
     assert perfect == {"auprc": 1.0, "auroc": 1.0, "auroc_matched": 1.0}

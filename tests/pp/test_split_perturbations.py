@@ -53,7 +53,7 @@ def test_order_of_cells_and_spelling_do_not_matter(cells):
     dko.pp.split_perturbations(cells, test_controls=0.2, **HOW)
     order = np.random.default_rng(1).permutation(cells.n_obs)
     other = cells[order].copy()
-    labels = other.obs["perturbation"].astype(str).to_numpy()
+    labels = other.obs["perturbation"].astype(str).to_numpy(copy=True)
     pair = next(label for label in set(labels) if "+" in label)
     labels[np.flatnonzero(labels == pair)[::2]] = "+".join(reversed(pair.split("+")))
     other.obs["perturbation"] = labels

@@ -150,7 +150,7 @@ def test_sizes_are_measured_in_as_many_cells(screen):
     """With 12 cells of another knockout, that of 40 is measured in 12 too, where it looks smaller."""
     found = []
     for rng in range(6):
-        labels = screen.obs["knockout"].astype(str).to_numpy()
+        labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
         labels[np.flatnonzero(labels == "gene_15")[12:]] = "unknown"
         some = screen.copy()
         some.obs["knockout"] = labels
@@ -181,7 +181,7 @@ def test_permuted_cells_are_the_mean_of_several_shuffles(screen, monkeypatch):
 def test_spellings_of_one_perturbation_are_one(screen):
     dko.tl.evaluate(screen, **HOW)
     expected = table(screen)
-    labels = screen.obs["knockout"].astype(str).to_numpy()
+    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
     for label, other in (("gene_18+gene_8", "gene_8+gene_18"), ("gene_6", "gene_6+control")):
         labels[np.flatnonzero(labels == label)[::2]] = other
     screen.obs["knockout"] = labels
@@ -229,7 +229,7 @@ def test_some_perturbations_only(screen, capsys):
 
 
 def test_left_out_perturbations_are_named_once(screen, capsys):
-    labels = screen.obs["knockout"].astype(str).to_numpy()
+    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
     labels[np.flatnonzero(labels == "gene_15")[:31]] = "unknown"
     screen.obs["knockout"] = labels
     dko.tl.evaluate(screen, **HOW)
@@ -347,7 +347,7 @@ def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):
 
 
 def test_too_few_cells(screen):
-    labels = screen.obs["knockout"].astype(str).to_numpy()
+    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
     few = screen[(labels != "control") | (np.arange(400) < 19)].copy()
     with pytest.raises(ValueError, match="at least 20 unperturbed cells that have a model, got 19 with 'control'"):
         dko.tl.evaluate(few, **HOW)

@@ -280,7 +280,7 @@ def test_no_prediction_from_nothing_but_held_out_cells(screen):
 
 
 def test_spelling_does_not_matter(screen, evaluated):
-    labels = screen.obs["perturbation"].astype(str).to_numpy()
+    labels = screen.obs["perturbation"].astype(str).to_numpy(copy=True)
     pair = next(label for label in screen.uns["held_out"] if "+" in label)
     turned = "+".join(reversed(pair.split("+")))
     labels[np.flatnonzero(labels == pair)[::2]] = turned
@@ -343,7 +343,7 @@ def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):
 
 
 def test_perturbations_that_cannot_be_predicted(screen, caplog, capsys):
-    labels = screen.obs["perturbation"].astype(str).to_numpy()
+    labels = screen.obs["perturbation"].astype(str).to_numpy(copy=True)
     gone = screen.uns["held_out"][0]
     labels[labels == gone] = "unheard-of"
     screen.obs["perturbation"] = labels

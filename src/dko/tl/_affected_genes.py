@@ -159,8 +159,9 @@ def _table(
     frame, n_cells = found.to_df(), found.obs["n_cells"].to_numpy()
     tables = []
     for group in chosen:
-        rows = (found.obs["group"] == group).to_numpy() if groupby is not None else np.ones(found.n_obs, dtype=bool)
-        rows &= n_cells >= min_cells
+        rows = n_cells >= min_cells
+        if groupby is not None:
+            rows = rows & (found.obs["group"] == group).to_numpy()
         changes = frame[rows].set_axis(found.obs["knockout"].to_numpy()[rows])
         there = [name for name in names if name in changes.index]
         if not there:

@@ -198,12 +198,21 @@ def test_exponentials_of_any_level(make_map, make_presence, naive_scan, level):
     np.testing.assert_array_equal(scan(affine, alone), 1)
 
 
-@pytest.mark.parametrize("residual", [np.ones(3), np.full(1000, np.nan)], ids=["short", "not numbers"])
-def test_residuals_that_do_not_fit_are_refused(make_map, make_presence, residual):
+@pytest.mark.parametrize("last", [[], [1, 1], [np.nan]], ids=["short", "long", "not a number"])
+def test_residuals_that_do_not_fit_are_refused(make_map, make_presence, last):
     rng = np.random.default_rng(0)
     affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
+    residual = np.append(np.ones(presence.nnz - 1), last).astype(np.float32)
     with pytest.raises(ValueError, match=f"one finite number per entry of presence \\({presence.nnz}\\)"):
-        scan(affine, presence, residual=residual[: presence.nnz].astype(np.float32))
+        scan(affine, presence, residual=residual)
+
+
+def test_no_impact_is_more_than_everything(make_map, make_presence):
+    # Outputs so far apart that most knockouts change the whole profile, some by 1 and a rounding error.
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(20, rng, "exp", scale=150, divisor=1.0), make_presence(4_000, 20, 0.6, rng)
+    impacts = scan(affine, presence)
+    assert impacts.max() == 1 and (impacts == 1).mean() > 0.1
 
 
 def test_progress_counts_the_knockouts_that_were_asked_for(make_map, make_presence):

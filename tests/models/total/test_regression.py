@@ -99,6 +99,25 @@ def test_predictors_are_without_what_depth_explains(relative, counts):
         assert found.spread[gene] == pytest.approx(left @ left, rel=1e-4)
 
 
+def test_responses_are_without_what_depth_explains(relative, counts):
+    found = regression(*relative(counts), counts=True)
+    residuals = np.concatenate([residuals for _, residuals in found.blocks()]).astype(float)
+    depth = np.log((counts > 0).sum(1))
+    # The normal equations of each gene's weighted regression on depth.
+    size = np.abs(residuals).sum(0)
+    assert np.abs(residuals.sum(0) / size).max() < 1e-6
+    assert np.abs((depth - depth.mean()) @ residuals / size).max() < 1e-6
+
+
+@pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])
+def test_a_predictor_that_hardly_varies_has_no_slopes(relative, variation, varies):
+    # Levels of the first gene, which all cells have, with this squared coefficient of variation.
+    levels = 5 * (1 + np.sqrt(variation) * np.where(np.arange(40) % 2, 1, -1))
+    share, other = np.expm1(levels) / 1e4, np.linspace(0.3, 0.6, 40)
+    profiles, totals = relative(np.column_stack([share, other, 1 - share - other]))
+    assert np.isfinite(regression(profiles, totals, counts=False).spread[0]) == varies
+
+
 @pytest.mark.parametrize("budget", [1, 10_000])
 def test_blocks_are_all_cells_whatever_the_memory_budget(relative, counts, budget):
     found = regression(*relative(counts), counts=True)

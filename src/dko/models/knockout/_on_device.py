@@ -21,15 +21,15 @@ class MapOnDevice:
 
     def __init__(self, affine: Map, device: torch.device):
         self.link, self.divisor, self.n_genes, self.device = affine.link, affine.divisor, affine.n_genes, device
-        self.intercept = torch.from_numpy(affine.intercept).to(device)
+        self.intercept = torch.tensor(affine.intercept).to(device)
         room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
         fits = 4 * self.n_genes**2 <= room
         self.whole: torch.Tensor | None = None
         self.right: torch.Tensor | None = None
         if isinstance(affine, LowRankMap):
             # Products in double precision: no setting of torch makes them coarser, and there are few.
-            self.left = torch.from_numpy(affine.outgoing).to(device, widest(device))
-            self.right = torch.from_numpy(affine.incoming).to(device, widest(device))
+            self.left = torch.tensor(affine.outgoing).to(device, widest(device))
+            self.right = torch.tensor(affine.incoming).to(device, widest(device))
         else:
             influence = torch.from_numpy(np.require(affine.influence, requirements="W"))
             self.left = influence.to(device) if fits else influence

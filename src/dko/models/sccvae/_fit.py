@@ -129,7 +129,7 @@ def fit(
     n_latent, n_targets = len(mask), len(targets)
     control = training.values[training.control]
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
-    of_genes = torch.from_numpy(features)
+    of_genes = torch.tensor(features)  # a copy: these may be the user's own
     own = own_dimensions(node[targets], n_latent)
     seed = torch_seed(rng)
     per_batch = config.groups * config.cells

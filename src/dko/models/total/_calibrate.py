@@ -87,9 +87,9 @@ class _Cells:
         for _ in range(rounds):
             shares = self.predicted(scale, intercept)
             expected = np.bincount(self._profiles.indices, weights=shares, minlength=self._n_genes)
-            known = self._share > 0
+            # 0 for a gene that no cell has.
             step = np.log(np.maximum(self._share, _TINY)) - np.log(np.maximum(expected, _TINY))
-            intercept = np.where(known, intercept + step, intercept)
+            intercept = intercept + step
         return intercept
 
     def likelihood(self, scale: float, intercept: np.ndarray) -> float:
