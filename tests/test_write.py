@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -58,3 +63,89 @@ def test_a_new_fit_and_a_new_scan_take_away_what_went_by_the_old(scanned_cells, 
 @pytest.fixture
 def scanned_cells(fitted):
     return dko.tl.scan(fitted, copy=True)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_all_or_nothing(place, scanned_cells, unchanged):
+    """One value in any place is refused: what is there stays, in its order, also what was to be removed."""
+    wrong = {"obs": np.arange(3), "var": np.arange(3), "layers": np.ones((2, 2)), "obsm": np.ones((3, 2))}
+    wrong["uns"] = lambda earlier: earlier["no such thing"]
+    places = {name: dict(entries) for name, entries in PLACES.items() if name != "uns"}
+    places["layers"]["dko_impact"] = np.zeros(scanned_cells.shape)
+    places["var"]["dko_n_cells"] = np.zeros(scanned_cells.n_vars)
+    places["obsm"] = {"m": np.ones((80, 2))}
+    for name in ("obs", "layers"):
+        places[name]["n"] = np.ones(80) if name == "obs" else np.ones((80, 20))
+    places.setdefault(place, {})["wrong"] = wrong[place]
+    stale = {"var": ["dko_impact_mean"], "uns": ["dko"], "obsm": ["X_umap"], "obs": ["cell_type"]}
+    for cells in (scanned_cells, scanned_cells[:]):
+        with unchanged(cells), pytest.raises((ValueError, KeyError, TypeError)):
+            write(cells, remove=stale, **places)
+
+
+def test_a_function_gets_what_is_there(cells):
+    write(cells, uns={"n": lambda earlier: [earlier]}, obs={"cell_type": lambda earlier: earlier.astype(str) + "!"})
+    write(cells, uns={"n": lambda earlier: [*earlier, 2]})
+    assert cells.uns["n"] == [None, 2]
+    assert set(cells.obs["cell_type"]) == {"B!", "CD4/CD8 T!"}
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, "another"])
+def test_an_interrupt_waits_until_everything_is_written(handler, cells):
+    seen = []
+    if handler == "another":
+        handler = lambda number, frame: seen.append(number)  # noqa: E731
+
+    def interrupted(earlier):
+        signal.raise_signal(signal.SIGINT)
+        assert not seen
+        return 1
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) if handler is signal.default_int_handler else nullcontext():
+            write(cells, uns={"a": interrupted, "b": 2})
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cells.uns["a"] == 1 and cells.uns["b"] == 2
+    assert seen == ([] if handler is signal.default_int_handler else [signal.SIGINT])
+
+
+def test_threads_lose_nothing(fitted, same):
+    """Knockouts, double knockouts and affected genes of eight threads: those of one after the other."""
+    genes = list(fitted.var_names[2:10])
+    alone = fitted.copy()
+
+    def knock_out(adata, gene):
+        dko.tl.virtual_ko(adata, gene, progress=False)
+        dko.tl.virtual_ko(adata, [(gene, "gene_12")], progress=False)
+        dko.tl.affected_genes(adata, gene, n_others=0, progress=False)
+        return gene
+
+    for gene in genes:
+        knock_out(alone, gene)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(partial(knock_out, fitted), genes)) == genes
+    order = alone.obsm["dko_impact"].columns
+    assert set(fitted.obsm["dko_impact"].columns) == set(order) and set(fitted.layers) == set(alone.layers)
+    pd.testing.assert_frame_equal(fitted.obsm["dko_impact"][order], alone.obsm["dko_impact"])
+    for read in (lambda adata: adata.uns["dko"]["knockouts"], lambda adata: adata.uns["dko_affected"]["table"]):
+        tables = [read(adata).astype(str) for adata in (fitted, alone)]
+        both = [table.sort_values(list(table), ignore_index=True) for table in tables]
+        pd.testing.assert_frame_equal(*both)
+
+
+def test_bars_and_settings_of_a_thread_are_its_own(capsys):
+    start = Barrier(2)
+
+    def silent(wanted):
+        with dko.settings.override(verbosity=wanted):
+            start.wait()
+            seen = dko.settings.verbosity
+            start.wait()
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(silent, [0, 5])) == [0, 5]
+    assert dko.settings.verbosity == 1

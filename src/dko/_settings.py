@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# Values of :meth:`Settings.override`, of this thread.
+_overridden: ContextVar[dict[str, Any]] = ContextVar("dko_settings", default={})  # noqa: B039 (never changed)
 
 
 @dataclass
@@ -36,20 +41,21 @@ class Settings:
     memory_budget: int = 256 * 2**20
     result_budget: int = 8 * 2**30
 
+    def __getattribute__(self, name: str) -> Any:
+        overridden = _overridden.get()
+        return overridden[name] if name in overridden else object.__getattribute__(self, name)
+
     @contextmanager
     def override(self, **values: Any) -> Iterator[Settings]:
-        """Set some values inside a ``with`` block and restore them afterwards."""
+        """Use some other values inside a ``with`` block, and in the same thread."""
         known = {field.name for field in fields(self)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"dko.settings has no {unknown}; it has {sorted(known)}.")
-        before = {name: getattr(self, name) for name in values}
+        before = _overridden.set({**_overridden.get(), **values})
         try:
-            for name, value in values.items():
-                setattr(self, name, value)
             yield self
         finally:
-            for name, value in before.items():
-                setattr(self, name, value)
+            _overridden.reset(before)
 
 
 settings = Settings()

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ._log import bars
+from ._process import process_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -65,7 +66,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(unknown_keywords(title, more, names))
         handled = sys.exception()
         try:
-            with bars(shown=bool(kwargs.get("progress", True))):
+            with bars(shown=bool(kwargs.get("progress", True))), process_kept():
                 return function(*args, **kwargs)
         except Exception as error:
             if _hides_interrupt(error, handled):

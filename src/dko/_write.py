@@ -1,12 +1,16 @@
-"""Writing results into an AnnData: everything at once, at the end, also into a view."""
+"""Writing results into an AnnData: everything or nothing, at the end, by one thread at a time, also into a view."""
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from threading import RLock, current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
-from anndata import ImplicitModificationWarning
+import pandas as pd
+from anndata import AnnData, ImplicitModificationWarning
 
 from . import _keys
 from ._compat import modalities_apart
@@ -15,9 +19,8 @@ from ._log import say
 from ._results import IDENTITY, labels_beside, read_params
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from anndata import AnnData
     from mudata import MuData
 
 
@@ -35,16 +38,23 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
 
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
     """Write a model into ``uns[key]``, and take away what was predicted with the model that was there before it."""
+    with writing():
+        stale = _of_model(adata, key)
+        write(adata, remove=stale, uns={key: dict(content)}, **places)
+
+
+def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
+    """Return where all is that was found with the model under a key."""
     profiles = [_keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
-    stale = {
+    results = {
         "layers": [_keys.impact(key), *profiles],
         "obsm": [_keys.impact(key)],
         "obs": [_keys.split(key), _keys.fit_error(key)],
         "var": [_keys.impact_mean(key), _keys.n_cells(key), _keys.signal(key)],
         "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.interactions(key), _keys.modules(key)],
     }
-    stale = _together(stale, of_scan(key), of_shifts(adata, key), {"uns": [_keys.affected(key), _keys.enrichment(key)]})
-    write(adata, remove=stale, uns={key: dict(content)}, **places)
+    of_genes = {"uns": [_keys.affected(key), _keys.enrichment(key)]}
+    return _together(results, of_scan(key), of_shifts(adata, key), of_genes)
 
 
 def of_scan(key: str) -> dict[str, list[str]]:
@@ -92,16 +102,89 @@ def of_shifts(adata: AnnData, key: str) -> dict[str, list[str]]:
 def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:
     """Write results, given as ``obs={name: values}``, ``layers={name: matrix}`` and so on, after removing others.
 
+    All of them or, where one is refused, nothing. A value that is a function is given what is there already (None where
+    nothing is) and returns what takes its place: what several threads add to is read and written by one at a time.
+
     The first write into a view makes a copy of it, which anndata does by itself; it is told to the user once.
     """
-    if adata.is_view:
-        say("This AnnData is a view of another; the results make it a copy of its own.")
+    with writing():
+        found = {
+            place: {name: value(getattr(adata, place).get(name)) if callable(value) else value for name, value in some}
+            for place, some in ((place, entries.items()) for place, entries in places.items())
+        }
+        if adata.is_view:
+            _make_actual(adata, found)
+        before = {place: _content(adata, place) for place in {**(remove or {}), **found}}
+        try:
+            _put(adata, remove or {}, found)
+        except BaseException:
+            _restore(adata, before)
+            raise
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let one thread at a time write, and put off Ctrl-C until it has."""
+    with _uninterrupted(), _LOCK:
+        yield
+
+
+_LOCK = RLock()
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread writes would wait for it forever.
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGINT)
+    # Python interrupts the main thread alone, and a handler that it does not know cannot be put back.
+    if current_thread() is not main_thread() or handler is None:
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _make_actual(view: AnnData, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make a view a copy, unless it would not take the results."""
+    _put(AnnData(obs=view.obs[[]].copy(), var=view.var[[]].copy()), {}, found)
+    say("This AnnData is a view of another; the results make it a copy of its own.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
-        for place, names in (remove or {}).items():
-            for name in names:
-                if name in getattr(adata, place):
-                    del getattr(adata, place)[name]
-        for place, entries in places.items():
-            for name, value in entries.items():
-                getattr(adata, place)[name] = value
+        view.obs = view.obs.copy()
+
+
+def _put(adata: AnnData, remove: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]) -> None:
+    for place, names in remove.items():
+        for name in names:
+            if name in getattr(adata, place):
+                del getattr(adata, place)[name]
+    for place, entries in found.items():
+        for name, value in entries.items():
+            getattr(adata, place)[name] = value
+
+
+def _content(adata: AnnData, place: str) -> Any:
+    """Return what is there, without a copy of the values; anndata 0.13 lists X among the layers, as None."""
+    entries = getattr(adata, place)
+    if isinstance(entries, pd.DataFrame):
+        return entries.copy(deep=False)
+    return {name: value for name, value in entries.items() if name is not None}
+
+
+def _restore(adata: AnnData, before: Mapping[str, Any]) -> None:
+    for place, entries in before.items():
+        if isinstance(entries, pd.DataFrame):
+            setattr(adata, place, entries)
+            continue
+        now = getattr(adata, place)
+        for name in [name for name in now if name is not None]:
+            del now[name]
+        now.update(entries)

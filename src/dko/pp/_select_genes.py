@@ -10,6 +10,7 @@ from anndata import AnnData
 from .._data import profiles, read_expression, unwrap
 from .._errors import listed, unknown
 from .._log import say
+from .._process import numba_threads
 from .._settings import settings
 from .._verb import verb
 
@@ -111,6 +112,7 @@ def _named(genes: str | Sequence[str] | None, names: Sequence[str], n_cells: np.
     return set(wanted)
 
 
+@numba_threads()
 def _most_variable(
     values: sparse.csr_matrix, names: Sequence[str], n_cells: np.ndarray, named: set[str], n_wanted: int
 ) -> list[str]:

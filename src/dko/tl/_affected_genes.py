@@ -117,11 +117,14 @@ def affected_genes(
     groupby = groupby or task.fitted.params.get("groupby")
     members, chosen = members_of(task.adata, groupby, groups)
     others = _others(task.fitted.genes, n_others, generator(rng))
-    place = _keys.affected(key)
-    earlier = _earlier(task, key, groupby)
+    params = _params(groupby, n_others, min_cells)
+    _earlier(task, key, groupby)  # refused, where it is damaged, before any work
     table = _table(task, names, others, members, chosen, min_cells, groupby, device)
-    content = {_keys.PARAMS: _params(groupby, n_others, min_cells), _keys.TABLE: _kept(task, earlier, groupby, table)}
-    write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={place: content})
+
+    def with_earlier(_: Any) -> dict[str, Any]:
+        return {_keys.PARAMS: params, _keys.TABLE: _kept(task, _earlier(task, key, groupby), groupby, table)}
+
+    write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={_keys.affected(key): with_earlier})
     n_found = int((table["pval_adj"] <= 0.05).sum())
     say(f"At a false discovery rate of 5 % other genes go with {listed(names)} {n_found:,} times.")
     return data if copy else None

@@ -104,7 +104,7 @@ def double_ko(
     drawn = np.zeros(target.n_obs, dtype=bool)
     drawn[cell] = True
     table = _table(task, cell, position, _impacts(task, drawn, cell, position, device))
-    write(target, uns={key: {**target.uns[key], _keys.PAIRS: table}})
+    write(target, uns={key: lambda model: {**model, _keys.PAIRS: table}})
     say(f"Knocked out {len(table):,} pairs of genes in {int(drawn.sum()):,} cells.")
     return data if copy else None
 

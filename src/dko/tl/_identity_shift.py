@@ -16,7 +16,7 @@ from .._perturbed_sets import perturbed_sets
 from .._perturber import is_sccvae, open_perturber
 from .._rng import generator
 from .._verb import verb
-from .._write import of_shifts, writable, write
+from .._write import of_shifts, writable, write, writing
 from ..metrics import log_profiles
 from .identity._changes import assemblage_changes, perturbed_changes
 from .identity._found import Found
@@ -147,12 +147,9 @@ def identity_shift(
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": labels, "dose": float(dose)}
     params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
-    write(
-        target,
-        remove=of_shifts(target, key),
-        obsm=found.arrays(key, short),
-        uns={_keys.identity(key): {_keys.PARAMS: params, _keys.TABLE: found.table()}},
-    )
+    arrays, content = found.arrays(key, short), {_keys.PARAMS: params, _keys.TABLE: found.table()}
+    with writing():
+        write(target, remove=of_shifts(target, key), obsm=arrays, uns={_keys.identity(key): content})
     return data if copy else None
 
 

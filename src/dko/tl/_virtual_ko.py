@@ -116,44 +116,47 @@ def virtual_ko(
         "device": device,
         "batch_size": batch_size,
     }
-    fitted, frame = read_fitted(target, key), _frame(target, key, labels_of(genes))
-    earlier = fitted.table(_keys.KNOCKOUTS) if _keys.KNOCKOUTS in fitted.tables else None
+    fitted = read_fitted(target, key)
+    _require_room(target.obsm.get(_keys.impact(key)), labels_of(genes), key)
+    if _keys.KNOCKOUTS in fitted.tables:
+        fitted.table(_keys.KNOCKOUTS)  # refused, where it is damaged, before any work
     if fitted.kind == _keys.SCCVAE:
         labels, impacts, layers = perturb(data, genes, mixture=mixture, rng=rng, key=key, mod=mod, **common)
     elif mixture:
         raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
     else:
         labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
-    columns = [_keys.escape(label) for label in labels]
-    new = pd.DataFrame(impacts, index=frame.index, columns=columns)
-    frame = pd.concat([frame.drop(columns=columns, errors="ignore"), new], axis=1)
-    table = _table(earlier, labels, dose, np.isfinite(impacts).sum(axis=0))
+    new = pd.DataFrame(impacts, index=target.obs_names, columns=[_keys.escape(label) for label in labels])
+    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts).sum(axis=0)})
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
         remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in labels]},
         layers={_keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
-        obsm={_keys.impact(key): frame},
-        uns={key: {**target.uns[key], _keys.KNOCKOUTS: table}},
+        obsm={_keys.impact(key): lambda earlier: _beside(earlier, new, labels, key)},
+        uns={key: lambda model: {**model, _keys.KNOCKOUTS: _below(model.get(_keys.KNOCKOUTS), table)}},
     )
     return data if copy else None
 
 
-def _frame(adata: AnnData, key: str, labels: list[str]) -> pd.DataFrame:
-    """Return the frame of impacts with columns of earlier calls; refuse what cannot be written to a file."""
-    earlier = adata.obsm.get(_keys.impact(key))
-    frame = pd.DataFrame(index=adata.obs_names) if earlier is None else earlier.copy()
-    if len(frame.columns.union([_keys.escape(label) for label in labels])) > _keys.MAX_FRAME_COLUMNS:
+def _require_room(earlier: pd.DataFrame | None, labels: list[str], key: str) -> None:
+    """Refuse what cannot be written to a file."""
+    columns = {*([] if earlier is None else earlier.columns), *map(_keys.escape, labels)}
+    if len(columns) > _keys.MAX_FRAME_COLUMNS:
         raise ValueError(
             f"obsm[{_keys.impact(key)!r}] would hold more than {_keys.MAX_FRAME_COLUMNS:,} knockouts, which h5ad files "
             "cannot take; use dko.tl.scan(adata), which writes the impact of every gene into a layer."
         )
-    return frame
 
 
-def _table(earlier: pd.DataFrame | None, labels: list[str], dose: float, n_cells: np.ndarray) -> pd.DataFrame:
+def _beside(earlier: pd.DataFrame | None, new: pd.DataFrame, labels: list[str], key: str) -> pd.DataFrame:
+    """Return the frame of impacts with columns of earlier calls."""
+    _require_room(earlier, labels, key)
+    return new if earlier is None else pd.concat([earlier.drop(columns=new.columns, errors="ignore"), new], axis=1)
+
+
+def _below(earlier: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
     """Return the list of knockouts, with those of earlier calls."""
-    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": n_cells})
-    if earlier is not None:
-        table = pd.concat([earlier[~earlier["label"].isin(labels)], table])
-    return table.reset_index(drop=True)
+    if earlier is None:
+        return table
+    return pd.concat([earlier[~earlier["label"].isin(table["label"])], table], ignore_index=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from ..._compat import stored
 from ..._data import require_unique
 from ..._log import progress_of
+from ..._process import numba_threads
 from ._module_labels import require_leiden
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ImpactPlan(NamedTuple):
             raise ValueError(f"resolution={self.resolution} must be above 0.")
 
 
+@numba_threads()
 def relative_impacts(impacts: AnnData, plan: ImpactPlan) -> AnnData:
     """Return log1p of how many times the mean impact of the cell each impact is, and the impacts as a layer.
 
@@ -79,6 +81,7 @@ def relative_impacts(impacts: AnnData, plan: ImpactPlan) -> AnnData:
     return found
 
 
+@numba_threads()
 def cluster_cells(relative: AnnData, plan: ImpactPlan, seed: int) -> None:
     """Set ``obsm["X_pca"]``, ``obsm["X_umap"]`` and ``obs["cluster"]``, by size; sparse values stay sparse."""
     import scanpy as sc
@@ -111,6 +114,7 @@ def _name_by_size(relative: AnnData) -> None:
     relative.obs[CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
 
 
+@numba_threads()
 def markers_of_clusters(relative: AnnData, n_markers: int) -> pd.DataFrame:
     """Return the knockouts that each cluster of two or more cells depends on more than all others do, best first."""
     import scanpy as sc

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..._process import numba_threads
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -61,6 +63,7 @@ def _linked(vectors: np.ndarray, resolution: float, _seed: int) -> np.ndarray:
     return fcluster(tree, max(usual, _ALIKE) / resolution, criterion="distance")
 
 
+@numba_threads()
 def _leiden(vectors: np.ndarray, resolution: float, seed: int) -> np.ndarray:
     import scanpy as sc
 
@@ -103,6 +106,7 @@ def places(vectors: np.ndarray, seed: int) -> np.ndarray:
     return found
 
 
+@numba_threads()
 def _mapped(vectors: np.ndarray, seed: int) -> np.ndarray:
     import scanpy as sc
 

@@ -1,0 +1,86 @@
+"""Threads and random numbers that a call shares with the rest of the process, and that a fork does not survive."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+# Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
+_POOLS = {"numba", "sklearn", "torch"}
+_forked = _after_numba = False
+
+
+def _note_fork() -> None:
+    global _forked, _after_numba
+    _forked, _after_numba = not _POOLS.isdisjoint(sys.modules), _numba_started()
+
+
+def _numba_started() -> bool:
+    numba = sys.modules.get("numba")
+    try:
+        return numba is not None and numba.threading_layer() == "omp"
+    except ValueError:  # not started
+        return False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """Leave torch after a call as it was before, wherever it is interrupted; in a forked process use one thread.
+
+    With more than one, a forked process would wait forever for threads of its parent.
+    """
+    with _one_thread() if _forked else nullcontext():
+        torch = sys.modules.get("torch")
+        if torch is None:
+            yield
+            return
+        threads, chance = torch.get_num_threads(), torch.get_rng_state()
+        try:
+            if _forked:
+                torch.set_num_threads(1)
+            yield
+        except BaseException:
+            # Inside, each is put back where it is changed, but for an interrupt at that very line.
+            torch.set_rng_state(chance)
+            raise
+        finally:
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
+@contextmanager
+def numba_threads() -> Iterator[None]:
+    """Call, inside the block, functions of other packages that start numba's own threads."""
+    import numba
+
+    if _after_numba:
+        raise RuntimeError(
+            "This process was forked from one in which scanpy, or another package, had started numba's threads, which "
+            "do not survive a fork: start processes with multiprocessing.get_context('spawn') instead."
+        )
+    if not _forked:
+        yield
+        return
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        with _one_thread():  # once more, as numba starts with more
+            yield
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,65 @@
+"""What a call shares with the rest of the process, and what is left of it after a fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+
+import pytest
+import torch
+
+import dko
+from dko import _process
+
+STEPS = {
+    # Large enough for two threads: these would wait forever.
+    "fit": lambda adata: dko.tl.fit(dko.datasets.grn(600, 100, density=0.05, rng=0), max_epochs=1, batch_size=512),
+    "scan": lambda adata: dko.tl.scan(adata),
+    "virtual_ko": lambda adata: dko.tl.virtual_ko(adata, "gene_2"),
+    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2),
+}
+
+
+@pytest.fixture
+def two_threads():
+    """A pool of OpenMP that has been used."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.rand(700, 700) @ torch.rand(700, 700)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("name", STEPS)
+def test_a_forked_process_does_not_wait_for_threads_of_its_parent(name, fitted, two_threads):
+    dko.tl.scan(fitted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on, with threads
+        child = os.fork()
+    if not child:
+        signal.alarm(60)
+        try:
+            STEPS[name](fitted)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_cannot_work_in_a_forked_process_is_refused(fitted, monkeypatch, unchanged):
+    dko.tl.scan(fitted)
+    monkeypatch.setattr(_process, "_after_numba", True)
+    for call in (dko.tl.cluster_impact, lambda adata: dko.pp.select_genes(adata, n_top_genes=5)):
+        with unchanged(fitted), pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
+            call(fitted)
+
+
+def test_functions_of_others_use_one_thread_in_a_forked_process(cells, monkeypatch):
+    import numba
+
+    before, alone = numba.get_num_threads(), dko.pp.select_genes(cells, n_top_genes=5)
+    monkeypatch.setattr(_process, "_forked", True)
+    assert dko.pp.select_genes(cells, n_top_genes=5) == alone
+    assert numba.get_num_threads() == before
