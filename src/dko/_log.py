@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 # Whether the call of the user, in this thread, shows progress bars.
 _shown: ContextVar[bool] = ContextVar("dko_progress", default=True)
+# How what is said is put, on the command line.
+_wording: ContextVar[Callable[[str], str]] = ContextVar("dko_wording", default=str)
 
 
 def say(message: str) -> None:
@@ -26,10 +28,21 @@ def say(message: str) -> None:
     Goes to the ``dko`` logger when somebody listens there at level INFO, otherwise to stderr, so that the message is
     seen in a notebook without this library touching the handlers of the host application.
     """
+    message = _wording.get()(message)
     if logger.isEnabledFor(logging.INFO):
         logger.info(message)
     elif settings.verbosity >= 1:
         sys.stderr.write(f"{message}\n")
+
+
+@contextmanager
+def worded(wording: Callable[[str], str]) -> Iterator[None]:
+    """Say everything inside the block in other words."""
+    before = _wording.set(wording)
+    try:
+        yield
+    finally:
+        _wording.reset(before)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             # What is handed on to another library is refused there, in its words.
             if isinstance(error, TypeError | AttributeError):
                 refused = [name for name in more if f"keyword argument {name!r}" in str(error)]
-                if strange := [name for name in refused if _near(name, names)]:
+                if strange := [name for name in refused if near(name, names)]:
                     raise TypeError(unknown_keywords(title, strange, names)) from error
             raise
 
@@ -90,9 +90,8 @@ def unknown_keywords(title: str, given: Iterable[str], known: Collection[str]) -
     """Say which keywords a function does not have, and which were probably meant."""
     sentences = []
     for name in given:
-        near = _near(name, known)
-        if near:
-            hint = f"did you mean {' or '.join(near)}?"
+        if meant := near(name, known):
+            hint = f"did you mean {' or '.join(meant)}?"
         elif name in _THREADS:
             hint = "it uses as many threads as torch.set_num_threads and numba.set_num_threads allow."
         else:
@@ -101,7 +100,8 @@ def unknown_keywords(title: str, given: Iterable[str], known: Collection[str]) -
     return " ".join(sentences)
 
 
-def _near(name: str, known: Collection[str]) -> list[str]:
+def near(name: str, known: Collection[str]) -> list[str]:
+    """Return which parameters were probably meant, by spelling or by what others call them."""
     also = [parameter for parameter, others in _ALSO_CALLED.items() if name.lower() in others and parameter in known]
     return also or get_close_matches(name.lower(), known, n=2, cutoff=0.6)
 

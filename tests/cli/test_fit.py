@@ -62,9 +62,9 @@ def test_messages_go_to_stderr(dko, raw_file, tmp_path):
         (("--layer", "count"), "No layer 'count' in adata.layers."),
         (("--groupby", "cell_typ"), "Did you mean 'cell_type'"),
         (("--use-raw",), "adata.raw is empty"),
-        (("--max-steps", "0"), "max_steps=0 must be"),
-        (("--validation-fraction", "1.5"), "validation_fraction=1.5 must lie between 0 and 1"),
-        (("--device", "abacus"), "device='abacus' cannot be used here"),
+        (("--max-steps", "0"), "--max-steps 0 must be"),
+        (("--validation-fraction", "1.5"), "--validation-fraction 1.5 must lie between 0 and 1"),
+        (("--device", "abacus"), "--device abacus cannot be used here"),
     ],
 )
 def test_bad_input_is_refused_before_training(dko, raw_file, tmp_path, kept, monkeypatch, words, says):

@@ -115,7 +115,7 @@ def test_choices_are_those_of_the_model():
         ((*HOW, "--code", "binary"), "invalid choice: 'binary'"),
         ((*HOW, "--holdout", "gene_70"), "Did you mean 'gene_7'"),
         ((*HOW, "--control", "ctrl"), "No value 'ctrl' in obs['perturbation']"),
-        ((*HOW, "--layer", "counts"), "normalize=True"),
+        ((*HOW, "--layer", "counts"), "--normalize"),
     ],
 )
 def test_bad_input_is_refused_before_training(dko, store, perturbations, tmp_path, kept, monkeypatch, words, says):

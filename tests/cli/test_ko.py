@@ -82,8 +82,8 @@ def test_a_gene_that_the_model_cannot_perturb_is_named(dko, perturbed_file, tmp_
     [
         (("gen_3",), "No gene 'gen_3' in var_names. Did you mean 'gene_3'"),
         (("gene_3+gen_4",), "No gene 'gen_4' in var_names."),
-        (("gene_3", "--mixture"), "mixture=True is for model='sccvae'"),
-        (("gene_3", "--dose", "2"), "dose=2.0 must be above 0 and at most 1"),
+        (("gene_3", "--mixture"), "--mixture is for --model sccvae"),
+        (("gene_3", "--dose", "2"), "--dose 2.0 must be above 0 and at most 1"),
         (("gene_3", "--groups", "B"), "'B' names no column; write COLUMN=B"),
         (("gene_3", "--groups", "cell_typ=B"), "Did you mean 'cell_type'"),
         (("gene_3", "--groups", "cell_type=C"), "No group 'C' in obs['cell_type']."),

@@ -86,7 +86,7 @@ def test_what_is_not_installed_is_said(dko, perturbed_file, tmp_path, kept, monk
     [
         (("--genes", "gene_7"), "Modules are of several perturbations, got 1."),
         (("--genes", "gene_7,CD74"), "No gene 'CD74' in what this model can perturb."),
-        (("--resolution", "0"), "resolution=0.0 must be above 0"),
+        (("--resolution", "0"), "--resolution 0.0 must be above 0"),
     ],
 )
 def test_bad_input_is_refused(dko, perturbed_file, tmp_path, kept, words, says):

@@ -40,12 +40,26 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "required: COMMAND (see `dko --help`)"),
         (("fly",), "invalid choice: 'fly'"),
+        (("scn",), "invalid choice: 'scn'"),
+        (("scn",), "did you mean `dko scan`? (see `dko --help`)"),
+        (("evalute", "--grouby"), "did you mean `dko evaluate`?"),
+        (("--verson",), "unrecognized arguments: --verson; did you mean --version? (see `dko --help`)"),
+        (
+            ("scan", "a.h5ad", "--ot", "b.h5ad"),
+            "unrecognized arguments: --ot; did you mean --out? (see `dko scan --help`)",
+        ),
+        (("fit", "a.h5ad", "--grouby=x", "--out", "b.h5ad"), "--grouby; did you mean --groupby?"),
+        (("fit", "a.h5ad", "--seed", "1", "--out", "b.h5ad"), "--seed; did you mean --rng?"),
+        (
+            ("fit", "a.h5ad", "--xyzzy", "1", "--out", "b.h5ad"),
+            "unrecognized arguments: --xyzzy (see `dko fit --help`)",
+        ),
+        (("fit", "a.h5ad", "--out", "b.h5ad", "--effects", "totl"), "did you mean total?"),
         (("fit", "a.h5ad"), "required: --out (see `dko fit --help`)"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--max-steps", "many"), "invalid int value: 'many'"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--preset", "rock"), "invalid choice: 'rock'"),
-        (("fit", "a.h5ad", "--out", "b.h5ad", "--forc"), "unrecognized arguments: --forc"),
+        (("fit", "a.h5ad", "--out", "b.h5ad", "--forc"), "unrecognized arguments: --forc; did you mean --force?"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--genes", " , "), "names nothing"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--genes", "@gone.txt"), "there is no file 'gone.txt'"),
         (("ko", "a.h5ad", "--out", "b.h5ad"), "required: GENE (see `dko ko --help`)"),
@@ -56,3 +70,8 @@ def test_version(capsys):
 )
 def test_bad_usage_is_one_line(dko, words, says):
     assert says in dko(*words).error
+
+
+def test_no_words_print_the_help(dko):
+    ran = dko()
+    assert ran.code == 0 and ran.err == "" and ran.out.startswith("usage: dko ") and "start here:" in ran.out

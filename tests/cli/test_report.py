@@ -38,7 +38,7 @@ def test_a_model_of_perturbations(dko, perturbed_file):
         (("--out", "nowhere/page.html"), "The folder 'nowhere' does not exist"),
         (("--key", "other"), "holds no fit named 'other'"),
         (("--groupby", "cell_tipe"), "No column 'cell_tipe' in adata.obs. Did you mean 'cell_type'?"),
-        (("--n-genes", "0"), "n_genes=0 must be at least 1"),
+        (("--n-genes", "0"), "--n-genes 0 must be at least 1"),
     ],
 )
 def test_bad_input_is_one_line(dko, fitted_file, words, says, kept, monkeypatch, tmp_path):

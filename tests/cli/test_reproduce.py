@@ -83,7 +83,7 @@ def test_tables_of_an_earlier_run_do_not_stay_among_the_new(dko, table, tmp_path
     assert {path.name for path in out.iterdir()} == FILES
     with kept:  # a check fails
         assert "No gene '99'" in dko(*words, "--genes", "99").error
-        assert "max_steps=0" in dko(*words, "--max-steps", "0").error
+        assert "--max-steps 0" in dko(*words, "--max-steps", "0").error
     (out / "notes.txt").write_text("mine")
     assert dko(*words, "--genes", "5").code == 0
     assert {path.name for path in out.iterdir()} == FILES - {"Impact_results_doubleKO.csv"} | {"notes.txt"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
-from typing import NoReturn
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .._verb import near
 from . import (
     _affected,
     _demo,
@@ -20,6 +22,9 @@ from . import (
     _reproduce,
     _scan,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _DESCRIPTION = """\
 Virtual gene knockouts in single cells: what would each cell look like without a gene?
@@ -65,21 +70,45 @@ _COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, raised for the caller to show."""
+    """An ArgumentParser whose errors are one line, raised for the caller to show, and name what was meant."""
+
+    commands: dict[str, Parser]
 
     def __init__(self, **kwargs: object):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)  # type: ignore[arg-type]
+
+    def check_options(self, words: Sequence[str]) -> None:
+        """Refuse an option that there is not, with the one that was meant, before argparse misses those required."""
+        options = {option.lstrip("-").replace("-", "_"): option for option in self._option_string_actions}
+        for word in takewhile(lambda word: word != "--", words):
+            option = word.partition("=")[0]
+            if option.startswith("--") and option not in self._option_string_actions:
+                meant = [options[name] for name in near(option.lstrip("-").replace("-", "_"), options)]
+                hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+                self.error(f"unrecognized arguments: {option}{hint}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices; name the one that was meant."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            is_command = isinstance(action.choices, dict)
+            meant = near(str(value), [str(choice) for choice in action.choices or ()])
+            if shown := [f"`{self.prog} {choice}`" if is_command else choice for choice in meant]:
+                error.message += f"; did you mean {' or '.join(shown)}?"
+            raise
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         raise ValueError(f"{message} (see `{self.prog} --help`).")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Build the parser of all commands; each sets ``run``, the function that does the work."""
     parser = Parser(prog="dko", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"dko {version('dko')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add(commands)
+    parser.commands = commands.choices
     return parser

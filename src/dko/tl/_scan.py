@@ -131,7 +131,7 @@ def _blocks(
     if in_memory and expected.n_bytes > settings.result_budget:
         raise ValueError(
             f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
-            "out='impacts.zarr' (dko scan --impacts impacts.zarr), or raise dko.settings.result_budget."
+            "out='impacts.zarr', or raise dko.settings.result_budget."
         )
     expected.tell("knockouts")
     chosen = None if wanted.all() else wanted
