@@ -70,7 +70,7 @@ def sentences():
         if path.relative_to(root).parts[0] in ("cli", "datasets", "metrics", "pl", "report"):
             continue  # not said on the command line, or in its words already
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        skipped = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]  # docstrings
+        skipped: list[ast.AST] = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]  # docstrings
         for joined in [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]:
             skipped += [node for node in ast.walk(joined) if node is not joined]
         for node in ast.walk(tree):

@@ -65,11 +65,12 @@ def kill(tmp_path, fitted, quick):
         words = [sys.executable, "-c", SERVER, write, *names]
         server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         servers.append(server)
-        assert server.stdout and server.stdin and server.stdout.readline() == "ready\n"
+        told, said = server.stdin, server.stdout
+        assert told and said and said.readline() == "ready\n"
 
         def after(seconds):
-            server.stdin.write(f"{seconds}\n")
-            assert server.stdout.readline() == "killed\n"
+            told.write(f"{seconds}\n")
+            assert said.readline() == "killed\n"
 
         return after
 
