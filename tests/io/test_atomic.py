@@ -143,6 +143,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path):
         f".dko-partial-{here}-{os.getpid()}-abcd1234": True,
         f".dko-partial-00000000-{dead.pid}-abcd1234": True,
         ".dko-partial-00000000-1-abcd5678": False,  # of another machine, and old
+        f".dko-partial-{here}-{10**30}-abcd1234": True,
         ".dko-partial-mine": True,
         f"dko-partial-{here}-{dead.pid}-abcd1234": True,
     }

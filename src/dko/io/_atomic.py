@@ -42,9 +42,9 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
         temporary = folder / "partial"
         yield temporary
         target = check_target(path, store=store)
-        _resemble(temporary, target)
         if not store:
             _settle(temporary)
+        _resemble(temporary, target)
         if store and target.exists():
             _swap(temporary, target)
         else:
@@ -94,7 +94,7 @@ def _abandoned(entry: os.DirEntry[str], here: str, process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # another user's
+    except (OSError, OverflowError):  # another user's; no number of a process
         pass
     return False
 
@@ -142,7 +142,7 @@ def _swap(new: Path, target: Path) -> None:
 def _exchange(a: Path, b: Path) -> bool:
     """Swap two folders in one step; False where this system or file system cannot."""
     names = os.fsencode(a), os.fsencode(b)
-    here = -100  # AT_FDCWD: names are as this process sees them
+    here = -100  # AT_FDCWD: relative names are those of this process
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":

@@ -42,18 +42,18 @@ def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
     ValueError
         No name at all, or one that no file can have.
     """
-    told = repr(str(path))
+    name = repr(str(path))
     target = Path(path)
     names_folder = not store and isinstance(path, str) and path.endswith(("/", os.sep))
     if target.name in {"", ".."} or names_folder:
-        raise ValueError(f"{told} is not the name of a {'.zarr store' if store else 'file'}; name one.")
+        raise ValueError(f"{name} is not the name of a {'.zarr store' if store else 'file'}; name one.")
     status = status_of(target)
     if target.is_symlink():
         target = Path(os.path.realpath(target))
     if store and status is None and restore(target):
         status = status_of(target)
     if status is not None:
-        _check_kind(target, status, told, store)
+        _check_kind(target, status, name, store)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"The folder {str(target.parent)!r} does not exist; make it first.")
     _check_writable(target.parent)
@@ -119,22 +119,22 @@ def status_of(path: Path) -> os.stat_result | None:
         raise ValueError(f"{str(path)!r} is not a name that a file can have.") from error
 
 
-def _check_kind(target: Path, status: os.stat_result, told: str, store: bool) -> None:
+def _check_kind(target: Path, status: os.stat_result, name: str, store: bool) -> None:
     """Refuse what a file or a store cannot replace without loss."""
     if stat.S_ISDIR(status.st_mode):
         if not (store and _is_store(target)):
-            raise IsADirectoryError(f"{told} is a folder of something else; choose another name.")
+            raise IsADirectoryError(f"{name} is a folder of something else; choose another name.")
         if foreign := sorted({entry.name for entry in target.iterdir()} - _PARTS - _METADATA):
             raise IsADirectoryError(
-                f"The store {told} also holds {listed(foreign)}, which is no part of it and would be lost; move it "
+                f"The store {name} also holds {listed(foreign)}, which is no part of it and would be lost; move it "
                 "away, or choose another name."
             )
     elif not stat.S_ISREG(status.st_mode):
-        raise FileExistsError(f"{told} is no regular file but a device, a pipe or a socket; choose another name.")
+        raise FileExistsError(f"{name} is no regular file but a device, a pipe or a socket; choose another name.")
     elif store:
-        raise NotADirectoryError(f"{told} is a file, and a .zarr store is a folder; choose another name.")
+        raise NotADirectoryError(f"{name} is a file, and a .zarr store is a folder; choose another name.")
     if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
-        raise PermissionError(f"{told} is read-only; make it writable or choose another name.")
+        raise PermissionError(f"{name} is read-only; make it writable or choose another name.")
 
 
 def _is_store(folder: Path) -> bool:
