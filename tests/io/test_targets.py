@@ -374,6 +374,16 @@ def test_scan_refuses_the_file_of_its_cells_behind_any_link(fitted, place, suffi
     assert state(place) == before
 
 
+def test_scan_replaces_no_file_that_cells_may_be_read_from_later(fitted, place):
+    arrays = pytest.importorskip("dask.array", reason="dask is not installed")
+    fitted.X = arrays.from_array(fitted.X.toarray(), chunks=(20, -1))
+    dko.tl.scan(fitted, out=place / "impacts.h5ad")
+    before = state(place)
+    with pytest.raises(ValueError, match="perhaps from this one; name a file that is not there yet"):
+        dko.tl.scan(fitted, out=place / "impacts.h5ad")
+    assert state(place) == before
+
+
 def test_write_reference_looks_at_every_table_first(cells, quick, place, monkeypatch):
     dko.tl.fit(cells, test_fraction=0.2, **quick)
     monkeypatch.setattr("dko.io._write_reference._mapping", None)

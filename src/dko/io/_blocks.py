@@ -39,13 +39,19 @@ def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
 
 
 def check_blocks(path: str | Path, adata: AnnData) -> None:
-    """Refuse a file for the results of these cells that could not be written, or from which the cells are read."""
+    """Refuse a file for the results of these cells that could not be written, or that they may be read from later."""
     suffix = Path(path).suffix
     if suffix not in {".zarr", ".h5ad"}:
         raise ValueError(f"out={str(path)!r} must end in .zarr or .h5ad.")
     target = check_target(path, store=suffix == ".zarr")
     if adata.isbacked and target.exists() and target.samefile(adata.filename):
         raise ValueError(f"out={str(path)!r} is the file that these cells are read from; name another.")
+    is_lazy = any(hasattr(values, "dask") for values in (adata.X, *adata.layers.values()))
+    if is_lazy and target.exists():  # of which files, dask does not tell
+        raise ValueError(
+            f"out={str(path)!r} exists, and these cells are read from files whenever they are used, perhaps from this "
+            "one; name a file that is not there yet."
+        )
 
 
 def write_blocks(

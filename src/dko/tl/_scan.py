@@ -58,7 +58,7 @@ def scan(
         A ``.zarr`` or ``.h5ad`` to write the impacts to, cell block by cell block, instead of into ``layers``: for
         more of them than fit into memory. It is an AnnData with the impacts as X, for ``anndata.read_zarr`` or
         ``anndata.read_h5ad(..., backed="r")``. A file, or a ``.zarr`` store of an AnnData, that is there is replaced
-        once the new one is complete.
+        once the new one is complete; but not the one that these cells are read from, nor any if they are dask arrays.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
     progress
@@ -82,6 +82,8 @@ def scan(
     ------
     KeyError
         No fit; a gene or group that is not there.
+    OSError
+        What has the name of `out` cannot be replaced; the folder to write to does not exist or is full.
     ValueError
         No cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     """
