@@ -71,6 +71,18 @@ def test_what_cannot_be_run_is_said(command, arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_predicted_cells_are_held_against_those_that_did_not_train(command, tmp_path):
+    from benchmarks.accuracy import _cells
+
+    if not (_cells.DATA / _cells.FILES[1]).is_file():
+        pytest.skip(f"{_cells.DATA} lacks {_cells.FILES[1]}")
+    found = pd.DataFrame(_cells.measure(_cells.PAPALEXI, 0, quick=True)).set_index(["method", "metric"])["value"]
+    assert found["default", "gap"] < 1e-4
+    # The fit of a few steps says little, the truth about the mean much, and nothing is closer than more control cells.
+    distance = found.xs("energy_distance", level="metric")
+    assert abs(distance["measurement"]) < distance["mean shift"] < distance["no change"]
+
+
 def test_files_that_are_not_there_are_named(command, monkeypatch, tmp_path):
     from benchmarks.accuracy import __main__
 

@@ -10,7 +10,7 @@ import torch
 import dko
 from dko._checked_model import plain
 from dko._perturber import is_sccvae, open_perturber
-from dko.models.sccvae import PAPER, Config, config_of
+from dko.models.sccvae import PAPER, Config, Network, config_of
 
 FIT: dict[str, Any] = {
     "model": "sccvae",
@@ -67,17 +67,18 @@ def test_propagated_shifts_add_up_too(perturber, genes):
     torch.testing.assert_close(pair, single[0] + single[1])
 
 
-def test_the_draw_is_the_same_for_all_shifts_and_calls(perturber, genes):
+def test_the_draw_is_the_same_for_all_perturbations_and_calls(perturber, genes):
     """T5: with the same numbers, differences are effects."""
-    shifts = perturber.shifts([[genes[0]], [genes[1]]])
-    both = np.concatenate([decoded for _, decoded in perturber.decoded(shifts, rng=3)], axis=1)
+    asked = [([genes[0]], 1.0), ([genes[1]], 0.5)]
+    ((_, before, both),) = perturber.perturbed(asked, rng=3)
+    np.testing.assert_array_equal(before, perturber.values.toarray())
     for number in range(2):
-        alone = np.concatenate([decoded for _, decoded in perturber.decoded(shifts[number][None], rng=3)], axis=1)
-        np.testing.assert_allclose(both[[0, 1 + number]], alone, atol=1e-5)
-    blocks = list(perturber.decoded(shifts, rng=3, n_rows=7))
-    assert [block.stop - block.start for block, _ in blocks] == [7] * 7 + [1]
-    np.testing.assert_allclose(np.concatenate([decoded for _, decoded in blocks], axis=1), both, atol=1e-5)
-    other = np.concatenate([decoded for _, decoded in perturber.decoded(shifts, rng=4)], axis=1)
+        ((_, _, alone),) = perturber.perturbed(asked[number : number + 1], rng=3)
+        np.testing.assert_allclose(both[number], alone[0], atol=1e-5)
+    blocks = list(perturber.perturbed(asked, rng=3, n_rows=7))
+    assert [block.stop - block.start for block, _, _ in blocks] == [7] * 7 + [1]
+    np.testing.assert_allclose(np.concatenate([after for _, _, after in blocks], axis=1), both, atol=1e-5)
+    ((_, _, other),) = perturber.perturbed(asked, rng=4)
     assert not np.allclose(other, both, atol=1e-3)
 
 
@@ -88,7 +89,31 @@ def test_pairs_are_before_and_after(perturber, genes):
     np.testing.assert_array_equal(before, same)
     assert (np.linalg.norm(half - before, axis=1) < np.linalg.norm(after - before, axis=1)).all()
     ((_, _, none),) = perturber.pairs([genes[0]], 0.0, rng=1)
-    np.testing.assert_allclose(none, before, atol=1e-6)
+    np.testing.assert_array_equal(none, before)
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_doses_are_pairs_of_one_encoding(perturber, genes, mixture, monkeypatch):
+    encoded, encode = [], Network.encode
+    monkeypatch.setattr(Network, "encode", lambda network, cells: encoded.append(len(cells)) or encode(network, cells))
+    doses = [0.0, 0.4, 1.0]
+    ((_, before, after),) = perturber.doses(genes[:2], doses, mixture=mixture, rng=5)
+    assert encoded == [50, 50]
+    for dose, cells in zip(doses, after, strict=True):
+        ((_, _, alone),) = perturber.pairs(genes[:2], dose, mixture=mixture, rng=5)
+        np.testing.assert_allclose(cells, alone, atol=1e-5)
+    np.testing.assert_array_equal(after[0], before)
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_what_is_said_of_a_cell_does_not_depend_on_which_others_are_chosen(perturber, genes, mixture):
+    chosen = np.zeros(perturber.adata.n_obs, dtype=bool)
+    chosen[perturber.rows[5::3]] = True
+    ((_, _, whole),) = perturber.pairs(genes[:1], 0.6, mixture=mixture)
+    for part in (perturber.among(chosen), open_perturber(perturber.adata, "dko", "rna", groups=chosen, device="cpu")):
+        ((rows, _, after),) = part.pairs(genes[:1], 0.6, mixture=mixture)
+        np.testing.assert_array_equal(rows, perturber.rows[5::3])
+        np.testing.assert_allclose(after, whole[5::3], atol=1e-5)
 
 
 @pytest.mark.parametrize("which", ["seen", "unseen"])
@@ -98,11 +123,12 @@ def test_genes_themselves_change_as_training_targets_do(which, perturber, genes)
     gene = genes[0] if which == "seen" else unseen
     ((_, before, after),) = perturber.pairs([gene])
     column = perturber.fitted.genes.index(gene)
-    change = (after - before)[:, column]
-    np.testing.assert_allclose(change, change[0], atol=1e-5)
-    assert change[0] < -0.1
+    change, own = (after - before)[:, column], perturber.model.own[perturber.numbers[gene]]
+    share = own / float(perturber.model.level[column])
+    np.testing.assert_allclose(change, max(share, -1) * before[:, column], atol=1e-5)
+    assert change.mean() < -0.05
     ((_, before, after),) = perturber.pairs([gene], 0.25)
-    np.testing.assert_allclose((after - before)[:, column], 0.25 * change, atol=1e-5)
+    np.testing.assert_allclose((after - before)[:, column], max(0.25 * share, -1) * before[:, column], atol=1e-5)
 
 
 def test_mean_effects_are_means_of_pairs(perturber, genes):

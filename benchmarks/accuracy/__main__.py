@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import _machine
 from ..inputs import DATA
-from . import _calibration, _dream4, _interactions, _keystone, _screens, _simulated, _specificity, _unseen
+from . import _calibration, _cells, _dream4, _interactions, _keystone, _screens, _simulated, _specificity, _unseen
 from ._job import run
 from ._report import write
 
@@ -22,6 +22,7 @@ SETS = {
     "screens": _screens,
     "specificity": _specificity,
     "unseen": _unseen,
+    "cells": _cells,
 }
 
 

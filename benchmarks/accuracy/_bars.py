@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ._calibration import REAL, SIMULATED
+from ._cells import PAPALEXI, quarter
+from ._cells import RENGE as RENGE_CELLS
 from ._dream4 import NAME as DREAM4
 from ._interactions import NAMES as OF_PAIRS
 from ._keystone import NAMES as KEYSTONES
@@ -75,6 +77,15 @@ BARS = {
             for rival in ("no change", "gaussian")
         ),
     ],
+    "cells": [
+        bar
+        for data in (RENGE_CELLS, PAPALEXI)
+        for bar in (
+            Bar(data, "energy_distance", quarter(data), at_most=True),
+            *(Bar(data, "energy_distance", rival=rival, at_most=True) for rival in ("no change", "gaussian")),
+            Bar(data, "gap", 1e-3, at_most=True),
+        )
+    ],
     "specificity": [
         Bar(REGULATORS, "auroc_direct", 0.95),
         Bar(REGULATORS, "retrieval_centred", 0.90),
@@ -86,7 +97,7 @@ BARS = {
 def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
     """Hold a bar against means, indexed by data set, metric and method; ``met`` is None where nothing was measured."""
     of_methods = means.xs((bar.data, bar.metric), level=("data", "metric"))
-    limit, what = bar.limit, f"{bar.limit:.2f}"
+    limit, what = bar.limit, f"{bar.limit:.2f}" if bar.limit >= 0.1 else f"{bar.limit:.2g}"
     if bar.rival is not None:
         rival = bar.rival
         if rival == BASELINES:

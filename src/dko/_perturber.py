@@ -47,6 +47,8 @@ class Perturber:
         Where the genes of the model are in ``var_names``.
     rows
         The control cells, among the chosen ones.
+    draws
+        Number of each of these among all control cells: what is random about a cell goes by it.
     device
         Where to compute.
     """
@@ -55,6 +57,7 @@ class Perturber:
     fitted: Fitted
     columns: np.ndarray
     rows: np.ndarray
+    draws: np.ndarray
     device: torch.device
 
     @cached_property
@@ -84,7 +87,7 @@ class Perturber:
     def among(self, cells: np.ndarray) -> Perturber:
         """Return the same for some of the control cells, as a mask over all cells."""
         kept = cells[self.rows]
-        part = replace(self, rows=self.rows[kept])
+        part = replace(self, rows=self.rows[kept], draws=self.draws[kept])
         # Neither is read a second time.
         part.__dict__.update(model=self.model, values=self.values[kept])
         return part
@@ -97,18 +100,20 @@ class Perturber:
         shifts = [self.model.shifts(np.array([self.numbers[gene] for gene in genes])).sum(dim=0) for genes in sets]
         return torch.stack(shifts)
 
-    def decoded(
-        self, shifts: torch.Tensor, rng: RNG = 0, n_rows: int | None = None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield, block by block, which of `rows` it is, and what these cells look like without and with each shift.
+    def perturbed(
+        self, asked: Sequence[tuple[Sequence[str], float]], rng: RNG = 0, n_rows: int | None = None
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield, block by block, which of `rows` it is, these cells as observed, and with each perturbation.
 
-        Arrays of (1 + shifts) x cells x genes, float32. The draw from the posterior of a cell is the same for all
-        shifts, in this call and in every other with the same `rng`: differences are effects, not chance.
+        Cells x genes, and perturbations x cells x genes, float32: what the model says that changes is applied to the
+        observed cell (:func:`dko.models.sccvae.changed`). The draw from the posterior of a cell is the same for all
+        perturbations, and whichever other cells are chosen: differences are effects, not chance.
 
         Parameters
         ----------
-        shifts
-            In the latent space, before the graph: n x latent, or n x cells x latent for shifts of each cell.
+        asked
+            The genes of each perturbation and its dose, the part of their shift that every cell gets. The expression of
+            the genes themselves changes as that of training targets does, by the same part.
         rng
             Decides the draw.
         n_rows
@@ -116,17 +121,57 @@ class Perturber:
         """
         import torch
 
+        from .models.sccvae import changed
+
+        sets, doses = zip(*asked, strict=True)
+        own = torch.from_numpy(np.stack([dose * self._own(genes) for genes, dose in asked])).to(self.device)
+        shifts = self.shifts(sets) * own.new_tensor(doses)[:, None]
+        stream, n_drawn = generator(rng), 0
+        for block in self._blocks(len(asked), n_rows):
+            numbers = self.draws[block]
+            # Those of the control cells in between are drawn too, or the draw would depend on who is chosen.
+            noise = stream.standard_normal((numbers[-1] + 1 - n_drawn, shifts.shape[1]), dtype=np.float32)
+            noise, n_drawn = noise[numbers - n_drawn], numbers[-1] + 1
+            before = self.values[block].toarray()
+            cells = torch.from_numpy(before).to(self.device)
+            change = self.model.changes(cells, shifts, torch.from_numpy(noise).to(self.device))
+            change = torch.where(own.isnan()[:, None], change, own[:, None])
+            # Rounding would remain, as cells are decoded side by side.
+            change[own.new_tensor(doses) == 0] = 0
+            yield block, before, changed(cells, change, self.model.level).cpu().numpy()
+
+    def _blocks(self, n: int, n_rows: int | None) -> Iterator[slice]:
+        """Yield blocks of cells of which `n` predictions fit into memory, or of `n_rows` cells."""
         if n_rows is not None and n_rows < 1:
             raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
-        stream = generator(rng)
-        # What a member says, what all have said so far, and a copy.
-        step = n_rows or max(1, settings.memory_budget // (12 * len(self.fitted.genes) * (1 + len(shifts))))
+        # What a member says, what all have said so far, and two copies.
+        step = n_rows or max(1, settings.memory_budget // (16 * len(self.fitted.genes) * (1 + n)))
         for start in range(0, len(self.rows), step):
-            block = slice(start, min(start + step, len(self.rows)))
-            cells = torch.from_numpy(self.values[block].toarray()).to(self.device)
-            noise = torch.from_numpy(stream.standard_normal((len(cells), shifts.shape[-1]), dtype=np.float32))
-            of_cells = shifts if shifts.ndim == 2 else shifts[:, block]
-            yield block, self.model.predict(cells, of_cells, noise.to(self.device)).cpu().numpy()
+            yield slice(start, min(start + step, len(self.rows)))
+
+    def doses(
+        self,
+        genes: Sequence[str],
+        doses: Sequence[float] | np.ndarray,
+        *,
+        mixture: bool = False,
+        rng: RNG = 0,
+        n_rows: int | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield, block by block, rows of the AnnData, these control cells as observed, and at each dose.
+
+        Cells x genes, and doses x cells x genes. Every cell gets the part `dose` of the shift of the genes; with
+        `mixture`, this share of the cells gets all of it and the others stay as they are, and a cell that does at some
+        dose does so at every higher one. Cells are encoded once for all doses.
+        """
+        for_noise, for_escape = _streams(rng)
+        escapes = for_escape.random(self.draws[-1] + 1)[self.draws]
+        asked = [(genes, 1.0)] if mixture else [(genes, float(dose)) for dose in doses]
+        for block, before, after in self.perturbed(asked, for_noise, n_rows):
+            if mixture:
+                affected = escapes[block] < np.asarray(doses)[:, None]
+                after = np.where(affected[..., None], after, before)
+            yield self.rows[block], before, after
 
     def pairs(
         self,
@@ -137,42 +182,28 @@ class Perturber:
         rng: RNG = 0,
         n_rows: int | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield, block by block, rows of the AnnData, and what these control cells look like before and after.
+        """Yield, block by block, rows of the AnnData, these control cells as observed, and at one dose."""
+        for rows, before, (after,) in self.doses(genes, [dose], mixture=mixture, rng=rng, n_rows=n_rows):
+            yield rows, before, after
 
-        Both are cells x genes. Every cell gets the part `dose` of the shift of the genes; with `mixture`, this share of
-        the cells gets all of it, and a cell that does at some dose does so at every higher one. The expression of the
-        genes themselves changes as that of training targets does.
-        """
-        import torch
-
-        for_noise, for_escape = _streams(rng)
-        level = for_escape.random(len(self.rows)) < dose if mixture else np.full(len(self.rows), dose)
-        (shift,) = self.shifts([genes])
-        shifts = torch.from_numpy(level.astype(np.float32)).to(shift)[:, None] * shift
-        columns, own = self._own(genes)
-        for block, (before, after) in self.decoded(shifts[None], for_noise, n_rows):
-            after[:, columns] = before[:, columns] + level[block, None] * own
-            yield self.rows[block], before, after
-
-    def _own(self, genes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns of the genes whose own change is known, and that change."""
+    def _own(self, genes: Sequence[str]) -> np.ndarray:
+        """Return the change of the expression of the genes themselves, NaN where it is not known and at all others."""
         position = {gene: column for column, gene in enumerate(self.fitted.genes)}
-        change = {position[gene]: self.model.own[self.numbers[gene]] for gene in genes if gene in position}
-        known = {column: own for column, own in change.items() if np.isfinite(own)}
-        return np.array(list(known), dtype=int), np.array(list(known.values()), dtype=np.float32)
+        found = np.full(len(position), np.nan, dtype=np.float32)
+        for gene in genes:
+            if gene in position:
+                found[position[gene]] = self.model.own[self.numbers[gene]]
+        return found
 
     def mean_effects(self, sets: Sequence[Sequence[str]], rng: RNG = 0) -> np.ndarray:
         """Return the mean change of the control cells with each set of genes perturbed (sets x genes, float32)."""
         total, seed = np.zeros((len(sets), len(self.fitted.genes))), seed_of(rng)
         for first in range(0, len(sets), _SETS_AT_A_TIME):
             part = slice(first, first + _SETS_AT_A_TIME)
-            for _, (before, *after) in self.decoded(self.shifts(sets[part]), _streams(seed)[0]):
-                total[part] += [(cells - before).sum(axis=0, dtype=np.float64) for cells in after]
-        effects = (total / len(self.rows)).astype(np.float32)
-        for effect, genes in zip(effects, sets, strict=True):
-            columns, own = self._own(genes)
-            effect[columns] = own
-        return effects
+            asked = [(genes, 1.0) for genes in sets[part]]
+            for _, before, after in self.perturbed(asked, _streams(seed)[0]):
+                total[part] += (after - before).sum(axis=1, dtype=np.float64)
+        return (total / len(self.rows)).astype(np.float32)
 
 
 # With several sets of genes at a time, cells are encoded, and decoded without a shift, only once for these.
@@ -194,10 +225,12 @@ def open_perturber(
     fitted = read_fitted(adata, key)
     if fitted.kind != _keys.SCCVAE:
         raise ValueError(f"uns[{key!r}] holds a model of kind {fitted.kind!r}, and this needs one of 'sccvae'.")
-    chosen = select_cells(data, mod, None, groups) & _control(adata, fitted)
+    control = _control(adata, fitted)
+    chosen = select_cells(data, mod, None, groups) & control
     if not chosen.any():
         raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
-    return Perturber(adata, fitted, gene_columns(adata, fitted), np.flatnonzero(chosen), resolve_device(device))
+    rows, draws = np.flatnonzero(chosen), np.cumsum(control)[chosen] - 1
+    return Perturber(adata, fitted, gene_columns(adata, fitted), rows, draws, resolve_device(device))
 
 
 def is_sccvae(data: AnnData | MuData, key: str, mod: str) -> bool:

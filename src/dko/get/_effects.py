@@ -37,8 +37,9 @@ def effects(
 ) -> AnnData:
     """Return the mean change of every gene after each knockout, as an AnnData for scanpy.
 
-    Of an SCCVAE: the mean change of the decoded log-normalised expression of the control cells, on the scale of its
-    input; nothing is renormalised, and what is said of the perturbed genes themselves is left in.
+    Of an SCCVAE: the mean change of the log-normalised expression of the control cells, predicted less observed, on the
+    scale of its input; nothing is renormalised, and the change of the perturbed genes themselves is left in. A gene
+    loses at most its mean.
 
     The change is that of log1p(1e4 * profile), predicted after minus predicted before, with the knocked-out gene taken
     out of both profiles and both renormalised: otherwise the gap that it leaves would decide the sign of everything.

@@ -101,7 +101,7 @@ def dose_response(
         What was asked for.
 
     Changes are of log1p(1e4 * profile) after taking the knocked-out genes out, over the cells that express any of them;
-    with ``model="sccvae"`` of decoded log-normalised expression, over the control cells.
+    with ``model="sccvae"`` of log-normalised expression, over the control cells.
     :func:`dko.get.dose_response` reads it, :func:`dko.pl.dose_response` draws it.
 
     Raises

@@ -73,7 +73,8 @@ def fit(
         Perturb-seq data (bioRxiv 2025.06.05.657988).
     preset
         ``"paper"`` trains as published (5,000 steps of 20 cells, step size 0.01, validation after every step;
-        ``"sccvae"``: see docs, sccvae). None trains until the validation loss no longer falls.
+        ``"sccvae"``: sizes, loss and steps of its publication; docs, sccvae lists what still differs). None trains
+        until the validation loss no longer falls.
     layer, use_raw
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p

@@ -65,7 +65,7 @@ def virtual_ko(
     device, batch_size
         Where, and how many cells at a time, to compute; by default as many as fit the memory budget of the settings.
     mixture
-        Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape.
+        Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape, and stay as observed.
     rng
         Of an SCCVAE: seed or generator of the draw from the posterior of each cell, and of who escapes.
     progress
@@ -81,13 +81,15 @@ def virtual_ko(
         CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
         gene has no entries). Cells that do not express the gene keep the profile
         that knockouts start from, ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups`
-        and genes outside the model have no entries. Of an SCCVAE dense float32: decoded log-normalised expression, like
-        its input and not below 0; NaN in other than control cells and at genes outside the model.
+        and genes outside the model have no entries. Of an SCCVAE dense float32: the control
+        cells as observed with the predicted change, log-normalised like the input and not below 0; the mean over the
+        cells less that of the observed ones is :func:`dko.get.effects`. NaN in other than control cells and at genes
+        outside the model.
     ``obsm[f"{key}_impact"]``
         DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
         profile after and before; NaN where a cell expresses none of the genes, or has no prediction.
-        :func:`dko.get.impact` reads it. Of an SCCVAE, of the relative profiles that are decoded with and without
-        the shift, from the same draw.
+        :func:`dko.get.impact` reads it. Of an SCCVAE, of the relative profiles of the observed and of the
+        predicted cell.
     ``uns[key]["knockouts"]``
         DataFrame: label, dose, and the number of cells that have an impact.
 

@@ -78,7 +78,9 @@ def fitted(screen):
             device=CPU,
             rng=np.random.default_rng(seed),
         )
-        (found,) = with_strengths(Ensemble((found,)), of.training, of.columns, strength).members
+        (found,) = with_strengths(
+            Ensemble((found,)), of.training, of.columns, strength, np.random.default_rng(0)
+        ).members
         return found, trained
 
     return run

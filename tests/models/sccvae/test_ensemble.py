@@ -20,32 +20,31 @@ def noise(control):
 
 
 def test_changes_are_means_over_the_members(ensemble, control, noise):
-    """In cells that vary as those of the first member."""
     shifts = ensemble.shifts(GENES)
     assert shifts.shape == (3, 24)
-    before, *after = ensemble.predict(control, shifts, noise)
-    none = torch.zeros(1, 8)
     alone = [
-        member.predict(control, torch.cat([none, member.shifts(GENES)]), draw)
+        member.changes(control, member.shifts(GENES), draw)
         for member, draw in zip(ensemble.members, noise.split(8, dim=1), strict=True)
     ]
-    torch.testing.assert_close(before, alone[0][0])
-    changes = torch.stack([of_member[1:] - of_member[0] for of_member in alone])
-    torch.testing.assert_close(torch.stack(after) - before, changes.mean(dim=0))
+    torch.testing.assert_close(ensemble.changes(control, shifts, noise), torch.stack(alone).mean(dim=0))
     # Members do differ.
-    assert (changes[0] - changes[1]).abs().max() > 1e-3
+    assert (alone[0] - alone[1]).abs().max() > 1e-3
+
+
+def test_without_noise_all_members_take_the_mean_of_the_posterior(ensemble, control, noise):
+    shifts = ensemble.shifts(GENES)
+    torch.testing.assert_close(ensemble.changes(control, shifts, None), ensemble.changes(control, shifts, 0 * noise))
 
 
 def test_one_member_alone_predicts_what_it_does(ensemble, control, noise):
     member, genes = ensemble.members[1], GENES[:1]
-    found = Ensemble((member,)).predict(control, member.shifts(genes), noise[:, :8])
-    torch.testing.assert_close(found[1:], member.predict(control, member.shifts(genes), noise[:, :8]))
+    found = Ensemble((member,)).changes(control, member.shifts(genes), noise[:, :8])
+    torch.testing.assert_close(found, member.changes(control, member.shifts(genes), noise[:, :8]))
 
 
-def test_shifts_of_each_cell(ensemble, control, noise):
-    shifts = ensemble.shifts(GENES)
-    of_cells = shifts[:, None].expand(-1, len(control), -1)
-    torch.testing.assert_close(ensemble.predict(control, of_cells, noise), ensemble.predict(control, shifts, noise))
+def test_the_level_is_the_mean_of_the_control_cells(ensemble, screen):
+    control = screen.training.values[screen.training.control]
+    np.testing.assert_allclose(ensemble.level, np.asarray(control.mean(axis=0)).ravel(), rtol=1e-4)
 
 
 def test_shifts_go_through_the_graph_of_each_member(ensemble):
@@ -67,7 +66,7 @@ def test_arrays_are_all_that_is_needed(ensemble, control, noise):
     assert len(again.members) == 3
     shifts = ensemble.shifts(GENES)
     assert torch.equal(again.shifts(GENES), shifts)
-    assert torch.equal(again.predict(control, shifts, noise), ensemble.predict(control, shifts, noise))
+    assert torch.equal(again.changes(control, shifts, noise), ensemble.changes(control, shifts, noise))
     np.testing.assert_array_equal(again.own, ensemble.own)
 
 

@@ -15,15 +15,12 @@ def noise_of(cells, model, seed=0):
     return torch.randn(len(cells), model.config.n_latent, generator=torch.Generator().manual_seed(seed))
 
 
-def test_no_shift_is_the_reconstruction_of_the_control(model, control):
+def test_no_shift_is_no_change(model, control):
     """T3: with the same noise; penetrance 0 or strength 0."""
-    noise = noise_of(control, model)
-    mean, variance = model.network.encode(control)
-    with torch.no_grad():
-        expected = model.network.decode(mean + variance.sqrt() * noise, model.network.propagation())
     shift = model.shifts(np.array([3]))
-    for shifts in (0.0 * shift, torch.zeros_like(shift)):
-        torch.testing.assert_close(model.predict(control, shifts, noise)[0], expected, atol=1e-6, rtol=0)
+    found = model.changes(control, torch.cat([0.0 * shift, shift]), noise_of(control, model))
+    torch.testing.assert_close(found[0], torch.zeros_like(control), atol=1e-6, rtol=0)
+    assert found[1].abs().max() > 1e-3
     of_no_strength = replace(model, strength=np.zeros(40, dtype=np.float32))
     unseen = np.flatnonzero(model.trained < 0)[:2]
     assert (of_no_strength.shifts(unseen) == 0).all()
@@ -37,31 +34,28 @@ def test_displacement_is_linear_in_the_dose(model, screen):
         torch.testing.assert_close((dose * shift) @ propagation, dose * whole)
 
 
-def test_predictions_of_a_shift_per_cell(model, control, screen):
-    """T5: cells that escape are those of no shift, the others those of the shift in full."""
-    noise = noise_of(control, model)
-    shift = model.shifts(screen.targets[:1])
-    affected = (torch.arange(12) % 2)[None, :, None]
-    found = model.predict(control, affected * shift[:, None], noise)[0]
-    pair = model.predict(control, torch.cat([torch.zeros_like(shift), shift]), noise)
-    torch.testing.assert_close(found[::2], pair[0, ::2])
-    torch.testing.assert_close(found[1::2], pair[1, 1::2])
-    assert (pair[0] - pair[1]).abs().max() > 1e-3
+def test_changes_are_between_two_decoded_cells_of_one_draw(model, control, screen):
+    """4.5 of the method: what the decoder gets wrong in any cell cancels."""
+    noise, shift = noise_of(control, model), model.shifts(screen.targets[:1])
+    with torch.no_grad():
+        mean, variance = model.network.encode(control)
+        latent, propagation = mean + variance.sqrt() * noise, model.network.propagation()
+        expected = model.network.decode(latent + shift, propagation) - model.network.decode(latent, propagation)
+    torch.testing.assert_close(model.changes(control, shift, noise)[0], expected)
 
 
-def test_predictions_of_several_shifts_are_those_of_each(model, control):
+def test_changes_of_several_shifts_are_those_of_each(model, control):
     noise, shifts = noise_of(control, model), model.shifts(np.arange(5))
-    together = model.predict(control, shifts, noise)
+    together = model.changes(control, shifts, noise)
     assert together.shape == (5, 12, 40)
     for one, shift in zip(together, shifts, strict=True):
-        torch.testing.assert_close(one, model.predict(control, shift[None], noise)[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(one, model.changes(control, shift[None], noise)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_without_noise_the_mean_of_the_posterior_is_decoded(model, control):
-    shifts = torch.zeros(1, model.config.n_latent)
-    torch.testing.assert_close(
-        model.predict(control, shifts, None), model.predict(control, shifts, torch.zeros(12, model.config.n_latent))
-    )
+    shifts = model.shifts(np.arange(2))
+    of_mean = model.changes(control, shifts, torch.zeros(12, model.config.n_latent))
+    torch.testing.assert_close(model.changes(control, shifts, None), of_mean)
 
 
 def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(model, screen):
@@ -86,7 +80,7 @@ def test_propagated_shifts_go_through_the_graph(model):
 
 
 def test_prediction_keeps_no_graph_of_gradients(model, control):
-    assert not model.predict(control, model.shifts(np.array([0])), None).requires_grad
+    assert not model.changes(control, model.shifts(np.array([0])), None).requires_grad
     assert not model.propagated(model.shifts(np.array([0]))).requires_grad
 
 
@@ -102,9 +96,16 @@ def test_arrays_are_all_that_is_needed(code, fitted, control):
     assert torch.equal(again.network.mask, model.network.mask)
     assert torch.equal(again.shifts(genes), model.shifts(genes))
     assert torch.equal(
-        again.predict(control, again.shifts(genes), noise), model.predict(control, model.shifts(genes), noise)
+        again.changes(control, again.shifts(genes), noise), model.changes(control, model.shifts(genes), noise)
     )
     assert torch.equal(again.propagated(again.shifts(genes)), model.propagated(model.shifts(genes)))
+
+
+def test_arrays_of_version_0_1_0_are_read(model, control):
+    """These have an offset of the decoder, which is the same with and without a shift."""
+    old = model.arrays | {"network.offset": np.full(40, 0.3, dtype=np.float32)}
+    shifts = model.shifts(np.arange(3))
+    assert torch.equal(model_of(model.config, old).changes(control, shifts, None), model.changes(control, shifts, None))
 
 
 def test_torch_loads_the_weights_without_pickled_code(model):
@@ -135,7 +136,7 @@ def test_a_gpu_predicts_the_same(model, control):
     """T19, T16: a model on the GPU comes back as arrays, and predicts what the CPU does."""
     on_gpu = model_of(model.config, model.arrays).to(torch.device("cuda"))
     genes, noise = np.arange(40), noise_of(control, model)
-    found = on_gpu.predict(control.cuda(), on_gpu.shifts(genes), noise.cuda()).cpu()
-    torch.testing.assert_close(found, model.predict(control, model.shifts(genes), noise), atol=1e-4, rtol=1e-4)
+    found = on_gpu.changes(control.cuda(), on_gpu.shifts(genes), noise.cuda()).cpu()
+    torch.testing.assert_close(found, model.changes(control, model.shifts(genes), noise), atol=1e-4, rtol=1e-4)
     back = model_of(model.config, on_gpu.arrays)
     assert torch.equal(back.shifts(genes), model.shifts(genes))

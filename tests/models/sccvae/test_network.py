@@ -91,11 +91,16 @@ def test_a_target_with_a_dimension_of_its_own_moves_it(code):
 def test_codes_strengths_edges_and_biases_do_not_decay(code):
     """T8: what no cell of the batch has anything to do with stays as it is."""
     made = network(code)
-    of = {id(weight): group for group in made.parameter_groups(1e-3, 0.1) for weight in group["params"]}
+    of = {id(weight): group for group in made.parameter_groups(1e-3, 0.1, 10.0) for weight in group["params"]}
     assert len(of) == len(list(made.parameters()))
     for name, weight in made.named_parameters():
         assert of[id(weight)]["weight_decay"] == (0.1 if name.endswith("weight") and name != "own_weight" else 0.0)
         assert (of[id(weight)].get("lr", 1e-3) > 1e-3) == (name in {"codes", "strength"})
+
+
+def test_as_published_nothing_learns_faster():
+    rates = {group.get("lr", 1e-3) for group in network("softmax").parameter_groups(1e-3, 0.1, PAPER.faster)}
+    assert rates == {1e-3}
 
 
 def test_the_published_sizes():

@@ -7,14 +7,18 @@ import pytest
 import torch
 
 from dko.models import sccvae
-from dko.models.sccvae import STRENGTHS, Cells, Ensemble, model_of
+from dko.models.sccvae import STRENGTHS, Cells, Ensemble, _strength, model_of
+from dko.models.sccvae._held_out import held_out_shifts
 from dko.models.sccvae._model import unseen_shifts
 
 
-def strengths(model, *how):
+def strengths(model, *how, rng=0):
     """Those of an ensemble of one."""
-    (found,) = sccvae.strengths(Ensemble((model,)), *how)
-    return found
+    return strengths_of(Ensemble((model,)), *how, rng=rng)[0]
+
+
+def strengths_of(ensemble, *how, rng=0):
+    return sccvae.strengths(ensemble, *how, np.random.default_rng(rng))
 
 
 def with_effects(cells: Cells, factor: float) -> Cells:
@@ -102,10 +106,40 @@ def test_auto_calibrates_from_five_single_targets_on(model, screen):
 
 
 @pytest.mark.parametrize("code", ["unit", "softmax"])
-def test_codes_of_features_are_calibrated_too(code, fitted, screen):
-    model, _ = fitted(code=code, max_steps=100)
+def test_codes_of_features_are_calibrated_out_of_sample(code, fitted, screen):
+    """Features that say nothing, which the network has learned by heart: of other targets it knows less than it says."""
+    noise = np.random.default_rng(1).standard_normal((40, 20)).astype(np.float32)
+    model, _ = fitted(code=code, of=screen._replace(features=noise), dropout=0.0, max_steps=150, learning_rate=3e-3)
     found = strengths(model, screen.training, screen.columns, "calibrated")
     assert (found == found[0]).all() and 0 <= found[0] <= 2
+    control, means = screen.training.values[screen.training.control], screen.training.means()
+    measured = means[1:7] - means[0]
+    by_heart = model.changes(torch.from_numpy(control.toarray()), unseen_shifts(model, screen.targets).detach(), None)
+    predicted = by_heart.mean(dim=1).numpy()
+    for effects in (predicted, measured):
+        effects[np.arange(6), screen.targets] = 0
+    in_sample = (predicted * measured).sum() / (predicted**2).sum()
+    assert found[0] < 0.7 * in_sample
+
+
+@pytest.mark.parametrize("code", ["unit", "softmax"])
+def test_a_held_out_direction_is_that_of_targets_with_like_features(code, fitted, screen):
+    kinds = np.zeros(40, dtype=int)
+    kinds[screen.targets[:3]] = 1
+    features = np.eye(2, 5, dtype=np.float32)[kinds] + 0.01 * screen.features / np.abs(screen.features).max()
+    model, _ = fitted(code=code, of=screen._replace(features=features), dropout=0.0, max_steps=60, learning_rate=3e-3)
+    seen, kind = unseen_shifts(model, screen.targets).detach(), kinds[screen.targets]
+    told = held_out_shifts(model, screen.targets, np.random.default_rng(0))
+    apart = torch.cdist(told, seen)
+    for row, one in enumerate(kind):
+        assert apart[row, kind == one].max() < apart[row, kind != one].min()
+
+
+def test_calibration_cells_are_drawn_from_all_control_cells(monkeypatch, model, screen):
+    """Not the first ones, which a file may have sorted."""
+    monkeypatch.setattr(_strength, "_N_CELLS", 10)
+    found = {strengths(model, screen.training, screen.columns, "calibrated", rng=rng)[0] for rng in (0, 0, 1)}
+    assert len(found) == 2
 
 
 def test_nothing_of_the_model_changes(model, screen):
@@ -139,8 +173,8 @@ def test_several_members_have_one_factor_for_what_they_foretell_together(model, 
     alone = [strengths(one, screen.training, screen.columns, "calibrated")[0] for one in (model, other, mirrored)]
     assert alone[2] == 0 and "predicted to do nothing" in caplog.text
     caplog.clear()
-    together = sccvae.strengths(Ensemble((model, other, mirrored)), screen.training, screen.columns, "calibrated")
+    together = strengths_of(Ensemble((model, other, mirrored)), screen.training, screen.columns, "calibrated")
     assert together.shape == (3, 40) and (together == together[0, 0]).all() and together[0, 0] > min(alone[:2])
     assert not caplog.text
-    lengths = sccvae.strengths(Ensemble((model, other)), screen.training, screen.columns, "mean")
+    lengths = strengths_of(Ensemble((model, other)), screen.training, screen.columns, "mean")
     np.testing.assert_array_equal(lengths[1], strengths(other, screen.training, screen.columns, "mean"))

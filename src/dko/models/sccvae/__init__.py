@@ -9,6 +9,7 @@ from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random
 from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
 from ._model import Model, model_of, shapes_of
 from ._network import Network
+from ._observed import changed
 from ._scm import propagation
 from ._strength import STRENGTHS, strengths, with_strengths
 
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "Network",
     "acyclic_order",
+    "changed",
     "config_of",
     "effect_graph",
     "ensemble_of",

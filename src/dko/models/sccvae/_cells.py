@@ -86,8 +86,8 @@ class Cells:
 class Sampler:
     """Draws batches: the control and other perturbations, the more often the more cells they have.
 
-    A perturbation is drawn with a chance in proportion to the square root of its number of cells, its cells, and
-    control cells, with replacement: none is left out for being few, or the last of a pass.
+    Perturbations are drawn as ``balance`` of the configuration says, their cells, and control cells, with replacement:
+    none is left out for being few, or the last of a pass.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class Sampler:
 
     def _choose(self, rng: np.random.Generator, n_groups: int) -> np.ndarray:
         """Choose perturbations, the control (which comes first) always among several."""
-        chance = np.sqrt(self._count)
+        chance = self._count**self._config.balance
         if n_groups == 1:
             return rng.choice(len(chance), size=1, p=chance / chance.sum())
         chance = chance[1:] / chance[1:].sum()

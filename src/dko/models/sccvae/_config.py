@@ -57,6 +57,11 @@ class Config:
         Weight decay of matrices.
     epsilon
         Of Adam.
+    faster
+        How many times faster the shifts or strengths of targets learn than the rest: each takes part in few steps.
+    balance
+        A perturbation is drawn with a chance in proportion to this power of its number of cells: at 1, one with many
+        cells trains as much more often; at 0, all do equally often.
     """
 
     n_latent: int = 64
@@ -78,6 +83,8 @@ class Config:
     bandwidths: tuple[float, ...] | None = None
     decay: float = 1e-4
     epsilon: float = 1e-8
+    faster: float = 10.0
+    balance: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, or would be read as something else."""
@@ -103,7 +110,7 @@ class Config:
 
 _NUMBERS = (
     *("dropout", "coexpression", "coupling", "effect", "reconstruction", "kl", "mmd", "sparsity", "warm_up"),
-    *("decay", "epsilon"),
+    *("decay", "epsilon", "faster", "balance"),
 )
 
 
@@ -122,7 +129,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
     return Config(**{name: value for name, value in given.items() if name in known})
 
 
-# The public code of the paper. Its batches are of one perturbation.
+# The public code of the paper. Its batches are of one perturbation. What differs still: docs, sccvae.
 PAPER = Config(
     n_latent=512,
     hidden=(1024, 1024),
@@ -141,4 +148,6 @@ PAPER = Config(
     bandwidths=tuple(31.25 * 2.0**i for i in range(10)),
     decay=1e-6,
     epsilon=0.01,
+    faster=1.0,
+    balance=1.0,
 )

@@ -38,6 +38,11 @@ class Ensemble:
         """Per gene, the mean change of its own expression when it is perturbed; NaN where that is not known."""
         return np.mean([member.own for member in self.members], axis=0)
 
+    @cached_property
+    def level(self) -> torch.Tensor:
+        """Mean expression of the control cells that were trained on, one value per gene."""
+        return torch.stack([member.network.centre for member in self.members]).mean(dim=0)
+
     def shifts(self, genes: np.ndarray) -> torch.Tensor:
         """Return the shifts of genes, by number: n x (members x latent)."""
         return torch.cat([member.shifts(genes) for member in self.members], dim=1)
@@ -58,35 +63,20 @@ class Ensemble:
     def _root(self) -> float:
         return len(self.members) ** 0.5
 
-    def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return control cells as the first member reconstructs them, and changed as the members say on average.
-
-        A mean of the cells that the members decode, each with a draw of its own, would vary far less than cells do.
+    def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Return the change of control cells with each shift, the mean over the members (n x cells x genes).
 
         Parameters
         ----------
         cells, shifts, noise
-            As for :meth:`Model.predict`, with the latent dimensions of all members side by side.
-
-        Returns
-        -------
-        (1 + n) x cells x genes; the first are those without a shift.
+            As for :meth:`Model.changes`, with the latent dimensions of all members side by side.
         """
-        found: torch.Tensor | None = None
+        draws = [None] * len(self.members) if noise is None else self._split(noise)
+        total = torch.zeros(len(shifts), *cells.shape, device=cells.device)
         # One member after the other, as what each says is as large as what is returned.
-        for member, shift, draw in zip(self.members, self._split(shifts), self._split(noise), strict=True):
-            decoded = member.predict(cells, torch.cat([torch.zeros_like(shift[:1]), shift]), draw)
-            decoded[1:] -= decoded[:1]
-            if found is None:
-                found = decoded
-            else:
-                found[1:] += decoded[1:]
-            # Or it would still be there while the next is made.
-            del decoded
-        assert found is not None, "an ensemble has members"
-        found[1:] /= len(self.members)
-        found[1:] += found[:1]
-        return found
+        for member, shift, draw in zip(self.members, self._split(shifts), draws, strict=True):
+            total += member.changes(cells, shift, draw)
+        return total.div_(len(self.members))
 
     def _split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return values.chunk(len(self.members), dim=-1)

@@ -29,7 +29,7 @@ _FOR_BANDWIDTHS = 500
 _FEWEST_BATCHES = 50
 _VALIDATION_BATCHES = 12
 _CLIP = 1.0
-# Cells that are encoded and decoded at a time after training.
+# Cells that are encoded at a time after training.
 _BLOCK = 1024
 
 
@@ -152,7 +152,7 @@ def fit(
             rng=rng,
             descend=_descend_with(objective),
             optimizer=lambda network: torch.optim.AdamW(
-                network.parameter_groups(schedule.learning_rate, config.decay),
+                network.parameter_groups(schedule.learning_rate, config.decay, config.faster),
                 lr=schedule.learning_rate,
                 eps=config.epsilon,
             ),
@@ -161,7 +161,6 @@ def fit(
     # Training has left it on the CPU.
     network.to(device).eval()
     latent = _posterior_means(network, control, device)
-    network.offset += centre.to(device) - _mean_reconstruction(network, latent)
     trained_as = np.full(len(features), -1)
     trained_as[targets] = np.arange(n_targets)
     model = Model(
@@ -198,13 +197,6 @@ def _bandwidths(config: Config, training: Cells, rng: np.random.Generator) -> to
 @torch.no_grad()
 def _posterior_means(network: Network, cells: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
     return torch.cat([network.encode(block)[0] for block in batches(cells, _BLOCK, device)])
-
-
-@torch.no_grad()
-def _mean_reconstruction(network: Network, latent: torch.Tensor) -> torch.Tensor:
-    propagated = network.propagation()
-    sums = [network.decode(block, propagated).sum(dim=0) for block in latent.split(_BLOCK)]
-    return torch.stack(sums).sum(dim=0) / len(latent)
 
 
 def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> torch.Tensor:

@@ -63,17 +63,18 @@ class Model:
         return torch.where(known[:, None], seen[torch.from_numpy(np.maximum(trained, 0)).to(seen.device)], found)
 
     @torch.no_grad()
-    def predict(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Return what control cells look like with each shift.
+    def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Return by how much control cells change with each shift: decoded with it, less decoded without.
 
         Parameters
         ----------
         cells
             Log-normalised expression, cells x genes.
         shifts
-            n x latent, or n x cells x latent; zeros reconstruct the cells.
+            n x latent.
         noise
-            Standard normal, cells x latent: the draw from the posterior; None takes its mean.
+            Standard normal, cells x latent: the draw from the posterior, with and without the shift the same; None
+            takes its mean.
 
         Returns
         -------
@@ -81,8 +82,9 @@ class Model:
         """
         mean, variance = self.network.encode(cells)
         latent = mean if noise is None else mean + variance.sqrt() * noise
-        shifts = shifts[:, None] if shifts.ndim == 2 else shifts
-        return self.network.decode(latent + shifts, self.network.propagation())
+        propagated = self.network.propagation()
+        after = self.network.decode(latent + shifts[:, None], propagated)
+        return after.sub_(self.network.decode(latent, propagated))
 
     @torch.no_grad()
     def propagated(self, shifts: torch.Tensor) -> torch.Tensor:

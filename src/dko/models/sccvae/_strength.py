@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..._log import logger
+from ._held_out import held_out_shifts
 from ._model import unseen_shifts
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ _N_CELLS = 256
 _PENALTIES = np.logspace(-2, 4, 13)
 
 
-def with_strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str) -> Ensemble:
+def with_strengths(
+    ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str, rng: np.random.Generator
+) -> Ensemble:
     """Return an ensemble with the strengths that :func:`strengths` finds."""
-    found = strengths(ensemble, training, columns, policy)
+    found = strengths(ensemble, training, columns, policy, rng)
     members = zip(ensemble.members, found, strict=True)
     return replace(ensemble, members=tuple(replace(member, strength=own) for member, own in members))
 
 
-def strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str) -> np.ndarray:
+def strengths(
+    ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str, rng: np.random.Generator
+) -> np.ndarray:
     """Return, for every gene, what the shift that its features say is multiplied with, should it not be trained on.
 
     Parameters
@@ -46,9 +51,10 @@ def strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: 
     policy
         ``"unit"``: 1. ``"mean"``: the median length of the trained shifts. ``"predict"``: their length by a ridge
         regression on the features. ``"calibrated"``: one factor for all genes and members, with which the effects of
-        training perturbations, each predicted from the others, come closest to the measured ones; with the codes
-        ``"unit"`` and ``"softmax"``, whose network has seen them all, that of their own features. ``"auto"``:
+        training perturbations, each predicted from the others, come closest to the measured ones. ``"auto"``:
         calibrated from 5 training targets on, else unit.
+    rng
+        Decides in which control cells effects are predicted, and the folds of :func:`held_out_shifts`.
 
     Returns
     -------
@@ -65,7 +71,7 @@ def strengths(ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: 
     if policy == "auto":
         policy = "calibrated" if len(genes) >= _FEWEST else "unit"
     if policy == "calibrated" and len(genes):
-        found *= _calibrated(ensemble, training, columns, perturbations, genes)
+        found *= _calibrated(ensemble, training, columns, perturbations, genes, rng)
     elif policy in {"mean", "predict"}:
         found[:] = [_to_lengths(member, policy) for member in ensemble.members]
     return found
@@ -87,17 +93,22 @@ def _alone(model: Model, training: Cells) -> tuple[np.ndarray, np.ndarray]:
     return single, gene_of[training.members[single].argmax(axis=1)]
 
 
-@torch.no_grad()
 def _calibrated(
-    ensemble: Ensemble, training: Cells, columns: np.ndarray, perturbations: np.ndarray, genes: np.ndarray
+    ensemble: Ensemble,
+    training: Cells,
+    columns: np.ndarray,
+    perturbations: np.ndarray,
+    genes: np.ndarray,
+    rng: np.random.Generator,
 ) -> float:
     """Return the least-squares factor of predicted on measured effects, without what is said of the target itself."""
     control = training.values[training.control]
-    foretold = _Foretold(ensemble, torch.from_numpy(control[:_N_CELLS].toarray()), genes)
     mean = np.asarray(control.mean(axis=0)).ravel()
+    cells = torch.from_numpy(control[rng.permutation(control.shape[0])[:_N_CELLS]].toarray())
+    shifts = torch.cat([held_out_shifts(member, genes, rng) for member in ensemble.members], dim=1)
     both = squares = 0.0
-    for number, (perturbation, gene) in enumerate(zip(perturbations, genes, strict=True)):
-        predicted = foretold(number)
+    for perturbation, gene, shift in zip(perturbations, genes, shifts, strict=True):
+        predicted = ensemble.changes(cells, shift[None], None)[0].mean(dim=0).numpy()
         own = training.values[np.flatnonzero(training.perturbation == perturbation)]
         measured = np.asarray(own.mean(axis=0)).ravel() - mean
         if columns[gene] >= 0:
@@ -107,31 +118,11 @@ def _calibrated(
     factor = float(np.clip(both / squares, 0.0, _LARGEST)) if squares else 1.0
     if factor == 0:
         logger.warning(
-            "Training perturbations do not foretell each other from these features, so perturbations that were not "
-            "trained on are predicted to do nothing; give other features=..., or strength='unit'."
+            "With these features, the effects of training perturbations cannot be predicted from each other, so "
+            "perturbations that were not trained on are predicted to do nothing; give other features=..., or "
+            "strength='unit'."
         )
     return factor
-
-
-class _Foretold:
-    """Mean effects of training targets in some cells, each without what is known of the target itself."""
-
-    def __init__(self, ensemble: Ensemble, cells: torch.Tensor, genes: np.ndarray):
-        self._members, self._cells = ensemble.members, cells
-        # Perturbations of several genes train targets too, of which none may be perturbed alone.
-        first = self._members[0]
-        apart = first.config.code == "neighbours" and len(first.network.features) > 1
-        self._shifts = [unseen_shifts(member, genes, leave_out=apart) for member in self._members]
-        nothing = torch.zeros_like(self._shifts[0][0])
-        self._before = [self._mean(member, nothing) for member in self._members]
-
-    def __call__(self, number: int) -> np.ndarray:
-        """Return the effect of one of the genes, on average over the members."""
-        parts = zip(self._members, self._shifts, self._before, strict=True)
-        return np.mean([self._mean(member, of[number]) - before for member, of, before in parts], axis=0)
-
-    def _mean(self, member: Model, shift: torch.Tensor) -> np.ndarray:
-        return member.predict(self._cells, shift[None], None)[0].mean(dim=0).numpy()
 
 
 def _predicted(model: Model, lengths: np.ndarray) -> np.ndarray:

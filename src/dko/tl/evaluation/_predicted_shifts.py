@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._rng import generator
 from ...metrics._effect_size import shares, size_of_effect
 from ...metrics._log_profiles import columns_mask
 from ..knockouts._perturb_ko import dissimilarity
@@ -52,12 +51,8 @@ class ShiftPredictor:
 
     def graded(self, label: str, strengths: np.ndarray) -> np.ndarray:
         """Return the effects of a perturbation whose shift is multiplied with each strength (strengths x genes)."""
-        (shift,) = self._perturber.shifts([self._genes[label]])
-        levels = shift.new_tensor(strengths)[:, None]
-        # The draws that a pair has too.
-        for_noise, _ = generator(_NOISE).spawn(2)
         effects = np.zeros((len(strengths), len(self._profile)))
-        for _, (before, *after) in self._perturber.decoded(levels * shift, for_noise):
-            effects += [(one - before).sum(axis=0, dtype=float) for one in after]
+        for _, before, after in self._perturber.doses(self._genes[label], strengths, rng=_NOISE):
+            effects += (after - before).sum(axis=1, dtype=float)
         effects[:, self._columns[label]] = np.nan
         return effects / len(self._perturber.rows)

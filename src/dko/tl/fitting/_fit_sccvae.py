@@ -196,7 +196,8 @@ def _train(
         device=device,
     )
     model, history = fit_ensemble(fit_one, parts, rng)
-    return with_strengths(model, known, columns, settings.strength), history
+    (for_strengths,) = rng.spawn(1)
+    return with_strengths(model, known, columns, settings.strength, for_strengths), history
 
 
 def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +63,9 @@ def find_modules(
 def _effects(perturber: Perturber, genes_of: list[list[str]], seed: int) -> np.ndarray:
     """Return mean predicted changes, perturbations x genes; 0 at the targets, which say only that it has worked."""
     if len(perturber.rows) > _N_CONTROLS:
-        rows = np.sort(np.random.default_rng(seed).choice(perturber.rows, _N_CONTROLS, replace=False))
-        perturber = replace(perturber, rows=rows)
+        chosen = np.zeros(perturber.adata.n_obs, dtype=bool)
+        chosen[np.random.default_rng(seed).choice(perturber.rows, _N_CONTROLS, replace=False)] = True
+        perturber = perturber.among(chosen)
     return without_targets(perturber.mean_effects(genes_of, seed), genes_of, perturber.fitted.genes)
 
 

@@ -67,7 +67,7 @@ def perturbed_changes(
     batch_size: int | None,
     seed: int,
 ) -> Changes:
-    """Yield the changes of decoded log-normalised expression, without the targets, of the control cells."""
+    """Yield the predicted changes of log-normalised expression, without the targets, of the control cells."""
     with progress_of(len(sets) * len(perturber.rows), description="identity_shift", unit="cell") as advance:
         for number, members in enumerate(sets.values()):
             others = components * ~np.isin(perturber.fitted.genes, members)[:, None]

@@ -20,28 +20,15 @@ def perturb_doses(
     """Return the curve of each perturbation over the control cells, with one draw of their latent state for all."""
     shifts = perturber.shifts(list(sets.values()))
     lengths = perturber.model.propagated(shifts).norm(dim=1).tolist()
-    curves = {}
-    n_cells = len(perturber.rows)
+    curves, names, n_cells = {}, perturber.fitted.genes, len(perturber.rows)
     with progress_of(len(sets) * len(doses) * n_cells, description="dose_response", unit="cell") as advance:
         for (label, genes), length in zip(sets.items(), lengths, strict=True):
-            found = []
-            for dose in doses:
-                found.append(_at_dose(perturber, genes, dose, mixture, seed))
-                advance(n_cells)
-            impact, change = (np.stack(arrays) for arrays in zip(*found, strict=True))
-            change[:, np.isin(perturber.fitted.genes, genes)] = np.nan
-            curves[label] = Curve(impact.T, change, length)
+            impact, change = [], np.zeros((len(doses), len(names)))
+            for rows, before, after in perturber.doses(genes, doses, mixture=mixture, rng=seed):
+                impact.append(np.stack([dissimilarity(before, one) for one in after], axis=1))
+                change += (after - before).sum(axis=1, dtype=float)
+                advance(len(doses) * len(rows))
+            change /= n_cells
+            change[:, np.isin(names, genes)] = np.nan
+            curves[label] = Curve(np.concatenate(impact), change, length)
     return curves
-
-
-def _at_dose(
-    perturber: Perturber, genes: list[str], dose: float, mixture: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the impact in each cell, and the mean change of each gene."""
-    total, impact = np.zeros(len(perturber.fitted.genes)), []
-    if dose == 0:
-        return np.zeros(len(perturber.rows), dtype=np.float32), total
-    for _, before, after in perturber.pairs(genes, float(dose), mixture=mixture, rng=seed):
-        impact.append(dissimilarity(before, after))
-        total += (after - before).sum(axis=0, dtype=float)
-    return np.concatenate(impact), total / len(perturber.rows)

@@ -52,13 +52,13 @@ def perturb(
             for rows, before, after in perturber.pairs(members, dose, mixture=mixture, rng=seed, n_rows=batch_size):
                 impacts[rows, number] = dissimilarity(before, after)
                 if profiles:
-                    layers[number][np.ix_(rows, perturber.columns)] = np.maximum(after, 0)
+                    layers[number][np.ix_(rows, perturber.columns)] = after
                 advance(len(rows))
     return list(sets), impacts, layers
 
 
 def dissimilarity(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the Bray-Curtis dissimilarity of relative profiles, from log-normalised values, per cell."""
-    shares = [np.expm1(np.maximum(values, 0)) for values in (before, after)]
+    shares = [np.expm1(values) for values in (before, after)]
     shares = [values / np.maximum(values.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny) for values in shares]
     return 0.5 * np.abs(shares[0] - shares[1]).sum(axis=1)
