@@ -87,7 +87,7 @@ def _values(adata: AnnData) -> np.ndarray:
 
 
 def _distances(adata: AnnData, seed: int) -> dict[str, list[float]]:
-    """Return the energy distance of cells of each knockout that have not trained from what is said of these, by whom."""
+    """Return how far the held-out cells of each knockout are from what each method says of them: energy distances."""
     rng, values = np.random.default_rng(seed), _values(adata)
     label, test = adata.obs[KEY].astype(str).to_numpy(), (adata.obs["dko_split"] == "test").to_numpy()
     control = np.flatnonzero(label == CONTROL)

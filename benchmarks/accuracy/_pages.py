@@ -201,14 +201,14 @@ PAGES = {
     ),
     "cells": Page(
         "Predicted cells of knockouts that were seen",
-        "The SCCVAE, with its defaults: the layers of {func}`dko.tl.virtual_ko` beside cells of the same knockouts that "
-        "did not train (a fifth of each). *renge*: 23 knockouts in human iPSC (GSE213069), 103 genes; *papalexi*: the 5 "
-        "knockouts in THP-1 (GSE153056) whose genes are among the 299 that are measured. Energy distance in all genes, "
-        "targets among them, of at most 500 cells on a side, mean over the knockouts. *Mean shift*: control cells plus "
-        "the measured effect in the training cells; *gaussian*: drawn around the same mean, with the covariance of "
-        "control cells; *measurement*: two halves of the control cells. *Version 0.1.0*: the same fits, decoded "
-        "cells. *Gap*: the largest difference, over knockouts and genes, between the mean of a layer less that of the "
-        "observed cells and {func}`dko.get.effects`.",
+        "The SCCVAE, with its defaults: the layers of {func}`dko.tl.virtual_ko` beside cells of the same knockouts "
+        "that did not train (a fifth of each). *renge*: 23 knockouts in human iPSC (GSE213069), 103 genes; *papalexi*: "
+        "the 5 knockouts in THP-1 (GSE153056) whose genes are among the 299 that are measured. Energy distance in all "
+        "genes, targets among them, of at most 500 cells on a side, mean over the knockouts. *Mean shift*: control "
+        "cells plus the measured effect in the training cells; *gaussian*: drawn around the same mean, with the "
+        "covariance of control cells; *measurement*: two halves of the control cells. *Version 0.1.0*: the same fits, "
+        "decoded cells. *Gap*: the largest difference, over knockouts and genes, between the mean of a layer less that "
+        "of the observed cells and {func}`dko.get.effects`.",
         [Table("Distances", [RENGE_CELLS, PAPALEXI], {"energy_distance": "energy distance", "gap": "gap"})],
     ),
     "specificity": Page(

@@ -107,7 +107,7 @@ def test_auto_calibrates_from_five_single_targets_on(model, screen):
 
 @pytest.mark.parametrize("code", ["unit", "softmax"])
 def test_codes_of_features_are_calibrated_out_of_sample(code, fitted, screen):
-    """Features that say nothing, which the network has learned by heart: of other targets it knows less than it says."""
+    """Features are noise, learned by heart: of other targets the network knows less than it says."""
     noise = np.random.default_rng(1).standard_normal((40, 20)).astype(np.float32)
     model, _ = fitted(code=code, of=screen._replace(features=noise), dropout=0.0, max_steps=150, learning_rate=3e-3)
     found = strengths(model, screen.training, screen.columns, "calibrated")
