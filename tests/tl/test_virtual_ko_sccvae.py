@@ -205,7 +205,8 @@ def test_nothing_measured_in_perturbed_cells_enters(perturbed, genes):
 def test_no_parameter_takes_measured_cells():
     """T7, T17: neither truth nor a strength that was chosen with it."""
     assert set(inspect.signature(dko.tl.virtual_ko).parameters) == {
-        "adata", "genes", "dose", "groups", "profiles", "key", "mod", "device", "batch_size", "mixture", "rng", "copy",
+        "adata", "genes", "dose", "groups", "profiles", "key", "mod", "device", "batch_size", "mixture", "rng",
+        "progress", "copy",
     }  # fmt: skip
 
 

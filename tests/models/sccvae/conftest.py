@@ -62,7 +62,7 @@ def fitted(screen):
     """(model, training) of a short fit, as a function of fields of the configuration, graph, seed and steps."""
     from dataclasses import replace
 
-    def run(*, mask=None, node=None, seed=0, max_steps=40, strength="auto", learning_rate=1e-3, of=screen, **changed):
+    def run(*, mask=None, node=None, seed=0, max_steps=40, strength="unit", learning_rate=1e-3, of=screen, **changed):
         config = replace(TINY, **changed)
         mask = full_mask(config.n_latent) if mask is None else mask
         found, trained = fit(
