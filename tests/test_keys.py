@@ -9,8 +9,15 @@ from dko import _keys
 @given(st.text())
 @example("%2F/%25/")
 @example("%252F")
+@example("..")
+@example("zarr.json")
+@example("_index")
+@example("A\\B")
+@example(" \0 ")
 def test_escaped_names_have_no_slash_and_come_back(name):
-    assert "/" not in _keys.escape(name)
+    escaped = _keys.escape(name)
+    assert not set(escaped) & {"/", "\\", *map(chr, range(32))} and escaped.strip(" .") == escaped.strip(".")
+    assert escaped not in {".", "..", "_index", "zarr.json"} and not escaped.startswith(("__", ".z"))
     assert _keys.unescape(_keys.escape(name)) == name
 
 

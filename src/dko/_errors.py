@@ -18,6 +18,12 @@ def listed(names: Iterable[object], limit: int = 5) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
+def shown(value: object, limit: int = 60) -> str:
+    """Spell out a value in one line, cut off where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
 def unknown(what: str, wanted: Sequence[str], known: Iterable[str], where: str) -> str:
     """Say that names are not there, with the nearest names that are."""
     known = [str(name) for name in known]

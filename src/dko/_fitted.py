@@ -169,22 +169,15 @@ def source_params(expression: Expression, layer: str | None, use_raw: bool) -> d
 
 
 def check_key(adata: AnnData, key: str) -> None:
-    """Refuse a key for a new model that files cannot hold, or that something else has."""
-    _require_name(key)
+    """Refuse a key for a new model that something else has."""
     if key in adata.uns and not _is_model(adata.uns[key]):
         raise ValueError(f"adata.uns[{key!r}] holds something that is not a model; choose another key_added.")
 
 
 def check_place(adata: AnnData, key: str) -> None:
-    """Refuse a key for a result that files cannot hold, or that a model has."""
-    _require_name(key)
+    """Refuse a key for a result that a model has."""
     if _is_model(adata.uns.get(key)):
         raise ValueError(f"adata.uns[{key!r}] holds a model; choose another key_added.")
-
-
-def _require_name(key: str) -> None:
-    if not key or "/" in key:
-        raise ValueError(f"key_added={key!r} must be a name without '/', as it becomes part of names in files.")
 
 
 def gene_columns(adata: AnnData, fitted: Fitted) -> np.ndarray:

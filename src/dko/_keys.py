@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from ._errors import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pandas as pd
 
 DEFAULT = "dko"
 
@@ -98,14 +103,41 @@ def label(genes: Iterable[str]) -> str:
     return "+".join(sorted(genes))
 
 
+# Of names, what cannot be part of a key: "/" nests a group in the file or is refused outright, zarr takes "\\" for it,
+# "%" stands for all of them, and ends of spaces and control characters are lost or refused.
+_NOT_IN_KEYS = re.compile(r"[%/\\\x00-\x1f\x7f]|^ | $")
+# What cannot be all of a key: places in a file system, and names that formats have for their own.
+_NO_KEYS = re.compile(r"\.+|_index|__.*|\.z.*|zarr\.json", re.DOTALL)
+
+
 def escape(name: str) -> str:
-    """Spell a name so that it can be a key: ``/`` would nest a group in the file, or is refused outright."""
-    return name.replace("%", "%25").replace("/", "%2F")
+    """Spell a name so that it can be a key, or a part of one, in every kind of file."""
+    escaped = _NOT_IN_KEYS.sub(lambda found: _code(found[0]), name)
+    return _code(name[0]) + escaped[1:] if _NO_KEYS.fullmatch(escaped) else escaped
+
+
+def column(name: str, index: pd.Index) -> str:
+    """Spell a name as a column of a frame in obsm or varm, which cannot be called as the index is."""
+    escaped = escape(name)
+    return _code(name[0]) + escaped[1:] if escaped == index.name and escaped[0] != "%" else escaped
+
+
+def _code(character: str) -> str:
+    return f"%{ord(character):02X}"
 
 
 def unescape(name: str) -> str:
     """Undo :func:`escape`."""
-    return name.replace("%2F", "/").replace("%25", "%")
+    return re.sub("%([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), name)
+
+
+def require_key(name: str, parameter: str) -> None:
+    """Refuse what cannot be the first part of keys as it is."""
+    if not name or _NOT_IN_KEYS.search(name.replace("%", "")) or _NO_KEYS.fullmatch(name) or len(name.encode()) > 100:
+        raise ValueError(
+            f"{parameter}={shown(name)} must be a name without '/', '\\' and control characters, of at most 100 bytes: "
+            "it becomes part of names in files."
+        )
 
 
 # Inside uns[dose_response(key)] and uns[modules(key)], beside PARAMS and TABLE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from . import _keys
 from ._errors import listed, unknown
-from ._groups import group_values
+from ._groups import group_values, name_in
+from ._log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -19,27 +21,57 @@ if TYPE_CHECKING:
 TRAINED, HELD_OUT, DROPPED = "trained", "held out", "dropped"
 
 
-def perturbations(adata: AnnData, perturbation_key: str, control: str | int | bool, genes: Container[str]) -> pd.Series:
-    """Return the perturbation of each cell in one spelling, the control as ``str(control)``; missing ones stay missing.
+# What is commonly called a control, beside the one that a user names.
+_LIKE_CONTROL = re.compile(
+    r"(neg(ative)?[ _-]?)?(ctrl|control)|nt|non[ _-]?target(ing)?|safe[ _-]?target(ing)?|scrambled?|unperturbed|mock"
+    r"(?# numbered guides)([ _-]?\d+)?",
+    re.IGNORECASE,
+)
+
+
+def control_of(adata: AnnData, perturbation_key: str, control: str | float | bool) -> str:
+    """Return the control as the column of the perturbations spells it; warn of labels that look like other controls.
 
     Raises
     ------
     KeyError
         No such column, or no cell that has the control value.
     """
-    values, control = group_values(adata, perturbation_key), str(control)
-    known = sorted(values.dropna().unique())
-    if control not in known:
-        message = unknown("value", [control], known, f"obs[{perturbation_key!r}]")
-        raise KeyError(message if message.endswith("?") else f"{message} There are {listed(known)}.")
-    return values.map({label: spelled(label, control, genes) for label in known}).astype(object)
+    values = group_values(adata, perturbation_key, keep=[str(control)])
+    n_of = values.dropna().value_counts()
+    found = name_in(control, n_of.index)
+    if found not in n_of:
+        message = unknown("value", [found], n_of.index, f"obs[{perturbation_key!r}]")
+        raise KeyError(message if message.endswith("?") else f"{message} There are {listed(sorted(n_of.index), 20)}.")
+    others = [label for label in n_of.index if _looks_like_control(label) and spelled(label, found, ()) != found]
+    if others := [label for label in others if label not in adata.var_names]:
+        logger.warning(
+            "obs[%r] has other labels that look like controls (%s, %d cells); only %r is taken for it: rename them if "
+            "they are meant.",
+            perturbation_key,
+            listed(sorted(others)),
+            n_of[others].sum(),
+            found,
+        )
+    return found
+
+
+def _looks_like_control(label: str) -> bool:
+    return all(_LIKE_CONTROL.fullmatch(part.strip()) for part in label.split("+"))
+
+
+def perturbations(adata: AnnData, perturbation_key: str, control: str, genes: Container[str]) -> pd.Series:
+    """Return the perturbation of each cell in one spelling; that of control cells is `control`, missing ones None."""
+    values = group_values(adata, perturbation_key, keep=[control])
+    return values.map({label: spelled(label, control, genes) for label in values.dropna().unique()}).astype(object)
 
 
 def spelled(label: str, control: str, genes: Container[str]) -> str:
     """Name a perturbation of several genes whatever their order, and whether the control is named with them."""
     if label == control or label in genes or "+" not in label:
         return label
-    return _keys.label({gene for gene in label.split("+") if gene != control}) or control
+    parts = {part.strip() for part in label.split("+")} - {"", control}
+    return _keys.label(parts) or control
 
 
 def members(label: str, genes: Container[str]) -> list[str]:

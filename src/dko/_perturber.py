@@ -12,10 +12,10 @@ from . import _keys
 from ._data import unwrap
 from ._errors import unknown
 from ._fitted import gene_columns, read_fitted
-from ._groups import group_values, select_cells
+from ._groups import group_values, name_in, select_cells
 from ._log import say
 from ._log_values import read_log_values
-from ._perturbations import TRAINED, members, spelled
+from ._perturbations import TRAINED, members, perturbations
 from ._rng import generator, seed_of
 from ._settings import settings
 
@@ -243,9 +243,10 @@ def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
     if column not in adata.obs:
         say(f"There is no obs[{column!r}], so all {adata.n_obs} cells are taken for unperturbed ones.")
         return np.ones(adata.n_obs, dtype=bool)
-    values, known = group_values(adata, column), {*fitted.genes, *fitted.targets}
-    spellings = [label for label in values.dropna().unique() if spelled(label, control, known) == control]
-    return values.isin(spellings).to_numpy(dtype=bool)
+    known = group_values(adata, column, keep=[control]).dropna().unique()
+    control = name_in(control, known)
+    labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets})
+    return (labels == control).to_numpy()
 
 
 def require_targets(genes: Sequence[str], fitted: Fitted) -> None:

@@ -6,12 +6,24 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ._errors import shown
+
 RNG: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def generator(rng: RNG) -> np.random.Generator:
     """Return a numpy generator: the one given, or a new one from a seed."""
+    require_rng(rng)
     return np.random.default_rng(rng)
+
+
+def require_rng(rng: RNG) -> None:
+    """Refuse what no random numbers can be drawn with."""
+    seed = isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0
+    if not (rng is None or seed or isinstance(rng, np.random.SeedSequence | np.random.Generator)):
+        raise ValueError(
+            f"rng={shown(rng)} must be a whole number from 0 on, a numpy Generator or SeedSequence, or None."
+        )
 
 
 def seed_of(rng: RNG) -> int:

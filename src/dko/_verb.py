@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from ._arguments import check_values
 from ._log import bars
 from ._process import process_kept
 
@@ -48,13 +49,15 @@ _THREADS = {"n_jobs", "n_threads", "num_threads", "threads", "n_cores", "workers
 def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function public.
 
-    A keyword that it does not have is refused with the name that was probably meant; ``progress=False`` goes for all
-    that it calls; and an interrupt is a KeyboardInterrupt, also where compiled code has made another error of it.
+    A keyword that it does not have is refused with the name that was probably meant, and a value that is not of the
+    kind that the parameter is annotated with; ``progress=False`` goes for all that it calls; and an interrupt is a
+    KeyboardInterrupt, also where compiled code has made another error of it.
     """
     parameters = inspect.signature(function).parameters.values()
     names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
     n_places = sum(parameter.kind == parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
     takes_more = len(names) < len(parameters)
+    kinds = {parameter.name: str(parameter.annotation) for parameter in parameters}
     title = public_name(function)
 
     @wraps(function)
@@ -64,6 +67,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         more = [name for name in kwargs if name not in names]
         if more and not takes_more:
             raise TypeError(unknown_keywords(title, more, names))
+        check_values({**dict(zip(names, args, strict=False)), **kwargs}, kinds)
         handled = sys.exception()
         try:
             with bars(shown=bool(kwargs.get("progress", True))), process_kept():

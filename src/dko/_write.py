@@ -15,7 +15,8 @@ from anndata import AnnData, ImplicitModificationWarning
 from . import _keys
 from ._compat import modalities_apart
 from ._data import unwrap
-from ._log import say
+from ._errors import shown
+from ._log import logger, say
 from ._results import IDENTITY, labels_beside, read_params
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, 
             place: {name: value(getattr(adata, place).get(name)) if callable(value) else value for name, value in some}
             for place, some in ((place, entries.items()) for place, entries in places.items())
         }
+        for entries in found.values():
+            _warn_of_long_names(entries)
         if adata.is_view:
             _make_actual(adata, found)
         before = {place: _content(adata, place) for place in {**(remove or {}), **found}}
@@ -188,3 +191,13 @@ def _restore(adata: AnnData, before: Mapping[str, Any]) -> None:
         for name in [name for name in now if name is not None]:
             del now[name]
         now.update(entries)
+
+
+# Bytes of the name of a file; zarr keeps each entry in one.
+_LONGEST = 240
+
+
+def _warn_of_long_names(entries: Mapping[str, Any]) -> None:
+    names = [*entries, *(column for value in entries.values() for column in getattr(value, "columns", ()))]
+    if long := [name for name in names if len(str(name).encode()) > _LONGEST]:
+        logger.warning("Too long a name for zarr, whose files are called so; write_h5ad keeps it: %s.", shown(long[0]))

@@ -117,7 +117,7 @@ def test_copy_leaves_the_input_alone(cells, unchanged):
     ("change", "error", "says"),
     [
         ({"n_folds": 15}, ValueError, r"n_folds=15 is more than there are perturbations in obs\['perturbation'\]"),
-        ({"key_added": "perturbation"}, ValueError, "key_added='perturbation' must be the name of a new obs column"),
+        ({"key_added": "perturbation"}, ValueError, "key_added='perturbation' is the column of the perturbations"),
         ({"key_added": "a/b"}, ValueError, "key_added='a/b' must be .* without '/'"),
         ({"n_folds": 1}, ValueError, "n_folds=1 must be at least 2"),
         ({"test_controls": 1.0}, ValueError, r"test_controls=1\.0 must be at least 0 and below 1"),

@@ -266,7 +266,9 @@ def test_nothing_to_predict(screen, unchanged):
 
 def test_a_control_that_is_a_number(screen):
     screen.obs["guide"] = (screen.obs["knockout"] != "control").astype(float)
-    with pytest.raises(KeyError, match=r"No value '0' in obs\['guide'\]\. There are '0\.0', '1\.0'\."):
+    with pytest.raises(KeyError, match=r"No value '2' in obs\['guide'\]\. There are '0\.0', '1\.0'\."):
+        dko.tl.evaluate(screen, **{**HOW, "perturbation_key": "guide", "control": 2})
+    with pytest.raises(ValueError, match=r"None of the 1 perturbations in obs\['guide'\] \('1.0'\) is a gene"):
         dko.tl.evaluate(screen, **{**HOW, "perturbation_key": "guide", "control": 0})
 
 

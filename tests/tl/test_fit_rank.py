@@ -30,7 +30,7 @@ def test_one_map_per_group(cells, quick):
     [
         (20, "rank=20 must be below the number of genes, 20; leave it out for the full map"),
         (0, "rank=0 must be a whole number above 0"),
-        (2.5, "rank=2.5 must be a whole number above 0"),
+        (2.5, "rank=2.5 must be a whole number or None"),
     ],
 )
 def test_ranks_that_cannot_be(rank, message, cells, quick, unchanged):

@@ -13,7 +13,7 @@ from .._data import are_counts, read_csr, unwrap
 from .._errors import listed
 from .._log import say
 from .._log_values import source_of, take_log
-from .._perturbations import perturbations
+from .._perturbations import control_of, perturbations
 from .._rng import generator
 from .._verb import verb
 from .._write import writable, write
@@ -34,7 +34,7 @@ def split_perturbations(
     adata: AnnData | MuData,
     *,
     perturbation_key: str,
-    control: str | int | bool,
+    control: str | float | bool,
     n_folds: int = 5,
     validation_perturbations: float = 0.0,
     test_controls: float = 0.0,
@@ -105,8 +105,9 @@ def split_perturbations(
     )
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
+    control = control_of(target, perturbation_key, control)
     labels = perturbations(target, perturbation_key, control, set(target.var_names))
-    known = sorted(set(labels.dropna()) - {str(control)})
+    known = sorted(set(labels.dropna()) - {control})
     # Of 0.07 x 100 that rounding makes a little more than 7, 7.
     n_validation = math.ceil(round(validation_perturbations * len(known), _DIGITS))
     if len(known) - n_validation < n_folds:
@@ -115,7 +116,7 @@ def split_perturbations(
             f"{f' without {n_validation} for validation' if n_validation else ''}: "
             f"{listed(known) or 'none'}; ask for fewer."
         )
-    controls = np.flatnonzero(labels == str(control))
+    controls = np.flatnonzero(labels == control)
     values, stream = _log_values(target, layer), generator(rng)
     sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
     dealt = _deal(sizes, n_folds, n_validation, stream)
@@ -139,11 +140,8 @@ def _check(n_folds: int, key_added: str, perturbation_key: str, **shares: float)
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise ValueError(f"{name}={share} must be at least 0 and below 1.")
-    if key_added == perturbation_key or not key_added or "/" in key_added:
-        raise ValueError(
-            f"key_added={key_added!r} must be the name of a new obs column: not that of the perturbations, and without "
-            "'/', which files cannot hold."
-        )
+    if key_added == perturbation_key:
+        raise ValueError(f"key_added={key_added!r} is the column of the perturbations; name a new one.")
 
 
 def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:

@@ -114,8 +114,6 @@ def cluster_impact(
     plan = ImpactPlan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
     plan.check()
     name = key if key_added is None else key_added
-    if not name or "/" in name:
-        raise ValueError(f"key_added={name!r} must be a name without '/', as it becomes part of names in files.")
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     if key in target.uns:

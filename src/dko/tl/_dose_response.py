@@ -36,7 +36,7 @@ def dose_response(
     adata: AnnData | MuData,
     genes: Knockouts,
     *,
-    doses: Sequence[float] | np.ndarray | None = None,
+    doses: Sequence[float] | None = None,
     mixture: bool = False,
     extrapolate: bool = False,
     threshold: float = 0.1,

@@ -12,6 +12,7 @@ from .._data import unwrap
 from .._errors import listed
 from .._fitted import read_fitted
 from .._log import say
+from .._perturbations import control_of
 from .._rng import generator
 from .._verb import verb
 from .._write import writable, write
@@ -39,7 +40,7 @@ def evaluate(
     adata: AnnData | MuData,
     *,
     perturbation_key: str,
-    control: str | int | bool,
+    control: str | float | bool,
     key: str = _keys.DEFAULT,
     baselines: bool = True,
     perturbations: str | Sequence[str] | None = None,
@@ -183,15 +184,16 @@ def evaluate(
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
+    control = control_of(target, perturbation_key, control)
     how = {"baselines": baselines, "device": device, "rng": stream}
-    trial = _open(target, key, perturbation_key, str(control), wanted, oracle=oracle, **how)
+    trial = _open(target, key, perturbation_key, control, wanted, oracle=oracle, **how)
     scores, screen = score_trial(trial, n_splits, stream), trial.screen
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
     reliable = _tell(scores[MEASUREMENT], screen)
     params = {
         "perturbation_key": perturbation_key,
-        "control": str(control),
+        "control": control,
         "n_control": screen.control.shape[0],
         "held_out": screen.held_out_are,
         "summary_over": "reliable" if reliable else "all",

@@ -6,9 +6,11 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .. import _keys
+from .._arguments import check_values
 from .._data import unwrap
 from .._errors import listed
 from .._fitted import check_key
+from .._perturbations import control_of
 from .._verb import unknown_keywords, verb
 from .._write import writable
 from .fitting._fit_assemblage import fit_assemblage
@@ -16,7 +18,7 @@ from .fitting._fit_sccvae import fit_sccvae
 from .fitting._sccvae_config import keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from anndata import AnnData
@@ -39,7 +41,7 @@ def fit(
     groupby: str | None = None,
     covariates: Sequence[str] | None = None,
     perturbation_key: str | None = None,
-    control: str | int | bool | None = None,
+    control: str | float | bool | None = None,
     mod: str = "rna",
     init_from: str | Path | None = None,
     max_epochs: int | None = None,
@@ -228,11 +230,23 @@ def fit(
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     check_key(target, key_added)
+    common["control"] = _control(target, perturbation_key, control)
     if model == _keys.DKO:
         fit_assemblage(target, **common, **of_assemblages)
     else:
         fit_sccvae(target, **common, **model_kwargs)
     return data if copy else None
+
+
+def _control(adata: AnnData, perturbation_key: str | None, control: str | float | bool | None) -> str | None:
+    """Return the control as the column spells it; refuse one of the two keywords without the other."""
+    if perturbation_key is None:
+        if control is not None:
+            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that it stands in.")
+        return None
+    if control is None:
+        raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
+    return control_of(adata, perturbation_key, control)
 
 
 def _check_model(
@@ -251,10 +265,11 @@ def _check_model(
         raise TypeError(f"model='sccvae' takes no {listed(given)}; leave them out.")
 
 
-def _check_keywords(model: str, given: Iterable[str]) -> None:
+def _check_keywords(model: str, given: dict[str, Any]) -> None:
     of_all, of_sccvae = list(signature(fit).parameters)[:-1], keywords()
     if wrong := [name for name in given if name not in of_sccvae]:
         known = of_all if model == _keys.DKO else [*of_all, *of_sccvae]
         raise TypeError(unknown_keywords("dko.tl.fit", wrong, known))
     if model == _keys.DKO:
         raise TypeError(f"model='dko' takes no {listed(given)}; only model='sccvae' does.")
+    check_values(given, of_sccvae)

@@ -164,7 +164,7 @@ def rank_genes(
         adjusted = _column(tables[ALL], task.adata, "pval_adj")
         where: dict[str, Any] = {"var": dict(zip(names, (columns[ALL], adjusted), strict=True))}
     else:
-        frame = {_keys.escape(group): values for group, values in columns.items()}
+        frame = {_keys.column(group, task.adata.var_names): values for group, values in columns.items()}
         where = {"varm": {place: pd.DataFrame(frame, index=task.adata.var_names)}}
     stale = {"var": names, "varm": [place]} if place in task.adata.uns else {}
     write(task.adata, remove=stale, uns={place: content}, **where)

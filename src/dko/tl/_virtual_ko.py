@@ -128,7 +128,9 @@ def virtual_ko(
         raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
     else:
         labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
-    new = pd.DataFrame(impacts, index=target.obs_names, columns=[_keys.escape(label) for label in labels])
+    new = pd.DataFrame(
+        impacts, index=target.obs_names, columns=[_keys.column(label, target.obs_names) for label in labels]
+    )
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts).sum(axis=0)})
     write(
         target,

@@ -54,8 +54,9 @@ def effects_of(adata, genes):
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"perturbation_key": None}, ValueError, "perturbation_key=... and control=..."),
-        ({"control": None}, ValueError, "perturbation_key=... and control=..."),
+        ({"perturbation_key": None, "control": None}, ValueError, "perturbation_key=... and control=..."),
+        ({"perturbation_key": None}, ValueError, "needs perturbation_key=..."),
+        ({"control": None}, ValueError, "needs control=..."),
         ({"perturbation_key": "guide"}, KeyError, "No column 'guide' in adata.obs"),
         ({"control": "contrl"}, KeyError, "No value 'contrl' in .*Did you mean 'control'"),
         ({"control": "NT"}, KeyError, "No value 'NT' in .*There are 'control', 'gene_"),

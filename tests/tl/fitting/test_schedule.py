@@ -27,8 +27,3 @@ def test_epochs_instead_of_the_steps_of_a_preset_and_the_other_way_round():
 def test_nothing_at_or_below_zero(name, value):
     with pytest.raises(ValueError, match=f"{name}={value} must be .*above 0"):
         schedule(None, **{name: value})
-
-
-def test_counts_are_whole():
-    with pytest.raises(ValueError, match="max_steps=2.5 must be a whole number above 0"):
-        schedule(None, max_steps=2.5)

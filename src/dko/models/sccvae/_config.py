@@ -102,10 +102,13 @@ class Config:
         for name in _NUMBERS:
             if not _number(value := getattr(self, name)):
                 raise ValueError(f"{name}={value!r} must be a number.")
-        if self.bandwidths is not None and not all(_number(width) and width > 0 for width in self.bandwidths):
+            if value < 0 and name != "coexpression":
+                raise ValueError(f"{name}={value!r} must be at least 0.")
+        widths = self.bandwidths if isinstance(self.bandwidths, list | tuple) else [self.bandwidths]
+        if self.bandwidths is not None and not all(_number(width) and width > 0 for width in widths):
             raise ValueError(f"bandwidths={self.bandwidths!r} must list numbers above 0.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout!r} must be at least 0 and below 1.")
+        if not (self.dropout < 1 and self.warm_up <= 1 and self.epsilon > 0):
+            raise ValueError("dropout=... must be below 1, warm_up=... at most 1, and epsilon=... above 0.")
 
 
 _NUMBERS = (

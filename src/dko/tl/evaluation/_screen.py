@@ -9,7 +9,6 @@ import numpy as np
 
 from ... import _keys
 from ..._errors import listed, unknown
-from ..._groups import group_values
 from ..._log import say
 from ..._perturbations import members, perturbations, spelled
 from ...metrics import log_profiles
@@ -66,9 +65,9 @@ class Named:
     Attributes
     ----------
     labels
-        Perturbation of every cell in one spelling, the control as ``str(control)``.
+        Perturbation of every cell in one spelling, that of the control too.
     control
-        The cells that bear the value of the control, as a mask.
+        The control cells, as a mask.
     genes
         Genes of each perturbation that can be predicted.
     """
@@ -111,8 +110,9 @@ def find_perturbations(
         )
     if outside:
         say(f"Left out, as the model does not know their genes: {listed(outside)}.")
-    is_control = (group_values(adata, perturbation_key) == control).to_numpy()
-    return Named(labels, is_control, {label: genes[label] for label in chosen if label not in outside})
+    return Named(
+        labels, (labels == control).to_numpy(), {label: genes[label] for label in chosen if label not in outside}
+    )
 
 
 def columns_of(genes: dict[str, list[str]], names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -46,7 +46,7 @@ def fit_assemblage(
     n_top_genes: int | None,
     groupby: str | None,
     perturbation_key: str | None,
-    control: str | int | bool | None,
+    control: str | None,
     init_from: str | Path | None,
     validation_fraction: float,
     test_fraction: float,
@@ -106,7 +106,7 @@ def fit_assemblage(
                 **source,
                 groupby=groupby,
                 perturbation_key=perturbation_key,
-                control=None if control is None else str(control),
+                control=control,
                 validation_fraction=validation_fraction,
                 test_fraction=test_fraction,
                 rank=rank,
@@ -133,7 +133,7 @@ def fit_assemblage(
 def _check_rank(rank: int | None, preset: str | None) -> None:
     if rank is None:
         return
-    if not isinstance(rank, int | np.integer) or isinstance(rank, bool) or rank < 1:
+    if rank < 1:
         raise ValueError(f"rank={rank!r} must be a whole number above 0.")
     if preset == "paper":
         raise ValueError("preset='paper' has layers as wide as there are genes; leave out rank=... or the preset.")

@@ -68,7 +68,7 @@ def perturbed_cells(
     adata: AnnData,
     measured: Sequence[str],
     perturbation_key: str | None,
-    control: str | int | bool | None,
+    control: str | None,
     holdout: str | Sequence[str],
     min_cells: int,
     features: FeaturesOf,
@@ -90,9 +90,9 @@ def perturbed_cells(
         raise ValueError(f"test_controls={test_controls} must be at least 0 and below 1.")
     genes = set(measured) | (set(map(str, features.index)) if isinstance(features, pd.DataFrame) else set())
     values = perturbations(adata, perturbation_key, control, genes)
-    known = sorted(set(values.dropna()) - {str(control)})
+    known = sorted(set(values.dropna()) - {control})
     wanted = [holdout] if isinstance(holdout, str) else list(holdout)
-    kept_out = {spelled(str(label), str(control), genes) for label in wanted}
+    kept_out = {spelled(str(label), control, genes) for label in wanted}
     if missing := sorted(kept_out - set(known)):
         raise KeyError(unknown("perturbation", missing, known, f"obs[{perturbation_key!r}]"))
     rows = {label: np.flatnonzero(values == label) for label in known}
@@ -102,7 +102,7 @@ def perturbed_cells(
     blind = [label for label in known if label not in few and not (described is None or described >= {*of[label]})]
     _tell(few, blind, min_cells)
     trained = {label: of[label] for label in known if label not in {*few, *blind, *kept_out}}
-    controls = np.flatnonzero(values == str(control))
+    controls = np.flatnonzero(values == control)
     apart = np.sort(rng.permutation(controls)[: round(test_controls * len(controls))])
     controls = np.setdiff1d(controls, apart)
     _require(trained, controls, known, few, blind)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..._errors import listed
 from ._schedule import overridden
 from ._target_features import check_features
@@ -70,18 +68,25 @@ def settings_of(
     )
 
 
-# Keywords of the fit, beside those of the model itself.
-_OF_FIT = (
-    *("normalize", "holdout", "test_controls", "min_cells", "features", "n_components", "graph", "strength"),
-    "n_members",
-)
+# Keywords of the fit, beside those of the model itself, and what they take.
+_OF_FIT = {
+    "normalize": "bool",
+    "holdout": "str | Sequence[str]",
+    "test_controls": "float",
+    "min_cells": "int",
+    "features": "FeaturesOf | None",
+    "n_components": "int | None",
+    "graph": "Graph",
+    "strength": "str",
+    "n_members": "int | None",
+}
 
 
-def keywords() -> list[str]:
-    """Return the keywords of :func:`dko.tl.fit` that are for this model alone."""
+def keywords() -> dict[str, str]:
+    """Return the keywords of :func:`dko.tl.fit` that are for this model alone, and what they take."""
     from ...models.sccvae import Config
 
-    return [*_OF_FIT, *(field.name for field in fields(Config))]
+    return _OF_FIT | {field.name: str(field.type) for field in fields(Config)}
 
 
 def configuration(preset: str | None, batch_size: int | None, of_model: dict[str, Any]) -> Config:
@@ -101,15 +106,11 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
     return replace(config, cells=batch_size // config.groups)
 
 
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
-
-
 def number_of_members(preset: str | None, n_members: int | None) -> int:
     """Return how many models are fitted and averaged: three, or the one of the publication."""
     if n_members is None:
         return 1 if preset == "paper" else 3
-    if not _whole(n_members, 1):
+    if n_members < 1:
         raise ValueError(f"n_members={n_members!r} must be a whole number, at least 1.")
     return int(n_members)
 

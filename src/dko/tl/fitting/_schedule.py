@@ -35,7 +35,6 @@ def overridden(preset: Schedule, **chosen: Any) -> Schedule:
     elif "max_steps" in given and "max_epochs" not in given:
         given["max_epochs"] = None
     for name, value in given.items():
-        whole = name != "learning_rate"
-        if value is not None and (value <= 0 or (whole and value != int(value))):
-            raise ValueError(f"{name}={value} must be {'a whole number ' if whole else ''}above 0.")
+        if value is not None and value <= 0:
+            raise ValueError(f"{name}={value} must be {'a whole number ' * (name != 'learning_rate')}above 0.")
     return replace(preset, **given)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
-from ..._errors import listed
+from ..._errors import listed, shown
 from ._gene_components import gene_components, influence_components
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def check_features(features: FeaturesOf, n_components: int | None) -> None:
         raise ValueError(f"n_components={n_components} must be at least 1.")
     if isinstance(features, pd.DataFrame):
         _checked(features)
-    elif features not in {"influence", "pca", "onehot"}:
+    elif not isinstance(features, str) or features not in {"influence", "pca", "onehot"}:
         raise ValueError(
-            f"features={features!r} must be 'influence', 'pca', 'onehot' or a DataFrame with genes in its index."
+            f"features={shown(features)} must be 'influence', 'pca', 'onehot' or a DataFrame with genes in its index."
         )
 
 

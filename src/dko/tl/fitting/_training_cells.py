@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._errors import listed, unknown
-from ..._groups import group_values, grouping
+from ..._errors import listed
+from ..._groups import grouping
 from ..._log import logger
+from ..._perturbations import perturbations
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,7 +19,7 @@ MIN_CELLS = 5
 
 
 def training_cells(
-    adata: AnnData, groupby: str | None, perturbation_key: str | None, control: str | int | bool | None
+    adata: AnnData, groupby: str | None, perturbation_key: str | None, control: str | None
 ) -> dict[str, np.ndarray]:
     """Return the rows that may train, for each model; without `groupby` there is one model, named ''."""
     usable = _unperturbed(adata, perturbation_key, control)
@@ -36,15 +37,7 @@ def training_cells(
     return {name: rows for name, rows in groups.items() if name not in small}
 
 
-def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | int | bool | None) -> np.ndarray:
-    if perturbation_key is None:
-        if control is not None:
-            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that it stands in.")
+def _unperturbed(adata: AnnData, perturbation_key: str | None, control: str | None) -> np.ndarray:
+    if perturbation_key is None or control is None:
         return np.ones(adata.n_obs, dtype=bool)
-    values = group_values(adata, perturbation_key)
-    if control is None:
-        raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
-    control = str(control)
-    if control not in set(values):
-        raise KeyError(unknown("value", [control], values.dropna().unique(), f"obs[{perturbation_key!r}]"))
-    return (values == control).to_numpy()
+    return (perturbations(adata, perturbation_key, control, adata.var_names) == control).to_numpy()

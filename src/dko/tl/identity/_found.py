@@ -58,7 +58,7 @@ class Found:
         for number, label in enumerate(self._labels):
             found[_keys.shift(key, basis, label)] = self.moves[number]
             if self._types is not None:
-                names = [_keys.escape(name) for name in self._types.names]
+                names = [_keys.column(name, self._cells) for name in self._types.names]
                 found[_keys.cell_identity(key, label)] = pd.DataFrame(self.changes[number], self._cells, names)
         return found
 
