@@ -237,7 +237,7 @@ CASES: dict[str, Any] = {
     "genes gone, scan": (lambda a: [dko.tl.fit(a, **FIT), drop_genes(a)], scan(), KeyError, ["gene_2", "fit again"]),
     "dose 0": ("fitted", ko(dose=0), ValueError, ["dose=0", "above 0 and at most 1"]),
     "dose 2": ("fitted", ko(dose=2), ValueError, ["dose=2", "above 0 and at most 1"]),
-    "dose NaN": ("fitted", ko(dose=np.nan), ValueError, ["dose=nan", "above 0 and at most 1"]),
+    "dose NaN": ("fitted", ko(dose=np.nan), ValueError, ["dose=nan", "dose=nan must be a number"]),
     "nothing to knock out": ("fitted", ko([]), ValueError, ["names no gene", "list of symbols"]),
     "an empty tuple": ("fitted", ko(["gene_2", ()]), ValueError, ["names no gene"]),
     "batch of none": ("fitted", ko(batch_size=0), ValueError, ["batch_size=0", "at least 1"]),

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ._errors import shown
+from ._groups import COMBINE
 from ._keys import require_key
 from ._rng import require_rng
 
@@ -68,6 +69,6 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
             if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
                 raise ValueError(f"{name}={value} is more than any machine can hold; ask for less.")
             continue
-        words = " or ".join(word for word, _ in filter(None, kinds))
+        words = " or ".join(word for word, _ in filter(None, kinds)) + (COMBINE if name == "groupby" else "")
         wrong = ValueError if isinstance(value, Real) and not _is_bool(value) else TypeError
         raise wrong(f"{name}={shown(value)} must be {words}.")

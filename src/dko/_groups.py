@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ._data import require_unique, unwrap
-from ._errors import listed, unknown
+from ._errors import listed, shown, unknown
 from ._log import say
 
 if TYPE_CHECKING:
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 Name: TypeAlias = str | int | float | bool
-Groups: TypeAlias = Name | Sequence[Name] | Mapping[str, Name | Sequence[Name]] | np.ndarray | pd.Series | None
+Names: TypeAlias = Name | Sequence[Name]
+Groups: TypeAlias = Names | Mapping[str, Names] | np.ndarray | pd.Series | None
 
 # How missing values are spelled where something has turned a column into text.
 MISSING = frozenset({"", "nan", "NaN", "None", "<NA>"})
+
+
+COMBINE = (
+    "; to group by several columns, combine them first: "
+    "adata.obs['both'] = adata.obs['a'].astype(str) + ' ' + adata.obs['b'].astype(str)"
+)
 
 
 def group_values(adata: AnnData, column: str, keep: Collection[str] = ()) -> pd.Series:
@@ -37,10 +44,7 @@ def group_values(adata: AnnData, column: str, keep: Collection[str] = ()) -> pd.
 
 def _column(adata: AnnData, column: str) -> pd.Series:
     if not isinstance(column, str):
-        raise TypeError(
-            f"A column of adata.obs is named by one string, got {column!r}; to group by several, combine them first: "
-            "adata.obs['both'] = adata.obs['a'].astype(str) + ' ' + adata.obs['b'].astype(str)."
-        )
+        raise TypeError(f"A column of adata.obs is named by one string, got {shown(column)}{COMBINE}.")
     if column not in adata.obs:
         raise KeyError(unknown("column", [column], adata.obs.columns, "adata.obs"))
     values = adata.obs[column]

@@ -23,7 +23,7 @@ TRAINED, HELD_OUT, DROPPED = "trained", "held out", "dropped"
 
 # What is commonly called a control, beside the one that a user names.
 _LIKE_CONTROL = re.compile(
-    r"(neg(ative)?[ _-]?)?(ctrl|control)|nt|non[ _-]?target(ing)?|safe[ _-]?target(ing)?|scrambled?|unperturbed|mock"
+    r"((neg(ative)?[ _-]?)?(ctrl|control)|nt|non[ _-]?target(ing)?|safe[ _-]?target(ing)?|scrambled?|unperturbed|mock)"
     r"(?# numbered guides)([ _-]?\d+)?",
     re.IGNORECASE,
 )
@@ -61,7 +61,7 @@ def _looks_like_control(label: str) -> bool:
 
 
 def perturbations(adata: AnnData, perturbation_key: str, control: str, genes: Container[str]) -> pd.Series:
-    """Return the perturbation of each cell in one spelling; that of control cells is `control`, missing ones None."""
+    """Return the perturbation of each cell in one spelling; of control cells `control`, missing ones stay missing."""
     values = group_values(adata, perturbation_key, keep=[control])
     return values.map({label: spelled(label, control, genes) for label in values.dropna().unique()}).astype(object)
 

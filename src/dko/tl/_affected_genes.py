@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._engine import Task
+    from .._groups import Names
     from .._rng import RNG
 
 
@@ -36,7 +37,7 @@ def affected_genes(
     gene: str | Sequence[str],
     *,
     groupby: str | None = None,
-    groups: str | Sequence[str] | None = None,
+    groups: Names | None = None,
     n_others: int = 200,
     min_cells: int = 10,
     key: str = _keys.DEFAULT,

@@ -21,11 +21,10 @@ from .ranking._rank_group import CALLED, Plan, rank_group, tested
 from .ranking._scanned import read_scan, require_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from anndata import AnnData
     from mudata import MuData
 
+    from .._groups import Names
     from .._rng import RNG
     from .ranking._scanned import Scanned
 
@@ -37,7 +36,7 @@ def rank_genes(
     adata: AnnData | MuData,
     *,
     groupby: str | None = None,
-    groups: str | Sequence[str] | None = None,
+    groups: Names | None = None,
     by: str = "impact_beyond",
     n_permutations: int | None = None,
     n_bootstraps: int = 1_000,

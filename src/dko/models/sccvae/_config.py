@@ -104,8 +104,10 @@ class Config:
                 raise ValueError(f"{name}={value!r} must be a number.")
             if value < 0 and name != "coexpression":
                 raise ValueError(f"{name}={value!r} must be at least 0.")
-        widths = self.bandwidths if isinstance(self.bandwidths, list | tuple) else [self.bandwidths]
-        if self.bandwidths is not None and not all(_number(width) and width > 0 for width in widths):
+        widths = self.bandwidths
+        if not (
+            widths is None or (isinstance(widths, list | tuple) and widths and all(_positive(one) for one in widths))
+        ):
             raise ValueError(f"bandwidths={self.bandwidths!r} must list numbers above 0.")
         if not (self.dropout < 1 and self.warm_up <= 1 and self.epsilon > 0):
             raise ValueError("dropout=... must be below 1, warm_up=... at most 1, and epsilon=... above 0.")
@@ -123,6 +125,10 @@ def _whole(value: Any, least: int) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
 
 
 def config_of(values: Mapping[str, Any]) -> Config:

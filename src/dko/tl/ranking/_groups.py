@@ -9,17 +9,15 @@ import numpy as np
 from ..._groups import grouping, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from anndata import AnnData
+
+    from ..._groups import Names
 
 # The one group of all cells.
 ALL = "all"
 
 
-def members_of(
-    adata: AnnData, groupby: str | None, groups: str | Sequence[str] | None
-) -> tuple[dict[str, np.ndarray], list[str]]:
+def members_of(adata: AnnData, groupby: str | None, groups: Names | None) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return the mask of cells of every group, and the names of the groups that are wanted."""
     if groupby is None:
         if groups is not None:
