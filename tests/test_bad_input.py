@@ -265,7 +265,7 @@ CASES: dict[str, Any] = {
     "model": (None, fit(model="scvi"), ValueError, ["'scvi'", "'dko'"]),
     "preset": (None, fit(preset="papre"), ValueError, ["'papre'", "'paper'"]),
     "covariates": (None, fit(covariates=["donor"]), ValueError, ["covariates", "groupby="]),
-    "unknown keyword": (None, fit(epochs=3), TypeError, ["'epochs'"]),
+    "unknown keyword": (None, fit(epochs=3), TypeError, ["epochs="]),
     "validation of nothing": (
         None,
         fit(validation_fraction=0),
