@@ -19,8 +19,8 @@ def one_thread() -> Iterator[None]:
     machine is busy.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
+        torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(before)

@@ -40,6 +40,10 @@ def in_parallel(work: Callable[[T], object], pieces: Sequence[T]) -> None:
             for piece in pieces:
                 work(piece)
             return
-        with ThreadPoolExecutor(n_threads()) as pool:
+        pool = ThreadPoolExecutor(n_threads())
+        try:
             for _ in pool.map(work, pieces):
                 pass
+        finally:
+            # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
+            pool.shutdown(cancel_futures=True)

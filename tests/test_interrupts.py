@@ -1,0 +1,171 @@
+"""Ctrl-C at any line, and at any time: a KeyboardInterrupt, and all results or none."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import dko
+
+PACKAGE = str(Path(dko.__file__).parent)
+SCREEN = {"model": "sccvae", "perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
+SMALL = {"n_latent": 4, "hidden": (8,), "max_steps": 4, "n_members": 1}
+CALLS: dict[str, Any] = {
+    "fit": lambda adata: dko.tl.fit(adata, max_epochs=2, effects="total", rng=0),
+    "fit_sccvae": lambda adata: dko.tl.fit(adata, **SCREEN, **SMALL, rng=0),  # type: ignore[arg-type]
+    "scan": lambda adata: dko.tl.scan(adata),
+    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2),
+    "virtual_ko": lambda adata: dko.tl.virtual_ko(adata, ["gene_2", "gene_3"]),
+}
+
+
+@pytest.fixture(scope="module")
+def begun(_fitted):
+    """Cells with results of every kind, which a new fit and a new scan take away."""
+    adata = _fitted.copy()
+    adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
+    dko.tl.scan(adata)
+    dko.tl.virtual_ko(adata, "gene_2")
+    dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def ended(begun):
+    """The same after each call."""
+    found = {name: begun.copy() for name in CALLS}
+    for name, adata in found.items():
+        CALLS[name](adata)
+    return found
+
+
+class AtLine:
+    """Press Ctrl-C before the n-th line of the package that is run."""
+
+    def __init__(self, n: float):
+        self.left = n
+        self.n = 0
+
+    def __call__(self, frame, event, argument):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            self.n += 1
+            if self.n == self.left:
+                signal.raise_signal(signal.SIGINT)
+        return self
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self)
+        return self
+
+    def __exit__(self, *error):
+        sys.settrace(self.before)
+
+
+class AtTime:
+    """Press Ctrl-C after some seconds."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        return self
+
+    def __exit__(self, *error):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+
+
+def interrupt(name, press, begun, ended, same):
+    """Interrupt a call, and hold what is left against what was there and what would have been."""
+    adata = begun.copy()
+    try:
+        with press:
+            CALLS[name](adata)
+    except KeyboardInterrupt:
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert threading.active_count() == 1 or all(thread.daemon for thread in threading.enumerate()[1:])
+    whole = ended[name]
+    if name.startswith("fit") and adata.uns["dko"]["params"] != begun.uns["dko"]["params"]:
+        # Interrupted in training, it has kept the best weights until then.
+        for place in ("obs", "var", "layers", "obsm", "varm", "uns"):
+            assert set(getattr(adata, place)) == set(getattr(whole, place)), place
+        assert set(adata.uns["dko"]) == set(whole.uns["dko"])
+        return
+    try:
+        same(adata, begun)
+    except AssertionError:
+        same(adata, whole)
+
+
+def lines_of(name, begun):
+    with AtLine(np.inf) as counted:
+        CALLS[name](begun.copy())
+    return counted.n
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    threads, chance, state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()
+    yield
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), chance)
+    assert str(np.random.get_state()) == str(state)
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def campaign(name, n, begun, ended, same, seed):
+    rng = np.random.default_rng(seed)
+    n_lines = lines_of(name, begun)
+    # Half of them among the last lines, where results are written.
+    for line in [*rng.integers(1, n_lines, n // 2), *(n_lines - rng.integers(0, 150, n - n // 2))]:
+        interrupt(name, AtLine(int(line)), begun, ended, same)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_at_some_lines(name, begun, ended, same):
+    campaign(name, 8, begun, ended, same, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CALLS)
+def test_at_many_lines(name, begun, ended, same):
+    campaign(name, 200, begun, ended, same, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CALLS)
+def test_at_many_times(name, begun, ended, same):
+    for seconds in np.random.default_rng(2).uniform(1e-3, 0.2, 200):
+        interrupt(name, AtTime(float(seconds)), begun, ended, same)
+
+
+def test_an_error_that_hides_an_interrupt(fitted, monkeypatch):
+    """Compiled code has a SystemError where it is interrupted."""
+
+    def compiled(*args, **kwargs):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise SystemError("returned a result with an exception set") from interrupt
+
+    monkeypatch.setattr("dko.tl._scan.engine_on", compiled)
+    with pytest.raises(KeyboardInterrupt):
+        dko.tl.scan(fitted)
+    # One that the caller handles already is not of the call.
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        with pytest.raises(KeyError, match="No gene"):
+            dko.tl.virtual_ko(fitted, "nobody")
