@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
+import random
+import signal
+import threading
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -177,6 +183,50 @@ def unchanged():
         assert_same_adata(adata, before)
 
     return context
+
+
+@pytest.fixture(scope="session")
+def process_unchanged():
+    """Context after which everything that a process shares is as it was."""
+
+    @contextmanager
+    def context():
+        before = process_state()
+        try:
+            yield
+        finally:
+            after = process_state()
+            if after["files"] != before["files"]:
+                gc.collect()  # closes those that nobody holds any more
+                after = process_state()
+            # Libraries that were not loaded yet had no threads.
+            assert {name: after[name] for name in before} == before
+
+    return context
+
+
+def process_state():
+    import matplotlib as mpl
+    import torch
+    from threadpoolctl import threadpool_info
+
+    descriptors = Path("/proc/self/fd")
+    return {
+        "warnings": list(warnings.filters),
+        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "signals": {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
+        "loggers": [(len(log.handlers), log.level) for log in (logging.getLogger(), logging.getLogger("dko"))],
+        "random": str((random.getstate(), np.random.get_state(), torch.get_rng_state())),
+        "torch": (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()),
+        "inference": torch.is_inference_mode_enabled(),
+        "matplotlib": str((mpl.get_backend(), sorted(mpl.rcParams.items(), key=str))),
+        "pandas": [pd.get_option(name) for name in ("display.max_rows", "display.precision")],
+        "settings": dict(vars(dko.settings)),
+        "threads": {thread.name for thread in threading.enumerate()},
+        "files": sorted(os.readlink(path) for path in descriptors.iterdir() if path.exists()),
+        **{pool["filepath"]: pool["num_threads"] for pool in threadpool_info()},
+    }
 
 
 def assert_same_adata(a, b):

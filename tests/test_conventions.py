@@ -7,7 +7,6 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
@@ -189,24 +188,39 @@ def test_import_is_light_and_silent():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_global_state_is_left_alone(cells, quick):
-    import random
-    import warnings
+OTHERS = {
+    "get.effects": lambda adata: dko.get.effects(adata, ["gene_2"]),
+    "get.fit_quality": lambda adata: dko.get.fit_quality(adata),
+    "get.impact": lambda adata: dko.get.impact(adata, key=TWIN),
+    "get.profiles": lambda adata: dko.get.profiles(adata),
+    "pp.select_genes": lambda adata: dko.pp.select_genes(adata, n_top_genes=5),
+    "pp.split_perturbations": lambda adata: dko.pp.split_perturbations(
+        adata, perturbation_key="knockout", control="control", n_folds=2
+    ),
+    "pl.fit": lambda adata: dko.pl.fit(adata, return_fig=True),
+    "pl.history": lambda adata: dko.pl.history(adata, return_fig=True),
+    "pl.impact": lambda adata: dko.pl.impact(adata, "gene_2", key=TWIN, return_fig=True),
+    "io.save": lambda adata: dko.io.save(adata, "model.npz"),
+    "io.load": lambda adata: dko.io.load(adata, "model.npz", key_added="new"),
+    "io.write_report": lambda adata: dko.io.write_report(adata, "report.html"),
+    "tl.scan(out)": lambda adata: dko.tl.scan(adata, out="impacts.h5ad"),
+}
 
-    import torch
 
-    # A state that no fit leaves behind: an earlier one in this process has used the same seed.
-    torch.manual_seed(12345)
-    torch.rand(7)
-    filters, threads = list(warnings.filters), torch.get_num_threads()
-    states = np.random.get_state(), torch.get_rng_state(), random.getstate()
-    dko.tl.fit(cells, **quick)
-    dko.tl.scan(cells)
-    dko.tl.double_ko(cells, n_samples=10)
-    assert warnings.filters == filters and torch.get_num_threads() == threads
-    assert str(np.random.get_state()) == str(states[0])
-    assert torch.equal(torch.get_rng_state(), states[1]) and random.getstate() == states[2]
-    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+@pytest.mark.parametrize("name", [*STEPS, *OTHERS])
+def test_the_process_is_as_before(name, fitted, process_unchanged, monkeypatch, tmp_path):
+    """Settings, threads, random numbers and open files; also after an error."""
+    call = STEPS.get(name) or OTHERS[name]
+    monkeypatch.chdir(tmp_path)
+    dko.io.save(fitted, "model.npz")
+    # What is imported and compiled stays.
+    call(fitted.copy())
+    with process_unchanged():
+        call(fitted)
+    with process_unchanged(), pytest.raises((KeyError, ValueError, TypeError)):
+        del fitted.uns["dko"]["weights"], fitted.uns[SCREEN]["weights"]
+        call(fitted)
+        raise KeyError("not every call needs the weights")
 
 
 def test_copying_a_mudata_says_nothing(fitted):

@@ -60,7 +60,9 @@ def bar(items: Iterable[T] | None = None, *, total: int, description: str, unit:
     from tqdm.auto import tqdm
 
     hidden = not _shown.get() or settings.verbosity < 1
-    return tqdm(items, total=total, desc=description, unit=unit, disable=hidden, **how)
+    # Without the thread that tqdm starts to watch over bars, and never ends; each update is looked at instead.
+    unwatched = type("Bar", (tqdm,), {"monitor_interval": 0})
+    return unwatched(items, total=total, desc=description, unit=unit, disable=hidden, miniters=1, **how)
 
 
 def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> Iterator[T]:
