@@ -148,7 +148,7 @@ NO_TARGETS = {
 def state(folder, without=None):
     """What is there, but for one thing: kinds, modes, links and contents, without opening a pipe."""
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in [Path(at, name) for at, *names in os.walk(folder) for name in sum(names, [])]:
         if without in (path, *path.parents):
             continue
         status = path.lstat()
