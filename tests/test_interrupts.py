@@ -119,7 +119,8 @@ def lines_of(name, begun):
 @pytest.fixture(autouse=True)
 def restored():
     threads, chance, state = torch.get_num_threads(), torch.get_rng_state(), np.random.get_state()
-    yield
+    with dko.settings.override(verbosity=0):
+        yield
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), chance)
     assert str(np.random.get_state()) == str(state)
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

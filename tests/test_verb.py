@@ -110,7 +110,7 @@ CALLS: dict[str, Any] = {
 def test_bars_only_where_they_are_wanted(name, fitted, monkeypatch):
     hidden = []
 
-    class Recorded(tqdm.auto.tqdm):  # type: ignore[misc]
+    class Recorded(tqdm.auto.tqdm):
         def __init__(self, *args: Any, **how: Any):
             hidden.append(how.pop("disable"))
             super().__init__(*args, **how, disable=True)

@@ -68,7 +68,12 @@ def scanned_cells(fitted):
 @pytest.mark.parametrize("place", PLACES)
 def test_all_or_nothing(place, scanned_cells, unchanged):
     """One value in any place is refused: what is there stays, in its order, also what was to be removed."""
-    wrong = {"obs": np.arange(3), "var": np.arange(3), "layers": np.ones((2, 2)), "obsm": np.ones((3, 2))}
+    wrong: dict[str, Any] = {
+        "obs": np.arange(3),
+        "var": np.arange(3),
+        "layers": np.ones((2, 2)),
+        "obsm": np.ones((3, 2)),
+    }
     wrong["uns"] = lambda earlier: earlier["no such thing"]
     places = {name: dict(entries) for name, entries in PLACES.items() if name != "uns"}
     places["layers"]["dko_impact"] = np.zeros(scanned_cells.shape)

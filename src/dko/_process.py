@@ -44,7 +44,7 @@ def process_kept() -> Iterator[None]:
         if torch is None:
             yield
             return
-        threads, chance = torch.get_num_threads(), torch.get_rng_state()
+        threads, chance, gradients = torch.get_num_threads(), torch.get_rng_state(), torch.is_grad_enabled()
         try:
             if _forked:
                 torch.set_num_threads(1)
@@ -56,6 +56,8 @@ def process_kept() -> Iterator[None]:
         finally:
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
+            # Left off where a step of torch's optimiser is interrupted.
+            torch.set_grad_enabled(gradients)
 
 
 def _one_thread() -> AbstractContextManager[Any]:
