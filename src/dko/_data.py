@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +10,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from ._compat import layer_names
+from ._counts import counts_again as counts_again
 from ._errors import listed, unknown
-from ._log import say
+from ._rng import generator
 from ._settings import settings
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
 
-# No log1p of a UMI count or of a normalised value exceeds this: expm1(30) is ten million million.
-_LARGEST_LOG1P = 30.0
-# Relative distance from a whole number that single precision leaves after a logarithm and back.
-_WHOLE = 1e-3
+# Cells that decide what all are, and in how many runs they are read.
+_SAMPLE, _RUNS = 256, 8
 
 
 def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
@@ -55,6 +53,37 @@ def matrix(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[Any, pd.In
         known = layer_names(adata)
         raise KeyError(f"{unknown('layer', [layer], known, 'adata.layers')} It has {listed(known) or 'none'}.")
     return adata.layers[layer], adata.var_names
+
+
+def place(layer: str | None, use_raw: bool) -> str:
+    """Name the matrix that a user chose."""
+    return "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+
+
+def readable(adata: AnnData, use_raw: bool) -> list[str]:
+    """Return the genes that are read: of raw those in ``var_names``, as only these have a place beside X."""
+    require_unique(adata.var_names)
+    names = list(adata.var_names)
+    return [name for name in names if name in adata.raw.var_names] if use_raw and adata.raw is not None else names
+
+
+def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
+    """Return some rows in a few runs, always the same."""
+    if n_rows <= n_wanted:
+        return np.arange(n_rows)
+    length = n_wanted // _RUNS
+    runs = np.sort(generator(0).choice(n_rows // length, _RUNS, replace=False))
+    return (runs[:, None] * length + np.arange(length)).ravel()
+
+
+def row_blocks(source: Any, rows: np.ndarray) -> sparse.csr_matrix:
+    """Read ascending rows of any matrix as CSR float32, a run of consecutive ones at a time."""
+    source = source.tocsr() if sparse.issparse(source) else source
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    parts = [_as_csr(source[run[0] : run[-1] + 1]) for run in runs if len(run)]
+    found = sparse.csr_matrix(sparse.vstack(parts, format="csr")) if parts else _as_csr(source[:0])
+    found.eliminate_zeros()
+    return found
 
 
 def require_unique(names: pd.Index, where: str = "var_names") -> None:
@@ -100,7 +129,7 @@ def read_blocks(
         raise KeyError(f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again.")
     whole = columns is None or np.array_equal(columns, np.arange(len(names)))
     for rows, block in _row_blocks(source, n_rows):
-        _check_values(block, rows.start, adata.obs_names, names)
+        _check_values(block, rows.start, adata, names, layer, use_raw)
         # A block may be a part of the source still.
         block = block.copy() if whole else block[:, columns]
         block.eliminate_zeros()
@@ -133,132 +162,25 @@ def _as_csr(block: Any) -> sparse.csr_matrix:
     return found
 
 
-def _check_values(block: sparse.csr_matrix, first_row: int, obs_names: pd.Index, var_names: pd.Index) -> None:
+def _check_values(
+    block: sparse.csr_matrix, first_row: int, adata: AnnData, names: pd.Index, layer: str | None, use_raw: bool
+) -> None:
     """Refuse what is not expression, and name the first place."""
     bad = ~np.isfinite(block.data)
-    if bad.any():
-        what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
-    else:
-        bad = block.data < 0
-        what, remedy = (
-            "a negative value (scaled data?)",
-            "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True",
-        )
+    what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
     if not bad.any():
-        return
+        bad = block.data < 0
+        if not bad.any():
+            return
+        from ._places import expression_elsewhere
+
+        what = "a negative value (scaled data?)"
+        remedy = expression_elsewhere(adata, layer, use_raw) or (
+            "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
+        )
     at = int(bad.argmax())
     row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
-    raise ValueError(f"Gene {var_names[block.indices[at]]!r} of cell {obs_names[row]!r} has {what}; {remedy}.")
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Expression on a linear scale.
-
-    Attributes
-    ----------
-    values
-        CSR float32, cells x genes.
-    genes
-        Names of the columns, all of them in ``var_names``.
-    kind
-        What the source held: ``"counts"``, ``"linear"`` (normalised values) or ``"log1p"``.
-    log_base
-        Base of the log1p values, which have been turned back; None if it held none.
-    """
-
-    values: sparse.csr_matrix
-    genes: list[str]
-    kind: str
-    log_base: float | None
-
-    @property
-    def log1p(self) -> bool:
-        """Whether the source held log1p values."""
-        return self.log_base is not None
-
-
-def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None) -> Expression:
-    """Read expression on a linear scale, and say what the values were taken for."""
-    require_unique(adata.var_names)
-    names = list(adata.var_names)
-    if use_raw and adata.raw is not None:
-        # Results are written beside X, so only genes that are in var_names have a place.
-        names = [name for name in names if name in adata.raw.var_names]
-        if len(names) < adata.raw.n_vars:
-            say(f"Of the {adata.raw.n_vars} genes of raw, {len(names)} are in var_names and can be taken.")
-    values = read_csr(adata, layer, use_raw, names)
-    where = "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
-    base = log_base(values, adata, log1p)
-    kind = "log1p" if base is not None else "counts" if are_counts(values) else "linear"
-    if base is not None:
-        take_log_back(values, base)
-    say(f"Values of {where}: taken as {_TAKEN_AS[kind]}.")
-    return Expression(values, names, kind, base)
-
-
-_TAKEN_AS = {
-    "counts": "counts",
-    "linear": "normalised values, not logarithms (log1p=True if they are)",
-    "log1p": "log1p and turned back (log1p=False if they are not)",
-}
-
-
-def linear_again(values: sparse.csr_matrix, adata: AnnData, kind: str, base: float | None) -> None:
-    """Put values that a fit has read, as they are now, on a linear scale, in place.
-
-    Counts may have been normalised and logged since, which leaves scanpy's mark; what was something else at the fit
-    is still that, or counts.
-    """
-    if are_counts(values) or float(values.data.max(initial=0.0)) > _LARGEST_LOG1P:
-        return
-    base = log_base(values, adata, None) if kind == "counts" else base
-    if base is not None:
-        take_log_back(values, base)
-
-
-def log_base(values: sparse.csr_matrix, adata: AnnData, log1p: bool | None) -> float | None:
-    """Find out whether values are log1p values, and return the base of the logarithm, or None if they are not.
-
-    Integers are counts. Other values are logarithms where scanpy has left its mark, or where the user says so.
-    """
-    mark = adata.uns.get("log1p")
-    if log1p is None:
-        largest = float(values.data.max(initial=0.0))
-        log1p = mark is not None and largest <= _LARGEST_LOG1P and not are_counts(values)
-    if not log1p:
-        return None
-    base = mark.get("base") if isinstance(mark, Mapping) else None
-    return float(np.e if base is None else base)
-
-
-def are_counts(values: sparse.csr_matrix) -> bool:
-    """Whether all values are integers."""
-    return bool(np.all(values.data == np.rint(values.data)))
-
-
-def counts_again(values: sparse.csr_matrix) -> sparse.csr_matrix | None:
-    """Return the counts that values were before each cell was normalised; None where they cannot be made out.
-
-    In nearly every cell some gene has been counted once: the least value of a cell is one count, if all others are
-    whole multiples of it.
-    """
-    if are_counts(values):
-        return values
-    least = np.minimum.reduceat(np.append(values.data, np.inf), values.indptr[:-1])
-    ratio = values.data / np.repeat(least, np.diff(values.indptr))
-    counts = np.rint(ratio)
-    if (np.abs(ratio - counts) > _WHOLE * counts).any():
-        return None
-    return sparse.csr_matrix((counts, values.indices, values.indptr), shape=values.shape)
-
-
-def take_log_back(values: sparse.csr_matrix, base: float) -> None:
-    """Turn log1p values, in place, into values on a linear scale."""
-    largest = float(values.data.max(initial=0.0))
-    if largest > _LARGEST_LOG1P:
-        raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
-    values.data = np.expm1(values.data.astype(np.float64) * np.log(base)).astype(np.float32)
+    raise ValueError(f"Gene {names[block.indices[at]]!r} of cell {adata.obs_names[row]!r} has {what}; {remedy}.")
 
 
 def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:
