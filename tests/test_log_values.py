@@ -8,7 +8,7 @@ from scipy import sparse
 
 import dko
 from dko._fitted import Fitted
-from dko._log_values import read_log_values, source_of, take_log
+from dko._log_values import check_normalize, read_log_values, source_of, take_log
 
 COUNTS = np.array([[4, 0, 6], [0, 5, 0], [1, 1, 2]], dtype=np.float32)
 NAMES = ["a", "b", "c"]
@@ -26,39 +26,37 @@ def fitted(genes=NAMES, **params):
 
 
 def test_logarithms_are_left_as_they_are():
-    values, names, kind = source_of(cells(np.log1p(COUNTS)), None, False, None, False)
-    assert (kind, names) == ("log1p", NAMES)
+    values, names, scale = source_of(cells(np.log1p(COUNTS)), None, False, None)
+    assert (scale.kind, scale.base, names) == ("log1p", np.e, NAMES)
     assert values.format == "csr" and values.dtype == np.float32
     np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS))
 
 
 def test_counts_need_leave(capsys):
     """T9: raw counts in X."""
+    values, _, scale = source_of(cells(COUNTS), None, False, None)
     with pytest.raises(ValueError, match="X holds counts, .*: pass normalize=True, or call sc.pp.normalize_total"):
-        source_of(cells(COUNTS), None, False, None, False)
-    values, _, kind = source_of(cells(COUNTS), None, False, None, True)
-    assert kind == "counts"
+        check_normalize(scale, False, None, False)
+    check_normalize(scale, True, None, False)
     np.testing.assert_array_equal(values.toarray(), COUNTS)
-    assert "Values of X: counts, normalised to one total and logged." in capsys.readouterr().err
+    assert "Values of X: taken as counts, normalised to one total and logged." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("layer", [None, "counts"])
-def test_leave_is_for_counts_only(layer):
-    adata = cells(COUNTS / 3, counts=COUNTS)
-    where = "X" if layer is None else "layer 'counts'"
-    with pytest.raises(ValueError, match=f"{where} holds"):
-        source_of(adata, layer, False, None, layer is None)
+def test_leave_is_for_counts_only():
+    scale = source_of(cells(COUNTS / 3), None, False, None)[2]
+    with pytest.raises(ValueError, match="X holds other values"):
+        check_normalize(scale, True, None, False)
 
 
 def test_large_values_and_what_the_user_says():
-    """Up to 30 they are taken for logarithms, as none exceeds that; saying so decides."""
     for x, log1p, expected in (
         (COUNTS * 7.3, None, "linear"),
-        (COUNTS * 1.3, None, "log1p"),
+        (COUNTS * 1.3, None, "linear"),
+        (np.log1p(COUNTS * 1.3), None, "log1p"),
         (COUNTS * 1.3, False, "linear"),
         (COUNTS * 1.3, True, "log1p"),
     ):
-        assert source_of(cells(x), None, False, log1p, False)[2] == expected
+        assert source_of(cells(x), None, False, log1p)[2].kind == expected
 
 
 def logged(values, kind, totals=(), target_sum=None):
@@ -105,8 +103,8 @@ def test_layers_and_raw():
     adata.X = np.log1p(COUNTS)
     adata.raw = adata
     part = adata[:, ["c", "a"]].copy()
-    values, names, kind = source_of(part, None, True, None, False)
-    assert (names, kind) == (["a", "c"], "log1p") or (names, kind) == (["c", "a"], "log1p")
+    values, names, scale = source_of(part, None, True, None)
+    assert (names, scale.kind) == (["c", "a"], "log1p")
     np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS)[:, [NAMES.index(name) for name in names]])
 
 
@@ -118,7 +116,7 @@ def test_bad_values_are_refused(value, message):
     x = np.log1p(COUNTS)
     x[1, 2] = value
     with pytest.raises(ValueError, match=f"Gene 'c' of cell '1' has a {message} value"):
-        source_of(cells(x), None, False, None, False)
+        source_of(cells(x), None, False, None)
 
 
 @pytest.mark.parametrize("kind", ["log1p", "counts"])
@@ -133,11 +131,20 @@ def test_some_cells(kind):
         np.testing.assert_array_equal(found.toarray(), whole[rows])
 
 
-@pytest.mark.parametrize(("kind", "now"), [("log1p", "X holds counts now"), ("counts", "X holds other values now")])
-def test_other_values_than_those_of_the_fit_are_refused(kind, now):
-    x = {"counts": np.log1p(COUNTS), "log1p": COUNTS}[kind]
-    with pytest.raises(ValueError, match=now):
-        read_log_values(cells(x), fitted(values=kind, target_sum=50.0))
+def test_counts_where_the_fit_read_logarithms_are_refused():
+    """What they would have been normalised to is not known."""
+    with pytest.raises(ValueError, match="X holds counts now"):
+        read_log_values(cells(COUNTS), fitted(values="log1p"))
+
+
+@pytest.mark.parametrize("base", [None, np.e, 2.0, 10.0])
+@pytest.mark.parametrize("kind", ["counts", "linear", "log1p"])
+def test_values_are_put_on_the_scale_of_the_fit(kind, base):
+    share = 50 * COUNTS / COUNTS.sum(axis=1, keepdims=True)
+    of = fitted(["c", "a"], values=kind, target_sum=50.0, **({"log_base": np.e} if kind == "log1p" else {}))
+    now = share if base is None else np.log1p(share) / np.log(base)
+    found = read_log_values(cells(now.astype(np.float32)), of)
+    np.testing.assert_allclose(found.toarray(), np.log1p(share)[:, [2, 0]], rtol=1e-5)
 
 
 def test_totals_over_other_genes_are_told(caplog):

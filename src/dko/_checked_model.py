@@ -170,6 +170,7 @@ _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("rank", "n_members", "n_summed"), (_is_count, "a whole number above 0")),
     "similarity": (_number, "a number"),
     "target_sum": (_is_positive, "a number above 0"),
+    "scale": _one_of("certain", "doubtful", "said"),
     "log_base": (lambda value: _is_positive(value) and value != 1, "the base of a logarithm"),
     "config": (lambda value: isinstance(value, dict), "a dictionary"),
 }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _keys
-from ._data import counts_again, profiles, unwrap
+from ._counts import recovered
+from ._data import profiles, unwrap
 from ._fitted import (
     aligned_layer,
     gene_columns,
@@ -134,11 +135,13 @@ class Task:
         from .models.total import residual
 
         predicted = predict(affine, presence)
-        counts = counts_again(values)
-        if counts is not None:
-            return residual(counts, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
-        # What is noise in them cannot be told any more.
-        return profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
+        counts, known = recovered(values)
+        found = residual(counts, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
+        if known.all():
+            return found
+        # In the other cells, what is noise cannot be told any more.
+        whole = profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
+        return np.where(np.repeat(known, np.diff(values.indptr)), found, whole)
 
 
 def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None, *, groupby: str | None = None) -> Task:

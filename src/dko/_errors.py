@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import pandas as pd
+    from anndata import AnnData
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:
@@ -33,16 +33,29 @@ def unknown(what: str, wanted: Sequence[str], known: Iterable[str], where: str) 
     return f"{message} Did you mean {' or '.join(map(repr, near))}?" if near else message
 
 
-def require_genes(wanted: Sequence[str], fitted: Sequence[str], var_names: pd.Index) -> None:
+def require_genes(wanted: Sequence[str], fitted: Sequence[str], adata: AnnData) -> None:
     """Raise a KeyError unless every wanted gene is part of the fit; say apart what is unknown and what was left out."""
     known = set(fitted)
     missing = [gene for gene in wanted if gene not in known]
     if not missing:
         return
-    absent = [gene for gene in missing if gene not in var_names]
-    if absent:
-        raise KeyError(unknown("gene", absent, var_names, "var_names"))
+    require_known(missing, adata)
     raise KeyError(
-        f"The fit left out {listed(missing)} (it took {len(known)} of {len(var_names)} genes); "
+        f"The fit left out {listed(missing)} (it took {len(known)} of {adata.n_vars} genes); "
         "if any cell expresses it, name it in dko.tl.fit(adata, genes=[...]) and fit again."
     )
+
+
+def require_known(genes: str | Sequence[str] | None, adata: AnnData) -> None:
+    """Raise a KeyError unless all genes are in ``var_names``; of those that only ``raw`` has, say so."""
+    named = [genes] if isinstance(genes, str) else [str(gene) for gene in genes or []]
+    absent = [gene for gene in named if gene not in adata.var_names]
+    if not absent:
+        return
+    if in_raw := [gene for gene in absent if adata.raw is not None and gene in adata.raw.var_names]:
+        raise KeyError(
+            f"{listed(in_raw)}: in adata.raw but not in var_names, which had {adata.n_vars} of its {adata.raw.n_vars} "
+            "genes chosen, perhaps the variable ones; results have a place beside X only: choose the genes again with "
+            "these among them, or take adata.raw.to_adata(), and fit again."
+        )
+    raise KeyError(unknown("gene", absent, adata.var_names, "var_names"))

@@ -41,7 +41,7 @@ def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: boo
     values = read_csr(adata, layer, use_raw, names)
     scale = scale_of(adata, layer, use_raw, log1p, values)
     scale.to_linear(values)
-    tell(scale, adata, layer, use_raw, *_TAKEN_AS[scale.kind])
+    tell(scale, adata, layer, use_raw, *_TAKEN_AS[scale.kind], counts=True)
     return Expression(values, names, scale)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from . import _keys
 from ._checked_model import checked_cells, checked_frame, checked_weights
 from ._compat import stored
-from ._data import linear_again, profiles, read_blocks, read_csr, require_unique
+from ._data import profiles, read_blocks, read_csr, require_unique
 from ._errors import listed
 from ._results import OF_MODEL, checked_table, damaged
+from ._scale import Scale, scale_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-    from ._data import Expression
     from .models.knockout import Map
 
 
@@ -153,19 +153,13 @@ def _is_model(entry: Any) -> bool:
 
 
 # Parameters that say where the expression is, and which are those of the cells at hand, not of the model.
-SOURCE = ("layer", "use_raw", "log1p", "values", "log_base")
+SOURCE = ("layer", "use_raw", "log1p", "values", "log_base", "scale")
 
 
-def source_params(expression: Expression, layer: str | None, use_raw: bool) -> dict[str, Any]:
+def source_params(scale: Scale, layer: str | None, use_raw: bool) -> dict[str, Any]:
     """Return the parameters that say where expression was found; None is left out, as files do not keep it."""
-    values = {
-        "layer": layer,
-        "use_raw": use_raw,
-        "log1p": expression.log1p,
-        "values": expression.kind,
-        "log_base": expression.log_base,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    found = {"use_raw": use_raw, "log1p": scale.base is not None, **scale.params}
+    return found if layer is None else {"layer": layer, **found}
 
 
 def check_key(adata: AnnData, key: str) -> None:
@@ -209,14 +203,19 @@ def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
 
     The entries are ones, or the values on a linear scale where knockouts start from them.
     """
-    return _as_presence(_read_values(adata, fitted), adata, fitted)
+    return _as_presence(_read_values(adata, fitted), _scale_of_start(adata, fitted))
 
 
-def _as_presence(values: sparse.csr_matrix, adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    if fitted.observed:
-        linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
-    else:
+def _scale_of_start(adata: AnnData, fitted: Fitted) -> Scale | None:
+    """Return the scale of the values that knockouts start from; None where they start from presence alone."""
+    return scale_now(adata, fitted.params) if fitted.observed else None
+
+
+def _as_presence(values: sparse.csr_matrix, scale: Scale | None) -> sparse.csr_matrix:
+    if scale is None:
         values.data[:] = 1.0
+    else:
+        scale.to_linear(values)
     return values
 
 
@@ -224,8 +223,9 @@ def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Itera
     """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
     if n_rows is not None and n_rows < 1:
         raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
+    scale = _scale_of_start(adata, fitted)
     for first, block in read_blocks(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes, n_rows):
-        yield first, _as_presence(block, adata, fitted)
+        yield first, _as_presence(block, scale)
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
@@ -236,7 +236,7 @@ def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
 def read_linear(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed values on a linear scale: CSR float32, cells x genes of the model."""
     values = _read_values(adata, fitted)
-    linear_again(values, adata, fitted.params["values"], fitted.params.get("log_base"))
+    scale_now(adata, fitted.params).to_linear(values)
     return values
 
 

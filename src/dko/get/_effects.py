@@ -84,7 +84,7 @@ def effects(
     if sets := [members for members in wanted_sets if len(members) > 1]:
         raise TypeError(f"Effects are of single genes, got {sets[0]!r}; for genes together use dko.tl.virtual_ko.")
     names = list(dict.fromkeys(gene for (gene,) in wanted_sets))
-    require_genes(names, fitted.genes, target.var_names)
+    require_genes(names, fitted.genes, target)
     groups, group_of = grouping(target, groupby)
     wanted = pd.Index(fitted.genes).get_indexer(names)
     total = np.zeros((len(groups), len(names), len(fitted.genes)))

@@ -9,7 +9,8 @@ import pandas as pd
 
 from .. import _keys
 from .._checked_model import Frame, check_shapes, checked_frame, checked_weights
-from .._data import are_counts, read_csr, read_expression, unwrap
+from .._data import unwrap
+from .._expression import read_expression
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._histories import as_read
 from .._log_values import source_of
@@ -68,7 +69,7 @@ def load(
     if fitted.kind == _keys.SCCVAE:
         source = _source_of_log_values(target, fitted, layer, use_raw, log1p)
     else:
-        source = source_params(read_expression(target, layer, use_raw, log1p), layer, use_raw)
+        source = source_params(read_expression(target, layer, use_raw, log1p).scale, layer, use_raw)
     write_model(
         target,
         key_added,
@@ -89,14 +90,14 @@ def _source_of_log_values(
 ) -> dict[str, Any]:
     """Return where the expression of these cells is, which are counts if the model was trained on counts."""
     counted = fitted.params["values"] == "counts"
-    if are_counts(read_csr(adata, layer, use_raw, fitted.genes)) != counted:
+    _, _, scale = source_of(adata, layer, use_raw, log1p)
+    if (scale.kind == "counts") != counted:
         remedy = "the layer that holds the counts" if counted else "a layer that holds such values"
         raise ValueError(
             f"This model was trained on {'counts' if counted else 'log-normalised values'}, and these cells hold "
             f"{'other values' if counted else 'counts'} there; name {remedy}, layer=..."
         )
-    _, _, kind = source_of(adata, layer, use_raw, log1p, normalize=counted)
-    return {"values": kind, "use_raw": use_raw, **({} if layer is None else {"layer": layer})}
+    return source_params(scale, layer, use_raw)
 
 
 def read_model(path: Path) -> Fitted:

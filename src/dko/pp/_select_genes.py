@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .._data import profiles, read_expression, unwrap
-from .._errors import listed, unknown
+from .._data import profiles, unwrap
+from .._errors import listed, require_known, unknown
+from .._expression import read_expression
 from .._log import say
 from .._process import numba_threads
 from .._settings import settings
@@ -66,7 +67,9 @@ def select_genes(
     ValueError
         A named gene is expressed by no cell.
     """
-    expression = read_expression(unwrap(adata, mod), layer, use_raw, log1p)
+    target = unwrap(adata, mod)
+    require_known(genes, target)
+    expression = read_expression(target, layer, use_raw, log1p)
     return choose(expression.values, expression.genes, genes, n_top_genes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import _keys
-from .._data import are_counts, read_csr, unwrap
+from .._data import unwrap
 from .._errors import listed
 from .._log import say
 from .._log_values import source_of, take_log
@@ -145,10 +145,9 @@ def _check(n_folds: int, key_added: str, perturbation_key: str, **shares: float)
 
 
 def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
-    counts = are_counts(read_csr(adata, layer, use_raw=False))
-    values, _, kind = source_of(adata, layer, False, None, normalize=counts)
+    values, _, scale = source_of(adata, layer, False, None)
     totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    take_log(values, kind, totals, float(np.median(totals)))
+    take_log(values, scale.kind, totals, float(np.median(totals)))
     return values
 
 

@@ -136,7 +136,7 @@ def _names(gene: str | Sequence[str], task: Task) -> list[str]:
     if several := [members for members in sets if len(members) > 1]:
         raise TypeError(f"Affected genes are those of single knockouts, got {several[0]!r}.")
     names = list(dict.fromkeys(name for (name,) in sets))
-    require_genes(names, task.fitted.genes, task.adata.var_names)
+    require_genes(names, task.fitted.genes, task.adata)
     return names
 
 

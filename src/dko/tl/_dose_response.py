@@ -166,6 +166,6 @@ def _assemblage(
     rng: RNG,
 ) -> tuple[dict[str, Curve], list[str]]:
     task = open_task(data, key, mod, groups)
-    sets = knockout_sets(genes, task.fitted.genes, task.adata.var_names)
+    sets = knockout_sets(genes, task.fitted.genes, task.adata)
     found = assemblage_doses(task, sets, doses, mixture=mixture, rng=generator(rng), device=device)
     return found, task.fitted.genes

@@ -114,7 +114,7 @@ def _pair_columns(pairs: Sequence[tuple[str, str]], fitted: Fitted, adata: AnnDa
     wrong = [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]]
     if wrong or not len(pairs):
         raise ValueError(f"pairs must hold tuples of two different genes, got {repr(wrong[0]) if wrong else 'none'}.")
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata)
     position = {gene: i for i, gene in enumerate(fitted.genes)}
     columns = np.array([[position[gene] for gene in pair] for pair in pairs])
     return np.unique(np.sort(columns, axis=1), axis=0)

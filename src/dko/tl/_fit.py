@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _keys
 from .._arguments import check_values
 from .._data import unwrap
-from .._errors import listed
+from .._errors import listed, require_known
 from .._fitted import check_key
 from .._perturbations import control_of
 from .._verb import unknown_keywords, verb
@@ -80,9 +80,10 @@ def fit(
     layer, use_raw
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p
-        Whether the values are log1p values, to be turned back; None finds out (integers are counts; other values are
-        logarithms where scanpy has marked them in ``uns["log1p"]``). ``"sccvae"`` keeps logarithms, and takes for
-        logarithms what is neither counts nor above 30.
+        Whether the values are log1p values, to be turned back (``"sccvae"`` keeps them). None finds out and says how:
+        by the whole counts behind the values as they are, or behind their exponentials (base e, 2, 10 or that of
+        ``uns["log1p"]``), by sums that are the same in all cells, or by another layer that holds their logarithms. Where
+        nothing of that tells, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
     genes, n_top_genes
         See :func:`dko.pp.select_genes`. Told nothing, all expressed genes, or the 2,000 most variable ones
         (``"sccvae"``: all up to 6,000, or the 5,000 most variable ones, and always the perturbed ones).
@@ -231,6 +232,7 @@ def fit(
     target = unwrap(data, mod)
     check_key(target, key_added)
     common["control"] = _control(target, perturbation_key, control)
+    require_known(genes, target)
     if model == _keys.DKO:
         fit_assemblage(target, **common, **of_assemblages)
     else:

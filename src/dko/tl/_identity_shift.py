@@ -169,7 +169,7 @@ class _Plan(NamedTuple):
 
 def _assemblage(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
     task = open_task(data, plan.key, plan.mod, plan.groups)
-    sets = knockout_sets(plan.genes, task.fitted.genes, task.adata.var_names)
+    sets = knockout_sets(plan.genes, task.fitted.genes, task.adata)
     warn_of_silence(task, sets)
     space = space_of(log_profiles(read_profiles(task.adata, task.fitted)), plan.n_pcs, plan.seed)
     changes = assemblage_changes(

@@ -117,7 +117,7 @@ def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
     if genes is None:
         return np.ones(len(task.fitted.genes), dtype=bool)
     names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    require_genes(names, task.fitted.genes, task.adata.var_names)
+    require_genes(names, task.fitted.genes, task.adata)
     return np.isin(task.fitted.genes, names)
 
 

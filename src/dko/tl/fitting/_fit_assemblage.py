@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ... import _keys
-from ..._data import Expression, profiles, read_expression
+from ..._data import profiles
 from ..._errors import listed
+from ..._expression import Expression, read_expression
 from ..._fitted import signal_column, source_params
 from ..._log import logger, say
 from ..._membership import membership
@@ -78,7 +79,7 @@ def fit_assemblage(
         )
     relative = _profiles(expression, names)
     cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
-    source = source_params(expression, layer, use_raw)
+    source = source_params(expression.scale, layer, use_raw)
     totals = _totals(expression, names)
     # As large as X, and no longer needed.
     del expression

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from ... import _keys
-from ..._data import counts_again
+from ..._counts import counts_again
 from ..._fitted import NO_SIGNAL
 from ..._log import say
 

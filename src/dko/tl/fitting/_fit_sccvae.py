@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ... import _keys
+from ..._fitted import source_params
 from ..._log import say
-from ..._log_values import source_of
+from ..._log_values import check_normalize, source_of
 from ..._rng import generator
 from ..._write import write_model
 from ._log_expression import log_expression
@@ -90,14 +91,15 @@ def fit_sccvae(
     place = resolve_device(device)
     for_split, for_features, for_graph, for_training, for_controls = generator(rng).spawn(5)
 
-    raw, names, kind = source_of(target, layer, use_raw, log1p, normalize)
+    raw, names, scale = source_of(target, layer, use_raw, log1p)
+    check_normalize(scale, normalize, layer, use_raw)
     cells = perturbed_cells(
         target, names, perturbation_key, control, holdout, min_cells, settings.features, test_controls, for_controls
     )
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
     split[cells.held_out] = _keys.TEST
     seen = (split == _keys.TRAIN) | (split == _keys.VALIDATION)
-    expression = log_expression(raw, names, kind, genes, n_top_genes, cells, seen)
+    expression = log_expression(raw, names, scale.kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
     del raw
     measured = expression.genes
@@ -133,9 +135,7 @@ def fit_sccvae(
         "version": version("dko"),
         "model": _keys.SCCVAE,
         "preset": preset,
-        "values": kind,
-        "use_raw": use_raw,
-        "layer": layer,
+        **source_params(scale, layer, use_raw),
         **expression.source,
         "perturbation_key": perturbation_key,
         "control": control,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._data import counts_again, profiles
+from ..._counts import counts_again
+from ..._data import profiles
 
 if TYPE_CHECKING:
     from scipy import sparse

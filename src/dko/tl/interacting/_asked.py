@@ -31,7 +31,7 @@ def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted
     if wrong and not alone:
         raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
     pairs = list(combinations(names, 2)) if alone else sorted({(min(pair), max(pair)) for pair in items})
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata.var_names)
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata)
     position = {gene: column for column, gene in enumerate(fitted.genes)}
     return np.array([[position[gene] for gene in pair] for pair in pairs])
 

@@ -40,7 +40,7 @@ def knock_out(
     if not 0 < dose <= 1:
         raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     task = open_task(data, key, mod, groups)
-    sets = knockout_sets(genes, task.fitted.genes, task.adata.var_names)
+    sets = knockout_sets(genes, task.fitted.genes, task.adata)
     # Twelve bytes per entry: the profile, and its value and column in a CSR matrix.
     if profiles and (size := 12 * task.presence.nnz * len(sets)) > settings.result_budget:
         raise ValueError(

@@ -13,19 +13,19 @@ from ..._labels import gene_sets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
+    from anndata import AnnData
 
     from ..._labels import Knockouts
 
 
-def knockout_sets(genes: Knockouts, fitted: Sequence[str], var_names: pd.Index) -> dict[str, list[str]]:
+def knockout_sets(genes: Knockouts, fitted: Sequence[str], adata: AnnData) -> dict[str, list[str]]:
     """Return the genes of each knockout by its label; every gene is checked to be part of the fit."""
     sets = gene_sets(genes)
-    require_genes(list(dict.fromkeys(gene for members in sets for gene in members)), fitted, var_names)
+    require_genes(list(dict.fromkeys(gene for members in sets for gene in members)), fitted, adata)
     by_label: dict[str, list[str]] = {}
     for members in sets:
         label = _keys.label(members)
-        if len(members) > 1 and label in var_names:
+        if len(members) > 1 and label in adata.var_names:
             raise ValueError(f"The label of {tuple(members)} is also the name of a gene, {label!r}; rename that gene.")
         by_label[label] = members
     return by_label

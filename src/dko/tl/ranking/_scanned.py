@@ -10,7 +10,8 @@ from scipy import sparse
 
 from ... import _keys
 from ..._compat import layer_names
-from ..._data import are_counts, counts_again, profiles
+from ..._counts import counts_again
+from ..._data import profiles
 from ..._engine import engine_on, progress_blocks
 from ..._fitted import read_linear
 from ..._log import say
@@ -102,7 +103,7 @@ def observed_and_counts(task: Task) -> tuple[sparse.csr_matrix, sparse.csr_matri
     from ...models.significance import comparable
 
     values = read_linear(task.adata, task.fitted)
-    counts = values if are_counts(values) else counts_again(values)
+    counts = counts_again(values)
     if counts is None:
         say("These values are no counts, nor can these be made out: p-values are approximate, of few genes too small.")
     return profiles(values), comparable(values) if counts is None else counts
