@@ -127,7 +127,7 @@ def test_what_cannot_be_told_is_doubted_alike_by_both_models(caplog):
     from dko._expression import read_expression
     from dko._log_values import source_of
 
-    linear = normalised(corrected(counts_of(mean=8)), 1e4)[:, ::2]
+    linear = normalised(corrected(counts_of(mean=8)), 1e4)[:, 3:]
     for x, kind in ((logged(linear), "log1p"), (corrected(np.minimum(counts_of(), 25)), "linear")):
         adata = AnnData(x)
         caplog.clear()
@@ -139,9 +139,7 @@ def test_what_cannot_be_told_is_doubted_alike_by_both_models(caplog):
 def test_cells_on_two_scales_are_refused():
     linear = normalised(counts_of(), 300)
     x = np.concatenate([linear[:40] / 10, logged(linear[40:])])
-    with pytest.raises(
-        ValueError, match="cells of X are not on one scale: 50% hold no logarithms, 50% hold logarithms"
-    ):
+    with pytest.raises(ValueError, match="cells of X are not on one scale: 49% hold no logarithms, 50%"):
         decided(x)
 
 

@@ -82,8 +82,8 @@ def fit(
     log1p
         Whether the values are log1p values, to be turned back (``"sccvae"`` keeps them). None finds out and says how:
         by the whole counts behind the values as they are, or behind their exponentials (base e, 2, 10 or that of
-        ``uns["log1p"]``), by sums that are the same in all cells, or by another layer that holds their logarithms. Where
-        nothing of that tells, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
+        ``uns["log1p"]``), by sums that are the same in all cells, or by another layer that holds their logarithms.
+        Where nothing of that tells, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
     genes, n_top_genes
         See :func:`dko.pp.select_genes`. Told nothing, all expressed genes, or the 2,000 most variable ones
         (``"sccvae"``: all up to 6,000, or the 5,000 most variable ones, and always the perturbed ones).
