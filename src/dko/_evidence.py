@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -36,7 +37,7 @@ def found_in(
     ValueError
         Some cells are on one scale and some on another, unless `mixed` allows it.
     """
-    bases = [None, *dict.fromkeys([*([] if mark is None else [mark]), float(np.e), 2.0, 10.0])]
+    bases = [None, *dict.fromkeys([*([] if mark is None else [mark]), float(math.e), 2.0, 10.0])]
     return (
         _by_counts(values, bases, mark, None if mixed else place(layer, use_raw))
         or _by_sums(values, bases)
@@ -76,7 +77,7 @@ def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float
 
 
 def _spelled(base: float) -> str:
-    return "e" if base == np.e else f"{base:g}"
+    return "e" if base == math.e else f"{base:g}"
 
 
 def _refuse_mixture(fits: np.ndarray, chance: np.ndarray, bases: list[float | None], where: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = No
             f"The fit has read normalised values, and {place(layer, use_raw)} holds counts now; "
             "fit on a layer that keeps them."
         )
-    base = float(params.get("log_base", now.base or np.e)) if kind == "log1p" else None
+    base = float(params.get("log_base", now.base or math.e)) if kind == "log1p" else None
     if now.base is not None and now.base == base:
         return values
     now.to_linear(values)

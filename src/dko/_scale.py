@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Scale:
         """What to call it in a sentence."""
         if self.base is None:
             return {"counts": "counts"}.get(self.kind, "normalised values, not logarithms")
-        return "log1p" if self.base == np.e else f"log1p of base {self.base:g}"
+        return "log1p" if self.base == math.e else f"log1p of base {self.base:g}"
 
     def same(self, other: Scale) -> bool:
         """Whether both are the same."""
@@ -158,7 +159,7 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
 def _of_params(params: Mapping[str, Any]) -> Scale:
     """Return what a fit has read; versions before 0.2 kept no more than the kind, and a base of the first model."""
     kind = params["values"]
-    base = float(params.get("log_base", np.e)) if kind == "log1p" else None
+    base = float(params.get("log_base", math.e)) if kind == "log1p" else None
     return Scale(kind, base, "as at the fit", "certain" if kind == "counts" else params.get("scale", DOUBTFUL))
 
 
@@ -166,7 +167,7 @@ def _mark(adata: AnnData) -> float | None:
     """Return the base of the logarithm that scanpy has marked; None without a mark."""
     mark = adata.uns.get("log1p")
     base = mark.get("base") if isinstance(mark, Mapping) else None
-    return None if mark is None else float(np.e if base is None else base)
+    return None if mark is None else float(math.e if base is None else base)
 
 
 def _sample(adata: AnnData, layer: str | None, use_raw: bool) -> sparse.csr_matrix:
@@ -184,7 +185,7 @@ def _largest(values: sparse.csr_matrix) -> float:
 
 def _said(found: Scale | None, log1p: bool, mark: float | None, where: str) -> Scale:
     """Follow the user, and contradict where the values do."""
-    base = found.base if found is not None and found.base is not None else mark or float(np.e)
+    base = found.base if found is not None and found.base is not None else mark or float(math.e)
     said = Scale("log1p", base, "log1p=True says so") if log1p else Scale("linear", None, "log1p=False says so")
     if found is None or said.same(found):
         return found or said
@@ -206,8 +207,8 @@ def _doubtful(values: sparse.csr_matrix, largest: float, mark: float | None) -> 
         reason = f"uns['log1p'] is there, but no logarithm of expression is as large as {largest:.4g}"
         return Scale("linear", None, reason, DOUBTFUL)
     reason = "no whole counts are behind them on either scale, and there is no mark in uns['log1p']"
-    if sums_vary_less(values, np.e):
-        return Scale("log1p", float(np.e), f"{reason}, but their exponentials have the more even sums", DOUBTFUL)
+    if sums_vary_less(values, math.e):
+        return Scale("log1p", float(math.e), f"{reason}, but their exponentials have the more even sums", DOUBTFUL)
     return Scale("linear", None, reason, DOUBTFUL)
 
 
