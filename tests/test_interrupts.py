@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -97,17 +98,31 @@ def interrupt(name, press, begun, ended, same):
         pass
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert threading.active_count() == 1 or all(thread.daemon for thread in threading.enumerate()[1:])
-    whole = ended[name]
-    if name.startswith("fit") and adata.uns["dko"]["params"] != begun.uns["dko"]["params"]:
-        # Interrupted in training, it has kept the best weights until then.
-        for place in ("obs", "var", "layers", "obsm", "varm", "uns"):
-            assert set(getattr(adata, place)) == set(getattr(whole, place)), place
-        assert set(adata.uns["dko"]) == set(whole.uns["dko"])
-        return
     try:
         same(adata, begun)
     except AssertionError:
-        same(adata, whole)
+        whole = ended[name]
+        for place in ("obs", "var", "layers", "obsm", "varm", "uns"):
+            assert set(getattr(adata, place)) == set(getattr(whole, place)), place
+        assert set(adata.uns["dko"]) == set(whole.uns["dko"])
+        # Interrupted in training, a fit has kept the best weights until then.
+        if not name.startswith("fit"):
+            close(adata, whole)
+
+
+def close(adata, whole):
+    """Hold results against others: the last digit of a float32 may differ from run to run."""
+    for layer in set(whole.layers) - {None}:
+        np.testing.assert_allclose(adata.layers[layer].toarray(), whole.layers[layer].toarray(), rtol=1e-6)
+    for place in ("obs", "var", "varm", "obsm"):
+        for name in getattr(whole, place):
+            values, expected = getattr(adata, place)[name], getattr(whole, place)[name]
+            if isinstance(expected, pd.DataFrame):
+                pd.testing.assert_frame_equal(values, expected, rtol=1e-6)
+            elif expected.dtype.kind == "f":
+                np.testing.assert_allclose(values, expected, rtol=1e-6)
+    if "knockouts" in whole.uns["dko"]:
+        pd.testing.assert_frame_equal(adata.uns["dko"]["knockouts"], whole.uns["dko"]["knockouts"])
 
 
 def lines_of(name, begun):
