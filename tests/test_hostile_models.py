@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -10,6 +13,8 @@ import numpy as np
 import pytest
 
 import dko
+from dko._fitted import read_fitted
+from dko.io._files import read_any, write_any
 
 SMALL: dict[str, Any] = {"max_steps": 2, "progress": False}
 SCREEN = {"perturbation_key": "perturbation", "control": "control", "n_latent": 4, "hidden": (8,), "cells": 4}
@@ -206,3 +211,56 @@ def trial(number):
 @pytest.mark.parametrize("number", range(150))
 def test_a_damaged_model_is_refused_or_gives_what_it_gave(number):
     trial(number)
+
+
+@pytest.mark.slow
+def test_fifteen_hundred_damaged_models():
+    assert sum(trial(number) is not None for number in range(1_500)) > 1_200
+
+
+@pytest.mark.slow
+def test_compiled_code_reads_nothing_beyond_the_ends_of_its_arrays(tmp_path):
+    """With every index checked, which is how it is compiled anew."""
+    code = f"import runpy; trial = runpy.run_path({__file__!r})['trial']; [trial(number) for number in range(300)]"
+    checked = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], env=checked, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2_000:]
+
+
+def test_weights_of_another_length_are_not_read_beyond_their_end(fitted):
+    """Three equal scans gave 4.0, 0.0 and 2.0."""
+    fitted.uns["dko"]["weights"]["intercept"] = fitted.uns["dko"]["weights"]["intercept"][:, :3]
+    with pytest.raises(ValueError, match=r"'intercept' has the shape \(1, 3\), not \(1, 20\); run dko.tl.fit"):
+        dko.tl.scan(fitted)
+
+
+def test_total_effects_without_a_part_are_not_replaced_by_direct_ones():
+    for part in ("total_influence", "total_intercept", "variation", "signal"):
+        adata = originals()["total"].copy()
+        del adata.uns["dko"]["weights"][part]
+        with pytest.raises(ValueError, match=f"its weights lack '{part}'"):
+            dko.tl.scan(adata)
+        del adata.uns["dko"]["params"]["effects"]
+        with pytest.raises(ValueError, match="its weights hold .*, which such a model does not have"):
+            dko.tl.scan(adata)
+
+
+def test_a_model_that_was_damaged_can_be_fitted_again(fitted, quick):
+    fitted.uns["dko"] = {**fitted.uns["dko"], "weights": None, "knockouts": "x"}
+    fitted.uns["dko_identity"] = 5
+    with pytest.raises(ValueError, match="it lacks 'weights'; run dko.tl.fit"):
+        dko.get.history(fitted)
+    dko.tl.fit(fitted, **quick)
+    assert len(dko.get.history(fitted)) and "dko_identity" not in fitted.uns
+
+
+@pytest.mark.parametrize(("name", "ending"), [*((name, "h5ad") for name in FITS), ("screen", "zarr")])
+def test_files_keep_all_that_is_checked(name, ending, tmp_path):
+    """Empty lists, None, numbers and names come back as other types."""
+    adata = originals()[name].copy()
+    adata.uns["dko"]["params"]["layer"] = None
+    write_any(adata, tmp_path / f"cells.{ending}")
+    before, after = read_fitted(adata, "dko"), read_fitted(read_any(tmp_path / f"cells.{ending}"), "dko")
+    assert (after.params, after.genes, after.groups) == (before.params, before.genes, before.groups)
+    for weights, array in before.weights.items():
+        np.testing.assert_array_equal(after.weights[weights], array)

@@ -52,6 +52,6 @@ def clusters(
     found = read_entry(target, CLUSTERS, key)
     if what not in _TABLES:
         raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
-    if _TABLES[what] not in found:
+    if what == "agreement" and _keys.AGREEMENT not in found:
         raise KeyError("No agreement: dko.tl.cluster_impact was given no groupby to compare clusters with.")
     return read_table(target, CLUSTERS, key, _TABLES[what])

@@ -58,7 +58,7 @@ def modules(
     found = read_entry(target, MODULES, key)
     if what not in _TABLES:
         raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
-    if _TABLES[what] not in found:
+    if what == "agreement" and _keys.AGREEMENT not in found:
         raise KeyError("No agreement: dko.tl.perturbation_modules was given no groups to compare modules with.")
     if not as_anndata:
         return read_table(target, MODULES, key, _TABLES[what])
