@@ -89,7 +89,7 @@ def _evaluated(_screen):
 def _perturbations(_cells):
     adata = _cells.copy()
     adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
-    of_fit = {"perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
+    of_fit: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
     size: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "max_steps": 2, "n_members": 2, "progress": False}
     dko.tl.fit(adata, model="sccvae", **of_fit, **size)
     return adata

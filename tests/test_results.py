@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -26,7 +28,11 @@ def test_results_that_are_damaged_are_named(place, fitted):
     fitted.layers["dko_impact"] = fitted.X
     params = {"method": "dko", "groupby": "all"}
     table = pd.DataFrame({"gene": ["a"], "z": ["no number"]})
-    wrong = [{"params": params, "table": table}, {"params": params, "table": {"knockout": 1}}, {"params": params}]
+    wrong: list[Any] = [
+        {"params": params, "table": table},
+        {"params": params, "table": {"knockout": 1}},
+        {"params": params},
+    ]
     if place != "dko_ranking":  # which scanpy has there, too
         wrong += [5, None, {"params": None}]
     for entry in wrong:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral, Real
 from reprlib import repr as short
 from typing import Any, NamedTuple, Protocol
 
@@ -20,8 +19,13 @@ from ._errors import listed
 class Sized(Protocol):
     """An array, or what the header of a file says of one."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of its entries."""
 
 
 class Frame(NamedTuple):
@@ -71,8 +75,8 @@ def check_shapes(frame: Frame, arrays: Mapping[str, Sized]) -> None:
     """Refuse arrays, or headers of arrays, of other names, shapes or types than this model has."""
     expected = (_sizes_of_assemblages if frame.params["model"] == _keys.DKO else _sizes_of_sccvae)(frame, arrays)
     for name, shape in expected.items():
-        found = arrays.get(name)
-        _require(found is not None, f"its weights lack {name!r}")
+        _require(name in arrays, f"its weights lack {name!r}")
+        found = arrays[name]
         kinds, what = ("iu", "whole numbers") if name in _WHOLE else ("f", "numbers of single or double precision")
         _require(
             found.dtype.kind in kinds and found.dtype.itemsize in (4, 8), f"{name!r} holds {found.dtype}, not {what}"
@@ -138,7 +142,7 @@ def _names(given: Any, what: str) -> list[str]:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_text(value: Any) -> bool:
@@ -154,7 +158,7 @@ def _is_positive(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
@@ -207,11 +211,11 @@ def _finite(array: np.ndarray) -> bool:
 
 def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:
     n_models, n_genes, params = frame.n_models, len(frame.genes), frame.params
+    sizes: dict[str, tuple[int, ...]] = {"intercept": (n_models, n_genes)}
     if rank := params.get("rank"):
-        sizes = {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
+        sizes |= {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
     else:
-        sizes = {"influence": (n_models, n_genes, n_genes)}
-    sizes["intercept"] = (n_models, n_genes)
+        sizes["influence"] = (n_models, n_genes, n_genes)
     if params.get("effects") == "total":
         sizes |= {
             _keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes),
@@ -226,6 +230,8 @@ def _check_assemblages(weights: Mapping[str, np.ndarray]) -> None:
     if _keys.SIGNAL not in weights:
         return
     signal, variation = weights[_keys.SIGNAL], weights[_keys.VARIATION]
+    itself = np.diagonal(weights[_keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
+    _require(not itself.any(), f"in {_keys.TOTAL_INFLUENCE!r} genes act on themselves")
     _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
     known = variation[~np.isnan(variation)]
     _require(bool(((known >= 0) & np.isfinite(known)).all()), f"{_keys.VARIATION!r} is below 0 or infinite")

@@ -10,7 +10,7 @@ import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,9 +18,12 @@ import pytest
 import dko
 from dko.io._load import read_model
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SMALL: dict[str, Any] = {"max_steps": 2, "progress": False}
 SCREEN = {"perturbation_key": "perturbation", "control": "control", "n_latent": 4, "hidden": (8,), "cells": 4}
-FITS = {
+FITS: dict[str, dict[str, Any]] = {
     "direct by group": {"effects": "direct", "groupby": "half"},
     "total": {"effects": "total"},
     "low rank": {"rank": 3},
@@ -128,6 +131,8 @@ def members_changed(rng, file):
     members = list(members_of(file).items())
     one, other = rng.choice(len(members), size=2, replace=False)
     kind = rng.integers(6)
+    if kind == 1 and members[one][1][:128] == members[other][1][:128] and "digest" not in opened(file)[0]:
+        kind = 3  # nothing in a file of old tells one array from another of the same form
     if kind == 0:
         members.append(members[one])
     elif kind == 1:
@@ -175,7 +180,7 @@ def of_another_form(rng, array):
     return array.astype(rng.choice(kinds))
 
 
-WRONG = (
+WRONG: tuple[Any, ...] = (
     None,
     {},
     [],
@@ -298,7 +303,7 @@ def long_text(part, size=9_900_000):
 
 
 # Files that ask for far more memory than they are large.
-BOMBS = {
+BOMBS: dict[str, Callable[[], bytes]] = {
     "zeros": zeros,
     "zeros of many genes": lambda: zeros(genes=[f"gene_{number}" for number in range(6_000)]),
     "names": lambda: long_text('"ab",'),
@@ -346,7 +351,7 @@ def test_a_large_file_takes_little_more_memory_than_it_is_large(tmp_path):
 def campaign(n):
     """Try so many damaged files; return how many were refused, and the most memory that was taken at a time."""
     originals()
-    counts = []
+    counts: list[bool] = []
     peak = peak_of(lambda: counts.extend(trial(number) is not None for number in range(n)))
     return sum(counts), peak
 

@@ -45,7 +45,7 @@ def _digest(body: str, weights: Mapping[str, np.ndarray]) -> str:
     found = hashlib.sha256(body.encode())
     for name, array in sorted(weights.items()):
         found.update(f"{name} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")))
+        found.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
     return found.hexdigest()
 
 
