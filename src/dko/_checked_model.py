@@ -97,7 +97,7 @@ def checked_weights(frame: Frame, arrays: Mapping[str, np.ndarray]) -> dict[str,
     for name, array in weights.items():
         if name not in _MAY_LACK:
             _require(_finite(array), f"{name!r} holds NaN or infinite values")
-    (_check_assemblages if frame.params["model"] == _keys.DKO else _check_sccvae)(weights)
+    (_check_assemblages if frame.params["model"] == _keys.DKO else _check_sccvae)(frame, weights)
     return weights
 
 
@@ -170,8 +170,8 @@ _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "values": _one_of("counts", "linear", "log1p"),
     "effects": _one_of("direct", "total"),
     **dict.fromkeys(("layer", "groupby", "perturbation_key", "control", "features"), (_is_text, "text")),
-    **dict.fromkeys(("use_raw", "log1p"), (_is_flag, "True or False")),
     **dict.fromkeys(("rank", "n_members", "n_summed"), (_is_count, "a whole number above 0")),
+    **dict.fromkeys(("use_raw", "log1p", "observed"), (_is_flag, "True or False")),
     "similarity": (_number, "a number"),
     "target_sum": (_is_positive, "a number above 0"),
     "scale": _one_of("certain", "doubtful", "said"),
@@ -226,15 +226,18 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
     return sizes
 
 
-def _check_assemblages(weights: Mapping[str, np.ndarray]) -> None:
+def _check_assemblages(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
+    """Refuse total effects that are none."""
     if _keys.SIGNAL not in weights:
         return
     signal, variation = weights[_keys.SIGNAL], weights[_keys.VARIATION]
     itself = np.diagonal(weights[_keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
     _require(not itself.any(), f"in {_keys.TOTAL_INFLUENCE!r} genes act on themselves")
     _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
-    known = variation[~np.isnan(variation)]
-    _require(bool(((known >= 0) & np.isfinite(known)).all()), f"{_keys.VARIATION!r} is below 0 or infinite")
+    # It is known of all groups or of none; fits of version 0.1.0 do not say of which.
+    observed = bool(frame.params.get("observed", not np.isnan(variation).any()))
+    right = (variation > 0) & np.isfinite(variation) if observed else np.isnan(variation)
+    _require(bool(right.all()), f"{_keys.VARIATION!r} is not above 0, or not known")
 
 
 def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:
@@ -244,22 +247,21 @@ def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tup
         config = config_of(frame.params["config"])
     except ValueError as error:
         raise ValueError(f"of params['config'], {error}") from error
-    for name in ("features", "strength", "network.features"):
-        _require(name in arrays and 0 < len(arrays[name].shape) < 4, f"its weights lack {name!r}")
-    n_features, n_trained = arrays["features"].shape[-1], arrays["network.features"].shape[-2:][0]
+    for name, n_axes in (("features", (2,)), ("strength", (1, 2)), ("network.features", (2, 3))):
+        _require(name in arrays and len(arrays[name].shape) in n_axes, f"its weights lack {name!r}")
+    n_features, n_trained = arrays["features"].shape[-1], arrays["network.features"].shape[-2]
     # Before a network is made of them.
     _require(n_trained <= len(frame.targets), "it has more training targets than targets")
     _require(len(config.hidden) + len(config.code_hidden) < len(arrays), "its weights lack those of hidden layers")
     shapes = shapes_of(config, len(frame.genes), len(frame.targets), n_trained, n_features)
     # Of one member, files of old have no axis of members.
     members = arrays["strength"].shape[:-1]
-    _require(
-        frame.params.get("n_members", *members or (1,)) == (*members, 1)[0], "n_members is not that of its weights"
-    )
+    n_members = members[0] if members else 1
+    _require(n_members > 0 and frame.params.get("n_members", n_members) == n_members, f"it has {n_members} members")
     return {name: shape if name in SHARED else (*members, *shape) for name, shape in shapes.items()}
 
 
-def _check_sccvae(weights: Mapping[str, np.ndarray]) -> None:
+def _check_sccvae(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
     """Refuse arrays of which one says something else than another."""
     trained, node, mask = weights["trained"], weights["node"], weights["network.mask"]
     n_trained, n_latent = weights["network.features"].shape[-2], mask.shape[-1]
@@ -274,11 +276,14 @@ def _check_sccvae(weights: Mapping[str, np.ndarray]) -> None:
         "'node' does not number latent dimensions",
     )
     targets = rows[np.argsort(trained[rows])]
-    own = (node[targets, None] == np.arange(n_latent)).astype(np.float32)
-    _require(bool((weights["network.own"] == own).all()), "'network.own' is not what 'node' says")
+    named = node[targets, None] == np.arange(n_latent)
+    _require(bool((weights["network.own"] == named).all()), "'network.own' is not what 'node' says")
     _require(
         bool((weights["network.features"] == weights["features"][targets]).all()),
         "'network.features' are not those of the training targets",
     )
     _require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is no graph without cycles")
-    _require(not np.isinf(weights["own"]).any(), "'own' holds infinite values")
+    # The change of its own expression is known of each gene that is measured, or of none.
+    own, measured = weights["own"], np.isin(frame.targets, frame.genes)
+    right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)
+    _require(bool(right.all()), "'own' is not known of the genes that are measured")

@@ -290,6 +290,15 @@ def test_files_that_are_whole_are_read():
             assert read_model(path).total == name.startswith("total")
 
 
+def test_a_fit_that_starts_from_a_damaged_file(tmp_path, cells, unchanged):
+    (tmp_path / "model.npz").write_bytes(originals()["total"][:-100])
+    with (
+        unchanged(cells),
+        pytest.raises(ValueError, match=r"^'.*model.npz' is not a model that dko.io.save wrote: .*\.$"),
+    ):
+        dko.tl.fit(cells, init_from=tmp_path / "model.npz", **SMALL)
+
+
 def zeros(**of_text):
     text, arrays = opened(originals()["total"])
     many = np.zeros((1, 6_000, 6_000), dtype=np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dko.models.sccvae import model_of
+from dko.models.sccvae import model_of, shapes_of
 from dko.models.sccvae._model import own_dimensions
 
 
@@ -140,3 +140,13 @@ def test_a_gpu_predicts_the_same(model, control):
     torch.testing.assert_close(found, model.changes(control, model.shifts(genes), noise), atol=1e-4, rtol=1e-4)
     back = model_of(model.config, on_gpu.arrays)
     assert torch.equal(back.shifts(genes), model.shifts(genes))
+
+
+@pytest.mark.parametrize("code", ["neighbours", "unit", "softmax"])
+def test_shapes_are_known_without_a_model(code, fitted):
+    found, _ = fitted(code=code, max_steps=1)
+    n_features = found.features.shape[1]
+    expected = {name: array.shape for name, array in found.arrays.items()}
+    assert shapes_of(found.config, 40, 40, len(found.network.features), n_features) == expected
+    with pytest.raises(ValueError, match="wider than 16,777,216"):
+        shapes_of(replace(found.config, hidden=(2**40,)), 40, 40, 6, n_features)

@@ -114,6 +114,7 @@ def fit_assemblage(
                 effects=found,
                 explained=_known(explained),
                 similarity=_known(alike),
+                observed=bool(np.isfinite(weights[_keys.VARIATION]).all()) if _keys.VARIATION in weights else None,
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),
