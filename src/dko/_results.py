@@ -199,9 +199,8 @@ def damaged(what: str, remedy: str = "") -> Iterator[None]:
     """Make one sentence, a ValueError, of whatever is wrong with something that is read."""
     try:
         yield
-    except (
-        Exception
-    ) as error:  # of a part of a sentence, or of a library, each of which has its own for what is damaged
+    except Exception as error:
+        # Of ours, or of a library, each of which has its own for what is damaged.
         reason = " ".join(str(error).split())[:300].rstrip(".")
         reason = reason if isinstance(error, ValueError) else f"it is damaged ({type(error).__name__}: {reason})"
         raise ValueError(f"{what}: {reason}{'; ' * bool(remedy)}{remedy}.") from error

@@ -36,17 +36,19 @@ class Archive:
 
     Attributes
     ----------
+    size
+        Bytes of the file.
     headers
         What it declares, by name.
     """
 
     def __init__(self, file: BinaryIO):
-        size = _size_of(file)
+        self.size = _size_of(file)
         self._zip = zipfile.ZipFile(file)
         members = self._zip.infolist()
         if len({member.filename for member in members}) < len(members):
             raise ValueError("it holds a name twice")
-        if sum(member.file_size for member in members) > max(_ROOM, _RATIO * size):
+        if sum(member.file_size for member in members) > max(_ROOM, _RATIO * self.size):
             raise ValueError("it declares arrays that are far larger than the file")
         self.headers = {member.filename.removesuffix(".npy"): self._header(member) for member in members}
 

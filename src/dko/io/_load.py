@@ -19,7 +19,7 @@ from .._verb import verb
 from .._write import writable, write_model
 from ._archive import Archive
 from ._save import TEXT
-from ._text import check_digest, parsed
+from ._text import check_digest, check_length, parsed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -121,6 +121,7 @@ def _read(file: BinaryIO, key: str) -> Fitted:
     headers = {name: header for name, header in archive.headers.items() if name != TEXT}
     if TEXT not in archive.headers or archive.headers[TEXT].shape:
         raise ValueError("it has no text that says what it holds")
+    check_length(archive.headers[TEXT].dtype.itemsize, archive.size)
     content = parsed(str(archive.read([TEXT])[TEXT]))
     frame = checked_frame(content)
     check_shapes(frame, headers)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 FORMAT = "dko-model-1"
 _FORMAT, _DIGEST = "format", "digest"
 
-# Characters; and lists, dictionaries and names in them, each of which takes a hundred times its own size when parsed.
-_LONGEST, _MOST_PARTS = 10_000_000, 300_000
+# Bytes of any text, at four a character; that of a large file may be as large as the file, which is not compressed.
+_LONGEST = 40_000_000
+# Characters for each list, dictionary and name in them at least, as these take a hundred bytes each when parsed.
+_PER_PART = 8
 
 
 def spelled(content: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> str:
@@ -24,10 +26,16 @@ def spelled(content: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> st
     return json.dumps({**json.loads(body), _DIGEST: _digest(body, weights)})
 
 
+def check_length(n_bytes: int, of_file: int) -> None:
+    """Refuse a text that would take far more memory than its file is large."""
+    if n_bytes > max(_LONGEST, of_file):
+        raise ValueError("its text is too long")
+
+
 def parsed(text: str) -> dict[str, Any]:
     """Return the content of a text of this format, with its digest; a ValueError says what is wrong."""
-    if len(text) > _LONGEST or sum(map(text.count, "[{:")) > _MOST_PARTS:
-        raise ValueError("its text is too long")
+    if sum(map(text.count, "[{:")) > 1_000 + len(text) // _PER_PART:
+        raise ValueError("its text is no list of names and numbers")
     content = json.loads(text, object_pairs_hook=_unique)
     if not isinstance(content, dict) or content.get(_FORMAT) != FORMAT:
         raise ValueError("it is something else, or of a newer version of dko")
