@@ -28,6 +28,7 @@ def _total(_cells):
     dko.tl.fit(adata, effects="total", max_epochs=1, progress=False)
     influence = np.random.default_rng(0).normal(scale=0.15, size=(60, 60))
     influence[:, 1], influence[:, 2] = influence[:, 0], -influence[:, 0]
+    np.fill_diagonal(influence, 0)
     adata.uns["dko"]["weights"]["total_influence"] = influence[None].astype(np.float32)
     return adata
 
