@@ -62,14 +62,25 @@ def test_all_names_what_is_there():
 
 
 @pytest.fixture
-def fitted(fitted, monkeypatch):
+def fitted(_prepared, monkeypatch):
     """The fitted cells with measured knockouts among them, and a model of these."""
-    # A model whose scan and affected genes no other tool makes anew; and what stands for decoupler.
+    stand_in(monkeypatch)
+    return _prepared.copy()
+
+
+def stand_in(monkeypatch):
+    """Let a mean stand for decoupler."""
+    means = SimpleNamespace(ulm=lambda data, **how: (data.iloc[:, :1].set_axis(["set"], axis=1), None))
+    monkeypatch.setitem(sys.modules, "decoupler", SimpleNamespace(mt=means))
+
+
+@pytest.fixture(scope="module")
+def _prepared(_fitted):
+    fitted = _fitted.copy()
+    # A model whose scan and affected genes no other tool makes anew.
     fitted.uns[TWIN] = fitted.uns["dko"]
     dko.tl.scan(fitted, key=TWIN)
     dko.tl.affected_genes(fitted, "gene_2", key=TWIN)
-    means = SimpleNamespace(ulm=lambda data, **how: (data.iloc[:, :1].set_axis(["set"], axis=1), None))
-    monkeypatch.setitem(sys.modules, "decoupler", SimpleNamespace(mt=means))
     # Something to cluster by, under a name that no other tool writes to.
     scanned = dko.tl.scan(fitted, copy=True)
     assert scanned is not None
@@ -162,12 +173,22 @@ def test_only_what_is_named_changes(name, fitted, same):
     same(fitted, before)
 
 
+@pytest.fixture(scope="module")
+def _finished(_prepared):
+    """The same after every tool but a new fit."""
+    finished = _prepared.copy()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in(monkeypatch)
+        for step in set(STEPS) - {"fit"}:
+            STEPS[step](finished)
+    return finished
+
+
 @pytest.mark.parametrize("name", dko.get.__all__)
-def test_getters_change_nothing_and_give_away_nothing(name, fitted, unchanged):
-    for step in set(STEPS) - {"fit"}:
-        STEPS[step](fitted)
-    with unchanged(fitted):
-        found = getattr(dko.get, name)(fitted, **OF_SCREEN.get(name, {}))
+def test_getters_change_nothing_and_give_away_nothing(name, _finished, unchanged):
+    finished = _finished.copy()
+    with unchanged(finished):
+        found = getattr(dko.get, name)(finished, **OF_SCREEN.get(name, {}))
         if hasattr(found, "X"):
             (found.X.data if sparse.issparse(found.X) else found.X)[:] = 7
             found.obs["new"] = 1

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from dko.io._files import read_any
 
 DKO = (sys.executable, "-m", "dko")
@@ -21,6 +23,7 @@ def test_module_runs_and_returns_the_exit_code(fitted_file, tmp_path):
     assert again.stderr == f"dko: error: '{tmp_path / 'out.h5ad'}' exists; add --force to replace it.\n"
 
 
+@pytest.mark.slow
 def test_reader_of_the_results_may_leave(fitted_file, tmp_path):
     words = ("scan", str(fitted_file), "--out", str(tmp_path / "out.h5ad"), "--quiet")
     with subprocess.Popen([*DKO, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

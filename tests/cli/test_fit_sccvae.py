@@ -30,6 +30,8 @@ def test_same_as_in_python(dko, store, perturbations, tmp_path, ending):
         "gene_7,gene_21+gene_7",
         "--max-steps",
         "2",
+        "--n-members",
+        "1",
         "--rng",
         "3",
         "--test-controls",
@@ -46,6 +48,7 @@ def test_same_as_in_python(dko, store, perturbations, tmp_path, ending):
         holdout=["gene_7", "gene_21+gene_7"],
         test_controls=0.2,
         max_steps=2,
+        n_members=1,
         rng=3,
         progress=False,
     )

@@ -73,6 +73,7 @@ def test_tuples_are_labels_as_in_virtual_ko(adata):
         assert dko.get.impact(adata, genes).columns.tolist() == ["gene_5+gene_7"]
 
 
+@pytest.mark.slow
 def test_scanpy_goes_on_from_there(adata, tmp_path):
     """Nothing but scanpy: plots, marker knockouts, neighbours, clusters."""
     found = dko.get.impact(adata, as_anndata=True)

@@ -10,6 +10,8 @@ from matplotlib.image import imread
 
 from .conftest import Page
 
+pytestmark = pytest.mark.slow
+
 # Sorts the ranking over all cells by impact, twice, and that of groups by name; searches; tries to load something.
 ACTIONS = """
 <script>

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import numpy as np
 from scipy import sparse
@@ -17,6 +19,7 @@ knock_out(affine, presence, np.array([0]), np.array([[1, 2]]))
 """
 
 
+@pytest.mark.slow
 def test_said_once_and_not_again_when_cached(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "1"}
     command = [sys.executable, "-c", SCRIPT]
