@@ -44,6 +44,7 @@ _KINDS: dict[str, tuple[str, _Test]] = {
     "Sequence[tuple[str, str]]": ("a list of pairs of names", _is_list),
     "Sequence[float]": ("a list of numbers", lambda value: _is_list(value) and all(map(_is_number, value))),
     "Mapping[str, str]": ("a dictionary", lambda value: isinstance(value, Mapping)),
+    "Axes": ("axes of matplotlib", lambda value: hasattr(value, "figure")),
     "pd.Series": ("a Series", lambda value: isinstance(value, pd.Series)),
 }
 
