@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "groups": 4,
     "cells": 8,
     "n_members": 1,
-    "max_steps": 20,
+    "max_steps": 6,
     "progress": False,
 }
 
@@ -68,7 +68,7 @@ def test_what_is_written(screen, singles):
     assert found["genes"] == found["targets"] == list(screen.var_names)
     assert found["groups"] == []
     assert list(found["history"].columns) == ["member", "step", "epoch", "train_loss", "validation_loss"]
-    assert found["history"]["step"].max() == 20
+    assert found["history"]["step"].max() == SMALL["max_steps"]
     pd.testing.assert_frame_equal(dko.get.history(screen), found["history"])
     table = found["perturbations"].set_index("perturbation")
     assert set(table.index) == set(screen.varm["effect"].columns)

@@ -19,7 +19,7 @@ SMALL: dict[str, Any] = {
     "groups": 4,
     "cells": 8,
     "n_members": 1,
-    "max_steps": 20,
+    "max_steps": 6,
     "progress": False,
 }
 
