@@ -169,7 +169,7 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
 _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "values": _one_of("counts", "linear", "log1p"),
     "effects": _one_of("direct", "total"),
-    **dict.fromkeys(("layer", "groupby", "perturbation_key", "control", "features"), (_is_text, "text")),
+    **dict.fromkeys(("layer", "groupby", "perturbation_key", "control", "features", "scale"), (_is_text, "text")),
     **dict.fromkeys(("rank", "n_members", "n_summed"), (_is_count, "a whole number above 0")),
     **dict.fromkeys(("use_raw", "log1p", "observed"), (_is_flag, "True or False")),
     "similarity": (_number, "a number"),
