@@ -95,7 +95,12 @@ def test_pairs_are_before_and_after(perturber, genes):
 @pytest.mark.parametrize("mixture", [False, True])
 def test_doses_are_pairs_of_one_encoding(perturber, genes, mixture, monkeypatch):
     encoded, encode = [], Network.encode
-    monkeypatch.setattr(Network, "encode", lambda network, cells: encoded.append(len(cells)) or encode(network, cells))
+
+    def counted(network, cells):
+        encoded.append(len(cells))
+        return encode(network, cells)
+
+    monkeypatch.setattr(Network, "encode", counted)
     doses = [0.0, 0.4, 1.0]
     ((_, before, after),) = perturber.doses(genes[:2], doses, mixture=mixture, rng=5)
     assert encoded == [50, 50]

@@ -18,7 +18,8 @@ def strengths(model, *how, rng=0):
 
 
 def strengths_of(ensemble, *how, rng=0):
-    return sccvae.strengths(ensemble, *how, np.random.default_rng(rng))
+    training, columns, policy = how
+    return sccvae.strengths(ensemble, training, columns, policy, np.random.default_rng(rng))
 
 
 def with_effects(cells: Cells, factor: float) -> Cells:
