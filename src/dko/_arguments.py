@@ -32,6 +32,10 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, bytes)
 
 
+def _is_list_of(fits: _Test, value: Any) -> bool:
+    return _is_list(value) and not isinstance(value, str | Mapping) and all(map(fits, value))
+
+
 # By the annotation of a parameter.
 _KINDS: dict[str, tuple[str, _Test]] = {
     "int": ("a whole number", lambda value: isinstance(value, Integral) and not _is_bool(value)),
@@ -41,8 +45,8 @@ _KINDS: dict[str, tuple[str, _Test]] = {
     "Path": ("a path", lambda value: isinstance(value, PathLike)),
     "None": ("None", lambda value: value is None),
     "Sequence[str]": ("a list of names", _is_list),
-    "Sequence[tuple[str, str]]": ("a list of pairs of names", _is_list),
-    "Sequence[float]": ("a list of numbers", lambda value: _is_list(value) and all(map(_is_number, value))),
+    "Sequence[tuple[str, str]]": ("a list of pairs of names", lambda value: _is_list_of(_is_list, value)),
+    "Sequence[float]": ("a list of numbers", lambda value: _is_list_of(_is_number, value)),
     "Mapping[str, str]": ("a dictionary", lambda value: isinstance(value, Mapping)),
     "Axes": ("axes of matplotlib", lambda value: hasattr(value, "figure")),
     "pd.Series": ("a Series", lambda value: isinstance(value, pd.Series)),

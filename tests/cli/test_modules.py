@@ -52,6 +52,8 @@ def test_modules_are_listed_with_their_strongest_members_and_marks(perturbed):
             "perturbation": names,
             "module": ["2", *["1"] * 5, "no effect", "no effect"],
             "strength": [3.0, 0.1, 0.5, 0.4, 0.3, 0.2, 0.02, 0.04],
+            "umap_1": 0.0,
+            "umap_2": 0.0,
         }
     )
     markers = pd.DataFrame(
