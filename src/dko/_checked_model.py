@@ -175,7 +175,7 @@ _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "similarity": (_number, "a number"),
     "target_sum": (_is_positive, "a number above 0"),
     "scale": _one_of("certain", "doubtful", "said"),
-    "log_base": (lambda value: _is_positive(value) and value != 1, "the base of a logarithm"),
+    "log_base": (lambda value: _number(value) and 1 < value <= 1_000, "the base of a logarithm"),
     "config": (lambda value: isinstance(value, dict), "a dictionary"),
 }
 _REQUIRED = {
