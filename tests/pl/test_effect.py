@@ -22,7 +22,7 @@ def affected(knockouts, groups=None, n=30):
             z = rng.normal(size=n)
             change = z / 100
             z[:6], change[:6] = [9, -8, 7, -6, 5, np.nan], [0.3, -0.2, 0.1, 0.05, -0.4, 0.5]
-            part = pd.DataFrame({"knockout": knockout, "gene": genes, "change": change, "z": z})
+            part = pd.DataFrame({"knockout": knockout, "gene": genes, "n_cells": 30, "change": change, "z": z})
             if group:
                 part.insert(1, "group", group)
             part["pval_adj"] = np.where(np.abs(z) > 4, 0.001, 0.9)
