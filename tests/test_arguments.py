@@ -77,7 +77,7 @@ def test_values_of_another_kind_are_refused(name, fitted, tmp_path, monkeypatch)
     for parameter, kinds in parameters_of(name):
         if not kinds <= set(FITS):
             continue
-        for junk in sorted(set(JUNK) - set.union(*(FITS[kind] for kind in kinds))):
+        for junk in sorted(set(JUNK) - set().union(*(FITS[kind] for kind in kinds))):
             with pytest.raises((TypeError, ValueError), match=f"^{parameter}=.* must be ") as raised:
                 VERBS[name](**{**needed, parameter: JUNK[junk]})
             assert said(raised.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,9 @@ import dko
 GENE = "gene_2"
 
 
-def chosen(data, groups, mod="rna"):
+def chosen(data: Any, groups, mod="rna"):
     """Cells in which a verb knocks the gene out, among those that express it."""
-    found = dko.tl.virtual_ko(data, GENE, groups=groups, profiles=False, mod=mod, copy=True)
+    found: Any = dko.tl.virtual_ko(data, GENE, groups=groups, profiles=False, mod=mod, copy=True)
     found = found if isinstance(found, AnnData) else found.mod[mod]
     return set(found.obs_names[found.obsm["dko_impact"][GENE].notna()])
 
@@ -124,8 +125,8 @@ def test_booleans_of_a_mudata_with_more_cells_than_the_modality(fitted):
 def test_repeated_names_of_cells(fitted):
     fitted.obs_names = [f"c{i % 50}" for i in range(80)]
     mask = pd.Series(FIRST_TEN, index=fitted.obs_names)
-    found = dko.tl.virtual_ko(fitted, GENE, groups=mask, profiles=False, copy=True)
-    in_order = dko.tl.virtual_ko(fitted, GENE, groups=FIRST_TEN, profiles=False, copy=True)
+    found: Any = dko.tl.virtual_ko(fitted, GENE, groups=mask, profiles=False, copy=True)
+    in_order: Any = dko.tl.virtual_ko(fitted, GENE, groups=FIRST_TEN, profiles=False, copy=True)
     pd.testing.assert_frame_equal(found.obsm["dko_impact"], in_order.obsm["dko_impact"])
     with pytest.raises(ValueError, match=r"obs_names_make_unique\(\)"):
         dko.tl.virtual_ko(fitted, GENE, groups=mask[::-1])
@@ -208,7 +209,7 @@ def test_what_is_no_column_of_groups(verb, by, error, message, _scanned, unchang
 
 @pytest.fixture(scope="module")
 def _scanned(_fitted):
-    adata = dko.tl.scan(_fitted, copy=True)
+    adata: Any = dko.tl.scan(_fitted, copy=True)
     adata.obs["depth"] = np.asarray(adata.X.sum(axis=1)).ravel() / 7
     adata.obs["barcode"] = adata.obs_names
     return adata

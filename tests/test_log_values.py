@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def fitted(genes=NAMES, **params):
 
 def test_logarithms_are_left_as_they_are():
     values, names, scale = source_of(cells(np.log1p(COUNTS)), None, False, None)
-    assert (scale.kind, scale.base, names) == ("log1p", np.e, NAMES)
+    assert (scale.kind, scale.base, names) == ("log1p", math.e, NAMES)
     assert values.format == "csr" and values.dtype == np.float32
     np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS))
 
@@ -137,11 +139,11 @@ def test_counts_where_the_fit_read_logarithms_are_refused():
         read_log_values(cells(COUNTS), fitted(values="log1p"))
 
 
-@pytest.mark.parametrize("base", [None, np.e, 2.0, 10.0])
+@pytest.mark.parametrize("base", [None, math.e, 2.0, 10.0])
 @pytest.mark.parametrize("kind", ["counts", "linear", "log1p"])
 def test_values_are_put_on_the_scale_of_the_fit(kind, base):
     share = 50 * COUNTS / COUNTS.sum(axis=1, keepdims=True)
-    of = fitted(["c", "a"], values=kind, target_sum=50.0, **({"log_base": np.e} if kind == "log1p" else {}))
+    of = fitted(["c", "a"], values=kind, target_sum=50.0, **({"log_base": math.e} if kind == "log1p" else {}))
     now = share if base is None else np.log1p(share) / np.log(base)
     found = read_log_values(cells(now.astype(np.float32)), of)
     np.testing.assert_allclose(found.toarray(), np.log1p(share)[:, [2, 0]], rtol=1e-5)

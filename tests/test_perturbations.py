@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,7 +153,7 @@ def _spelled(_screen):
     return adata
 
 
-HOW = {"perturbation_key": "guide", "control": "control"}
+HOW: dict[str, Any] = {"perturbation_key": "guide", "control": "control"}
 
 
 def test_all_functions_have_one_parser(_spelled):
@@ -161,8 +163,9 @@ def test_all_functions_have_one_parser(_spelled):
     assert unperturbed.sum() == 200 and (_spelled.obs["guide"] == "control").sum() == 180
     dko.tl.fit(_spelled, max_steps=2, effects="direct", progress=False, **HOW)
     assert (_spelled.obs["dko_split"] != "unused").tolist() == unperturbed.tolist()
-    more = {"normalize": True, "n_members": 1, "n_latent": 4, "hidden": [8], "graph": "none", "strength": "unit"}
-    dko.tl.fit(_spelled, model="sccvae", key_added="sccvae", max_steps=2, progress=False, min_cells=5, **more, **HOW)
+    more: dict[str, Any] = {"normalize": True, "n_members": 1, "n_latent": 4, "hidden": [8], "graph": "none"}
+    small: dict[str, Any] = {"max_steps": 2, "min_cells": 5, "strength": "unit", "progress": False}
+    dko.tl.fit(_spelled, model="sccvae", key_added="sccvae", **small, **more, **HOW)
     table = _spelled.uns["sccvae"]["perturbations"].set_index("perturbation")["n_cells"]
     expected = {"gene_15": 40, "gene_18+gene_8": 40, "gene_2": 40, "gene_22": 40, "gene_6": 20}
     assert table.to_dict() == expected
@@ -179,6 +182,7 @@ def test_numbers_name_the_control_whatever_the_type_of_the_column(dtype, control
     values = pd.Series(np.arange(10) % 10).astype(dtype)
     adata = cells([str(v) for v in range(10)])
     adata.obs["guide"] = values.astype(str).to_numpy() if dtype in ("string", "object") else values.to_numpy()
-    for given_as in (control, float(control), np.int8(control), str(control)) if not as_text else (f"{control}.0",):
+    spellings: list[Any] = [f"{control}.0"] if as_text else [control, float(control), np.int8(control), str(control)]
+    for given_as in spellings:
         name = control_of(adata, "guide", given_as)
         assert np.flatnonzero(perturbations(adata, "guide", name, []) == name).tolist() == [control]

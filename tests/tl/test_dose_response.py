@@ -112,7 +112,7 @@ def test_dose_0_alone(name, mixture, request, targets):
 
 def test_the_latent_shift_is_linear_and_the_distance_grows(perturbed, targets):
     """T5."""
-    dko.tl.dose_response(perturbed, targets, doses=np.linspace(0, 1, 6))
+    dko.tl.dose_response(perturbed, targets, doses=list(np.linspace(0, 1, 6)))
     found = dko.get.dose_response(perturbed)
     assert list(dict.fromkeys(found["knockout"])) == targets
     for _, part in found.groupby("knockout"):
