@@ -18,3 +18,10 @@ def test_names_that_there_are_not():
     with pytest.raises(ValueError, match=r"dko.settings has no \['verbose'\]; it has .*'verbosity'"):
         with dko.settings.override(verbose=1):
             pass
+
+
+def test_what_is_set_inside_an_override_ends_with_it():
+    with dko.settings.override(verbosity=0):
+        dko.settings.verbosity = 2
+        assert dko.settings.verbosity == 2
+    assert dko.settings.verbosity == 1

@@ -24,7 +24,7 @@ def loop(inputs: str, losses: str, n_steps: int, seed: int) -> dict[str, Any]:
     """Train by the plain loop, on the split that ``dko.tl.fit`` makes with the same seed."""
     cells = read(inputs, "reference")
     dko.tl.fit(cells, max_steps=1, progress=False, rng=seed)
-    held_out = (cells.obs["dko_split"] == "validation").to_numpy()
+    held_out = (cells.obs["dko_split"] == "validation").to_numpy(copy=True)
     profiles = torch.from_numpy(cells.X.toarray() / cells.X.toarray().sum(1, keepdims=True))
     made: list[np.ndarray] = []
 

@@ -17,6 +17,8 @@ from ._keys import require_key
 from ._rng import require_rng
 
 _LARGEST = 2**31
+# Names of parameters that are never 0, and of lists that are never empty, whatever the function.
+_POSITIVE, _FILLED = {"ncols"}, {"gene", "genes", "group"}
 _Test = Callable[[Any], bool]
 
 
@@ -25,7 +27,11 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not _is_bool(value) and math.isfinite(value)
+    return _is_real(value) and math.isfinite(value)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not _is_bool(value)
 
 
 def _is_list(value: Any) -> bool:
@@ -44,9 +50,9 @@ _KINDS: dict[str, tuple[str, _Test]] = {
     "str": ("a string", lambda value: isinstance(value, str)),
     "Path": ("a path", lambda value: isinstance(value, PathLike)),
     "None": ("None", lambda value: value is None),
-    "Sequence[str]": ("a list of names", _is_list),
+    "Sequence[str]": ("a list of names", lambda value: _is_list(value) and not isinstance(value, Mapping)),
     "Sequence[tuple[str, str]]": ("a list of pairs of names", lambda value: _is_list_of(_is_list, value)),
-    "Sequence[float]": ("a list of numbers", lambda value: _is_list_of(_is_number, value)),
+    "Sequence[float]": ("a list of numbers", lambda value: _is_list_of(_is_real, value)),
     "Mapping[str, str]": ("a dictionary", lambda value: isinstance(value, Mapping)),
     "Axes": ("axes of matplotlib", lambda value: hasattr(value, "figure")),
     "pd.Series": ("a Series", lambda value: isinstance(value, pd.Series)),
@@ -70,10 +76,14 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
         if name == "key_added" and isinstance(value, str):
             require_key(value, name)
         kinds = [_KINDS.get(kind) for kind in annotation.split(" | ")]
+        if None not in kinds and name in _FILLED and isinstance(value, list | tuple | pd.Index) and not len(value):
+            raise ValueError(f"{name}={shown(value)} names nothing; leave {name} out, or name some.")
         if None in kinds or any(fits(value) for _, fits in filter(None, kinds)):
             if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
                 raise ValueError(f"{name}={value} is more than any machine can hold; ask for less.")
+            if name in _POSITIVE and value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1.")
             continue
         words = " or ".join(word for word, _ in filter(None, kinds)) + (COMBINE if name == "groupby" else "")
-        wrong = ValueError if isinstance(value, Real) and not _is_bool(value) else TypeError
+        wrong = ValueError if _is_real(value) else TypeError
         raise wrong(f"{name}={shown(value)} must be {words}.")

@@ -48,7 +48,7 @@ def require_genes(wanted: Sequence[str], fitted: Sequence[str], adata: AnnData) 
 
 def require_known(genes: str | Sequence[str] | None, adata: AnnData) -> None:
     """Raise a KeyError unless all genes are in ``var_names``; of those that only ``raw`` has, say so."""
-    named = [genes] if isinstance(genes, str) else [str(gene) for gene in genes or []]
+    named = [genes] if isinstance(genes, str) else [] if genes is None else [str(gene) for gene in genes]
     absent = [gene for gene in named if gene not in adata.var_names]
     if not absent:
         return
@@ -56,6 +56,6 @@ def require_known(genes: str | Sequence[str] | None, adata: AnnData) -> None:
         raise KeyError(
             f"{listed(in_raw)}: in adata.raw but not in var_names, which had {adata.n_vars} of its {adata.raw.n_vars} "
             "genes chosen, perhaps the variable ones; results have a place beside X only: choose the genes again with "
-            "these among them, or take adata.raw.to_adata(), and fit again."
+            "these among them, and fit again."
         )
     raise KeyError(unknown("gene", absent, adata.var_names, "var_names"))

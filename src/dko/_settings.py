@@ -45,6 +45,14 @@ class Settings:
         overridden = _overridden.get()
         return overridden[name] if name in overridden else object.__getattribute__(self, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a value, inside an :meth:`override` of it until that ends."""
+        overridden = _overridden.get()
+        if name in overridden:
+            overridden[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
     @contextmanager
     def override(self, **values: Any) -> Iterator[Settings]:
         """Use some other values inside a ``with`` block, and in the same thread."""

@@ -136,7 +136,7 @@ def test_round_trip(tmp_path):
         ({"share_present": 0.0}, "share_present is 0.0"),
         ({"decay": 0.0}, "decay is 0.0"),
         ({"noise": -1.0}, "noise is -1.0"),
-        ({"heterogeneity": float("nan")}, "heterogeneity is nan"),
+        ({"heterogeneity": float("nan")}, "heterogeneity=nan must be a number"),
         ({"depth": 0.5}, "depth is 0.5"),
         ({"density": 0.0}, "No gene lasts in 500 of 500 cells"),
     ],

@@ -160,7 +160,7 @@ def test_all_of_it_survives_a_file(name, tmp_path):
         ({"n_without_effect": -1}, "n_without_effect is -1"),
         ({"density": 2}, "density is 2: give a probability"),
         ({"strength": (2, 1)}, r"strength is \(2, 1\): give a range"),
-        ({"penetrance": np.nan}, "penetrance is nan: give a share"),
+        ({"penetrance": np.nan}, "penetrance=nan must be a number"),
         ({"knockdown": 1.0}, "knockdown is 1.0"),
         ({"depth": 0}, "depth is 0"),
     ],

@@ -183,7 +183,9 @@ def evaluate(
             raise ValueError(f"{name}={value!r} must be at least 1.")
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
-    wanted = [perturbations] if isinstance(perturbations, str) else perturbations
+    wanted = (
+        [perturbations] if isinstance(perturbations, str) else None if perturbations is None else list(perturbations)
+    )
     control = control_of(target, perturbation_key, control)
     how = {"baselines": baselines, "device": device, "rng": stream}
     trial = _open(target, key, perturbation_key, control, wanted, oracle=oracle, **how)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 from dko.tl.knockouts._knockout_sets import columns_of, knockout_sets
 
@@ -23,7 +24,7 @@ GENES = ["A", "B", "C", "D"]
     ids=repr,
 )
 def test_what_may_be_said(genes, expected):
-    assert knockout_sets(genes, GENES, pd.Index(GENES)) == expected
+    assert knockout_sets(genes, GENES, AnnData(var=pd.DataFrame(index=GENES))) == expected
 
 
 def test_columns_are_padded():
