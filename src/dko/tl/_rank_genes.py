@@ -132,7 +132,7 @@ def rank_genes(
     regression on depth, from which each gene's own counts are left out: with profiles, which sum to 1, an abundant gene
     would lower all others. The sum of the squared z-scores of a gene and the largest of them are held against cells
     whose predictors are dealt anew, of genes of like prevalence. On cells with every gene permuted independently,
-    p-values are uniform (``benchmarks/accuracy``, part calibration). Values whose counts cannot be made out are
+    p-values are uniform (``benchmarks/accuracy``, part calibration). Values whose counts cannot be recovered are
     compared over the geometric mean of the cell, of which every gene is a part: of 300 permuted genes 6 to 7 % have
     p-values below 5 %, of a few tens many more.
     """

@@ -79,7 +79,7 @@ def fit_totals(
 ) -> dict[str, TotalFit]:
     """Estimate the total effects in each group from its training and validation cells.
 
-    Counts that have been normalised since are made out again, as far as they can be.
+    Counts that have been normalised since are recovered, as far as they can be.
     """
     from ...models import total
 
