@@ -90,14 +90,14 @@ class AtTime:
 
 def interrupt(name, press, begun, ended, same):
     """Interrupt a call, and hold what is left against what was there and what would have been."""
-    adata = begun.copy()
+    adata, threads = begun.copy(), set(threading.enumerate())
     try:
         with press:
             CALLS[name](adata)
     except KeyboardInterrupt:
         pass
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert threading.active_count() == 1 or all(thread.daemon for thread in threading.enumerate()[1:])
+    assert all(thread.daemon or thread in threads for thread in threading.enumerate())
     try:
         same(adata, begun)
     except AssertionError:

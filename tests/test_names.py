@@ -41,10 +41,11 @@ def written(adata, folder, kind):
     if kind == "h5ad":
         adata.write_h5ad(path)
         return ad.read_h5ad(path)
-    with ad.settings.override(zarr_write_format=int(kind[-1])), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Of what the next versions of zarr and anndata will do.
         warnings.simplefilter("ignore")
-        adata.write_zarr(path)
+        with ad.settings.override(zarr_write_format=int(kind[-1])):
+            adata.write_zarr(path)
     return ad.read_zarr(path)
 
 

@@ -17,8 +17,8 @@ from ._keys import require_key
 from ._rng import require_rng
 
 _LARGEST = 2**31
-# Names of parameters that are never 0, and of lists that are never empty, whatever the function.
-_POSITIVE, _FILLED = {"ncols"}, {"gene", "genes", "group"}
+# Parameters that are never 0, whatever the function.
+_POSITIVE = {"ncols"}
 _Test = Callable[[Any], bool]
 
 
@@ -76,8 +76,6 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
         if name == "key_added" and isinstance(value, str):
             require_key(value, name)
         kinds = [_KINDS.get(kind) for kind in annotation.split(" | ")]
-        if None not in kinds and name in _FILLED and isinstance(value, list | tuple | pd.Index) and not len(value):
-            raise ValueError(f"{name}={shown(value)} names nothing; leave {name} out, or name some.")
         if None in kinds or any(fits(value) for _, fits in filter(None, kinds)):
             if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
                 raise ValueError(f"{name}={value} is more than any machine can hold; ask for less.")

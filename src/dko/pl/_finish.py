@@ -49,7 +49,7 @@ def panels(
     Raises
     ------
     ValueError
-        `ax` is given for several panels.
+        `ax` is given for several panels; there is nothing to draw.
     """
     import matplotlib.pyplot as plt
 
@@ -57,6 +57,8 @@ def panels(
         if n > 1:
             raise ValueError(f"ax=... has room for one panel, but there are {n}, one per {what}; leave ax out.")
         return [ax], False
+    if not n:
+        raise ValueError(f"There is nothing to draw: no {what} is named.")
     ncols = min(n, ncols)
     nrows = -(-n // ncols)
     figure, grid = plt.subplots(

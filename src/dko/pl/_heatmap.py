@@ -120,6 +120,8 @@ def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_gene
         names = list(dict.fromkeys(best.sort_values("group", kind="stable")["gene"]))
     else:
         names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
+        if not names:
+            raise ValueError("genes names no gene; leave it out for those with the largest values.")
         known = set(table["gene"])
         if missing := [name for name in names if name not in known]:
             raise KeyError(unknown("gene", missing, known, "the ranking"))
