@@ -27,6 +27,14 @@ CALLS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal():
+    """Whoever runs the tests in the background has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def begun(_fitted):
     """Cells with results of every kind, which a new fit and a new scan take away."""
