@@ -43,5 +43,5 @@ def test_genes_that_only_raw_has_are_told_to_be_there():
     cells = CELLS.copy()
     cells.raw = cells.copy()
     cells = cells[:, :3].copy()
-    with pytest.raises(KeyError, match="'CD8A': in adata.raw but not in var_names, which had 3 of its 5 genes chosen"):
+    with pytest.raises(KeyError, match="'CD8A': in adata.raw but not in var_names, which has 3 of its 5"):
         require_genes(["CD8A"], ["Actb"], cells)

@@ -134,7 +134,7 @@ def test_cells_without_a_model_are_counted_by_group(three, caplog):
     both.uns["dko"] = three.uns["dko"]
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both)
-    assert "Left out, as they have no model: 6 cells (4 of 'no value', 2 of 'new')." in caplog.messages
+    assert "Left out, as they have no model: 6 cells (4 without a group, 2 of 'new')." in caplog.messages
     caplog.clear()
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both, groups="A")
@@ -179,3 +179,13 @@ def test_a_group_of_an_earlier_version_that_is_named_nan(cells, quick):
     del model["cells"]
     model["groups"], cells.obs["kind"] = ["A", "nan"], ["A", "nan"] * 40
     assert knock_out(cells)[1::2].notna().any()
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_name_the_groups_whatever_the_type_of_the_column(kind, cells, quick, caplog):
+    cells.obs["kind"] = (np.arange(80) % 3).astype(int)
+    dko.tl.fit(cells, groupby="kind", **quick)
+    before = knock_out(cells).copy()
+    cells.obs["kind"] = cells.obs["kind"].astype(kind)
+    np.testing.assert_array_equal(knock_out(cells), before)
+    assert not caplog.messages

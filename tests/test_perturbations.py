@@ -120,7 +120,11 @@ def test_missing_perturbations(missing):
         (["control", "A", "NT_0001", "NT_0002"], "'NT_0001', 'NT_0002', 2 cells"),
         (["control", "A", "non-targeting", "A+ctrl"], "'non-targeting', 1 cells"),
         (["control", "CTRL+ctrl", "ctrl"], "'CTRL+ctrl', 'ctrl', 2 cells"),
-        (["control", "control+control", "A+control", "NT5E", "CTRL1", None], None),
+        (
+            ["control", "NegCtrl0_NegCtrl1", "NTC", "sgNT", "NTg1"],
+            "'NTC', 'NTg1', 'NegCtrl0_NegCtrl1', 'sgNT', 4 cells",
+        ),
+        (["control", "control+control", "A+control", "NT5E", "CTRL1", None, "nt_A", "A_1"], None),
     ],
 )
 def test_other_labels_that_look_like_controls_are_told(labels, named, caplog):

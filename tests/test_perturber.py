@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 
 import dko
 from dko._checked_model import plain
@@ -179,6 +181,21 @@ def test_cells_whose_label_is_missing_are_no_control_cells(_perturbed):
 def test_unknown_genes_are_refused(perturber):
     with pytest.raises(KeyError, match="No gene 'SOX2' .* It knows the 40 genes that have features"):
         perturber.shifts([["SOX2"]])
+
+
+def test_a_gene_that_only_raw_has_is_told_to_be_there(_perturbed):
+    adata = _perturbed.copy()
+    adata.raw = ad.concat([adata, AnnData(np.ones((adata.n_obs, 1)), adata.obs, pd.DataFrame(index=["SOX2"]))], axis=1)
+    for call in (dko.tl.virtual_ko, dko.get.effects):
+        with pytest.raises(KeyError, match="'SOX2': in adata.raw but not in var_names, which has 40 of its 41 genes"):
+            call(adata, ["SOX2"])
+
+
+def test_a_control_that_nobody_has_any_more(_perturbed):
+    adata = _perturbed.copy()
+    adata.obs["perturbation"] = adata.obs["perturbation"].astype(str).replace("control", "ctrl")
+    with pytest.raises(KeyError, match=r"No cell is 'control', .* obs\['perturbation'\], which has 'ctrl', 'gene_"):
+        open_perturber(adata, "dko", "rna")
 
 
 def test_genes_that_are_gone_are_named(_perturbed):

@@ -145,6 +145,37 @@ def test_cells_on_two_scales_are_refused():
         decided(x)
 
 
+def test_counts_beside_logarithms_are_refused_however_large_they_are():
+    counts = counts_of(mean=20)
+    first, others = counts[:40], normalised(counts[40:], 1e4)
+    assert first.max() > 30 and decided(np.concatenate([first, others])).kind == "linear"
+    with pytest.raises(ValueError, match="50% hold no logarithms, 50% hold logarithms of base e"):
+        decided(np.concatenate([first, logged(others)]))
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3])
+def test_rounded_logarithms_are_no_counts(decimals):
+    x = logged(normalised(counts_of(mean=8), 1e4)).round(decimals)
+    assert decided(x, mark=math.e).base == math.e
+
+
+@pytest.mark.parametrize("base", ["e", 0, 1, -2.0, math.nan, math.inf, [2]])
+def test_a_mark_of_no_base_is_one_of_base_e(base):
+    linear = corrected(np.minimum(counts_of(), 20))
+    assert decided(logged(linear), mark=base).base == math.e
+
+
+def test_sums_over_all_genes_of_raw_tell_the_scale_of_the_variable_ones():
+    adata = AnnData(logged(normalised(corrected(counts_of()), 1e4)))
+    adata.raw = adata
+    adata = adata[:, 10:40].copy()
+    for use_raw in (False, True):
+        scale = scale_of(adata, None, use_raw, None)
+        assert (scale.base, scale.trust) == (math.e, CERTAIN)
+    adata.X = adata.X / 2
+    assert scale_of(adata, None, False, None).trust != CERTAIN
+
+
 def test_what_the_user_says_wins_and_is_contradicted(caplog):
     x = logged(normalised(counts_of(), 1e4))
     assert decided(x, log1p=False).kind == "linear"

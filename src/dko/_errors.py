@@ -52,10 +52,16 @@ def require_known(genes: str | Sequence[str] | None, adata: AnnData) -> None:
     absent = [gene for gene in named if gene not in adata.var_names]
     if not absent:
         return
-    if in_raw := [gene for gene in absent if adata.raw is not None and gene in adata.raw.var_names]:
-        raise KeyError(
-            f"{listed(in_raw)}: in adata.raw but not in var_names, which had {adata.n_vars} of its {adata.raw.n_vars} "
-            "genes chosen, perhaps the variable ones; results have a place beside X only: choose the genes again with "
-            "these among them, and fit again."
-        )
+    refuse_of_raw(absent, adata)
     raise KeyError(unknown("gene", absent, adata.var_names, "var_names"))
+
+
+def refuse_of_raw(absent: Sequence[str], adata: AnnData) -> None:
+    """Raise a KeyError where genes are in ``raw`` and not in ``var_names``."""
+    raw = [] if adata.raw is None else adata.raw.var_names
+    if in_raw := [gene for gene in absent if gene in raw and gene not in adata.var_names]:
+        raise KeyError(
+            f"{listed(in_raw)}: in adata.raw but not in var_names, which has {adata.n_vars} of its {len(raw)} genes, "
+            "perhaps the highly variable ones. Results are stored beside X: keep these genes among the chosen ones, "
+            "and fit again."
+        )

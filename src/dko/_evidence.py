@@ -23,6 +23,10 @@ Found: TypeAlias = tuple[str, float | None, str] | None
 _UNLIKELY, _MOST = -14.0, 0.95
 # Distinct values of a cell that are looked at.
 _DISTINCT = 24
+# What turns back to a number that is still finite; no logarithm of expression is as large.
+_NO_LOGARITHM = 100.0
+# Values of so many decimals are whole multiples of one unit, whatever they are.
+_DECIMALS = 3
 # Cells whose sum says what they were normalised to, and how exactly.
 _FEW_CELLS, _SAME_SUM = 10, 1e-3
 
@@ -41,14 +45,14 @@ def found_in(
     return (
         _by_counts(values, bases, mark, None if mixed else place(layer, use_raw))
         or _by_sums(values, bases)
+        or _by_raw(values, adata, use_raw, bases)
         or _by_others(values, adata, layer, use_raw, bases[1:])
     )
 
 
 def _linear(values: np.ndarray, base: float | None) -> np.ndarray:
     values = values.astype(np.float64)
-    with np.errstate(over="ignore"):  # what is no logarithm
-        return values if base is None else np.expm1(values * np.log(base))
+    return values if base is None else np.expm1(np.minimum(values * np.log(base), _NO_LOGARITHM))
 
 
 def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float | None, where: str | None) -> Found:
@@ -59,10 +63,15 @@ def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float
         return None
     fits, chance = np.zeros((len(bases), telling.sum()), dtype=bool), np.zeros(len(bases))
     for number, base in enumerate(bases):
+        if base is None and _rounded(distinct):
+            continue
         found = evidence(_linear(distinct, base), indptr)
         fits[number], chance[number] = found.cells[telling], found.log_chance.sum()
     able = fits.mean(axis=1) >= _MOST
     if not able.any():
+        broken = np.bincount(np.repeat(np.arange(len(telling)), np.diff(indptr)), distinct % 1 != 0, len(telling))
+        # Powers of 2 and 10 are whole as well.
+        fits[1:, broken[telling] == 0] = False
         _refuse_mixture(fits, chance, bases, where)
         return None
     best, *others = np.argsort(np.where(able, chance, np.inf), kind="stable")
@@ -74,6 +83,12 @@ def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float
         return "linear", None, f"whole counts are behind them as they are{other}"
     other = "" if mark in (None, base) else f", not {mark:g} as uns['log1p'] says"
     return "log1p", base, f"whole counts are behind their exponentials of base {_spelled(base)}{other}"
+
+
+def _rounded(values: np.ndarray) -> bool:
+    """Whether values were rounded to a few decimals, which are no counts by themselves."""
+    values = values.astype(np.float64)
+    return bool((values % 1 != 0).any() and np.allclose(np.round(values, _DECIMALS), values, rtol=1e-6, atol=0))
 
 
 def _spelled(base: float) -> str:
@@ -139,12 +154,29 @@ def _sums(values: sparse.csr_matrix, base: float | None) -> np.ndarray:
     return np.bincount(row, _linear(values.data, base), minlength=values.shape[0])
 
 
+def _columns(values: sparse.csr_matrix, adata: AnnData, use_raw: bool) -> pd.Index:
+    """Return the names of the columns of values that may be those of all genes, or of those that are read."""
+    columns = adata.raw.var_names if use_raw and values.shape[1] == adata.raw.n_vars else adata.var_names
+    return columns if len(columns) == values.shape[1] else pd.Index(readable(adata, use_raw))
+
+
+def _by_raw(values: sparse.csr_matrix, adata: AnnData, use_raw: bool, bases: list[float | None]) -> Found:
+    """Decide by the sums over all genes of raw, of which these may be some."""
+    columns = _columns(values, adata, use_raw)
+    if adata.raw is None or not adata.raw.var_names.is_unique or not columns.isin(adata.raw.var_names).all():
+        return None
+    whole = row_blocks(adata.raw.X, sample_rows(adata.n_obs))
+    if (whole[:, adata.raw.var_names.get_indexer(columns)] != values).nnz:
+        return None
+    found = _by_sums(whole, bases)
+    return None if found is None else (*found[:2], f"they are those of raw, where {found[2]}")
+
+
 def _by_others(
     values: sparse.csr_matrix, adata: AnnData, layer: str | None, use_raw: bool, bases: list[float | None]
 ) -> Found:
     """Decide by another matrix of which these are the logarithms, or which holds the logarithms of these."""
-    columns = adata.raw.var_names if use_raw and values.shape[1] == adata.raw.n_vars else adata.var_names
-    columns = columns if len(columns) == values.shape[1] else pd.Index(readable(adata, use_raw))
+    columns = _columns(values, adata, use_raw)
     for name, source, names in other_matrices(adata, layer, use_raw):
         shared = columns.intersection(names, sort=False)
         one = values[:, columns.get_indexer(shared)]

@@ -223,8 +223,9 @@ def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Itera
     """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
     if n_rows is not None and n_rows < 1:
         raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
-    scale = _scale_of_start(adata, fitted)
     for first, block in read_blocks(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes, n_rows):
+        if not first:  # the first values have been found to be expression
+            scale = _scale_of_start(adata, fitted)
         yield first, _as_presence(block, scale)
 
 

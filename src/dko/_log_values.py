@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from ._counts import are_counts
 from ._data import place, read_blocks, read_csr, readable
 from ._log import logger
 from ._scale import scale_now, scale_of, tell
@@ -88,12 +89,12 @@ def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = No
         start, stop = np.searchsorted(rows, [first, first + block.shape[0]])
         parts.append(block if stop - start == block.shape[0] else block[rows[start:stop] - first])
     values = sparse.csr_matrix(parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr"))
-    now = scale_now(adata, params)
-    if now.kind == "counts" and not counted and values.nnz:
+    if not counted and values.nnz and are_counts(values):
         raise ValueError(
             f"The fit has read normalised values, and {place(layer, use_raw)} holds counts now; "
             "fit on a layer that keeps them."
         )
+    now = scale_now(adata, params)
     base = float(params.get("log_base", now.base or math.e)) if kind == "log1p" else None
     if now.base is not None and now.base == base:
         return values

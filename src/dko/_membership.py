@@ -9,7 +9,7 @@ import pandas as pd
 
 from . import _keys
 from ._errors import listed
-from ._groups import group_values
+from ._groups import group_values, name_in
 from ._log import logger, say
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
         return np.where(cells, 0, -1)
     groupby = fitted.params["groupby"]
     values = group_values(adata, groupby, keep=fitted.groups)
+    # A column of numbers may have become one of floats since the fit.
+    values = values.map({name: name_in(name, fitted.groups) for name in values.dropna().unique()}).astype(object)
     numbers = pd.Index(fitted.groups, dtype=object).get_indexer(values)
     _check_groups(adata, fitted, values, numbers)
     if (numbers < 0).all():
@@ -54,8 +56,9 @@ def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
             f"{listed(sorted(values.dropna().unique())) or 'missing values only'}; rename them, or fit again."
         )
     if (without := cells & (numbers < 0)).any():
-        n_of = values.where(values.notna(), "no value")[without].value_counts()
-        each = ", ".join(f"{n} of {name!r}" for name, n in n_of.head(5).items())
+        n_of = values[without].value_counts(dropna=False)
+        named = ["without a group" if pd.isna(name) else f"of {name!r}" for name in n_of.index]
+        each = ", ".join(f"{n} {name}" for n, name in zip(n_of.head(5), named, strict=False))
         say(f"Left out, as they have no model: {without.sum()} cells ({each}{', ...' * (len(n_of) > 5)}).")
     return np.where(cells, numbers, -1)
 

@@ -23,10 +23,12 @@ TRAINED, HELD_OUT, DROPPED = "trained", "held out", "dropped"
 
 # What is commonly called a control, beside the one that a user names.
 _LIKE_CONTROL = re.compile(
-    r"((neg(ative)?[ _-]?)?(ctrl|control)|nt|non[ _-]?target(ing)?|safe[ _-]?target(ing)?|scrambled?|unperturbed|mock)"
-    r"(?# numbered guides)([ _-]?\d+)?",
+    r"(sg)?((neg(ative)?[ _-]?)?(ctrl|control)|nt[cg]?|non[ _-]?target(ing)?|safe[ _-]?target(ing)?|scrambled?"
+    r"|unperturbed|mock)(?# numbered guides)([ _-]?\d+)?",
     re.IGNORECASE,
 )
+# Of several guides: "NegCtrl0_NegCtrl1" has two.
+_PARTS = re.compile(r"\+|(?<=\d)_+(?=[A-Za-z])")
 
 
 def control_of(adata: AnnData, perturbation_key: str, control: str | float | bool) -> str:
@@ -57,7 +59,7 @@ def control_of(adata: AnnData, perturbation_key: str, control: str | float | boo
 
 
 def _looks_like_control(label: str) -> bool:
-    return all(_LIKE_CONTROL.fullmatch(part.strip()) for part in label.split("+"))
+    return all(_LIKE_CONTROL.fullmatch(part.strip()) for part in _PARTS.split(label))
 
 
 def perturbations(adata: AnnData, perturbation_key: str, control: str, genes: Container[str]) -> pd.Series:

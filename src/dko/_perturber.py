@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _keys
 from ._data import unwrap
-from ._errors import unknown
+from ._errors import listed, refuse_of_raw, unknown
 from ._fitted import gene_columns, read_fitted
 from ._groups import group_values, name_in, select_cells
 from ._log import say
@@ -96,7 +96,7 @@ class Perturber:
         """Return the shift of each set of genes, the sum of theirs: sets x latent, before the graph."""
         import torch
 
-        require_targets([gene for genes in sets for gene in genes], self.fitted)
+        require_targets([gene for genes in sets for gene in genes], self.fitted, self.adata)
         shifts = [self.model.shifts(np.array([self.numbers[gene] for gene in genes])).sum(dim=0) for genes in sets]
         return torch.stack(shifts)
 
@@ -246,13 +246,19 @@ def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
     known = group_values(adata, column, keep=[control]).dropna().unique()
     control = name_in(control, known)
     labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets})
+    if not (labels == control).any():
+        raise KeyError(
+            f"No cell is {control!r}, the control of the fit, in obs[{column!r}], which has "
+            f"{listed(sorted(known), 20) or 'missing values only'}; perturbations are predicted in control cells."
+        )
     return (labels == control).to_numpy()
 
 
-def require_targets(genes: Sequence[str], fitted: Fitted) -> None:
+def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> None:
     """Refuse genes of which the model has no features."""
     known = set(fitted.targets)
     if missing := [gene for gene in dict.fromkeys(genes) if gene not in known]:
+        refuse_of_raw(missing, adata)
         message = unknown("gene", missing, fitted.targets, "what this model can perturb")
         if message.endswith("?"):
             raise KeyError(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -99,11 +100,11 @@ def scale_of(
         if log1p and len(some.data):
             raise ValueError(f"log1p=True, but {where} holds whole numbers, which are counts; leave log1p out.")
         return Scale("counts", None, "they are whole numbers")
-    if largest > _LARGEST_LOG1P:
-        if log1p:
-            raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
-        return Scale("linear", None, f"the largest is {largest:.4g}, and no logarithm is as large")
+    if log1p and largest > _LARGEST_LOG1P:
+        raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
     found = found_in(some, adata, layer, use_raw, mark, mixed=log1p is not None)
+    if largest > _LARGEST_LOG1P:
+        return Scale("linear", None, f"the largest is {largest:.4g}, and no logarithm is as large")
     scale = None if found is None else Scale(*found)
     return (scale or _doubtful(some, largest, mark)) if log1p is None else _said(scale, log1p, mark, where)
 
@@ -164,10 +165,11 @@ def _of_params(params: Mapping[str, Any]) -> Scale:
 
 
 def _mark(adata: AnnData) -> float | None:
-    """Return the base of the logarithm that scanpy has marked; None without a mark."""
+    """Return the base of the logarithm that scanpy has marked, e where it names none; None without a mark."""
     mark = adata.uns.get("log1p")
     base = mark.get("base") if isinstance(mark, Mapping) else None
-    return None if mark is None else float(math.e if base is None else base)
+    usable = isinstance(base, Real) and 1 < base < math.inf
+    return None if mark is None else float(base) if usable else math.e
 
 
 def _sample(adata: AnnData, layer: str | None, use_raw: bool) -> sparse.csr_matrix:

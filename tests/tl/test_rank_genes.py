@@ -412,3 +412,11 @@ def test_other_expression_than_the_scanned_one(_direct):
 def test_a_model_of_another_kind(perturbations):
     with pytest.raises(ValueError, match="kind 'sccvae'"):
         dko.tl.rank_genes(perturbations)
+
+
+def test_effects_that_are_nothing_but_rounding(_direct):
+    adata = _direct.copy()
+    adata.uns["dko"]["weights"]["influence"] *= 1e-9
+    dko.tl.scan(adata, progress=False)
+    dko.tl.rank_genes(adata, min_cells=1, progress=False)
+    assert dko.get.ranking(adata)["impact_beyond"].abs().max() < 1e-5

@@ -119,7 +119,7 @@ def _of_sccvae(
     device: str,
 ) -> AnnData:
     perturber = open_perturber(adata, key, mod, device=device)
-    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
+    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber)
     groups, group_of = grouping(perturber.adata, groupby)
     parts, rows = [], []
     for number, group in enumerate(groups):

@@ -149,7 +149,7 @@ def _sccvae(
     perturber = open_perturber(data, key, mod, groups=groups, device=device)
     # One number, as a generator would go on from dose to dose.
     seed = seed_of(rng)
-    sets = perturbed_sets(genes, perturber.fitted)
+    sets = perturbed_sets(genes, perturber)
     return perturb_doses(perturber, sets, doses, mixture=mixture, seed=seed), perturber.fitted.genes
 
 

@@ -180,7 +180,7 @@ def _assemblage(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, 
 
 def _sccvae(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
     perturber = open_perturber(data, plan.key, plan.mod, groups=plan.groups, device=plan.device)
-    sets = perturbed_sets(plan.genes, perturber.fitted)
+    sets = perturbed_sets(plan.genes, perturber)
     space = space_of(read_log_values(perturber.adata, perturber.fitted), plan.n_pcs, plan.seed)
     changes = perturbed_changes(
         perturber, sets, space.components, dose=plan.dose, batch_size=plan.batch_size, seed=plan.seed

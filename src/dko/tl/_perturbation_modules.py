@@ -163,7 +163,7 @@ def _sccvae(
     seed: int,
 ) -> dict[str, Any]:
     perturber = open_perturber(data, key, mod, device=device)
-    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber.fitted)
+    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber)
     if len(sets) < 2:
         raise ValueError(f"Modules are of several perturbations, got {len(sets)}.")
     known = known_groups(groups, sorted(sets), set(perturber.fitted.targets))

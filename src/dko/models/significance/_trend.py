@@ -45,5 +45,7 @@ def _of_one(values: np.ndarray, level: np.ndarray) -> np.ndarray:
         return np.asarray(intercept + slope * level)
     from statsmodels.nonparametric.smoothers_lowess import lowess
 
-    found = lowess(values, level, frac=_SHARE, it=_ROUNDS, delta=_APART * np.ptp(level), return_sorted=False)
+    # Where half of the values lie on the curve, their residuals are divided by zero.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = lowess(values, level, frac=_SHARE, it=_ROUNDS, delta=_APART * np.ptp(level), return_sorted=False)
     return np.asarray(found, dtype=np.float64)

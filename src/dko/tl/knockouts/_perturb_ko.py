@@ -38,7 +38,7 @@ def perturb(
 ) -> tuple[list[str], np.ndarray, list[Matrix]]:
     """Return labels, impacts (cells x knockouts, NaN where there is none) and, if wanted, a layer for each knockout."""
     perturber = open_perturber(data, key, mod, groups=groups, device=device)
-    sets, seed = perturbed_sets(genes, perturber.fitted), seed_of(rng)
+    sets, seed = perturbed_sets(genes, perturber), seed_of(rng)
     adata = perturber.adata
     if profiles and (size := 4 * adata.n_obs * adata.n_vars * len(sets)) > settings.result_budget:
         raise ValueError(
