@@ -204,7 +204,8 @@ def test_views_become_copies_and_give_the_same(_cells, capsys, unchanged, dense)
         run(view)
     assert not view.is_view
     assert (
-        capsys.readouterr().err.count("This AnnData is a view of another; the results make it a copy of its own.") == 1
+        capsys.readouterr().err.count("This AnnData was a view of another; to hold the results it has become a copy.")
+        == 1
     )
     np.testing.assert_array_equal(dense(view.layers["dko_impact"]), dense(alone.layers["dko_impact"]))
     np.testing.assert_array_equal(dko.get.impact(view), dko.get.impact(alone))

@@ -210,7 +210,12 @@ CASES: dict[str, Any] = {
     ),
     "raw empty": (None, fit(use_raw=True), ValueError, ["adata.raw is empty", "name a layer"]),
     "X empty": (no_x, fit(), ValueError, ["adata.X is empty", "layer="]),
-    "not logarithms": (value(50.5), fit(log1p=True), ValueError, ["no log1p values", "the largest is", "log1p=False"]),
+    "not logarithms": (
+        value(50.5),
+        fit(log1p=True),
+        ValueError,
+        ["cannot be logarithms", "the largest is", "log1p=False"],
+    ),
     "no fit, virtual_ko": (None, ko(), KeyError, ["No fitted model", "dko.tl.fit(adata, key_added='dko')"]),
     "no fit, other key": ("fitted", ko(key="mine"), KeyError, ["uns['mine']", "key_added='mine'"]),
     "no fit, scan": (None, scan(), KeyError, ["No fitted model", "dko.tl.fit"]),

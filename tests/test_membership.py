@@ -83,8 +83,8 @@ def test_cells_corrected_by_hand_are_warned_of(new, three, caplog):
     three.obs["kind"] = kind.astype("category")
     impacts = knock_out(three)
     assert caplog.messages == [
-        "4 of 80 cells of the fit have another group in obs['kind'] than they were fitted in; they go through the "
-        "model of their present one, if there is one."
+        "4 of 80 cells of the fit have another group in obs['kind'] than at the fit; the model of their "
+        "present group is used, if there is one."
     ]
     assert impacts.iloc[moved].isna().all() == (new == "doublet")
 
@@ -134,7 +134,7 @@ def test_cells_without_a_model_are_counted_by_group(three, caplog):
     both.uns["dko"] = three.uns["dko"]
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both)
-    assert "Left out, as they have no model: 6 cells (4 without a group, 2 of 'new')." in caplog.messages
+    assert "6 cells have no model and are left out (4 without a group, 2 of 'new')." in caplog.messages
     caplog.clear()
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both, groups="A")
@@ -146,7 +146,7 @@ def test_too_few_cells_at_the_fit(cells, quick, caplog):
     dko.tl.fit(cells, groupby="kind", **quick)
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(cells)
-    assert "Left out, as they have no model: 4 cells (4 of 'B')." in caplog.messages
+    assert "4 cells have no model and are left out (4 of 'B')." in caplog.messages
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")

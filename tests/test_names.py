@@ -100,7 +100,7 @@ def test_a_name_that_is_too_long_for_zarr_is_told(fitted, caplog, tmp_path):
     fitted.var_names = ["x" * 250, *fitted.var_names[1:]]
     fitted.uns["dko"]["genes"] = list(fitted.var_names)
     dko.tl.virtual_ko(fitted, "x" * 250)
-    assert any("Too long a name for zarr" in message for message in caplog.messages)
+    assert any("This name is too long for a .zarr store" in message for message in caplog.messages)
     assert dko.get.impact(written(fitted, tmp_path, "h5ad")).columns.tolist() == ["x" * 250]
 
 

@@ -133,7 +133,7 @@ def test_other_labels_that_look_like_controls_are_told(labels, named, caplog):
     assert control_of(adata, "guide", "control") == "control"
     assert len(caplog.messages) == bool(named)
     if named:
-        assert f"look like controls ({named}); only 'control' is taken for it" in caplog.messages[0]
+        assert f"look like controls ({named}); only cells of 'control' are taken as control" in caplog.messages[0]
 
 
 @pytest.fixture(scope="module")

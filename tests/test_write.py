@@ -30,7 +30,7 @@ def test_into_a_view(place, cells, unchanged, capsys):
         write(view, **{place: PLACES[place]})
     assert not view.is_view
     assert "n" in getattr(view, place)
-    assert capsys.readouterr().err == "This AnnData is a view of another; the results make it a copy of its own.\n"
+    assert capsys.readouterr().err == "This AnnData was a view of another; to hold the results it has become a copy.\n"
 
 
 def test_into_no_view_nothing_is_said(cells, capsys):

@@ -1,4 +1,4 @@
-"""What cannot be the value of a parameter, whatever the function: a word for a number, NaN, half a cell."""
+"""Values that no parameter of this type can have, whatever the function: text for a number, NaN, half a cell."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
         kinds = [_KINDS.get(kind) for kind in annotation.split(" | ")]
         if None in kinds or any(fits(value) for _, fits in filter(None, kinds)):
             if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
-                raise ValueError(f"{name}={value} is more than any machine can hold; ask for less.")
+                raise ValueError(f"{name}={value} is too large; choose at most {_LARGEST:,}.")
             if name in _POSITIVE and value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be at least 1.")
             continue

@@ -54,7 +54,7 @@ def checked_frame(entry: Mapping[str, Any]) -> Frame:
     """Return what an entry says of a model beside its arrays; a ValueError says in part of a sentence what is wrong."""
     for name in (_keys.PARAMS, _keys.GENES, _keys.GROUPS):
         _require(name in entry, f"it lacks {name!r}")
-    _require(isinstance(entry[_keys.PARAMS], Mapping), f"its {_keys.PARAMS!r} are no dictionary")
+    _require(isinstance(entry[_keys.PARAMS], Mapping), f"its {_keys.PARAMS!r} are not a dictionary")
     params = plain(entry[_keys.PARAMS])
     names = {name: _names(entry.get(name), name) for name in (_keys.GENES, _keys.GROUPS, _keys.TARGETS)}
     frame = Frame(params, **names)
@@ -133,10 +133,10 @@ def _names(given: Any, what: str) -> list[str]:
     """Return unique names; an empty list has come back from a file as an array of numbers."""
     if given is None:
         return []
-    _require(isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping), f"its {what} are no list")
+    _require(isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping), f"its {what} are not a list")
     names = list(given)
     wrong = [name for name in names if not isinstance(name, str)]
-    _require(not wrong, f"its {what} hold {short(wrong[0]) if wrong else ''}, which is no text")
+    _require(not wrong, f"its {what} hold {short(wrong[0]) if wrong else ''}, which is not text")
     _require(len(set(names)) == len(names), f"its {what} hold a name more than once")
     return [str(name) for name in names]
 
@@ -165,7 +165,7 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, f"one of {listed(choices)}"
 
 
-# What is read of the parameters after the fit; all others are for people.
+# What is read of the parameters after the fit; all others are only for the user to read.
 _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "values": _one_of("counts", "linear", "log1p"),
     "effects": _one_of("direct", "total"),
@@ -227,7 +227,7 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
 
 
 def _check_assemblages(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
-    """Refuse total effects that are none."""
+    """Refuse total effects that cannot be right."""
     if _keys.SIGNAL not in weights:
         return
     signal, variation = weights[_keys.SIGNAL], weights[_keys.VARIATION]
@@ -246,7 +246,7 @@ def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tup
     try:
         config = config_of(frame.params["config"])
     except ValueError as error:
-        raise ValueError(f"of params['config'], {error}") from error
+        raise ValueError(f"params['config']: {error}") from error
     for name, n_axes in (("features", (2,)), ("strength", (1, 2)), ("network.features", (2, 3))):
         _require(name in arrays and len(arrays[name].shape) in n_axes, f"its weights lack {name!r}")
     n_features, n_trained = arrays["features"].shape[-1], arrays["network.features"].shape[-2]
@@ -262,7 +262,7 @@ def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tup
 
 
 def _check_sccvae(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays of which one says something else than another."""
+    """Refuse arrays that contradict each other."""
     trained, node, mask = weights["trained"], weights["node"], weights["network.mask"]
     n_trained, n_latent = weights["network.features"].shape[-2], mask.shape[-1]
     rows = np.flatnonzero(trained >= 0)
@@ -282,7 +282,7 @@ def _check_sccvae(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
         bool((weights["network.features"] == weights["features"][targets]).all()),
         "'network.features' are not those of the training targets",
     )
-    _require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is no graph without cycles")
+    _require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is not an acyclic graph")
     # The change of its own expression is known of each gene that is measured, or of none.
     own, measured = weights["own"], np.isin(frame.targets, frame.genes)
     right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)

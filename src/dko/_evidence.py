@@ -56,7 +56,7 @@ def _linear(values: np.ndarray, base: float | None) -> np.ndarray:
 
 
 def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float | None, where: str | None) -> Found:
-    """Decide by whether whole counts are behind the values as they are, or behind the values turned back."""
+    """Decide by whether the values, or their exponentials, are whole counts times one factor per cell."""
     distinct, indptr = _distinct(values)
     telling = np.diff(indptr) > 1
     if not telling.any():
@@ -79,10 +79,10 @@ def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float
         return None
     base = bases[best]
     if base is None:
-        other = "" if mark is None else "; the mark in uns['log1p'] is of another matrix"
-        return "linear", None, f"whole counts are behind them as they are{other}"
+        other = "" if mark is None else "; uns['log1p'] belongs to another matrix"
+        return "linear", None, f"they are counts times one factor per cell{other}"
     other = "" if mark in (None, base) else f", not {mark:g} as uns['log1p'] says"
-    return "log1p", base, f"whole counts are behind their exponentials of base {_spelled(base)}{other}"
+    return "log1p", base, f"their exponentials (base {_spelled(base)}) are counts times one factor per cell{other}"
 
 
 def _rounded(values: np.ndarray) -> bool:
@@ -101,7 +101,7 @@ def _refuse_mixture(fits: np.ndarray, chance: np.ndarray, bases: list[float | No
     several = (alone.mean(axis=1) > 1 - _MOST) & (chance < 10 * _UNLIKELY)
     if where is None or several.sum() < 2 or alone[several].any(axis=0).mean() < 0.8:
         return
-    kinds = ["no logarithms" if base is None else f"logarithms of base {_spelled(base)}" for base in bases]
+    kinds = ["linear values" if base is None else f"logarithms of base {_spelled(base)}" for base in bases]
     raise ValueError(
         f"The cells of {where} are not on one scale: "
         + ", ".join(f"{alone[one].mean():.0%} hold {kinds[one]}" for one in np.flatnonzero(several))
@@ -130,7 +130,7 @@ def _by_sums(values: sparse.csr_matrix, bases: list[float | None]) -> Found:
             and np.isfinite(sums).all()
             and np.mean(np.abs(sums / np.median(sums) - 1) < _SAME_SUM) >= _MOST
         ):
-            what = "they sum" if base is None else f"their exponentials of base {_spelled(base)}, minus 1, sum"
+            what = "they sum" if base is None else f"their exponentials (base {_spelled(base)}), minus 1, sum"
             return "linear" if base is None else "log1p", base, f"{what} to {np.median(sums):.6g} in every cell"
     return None
 

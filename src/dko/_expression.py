@@ -47,6 +47,6 @@ def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: boo
 
 _TAKEN_AS = {
     "counts": ("counts", ""),
-    "linear": ("normalised values, not logarithms", "Say log1p=True if they are logarithms, log1p=False if not"),
-    "log1p": ("log1p and turned back", "Say log1p=False if they are no logarithms, log1p=True if they are"),
+    "linear": ("normalised values, not logarithms", "Pass log1p=True if they are logarithms, log1p=False if not"),
+    "log1p": ("log1p and turned back", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
 }

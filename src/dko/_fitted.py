@@ -97,7 +97,9 @@ class Fitted:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
-        with damaged(f"adata.uns[{self.key!r}] is not as it was written", "run again what has made that table"):
+        with damaged(
+            f"adata.uns[{self.key!r}] is not as it was written", "run the function that made this table again"
+        ):
             return checked_table(self.tables, name, OF_MODEL[name])
 
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # Whether the call of the user, in this thread, shows progress bars.
 _shown: ContextVar[bool] = ContextVar("dko_progress", default=True)
-# How what is said is put, on the command line.
+# Rewords messages, on the command line.
 _wording: ContextVar[Callable[[str], str]] = ContextVar("dko_wording", default=str)
 
 
@@ -37,7 +37,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def worded(wording: Callable[[str], str]) -> Iterator[None]:
-    """Say everything inside the block in other words."""
+    """Reword all messages inside the block."""
     before = _wording.set(wording)
     try:
         yield
@@ -47,7 +47,7 @@ def worded(wording: Callable[[str], str]) -> Iterator[None]:
 
 @contextmanager
 def bars(*, shown: bool) -> Iterator[None]:
-    """Show no progress bars inside the block where not `shown`, whatever is called there says."""
+    """Show no progress bars inside the block unless `shown`, whatever `progress` the functions called there have."""
     before = _shown.set(_shown.get() and shown)
     try:
         yield

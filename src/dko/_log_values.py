@@ -39,8 +39,8 @@ def source_of(
 
 _TAKEN_AS = {
     "counts": ("counts, normalised to one total and logged", ""),
-    "linear": ("normalised values and logged", "Say log1p=True if they are logarithms, log1p=False if not"),
-    "log1p": ("log-normalised", "Say log1p=False if they are no logarithms, log1p=True if they are"),
+    "linear": ("normalised values and logged", "Pass log1p=True if they are logarithms, log1p=False if not"),
+    "log1p": ("log-normalised", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Which model each cell goes through, and whether its group is still the one that it was fitted in."""
+"""Which model each cell uses, and whether its group is still the one at the fit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
         n_of = values[without].value_counts(dropna=False)
         named = ["without a group" if pd.isna(name) else f"of {name!r}" for name in n_of.index]
         each = ", ".join(f"{n} {name}" for n, name in zip(n_of.head(5), named, strict=False))
-        say(f"Left out, as they have no model: {without.sum()} cells ({each}{', ...' * (len(n_of) > 5)}).")
+        say(f"{without.sum()} cells have no model and are left out ({each}{', ...' * (len(n_of) > 5)}).")
     return np.where(cells, numbers, -1)
 
 
@@ -75,8 +75,8 @@ def _check_groups(adata: AnnData, fitted: Fitted, values: pd.Series, numbers: np
     groupby, n = fitted.params["groupby"], int(moved.sum())
     if not gone.any() and n < max(_PART * known.sum(), _FEW):
         logger.warning(
-            "%d of %d cells of the fit have another group in obs[%r] than they were fitted in; they go through the "
-            "model of their present one, if there is one.",
+            "%d of %d cells of the fit have another group in obs[%r] than at the fit; the model of their "
+            "present group is used, if there is one.",
             n,
             known.sum(),
             groupby,
@@ -91,7 +91,7 @@ def _check_groups(adata: AnnData, fitted: Fitted, values: pd.Series, numbers: np
 
 
 def _fitted_in(adata: AnnData, record: dict[str, Any]) -> np.ndarray:
-    """Return the number of the group that each cell was fitted in; -1 where that is not known, or not for sure."""
+    """Return the number of the group of each cell at the fit; -1 where it is unknown or uncertain."""
     if not record:
         return np.full(adata.n_obs, -1)
     groups = pd.Series(record[_keys.GROUP], index=record[_keys.NAMES]).groupby(level=0).agg(["first", "nunique"])

@@ -48,8 +48,8 @@ def control_of(adata: AnnData, perturbation_key: str, control: str | float | boo
     others = [label for label in n_of.index if _looks_like_control(label) and spelled(label, found, ()) != found]
     if others := [label for label in others if label not in adata.var_names]:
         logger.warning(
-            "obs[%r] has other labels that look like controls (%s, %d cells); only %r is taken for it: rename them if "
-            "they are meant.",
+            "obs[%r] has other labels that look like controls (%s, %d cells); only cells of %r are taken as control: "
+            "rename the others if they are controls too.",
             perturbation_key,
             listed(sorted(others)),
             n_of[others].sum(),

@@ -48,7 +48,7 @@ class Perturber:
     rows
         The control cells, among the chosen ones.
     draws
-        Number of each of these among all control cells: what is random about a cell goes by it.
+        Number of each of these among all control cells, so that its random numbers are the same whichever are chosen.
     device
         Where to compute.
     """
@@ -105,7 +105,7 @@ class Perturber:
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield, block by block, which of `rows` it is, these cells as observed, and with each perturbation.
 
-        Cells x genes, and perturbations x cells x genes, float32: what the model says that changes is applied to the
+        Cells x genes, and perturbations x cells x genes, float32: the predicted change is applied to the
         observed cell (:func:`dko.models.sccvae.changed`). The draw from the posterior of a cell is the same for all
         perturbations, and whichever other cells are chosen: differences are effects, not chance.
 
@@ -136,7 +136,7 @@ class Perturber:
             cells = torch.from_numpy(before).to(self.device)
             change = self.model.changes(cells, shifts, torch.from_numpy(noise).to(self.device))
             change = torch.where(own.isnan()[:, None], change, own[:, None])
-            # Rounding would remain, as cells are decoded side by side.
+            # Rounding errors would remain, as perturbations are decoded together.
             change[own.new_tensor(doses) == 0] = 0
             yield block, before, changed(cells, change, self.model.level).cpu().numpy()
 
@@ -144,7 +144,7 @@ class Perturber:
         """Yield blocks of cells of which `n` predictions fit into memory, or of `n_rows` cells."""
         if n_rows is not None and n_rows < 1:
             raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
-        # What a member says, what all have said so far, and two copies.
+        # The change of one member, the sum so far, and two copies.
         step = n_rows or max(1, settings.memory_budget // (16 * len(self.fitted.genes) * (1 + n)))
         for start in range(0, len(self.rows), step):
             yield slice(start, min(start + step, len(self.rows)))

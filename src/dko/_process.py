@@ -1,4 +1,4 @@
-"""Threads and random numbers that a call shares with the rest of the process, and that a fork does not survive."""
+"""Threads and random numbers: left as they were before a call, and safe in a forked process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def process_kept() -> Iterator[None]:
-    """Leave torch after a call as it was before, wherever it is interrupted; in a forked process use one thread.
+    """Leave torch as it was before a call, wherever that is interrupted; in a forked process use one thread.
 
     With more than one, a forked process would wait forever for threads of its parent.
     """
@@ -50,13 +50,13 @@ def process_kept() -> Iterator[None]:
                 torch.set_num_threads(1)
             yield
         except BaseException:
-            # Inside, each is put back where it is changed, but for an interrupt at that very line.
+            # Functions inside restore it themselves, except when they are interrupted at that very line.
             torch.set_rng_state(chance)
             raise
         finally:
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
-            # Left off where a step of torch's optimiser is interrupted.
+            # Stay off if a step of torch's optimiser is interrupted.
             torch.set_grad_enabled(gradients)
 
 

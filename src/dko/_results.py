@@ -120,7 +120,7 @@ MODULES = Result(
 
 
 def ranking_at(place: str) -> Result:
-    """Return the ranking that has been put at a place of its own."""
+    """Return the kind of result of a ranking, which is stored under a key that the user names."""
     columns = {_keys.TABLE: ("gene", "impact_mean", "n_cells")}
     return Result("ranking", ("rank_genes", f"key_added={place!r}"), lambda _: place, columns, ("groupby",))
 
@@ -164,7 +164,7 @@ def read_entry(adata: AnnData, result: Result, key: str) -> Mapping[str, Any]:
         raise KeyError(f"No {result.what} in adata.uns[{place!r}]; run {result.made_by(key)} first.")
     with _damaged(result, key):
         if not isinstance(adata.uns[place], Mapping):
-            raise ValueError("it is no dictionary")
+            raise ValueError("it is not a dictionary")
     return adata.uns[place]
 
 

@@ -51,7 +51,7 @@ class Scale:
 
     @property
     def name(self) -> str:
-        """What to call it in a sentence."""
+        """Its name in messages."""
         if self.base is None:
             return {"counts": "counts"}.get(self.kind, "normalised values, not logarithms")
         return "log1p" if self.base == math.e else f"log1p of base {self.base:g}"
@@ -66,7 +66,7 @@ class Scale:
             return
         largest = _largest(values)
         if largest > _LARGEST_LOG1P:
-            raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
+            raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
         values.data = np.expm1(values.data.astype(np.float64) * np.log(self.base)).astype(np.float32)
 
     @property
@@ -101,7 +101,7 @@ def scale_of(
             raise ValueError(f"log1p=True, but {where} holds whole numbers, which are counts; leave log1p out.")
         return Scale("counts", None, "they are whole numbers")
     if log1p and largest > _LARGEST_LOG1P:
-        raise ValueError(f"These are no log1p values: the largest is {largest:.4g}; say so with log1p=False.")
+        raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
     found = found_in(some, adata, layer, use_raw, mark, mixed=log1p is not None)
     if largest > _LARGEST_LOG1P:
         return Scale("linear", None, f"the largest is {largest:.4g}, and no logarithm is as large")
@@ -142,7 +142,7 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
         return known
     where = place(layer, use_raw)
     if found.trust == CERTAIN:
-        _say_once(adata, f"{where} holds {found.name} now, and held {known.name} at the fit; that is allowed for.")
+        _say_once(adata, f"{where} holds {found.name} now, and held {known.name} at the fit; the values are converted.")
         return found
     if known.kind != "counts" and known.trust != CERTAIN:
         return known
@@ -202,15 +202,15 @@ def _said(found: Scale | None, log1p: bool, mark: float | None, where: str) -> S
 
 
 def _doubtful(values: sparse.csr_matrix, largest: float, mark: float | None) -> Scale:
-    """Decide where the values do not tell: by the mark, if the range allows it, or by the sums."""
+    """Decide where the values leave it open: by the mark, if the range allows it, or by the sums."""
     if mark is not None and largest * np.log(mark) <= _USUAL_LOG1P:
-        return Scale("log1p", mark, "only the mark in uns['log1p'] says so", DOUBTFUL)
+        return Scale("log1p", mark, "uns['log1p'] is the only sign of it", DOUBTFUL)
     if mark is not None:
-        reason = f"uns['log1p'] is there, but no logarithm of expression is as large as {largest:.4g}"
+        reason = f"uns['log1p'] is set, but no logarithm of expression is as large as {largest:.4g}"
         return Scale("linear", None, reason, DOUBTFUL)
-    reason = "no whole counts are behind them on either scale, and there is no mark in uns['log1p']"
+    reason = "they are not counts times one factor per cell, nor are their exponentials, and uns['log1p'] is not set"
     if sums_vary_less(values, math.e):
-        return Scale("log1p", float(math.e), f"{reason}, but their exponentials have the more even sums", DOUBTFUL)
+        return Scale("log1p", float(math.e), f"{reason}, but the exponentials have more even sums", DOUBTFUL)
     return Scale("linear", None, reason, DOUBTFUL)
 
 

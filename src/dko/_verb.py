@@ -1,4 +1,4 @@
-"""What every public function does beside its work: names the keyword that was meant, shows bars or none, is stopped."""
+"""What all public functions have in common: checks of keywords and values, progress bars, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _THREADS = {"n_jobs", "n_threads", "num_threads", "threads", "n_cores", "workers
 def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function public.
 
-    A keyword that it does not have is refused with the name that was probably meant, and a value that is not of the
-    kind that the parameter is annotated with; ``progress=False`` goes for all that it calls; and an interrupt is a
-    KeyboardInterrupt, also where compiled code has made another error of it.
+    Unknown keywords are refused with the name that was probably meant, and values that do not fit the annotation of
+    their parameter; ``progress=False`` holds for everything that the function calls; and Ctrl-C is always a
+    KeyboardInterrupt, also where compiled code raises another error instead.
     """
     parameters = inspect.signature(function).parameters.values()
     names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
@@ -75,7 +75,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:
             if _hides_interrupt(error, handled):
                 raise KeyboardInterrupt from error
-            # What is handed on to another library is refused there, in its words.
+            # Keywords that are passed to another library are refused by it.
             if isinstance(error, TypeError | AttributeError):
                 refused = [name for name in more if f"keyword argument {name!r}" in str(error)]
                 if strange := [name for name in refused if near(name, names)]:

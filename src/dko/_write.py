@@ -158,7 +158,7 @@ def _uninterrupted() -> Iterator[None]:
 def _make_actual(view: AnnData, found: Mapping[str, Mapping[str, Any]]) -> None:
     """Make a view a copy, unless it would not take the results."""
     _put(AnnData(obs=view.obs[[]].copy(), var=view.var[[]].copy()), {}, found)
-    say("This AnnData is a view of another; the results make it a copy of its own.")
+    say("This AnnData was a view of another; to hold the results it has become a copy.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
         view.obs = view.obs.copy()
@@ -200,4 +200,7 @@ _LONGEST = 240
 def _warn_of_long_names(entries: Mapping[str, Any]) -> None:
     names = [*entries, *(column for value in entries.values() for column in getattr(value, "columns", ()))]
     if long := [name for name in names if len(str(name).encode()) > _LONGEST]:
-        logger.warning("Too long a name for zarr, whose files are called so; write_h5ad keeps it: %s.", shown(long[0]))
+        logger.warning(
+            "This name is too long for a .zarr store, where it is the name of a file; write an .h5ad file instead: %s.",
+            shown(long[0]),
+        )

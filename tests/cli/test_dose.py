@@ -40,7 +40,10 @@ def test_the_model_of_assemblages_has_doses_too(dko, grouped_file, grouped, tmp_
     package.tl.dose_response(grouped, "gene_3", doses=[0, 1], groups=["B"])
     pd.testing.assert_frame_equal(package.get.dose_response(read_any(out)), package.get.dose_response(grouped))
     assert ran.out.startswith("Each knockout in the cells that express it (dose: in every cell;")
-    assert numbers(ran)[1, -1] == (grouped.obs["cell_type"] == "B").to_numpy()[grouped[:, "gene_3"].X.toarray().ravel() > 0].sum()
+    assert (
+        numbers(ran)[1, -1]
+        == (grouped.obs["cell_type"] == "B").to_numpy()[grouped[:, "gene_3"].X.toarray().ravel() > 0].sum()
+    )
 
 
 def test_all_doses_by_default_and_more_if_allowed(dko, perturbed_file, tmp_path):

@@ -81,9 +81,9 @@ def fit(
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p
         Whether the values are log1p values, to be turned back (``"sccvae"`` keeps them). None finds out and says how:
-        by the whole counts behind the values as they are, or behind their exponentials (base e, 2, 10 or that of
-        ``uns["log1p"]``), by sums that are the same in all cells, or by another layer that holds their logarithms.
-        Where nothing of that tells, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
+        by whether the values, or their exponentials (base e, 2, 10 or that of ``uns["log1p"]``), are whole counts times
+        one factor per cell, by sums that are the same in all cells, or by another layer that holds their logarithms.
+        Where none of these decides, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
     genes, n_top_genes
         See :func:`dko.pp.select_genes`. Told nothing, all expressed genes, or the 2,000 most variable ones
         (``"sccvae"``: all up to 6,000, or the 5,000 most variable ones, and always the perturbed ones).
@@ -244,7 +244,7 @@ def _control(adata: AnnData, perturbation_key: str | None, control: str | float 
     """Return the control as the column spells it; refuse one of the two keywords without the other."""
     if perturbation_key is None:
         if control is not None:
-            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that it stands in.")
+            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that holds it.")
         return None
     if control is None:
         raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")

@@ -98,13 +98,13 @@ def virtual_ko(
     KeyError
         No fit; a gene that is not in the fit (said apart: unknown, or left out of it), or that has no features.
     ValueError
-        No cell expresses a gene; no control cell; a dose outside (0, 1]; `mixture` with the other model; more profiles
-        than memory is sensible for.
+        No cell expresses a gene; no control cell; a dose outside (0, 1], of an SCCVAE outside [0, 1]; `mixture`
+        with the other model; more profiles than memory is sensible for.
 
     Notes
     -----
     Exact: a knockout subtracts one column of the fitted map instead of passing through the network (arXiv 2510.03359
-    has one pass per gene and cell). An SCCVAE is told which gene, and nothing of cells that have lost it. In
+    has one pass per gene and cell). An SCCVAE gets the gene, and no data of cells that have lost it. In
     ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
     if isinstance(dose, bool) or not isinstance(dose, int | float | np.number) or not 0 <= dose <= 1:

@@ -191,7 +191,10 @@ def test_counts_that_were_normalised_before_the_fit_are_fitted_as_counts(cells):
         dko.tl.scan(adata)
     assert np.isfinite(logged.uns["dko"]["weights"]["variation"]).all()
     np.testing.assert_allclose(
-        logged.uns["dko"]["weights"]["total_influence"], cells.uns["dko"]["weights"]["total_influence"], rtol=1e-4, atol=1e-4
+        logged.uns["dko"]["weights"]["total_influence"],
+        cells.uns["dko"]["weights"]["total_influence"],
+        rtol=1e-4,
+        atol=1e-4,
     )
     np.testing.assert_allclose(logged.layers["dko_impact"].toarray(), cells.layers["dko_impact"].toarray(), atol=1e-4)
 

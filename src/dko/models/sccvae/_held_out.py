@@ -1,4 +1,4 @@
-"""Shifts of training targets, each from what is known of the others alone."""
+"""Shifts of training targets, each predicted from the other targets alone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _STEPS, _LEARNING_RATE = 100, 1e-2
 
 
 def held_out_shifts(model: Model, genes: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Return the shifts that training targets would have if they were not trained on, of strength 1 (n x latent).
+    """Return the shifts that training targets would have if they were unseen, with strength 1 (n x latent).
 
     Encoder, decoder and the shifts of the other targets stay those of the model. With the code ``"neighbours"`` a
-    target is left out of the mean over its neighbours; with a network from features to directions, a network that has
-    never met the target learns the directions of the others.
+    target is left out of the mean over its neighbours; with a network from features to directions, a new network
+    is trained on the directions of the other targets.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def held_out_shifts(model: Model, genes: np.ndarray, rng: np.random.Generator) -
 
 
 def _cross_fitted(network: Network, decay: float, rng: np.random.Generator) -> torch.Tensor:
-    """Return the direction of each training target as networks say that have learned those of other folds."""
+    """Return the direction of each training target, predicted by a network that was trained on the other folds."""
     features, own, n = network.features, network.own, len(network.features)
     known = network.directions(features, own).detach()
     found = torch.empty_like(known)

@@ -52,7 +52,8 @@ class Network(nn.Module):
         super().__init__()
         n_latent, n_genes, n_targets = len(mask), len(centre), len(features)
         self.kind = config.code
-        # The offset is one of its own for files of version 0.1.0, which have moved it; no change depends on it.
+        # The offset is kept apart from the centre as files of version 0.1.0 hold another one; predicted changes do not
+        # depend on it.
         buffers = {"centre": centre, "offset": centre.clone(), "mask": mask.float(), "features": features, "own": own}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
@@ -98,7 +99,7 @@ class Network(nn.Module):
         return self.strength[:, None] * self.directions(self.features, self.own)
 
     def parameter_groups(self, learning_rate: float, decay: float, faster: float) -> list[dict[str, object]]:
-        """Return what the optimiser is told: only matrices of layers decay, and codes and strengths learn faster."""
+        """Return parameters for the optimiser: only matrices of layers decay; codes and strengths learn faster."""
         layers = [weight for name, weight in self.named_parameters() if name.endswith(".weight")]
         fast = [weight for name, weight in self.named_parameters() if name in {"codes", "strength"}]
         chosen = {id(weight) for weight in (*layers, *fast)}

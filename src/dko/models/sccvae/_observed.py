@@ -23,10 +23,10 @@ def changed(cells: torch.Tensor, change: torch.Tensor, level: torch.Tensor) -> t
 
     Notes
     -----
-    A change is that of a cell with the mean `level`; a cell that expresses twice as much changes by twice as much, and
-    a cell without the gene not at all. So means change by what is predicted, and zeros stay zeros, without any value
-    being cut off. A gene loses at most all of its expression. Of a rise above its level, beyond which a few cells
-    would have to carry it all, the rest is added to every cell.
+    The change is applied in proportion: a cell that expresses twice the level changes by twice as much, and a cell
+    without the gene not at all. So a change that is the same for all cells changes their mean by just as much, and
+    zeros stay zeros, without any value being cut off. A gene loses at most all of its expression. A rise is applied in
+    proportion up to the level; the rest is added to every cell, as otherwise a few cells would carry all of it.
     """
     share = torch.where(level > 0, change.clamp(-level, level) / level, 0.0)
     return (1 + share).mul_(cells).add_((change - level).clamp_(min=0))

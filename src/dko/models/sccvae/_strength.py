@@ -101,7 +101,7 @@ def _calibrated(
     genes: np.ndarray,
     rng: np.random.Generator,
 ) -> float:
-    """Return the least-squares factor of predicted on measured effects, without what is said of the target itself."""
+    """Return the least-squares factor of predicted on measured effects, without the expression of the target itself."""
     control = training.values[training.control]
     mean = np.asarray(control.mean(axis=0)).ravel()
     cells = torch.from_numpy(control[rng.permutation(control.shape[0])[:_N_CELLS]].toarray())

@@ -105,7 +105,10 @@ def observed_and_counts(task: Task) -> tuple[sparse.csr_matrix, sparse.csr_matri
     values = read_linear(task.adata, task.fitted)
     counts = counts_again(values)
     if counts is None:
-        say("No counts can be recovered from these values: p-values are approximate, and too small where there are few genes.")
+        say(
+            "No counts can be recovered from these values: p-values are approximate, and too small where there are few "
+            "genes."
+        )
     return profiles(values), comparable(values) if counts is None else counts
 
 
