@@ -149,7 +149,7 @@ def test_counts_beside_logarithms_are_refused_however_large_they_are():
     counts = counts_of(mean=20)
     first, others = counts[:40], normalised(counts[40:], 1e4)
     assert first.max() > 30 and decided(np.concatenate([first, others])).kind == "linear"
-    with pytest.raises(ValueError, match="50% hold no logarithms, .* hold logarithms of base e"):
+    with pytest.raises(ValueError, match="50% hold linear values, .* hold logarithms of base e"):
         decided(np.concatenate([first, logged(others)]))
 
 

@@ -68,7 +68,7 @@ def _expected(excess: np.ndarray, share: np.ndarray, fraction: np.ndarray) -> np
     floor = max(float(np.median(excess)) * _FLOOR, _TINY) if len(excess) else _TINY
     share, fraction = (np.log(np.maximum(level, _TINY)) for level in (share, fraction))
     logs = np.log(np.maximum(excess, floor))
-    # No more than any gene has: lines through values that are mere rounding lead anywhere.
+    # At most what any gene has: values that are rounding errors alone would give any slope.
     return np.exp(np.minimum(trend(logs, np.column_stack([share, fraction])), logs.max(initial=-np.inf)))
 
 
