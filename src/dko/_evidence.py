@@ -169,7 +169,7 @@ def _by_raw(values: sparse.csr_matrix, adata: AnnData, use_raw: bool, bases: lis
     if (whole[:, adata.raw.var_names.get_indexer(columns)] != values).nnz:
         return None
     found = _by_sums(whole, bases)
-    return None if found is None else (*found[:2], f"they are those of raw, where {found[2]}")
+    return None if found is None else (*found[:2], f"over all genes of raw {found[2]}")
 
 
 def _by_others(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -168,8 +167,9 @@ def _mark(adata: AnnData) -> float | None:
     """Return the base of the logarithm that scanpy has marked, e where it names none; None without a mark."""
     mark = adata.uns.get("log1p")
     base = mark.get("base") if isinstance(mark, Mapping) else None
-    usable = isinstance(base, Real) and 1 < base < math.inf
-    return None if mark is None else float(base) if usable else math.e
+    if isinstance(base, int | float | np.number) and 1 < base < math.inf:
+        return float(base)
+    return None if mark is None else math.e
 
 
 def _sample(adata: AnnData, layer: str | None, use_raw: bool) -> sparse.csr_matrix:
