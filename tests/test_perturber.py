@@ -113,6 +113,14 @@ def test_doses_are_pairs_of_one_encoding(perturber, genes, mixture, monkeypatch)
 
 
 @pytest.mark.parametrize("mixture", [False, True])
+def test_all_doses_of_a_block_fit_into_memory(perturber, genes, mixture):
+    doses = [0.0, 0.2, 0.5, 1.0]
+    with dko.settings.override(memory_budget=16 * len(perturber.fitted.genes) * (1 + len(doses)) * 7):
+        sizes = [len(rows) for rows, _, _ in perturber.doses(genes[:1], doses, mixture=mixture)]
+    assert max(sizes) == 7 and sum(sizes) == len(perturber.rows)
+
+
+@pytest.mark.parametrize("mixture", [False, True])
 def test_what_is_said_of_a_cell_does_not_depend_on_which_others_are_chosen(perturber, genes, mixture):
     chosen = np.zeros(perturber.adata.n_obs, dtype=bool)
     chosen[perturber.rows[5::3]] = True

@@ -144,10 +144,14 @@ class Perturber:
         """Yield blocks of cells of which `n` predictions fit into memory, or of `n_rows` cells."""
         if n_rows is not None and n_rows < 1:
             raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
-        # The change of one member, the sum so far, and two copies.
-        step = n_rows or max(1, settings.memory_budget // (16 * len(self.fitted.genes) * (1 + n)))
+        step = n_rows or self._room_for(n)
         for start in range(0, len(self.rows), step):
             yield slice(start, min(start + step, len(self.rows)))
+
+    def _room_for(self, n: int) -> int:
+        """Return for how many cells `n` predictions fit into memory."""
+        # The change of one member, the sum so far, and two copies.
+        return max(1, settings.memory_budget // (16 * len(self.fitted.genes) * (1 + n)))
 
     def doses(
         self,
@@ -167,6 +171,7 @@ class Perturber:
         for_noise, for_escape = _streams(rng)
         escapes = for_escape.random(self.draws[-1] + 1)[self.draws]
         asked = [(genes, 1.0)] if mixture else [(genes, float(dose)) for dose in doses]
+        n_rows = self._room_for(len(doses)) if n_rows is None else n_rows
         for block, before, after in self.perturbed(asked, for_noise, n_rows):
             if mixture:
                 affected = escapes[block] < np.asarray(doses)[:, None]
