@@ -1,10 +1,12 @@
-"""Threads and random numbers: left as they were before a call, and safe in a forked process."""
+"""Threads, random numbers and Ctrl-C: left as they were before a call, and safe in a forked process."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import contextmanager, nullcontext
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +60,24 @@ def process_kept() -> Iterator[None]:
                 torch.set_num_threads(threads)
             # Stay off if a step of torch's optimiser is interrupted.
             torch.set_grad_enabled(gradients)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C until the end of the block, for what takes a moment and has to be whole."""
+    handler = signal.getsignal(signal.SIGINT)
+    # Python interrupts the main thread alone, and a handler that it does not know cannot be put back.
+    if current_thread() is not main_thread() or handler is None:
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import warnings
 from contextlib import contextmanager, nullcontext
-from threading import RLock, current_thread, main_thread
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +16,7 @@ from ._compat import modalities_apart
 from ._data import unwrap
 from ._errors import shown
 from ._log import logger, say
+from ._process import uninterrupted
 from ._results import IDENTITY, labels_beside, read_params
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, 
 @contextmanager
 def writing() -> Iterator[None]:
     """Let one thread at a time write, and put off Ctrl-C until it has."""
-    with _uninterrupted(), _LOCK:
+    with uninterrupted(), _LOCK:
         yield
 
 
@@ -136,23 +136,6 @@ _LOCK = RLock()
 if hasattr(os, "register_at_fork"):
     # A child that is forked while another thread writes would wait for it forever.
     os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGINT)
-    # Python interrupts the main thread alone, and a handler that it does not know cannot be put back.
-    if current_thread() is not main_thread() or handler is None:
-        yield
-        return
-    received: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _make_actual(view: AnnData, found: Mapping[str, Mapping[str, Any]]) -> None:

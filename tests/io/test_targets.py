@@ -50,6 +50,8 @@ def fill(path, what):
         tree(path, {"zarr.json": json.dumps({"attributes": {"encoding-type": "anndata"}}), "X/c/0/0": "values"})
     elif what == "store and thesis":
         tree(path, {**STORE, "thesis.txt": "years of work"})
+    elif what == "thesis in store":
+        tree(path, {**STORE, "uns/chapters/thesis.txt": "years of work"})
     elif what == "other store":
         tree(path, {".zattrs": json.dumps({"encoding-type": "MuData"}), ".zgroup": "{}", "mod/rna/X/0": "values"})
     elif what == "image":
@@ -73,8 +75,8 @@ def fill(path, what):
 
 
 THINGS = [
-    *("file", "folder", "thesis", "nested", "store", "store v3", "store and thesis", "other store", "image", "array"),
-    *("pipe", "socket", "device", "disk"),
+    *("file", "folder", "thesis", "nested", "store", "store v3", "store and thesis", "thesis in store", "other store"),
+    *("image", "array", "pipe", "socket", "device", "disk"),
 ]
 # What a writer of stores replaces, and what all others do.
 REPLACED = {True: {"store", "store v3"}, False: {"file"}}

@@ -9,13 +9,14 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 import time
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from .._process import uninterrupted
 from ._target import aside, check_target, told
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ def _workplace(parent: Path) -> Iterator[Path]:
             found = _PARTIAL.fullmatch(entry.name)
             if found and entry.is_dir(follow_symlinks=False) and _abandoned(entry, found[1], int(found[2])):
                 shutil.rmtree(entry, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=f".dko-partial-{_here()}-{os.getpid()}-", dir=parent)
+    folder = parent / f".dko-partial-{_here()}-{os.getpid()}-{token_hex(4)}"
     try:
-        yield Path(folder)
+        folder.mkdir(mode=0o700)
+        yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with uninterrupted():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _here() -> str:

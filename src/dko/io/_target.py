@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # All that anndata puts at the top of a store, what zarr adds, and what the macOS Finder leaves behind.
 _PARTS = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}
 _METADATA = {".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".DS_Store"}
+# Names of all files of a store, at any depth: metadata and numbered chunks.
+_FILE = re.compile(r"\.z(array|attrs|group|metadata)|zarr\.json|\.DS_Store|c|\d+(\.\d+)*")
 
 # What HDF5 writes beside the arrays, and others meanwhile.
 _SPARE = 2**20
@@ -87,7 +90,7 @@ def check_room(folder: Path, n_bytes: int) -> None:
 def restore(target: Path) -> bool:
     """Put back a store whose replacement was cut short where two folders cannot be swapped in one step."""
     old = aside(target)
-    if target.exists() or not old.is_dir():
+    if target.exists() or not os.path.isdir(old):  # nor has a folder a name that is too long
         return False
     os.replace(old, target)
     return True
@@ -124,7 +127,7 @@ def _check_kind(target: Path, status: os.stat_result, name: str, store: bool) ->
     if stat.S_ISDIR(status.st_mode):
         if not (store and _is_store(target)):
             raise IsADirectoryError(f"{name} is a folder of something else; choose another name.")
-        if foreign := sorted({entry.name for entry in target.iterdir()} - _PARTS - _METADATA):
+        if foreign := _foreign(target):
             raise IsADirectoryError(
                 f"The store {name} also holds {listed(foreign)}, which is no part of it and would be lost; move it "
                 "away, or choose another name."
@@ -150,6 +153,13 @@ def _is_store(folder: Path) -> bool:
         return found.get("attributes", found)["encoding-type"] == "anndata"
     except (AttributeError, KeyError, TypeError):
         return False
+
+
+def _foreign(store: Path) -> list[str]:
+    """Return what a store holds that neither anndata nor zarr has put there: its name, or its path inside."""
+    names = {entry.name for entry in store.iterdir()} - _PARTS - _METADATA
+    files = (Path(folder, name) for folder, _, names in os.walk(store) for name in names if not _FILE.fullmatch(name))
+    return sorted(names | {str(file.relative_to(store)) for file in files})
 
 
 def _check_writable(folder: Path) -> None:
