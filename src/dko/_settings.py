@@ -26,7 +26,7 @@ class Settings:
     device
         What ``device="auto"`` means: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device such as ``"cuda:1"``.
     max_genes
-        Most genes a fit takes when it is told nothing; above it the most variable ones are taken.
+        Most genes that a fit takes by default; if there are more, the most variable ones are taken.
     memory_budget
         Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map (the
         results themselves are not counted).

@@ -38,14 +38,14 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
 
 
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
-    """Write a model into ``uns[key]``, and take away what was predicted with the model that was there before it."""
+    """Write a model into ``uns[key]``, and remove what was predicted with the model before it."""
     with writing():
         stale = _of_model(adata, key)
         write(adata, remove=stale, uns={key: dict(content)}, **places)
 
 
 def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
-    """Return where all is that was found with the model under a key."""
+    """Return where the results of the model under a key are."""
     profiles = [_keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
     results = {
         "layers": [_keys.impact(key), *profiles],
@@ -59,7 +59,7 @@ def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
 
 
 def of_scan(key: str) -> dict[str, list[str]]:
-    """Return where results that go by a scan are written by default, all of which a new scan makes stale."""
+    """Return where results that depend on a scan are written by default; a new scan makes them stale."""
     return _together(of_ranking(key), of_clusters(key))
 
 
@@ -106,7 +106,7 @@ def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, 
     All of them or, where one is refused, nothing. A value that is a function is given what is there already (None where
     nothing is) and returns what takes its place: what several threads add to is read and written by one at a time.
 
-    The first write into a view makes a copy of it, which anndata does by itself; it is told to the user once.
+    The first write into a view makes a copy of it, which anndata does by itself; a message says so once.
     """
     with writing():
         found = {

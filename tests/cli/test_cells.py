@@ -86,7 +86,7 @@ def test_folder_of_something_else_is_never_replaced(command, fitted_file, tmp_pa
     (tmp_path / name).mkdir()
     (tmp_path / name / "thesis.txt").write_text("years of work")
     assert command(fitted_file, tmp_path / name, "--force").endswith(
-        "is a folder of something else; choose another name."
+        "is a folder with other content; choose another name."
     )
 
 

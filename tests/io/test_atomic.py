@@ -72,7 +72,7 @@ def test_what_was_not_written_leaves_the_old(target):
 @pytest.mark.parametrize("store", [True, False])
 def test_what_has_come_meanwhile_is_not_replaced(tmp_path, store):
     path = tmp_path / "out"
-    with pytest.raises(IsADirectoryError, match="folder of something else"), atomic(path, store=store) as temporary:
+    with pytest.raises(IsADirectoryError, match="folder with other content"), atomic(path, store=store) as temporary:
         temporary.write_text("new")
         path.mkdir()
         (path / "thesis.txt").write_text("years of work")

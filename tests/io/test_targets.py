@@ -391,7 +391,7 @@ def test_write_reference_looks_at_every_table_first(cells, quick, place, monkeyp
     monkeypatch.setattr("dko.io._write_reference._mapping", None)
     fill(place / "mapping_prediction.csv", "thesis")
     before = state(place)
-    with pytest.raises(IsADirectoryError, match="mapping_prediction.csv' is a folder of something else"):
+    with pytest.raises(IsADirectoryError, match="mapping_prediction.csv' is a folder with other content"):
         dko.io.write_reference(cells, place)
     for folder in (fill(place.parent / "file", "file"), place.parent / "file" / "deeper"):
         with pytest.raises(NotADirectoryError, match=r"file.*\.$"):

@@ -177,7 +177,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check_model(args: argparse.Namespace) -> None:
-    """Refuse options of the other model, and a model of perturbations that is told of none."""
+    """Refuse options of the other model, and a model of perturbations without --perturbation-key."""
     other = _keys.DKO if args.model == _keys.SCCVAE else _keys.SCCVAE
     if wrong := [f"--{name.replace('_', '-')}" for name in _OF_MODEL[other] if getattr(args, name) is not None]:
         verb = "is an option" if len(wrong) == 1 else "are options"

@@ -59,7 +59,7 @@ class Archive:
     def _header(self, member: zipfile.ZipInfo) -> Header:
         plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not member.flag_bits & 1
         if not plain or not member.filename.endswith(".npy"):
-            raise ValueError(f"{member.filename!r} in it is no plain array")
+            raise ValueError(f"{member.filename!r} in it is not a plain array")
         with self._zip.open(member) as stream:
             if np.lib.format.read_magic(stream) != (1, 0):
                 raise ValueError(f"{member.filename!r} in it is of another version of the format")
@@ -83,5 +83,5 @@ def _size_of(file: BinaryIO) -> int:
     end = file.read()
     long = end[:4] == b"PK\6\7" and size < 2**32
     if end[-22:-18] != b"PK\5\6" or long or int.from_bytes(end[-10:-6], "little") > _DIRECTORY:
-        raise ValueError("it is no archive of arrays, or is cut off")
+        raise ValueError("it is not an archive of arrays, or is cut off")
     return size

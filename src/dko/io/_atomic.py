@@ -17,7 +17,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from .._process import uninterrupted
-from ._target import aside, check_target, told
+from ._target import aside, check_target, reworded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
     Works for files and, with `store`, for folders (zarr). An older `path` is replaced at that moment and not before;
     its mode and, where possible, its owner and extended attributes stay, and so do symbolic links to it. What
     :func:`~dko.io._target.check_target` refuses is refused before the block and after it. The temporary path has no
-    ending, lest it be taken for a whole file of its format; writers that go by the ending have to be told the format.
+    ending, so that no reader takes it for a whole file; writers that choose the format by the ending need it named.
     """
     target = check_target(path, store=store)
     with _whole(path), _workplace(target.parent) as folder:
@@ -54,14 +54,14 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
 
 @contextmanager
 def _whole(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of which file an error of the system is; what has no text from there is a sentence already."""
+    """Name the file in errors of the operating system; other errors are sentences already."""
     try:
         yield
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise
         sentence = f"{str(path)!r} could not be written: {os.strerror(error.errno)}. What was there is unchanged."
-        raise told(error, sentence) from error
+        raise reworded(error, sentence) from error
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _workplace(parent: Path) -> Iterator[Path]:
 
 
 def _here() -> str:
-    """Mark of all processes whose numbers mean the same: of one machine, since its start, in one container."""
+    """Mark of the machine, its start and the container, within which process numbers are unique."""
     words = [platform.node()]
     with suppress(OSError):
         words.append(Path("/proc/sys/kernel/random/boot_id").read_text())
@@ -97,7 +97,7 @@ def _abandoned(entry: os.DirEntry[str], here: str, process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # another user's; no number of a process
+    except (OSError, OverflowError):  # of another user; not a number of a process
         pass
     return False
 
@@ -107,14 +107,14 @@ def _resemble(temporary: Path, target: Path) -> None:
     if not target.exists():
         return
     status = target.stat()
-    with suppress(OSError, AttributeError):  # others' files, and Windows
+    with suppress(OSError, AttributeError):  # files of other users, and Windows
         os.chown(temporary, status.st_uid, status.st_gid)
     shutil.copystat(target, temporary)
-    os.utime(temporary)  # it is as new as it is
+    os.utime(temporary)  # but not its time
 
 
 def _settle(file: Path) -> None:
-    """Have the content on the disk before the name: after a power failure there is the old file or the new one."""
+    """Write the content to the disk before the rename, so that a power failure leaves the old file or the new one."""
     with file.open("r+b") as opened:
         try:
             os.fsync(opened.fileno())

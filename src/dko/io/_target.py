@@ -81,7 +81,7 @@ def check_room(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes + _SPARE:
         need = f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed"
-        raise told(
+        raise reworded(
             OSError(errno.ENOSPC, ""),
             f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about {need}; make room first.",
         )
@@ -101,8 +101,8 @@ def aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.dko-replaced")
 
 
-def told(error: OSError, sentence: str) -> OSError:
-    """Return an error of the same class and number that says this alone."""
+def reworded(error: OSError, sentence: str) -> OSError:
+    """Return an error of the same class and number with this sentence as its message."""
     kind = type(error) if type(error).__module__ == "builtins" else OSError
     again = kind(sentence)
     again.errno = error.errno
@@ -117,7 +117,7 @@ def status_of(path: Path) -> os.stat_result | None:
         return None
     except OSError as error:
         loop = "it is a symbolic link that leads back to itself" if error.errno == errno.ELOOP else error.strerror
-        raise told(error, f"{str(path)!r} cannot be written: {loop}.") from error
+        raise reworded(error, f"{str(path)!r} cannot be written: {loop}.") from error
     except ValueError as error:  # a zero byte, or what the file system cannot spell
         raise ValueError(f"{str(path)!r} is not a name that a file can have.") from error
 
@@ -126,14 +126,14 @@ def _check_kind(target: Path, status: os.stat_result, name: str, store: bool) ->
     """Refuse what a file or a store cannot replace without loss."""
     if stat.S_ISDIR(status.st_mode):
         if not (store and _is_store(target)):
-            raise IsADirectoryError(f"{name} is a folder of something else; choose another name.")
+            raise IsADirectoryError(f"{name} is a folder with other content; choose another name.")
         if foreign := _foreign(target):
             raise IsADirectoryError(
-                f"The store {name} also holds {listed(foreign)}, which is no part of it and would be lost; move it "
-                "away, or choose another name."
+                f"The store {name} also holds {listed(foreign)}, which does not belong to it and would be lost; move "
+                "it away, or choose another name."
             )
     elif not stat.S_ISREG(status.st_mode):
-        raise FileExistsError(f"{name} is no regular file but a device, a pipe or a socket; choose another name.")
+        raise FileExistsError(f"{name} is not a regular file but a device, a pipe or a socket; choose another name.")
     elif store:
         raise NotADirectoryError(f"{name} is a file, and a .zarr store is a folder; choose another name.")
     if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
@@ -164,8 +164,8 @@ def _foreign(store: Path) -> list[str]:
 
 def _check_writable(folder: Path) -> None:
     try:
-        # Only trying tells.
+        # Permissions alone do not show it.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise told(error, f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
+        raise reworded(error, f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error

@@ -35,10 +35,10 @@ def check_length(n_bytes: int, of_file: int) -> None:
 def parsed(text: str) -> dict[str, Any]:
     """Return the content of a text of this format, with its digest; a ValueError says what is wrong."""
     if sum(map(text.count, "[{:")) > 1_000 + len(text) // _PER_PART:
-        raise ValueError("its text is no list of names and numbers")
+        raise ValueError("its text is not a list of names and numbers")
     content = json.loads(text, object_pairs_hook=_unique)
     if not isinstance(content, dict) or content.get(_FORMAT) != FORMAT:
-        raise ValueError("it is something else, or of a newer version of dko")
+        raise ValueError("it is of another format, or of a newer version of dko")
     return content
 
 
