@@ -124,7 +124,7 @@ def test_what_was_read_can_be_written_again(network, tmp_path):
     assert_same_fit(again.uns["mine"], network.uns["dko"])
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_predictions_survive_a_file_of_cells(name, network, tmp_path):
     dko.tl.virtual_ko(network, ["HLA/DR", "50%_%2F"], dose=0.5, mixture=True)
     back = store(network, tmp_path / name)

@@ -142,7 +142,7 @@ def test_in_a_mudata(two_kinds, _clustered, same):
     assert len(dko.get.clusters(changed, mod="gex")) == len(dko.get.clusters(_clustered))
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_it_survives_a_file(name, clustered, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)

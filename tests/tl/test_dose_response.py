@@ -201,7 +201,7 @@ def test_groups_choose_cells(fitted, perturbed, targets):
     assert curve(perturbed, targets[0], "n_cells")[0] == n_control
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_it_survives_a_file(name, fitted, tmp_path):
     dko.tl.dose_response(fitted, ["HSPA1A/B", ("50%_%2F", "gene_3")], doses=DOSES, n_responders=3)
     before = fitted.copy()

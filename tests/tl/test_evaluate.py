@@ -317,7 +317,7 @@ def test_a_modality(evaluated, screen):
     pd.testing.assert_frame_equal(table(data["cells"]), table(evaluated))
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:.*zarr v2.*:UserWarning")
 def test_survives_a_file(evaluated, tmp_path, name):
     path = tmp_path / name

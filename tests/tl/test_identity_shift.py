@@ -209,7 +209,7 @@ def test_in_a_mudata(types, _shifted):
     assert_same_shifts(changed["gex"], _shifted)
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_it_survives_a_file(name, shifted, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)

@@ -217,7 +217,7 @@ def test_an_alpha_that_nothing_passes(modular):
     assert dko.get.modules(modular, what="markers").empty
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_it_survives_a_file(name, modular, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)

@@ -130,7 +130,7 @@ def test_it_is_drawn(grouped_genes):
     plt.close("all")
 
 
-@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
+@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
 def test_it_survives_a_file(name, grouped_genes, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)

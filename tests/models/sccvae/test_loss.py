@@ -84,6 +84,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, float(predict
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="kilobytes are those of Linux")
 def test_mmd_holds_nothing_of_cells_by_cells_by_genes():
     """T10: differences of 512 cells at 20,000 genes would be 21 GB."""
