@@ -167,9 +167,25 @@ def test_models_of_files_and_of_earlier_versions_know_of_no_cells(three, tmp_pat
     knock_out(three)
     dko.io.load(three, tmp_path / "model.npz")
     knock_out(three)
+    del three.uns["dko"]["cells"]
     renamed(three, {"A": "0", "B": "1", "C": "2"})
     with pytest.raises(ValueError, match=r"No cell has the name of a group of the fit \('A', 'B', 'C'\).*has '0', '1'"):
         knock_out(three)
+
+
+def test_groups_that_change_after_a_model_was_loaded(three, tmp_path):
+    dko.io.save(three, tmp_path / "model.npz")
+    dko.io.load(three, tmp_path / "model.npz")
+    renamed(three, {"A": "B", "B": "A"})
+    with pytest.raises(ValueError, match="does not hold the groups of the fit any more"):
+        knock_out(three)
+
+
+def test_names_that_another_sample_shares_by_chance(three):
+    other = three.copy()
+    other.obs_names = [*three.obs_names[:20], *(f"other {number}" for number in range(60))]
+    renamed(other, {"A": "B", "B": "A"})
+    assert knock_out(other).notna().any()
 
 
 def test_a_group_of_an_earlier_version_that_is_named_nan(cells, quick):

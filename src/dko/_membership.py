@@ -100,4 +100,7 @@ def _fitted_in(adata: AnnData, record: dict[str, Any]) -> np.ndarray:
     rows = groups.index.get_indexer(names)
     # A repeated name may be that of another cell.
     rows[names.duplicated(keep=False)] = -1
+    # Barcodes of another sample are the same in a few cells by chance, of which nothing follows.
+    if 2 * (rows >= 0).sum() < min(len(groups), adata.n_obs):
+        return np.full(adata.n_obs, -1)
     return np.where(rows < 0, -1, groups.to_numpy()[rows]) if len(groups) else np.full(adata.n_obs, -1)

@@ -14,7 +14,7 @@ def test_what_is_saved_comes_back(which, request, cells, tmp_path):
     dko.io.save(source, tmp_path / "model.npz")
     dko.io.load(cells, tmp_path / "model.npz", key_added="mine")
     expected, found = source.uns["dko"], cells.uns["mine"]
-    assert set(found) == set(expected) - {"cells"}  # which other cells do not have
+    assert set(found) == set(expected)
     for name in ("params", "genes", "groups"):
         assert found[name] == expected[name]
     for name, array in expected["weights"].items():

@@ -14,6 +14,7 @@ from .._expression import read_expression
 from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
 from .._histories import as_read
 from .._log_values import source_of
+from .._membership import membership
 from .._results import OF_MODEL, checked_table, damaged
 from .._verb import verb
 from .._write import writable, write_model
@@ -53,6 +54,7 @@ def load(
     Returns
     -------
     None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does; knockouts of an earlier model there are removed.
+    Groups of cells are those that the cells have now.
 
     Raises
     ------
@@ -79,10 +81,17 @@ def load(
             _keys.GROUPS: fitted.groups,
             **({_keys.TARGETS: fitted.targets} if fitted.targets else {}),
             _keys.WEIGHTS: fitted.weights,
+            **_groups_now(target, fitted),
             **fitted.tables,
         },
         var=signal_column(fitted.weights, fitted.genes, target, key_added),
     )
+
+
+def _groups_now(adata: AnnData, fitted: Fitted) -> dict[str, Any]:
+    """Return which cells are in which group as the model is loaded, so that later changes are noticed."""
+    groupby = fitted.params.get("groupby")
+    return {_keys.CELLS: membership(adata, groupby, fitted.groups)} if groupby in adata.obs else {}
 
 
 def _source_of_log_values(
