@@ -94,9 +94,9 @@ def test_baselines_that_foretell_better(evaluated):
     summary = evaluated.uns["dko_evaluation"]["summary"]
     of_model = (summary["method"] == "model") & (summary["metric"] == "pearson")
     summary.loc[of_model, "mean"] = 2.0
-    assert not has(warnings_of(evaluated), "foretold better")
+    assert not has(warnings_of(evaluated), "predicted better")
     summary.loc[of_model, "mean"] = -2.0
-    assert has(warnings_of(evaluated), "foretold better by")
+    assert has(warnings_of(evaluated), "predicted better by")
 
 
 def test_perturbations_that_were_dropped(screen):

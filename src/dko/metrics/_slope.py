@@ -12,7 +12,7 @@ from ._correlation import is_constant
 def slope(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Slope of the regression over genes of a predicted effect on the measured one.
 
-    Correlation does not see an effect that is foretold too small or too large; this does. The noise of the measurement
+    Correlation does not see an effect that is predicted too small or too large; this does. The noise of the measurement
     lowers it: the truth itself has a slope of the reliability of the measurement, 2 r / (1 + r) of the agreement r of
     its halves.
 
@@ -23,7 +23,7 @@ def slope(predicted: np.ndarray, measured: np.ndarray) -> float:
 
     Returns
     -------
-    0 for no predicted change, below 1 for effects that are foretold too small; NaN with fewer than 3 genes, or where
+    0 for no predicted change, below 1 for effects that are predicted too small; NaN with fewer than 3 genes, or where
     all genes change alike.
     """
     known = np.isfinite(predicted) & np.isfinite(measured)

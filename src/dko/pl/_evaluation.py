@@ -1,4 +1,4 @@
-"""The model between the floor and the ceiling of what can be foretold."""
+"""The model between the floor and the ceiling of what can be predicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds of perturbations, each to be foretold from the others."""
+"""Folds of perturbations, each to be predicted from the others."""
 
 from __future__ import annotations
 

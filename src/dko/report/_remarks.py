@@ -108,7 +108,7 @@ def _of_screen(run: Run) -> Iterator[Remark]:
         yield Remark(f"Perturbations that were dropped, for too few cells or unknown genes: {names}.")
     if not (found["role"] == HELD_OUT).any():
         yield Remark(
-            "No perturbation was held out, so nothing shows how well unseen ones are foretold: "
+            "No perturbation was held out, so nothing shows how well unseen ones are predicted: "
             "`dko.tl.fit(adata, holdout=[...])`, then `dko.tl.evaluate`."
         )
 
@@ -146,7 +146,7 @@ def _of_evaluation(run: Run) -> Iterator[Remark]:
         best = others.idxmax()
         gain, low, high = (rows.at[best, f"pearson_gain{end}"] for end in ("", "_low", "_high"))
         yield Remark(
-            f"Measured effects are foretold better by {best} (Pearson {others.max():.3f}) than by the model "
+            f"Measured effects are predicted better by {best} (Pearson {others.max():.3f}) than by the model "
             f"({own:.3f}); the difference is {gain:+.3f}"
             + (f" (95 % interval {low:+.3f} to {high:+.3f})." if low == low else ".")
         )

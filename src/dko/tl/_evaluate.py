@@ -123,7 +123,7 @@ def evaluate(
     ``pearson``, ``spearman``
         Correlation over genes of predicted and measured effect; 0 for a constant prediction.
     ``pearson_centred`` (SCCVAE)
-        The former after subtracting, on both sides, the mean effect of the training perturbations: what is foretold of
+        The former after subtracting, on both sides, the mean effect of the training perturbations: what is predicted of
         this one that is not true of all. 0 for ``mean effect``. Minus the mean effect is what ``no change`` says then,
         which fits wherever a perturbation does less than most.
     ``mse``, ``slope`` (SCCVAE)

@@ -140,11 +140,11 @@ def fit(
             Counts are divided by the sum over the genes of their cell, multiplied by the median sum of the control
             cells that are no test cells, and logged.
         ``holdout``
-            Perturbations whose cells are kept out of the fit altogether, to be foretold.
+            Perturbations whose cells are kept out of the fit altogether, to be predicted.
         ``test_controls``
             Share of the control cells (0) that is kept out too. Effects of perturbations that were kept out are then
             measured against these by :func:`dko.tl.evaluate`: chance in the mean of control cells that were trained on
-            is in all training effects as well, and would count as foretold.
+            is in all training effects as well, and would count as predicted.
         ``min_cells``
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``

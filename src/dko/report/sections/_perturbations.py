@@ -28,7 +28,7 @@ def perturbations(run: Run) -> Section:
     return Section(
         "perturbations",
         "Perturbations",
-        f"What became of the perturbations of the screen: {n_of}. Those that were held out are foretold, not learned; "
+        f"What became of the perturbations of the screen: {n_of}. Those that were held out are predicted, not learned; "
         "those that were dropped have too few cells, or genes of which nothing is known.",
         [table(ordered, _COLUMNS, "Perturbations, the strongest first")],
         f"adata.uns[{run.key!r}][{_keys.PERTURBATIONS!r}]",

@@ -78,7 +78,7 @@ def open_sccvae_trial(
         perturbed={label: values[cells[label]] for label in labels},
         columns=columns,
         take_out=_without,
-        # Chance in the mean of control cells that were trained on would count as something foretold: it is in the
+        # Chance in the mean of control cells that were trained on would count as something predicted: it is in the
         # effects of all training perturbations too.
         against=test if are == TEST_CELLS else None,
     )
