@@ -90,8 +90,8 @@ def load(
 
 def _groups_now(adata: AnnData, fitted: Fitted) -> dict[str, Any]:
     """Return which cells are in which group as the model is loaded, so that later changes are noticed."""
-    groupby = fitted.params.get("groupby")
-    return {_keys.CELLS: membership(adata, groupby, fitted.groups)} if groupby in adata.obs else {}
+    groupby = str(fitted.params.get("groupby"))
+    return {_keys.CELLS: membership(adata, groupby, fitted.groups)} if fitted.groups and groupby in adata.obs else {}
 
 
 def _source_of_log_values(
