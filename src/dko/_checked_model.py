@@ -283,7 +283,7 @@ def _check_sccvae(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
         "'network.features' are not those of the training targets",
     )
     _require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is not an acyclic graph")
-    # The change of its own expression is known of each gene that is measured, or of none.
+    # On-target effects are known of every measured gene, or of none.
     own, measured = weights["own"], np.isin(frame.targets, frame.genes)
     right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)
     _require(bool(right.all()), "'own' is not known of the genes that are measured")

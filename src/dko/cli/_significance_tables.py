@@ -62,7 +62,7 @@ def affected_table(found: pd.DataFrame) -> str:
     counts = ", ".join(f"{n_of.get(name, 0):,} with {name}" for name in found["knockout"].unique())
     title = (
         f"Genes that change (up to an FDR of {_FDR:g}: {counts};\n"
-        "change: of log1p(CP10k), predicted; z: in the cells, below 0 for a gene that goes with the other;\n"
+        "change: of log1p(CP10k), predicted; z: in the cells, below 0 for a co-expressed gene;\n"
         "others: share of other knockouts that change it as much)"
     )
     return f"{title}\n{_spelled(_first(found, by, 5 if 'group' in found else 10), _AFFECTED)}"
