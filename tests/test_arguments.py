@@ -151,6 +151,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "io.write_reference": {"dir": "written"},
     "io.write_report": {"path": "report.html"},
     "datasets.grn": {"n_cells": 20, "n_genes": 10},
+    "datasets.grn_types": {"n_cells": 20, "n_genes": 10},
 }
 PLACES = ("obs", "var", "uns", "obsm", "varm", "layers")
 ON_CELLS = [name for name in VERBS if "adata" in inspect.signature(VERBS[name]).parameters and name[:8] != "datasets"]

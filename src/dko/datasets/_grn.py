@@ -14,6 +14,7 @@ from .._verb import verb
 from . import _keys
 from ._dynamics import compact, viable_steady_state
 from ._network import draw_network, read_network
+from ._require import require
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -108,19 +109,20 @@ def grn(
 
     See Also
     --------
+    dko.datasets.grn_types : cells of several types, none of whose genes is absent.
     dko.datasets.grn_knockout : true profile after a knockout.
     dko.datasets.grn_impact : true impact of every single knockout.
     """
     low, high = _share_range(share_present)
-    _require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
+    require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
     if density is None:
         density = min(_REGULATORS / max(n_genes - 1, 1), 1.0)
-    _require(0 <= density <= 1, f"density is {density}: give a share between 0 and 1")
-    _require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
-    _require(0 < decay < np.inf, f"decay is {decay}: give a positive rate")
-    _require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
-    _require(0 <= heterogeneity < np.inf, f"heterogeneity is {heterogeneity}: give a standard deviation, 0 for none")
-    _require(depth is None or 1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell, or None")
+    require(0 <= density <= 1, f"density is {density}: give a share between 0 and 1")
+    require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
+    require(0 < decay < np.inf, f"decay is {decay}: give a positive rate")
+    require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
+    require(0 <= heterogeneity < np.inf, f"heterogeneity is {heterogeneity}: give a standard deviation, 0 for none")
+    require(depth is None or 1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell, or None")
 
     for_network, for_cells, for_noise, for_counts = generator(rng).spawn(4)
     if network is None:
@@ -151,16 +153,10 @@ def grn(
     return _assemble(observed, truth, production, weights, names, params)
 
 
-def _require(condition: bool, otherwise: str) -> None:
-    """Raise a ValueError with the sentence `otherwise` unless the condition holds."""
-    if not condition:
-        raise ValueError(f"{otherwise}.")
-
-
 def _share_range(share_present: float | tuple[float, float]) -> tuple[float, float]:
     """Return the lowest and highest share of genes present."""
     low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
-    _require(
+    require(
         0 < low <= high <= 1,
         f"share_present is {share_present}: give a share, or a range of shares, above 0 and up to 1",
     )
@@ -195,7 +191,7 @@ def _cells(
             factors.append(_with_data(truths[-1], factor[x > 0]))
     truth = sparse.vstack(truths, format="csr")
     n_lifeless = int((np.diff(truth.indptr) == 0).sum())
-    _require(
+    require(
         not n_lifeless,
         f"No gene lasts in {n_lifeless} of {n_cells} cells: raise density, share_present or weights, or lower decay",
     )

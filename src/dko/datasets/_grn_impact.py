@@ -26,7 +26,8 @@ def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     Parameters
     ----------
     adata
-        Simulated cells from :func:`dko.datasets.grn`, all genes and any subset of the cells.
+        Simulated cells from :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`, all genes and any subset of the
+        cells.
     progress
         Show a progress bar where the call takes longer than a second.
 

@@ -33,7 +33,8 @@ def grn_knockout(
     Parameters
     ----------
     adata
-        Simulated cells from :func:`dko.datasets.grn`, all genes and any subset of the cells.
+        Simulated cells from :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`, all genes and any subset of the
+        cells.
     genes
         Name of a gene, or several names, removed together. None (``[]``) gives the true profile of the cells as they
         are; so does a gene that is absent from a cell, for that cell.

@@ -12,7 +12,7 @@ from scipy import sparse
 from .._errors import listed
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 
 def draw_network(
@@ -31,6 +31,29 @@ def draw_network(
     weight = 1.0 - rng.random(len(pairs))
     weight[rng.random(len(pairs)) < repression_share] *= -1
     return sparse.csr_array((weight, (source, target)), shape=(n_genes, n_genes))
+
+
+def draw_acyclic_network(
+    n_genes: int,
+    n_masters: int,
+    n_regulating: int,
+    n_regulators: tuple[int, int],
+    repression_share: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Draw a directed graph without a cycle, whose first genes have no regulators.
+
+    The first `n_regulating` genes, masters among them, regulate. Every gene but the masters has a number of regulators,
+    uniform in the range `n_regulators`, among those of them before it. Weights are uniform in 1 to 5 and negative
+    (repressing) with probability `repression_share`. Returns shape ``(n_genes, n_genes)``, rows regulate columns.
+    """
+    weights = np.zeros((n_genes, n_genes))
+    for gene in range(n_masters, n_genes):
+        possible = min(gene, n_regulating)
+        number = min(rng.integers(*n_regulators, endpoint=True), possible)
+        sign = np.where(rng.random(number) < repression_share, -1.0, 1.0)
+        weights[rng.choice(possible, number, replace=False), gene] = sign * rng.uniform(1, 5, number)
+    return weights
 
 
 def read_network(

@@ -12,6 +12,7 @@ from scipy import sparse
 from .._rng import generator
 from .._verb import verb
 from . import _keys
+from ._require import require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,22 +113,22 @@ def perturb_seq(
     """
     least, largest = strength
     n_possible = n_perturbations * (n_perturbations - 1) // 2
-    _require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
-    _require(
+    require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
+    require(
         1 <= n_perturbations <= n_genes,
         f"n_perturbations is {n_perturbations}: give at least 1 and at most n_genes={n_genes}",
     )
-    _require(n_modules <= n_genes, f"n_modules is {n_modules}: give at most n_genes={n_genes}")
-    _require(0 <= n_pairs <= n_possible, f"n_pairs is {n_pairs}: {n_perturbations} targets have {n_possible} pairs")
-    _require(
+    require(n_modules <= n_genes, f"n_modules is {n_modules}: give at most n_genes={n_genes}")
+    require(0 <= n_pairs <= n_possible, f"n_pairs is {n_pairs}: {n_perturbations} targets have {n_possible} pairs")
+    require(
         0 <= n_without_effect <= n_perturbations,
         f"n_without_effect is {n_without_effect}: give at most n_perturbations={n_perturbations}",
     )
-    _require(0 <= density <= 1, f"density is {density}: give a probability")
-    _require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
-    _require(0 <= penetrance <= 1, f"penetrance is {penetrance}: give a share between 0 and 1")
-    _require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
-    _require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
+    require(0 <= density <= 1, f"density is {density}: give a probability")
+    require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
+    require(0 <= penetrance <= 1, f"penetrance is {penetrance}: give a share between 0 and 1")
+    require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
+    require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
     for_genes, for_cells = generator(rng).spawn(2)
     truth = _draw_truth(n_genes, n_modules, density, for_genes)
     targets = _draw_targets(truth, n_perturbations, n_without_effect, strength, for_genes)
@@ -182,12 +183,6 @@ class _Truth(NamedTuple):
     network: NDArray[np.float64]
     baseline: NDArray[np.float64]
     responses: NDArray[np.float64]
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    """Raise a ValueError with the sentence `otherwise` unless the condition holds."""
-    if not condition:
-        raise ValueError(f"{otherwise}.")
 
 
 def _draw_truth(n_genes: int, n_modules: int, density: float, rng: np.random.Generator) -> _Truth:

@@ -1,0 +1,197 @@
+"""Cells of several types, which differ in the activity of master regulators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from .._rng import generator
+from .._verb import verb
+from . import _keys
+from ._dynamics import to_profile
+from ._hill import hill_levels
+from ._network import draw_acyclic_network
+from ._require import require
+from ._sequencing import draw_counts, dropout_midpoint
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .._rng import RNG
+
+_ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
+_SCALE = 1.0  # Standard deviation of the log scale of genes: mean levels span two orders of magnitude.
+
+
+@verb
+def grn_types(
+    n_cells: int = 1_000,
+    n_genes: int = 200,
+    *,
+    n_types: int = 5,
+    n_masters: int | None = None,
+    regulating_share: float = 0.15,
+    n_regulators: tuple[int, int] = (1, 4),
+    repression_share: float = 0.4,
+    noise: float = 0.4,
+    depth: float = 1_000,
+    library: float = 0.4,
+    dropout: float | None = 25.0,
+    rng: RNG = 0,
+) -> AnnData:
+    r"""Simulate cells of several types as SERGIO does, with the truth beside them.
+
+    The network has no cycle. Its first genes are master regulators, which nothing regulates; every other gene is
+    regulated by a few of the genes before it that regulate at all. Gene j of cell c has the level
+
+    .. math:: x_{cj} = e_{cj} \, b_{t(c) j} \quad\text{(masters)}, \qquad
+              x_{cj} = e_{cj} \sum_i |K_{ij}| \, H_{ij}(x_{ci}), \qquad
+              H_{ij}(x) = \begin{cases} x^2 / (h_i^2 + x^2) & K_{ij} > 0 \\ h_i^2 / (h_i^2 + x^2) & K_{ij} < 0
+              \end{cases}
+
+    the steady state of production at this rate and decay at rate 1. Types t differ in nothing but the basal production
+    b of masters, nearly off, low or high in each at random (0.05, 0.3 or 1.5 times the scale of the gene).
+    The noise e is log-normal and runs down the network, so that genes are correlated within types as well. The
+    half-response h is the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout.
+    Scales of genes, a factor of K and b, are log-normal with standard deviation 1.
+
+    Counts: the expected ones are depth times profile times a log-normal library size. A value is lost with a
+    probability that falls with log(1 + expected count), logistic of slope 6.5 and, in the middle, the percentile
+    `dropout` of all of these; what is left is drawn from a Poisson distribution.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells. Types are of equal size, the cells in random order.
+    n_genes
+        Number of genes.
+    n_types
+        Number of cell types.
+    n_masters
+        Number of master regulators; by default 7 % of the genes, and at least 1.
+    regulating_share
+        Share of the genes that may regulate others: the first ones, masters included.
+    n_regulators
+        Range from which the number of regulators of every other gene is drawn, uniformly, both ends included. Genes
+        with fewer possible regulators have all of these.
+    repression_share
+        Probability that an edge represses.
+    noise
+        Standard deviation of the log of the noise e, whose mean is 1.
+    depth
+        Mean number of counts per cell, about, before any is lost to dropout.
+    library
+        Standard deviation of the log library size.
+    dropout
+        Percentile of the log expected counts at which half of the values are lost; None for no loss.
+    rng
+        Seed or generator. Network, types, cells and counts have streams of their own, so that changing the depth
+        leaves the true cells as they are.
+
+    Returns
+    -------
+    AnnData of cells x genes with
+
+    ``X``
+        Counts, CSR, float32.
+    ``obs["cell_type"]``
+        ``"type_0"`` and so on.
+    ``layers["truth"]``
+        Levels x, CSR, float32.
+    ``layers["production"]``
+        Factors on the production: e, of master regulators e times b; CSR, float32.
+    ``var["half_response"]``
+        h, float64.
+    ``varm["basal"]``
+        b of master regulators, 0 for other genes: DataFrame, genes x types, float64.
+    ``varp["network"]``
+        K, positive where the row activates the column, negative where it represses it, CSR, float64.
+    ``uns["grn"]``
+        Parameters, and ``"dropout_midpoint"``, the log(1 + expected count) at which half of the values are lost.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    See Also
+    --------
+    dko.datasets.grn : one kind of cells, with genes present at random.
+    dko.datasets.grn_knockout : true profile after a knockout.
+    dko.datasets.grn_impact : true impact of every single knockout.
+
+    References
+    ----------
+    Dibaeinia and Sinha (2020), SERGIO: a single-cell expression simulator guided by gene regulatory networks. Cell
+    Systems 11, 252. https://doi.org/10.1016/j.cels.2020.08.003
+    """
+    require(n_genes >= 1, f"n_genes is {n_genes}: give at least 1")
+    require(1 <= n_types <= n_cells, f"n_types is {n_types}: give at least 1 and at most n_cells={n_cells}")
+    if n_masters is None:
+        n_masters = max(round(0.07 * n_genes), 1)
+    require(1 <= n_masters <= n_genes, f"n_masters is {n_masters}: give at least 1 and at most n_genes={n_genes}")
+    require(0 <= regulating_share <= 1, f"regulating_share is {regulating_share}: give a share between 0 and 1")
+    n_regulating = max(round(regulating_share * n_genes), n_masters)
+    require(
+        len(n_regulators) == 2
+        and all(isinstance(number, int | np.integer) for number in n_regulators)
+        and 1 <= n_regulators[0] <= n_regulators[1],
+        f"n_regulators is {n_regulators}: give a range of two whole numbers from 1 on, the fewest first",
+    )
+    fewest, most = (int(number) for number in n_regulators)
+    require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
+    require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
+    require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
+    require(0 <= library < np.inf, f"library is {library}: give a standard deviation, 0 for none")
+    require(dropout is None or 0 <= dropout <= 100, f"dropout is {dropout}: give a percentile from 0 to 100, or None")
+
+    for_network, for_types, for_cells, for_counts = generator(rng).spawn(4)
+    scale = for_network.lognormal(0.0, _SCALE, n_genes)
+    network = scale * draw_acyclic_network(
+        n_genes, n_masters, n_regulating, (fewest, most), repression_share, for_network
+    )
+    basal = np.zeros((n_genes, n_types))
+    basal[:n_masters] = scale[:n_masters, None] * for_types.choice(_ACTIVITIES, (n_masters, n_types))
+    types = for_cells.permutation(np.arange(n_cells) % n_types)
+    factor = for_cells.lognormal(-(noise**2) / 2, noise, (n_cells, n_genes))
+    factor[:, :n_masters] *= basal[:n_masters, types].T
+    factor = factor.astype(np.float32)  # Rounded before it is used, so that the stored factors give the stored truth.
+    truth, half_response = hill_levels(factor, network)
+    expected = depth * for_counts.lognormal(-(library**2) / 2, library, (n_cells, 1)) * to_profile(truth)
+    midpoint = None if dropout is None else dropout_midpoint(expected, dropout)
+    adata = AnnData(
+        draw_counts(expected, midpoint, for_counts),
+        obs=pd.DataFrame(
+            {"cell_type": pd.Categorical.from_codes(types, [f"type_{t}" for t in range(n_types)])},
+            index=[f"cell_{i}" for i in range(n_cells)],
+        ),
+        var=pd.DataFrame({_keys.HALF_RESPONSE: half_response}, index=[f"gene_{i}" for i in range(n_genes)]),
+        layers={_keys.TRUTH: _stored(truth), _keys.PRODUCTION: _stored(factor)},
+    )
+    adata.varm["basal"] = pd.DataFrame(basal, index=adata.var_names, columns=adata.obs["cell_type"].cat.categories)
+    adata.varp[_keys.NETWORK] = sparse.csr_matrix(network)
+    adata.uns[_keys.GRN] = {
+        "n_cells": n_cells,
+        "n_genes": n_genes,
+        "network": _keys.ACYCLIC,
+        "n_types": n_types,
+        "n_masters": n_masters,
+        "regulating_share": float(regulating_share),
+        "n_regulators": [fewest, most],
+        "repression_share": float(repression_share),
+        "noise": float(noise),
+        "depth": float(depth),
+        "library": float(library),
+        "dropout": None if dropout is None else float(dropout),
+        "dropout_midpoint": midpoint,
+        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+    }
+    return adata
+
+
+def _stored(values: NDArray[np.floating]) -> sparse.csr_matrix:
+    return sparse.csr_matrix(values.astype(np.float32))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dko.datasets import grn_impact, grn_knockout, grn_types
+
+
+@pytest.fixture(scope="module")
+def typed():
+    """90 cells of three types, 25 genes; nobody writes to them."""
+    return grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=300, rng=1)
+
+
+def one_by_one(adata, cell, removed=()):
+    """Return the levels of one cell, a gene and an edge at a time, by the formula of the docstring."""
+    network, half = adata.varp["network"].toarray(), adata.var["half_response"].to_numpy()
+    factor, levels = adata.layers["production"][[cell]].toarray()[0].astype(float), {}
+    for gene in range(adata.n_vars):
+        production = 0.0 if network[:, gene].any() else 1.0
+        for source in np.flatnonzero(network[:, gene]):
+            x, h, k = levels[source], half[source], network[source, gene]
+            production += k * x**2 / (h**2 + x**2) if k > 0 else -k * h**2 / (h**2 + x**2)
+        levels[gene] = 0.0 if gene in removed else factor[gene] * production
+    return np.array(list(levels.values()))
+
+
+def profile(levels):
+    return levels / levels.sum()
+
+
+def downstream(adata, gene):
+    """Return which genes a gene acts on, directly or through others, and the gene itself."""
+    edges, found = adata.varp["network"].toarray() != 0, np.arange(adata.n_vars) == gene
+    while (more := found | edges[found].any(axis=0)).sum() > found.sum():
+        found = more
+    return found
+
+
+def test_levels_are_those_of_the_formula(typed):
+    truth = typed.layers["truth"].toarray()
+    np.testing.assert_allclose(truth[:5], [one_by_one(typed, cell) for cell in range(5)], rtol=1e-6)
+    np.testing.assert_allclose(typed.var["half_response"], truth.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(grn_knockout(typed, []).toarray(), truth / truth.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+@given(removed=st.lists(st.integers(0, 24), min_size=1, max_size=3, unique=True), cell=st.integers(0, 89))
+def test_knockouts_are_those_of_the_formula(typed, removed, cell):
+    after = grn_knockout(typed, [f"gene_{gene}" for gene in removed], cells=f"cell_{cell}").toarray()[0]
+    np.testing.assert_allclose(after, profile(one_by_one(typed, cell, removed)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("gene", [0, 5, 20])
+def test_a_knockout_changes_what_is_downstream_and_nothing_else(typed, gene):
+    before, after = (grn_knockout(typed, genes).toarray() for genes in ([], f"gene_{gene}"))
+    changed = downstream(typed, gene)
+    assert not after[:, gene].any()
+    # All other levels are what they were, so that shares differ by the new total alone.
+    ratio = after[:, ~changed] / before[:, ~changed]
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-12)
+    changed[gene] = False
+    assert (np.abs(after[:, changed] / before[:, changed] / ratio[:, :1] - 1) > 1e-6).any(axis=0).all()
+
+
+def test_impacts_are_those_of_the_profiles(typed):
+    impact = grn_impact(typed).toarray()
+    before, after = (grn_knockout(typed, genes).toarray() for genes in ([], "gene_2"))
+    np.testing.assert_allclose(impact[:, 2], np.abs(after - before).sum(axis=1) / 2, rtol=1e-9)
+
+
+def test_types_differ_in_master_regulators(typed):
+    basal, types = typed.varm["basal"], typed.obs["cell_type"]
+    assert list(types.cat.categories) == list(basal.columns) == ["type_0", "type_1", "type_2"]
+    assert types.value_counts().tolist() == [30] * 3
+    assert (basal.to_numpy()[:3] > 0).all() and not basal.to_numpy()[3:].any()
+    assert not typed.varp["network"][:, :3].nnz and (typed.varp["network"][:, 3:] != 0).sum(axis=0).min() >= 1
+    still = grn_types(90, 25, n_types=3, n_masters=3, noise=0, rng=1)
+    masters = still.layers["truth"].toarray()[:, :3]
+    np.testing.assert_allclose(masters, still.varm["basal"].to_numpy()[:3].T[types.cat.codes], rtol=1e-6)
+
+
+def test_genes_are_correlated_in_a_single_type():
+    one = grn_types(2_000, 30, n_types=1, n_masters=2, n_regulators=(1, 1), repression_share=0, rng=0)
+    truth, network = one.layers["truth"].toarray(), one.varp["network"].toarray()
+    linked = np.corrcoef(truth.T)[network > 0]
+    assert set(one.obs["cell_type"]) == {"type_0"}
+    assert linked.min() > 0.1
+    assert len(linked) == 28
+
+
+def test_a_seed_decides_and_depth_leaves_cells_as_they_are(typed):
+    again = grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=300, rng=1)
+    deeper = grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=9_000, dropout=None, rng=1)
+    np.testing.assert_array_equal(again.X.toarray(), typed.X.toarray())
+    np.testing.assert_array_equal(deeper.layers["truth"].toarray(), typed.layers["truth"].toarray())
+    assert grn_types(20, 10, rng=1).X.sum() != grn_types(20, 10, rng=2).X.sum()
+
+
+def test_counts():
+    full, lossy = (grn_types(500, 50, depth=500, dropout=dropout, rng=3) for dropout in (None, 50))
+    assert full.X.sum() / 500 == pytest.approx(500, rel=0.1)
+    assert lossy.X.nnz < 0.8 * full.X.nnz
+    # Rare genes lose more of their counts than abundant ones.
+    order = np.argsort(full.layers["truth"].toarray().mean(axis=0))
+    kept = np.asarray(lossy.X.sum(axis=0)).ravel()[order] / np.asarray(full.X.sum(axis=0)).ravel()[order]
+    assert kept[:10].mean() < 0.5 < 0.9 < kept[-10:].mean()
+    shallow = grn_types(50, 20, depth=1, rng=0)
+    assert shallow.X.sum(axis=1).min() == 1
+    assert shallow.X.dtype == np.float32
+
+
+def test_round_trip_subset_and_reordered(typed, tmp_path):
+    expected = grn_knockout(typed, "gene_1").toarray()
+    typed.write_h5ad(tmp_path / "cells.h5ad")
+    back = ad.read_h5ad(tmp_path / "cells.h5ad")
+    np.testing.assert_array_equal(grn_knockout(back, "gene_1").toarray(), expected)
+    assert back.uns["grn"]["n_types"] == 3
+    part = typed[[9, 4], np.arange(25)[::-1]]
+    np.testing.assert_allclose(grn_knockout(part, "gene_1").toarray(), expected[[9, 4], ::-1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_genes": 0}, "n_genes is 0: give at least 1"),
+        ({"n_types": 0}, "n_types is 0: give at least 1 and at most n_cells=20"),
+        ({"n_types": 21}, "n_types is 21: give at least 1 and at most n_cells=20"),
+        ({"n_masters": 11}, "n_masters is 11: give at least 1 and at most n_genes=10"),
+        ({"regulating_share": 1.5}, "regulating_share is 1.5: give a share"),
+        ({"n_regulators": (3, 2)}, r"n_regulators is \(3, 2\): give a range"),
+        ({"n_regulators": (0, 2)}, r"n_regulators is \(0, 2\): give a range"),
+        ({"n_regulators": (1.5, 2.5)}, r"n_regulators is \(1.5, 2.5\): give a range of two whole numbers"),
+        ({"n_regulators": (1, 2, 3)}, r"n_regulators is \(1, 2, 3\): give a range of two whole numbers"),
+        ({"repression_share": -0.1}, "repression_share is -0.1: give a share"),
+        ({"noise": -1}, "noise is -1: give a standard deviation"),
+        ({"depth": 0.5}, "depth is 0.5: give at least 1 count"),
+        ({"library": -1}, "library is -1: give a standard deviation"),
+        ({"dropout": 101}, "dropout is 101: give a percentile"),
+    ],
+)
+def test_errors_name_what_is_wrong(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        grn_types(**{"n_cells": 20, "n_genes": 10} | wrong)
+
+
+def test_what_is_missing_is_named(typed):
+    bare = typed.copy()
+    del bare.var["half_response"]
+    with pytest.raises(ValueError, match=r"var\['half_response'\] is missing"):
+        grn_knockout(bare, "gene_2")
+    circular = typed.copy()
+    circular.varp["network"] = circular.varp["network"] + circular.varp["network"].T
+    with pytest.raises(ValueError, match="The network has a cycle"):
+        grn_knockout(circular, "gene_2")
+    with pytest.raises(ValueError, match="has 4 of the 25 simulated genes"):
+        grn_knockout(typed[:, :4], "gene_2")
