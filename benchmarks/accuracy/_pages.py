@@ -63,7 +63,7 @@ _UNSEEN = {
     "pearson_centred": "Pearson, centred",
     "retrieval": "retrieval",
     "direction_20": "signs of 20",
-    "slope": "slope",
+    "calibration_slope": "slope",
 }
 _DISTANCES = {"energy_distance": "energy distance", "mmd": "MMD", "energy_distance_gain": "gain of the default"}
 _NULL = {

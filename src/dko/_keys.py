@@ -46,6 +46,8 @@ SIGNAL = "signal"
 # Inside uns[evaluation(key)], beside PARAMS
 TABLE = "table"
 SUMMARY = "summary"
+# Metrics there that are errors.
+LOWER_IS_BETTER = ("relative_error", "mse", "mse_corrected", "energy_distance", "mmd")
 
 # Categories of the obs column of the split
 TRAIN = "train"

@@ -25,7 +25,7 @@ def others(gene):
 def test_every_baseline_is_known_and_finite():
     for name, effects in FOUND.items():
         assert effects.shape == (3, 12) and np.isfinite(effects).all(), name
-    assert list(FOUND)[-1] == "permuted cells" and len(FOUND) == 8
+    assert list(FOUND)[-1] == "permuted cells" and len(FOUND) == 10
 
 
 def test_blind_baselines_say_the_same_of_every_gene():
@@ -39,6 +39,17 @@ def test_co_expression_by_pairs():
             r = np.corrcoef(VALUES[:, gene], VALUES[:, j])[0, 1]
             assert FOUND["co-expression"][row, j] == pytest.approx(-r * VALUES[:, j].std())
             assert FOUND["co-expression sqrt(mean)"][row, j] == pytest.approx(-r * VALUES[:, j].mean() ** 0.5)
+            assert FOUND["co-expression mean"][row, j] == pytest.approx(-r * VALUES[:, j].mean())
+
+
+def test_ridge_partial_correlation_is_from_the_inverse_of_the_penalised_correlations():
+    r = np.corrcoef(VALUES[:, EXPRESSED].T)
+    inverse = np.linalg.inv(r + 30 * np.eye(11))
+    partial = -inverse / np.sqrt(np.outer(np.diag(inverse), np.diag(inverse)))
+    for row, gene in enumerate(GENES[:2]):
+        kept = others(gene)
+        expected = -partial[gene, kept] * np.sqrt(VALUES[:, kept].mean(axis=0))
+        np.testing.assert_allclose(FOUND["ridge partial correlation"][row, kept], expected)
 
 
 def test_partial_correlation_is_that_of_the_residuals():

@@ -31,3 +31,25 @@ def test_no_change_is_chance():
 def test_too_few_genes_that_change():
     few = CHANGED & (np.arange(8) > 1)
     assert np.isnan(dko.metrics.direction(MEASURED, MEASURED, changed=few))
+
+
+def test_signs_of_the_genes_that_are_predicted_to_change_most():
+    """Six genes with a known direction change, so six are called: all but that of 0; of these, 5 and 9 are wrong."""
+    predicted = np.array([-7, -6, 5, 0, 3, 2, -1, 8.0])
+    assert dko.metrics.direction_fidelity(predicted, MEASURED, changed=CHANGED) == pytest.approx(4 / 6)
+    assert dko.metrics.direction_fidelity(np.zeros(8), MEASURED, changed=CHANGED) == 0
+    assert np.isnan(dko.metrics.direction_fidelity(predicted, MEASURED, changed=np.zeros(8, dtype=bool)))
+
+
+def test_how_far_signs_stay_right():
+    """The first 12 of 20 are right but for the third, so purity is 0.9 or more at 1, 2 and from 10 to 13 of them."""
+    measured = np.ones(20)
+    predicted = np.linspace(20, 1, 20) * np.where(np.arange(20) < 12, 1, -1)
+    predicted[2] *= -1
+    everything = np.ones(20, dtype=bool)
+    assert dko.metrics.direction_reach(predicted, measured, changed=everything) == pytest.approx(12 / 20)
+    some = np.arange(20) != 2
+    assert dko.metrics.direction_reach(predicted, measured, changed=some) == pytest.approx(12 / 19)
+    assert dko.metrics.direction_reach(-predicted[:9], measured[:9], changed=everything[:9]) == 0
+    assert dko.metrics.direction_reach(0 * measured, measured, changed=everything) == 0
+    assert np.isnan(dko.metrics.direction_reach(predicted, measured, changed=~everything))

@@ -58,3 +58,11 @@ def test_fifths_without_both_kinds_are_left_out():
     changed = EXPRESSION > np.quantile(EXPRESSION, 0.9)
     found = dko.metrics.recovery(EXPRESSION, changed, expression=EXPRESSION)
     assert found["auroc_matched"] == 1.0
+
+
+def test_overlap_of_called_and_changed_genes():
+    changed = np.array([1, 1, 1, 0, 0, 0], dtype=bool)
+    assert dko.metrics.jaccard(np.array([3, -4, 0.1, 2, 0, 0]), changed) == pytest.approx(2 / 4)
+    assert dko.metrics.jaccard(np.array([3, -4, 2, 0.1, 0, np.nan]), changed) == 1
+    assert dko.metrics.jaccard(np.zeros(6), changed) == 0
+    assert np.isnan(dko.metrics.jaccard(np.ones(6), ~changed & changed))

@@ -69,3 +69,14 @@ def test_unknown_predictions_are_left_out():
     predicted[2] = np.nan
     np.testing.assert_array_equal(dko.metrics.retrieval(predicted, measured), [1, 1, np.nan, 1, 1, 1, 1, 1])
     assert np.isnan(dko.metrics.retrieval(measured[:2], measured[:2])).all()
+
+
+def test_by_the_cosine_of_genes_that_nothing_has_lost():
+    """The first fits its own best, the second all alike, the third both others better than its own."""
+    measured = np.array([[1.0, 0, 0, np.nan], [0, 1, 0, 7], [0, 0, 1, 7]])
+    predicted = np.array([[2.0, 1, 0, 0], [1, 1, 1, -9], [2, 2, 1, 9]])
+    np.testing.assert_array_equal(dko.metrics.retrieval_cosine(predicted, measured), [1, 0.5, 0])
+    np.testing.assert_array_equal(dko.metrics.retrieval_cosine(0 * predicted, measured), 0.5)
+    predicted[1] = np.nan
+    assert np.isnan(dko.metrics.retrieval_cosine(predicted, measured)).all(), "two are too few"
+    assert np.isnan(dko.metrics.retrieval_cosine(predicted[:, 3:], measured[:, 3:])).all(), "no gene is left"

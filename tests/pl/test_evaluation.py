@@ -38,7 +38,12 @@ def perturbed():
 @pytest.mark.parametrize("metric", ["pearson", "auroc_matched", "retrieval", "impact_ranking"])
 def test_methods_in_their_order_best_on_top(evaluated, metric):
     ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
-    expected = dko.get.evaluation(evaluated).drop(index="measurement")[metric].dropna().sort_values(kind="stable")
+    expected = (
+        dko.get.evaluation(evaluated)
+        .drop(index=["measurement", "replicate"])[metric]
+        .dropna()
+        .sort_values(kind="stable")
+    )
     assert rows(ax) == expected.index.tolist() and "model" in rows(ax)
     np.testing.assert_allclose(means(ax), list(zip(expected, range(len(expected)), strict=True)))
 
@@ -62,11 +67,15 @@ def test_floor_and_ceiling(evaluated):
 
 
 @pytest.mark.parametrize("metric", ["auroc", "retrieval", "direction_50", "auprc"])
-def test_chance_is_the_floor_where_it_is_known(evaluated, metric):
+def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evaluated, metric):
     ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
-    (line,) = ax.lines
-    chance = dko.get.evaluation(evaluated).at["measurement", "base_rate"] if metric == "auprc" else 0.5
-    assert line.get_label() == "chance" and line.get_xdata()[0] == chance and not ax.patches
+    summary = dko.get.evaluation(evaluated)
+    chance = summary.at["measurement", "base_rate"] if metric == "auprc" else 0.5
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines == {
+        "chance": chance,
+        "half of the measurement against the other": summary.at["replicate", metric],
+    }
 
 
 def test_as_similar_as_measured_is_best(evaluated):
@@ -114,21 +123,21 @@ def test_sizes_of_effects_the_best_on_top(perturbed):
     assert drawn == sorted(drawn, reverse=True) and "oracle strength" in rows(ax) and "gaussian" not in rows(ax)
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
     assert lines["noise of the measurement"] == summary.at["measurement", "mse"]
-    ax = dko.pl.evaluation(perturbed, metric="slope", show=False)
+    ax = dko.pl.evaluation(perturbed, metric="calibration_slope", show=False)
     away = [abs(x - 1) for x, _ in means(ax)]
     assert away == sorted(away, reverse=True) and len(away) > 4
 
 
 def test_beyond_the_mean_effect_chance_is_nothing(perturbed):
     ax = dko.pl.evaluation(perturbed, metric="pearson_centred", show=False)
-    (line,) = ax.lines
+    line = ax.lines[0]
     assert line.get_label() == "chance" and line.get_xdata()[0] == 0
     assert dict(zip(rows(ax), [x for x, _ in means(ax)], strict=True))["mean effect"] == 0
 
 
 def test_a_metric_of_another_model(evaluated):
-    with pytest.raises(ValueError, match="No method has a value of 'slope'"):
-        dko.pl.evaluation(evaluated, metric="slope")
+    with pytest.raises(ValueError, match="No method has a value of 'pearson_centred'"):
+        dko.pl.evaluation(evaluated, metric="pearson_centred")
 
 
 def test_in_axes_of_the_user(evaluated):

@@ -106,7 +106,7 @@ def test_evaluation(evaluated, page_of):
     page = page_of(evaluated)
     assert list(page.sections)[:4] == ["summary", "remarks", "fit", "evaluation"]
     (scores,) = page.tables["evaluation"]
-    summary = dko.get.evaluation(evaluated).drop(index="measurement")
+    summary = dko.get.evaluation(evaluated).drop(index=["measurement", "replicate"])
     assert set(scores.column("method")) == set(summary.index[summary["pearson"].notna()])
     correlations = [float(row[1]) for row in scores.values if row[1]]
     assert correlations == sorted(correlations, reverse=True)

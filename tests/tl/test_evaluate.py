@@ -25,11 +25,11 @@ def test_every_method_and_perturbation_is_scored(evaluated):
     found = table(evaluated)
     methods = found.index.unique("method").tolist()
     assert methods[:3] == ["model", "no change", "renormalise"] and methods[-1] == "measurement"
-    assert len(methods) == 12 and len(found) == 12 * 5
+    assert len(methods) == 15 and len(found) == 15 * 5
     assert evaluated.uns["dko_evaluation"]["table"]["value"].dtype == np.float64
     scores = ["pearson", "spearman", "auprc", "auroc", "auroc_matched", "retrieval", "retrieval_centred"]
     reliable = found.loc["measurement", "reliable"].to_numpy() > 0
-    assert np.isfinite(found.drop(index="measurement", level="method")[scores].to_numpy()[np.tile(reliable, 11)]).all()
+    assert np.isfinite(found.drop(index="measurement", level="method")[scores].to_numpy()[np.tile(reliable, 14)]).all()
 
 
 def test_predictions_are_those_of_the_getters(evaluated):
@@ -95,6 +95,33 @@ def test_floor_and_chance(evaluated):
         np.testing.assert_array_equal(rows["retrieval_centred"], 0.5)
         assert rows["retrieval"].mean() == pytest.approx(0.5, abs=0.13)
         assert rows[["impact", "size"]].isna().all(axis=None)
+
+
+def test_sizes_of_effects_where_they_mean_anything(evaluated):
+    found, sizes = table(evaluated), ["calibration_slope", "relative_error", "mse", "mse_corrected"]
+    model, noise = found.loc["model"], found.loc["measurement", "mse"]
+    np.testing.assert_allclose(model["mse_corrected"], model["mse"] - noise)
+    np.testing.assert_allclose(model["relative_error"], model["mse"] / found.loc["no change", "mse"])
+    for method in ("co-expression", "gene mean", "permuted cells"):
+        assert found.loc[method, sizes].isna().all(axis=None)
+    assert np.isfinite(found.loc["ridge on assemblage", sizes].to_numpy()).all()
+
+
+def test_scores_are_placed_between_no_change_and_a_replicate(evaluated):
+    summary = dko.get.evaluation(evaluated)
+    assert summary.at["replicate", "pearson"] == pytest.approx(summary.at["measurement", "ceiling"], abs=0.1)
+    for metric in ("pearson", "direction_fidelity", "relative_error"):
+        low, value, high = (summary.at[method, metric] for method in ("no change", "model", "replicate"))
+        assert summary.at["model", f"{metric}_scaled"] == pytest.approx((value - low) / (high - low))
+        assert summary.loc[["no change", "replicate"], f"{metric}_scaled"].tolist() == [0, 1]
+
+
+def test_an_evaluation_of_version_0_1_is_read(evaluated):
+    content = evaluated.uns["dko_evaluation"]
+    for name in ("table", "summary"):
+        content[name] = content[name][content[name]["method"] != "replicate"].drop(columns="scaled", errors="ignore")
+    assert "pearson_gain" in dko.get.evaluation(evaluated) and "pearson_scaled" not in dko.get.evaluation(evaluated)
+    assert dko.pl.evaluation(evaluated, metric="retrieval", show=False).get_title()
 
 
 def test_distances_with_no_change_and_among_the_unperturbed(evaluated):
@@ -207,7 +234,7 @@ def test_impacts_of_a_total_fit_are_those_of_the_cells(screen):
 
 def test_without_baselines(screen):
     dko.tl.evaluate(screen, baselines=False, **HOW)
-    assert table(screen).index.unique("method").tolist() == ["model", "no change", "measurement"]
+    assert table(screen).index.unique("method").tolist() == ["model", "no change", "replicate", "measurement"]
 
 
 def test_rng_decides(screen):

@@ -105,6 +105,7 @@ def test_what_was_not_seen_is_scored_by_every_method(evaluated):
         "additive",
         "co-expression",
         "oracle strength",
+        "replicate",
         "gaussian",
         "measurement",
     ]
@@ -166,7 +167,8 @@ def test_the_mean_effect_tells_no_perturbation_from_another(evaluated):
     assert found["retrieval"][chosen].mean() == pytest.approx(0.5, abs=0.01)
     np.testing.assert_array_equal(found["retrieval_centred"][chosen], 0.5)
     np.testing.assert_array_equal(found["pearson_centred"], 0)
-    assert (table(evaluated).loc["no change", ["pearson", "slope"]] == 0).all(axis=None)
+    nothing = table(evaluated).loc["no change"]
+    assert (nothing["pearson"] == 0).all() and (nothing["relative_error"] == 1).all()
 
 
 @pytest.mark.parametrize("change", ["deleted", "replaced"])
@@ -205,7 +207,7 @@ def test_a_perfect_prediction_is_at_the_ceiling_and_at_the_noise(screen, monkeyp
     assert model["pearson"].mean() == pytest.approx(measurement["ceiling_whole"].mean(), abs=0.03)
     # Chance in the mean of the 60 control cells is in the error of all perturbations.
     assert model["mse"].mean() == pytest.approx(measurement["mse"].mean(), rel=0.7)
-    assert model["slope"].mean() == pytest.approx(1, abs=0.15)
+    assert model["calibration_slope"].mean() == pytest.approx(1, abs=0.15)
     assert (model["mse"] < 0.2 * table(screen).loc["no change", "mse"]).all()
     assert (model["energy_distance"] < 0.5 * table(screen).loc["no change", "energy_distance"]).all()
     assert (model[["retrieval", "retrieval_centred"]] == 1).all(axis=None)
@@ -261,7 +263,13 @@ def test_seen_ones_where_nothing_is_held_out(screen, caplog):
     dko.tl.fit(screen, **{**SMALL, "max_steps": 2})
     dko.tl.evaluate(screen, baselines=False, **HOW)
     assert (table(screen).loc["measurement", "trained"] == 1).all() and "has seen" not in caplog.text
-    assert table(screen).index.unique("method").tolist() == ["model", "no change", "gaussian", "measurement"]
+    assert table(screen).index.unique("method").tolist() == [
+        "model",
+        "no change",
+        "replicate",
+        "gaussian",
+        "measurement",
+    ]
     dko.tl.fit(screen, **{**SMALL, "test_fraction": 0.0, "max_steps": 2})
     dko.tl.evaluate(screen, baselines=False, **HOW)
     assert "was trained on cells of the perturbations that it is scored on, and has seen" in caplog.text
@@ -275,7 +283,7 @@ def test_no_prediction_from_nothing_but_held_out_cells(screen):
     del other.obs["dko_split"]
     dko.tl.evaluate(other, **HOW)
     found = table(other)
-    assert found.index.unique("method").tolist() == ["model", "no change", "co-expression", "measurement"]
+    assert found.index.unique("method").tolist() == ["model", "no change", "co-expression", "replicate", "measurement"]
     assert found["pearson_centred"].isna().all() and np.isfinite(found.loc["model", "pearson"]).all()
 
 

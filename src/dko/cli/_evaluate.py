@@ -30,7 +30,8 @@ examples:
 _COLUMNS = {
     "pearson": "Pearson",
     "pearson_centred": "beyond",
-    "spearman": "Spearman",
+    "calibration_slope": "slope",
+    "relative_error": "error",
     "direction_50": "signs",
     "auprc": "AUPRC",
     "auroc_matched": "AUROC",
@@ -39,7 +40,9 @@ _COLUMNS = {
     "similarity": "similarity",
 }
 _READING = """\
-Pearson, Spearman: of predicted and measured effect. signs: right ones among the 50 genes that change most.
+Pearson: of predicted and measured effect. slope: the factor that is missing to the measured size,
+so 1 is right. error: squared error over that of no change, so below 1 is a gain.
+signs: right ones among the 50 genes that change most.
 AUPRC, AUROC: finding the genes that change, the latter at matched expression. retrieval: other knockouts that
 fit worse. By chance, signs, AUROC and retrieval are 0.5. impacts: rank correlation of predicted with measured
 sizes. similarity: of predictions for different knockouts."""
@@ -151,8 +154,10 @@ def _figure(data: AnnData | MuData, args: argparse.Namespace) -> Figure:
 
 def _spelled(summary: pd.DataFrame) -> str:
     """Spell the summary out: a row per method, and below them how sure the model's correlation is."""
+    from ..get._evaluation import predictions
+
     n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
-    rows = summary.drop(index="measurement")
+    rows = predictions(summary)
     shown = rows[[name for name in _COLUMNS if name in rows]].dropna(axis=1, how="all").dropna(how="all")
     table = shown.rename(columns=_COLUMNS).rename_axis(None)
     measured = summary.loc["measurement"]

@@ -34,8 +34,9 @@ def evaluation(
     Returns
     -------
     With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
-    interval, ``{metric}_low`` and ``{metric}_high``; where the model has it, also by how much the model exceeds the
-    method, ``{metric}_gain``, ``{metric}_gain_low`` and ``{metric}_gain_high``, from the same perturbations.
+    interval, ``{metric}_low`` and ``{metric}_high``. Where the model has it, also ``{metric}_scaled``, the mean from no
+    change, 0, to a replicate, 1 (not in evaluations of version 0.1), and by how much the model exceeds the method,
+    ``{metric}_gain``, ``{metric}_gain_low`` and ``{metric}_gain_high``, from the same perturbations.
     ``attrs["n_perturbations"]`` says how many they are, and ``attrs["over"]`` which (reliable, or all).
     Otherwise a row per ``method`` and ``perturbation`` and a column per metric. NaN where a method has no such value.
 
@@ -53,7 +54,8 @@ def evaluation(
         wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
         return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
     ends = {"mean": "", "low": "_low", "high": "_high"}
-    gains = {"gain": "_gain", "gain_low": "_gain_low", "gain_high": "_gain_high"}
+    gains = {"scaled": "_scaled", "gain": "_gain", "gain_low": "_gain_low", "gain_high": "_gain_high"}
+    gains = {name: suffix for name, suffix in gains.items() if name in tidy}
     compared = set(tidy.loc[tidy["method"] == "model", "metric"])
     suffixes = {metric: [*ends.values(), *(gains.values() if metric in compared else ())] for metric in metrics}
     ends |= gains
@@ -63,3 +65,8 @@ def evaluation(
     params = read_params(target, EVALUATION, key)
     wide.attrs = {"n_perturbations": int(params["n_perturbations"]), "over": str(params["summary_over"])}
     return wide
+
+
+def predictions(summary: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of what was measured, which predict nothing; files of version 0.1 have no replicate."""
+    return summary.drop(index=["measurement", "replicate"], errors="ignore")

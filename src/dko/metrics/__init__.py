@@ -5,36 +5,39 @@ from ._bray_curtis import bray_curtis
 from ._ceiling import ceiling
 from ._changed_genes import changed_genes
 from ._correlation import correlation
-from ._direction import direction
+from ._direction import direction, direction_fidelity, direction_reach
 from ._effect import effect
 from ._effect_size import effect_size
 from ._energy_distance import energy_distance
+from ._error import calibration_slope, mse, relative_error, scaled
 from ._fit_quality import fit_quality
 from ._gene_mean import gene_mean
 from ._log_profiles import log_profiles
 from ._mmd import mmd
-from ._mse import mse
 from ._neighbour_agreement import neighbour_agreement
 from ._oracle_strength import oracle_strength
 from ._pair_interaction import pair_interaction
-from ._recovery import recovery
-from ._retrieval import retrieval
+from ._recovery import jaccard, recovery
+from ._retrieval import retrieval, retrieval_cosine
 from ._similarity import similarity
-from ._slope import slope
 from ._supervised_effects import supervised_effects
 
 __all__ = [
     "baseline_effects",
     "bray_curtis",
+    "calibration_slope",
     "ceiling",
     "changed_genes",
     "correlation",
     "direction",
+    "direction_fidelity",
+    "direction_reach",
     "effect",
     "effect_size",
     "energy_distance",
     "fit_quality",
     "gene_mean",
+    "jaccard",
     "log_profiles",
     "mmd",
     "mse",
@@ -42,8 +45,10 @@ __all__ = [
     "oracle_strength",
     "pair_interaction",
     "recovery",
+    "relative_error",
     "retrieval",
+    "retrieval_cosine",
+    "scaled",
     "similarity",
-    "slope",
     "supervised_effects",
 ]

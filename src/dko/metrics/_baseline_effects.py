@@ -14,6 +14,9 @@ from . import _baselines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Baselines whose scale is no convention: they say how large a change is.
+SIZED = ("ridge on assemblage",)
+
 
 @verb
 def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: RNG = 0) -> dict[str, np.ndarray]:
@@ -31,12 +34,15 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
     Returns
     -------
     Effects, knocked-out genes x genes, float64, by the name of the baseline. Their scale is a convention, the loss of
-    one standard deviation of the gene, and the value at the gene itself means nothing.
+    one standard deviation of the gene, but for ``ridge on assemblage``; the value at the gene itself means nothing.
 
     ``gene mean``, ``gene spread``
         Minus the mean, or the standard deviation, of each gene: the same whatever was knocked out.
-    ``co-expression``, ``co-expression sqrt(mean)``
-        -r(g, j) times the standard deviation of j, or the root of its mean.
+    ``co-expression``, ``co-expression sqrt(mean)``, ``co-expression mean``
+        -r(g, j) times the standard deviation of j, or the root of its mean, or its mean.
+    ``ridge partial correlation``
+        The partial correlation given all other genes, with a heavy penalty (30 in units of the variance of a gene),
+        times the root of the mean; in 2,000 random cells if there are more.
     ``depth-regressed co-expression``
         The partial correlation, given the logarithm of the number of genes in a cell, times the standard deviation.
     ``low-rank co-expression``
@@ -52,9 +58,11 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
         "gene mean": _baselines.gene_mean(values, columns),
         "gene spread": _baselines.gene_spread(values, columns),
         "co-expression": _baselines.co_expression(values, columns),
-        "co-expression sqrt(mean)": _baselines.co_expression_root(values, columns),
+        "co-expression sqrt(mean)": _baselines.co_expression(values, columns, np.sqrt(values.mean(axis=0))),
+        "co-expression mean": _baselines.co_expression(values, columns, values.mean(axis=0)),
         "depth-regressed co-expression": _baselines.depth_regressed(values, columns),
         "low-rank co-expression": _baselines.low_rank(values, columns),
+        "ridge partial correlation": _baselines.ridge_partial(values, columns, stream),
         "ridge on assemblage": _baselines.ridge(values, columns, stream),
         "permuted cells": _baselines.permuted(values, columns, stream),
     }

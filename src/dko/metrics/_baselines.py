@@ -13,6 +13,8 @@ import numpy as np
 N_COMPONENTS = 20
 # The ridge solves a system as large as there are cells.
 _MAX_RIDGE_CELLS = 2_000
+# Penalty of the partial correlations, in units of the variance of a gene.
+_HEAVY = 30.0
 # Strengths of the ridge that its validation chooses from, in units of the mean square of the presence of a gene.
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
@@ -27,14 +29,23 @@ def gene_spread(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
     return np.tile(-values.std(axis=0), (len(genes), 1))
 
 
-def co_expression(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Let fall what correlates with the gene: -r times the standard deviation."""
-    return -_correlations(values, genes) * values.std(axis=0)
+def co_expression(values: np.ndarray, genes: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
+    """Let fall what correlates with the gene: -r times the `size` of each gene, by default its standard deviation."""
+    return -_correlations(values, genes) * (values.std(axis=0) if size is None else size)
 
 
-def co_expression_root(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Take the correlation times the root of the mean, as counts spread."""
-    return -_correlations(values, genes) * np.sqrt(values.mean(axis=0))
+def ridge_partial(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Take the partial correlation given all others, from the inverse of the correlations plus a heavy penalty.
+
+    It needs a system only as large as there are cells; of more than 2,000, so many are drawn at random.
+    """
+    from scipy.linalg import solve
+
+    values = _some(values, rng)
+    z = _standardised(values)
+    u = solve(z @ z.T + _HEAVY * len(z) * np.eye(len(z)), z, assume_a="pos")
+    own = 1 - (z * u).sum(axis=0)
+    return -(z[:, genes].T @ u) / np.sqrt(np.outer(own[genes], own)) * np.sqrt(values.mean(axis=0))
 
 
 def depth_regressed(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
@@ -62,8 +73,7 @@ def ridge(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np
     The strength is chosen by generalised cross-validation, one for all genes. Of more than 2,000 cells, so many are
     drawn at random.
     """
-    if len(values) > _MAX_RIDGE_CELLS:
-        values = values[np.sort(rng.choice(len(values), _MAX_RIDGE_CELLS, replace=False))]
+    values = _some(values, rng)
     presence = _centred((values > 0).astype(float))
     square = np.square(presence).sum() / presence.shape[1]
     if square == 0:
@@ -96,6 +106,13 @@ def _ridge(presence: np.ndarray, values: np.ndarray, penalty: float, genes: np.n
 def permuted(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Take co-expression in cells between which every gene was shuffled on its own: what noise alone gives."""
     return co_expression(rng.permuted(values, axis=0), genes)
+
+
+def _some(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return at most as many random cells as a system is solved for."""
+    if len(values) <= _MAX_RIDGE_CELLS:
+        return values
+    return values[np.sort(rng.choice(len(values), _MAX_RIDGE_CELLS, replace=False))]
 
 
 def components(values: np.ndarray) -> Any:

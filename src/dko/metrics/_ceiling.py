@@ -57,7 +57,7 @@ def ceiling(
     """
     kept = ~columns_mask(without, perturbed.shape[1])
     values = log_profiles(perturbed, without=without), log_profiles(control, without=without)
-    return split_half(*values, kept, n_splits, generator(rng))
+    return agreement(halves(*values, n_splits, generator(rng))[..., kept])
 
 
 def of_whole(halves: np.ndarray) -> np.ndarray:
@@ -66,15 +66,14 @@ def of_whole(halves: np.ndarray) -> np.ndarray:
     return np.sqrt(2 * agreement / (1 + agreement))
 
 
-def split_half(
-    perturbed: sparse.csr_array,
-    control: sparse.csr_array,
-    kept: np.ndarray,
-    n_splits: int,
-    rng: np.random.Generator,
-) -> float:
-    """Return the same from values of cells; `kept` says which genes count."""
-    after, before = (
-        means_of_parts(values, values.shape[0] // 2, 2, n_splits, rng)[..., kept] for values in (perturbed, control)
-    )
-    return float(np.mean([correlation(*halves) for halves in zip(*(after - before), strict=True)]))
+def halves(
+    perturbed: sparse.csr_array, control: sparse.csr_array, n_splits: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the effects that two random halves of the cells show, from values of cells: 2 x splits x genes."""
+    after, before = (means_of_parts(values, values.shape[0] // 2, 2, n_splits, rng) for values in (perturbed, control))
+    return after - before
+
+
+def agreement(effects: np.ndarray) -> float:
+    """Return the mean over splits of the correlation of halves, 2 x splits x genes."""
+    return float(np.mean([correlation(*pair) for pair in zip(*effects, strict=True)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._verb import verb
-from ._mse import mse
+from ._error import mse
 
 
 @verb

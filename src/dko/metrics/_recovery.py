@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .._verb import verb
+from ._direction import called
 
 N_STRATA = 5
 
@@ -50,6 +51,30 @@ def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarr
         "auroc": _auroc(size, truth),
         "auroc_matched": float(np.mean(within)) if within else np.nan,
     }
+
+
+@verb
+def jaccard(predicted: np.ndarray, changed: np.ndarray) -> float:
+    """Overlap of the genes that change with those that are predicted to change most.
+
+    ``sig_jaccard`` of cell-eval2, genes in both sets over genes in either, for predictions without p-values: the
+    second set has as many genes as change, those with the largest predicted change.
+
+    Parameters
+    ----------
+    predicted, changed
+        As in :func:`dko.metrics.recovery`.
+
+    Returns
+    -------
+    0 to 1; NaN where no gene changes.
+    """
+    known = np.isfinite(predicted)
+    truth = set(np.flatnonzero(known & changed))
+    if not truth:
+        return np.nan
+    found = set(called(predicted, len(truth), known))
+    return len(truth & found) / len(truth | found)
 
 
 def _auroc(size: np.ndarray, truth: np.ndarray) -> float:

@@ -38,11 +38,46 @@ def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = Fa
     if there.sum() < MIN_KNOCKOUTS:
         return found
     predicted, measured = predicted[there], measured[there]
-    gain = own(predicted, measured) - between(predicted, measured)
+    found[there] = _share_worse(own(predicted, measured) - between(predicted, measured))
+    return found
+
+
+@verb
+def retrieval_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Share of the other knockouts whose measured effect fits a prediction worse than its own, by the cosine.
+
+    The perturbation discrimination score of cell-eval2 (``pds_cosine``), over the genes that no knockout has lost. A
+    cosine is not centred over genes: where most genes fall, that is part of the fit.
+
+    Parameters
+    ----------
+    predicted, measured
+        As in :func:`dko.metrics.retrieval`.
+
+    Returns
+    -------
+    As of :func:`dko.metrics.retrieval`: 0 to 1, 0.5 by chance and for no predicted change.
+    """
+    there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
+    kept = np.isfinite(predicted[there]).all(axis=0) & np.isfinite(measured[there]).all(axis=0)
+    found = np.full(len(predicted), np.nan)
+    if there.sum() < MIN_KNOCKOUTS or not kept.any():
+        return found
+    cosine = _unit(predicted[there][:, kept]) @ _unit(measured[there][:, kept]).T
+    found[there] = _share_worse(np.diag(cosine)[:, None] - cosine)
+    return found
+
+
+def _unit(effects: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(effects, axis=1, keepdims=True)
+    return np.divide(effects, length, out=np.zeros_like(effects), where=length > 0)
+
+
+def _share_worse(gain: np.ndarray) -> np.ndarray:
+    """Return the share of the other knockouts that fit worse, from how much better the own one fits than each."""
     better = np.where(np.abs(gain) < _TIE, 0.5, gain > 0)
     np.fill_diagonal(better, 0.0)
-    found[there] = better.sum(axis=1) / (len(better) - 1)
-    return found
+    return better.sum(axis=1) / (len(better) - 1)
 
 
 def centre(effects: np.ndarray) -> np.ndarray:

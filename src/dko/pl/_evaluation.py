@@ -9,6 +9,7 @@ import numpy as np
 from .. import _keys, get
 from .._errors import unknown
 from .._verb import verb
+from ..get._evaluation import predictions
 from ._finish import COLORS, INSIDE, finish, panels
 
 if TYPE_CHECKING:
@@ -24,14 +25,20 @@ LABELS = {
     "spearman": "effect, Spearman correlation with the measured one",
     "pearson_centred": "effect beyond the mean training effect, Pearson correlation",
     "mse": "effect, mean squared error",
-    "slope": "effect, slope of the predicted on the measured one",
+    "mse_corrected": "effect, mean squared error beyond the noise of the measurement",
+    "calibration_slope": "effect, factor that is missing to the measured one",
+    "relative_error": "effect, squared error over that of no change",
     "direction_20": "right signs among the 20 genes that change most",
     "direction_50": "right signs among the 50 genes that change most",
+    "direction_fidelity": "right signs among the genes that are predicted to change most",
+    "direction_reach": "changed genes down to which predicted signs stay right",
+    "jaccard": "overlap of changed genes and of those predicted to change most",
     "auprc": "recovery of changed genes, average precision",
     "auroc": "recovery of changed genes, AUROC",
     "auroc_matched": "recovery of changed genes at matched expression, AUROC",
     "retrieval": "other knockouts that fit worse than the own",
     "retrieval_centred": "other knockouts that fit worse than the own, centred",
+    "retrieval_cosine": "other knockouts that fit worse than the own, by the cosine",
     "similarity": "rank correlation with predictions for other knockouts",
     "impact_ranking": "impacts, Spearman correlation with measured sizes",
     "energy_distance": "energy distance from the perturbed cells",
@@ -45,15 +52,15 @@ _CEILINGS = {
     "energy_distance": ("energy_distance", "unperturbed cells from each other"),
     "mmd": ("mmd", "unperturbed cells from each other"),
 }
-_LESS_IS_BETTER = ("energy_distance", "mmd", "mse")
 # What is known without any shuffling; recovery has the share of genes that change.
 _CHANCE = {
-    **dict.fromkeys(("auroc", "auroc_matched", "retrieval", "retrieval_centred", "direction_20", "direction_50"), 0.5),
+    **dict.fromkeys(("auroc", "auroc_matched", "direction_20", "direction_50", "direction_fidelity"), 0.5),
+    **dict.fromkeys(("retrieval", "retrieval_centred", "retrieval_cosine"), 0.5),
     "pearson_centred": 0.0,
 }
 # Otherwise the first of these that has a value is the floor.
 _FLOORS = ("permuted cells", "no change")
-_MEASUREMENT = "measurement"
+_MEASUREMENT, _REPLICATE = "measurement", "replicate"
 _MODEL, _OTHER = COLORS[1], "0.35"
 
 
@@ -99,16 +106,16 @@ def evaluation(
     summary = get.evaluation(adata, key=key, mod=mod)
     if metric not in LABELS:
         raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
-    rows = summary.drop(index=_MEASUREMENT)
+    rows = predictions(summary)
     rows = rows.dropna(subset=metric) if metric in rows else rows[:0]
     if rows.empty:
         raise ValueError(
             f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes, or an SCCVAE."
         )
-    merit = rows[metric] * (-1 if metric in _LESS_IS_BETTER else 1)
+    merit = rows[metric] * (-1 if metric in _keys.LOWER_IS_BETTER else 1)
     if metric == "similarity":
         merit = -(rows[metric] - summary.at[_MEASUREMENT, metric]).abs()
-    if metric == "slope":
+    if metric == "calibration_slope":
         merit = -(rows[metric] - 1).abs()
     rows = rows.loc[merit.sort_values(kind="stable").index]
     table = get.evaluation(adata, summary=False, key=key, mod=mod)
@@ -150,6 +157,8 @@ def _draw_references(ax: Axes, summary: pd.DataFrame, metric: str) -> None:
     if metric in _CEILINGS:
         name, label = _CEILINGS[metric]
         _shade(ax, _ends(summary.loc[_MEASUREMENT], name), COLORS[2], label)
+    elif _REPLICATE in summary.index:
+        _shade(ax, _ends(summary.loc[_REPLICATE], metric), COLORS[2], "half of the measurement against the other")
 
 
 def _floor(summary: pd.DataFrame, metric: str) -> str | None:

@@ -10,6 +10,7 @@ from .. import _keys, get
 from .._fitted import NO_SIGNAL
 from .._histories import apart
 from .._perturbations import DROPPED, HELD_OUT
+from ..get._evaluation import predictions
 from ._blocks import Remark
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _of_evaluation(run: Run) -> Iterator[Remark]:
     if _keys.evaluation(run.key) not in run.adata.uns:
         yield Remark("Nothing here has been compared with measured knockouts.", is_warning=False)
         return
-    rows = get.evaluation(run.adata, key=run.key).drop(index="measurement")
+    rows = predictions(get.evaluation(run.adata, key=run.key))
     others = rows["pearson"].drop(["model", "oracle strength"], errors="ignore").dropna()
     own = rows.at["model", "pearson"]
     if len(others) and not own > others.max():

@@ -109,11 +109,12 @@ def evaluate(
     ``table``
         ``method``, ``perturbation``, ``metric``, ``value``, a row for each.
     ``summary``
-        ``method``, ``metric``, ``mean``, ``low``, ``high``, ``gain``, ``gain_low``, ``gain_high``, ``n_perturbations``
-        (that have a value): over the reliable ones (ceiling above 0.3), or all where none is reliable; without those
-        that are not predictable. The gain is the difference of model minus method, pair by pair. Intervals are 95 %,
-        over perturbations: Student's t of the mean with fewer than 30, else percentiles of a bootstrap, and always the
-        latter for ``impact_ranking``, which has none with fewer than 5.
+        ``method``, ``metric``, ``mean``, ``low``, ``high``, ``scaled``, ``gain``, ``gain_low``, ``gain_high``,
+        ``n_perturbations`` (that have a value): over the reliable ones (ceiling above 0.3), or all where none is
+        reliable; without those that are not predictable. ``scaled`` is the mean from that of ``no change``, 0, to that
+        of ``replicate``, 1; see :func:`dko.metrics.scaled`. The gain is the difference of model minus method, pair by
+        pair. Intervals are 95 %, over perturbations: Student's t of the mean with fewer than 30, else percentiles of a
+        bootstrap, and always the latter for ``impact_ranking``, which has none with fewer than 5.
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else; its impact is the
     gene's share; not of an SCCVAE) and the baselines. Those of an SCCVAE are ``mean effect``, ``ridge`` and ``nearest``
@@ -126,18 +127,28 @@ def evaluate(
         The former after subtracting, on both sides, the mean effect of the training perturbations: what is predicted of
         this one that is not true of all. 0 for ``mean effect``. Minus the mean effect is what ``no change`` says then,
         which fits wherever a perturbation does less than most.
-    ``mse``, ``slope`` (SCCVAE)
-        :func:`dko.metrics.mse` and :func:`dko.metrics.slope` of the effects: their size. The scale of ``co-expression``
-        is a convention.
+    ``calibration_slope``, ``relative_error``, ``mse``, ``mse_corrected``
+        Whether effects have the right size: the factor that is missing to the measured ones
+        (:func:`dko.metrics.calibration_slope`, 1 is right), the squared error over that of no change
+        (:func:`dko.metrics.relative_error`, below 1 is a gain), the mean squared error, and this without the sampling
+        variance of the measurement. NaN for baselines whose scale is a convention.
     ``direction_20``, ``direction_50``
         Share of right signs among the 20 or 50 genes that change most of those that change significantly: the mean of
         that of the rising and that of the falling ones, by chance 0.5. NaN where all change in one direction.
+    ``direction_fidelity``, ``direction_reach``
+        Share of right signs among the genes that are predicted to change most, as many as change significantly, by
+        chance 0.5; and how far down the genes that change, by the size of their prediction, 90 % of the signs are
+        right. As in cell-eval2: :func:`dko.metrics.direction_fidelity`, :func:`dko.metrics.direction_reach`.
     ``auprc``, ``auroc``, ``auroc_matched``
         Recovery of the genes that change significantly by the size of the prediction; the last within fifths of genes
         by expression. By chance the base rate, 0.5 and 0.5.
-    ``retrieval``, ``retrieval_centred``
-        Share of the other perturbations whose effect fits the prediction worse than its own; also after subtracting
-        what the others have in common. By chance 0.5. Like ``similarity``, among the perturbations of the summary.
+    ``jaccard``
+        Overlap of the genes that change significantly and as many that are predicted to change most.
+    ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``
+        Share of the other perturbations whose effect fits the prediction worse than its own, by correlation; also after
+        subtracting what the others have in common; and by the cosine, as the perturbation discrimination score of
+        cell-eval2 (:func:`dko.metrics.retrieval_cosine`). By chance 0.5. Like ``similarity``, among the perturbations
+        of the summary.
     ``similarity``
         Mean rank correlation with the predictions for other perturbations; compare that of the measurement.
     ``impact``
@@ -156,12 +167,14 @@ def evaluate(
     ``strength``
         Of ``oracle strength``: what was found, 1 being the strength of the model.
 
-    The method ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly),
-    ``ceiling`` (the agreement of halves of the cells), ``ceiling_whole`` (sqrt(2 r / (1 + r)) of it, r, which is what a
-    perfect prediction reaches against the whole measurement), ``reliable``, ``predictable`` (any unperturbed cell
-    expresses the gene; always of an SCCVAE), ``similarity``, the measured ``size``, and the distances of unperturbed
-    cells from other unperturbed cells; beside an SCCVAE also ``trained`` (whether the model was trained on this
-    perturbation) and ``mse``, the sampling variance of the effect, which is the error of a perfect prediction.
+    The method ``replicate`` is a random half of the cells, perturbed and unperturbed, as a prediction of the other
+    half: what a repeated measurement would reach. The method ``measurement`` has ``n_cells``, ``n_changed`` and
+    ``base_rate`` (genes that change significantly), ``ceiling`` (the agreement of halves of the cells),
+    ``ceiling_whole`` (sqrt(2 r / (1 + r)) of it, r, which is what a perfect prediction reaches against the whole
+    measurement), ``reliable``, ``predictable`` (any unperturbed cell expresses the gene; always of an SCCVAE),
+    ``similarity``, the measured ``size``, ``mse`` (the sampling variance of the effect, which is the error of a perfect
+    prediction), and the distances of unperturbed cells from other unperturbed cells; beside an SCCVAE also ``trained``
+    (whether the model was trained on this perturbation).
 
     Raises
     ------

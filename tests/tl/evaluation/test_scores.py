@@ -129,8 +129,9 @@ def test_what_is_said_beyond_the_mean_effect(truth):
 
     blind = found(np.where(np.isnan(exact), np.nan, centre))
     assert (blind["pearson_centred"] == 0).all() and (blind["pearson"] != 0).all()
-    np.testing.assert_allclose(found(exact)[["pearson_centred", "slope"]], 1)
+    np.testing.assert_allclose(found(exact)[["pearson_centred", "calibration_slope"]], 1)
     double = found(2 * exact)
-    np.testing.assert_allclose(double["slope"], 2)
+    np.testing.assert_allclose(double["calibration_slope"], 0.5)
+    np.testing.assert_allclose(double["relative_error"], 1)
     np.testing.assert_allclose(double["mse"], np.nanmean(exact**2, axis=1))
-    assert "slope" not in score(Predicted(exact, unknown, unknown), measured, counted(table), mean)
+    assert "pearson_centred" not in score(Predicted(exact, unknown, unknown), measured, counted(table), mean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import _keys, get, pl
+from ...get._evaluation import predictions
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -19,6 +20,8 @@ _COLUMNS = (
     Column("pearson_gain", "model above it", "signed", "difference of the Pearson correlations of the same knockouts"),
     Column("pearson_gain_low", "95 % interval of it", "interval", upper="pearson_gain_high"),
     Column("pearson_centred", "beyond", note="Pearson after subtracting the mean training effect from both"),
+    Column("calibration_slope", "slope", note="factor that is missing to the measured size: 1 is right"),
+    Column("relative_error", "error", note="squared error over that of no change: below 1 is a gain"),
     Column("direction_50", "signs", note="right ones among the 50 genes that change most, 0.5 by chance"),
     Column("auroc_matched", "AUROC", note="finding the genes that change, at matched expression, 0.5 by chance"),
     Column("retrieval", "retrieval", note="other knockouts that fit worse, 0.5 by chance"),
@@ -34,7 +37,7 @@ def evaluation(run: Run) -> Section | Missing:
     summary = get.evaluation(run.adata, key=run.key)
     n, reliable = summary.attrs["n_perturbations"], summary.attrs["over"] == "reliable"
     shown = [column.name for column in _COLUMNS if column.name in summary]
-    rows = summary.drop(index="measurement").dropna(how="all", subset=shown).dropna(axis=1, how="all")
+    rows = predictions(summary).dropna(how="all", subset=shown).dropna(axis=1, how="all")
     rows = rows.sort_values("pearson", ascending=False, kind="stable", na_position="last")
     over = f"{n} {'reliable ' if reliable else ''}perturbation{'s' if n != 1 else ''}"
     ceiling = summary.at["measurement", "ceiling"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...metrics import energy_distance, mmd
-from ...metrics._ceiling import split_half
+from ...metrics._ceiling import agreement, halves
 from ...metrics._changed_genes import changed_among
 from ...metrics._effect import difference
 from ...metrics._effect_size import shares, size_of
@@ -45,6 +45,8 @@ class Measurement:
         Mean profile of the unperturbed cells without the genes that were knocked out.
     noise
         Sampling variance of `effect`, mean over its genes: the mean squared error of the truth.
+    halves
+        Effects that two random halves of the cells show (2 x genes); NaN like `effect`.
     """
 
     effect: np.ndarray
@@ -55,6 +57,7 @@ class Measurement:
     n_cells: int
     profile: np.ndarray
     noise: float
+    halves: np.ndarray
 
 
 def cells_without(screen: Screen, label: str) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -77,15 +80,18 @@ def measure(
     held_out = control[screen.held_out]
     reference = control if screen.against is None else control[screen.against]
     n_test = _MAX_RATIO * min(perturbed.shape[0], held_out.shape[0])
+    changed = changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone)
+    parts = halves(perturbed, reference, n_splits, rng)
     return Measurement(
         effect=np.where(gone, np.nan, difference(perturbed, reference)),
         effect_elsewhere=np.where(gone, np.nan, difference(perturbed, control[~screen.held_out])),
-        changed=changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone),
-        ceiling=split_half(perturbed, reference, ~gone, n_splits, rng),
+        changed=changed,
+        ceiling=agreement(parts[..., ~gone]),
         size=size_of(perturbed, control, n_size, n_splits, rng),
         n_cells=perturbed.shape[0],
         profile=np.asarray(shares(control).mean(axis=0)).ravel(),
         noise=float((_variance_of_mean(perturbed) + _variance_of_mean(reference))[~gone].mean()),
+        halves=np.where(gone, np.nan, parts[:, 0]),
     )
 
 

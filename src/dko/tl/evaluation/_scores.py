@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ...metrics import correlation, direction, mse, recovery, retrieval, similarity, slope
+from ...metrics import (
+    calibration_slope,
+    correlation,
+    direction,
+    direction_fidelity,
+    direction_reach,
+    jaccard,
+    mse,
+    recovery,
+    relative_error,
+    retrieval,
+    retrieval_cosine,
+    similarity,
+)
 from ...metrics._ceiling import of_whole
 
 if TYPE_CHECKING:
@@ -15,8 +29,8 @@ if TYPE_CHECKING:
 
     from ._measured import Measurement
 
-# The pseudo-method of what was measured.
-MEASUREMENT = "measurement"
+# The pseudo-methods of what was measured, and of one half of the cells as a prediction of the other.
+MEASUREMENT, REPLICATE = "measurement", "replicate"
 RELIABLE = 0.3
 
 
@@ -33,12 +47,15 @@ class Predicted(NamedTuple):
         Change of the mean profile of all cells without the gene, as it is measured.
     strengths
         What the shifts were multiplied with, if that was chosen.
+    sized
+        Whether the size of the effects means anything, or their scale is a convention.
     """
 
     effects: np.ndarray
     impacts: np.ndarray
     sizes: np.ndarray
     strengths: np.ndarray | None = None
+    sized: bool = True
 
 
 def score(
@@ -52,27 +69,27 @@ def score(
 
     Knockouts are told apart among the `chosen` ones only: next to effects that are noise, a prediction that is the same
     for all would not be at chance. With `centre`, the mean effect that was known in training (genes,), also what a
-    prediction says beyond it, and how far its size is off.
+    prediction says beyond it.
     """
     effects, truth = method.effects, np.array([one.effect for one in measured])
     rows = []
     for predicted, one in zip(effects, measured, strict=True):
-        signs = {
-            f"direction_{n}": direction(predicted, one.effect_elsewhere, changed=one.changed, n_genes=n)
-            for n in (20, 50)
-        }
         rows.append(
             {
                 "pearson": correlation(predicted, one.effect),
                 "spearman": correlation(predicted, one.effect, method="spearman"),
-                **signs,
+                **_errors(predicted, one, sized=method.sized),
+                **_directions(predicted, one),
                 **recovery(predicted, one.changed, expression=expression),
-                **({} if centre is None else _beyond(predicted, one.effect, centre)),
+                "jaccard": jaccard(predicted, one.changed),
             }
         )
+        if centre is not None:
+            rows[-1]["pearson_centred"] = correlation(predicted - centre, one.effect - centre)
     table = pd.DataFrame(rows)
     for name, centred in (("retrieval", False), ("retrieval_centred", True)):
         table[name] = _among(chosen, retrieval(effects[chosen], truth[chosen], centred=centred))
+    table["retrieval_cosine"] = _among(chosen, retrieval_cosine(effects[chosen], truth[chosen]))
     table["similarity"] = _among(chosen, similarity(effects[chosen]))
     table["impact"], table["size"] = method.impacts, method.sizes
     if method.strengths is not None:
@@ -80,12 +97,39 @@ def score(
     return table
 
 
-def _beyond(predicted: np.ndarray, measured: np.ndarray, centre: np.ndarray) -> dict[str, float]:
-    return {
-        "pearson_centred": correlation(predicted - centre, measured - centre),
-        "mse": mse(predicted, measured),
-        "slope": slope(predicted, measured),
+def _errors(predicted: np.ndarray, measured: Measurement, *, sized: bool) -> dict[str, float]:
+    """Return how far off the size of a prediction is; NaN where its scale is a convention."""
+    truth = measured.effect
+    found = {
+        "calibration_slope": calibration_slope(predicted, truth),
+        "relative_error": relative_error(predicted, truth),
+        "mse": mse(predicted, truth),
+        "mse_corrected": mse(predicted, truth, noise=measured.noise),
     }
+    return found if sized else dict.fromkeys(found, np.nan)
+
+
+def _directions(predicted: np.ndarray, measured: Measurement) -> dict[str, float]:
+    truth, changed = measured.effect_elsewhere, measured.changed
+    return {
+        **{f"direction_{n}": direction(predicted, truth, changed=changed, n_genes=n) for n in (20, 50)},
+        "direction_fidelity": direction_fidelity(predicted, truth, changed=changed),
+        "direction_reach": direction_reach(predicted, truth, changed=changed),
+    }
+
+
+def score_replicate(
+    measured: Sequence[Measurement], chosen: np.ndarray, expression: np.ndarray, centre: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Score one half of the cells as a prediction of the other, with the arguments of :func:`score`."""
+    first, second = np.array([one.halves for one in measured]).transpose(1, 0, 2)
+    # Both halves are noisy, each twice as much as the whole.
+    others = [
+        replace(one, effect=half, effect_elsewhere=half, noise=4 * one.noise)
+        for one, half in zip(measured, second, strict=True)
+    ]
+    unknown = np.full(len(measured), np.nan)
+    return score(Predicted(first, unknown, unknown), others, chosen, expression, centre)
 
 
 def _among(chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -110,6 +154,7 @@ def score_measurement(measured: Sequence[Measurement], effects: np.ndarray) -> p
             "reliable": ceilings > RELIABLE,
             "predictable": np.isfinite(effects).any(axis=1),
             "size": [one.size for one in measured],
+            "mse": [one.noise for one in measured],
         },
         dtype=np.float64,
     )

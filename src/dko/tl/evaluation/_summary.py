@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ._scores import MEASUREMENT
+from ... import _keys
+from ...metrics import scaled
+from ._scores import MEASUREMENT, REPLICATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,8 @@ def summarise(
 ) -> pd.DataFrame:
     """Average over the chosen knockouts: a row per method and metric, with 95 % intervals.
 
-    ``gain`` is what the model has more than the method, from the same knockouts.
+    ``gain`` is what the model has more than the method, from the same knockouts; ``scaled`` is the mean from no change,
+    0, to a replicate, 1.
     """
     # The same draws for all methods.
     draws = rng.integers(max(n := int(chosen.sum()), 1), size=(n_bootstrap, n))
@@ -36,7 +39,7 @@ def summarise(
     model = scores["model"][chosen]
     rows = []
     for method, table in scores.items():
-        compared = method not in ("model", MEASUREMENT)
+        compared = method not in ("model", MEASUREMENT, REPLICATE)
         for metric in table.columns.drop(list(_NOT_AVERAGED), errors="ignore"):
             values = table[metric].to_numpy()[chosen]
             gain = model[metric].to_numpy() - values if compared and metric in model else np.full(n, np.nan)
@@ -52,7 +55,17 @@ def summarise(
         {"method": method, "metric": metric, **dict(zip(names, mean + gain, strict=True)), "n_perturbations": known}
         for method, metric, mean, gain, known in rows
     ]
-    return pd.DataFrame(records)
+    return _with_scale(pd.DataFrame(records))
+
+
+def _with_scale(summary: pd.DataFrame) -> pd.DataFrame:
+    """Add where each mean is between those of no change and of a replicate; NaN where these have no such metric."""
+    means = summary.pivot(index="method", columns="metric", values="mean").reindex(["no change", REPLICATE])
+    low, high = (row.reindex(summary["metric"]).to_numpy(dtype=float) for _, row in means.iterrows())
+    # Upside down, an error is a score.
+    sign = np.where(summary["metric"].isin(_keys.LOWER_IS_BETTER), -1.0, 1.0)
+    found = scaled(sign * summary["mean"], baseline=sign * low, replicate=sign * high)
+    return summary.assign(scaled=np.where(summary["method"] == MEASUREMENT, np.nan, found))
 
 
 def _averaged(values: np.ndarray, draws: np.ndarray) -> Interval:

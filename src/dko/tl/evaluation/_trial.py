@@ -12,7 +12,7 @@ from ..._log import progress
 from ...metrics._baselines import components
 from ...metrics._effect_size import most_cells
 from ._measured import cells_without, distances, measure, some
-from ._scores import MEASUREMENT, Predicted, counted, score, score_measurement
+from ._scores import MEASUREMENT, REPLICATE, Predicted, counted, score, score_measurement, score_replicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,8 @@ def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator) -> dict[s
         known = None if trial.seen is None else trial.seen[number]
         apart.append(distances(cells, prediction.change, axes, rng, known=known))
         predicted.append((prediction.effect, prediction.impact, prediction.size))
-    model = Predicted(*(np.array(part) for part in zip(*predicted, strict=True)))
+    effects, impacts, sizes = (np.array(part) for part in zip(*predicted, strict=True))
+    model = Predicted(effects, impacts, sizes)
     measurement = score_measurement(measured, model.effects)
     others = trial.others(measured, values, rng)
     chosen, expression = counted(measurement), values.mean(axis=0)
@@ -82,9 +83,9 @@ def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator) -> dict[s
     for name, tries in {"model": [model], **others}.items():
         tables = [score(one, measured, chosen, expression, trial.centre) for one in tries]
         scores[name] = sum(tables[1:], start=tables[0]) / len(tables)
+    scores[REPLICATE] = score_replicate(measured, chosen, expression, trial.centre)
     if trial.trained is not None:
         measurement["trained"] = trial.trained.astype(float)
-        measurement["mse"] = [one.noise for one in measured]
     return _with_distances({**scores, MEASUREMENT: measurement}, apart)
 
 

@@ -14,6 +14,7 @@ from ..._errors import listed
 from ..._fitted import read_fitted, read_profiles
 from ..._log import logger
 from ...metrics import baseline_effects
+from ...metrics._baseline_effects import SIZED
 from ...metrics._baselines import permuted
 from ...metrics._effect_size import size_of_effect
 from ._predicted import AssemblagePredictor
@@ -95,17 +96,17 @@ def _without_model(
     genes = np.unique(np.concatenate(list(screen.columns.values())))
     members = gone[:, genes].astype(float)
 
-    def together(singles: np.ndarray) -> Predicted:
+    def together(singles: np.ndarray, *, sized: bool = False) -> Predicted:
         """Add the effects of several genes."""
         effects = np.where(gone, np.nan, members @ singles)
         sizes = [size_of_effect(effect, one.profile) for effect, one in zip(effects, measured, strict=True)]
-        return Predicted(effects, unknown, np.array(sizes))
+        return Predicted(effects, unknown, np.array(sizes), sized=sized)
 
     for name, singles in baseline_effects(values, genes, rng=rng).items():
         if name in _BLIND:
-            found[name] = [Predicted(np.where(gone, np.nan, singles[0]), unknown, unknown)]
+            found[name] = [Predicted(np.where(gone, np.nan, singles[0]), unknown, unknown, sized=False)]
         else:
-            found[name] = [together(singles)]
+            found[name] = [together(singles, sized=name in SIZED)]
     found[_SHUFFLED] += [together(permuted(values, genes, rng)) for _ in range(n_shuffles - 1)]
     return found
 

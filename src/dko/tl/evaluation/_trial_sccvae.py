@@ -38,6 +38,7 @@ _REMEDY = (
     "one that this model can predict; a gene needs features, dko.tl.fit(adata, model='sccvae', features=...), to be "
     "perturbed."
 )
+_CO_EXPRESSION = "co-expression"
 # As the publication has searched them.
 _STRENGTHS = np.linspace(-1.0, 3.0, 41)
 
@@ -161,8 +162,11 @@ class _Others:
         if self.baselines and self.training.genes:
             effects |= self.training.baselines(self.genes)
         if self.baselines:
-            effects["co-expression"] = self._co_expression(values)
+            effects[_CO_EXPRESSION] = self._co_expression(values)
         found = {name: [self._predicted(some, measured)] for name, some in effects.items() if np.isfinite(some).any()}
+        # Its scale is a convention.
+        for name in found.keys() & {_CO_EXPRESSION}:
+            found[name] = [found[name][0]._replace(sized=False)]
         return {**found, **({"oracle strength": [self._oracle(measured)]} if self.oracle else {})}
 
     def _predicted(self, effects: np.ndarray, measured: list[Measurement]) -> Predicted:
