@@ -14,7 +14,7 @@ def test_parts_are_the_chosen_cells_each_with_its_model(which, batch_size, reque
     task = open_task(adata, "dko", "rna", chosen)
     seen = []
     for first, block in task.blocks(batch_size):
-        for affine, rows, presence, entries, _ in task.parts(block, first):
+        for affine, rows, presence, entries in task.parts(block, first):
             np.testing.assert_array_equal(block.indices[entries], presence.indices)
             np.testing.assert_array_equal(presence.toarray(), adata.X[first + rows].toarray() > 0)
             for row in first + rows:

@@ -235,7 +235,7 @@ def test_weights_of_another_length_are_not_read_beyond_their_end(fitted):
 
 
 def test_total_effects_without_a_part_are_not_replaced_by_direct_ones():
-    for part in ("total_influence", "total_intercept", "variation", "signal"):
+    for part in ("total_influence", "signal"):
         adata = originals()["total"].copy()
         del adata.uns["dko"]["weights"][part]
         with pytest.raises(ValueError, match=f"its weights lack '{part}'"):

@@ -79,7 +79,8 @@ def check_shapes(frame: Frame, arrays: Mapping[str, Sized]) -> None:
         found = arrays[name]
         kinds, what = ("iu", "whole numbers") if name in _WHOLE else ("f", "numbers of single or double precision")
         _require(
-            found.dtype.kind in kinds and found.dtype.itemsize in (4, 8), f"{name!r} holds {found.dtype}, not {what}"
+            found.dtype.kind in kinds and (found.dtype.itemsize in (4, 8) or name in _HALF),
+            f"{name!r} holds {found.dtype}, not {what}",
         )
         _require(tuple(found.shape) == shape, f"{name!r} has the shape {tuple(found.shape)}, not {shape}")
     unknown = [name for name in arrays if name not in expected]
@@ -87,12 +88,11 @@ def check_shapes(frame: Frame, arrays: Mapping[str, Sized]) -> None:
 
 
 def checked_weights(frame: Frame, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of a model as compiled code takes them: C-contiguous, native, in single precision."""
+    """Return the arrays of a model as compiled code takes them: C-contiguous, native, most in single precision."""
     check_shapes(frame, arrays)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
         weights = {
-            name: np.ascontiguousarray(array, dtype=np.int64 if name in _WHOLE else np.float32)
-            for name, array in arrays.items()
+            name: np.ascontiguousarray(array, dtype=_TYPES.get(name, np.float32)) for name, array in arrays.items()
         }
     for name, array in weights.items():
         if name not in _MAY_LACK:
@@ -199,8 +199,9 @@ def _check_together(frame: Frame) -> None:
         _require(bool(frame.targets), f"it lacks {_keys.TARGETS!r}")
 
 
-# Arrays of numbers that count, and those in which NaN says that something is not known.
-_WHOLE = ("node", "trained")
+# Arrays of numbers that count, of numbers in half precision, and those in which NaN says that something is not known.
+_WHOLE, _HALF = ("node", "trained"), (_keys.TOTAL_CORRELATION,)
+_TYPES = {**dict.fromkeys(_WHOLE, np.int64), **dict.fromkeys(_HALF, np.float16)}
 _MAY_LACK = (_keys.VARIATION, "own")
 
 
@@ -217,12 +218,14 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
     else:
         sizes["influence"] = (n_models, n_genes, n_genes)
     if params.get("effects") == "total":
-        sizes |= {
-            _keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes),
+        sizes |= {_keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), _keys.SIGNAL: (n_genes,)}
+        optional = {
+            _keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
+            _keys.TOTAL_STEP: (n_models, n_genes),
             _keys.TOTAL_INTERCEPT: (n_models, n_genes),
             _keys.VARIATION: (n_models,),
-            _keys.SIGNAL: (n_genes,),
         }
+        sizes |= {name: shape for name, shape in optional.items() if name in arrays}
     return sizes
 
 
@@ -230,14 +233,14 @@ def _check_assemblages(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
     """Refuse total effects that cannot be right."""
     if _keys.SIGNAL not in weights:
         return
-    signal, variation = weights[_keys.SIGNAL], weights[_keys.VARIATION]
+    signal = weights[_keys.SIGNAL]
     itself = np.diagonal(weights[_keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
     _require(not itself.any(), f"in {_keys.TOTAL_INFLUENCE!r} genes act on themselves")
     _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
-    # It is known of all groups or of none; fits of version 0.1.0 do not say of which.
-    observed = bool(frame.params.get("observed", not np.isnan(variation).any()))
-    right = (variation > 0) & np.isfinite(variation) if observed else np.isnan(variation)
-    _require(bool(right.all()), f"{_keys.VARIATION!r} is not above 0, or not known")
+    for correlation in weights.get(_keys.TOTAL_CORRELATION, ()):
+        _require(bool(abs(correlation).max() <= 1), f"{_keys.TOTAL_CORRELATION!r} is not between -1 and 1")
+    if _keys.TOTAL_STEP in weights:
+        _require(bool((weights[_keys.TOTAL_STEP] > 0).all()), f"{_keys.TOTAL_STEP!r} is not above 0")
 
 
 def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import _keys
-from ._counts import recovered
 from ._data import profiles, unwrap
 from ._fitted import (
     aligned_layer,
@@ -20,7 +18,7 @@ from ._fitted import (
     require_assemblages,
 )
 from ._groups import select_cells
-from ._log import progress_of
+from ._log import logger, progress_of
 from ._membership import models_of
 
 if TYPE_CHECKING:
@@ -45,19 +43,16 @@ class Part(NamedTuple):
     rows
         Which rows of what was cut into parts.
     presence
-        Their present genes, CSR float32 of ones.
+        What knockouts start from, CSR float32: ones at the present genes, or with a map of factors their observed
+        relative profile.
     entries
         Which entries these are.
-    residual
-        What the predicted profile has to be multiplied by to be that of the cell before a knockout, one per entry; None
-        where knockouts start from the predicted profile itself.
     """
 
     affine: Map
     rows: np.ndarray
     presence: sparse.csr_matrix
     entries: np.ndarray | slice
-    residual: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -99,13 +94,10 @@ class Task:
         """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
         return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
 
-    def parts(
-        self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None, *, typical: bool = False
-    ) -> Iterator[Part]:
+    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[Part]:
         """Yield, for each model, the rows of `presence` that it speaks about.
 
         `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
-        Knockouts of `typical` cells start from the predicted profiles, whatever the cells have of their own.
         """
         models = self.models[first : first + presence.shape[0]]
         if cells is not None:
@@ -113,35 +105,13 @@ class Task:
         for number in np.unique(models[models >= 0]):
             rows = np.flatnonzero(models == number)
             if len(rows) == presence.shape[0]:
-                yield self._part(number, rows, presence, slice(None), typical)
+                yield self._part(number, rows, presence, slice(None))
                 continue
             entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
-            yield self._part(number, rows, presence[rows], entries, typical)
+            yield self._part(number, rows, presence[rows], entries)
 
-    def _part(
-        self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice, typical: bool
-    ) -> Part:
-        affine = self.fitted.effects(number)
-        if not self.fitted.observed:
-            return Part(affine, rows, values, entries, None)
-        from .models.knockout import presence_of
-
-        presence = presence_of(values)
-        residual = None if typical else self._residual(number, affine, presence, values)
-        return Part(affine, rows, presence, entries, residual)
-
-    def _residual(self, number: int, affine: Map, presence: sparse.csr_matrix, values: sparse.csr_matrix) -> np.ndarray:
-        from .models.knockout import predict
-        from .models.total import residual
-
-        predicted = predict(affine, presence)
-        counts, known = recovered(values)
-        found = residual(counts, predicted, float(self.fitted.weights[_keys.VARIATION][number]))
-        if known.all():
-            return found
-        # In the other cells, what is noise cannot be told any more.
-        whole = profiles(values).data / np.maximum(predicted, np.finfo(np.float32).tiny)
-        return np.where(np.repeat(known, np.diff(values.indptr)), found, whole)
+    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> Part:
+        return Part(self.fitted.effects(number), rows, profiles(values) if self.fitted.total else values, entries)
 
 
 def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None, *, groupby: str | None = None) -> Task:
@@ -153,6 +123,13 @@ def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None,
     fitted = read_fitted(adata, key)
     require_assemblages(fitted)
     columns = gene_columns(adata, fitted)
+    if fitted.outdated:
+        logger.warning(
+            "The model in adata.uns[%r] was fitted with version 0.1.0, whose effects are too small; run "
+            "dko.tl.fit(adata, key_added=%r) again.",
+            key,
+            key,
+        )
     chosen = select_cells(data, mod, groupby or fitted.params.get("groupby"), groups)
     return Task(adata, fitted, columns, models_of(adata, fitted, chosen))
 

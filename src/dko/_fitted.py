@@ -71,9 +71,9 @@ class Fitted:
         return _keys.TOTAL_INFLUENCE in self.weights
 
     @property
-    def observed(self) -> bool:
-        """Whether knockouts start from what is observed of a cell, as counts tell it from noise."""
-        return self.total and bool(np.isfinite(self.weights[_keys.VARIATION]).all())
+    def outdated(self) -> bool:
+        """Whether the effects are total ones as version 0.1.0 estimated them, many times too small."""
+        return self.total and _keys.TOTAL_INTERCEPT in self.weights
 
     @property
     def signal(self) -> np.ndarray | None:
@@ -88,12 +88,12 @@ class Fitted:
 
     def effects(self, group: int) -> Map:
         """Return the map of one group that knockouts go through."""
-        from .models.knockout import map_of
+        from .models.knockout import FactorMap
 
         if not self.total:
             return self.affine(group)
-        influence, intercept = (self.weights[name][group] for name in _TOTAL[:2])
-        return map_of({"influence": influence, "intercept": intercept}, "exp", divisor=1.0)
+        names = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_CORRELATION, _keys.TOTAL_STEP)
+        return FactorMap(*(self.weights[name][group] if name in self.weights else None for name in names))
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
@@ -106,7 +106,10 @@ class Fitted:
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
 
-_TOTAL = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_INTERCEPT, _keys.VARIATION, _keys.SIGNAL)
+_TOTAL = (
+    *(_keys.TOTAL_INFLUENCE, _keys.TOTAL_CORRELATION, _keys.TOTAL_STEP, _keys.SIGNAL),
+    *(_keys.TOTAL_INTERCEPT, _keys.VARIATION),
+)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -210,7 +213,7 @@ def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
 
 def _scale_of_start(adata: AnnData, fitted: Fitted) -> Scale | None:
     """Return the scale of the values that knockouts start from; None where they start from presence alone."""
-    return scale_now(adata, fitted.params) if fitted.observed else None
+    return scale_now(adata, fitted.params) if fitted.total else None
 
 
 def _as_presence(values: sparse.csr_matrix, scale: Scale | None) -> sparse.csr_matrix:

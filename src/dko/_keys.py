@@ -37,11 +37,14 @@ MEMBER = "member"
 DKO = "dko"
 SCCVAE = "sccvae"
 
-# Inside uns[key]["weights"], where effects are total: the map that knockouts go through, and how cells vary around it
+# Inside uns[key]["weights"], where effects are total: what the loss of each gene does, and how much of it it shares
 TOTAL_INFLUENCE = "total_influence"
+TOTAL_CORRELATION = "total_correlation"
+TOTAL_STEP = "total_step"
+SIGNAL = "signal"
+# Of version 0.1.0, beside the influence; no longer used
 TOTAL_INTERCEPT = "total_intercept"
 VARIATION = "variation"
-SIGNAL = "signal"
 
 # Inside uns[evaluation(key)], beside PARAMS
 TABLE = "table"
@@ -75,9 +78,19 @@ def impact(key: str) -> str:
     return f"{key}_impact"
 
 
+def downstream(key: str) -> str:
+    """``obsm`` frame and ``layers`` entry: impact on the other genes alone."""
+    return f"{key}_downstream"
+
+
 def impact_mean(key: str) -> str:
     """``var`` column: mean impact over the cells that express the gene."""
     return f"{key}_impact_mean"
+
+
+def downstream_mean(key: str) -> str:
+    """``var`` column: mean downstream impact over the cells that express the gene."""
+    return f"{key}_downstream_mean"
 
 
 def signal(key: str) -> str:

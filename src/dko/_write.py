@@ -48,10 +48,10 @@ def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
     """Return where the results of the model under a key are."""
     profiles = [_keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
     results = {
-        "layers": [_keys.impact(key), *profiles],
-        "obsm": [_keys.impact(key)],
+        "layers": profiles,
+        "obsm": [_keys.impact(key), _keys.downstream(key)],
         "obs": [_keys.split(key), _keys.fit_error(key)],
-        "var": [_keys.impact_mean(key), _keys.n_cells(key), _keys.signal(key)],
+        "var": [_keys.signal(key)],
         "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.interactions(key), _keys.modules(key)],
     }
     of_genes = {"uns": [_keys.affected(key), _keys.enrichment(key)]}
@@ -59,8 +59,12 @@ def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
 
 
 def of_scan(key: str) -> dict[str, list[str]]:
-    """Return where results that depend on a scan are written by default; a new scan makes them stale."""
-    return _together(of_ranking(key), of_clusters(key))
+    """Return where a scan, and results that depend on it, are written by default; a new scan makes them stale."""
+    own = {
+        "layers": [_keys.impact(key), _keys.downstream(key)],
+        "var": [_keys.impact_mean(key), _keys.downstream_mean(key), _keys.n_cells(key)],
+    }
+    return _together(own, of_ranking(key), of_clusters(key))
 
 
 def _together(*places: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

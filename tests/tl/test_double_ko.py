@@ -22,6 +22,9 @@ def check(adata, table, layers):
         z = presence[cell]
         additive = naive.impact(layers, z, [a]) + naive.impact(layers, z, [b])
         assert row.impact == pytest.approx(naive.impact(layers, z, [a, b]), abs=1e-5)
+        assert row.downstream == pytest.approx(naive.downstream(layers, z, [a, b]), abs=1e-5)
+        others = naive.downstream(layers, z, [a]) + naive.downstream(layers, z, [b])
+        assert row.downstream_interaction == pytest.approx(row.downstream - others, abs=1e-5)
         assert row.additive == pytest.approx(additive, abs=2e-5)
         assert row.interaction == pytest.approx(row.impact - row.additive, abs=1e-6)
 
@@ -97,8 +100,9 @@ def test_groups_limit_the_cells(grouped):
 def test_types(fitted):
     dko.tl.double_ko(fitted, n_samples=20)
     table = dko.get.pairs(fitted)
-    assert table.columns.tolist() == ["gene_a", "gene_b", "cell", "impact", "additive", "interaction"]
-    assert [str(dtype) for dtype in table.dtypes] == ["category"] * 3 + ["float32"] * 3
+    kinds = ["impact", "additive", "interaction", "downstream", "downstream_additive", "downstream_interaction"]
+    assert table.columns.tolist() == ["gene_a", "gene_b", "cell", *kinds]
+    assert [str(dtype) for dtype in table.dtypes] == ["category"] * 3 + ["float32"] * 6
 
 
 def test_both_genes_of_a_cell_with_two(fitted):

@@ -54,10 +54,10 @@ def test_means_over_the_cells_that_express_both_are_those_of_double_ko(fitted):
     np.testing.assert_allclose(table["excess"], table["interaction"] - table["expected"])
 
 
-def test_profiles_of_total_effects_add_up_on_a_log_scale(_total):
+def test_profiles_of_total_effects_of_uncorrelated_genes_nearly_add_up_on_a_log_scale(_total):
     table = dko.tl.interactions(_total, [("gene_4", "gene_5")], n_permutations=10, copy=True)
     row = dko.get.interactions(table).iloc[0]
-    assert row["coefficient_a"] == pytest.approx(1, abs=0.05) and row["coefficient_b"] == pytest.approx(1, abs=0.05)
+    assert row["coefficient_a"] == pytest.approx(1, abs=0.1) and row["coefficient_b"] == pytest.approx(1, abs=0.1)
     assert 0 < row["profile_interaction"] < 0.1
 
 

@@ -10,9 +10,12 @@ from dko.models.assemblage import _reference as naive
 
 
 def expected(adata, layers):
-    """Impact of every gene in every cell, 0 where it is absent, by the naive formula."""
+    """Impact and downstream impact of every gene in every cell, 0 where it is absent, by the naive formula."""
     presence = (adata.X.toarray() > 0).astype(float)
-    return np.array([[naive.impact(layers, z, [g]) if z[g] else 0 for g in range(len(z))] for z in presence])
+    return [
+        np.array([[measure(layers, z, [g]) if z[g] else 0 for g in range(len(z))] for z in presence])
+        for measure in (naive.impact, naive.downstream)
+    ]
 
 
 @given(budget=st.sampled_from([1, 500, 2_000, 2**28]), batch_size=st.sampled_from([None, 1, 7, 80, 500]))
@@ -20,7 +23,8 @@ def test_equals_the_formula_of_the_paper(_fitted, layers_of, budget, batch_size)
     adata = _fitted.copy()
     with dko.settings.override(memory_budget=budget):
         dko.tl.scan(adata, batch_size=batch_size)
-    np.testing.assert_allclose(adata.layers["dko_impact"].toarray(), expected(adata, layers_of(adata)), atol=1e-5)
+    for kind, values in zip(("impact", "downstream"), expected(adata, layers_of(adata)), strict=True):
+        np.testing.assert_allclose(adata.layers[f"dko_{kind}"].toarray(), values, atol=1e-5)
 
 
 def test_every_group_has_its_own_model(grouped, layers_of):
@@ -28,23 +32,32 @@ def test_every_group_has_its_own_model(grouped, layers_of):
     found = grouped.layers["dko_impact"].toarray()
     for number, group in enumerate(grouped.uns["dko"]["groups"]):
         rows = (grouped.obs["cell_type"] == group).to_numpy()
-        np.testing.assert_allclose(found[rows], expected(grouped, layers_of(grouped, number))[rows], atol=1e-5)
+        np.testing.assert_allclose(found[rows], expected(grouped, layers_of(grouped, number))[0][rows], atol=1e-5)
 
 
 def test_equals_the_named_knockout(fitted):
     dko.tl.scan(fitted)
     dko.tl.virtual_ko(fitted, "gene_4")
-    layer = fitted[:, "gene_4"].layers["dko_impact"].toarray().ravel()
-    named = fitted.obsm["dko_impact"]["gene_4"].to_numpy()
-    np.testing.assert_allclose(layer[layer > 0], named[~np.isnan(named)], atol=1e-7)
+    for kind in ("dko_impact", "dko_downstream"):
+        layer, named = fitted[:, "gene_4"].layers[kind].toarray().ravel(), fitted.obsm[kind]["gene_4"].to_numpy()
+        np.testing.assert_allclose(layer[layer > 0], named[~np.isnan(named)], atol=1e-7)
 
 
 def test_the_pattern_is_that_of_x(fitted):
     dko.tl.scan(fitted)
-    layer = fitted.layers["dko_impact"]
-    assert layer.format == "csr" and layer.dtype == np.float32 and layer.has_sorted_indices
-    np.testing.assert_array_equal(layer.indptr, fitted.X.indptr)
-    np.testing.assert_array_equal(layer.indices, fitted.X.indices)
+    for layer in (fitted.layers["dko_impact"], fitted.layers["dko_downstream"]):
+        assert layer.format == "csr" and layer.dtype == np.float32 and layer.has_sorted_indices
+        np.testing.assert_array_equal(layer.indptr, fitted.X.indptr)
+        np.testing.assert_array_equal(layer.indices, fitted.X.indices)
+
+
+def test_without_the_downstream_impacts(fitted):
+    dko.tl.scan(fitted)
+    expected = fitted.layers["dko_impact"].toarray()
+    assert "dko_downstream_mean" in fitted.var
+    dko.tl.scan(fitted, downstream=False)  # those of an earlier scan do not stay
+    assert "dko_downstream" not in fitted.layers and "dko_downstream_mean" not in fitted.var
+    np.testing.assert_array_equal(fitted.layers["dko_impact"].toarray(), expected)
 
 
 def test_means_per_gene(fitted):

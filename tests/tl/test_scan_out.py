@@ -18,9 +18,11 @@ def test_the_file_holds_what_the_layer_would(fitted, tmp_path, suffix, batch_siz
     path = tmp_path / f"impacts{suffix}"
     dko.tl.scan(fitted)
     expected, means = fitted.layers["dko_impact"].copy(), fitted.var["dko_impact_mean"].copy()
+    downstream = fitted.layers["dko_downstream"].copy()
     dko.tl.scan(fitted, out=path, batch_size=batch_size)
-    assert "dko_impact" not in fitted.layers  # that of another scan does not stay
+    assert not {"dko_impact", "dko_downstream"} & set(fitted.layers)  # that of another scan does not stay
     found = READ[suffix](path)
+    np.testing.assert_array_equal(found.layers["dko_downstream"].toarray(), downstream.toarray())
     np.testing.assert_array_equal(found.X.toarray(), expected.toarray())
     assert found.obs.equals(fitted.obs) and list(found.var_names) == list(fitted.var_names)
     np.testing.assert_allclose(found.var["dko_impact_mean"], means, rtol=1e-6)

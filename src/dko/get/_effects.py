@@ -41,10 +41,9 @@ def effects(
     scale of its input; nothing is renormalised, and the change of the perturbed genes themselves is left in. A gene
     loses at most its mean.
 
-    The change is that of log1p(1e4 * profile), predicted after minus predicted before, with the knocked-out gene taken
-    out of both profiles and both renormalised: otherwise the gap that it leaves would decide the sign of everything.
-    Both are profiles that the model predicts for the assemblage of the cell; what a cell has of its own beyond that,
-    which knockouts of single cells start from, plays no part in a mean.
+    The change is that of log1p(1e4 * profile), after minus before, with the knocked-out gene taken out of both profiles
+    and both renormalised: otherwise the gap that it leaves would decide the sign of everything. With total effects the
+    profile before is that of the cell as it was observed, with direct effects the one predicted from its assemblage.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ def effects(
     engine = engine_on(device)
     for first, block in progress_blocks(task, None, "effects"):
         counted = group_of[first : first + block.shape[0]] >= 0
-        for part in task.parts(block, first, counted, typical=True):
+        for part in task.parts(block, first, counted):
             of_group = group_of[first + part.rows]
             changes, n = engine.effect_sums(part.affine, part.presence, wanted, of_group, len(groups))
             total += changes

@@ -43,8 +43,7 @@ def profiles(
     -------
     AnnData, cells x genes of the model, CSR float32: X the observed profile (relative, each row sums to 1),
     ``layers["predicted"]`` the one that its assemblage predicts, ``layers["before"]`` the one that knockouts start
-    from: the same with direct effects; with total ones that of the model of the effects, and for counts what is
-    observed of the cell, as far as it is no counting noise. No entries in cells without a model.
+    from: the same with direct effects, the observed one with total effects. No entries in cells without a model.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def profiles(
     before = observed.copy()
     before.data[:] = 0
     for part in task.parts(task.presence, cells=cells):
-        before.data[part.entries] = predict(part.affine, part.presence, residual=part.residual)
+        before.data[part.entries] = predict(part.affine, part.presence)
     return AnnData(
         stored(observed[cells]),
         obs=target.obs[cells].copy(),

@@ -56,12 +56,16 @@ def check_blocks(path: str | Path, adata: AnnData) -> None:
 
 def write_blocks(
     path: str | Path,
-    blocks: Iterator[sparse.csr_matrix],
+    blocks: Iterator[list[sparse.csr_matrix]],
+    layers: list[str],
     obs: pd.DataFrame,
     var: pd.DataFrame,
     more: Callable[[], dict[str, np.ndarray]],
 ) -> None:
-    """Write an AnnData whose X comes in blocks of rows; `more` columns of var are asked for after the last of them."""
+    """Write an AnnData whose X and layers come in blocks of rows.
+
+    After the last of them, `more` columns of var are asked for.
+    """
     store = Path(path).suffix == ".zarr"
     with atomic(path, store=store) as temporary:
         # Columns of every kind, as anndata writes them, before the work begins.
@@ -69,10 +73,13 @@ def write_blocks(
         start.write_zarr(temporary) if store else start.write_h5ad(temporary)
         with changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
             del group["X"]
+            places = ["X", *(f"layers/{name}" for name in layers)]
             # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
-            write_elem(group, "X", stored(next(blocks)), dataset_kwargs={"indptr_dtype": np.int64})
-            for block in blocks:
+            for place, block in zip(places, next(blocks), strict=True):
+                write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
+            for matrices in blocks:
                 if not store:
-                    check_room(temporary.parents[1], block.data.nbytes + block.indices.nbytes)
-                sparse_dataset(group["X"]).append(stored(block))
+                    check_room(temporary.parents[1], sum(one.data.nbytes + one.indices.nbytes for one in matrices))
+                for place, block in zip(places, matrices, strict=True):
+                    sparse_dataset(group[place]).append(stored(block))
             write_elem(group, "var", start.var.assign(**more()))

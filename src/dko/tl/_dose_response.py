@@ -91,6 +91,7 @@ def dose_response(
     ``table``
         DataFrame, a row per ``knockout`` and ``dose``: ``impact_mean``, ``impact_q25``, ``impact_median`` and
         ``impact_q75`` over the cells (Bray-Curtis dissimilarity, as :func:`dko.tl.virtual_ko` has it at this dose);
+        ``downstream_mean``, the mean of the same without the knocked-out genes;
         ``distance``, the length of the mean change of all genes but those that are knocked out; ``n_changed``, how many
         of these change by more than `threshold` on average; ``n_cells``; with ``model="sccvae"`` also ``latent``, the
         length of the shift after the graph, which is linear in the dose (with `mixture` the mean over cells).

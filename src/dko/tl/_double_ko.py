@@ -33,7 +33,7 @@ _N_SAMPLES = 50_000
 
 # Pairs that are made between two movements of the progress bar; above how many it is told how long they take, from how
 # many of them that is measured, and bytes of a row of the table.
-_PIECE, _LONG, _TIMED, _ROW = 2**18, 10**6, 2_000, 24
+_PIECE, _LONG, _TIMED, _ROW = 2**18, 10**6, 2_000, 36
 
 
 @verb
@@ -83,6 +83,12 @@ def double_ko(
         Sum of the impacts of the two single knockouts in the same cell.
     ``interaction``
         ``impact - additive``; below 0 where the pair does less than its parts.
+    ``downstream``, ``downstream_additive``, ``downstream_interaction``
+        The same of the downstream impacts: of profiles without the genes that are knocked out, made to sum to 1 again.
+
+    With total effects, those of a pair are of a regression on both genes at once: what co-expressed genes have in
+    common counts once in ``impact`` and twice in ``additive``. With direct effects, ``impact`` compares the predictions
+    with both genes and without either.
 
     Raises
     ------
@@ -159,22 +165,21 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarray, device: str) -> np.ndarray:
-    """Return the impacts of each pair, of its first and of its second gene, shape (n, 3)."""
-    engine, impacts = engine_on(device), np.empty((len(cell), 3), dtype=np.float32)
+    """Return the impacts, and downstream impacts, of each pair, its first and its second gene, shape (n, 2, 3)."""
+    engine, impacts = engine_on(device), np.empty((len(cell), 2, 3), dtype=np.float32)
     models = list(task.parts(task.presence, cells=drawn))
 
     def knock_out(number: int, some: np.ndarray) -> np.ndarray:
         """Return the impacts of some pairs in cells of one of the models."""
-        affine, rows, presence, _, residual = models[number]
+        affine, rows, presence, _ = models[number]
         row, pair = np.searchsorted(rows, cell[some]), position[some]
-        entries_of = slice(presence.indptr[row[0]], presence.indptr[row[-1] + 1])
-        own = None if residual is None else residual[entries_of]
         part, row = presence[row[0] : row[-1] + 1], row - row[0]
         entries = part.indptr[row][:, None] + pair
         genes = np.zeros(part.shape[1], dtype=bool)
         genes[part.indices[entries]] = True
-        both = engine.knock_out(affine, part, row, pair, residual=own)
-        return np.column_stack([both, engine.scan(affine, part, wanted=genes, residual=own)[entries]])
+        both = engine.knock_out(affine, part, row, pair, downstream=True)
+        singles = engine.scan(affine, part, wanted=genes, downstream=True)[:, entries]
+        return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 
     pieces = []
     for number, (_, rows, *_) in enumerate(models):
@@ -195,15 +200,19 @@ def _table(task: Task, cell: np.ndarray, position: np.ndarray, impact: np.ndarra
     presence = task.presence
     genes = np.asarray(task.fitted.genes, dtype=object)
     names = np.sort(genes[presence.indices[presence.indptr[cell][:, None] + position]].astype(str), axis=1)
-    additive = impact[:, 1] + impact[:, 2]
+    additive = impact[..., 1] + impact[..., 2]
+    interaction = impact[..., 0] - additive
     cells, number = np.unique(cell, return_inverse=True)
     return pd.DataFrame(
         {
             "gene_a": pd.Categorical(names[:, 0].astype(object)),
             "gene_b": pd.Categorical(names[:, 1].astype(object)),
             "cell": pd.Categorical.from_codes(number, categories=task.adata.obs_names[cells]),
-            "impact": impact[:, 0],
-            "additive": additive,
-            "interaction": impact[:, 0] - additive,
+            "impact": impact[:, 0, 0],
+            "additive": additive[:, 0],
+            "interaction": interaction[:, 0],
+            "downstream": impact[:, 1, 0],
+            "downstream_additive": additive[:, 1],
+            "downstream_interaction": interaction[:, 1],
         }
     )

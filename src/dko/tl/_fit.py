@@ -178,7 +178,8 @@ def fit(
         ``params`` (dict), ``genes`` (list), ``groups`` (list), ``weights`` (``influence``, groups x genes x genes, and
         ``intercept``, groups x genes, float32; with `rank`, instead of the influence, its factors ``outgoing``, groups
         x genes x rank, and ``incoming``, groups x rank x genes; with total effects also ``total_influence``,
-        ``total_intercept`` and ``variation``, how far cells are from their prediction), ``history`` (DataFrame).
+        what the loss of each gene takes off the log share of every other, ``total_correlation``, float16, and
+        ``total_step``, by which genes that are lost together share their effects), ``history`` (DataFrame).
         With `groupby`, ``cells``, by which later calls notice that groups are no longer those of the fit (a hash of the
         name of each cell, and the number of its group). Among the parameters: ``effects``, direct or total;
         ``explained``, the share of the variance of levels that assemblages explain; ``similarity``, mean rank

@@ -66,10 +66,11 @@ def interactions(
     to itself stay; the interaction relative to the sum of the singles is compared, so that a change of the singles
     themselves does not count.
 
-    What it can mean depends on the model. *Total effects* (``uns[key]["params"]["effects"]``) multiply: on a log scale
-    they add up exactly but for the normalisation, so that an interaction only tells whether two genes act on the same
-    genes, with the same sign (synergy) or opposite ones (buffering), and no pair is epistatic. *Direct effects* pass a
-    link and are divided by the number of present genes, so that profiles can interact too. Genes of one programme act
+    What it can mean depends on the model. *Total effects* (``uns[key]["params"]["effects"]``) multiply, those of a pair
+    by a regression on both genes at once: on a log scale they add up but for the normalisation and for what the two
+    genes, being co-expressed, have in common, which counts once. So an interaction only tells whether two genes act on
+    the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare predictions that
+    are divided by the number of present genes, so that profiles can interact too. Genes of one programme act
     alike, so that many pairs within and between programmes are related; `z` ranks them. Neither model has seen a double
     knockout: that two genes can replace each other, or work only together, is nothing that it could know.
 

@@ -38,6 +38,7 @@ def scan(
     *,
     genes: str | Sequence[str] | None = None,
     groups: Groups = None,
+    downstream: bool = True,
     out: str | Path | None = None,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
@@ -54,11 +55,14 @@ def scan(
         The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
     genes
         Genes to knock out; all genes of the fit by default.
+    downstream
+        Write the downstream impacts as well: what the knockout does to the other genes alone.
     out
         A ``.zarr`` or ``.h5ad`` to write the impacts to, cell block by cell block, instead of into ``layers``: for
-        more of them than fit into memory. It is an AnnData with the impacts as X, for ``anndata.read_zarr`` or
-        ``anndata.read_h5ad(..., backed="r")``. A file, or a ``.zarr`` store of an AnnData, that is there is replaced
-        once the new one is complete; but not the one that these cells are read from, nor any if they are dask arrays.
+        more of them than fit into memory. It is an AnnData with the impacts as X, and the downstream impacts as
+        ``layers[f"{key}_downstream"]``, for ``anndata.read_zarr`` or ``anndata.read_h5ad(..., backed="r")``. A file, or
+        a ``.zarr`` store of an AnnData, that is there is replaced once the new one is complete; but not the one that
+        these cells are read from, nor any if they are dask arrays.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
     progress
@@ -73,8 +77,11 @@ def scan(
         the profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene,
         layer="dko_impact")`` and ``sc.tl.rank_genes_groups(adata, groupby, layer="dko_impact")`` read it as it is.
         Not with `out`.
-    ``var[f"{key}_impact_mean"]``
-        Mean impact over the scanned cells that express the gene, float32; NaN for a gene that was not knocked out.
+    ``layers[f"{key}_downstream"]``
+        The same of both profiles without that gene, each made to sum to 1 again: 0 where nothing else changes, whatever
+        the gene's own share. Not with `out`.
+    ``var[f"{key}_impact_mean"]``, ``var[f"{key}_downstream_mean"]``
+        Means over the scanned cells that express the gene, float32; NaN for a gene that was not knocked out.
     ``var[f"{key}_n_cells"]``
         Number of these cells.
 
@@ -93,16 +100,18 @@ def scan(
     task = open_task(data, key, mod, groups)
     wanted = _wanted(genes, task)
     tally = _Tally(task.adata.n_vars, "No cell" if groups is None else "No cell of the chosen groups")
-    blocks = tally.count(_blocks(task, wanted, engine_on(device), batch_size, in_memory=out is None))
+    names = [_keys.impact(key), _keys.downstream(key)] if downstream else [_keys.impact(key)]
+    blocks = tally.count(_blocks(task, wanted, engine_on(device), batch_size, len(names), in_memory=out is None))
     layers = {}
     if out is None:
-        layers[_keys.impact(key)] = stack(list(blocks))
+        of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
+        layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
-        write_blocks(out, blocks, task.adata.obs, task.adata.var, lambda: tally.columns(key))
+        write_blocks(out, blocks, names[1:], task.adata.obs, task.adata.var, lambda: tally.columns(key))
     write(
         task.adata,
         # Without new impacts here, those of an earlier scan would stand beside the means of this one.
-        remove={"layers": [_keys.impact(key)] if out is not None else [], **of_scan(key)},
+        remove=of_scan(key),
         layers=layers,
         var=tally.columns(key),
     )
@@ -122,48 +131,49 @@ def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
 
 
 def _blocks(
-    task: Task, wanted: np.ndarray, engine: Engine, batch_size: int | None, in_memory: bool
-) -> Iterator[sparse.csr_matrix]:
-    """Yield the impacts of one block of cells after the other, as in X."""
+    task: Task, wanted: np.ndarray, engine: Engine, batch_size: int | None, n_kinds: int, in_memory: bool
+) -> Iterator[list[sparse.csr_matrix]]:
+    """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X."""
     blocks = task.blocks(batch_size)
     beginning = next(blocks)
     expected = estimate(task, beginning[1], wanted, engine)
     blocks = chain([beginning], blocks)
     del beginning
-    if in_memory and expected.n_bytes > settings.result_budget:
+    if in_memory and (size := n_kinds * expected.n_bytes) > settings.result_budget:
         raise ValueError(
-            f"The impacts would take about {expected.n_bytes / 2**30:.1f} GiB; name a file for them, "
+            f"The impacts would take about {size / 2**30:.1f} GiB; name a file for them, "
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
     expected.tell("knockouts")
     chosen = None if wanted.all() else wanted
     with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
         for first, block in blocks:
-            impacts = np.full(block.nnz, np.nan, dtype=np.float32)
+            found = np.full((2, block.nnz), np.nan, dtype=np.float32)
             for part in task.parts(block, first):
-                impacts[part.entries] = engine.scan(
-                    part.affine, part.presence, wanted=chosen, residual=part.residual, advance=advance
+                found[:n_kinds, part.entries] = engine.scan(
+                    part.affine, part.presence, wanted=chosen, downstream=n_kinds > 1, advance=advance
                 )
-            yield aligned_layer(impacts, block, task.columns, task.adata.n_vars)
+            yield [aligned_layer(values, block, task.columns, task.adata.n_vars) for values in found[:n_kinds]]
 
 
 class _Tally:
-    """Mean impact and number of cells of each gene, counted while the blocks go by."""
+    """Mean impacts and number of cells of each gene, counted while the blocks go by."""
 
     def __init__(self, n_vars: int, none: str):
         self.n_cells = np.zeros(n_vars, dtype=np.int64)
         self.n_scanned = 0
-        self._totals = np.zeros(n_vars)
+        self._totals: list[np.ndarray] = []
+        self._n_vars = n_vars
         self._none = none
 
-    def count(self, blocks: Iterator[sparse.csr_matrix]) -> Iterator[sparse.csr_matrix]:
-        """Yield the blocks."""
-        n_vars = len(self._totals)
-        for block in blocks:
-            self.n_cells += np.bincount(block.indices, minlength=n_vars)
-            self.n_scanned += int((np.diff(block.indptr) > 0).sum())
-            self._totals += np.bincount(block.indices, weights=block.data, minlength=n_vars)
-            yield block
+    def count(self, blocks: Iterator[list[sparse.csr_matrix]]) -> Iterator[list[sparse.csr_matrix]]:
+        """Yield the blocks, each of one kind of impact or of both."""
+        for kinds in blocks:
+            self.n_cells += np.bincount(kinds[0].indices, minlength=self._n_vars)
+            self.n_scanned += int((np.diff(kinds[0].indptr) > 0).sum())
+            sums = [np.bincount(block.indices, weights=block.data, minlength=self._n_vars) for block in kinds]
+            self._totals = [*map(np.add, self._totals, sums)] if self._totals else sums
+            yield kinds
 
     def columns(self, key: str) -> dict[str, np.ndarray]:
         """Return the columns of ``var``; raise if nothing went by."""
@@ -172,5 +182,6 @@ class _Tally:
                 f"{self._none} that has a model expresses any of the genes, so there is nothing to knock out."
             )
         with np.errstate(invalid="ignore"):
-            mean = (self._totals / self.n_cells).astype(np.float32)
-        return {_keys.impact_mean(key): mean, _keys.n_cells(key): self.n_cells}
+            means = [(total / self.n_cells).astype(np.float32) for total in self._totals]
+        names = (_keys.impact_mean(key), _keys.downstream_mean(key))
+        return {**dict(zip(names, means, strict=False)), _keys.n_cells(key): self.n_cells}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,17 +80,20 @@ def virtual_ko(
 
     ``layers[f"{key}_ko_{label}"]``
         CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
-        gene has no entries). Cells that do not express the gene keep the profile
-        that knockouts start from, ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups`
-        and genes outside the model have no entries. Of an SCCVAE dense float32: the control
-        cells as observed with the predicted change, log-normalised like the input and not below 0; the mean over the
-        cells less that of the observed ones is :func:`dko.get.effects`. NaN in other than control cells and at genes
-        outside the model.
+        gene has no entries). With total effects it is the observed profile, each gene multiplied by what the knockout
+        does to it. Cells that do not express the gene keep the profile that knockouts start from,
+        ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups` and genes outside the model have no
+        entries. Of an SCCVAE dense float32: the control cells as observed with the predicted change, log-normalised
+        like the input and not below 0; the mean over the cells less that of the observed ones is
+        :func:`dko.get.effects`. NaN in other than control cells and at genes outside the model.
     ``obsm[f"{key}_impact"]``
         DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
         profile after and before; NaN where a cell expresses none of the genes, or has no prediction.
         :func:`dko.get.impact` reads it. Of an SCCVAE, of the relative profiles of the observed and of the
         predicted cell.
+    ``obsm[f"{key}_downstream"]``
+        The same for the downstream impact: both profiles without the knocked-out genes, each made to sum to 1 again.
+        0 where nothing else changes.
     ``uns[key]["knockouts"]``
         DataFrame: label, dose, and the number of cells that have an impact.
 
@@ -103,9 +107,12 @@ def virtual_ko(
 
     Notes
     -----
-    Exact: a knockout subtracts one column of the fitted map instead of passing through the network (arXiv 2510.03359
-    has one pass per gene and cell). An SCCVAE gets the gene, and no data of cells that have lost it. In
-    ``layers`` keys and column names ``/`` is spelled ``%2F``.
+    With total effects a knockout is applied to the cell as it was observed: without gene g, the share of gene j is
+    multiplied by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again. Of several genes together
+    the effects are those of a regression on all of them at once, which counts co-expressed genes once. With direct
+    effects two predictions are compared, exactly: a knockout subtracts one column of the fitted map instead of passing
+    through the network (arXiv 2510.03359 has one pass per gene and cell). An SCCVAE gets the gene, and no data of cells
+    that have lost it. In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
     if isinstance(dose, bool) or not isinstance(dose, int | float | np.number) or not 0 <= dose <= 1:
         raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
@@ -128,16 +135,18 @@ def virtual_ko(
         raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
     else:
         labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
-    new = pd.DataFrame(
-        impacts, index=target.obs_names, columns=[_keys.column(label, target.obs_names) for label in labels]
-    )
-    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts).sum(axis=0)})
+    columns = [_keys.column(label, target.obs_names) for label in labels]
+    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts[0]).sum(axis=0)})
+    frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
         remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in labels]},
         layers={_keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
-        obsm={_keys.impact(key): lambda earlier: _beside(earlier, new, labels, key)},
+        obsm={
+            place(key): partial(_beside, new=frame, labels=labels, key=key)
+            for place, frame in zip((_keys.impact, _keys.downstream), frames, strict=True)
+        },
         uns={key: lambda model: {**model, _keys.KNOCKOUTS: _below(model.get(_keys.KNOCKOUTS), table)}},
     )
     return data if copy else None

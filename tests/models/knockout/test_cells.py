@@ -33,7 +33,7 @@ def test_all_cells(make_map, make_presence):
     rows = presence.toarray()
     expected = (rows @ affine.influence.T.astype(float))[rows > 0]
     np.testing.assert_allclose(cells.sums, expected, atol=1e-4)
-    assert (cells.weights == 1).all()
+    assert not cells.observed and cells.intercept is affine.intercept
     assert cells.row(np.arange(presence.nnz)).tolist() == np.nonzero(rows)[0].tolist()
 
 

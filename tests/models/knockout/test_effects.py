@@ -10,17 +10,17 @@ from dko.models.knockout import effect_sums
 
 
 @pytest.fixture
-def naive_effect_sums(layers_from, dense_weights):
-    def sums(affine, presence, wanted, group, n_groups, residual):
-        layers, weights = layers_from(affine), dense_weights(presence, residual)
+def naive_effect_sums(layers_from):
+    def sums(affine, presence, wanted, group, n_groups):
+        layers = layers_from(affine)
         totals = np.zeros((n_groups, len(wanted), affine.n_genes))
         n_cells = np.zeros((n_groups, len(wanted)), dtype=int)
         for cell, row in enumerate(presence.toarray()):
             for number, gene in enumerate(wanted):
                 if group[cell] < 0 or not row[gene]:
                     continue
-                before = naive.profile(layers, row, weights[cell])
-                after = naive.profile(layers, naive.knocked_out(row, [gene]), weights[cell])
+                before = naive.profile(layers, row)
+                after = naive.profile(layers, naive.knocked_out(row, [gene]))
                 before[gene] = 0
                 before, after = (p / p.sum() if p.any() else p for p in (before, after))
                 totals[group[cell], number] += np.log1p(1e4 * after) - np.log1p(1e4 * before)
@@ -31,17 +31,13 @@ def naive_effect_sums(layers_from, dense_weights):
 
 
 @pytest.mark.parametrize("budget", [1, 1_000, 2**28])
-@pytest.mark.parametrize("special", [False, True])
-@pytest.mark.parametrize("link", ["abs", "softplus", "exp"])
-@pytest.mark.parametrize("divisor", [0.0, 1.0, 7.5])
-def test_equals_the_naive_formula(make_map, make_presence, naive_effect_sums, link, divisor, special, budget):
+def test_equals_the_naive_formula(make_map, make_presence, naive_effect_sums, budget):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng, link, divisor=divisor), make_presence(40, 25, 0.5, rng)
-    residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
+    affine, presence = make_map(25, rng), make_presence(40, 25, 0.5, rng)
     group, wanted = np.arange(40) % 4 - 1, rng.permutation(25)[:17]
     with dko.settings.override(memory_budget=budget):
-        totals, n_cells = effect_sums(affine, presence, wanted, group, 3, residual=residual)
-    expected, n_expected = naive_effect_sums(affine, presence, wanted, group, 3, residual)
+        totals, n_cells = effect_sums(affine, presence, wanted, group, 3)
+    expected, n_expected = naive_effect_sums(affine, presence, wanted, group, 3)
     assert totals.dtype == np.float64
     np.testing.assert_array_equal(n_cells, n_expected)
     np.testing.assert_allclose(totals, expected, atol=1e-4)

@@ -8,8 +8,8 @@ from dko.models.knockout import AffineMap, LowRankMap, map_of
 RNG = np.random.default_rng(0)
 OUTGOING, INCOMING = RNG.normal(size=(7, 2)).astype(np.float32), RNG.normal(size=(2, 7)).astype(np.float32)
 INTERCEPT = RNG.normal(size=7).astype(np.float32)
-LOW = LowRankMap(OUTGOING, INCOMING, INTERCEPT, "softplus")
-WHOLE = AffineMap(OUTGOING @ INCOMING, INTERCEPT, "softplus")
+LOW = LowRankMap(OUTGOING, INCOMING, INTERCEPT)
+WHOLE = AffineMap(OUTGOING @ INCOMING, INTERCEPT)
 
 
 def test_column_g_is_what_gene_g_adds():
@@ -23,7 +23,7 @@ def test_column_g_is_what_gene_g_adds():
 def test_low_rank_is_the_product(genes):
     genes = np.array(genes, dtype=int)
     for low, whole in [(LOW, WHOLE), (LOW.subset(genes), WHOLE.subset(genes))]:
-        assert low.n_genes == whole.n_genes and low.link == whole.link == "softplus"
+        assert low.n_genes == whole.n_genes
         assert low.rank == 2
         np.testing.assert_allclose(low.diagonal, whole.diagonal, atol=1e-6)
         np.testing.assert_array_equal(low.intercept, whole.intercept)
@@ -43,22 +43,8 @@ def test_from_its_arrays(affine):
         assert again.arrays[name] is array
 
 
-@pytest.mark.parametrize("affine", [LOW, WHOLE], ids=["low rank", "whole"])
-def test_the_divisor_stays(affine):
-    assert affine.divisor == map_of(affine.arrays).divisor == 0
-    other = map_of(affine.arrays, "exp", divisor=7.5)
-    assert other.divisor == other.subset([2, 0]).divisor == 7.5
-    assert other.link == other.subset([2, 0]).link == "exp"
-
-
-def test_unknown_link():
-    for kind, arrays in [(AffineMap, WHOLE.arrays), (LowRankMap, LOW.arrays)]:
-        with pytest.raises(ValueError, match="'relu'; choose one of abs, softplus, exp"):
-            kind(**arrays, link="relu")
-
-
-def test_arrays_of_another_byte_order_and_another_link():
+def test_arrays_of_another_byte_order():
     foreign = {name: array.astype(">f4") for name, array in WHOLE.arrays.items()}
-    again = map_of(foreign, "softplus")
-    assert again.link == "softplus" and again.intercept.dtype.isnative
+    again = map_of(foreign)
+    assert again.intercept.dtype.isnative
     np.testing.assert_array_equal(again.rows(np.arange(7)), WHOLE.influence)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from dko.models.assemblage import _reference as naive
 from dko.models.knockout import pair_effects
@@ -25,11 +24,9 @@ def naive_effects(layers, presence, pair, rows):
     return totals
 
 
-@pytest.mark.parametrize("link", ["abs", "softplus", "exp"])
-@pytest.mark.parametrize("divisor", [0.0, 1.0])
-def test_equals_the_naive_formula(make_map, make_presence, layers_from, link, divisor):
+def test_equals_the_naive_formula(make_map, make_presence, layers_from):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng, link, divisor=divisor), make_presence(40, 25, 0.6, rng)
+    affine, presence = make_map(25, rng), make_presence(40, 25, 0.6, rng)
     there = presence.toarray() > 0
     rows = [np.flatnonzero(there[:, pair].all(axis=1)) for pair in PAIRS]
     rows[2] = rows[2][:0]
@@ -44,6 +41,6 @@ def test_equals_the_naive_formula(make_map, make_presence, layers_from, link, di
 def test_a_cell_of_the_two_genes_alone(make_map):
     from scipy import sparse
 
-    affine = make_map(4, np.random.default_rng(0), "exp", divisor=1.0)
+    affine = make_map(4, np.random.default_rng(0))
     presence = sparse.csr_matrix(np.array([[0, 1, 1, 0]], dtype=np.float32))
     assert (pair_effects(affine, presence, np.array([[1, 2]]), [np.array([0])]) == 0).all()

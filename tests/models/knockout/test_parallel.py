@@ -66,7 +66,7 @@ def test_an_error_in_a_thread_is_raised(threads, n):
 def results(make_map, make_presence):
     """Everything that the engine computes of some cells, as a function."""
     rng = np.random.default_rng(0)
-    affine, presence = make_map(40, rng, "softplus"), make_presence(600, 40, 0.5, rng)
+    affine, presence = make_map(40, rng), make_presence(600, 40, 0.5, rng)
     row = np.repeat(np.arange(3, 600), 10)
     removed = rng.integers(0, np.diff(presence.indptr)[row][:, None], (len(row), 1))
     genes, group = np.arange(40), np.arange(600) % 2

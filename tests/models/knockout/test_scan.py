@@ -12,8 +12,6 @@ import dko
 from dko.models.assemblage import _reference as naive
 from dko.models.knockout import AffineMap, scan
 
-LINKS = ["abs", "softplus", "exp"]
-DIVISORS = [0.0, 1.0, 7.5]
 LAVISH = 2**28
 
 
@@ -22,17 +20,13 @@ LAVISH = 2**28
     n_cells=st.integers(1, 6),
     n_genes=st.integers(1, 40),
     share=st.sampled_from([0.1, 0.5, 1.0]),
-    link=st.sampled_from(LINKS),
-    divisor=st.sampled_from(DIVISORS),
     dose=st.sampled_from([1.0, 0.999, 0.9, 0.3, 0.001]),
-    special=st.booleans(),
     wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
     budget=st.sampled_from([1, 3_000, LAVISH]),
 )
-@example(0, 1, 1, 1.0, "abs", 0.0, 1.0, False, 1.0, 1)
-@example(0, 6, 16, 1.0, "softplus", 0.0, 1.0, True, 1.0, LAVISH)  # whole panels
-@example(0, 6, 33, 0.5, "exp", 1.0, 0.3, True, 0.3, 1)  # a panel of one gene
-@example(0, 6, 40, 0.5, "abs", 7.5, 1.0, True, 0.3, 3_000)
+@example(0, 1, 1, 1.0, 1.0, 1.0, 1)
+@example(0, 6, 16, 1.0, 1.0, 1.0, LAVISH)  # whole panels
+@example(0, 6, 33, 0.5, 0.3, 0.3, 1)  # a panel of one gene
 def test_equals_the_naive_formula(
     make_map,
     make_presence,
@@ -41,41 +35,36 @@ def test_equals_the_naive_formula(
     n_cells,
     n_genes,
     share,
-    link,
-    divisor,
     dose,
-    special,
     wanted_share,
     budget,
 ):
     rng = np.random.default_rng(seed)
-    affine = make_map(n_genes, rng, link, divisor=divisor)
+    affine = make_map(n_genes, rng)
     presence = make_presence(n_cells, n_genes, share, rng)
-    residual = rng.lognormal(size=presence.nnz).astype(np.float32) if special else None
     wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
     with dko.settings.override(memory_budget=budget):
-        found = scan(affine, presence, wanted=wanted, residual=residual, dose=dose)
+        found = scan(affine, presence, wanted=wanted, dose=dose, downstream=True)
+        np.testing.assert_array_equal(scan(affine, presence, wanted=wanted, dose=dose), found[0])
     assert found.dtype == np.float32
-    expected = naive_scan(affine, presence, wanted=wanted, residual=residual, dose=dose)
+    expected = naive_scan(affine, presence, wanted=wanted, dose=dose)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("link", LINKS)
-def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan, link):
+def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng, link), make_presence(1_100, 20, 0.3, rng)
+    affine, presence = make_map(20, rng), make_presence(1_100, 20, 0.3, rng)
     done: list[int] = []
-    np.testing.assert_allclose(scan(affine, presence, advance=done.append), naive_scan(affine, presence), atol=1e-5)
+    np.testing.assert_allclose(scan(affine, presence, advance=done.append), naive_scan(affine, presence)[0], atol=1e-5)
     assert sum(done) == presence.nnz
 
 
 @pytest.mark.parametrize("dose", [1.0, 0.5])
-@pytest.mark.parametrize("link", LINKS)
-def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, link, dose):
+def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
     rng = np.random.default_rng(0)
     n_genes = 5_000
     affine = AffineMap(
-        rng.uniform(0, 1, (n_genes, n_genes)).astype(np.float32), rng.normal(size=n_genes).astype(np.float32), link
+        rng.uniform(0, 1, (n_genes, n_genes)).astype(np.float32), rng.normal(size=n_genes).astype(np.float32)
     )
     row = np.arange(n_genes) % 10 > 0
     wanted = np.isin(np.arange(n_genes), rng.choice(np.flatnonzero(row), 2, replace=False))
@@ -87,15 +76,14 @@ def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, link, dose)
 
 @pytest.mark.parametrize("dose", [1.0, 0.999, 0.3])
 @pytest.mark.parametrize("times", [1e2, 1e4, 1e6])
-@pytest.mark.parametrize("divisor", [0.0, 1.0])
-@pytest.mark.parametrize("link", LINKS)
-def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, link, divisor, times, dose):
+def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, times, dose):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng, link, scale=0.3, divisor=divisor), make_presence(40, 20, 0.6, rng)
-    affine.intercept[3] = np.log(times) if link == "exp" else times
+    affine, presence = make_map(20, rng, scale=0.3), make_presence(40, 20, 0.6, rng)
+    affine.intercept[3] = times
     expected = naive_scan(affine, presence, dose=dose)
-    assert dose < 1 or np.sum(expected > 1 - 10 / times) > 10
-    np.testing.assert_allclose(scan(affine, presence, dose=dose), expected, atol=1e-5)
+    assert dose < 1 or np.sum(expected[0] > 1 - 10 / times) > 10
+    found = scan(affine, presence, dose=dose, downstream=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_no_output_at_all():
@@ -110,19 +98,12 @@ def test_output_only_after_the_knockout():
     np.testing.assert_allclose(scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
 
 
-def test_a_residual_of_nothing_but_the_gene(make_map):
-    affine, residual = make_map(4, np.random.default_rng(0)), np.array([0, 2, 0, 0], dtype=np.float32)
-    presence = sparse.csr_matrix(np.ones((1, 4), dtype=np.float32))
-    np.testing.assert_allclose(scan(affine, presence, residual=residual), [0, 1, 0, 0], atol=1e-7)
-
-
-@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("level", [-50, 50, 80])
-def test_far_from_zero(make_map, make_presence, naive_scan, link, level):
+def test_far_from_zero(make_map, make_presence, naive_scan, level):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(12, rng, link, scale=0.3), make_presence(40, 12, 0.6, rng)
+    affine, presence = make_map(12, rng, scale=0.3), make_presence(40, 12, 0.6, rng)
     affine.intercept[:] += level
-    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence), atol=1e-5)
+    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
@@ -131,8 +112,6 @@ def test_units_do_not_matter(make_map, make_presence, scale):
     affine, presence = make_map(20, rng), make_presence(10, 20, 0.6, rng)
     other = AffineMap(affine.influence * np.float32(scale), affine.intercept * np.float32(scale))
     np.testing.assert_allclose(scan(other, presence), scan(affine, presence), atol=1e-6)
-    residual = np.full(presence.nnz, scale, dtype=np.float32)
-    np.testing.assert_allclose(scan(affine, presence, residual=residual), scan(affine, presence), atol=1e-6)
 
 
 def test_no_cells(make_map):
@@ -142,20 +121,19 @@ def test_no_cells(make_map):
 
 
 @pytest.mark.parametrize("budget", [1, 5_000, 40_000])
-@pytest.mark.parametrize("link", LINKS)
-def test_the_memory_budget_changes_nothing(make_map, make_presence, link, budget):
+def test_the_memory_budget_changes_nothing(make_map, make_presence, budget):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(70, rng, link), make_presence(300, 70, 0.5, rng)
-    residual, wanted = rng.lognormal(size=presence.nnz).astype(np.float32), rng.random(70) < 0.6
-    expected = scan(affine, presence, residual=residual, wanted=wanted, dose=0.7)
+    affine, presence = make_map(70, rng), make_presence(300, 70, 0.5, rng)
+    wanted = rng.random(70) < 0.6
+    expected = scan(affine, presence, wanted=wanted, dose=0.7)
     with dko.settings.override(memory_budget=budget):
-        found = scan(affine, presence, residual=residual, wanted=wanted, dose=0.7)
+        found = scan(affine, presence, wanted=wanted, dose=0.7)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(40, rng, "softplus"), make_presence(60, 40, 0.5, rng)
+    affine, presence = make_map(40, rng), make_presence(60, 40, 0.5, rng)
 
     def scanned(genes, cells):
         moved = presence[cells][:, genes]
@@ -187,47 +165,9 @@ def test_memory_does_not_grow_with_the_number_of_cells(make_map, make_presence):
     assert many < 20 * budget
 
 
-@pytest.mark.parametrize("level", [-300, 95, 300])
-def test_exponentials_of_any_level(make_map, make_presence, naive_scan, level):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(12, rng, "exp", scale=0.3), make_presence(40, 12, 0.6, rng)
-    affine.intercept[:] += level
-    # Single precision keeps five digits of a raw output of 300.
-    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence), atol=2e-4)
-    alone = sparse.csr_matrix(np.eye(12, dtype=np.float32))
-    np.testing.assert_array_equal(scan(affine, alone), 1)
-
-
-@pytest.mark.parametrize("last", [[], [1, 1], [np.nan]], ids=["short", "long", "not a number"])
-def test_residuals_that_do_not_fit_are_refused(make_map, make_presence, last):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
-    residual = np.append(np.ones(presence.nnz - 1), last).astype(np.float32)
-    with pytest.raises(ValueError, match=f"one finite number per entry of presence \\({presence.nnz}\\)"):
-        scan(affine, presence, residual=residual)
-
-
-def test_no_impact_is_more_than_everything(make_map, make_presence):
-    # Outputs so far apart that most knockouts change the whole profile, some by 1 and a rounding error.
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng, "exp", scale=150, divisor=1.0), make_presence(4_000, 20, 0.6, rng)
-    impacts = scan(affine, presence)
-    assert impacts.max() == 1 and (impacts == 1).mean() > 0.1
-
-
 def test_progress_counts_the_knockouts_that_were_asked_for(make_map, make_presence):
     rng = np.random.default_rng(0)
     affine, presence = make_map(12, rng), make_presence(40, 12, 0.6, rng)
     done: list[int] = []
     scan(affine, presence, wanted=np.arange(12) < 2, advance=done.append)
     assert sum(done) == (presence.indices < 2).sum()
-
-
-@pytest.mark.parametrize("dose", [1.0, 0.9])
-@pytest.mark.parametrize("divisor", [0.0, 1.0])
-def test_a_knockout_that_raises_outputs_beyond_single_precision(divisor, dose):
-    influence = np.zeros((4, 4), dtype=np.float32)
-    influence[1:, 0] = -300 * (divisor or 4)
-    affine = AffineMap(influence, np.array([0, 200, 200, 200], dtype=np.float32), "exp", divisor)
-    found = scan(affine, sparse.csr_matrix(np.ones((1, 4), dtype=np.float32)), dose=dose)
-    np.testing.assert_allclose(found, [1, 0, 0, 0], atol=1e-6)

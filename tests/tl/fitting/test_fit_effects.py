@@ -12,7 +12,6 @@ from scipy import sparse
 
 import dko
 from dko._engine import engine_on, open_task
-from dko.models.assemblage import _reference as naive
 
 TOTAL: dict[str, Any] = {"effects": "total", "max_epochs": 3, "progress": False}
 
@@ -81,23 +80,29 @@ def test_published_and_low_rank_fits_have_direct_effects(cells, how):
     assert cells.uns["dko"]["params"]["effects"] == "direct"
 
 
-def test_knockouts_equal_the_naive_formula_on_what_was_counted(total, dense):
+def test_knockouts_equal_the_naive_formula_on_the_observed_cells(total, dense):
     weights = {name: np.asarray(array[0], dtype=float) for name, array in total.uns["dko"]["weights"].items()}
-    n, counts = total.n_vars, dense(total.X)
-    layers = naive.Layers(
-        weights["total_influence"], np.zeros(n), np.eye(n), weights["total_intercept"], "exp", divisor=1.0
-    )
+    observed = dense(total.X) / dense(total.X).sum(1, keepdims=True)
     dko.tl.scan(total)
-    scanned = total.layers["dko_impact"].toarray()
+    dko.tl.virtual_ko(total, ("gene_4", "gene_9"), dose=0.7)
+    scanned, downstream = (total.layers[f"dko_{kind}"].toarray() for kind in ("impact", "downstream"))
+    pair = [4, 9]
+    together = np.where(np.eye(2), 1, weights["total_correlation"][np.ix_(pair, pair)] / 1.1)
+    step = weights["total_step"][pair]
+    of_pair = weights["total_influence"][:, pair] @ (np.linalg.solve(together, step) / step)
     for cell in range(0, 80, 9):
-        assemblage = (counts[cell] > 0).astype(float)
-        expected = naive.profile(layers, assemblage) * counts[cell].sum()
-        # The level, given its count, of a gamma distribution around the prediction.
-        shape = 1 / float(weights["variation"])
-        own = (counts[cell] + shape) / (expected + shape)
-        for gene in np.flatnonzero(assemblage).tolist():
-            impact = naive.impact(layers, assemblage, [gene], weights=own)
-            assert scanned[cell, gene] == pytest.approx(impact, abs=1e-5)
+        for gene in np.flatnonzero(observed[cell]):
+            after = observed[cell] * np.exp(-weights["total_influence"][:, gene])
+            after[gene] = 0
+            after /= after.sum()
+            assert scanned[cell, gene] == pytest.approx(np.abs(after - observed[cell]).sum() / 2, abs=1e-6)
+            before = np.where(np.arange(20) == gene, 0, observed[cell]) / (1 - observed[cell, gene])
+            assert downstream[cell, gene] == pytest.approx(np.abs(after - before).sum() / 2, abs=1e-6)
+        if observed[cell, pair].all():
+            after = observed[cell] * np.exp(-0.7 * of_pair)
+            after[pair] = 0.3 * observed[cell, pair]
+            found = total.layers["dko_ko_gene_4+gene_9"][[cell]].toarray()[0]
+            np.testing.assert_allclose(found, after / after.sum(), atol=1e-6)
 
 
 def test_profiles_start_from_the_cell_and_sum_to_1(total, dense):
@@ -105,7 +110,7 @@ def test_profiles_start_from_the_cell_and_sum_to_1(total, dense):
     dko.tl.scan(total)
     task, before = open_task(total, "dko", "rna"), np.zeros(total.shape)
     for part in task.parts(task.presence):
-        profile = engine_on("cpu").predict(part.affine, part.presence, residual=part.residual)
+        profile = engine_on("cpu").predict(part.affine, part.presence)
         before[np.repeat(part.rows, np.diff(part.presence.indptr)), part.presence.indices] = profile
     for label in ("gene_2", "gene_4+gene_9"):
         after, impact = dense(total.layers[f"dko_ko_{label}"]), total.obsm["dko_impact"][label]
@@ -121,14 +126,14 @@ def test_profiles_start_from_the_cell_and_sum_to_1(total, dense):
 def test_one_map_per_group(cells):
     dko.tl.fit(cells, groupby="cell_type", **TOTAL)
     weights = cells.uns["dko"]["weights"]
-    assert weights["total_influence"].shape == (2, 20, 20) and weights["variation"].shape == (2,)
+    assert weights["total_influence"].shape == weights["total_correlation"].shape == (2, 20, 20)
     assert np.abs(weights["total_influence"][0] - weights["total_influence"][1]).max() > 1e-3
     dko.tl.scan(cells)
     whole = cells.layers["dko_impact"].toarray()
     for number, group in enumerate(cells.uns["dko"]["groups"]):
         task = open_task(cells, "dko", "rna", group)
         (part,) = task.parts(task.presence)
-        np.testing.assert_array_equal(part.affine.arrays["influence"], weights["total_influence"][number])
+        np.testing.assert_array_equal(part.affine.influence, weights["total_influence"][number])
         alone = cells[cells.obs["cell_type"] == group].copy()
         dko.tl.scan(alone)
         found = alone.layers["dko_impact"].toarray()
@@ -153,14 +158,14 @@ def test_files_keep_it_exactly(total, cells, tmp_path, way):
     np.testing.assert_array_equal(again.layers["dko_impact"].toarray(), total.layers["dko_impact"].toarray())
 
 
-def test_cells_whose_counts_are_lost_since_are_taken_as_they_are(total, dense):
+def test_values_that_are_no_counts_are_taken_as_they_are(total, dense):
     total.X.data *= np.random.default_rng(0).uniform(0.8, 1, total.X.nnz).astype(np.float32)
     expected = dense(total.X) / dense(total.X).sum(1, keepdims=True)
     sc.pp.normalize_total(total, target_sum=1e4)
     sc.pp.log1p(total)
     task = open_task(total, "dko", "rna")
     (part,) = task.parts(task.presence)
-    before = engine_on("cpu").predict(part.affine, part.presence, residual=part.residual)
+    before = engine_on("cpu").predict(part.affine, part.presence)
     np.testing.assert_allclose(before, expected[expected > 0], atol=1e-5)
     dko.tl.virtual_ko(total, "gene_2")
     np.testing.assert_allclose(dense(total.layers["dko_ko_gene_2"]).sum(1), 1, atol=1e-5)
@@ -189,7 +194,6 @@ def test_counts_that_were_normalised_before_the_fit_are_fitted_as_counts(cells):
     for adata in (cells, logged):
         dko.tl.fit(adata, **TOTAL)
         dko.tl.scan(adata)
-    assert np.isfinite(logged.uns["dko"]["weights"]["variation"]).all()
     np.testing.assert_allclose(
         logged.uns["dko"]["weights"]["total_influence"],
         cells.uns["dko"]["weights"]["total_influence"],
@@ -231,22 +235,27 @@ def test_a_knockout_of_a_gene_without_signal_is_warned_of(total, caplog):
     assert "go with 'gene_2' in the cells" in warning and "gene_3" not in warning
 
 
-def test_values_that_are_no_counts_start_from_the_prediction(cells, dense):
-    cells.X.data *= np.random.default_rng(0).uniform(0.8, 1, cells.X.nnz).astype(np.float32)
-    sc.pp.normalize_total(cells, target_sum=1e4)
-    sc.pp.log1p(cells)
-    dko.tl.fit(cells, **TOTAL)
-    assert np.isnan(cells.uns["dko"]["weights"]["variation"]).all()
-    task = open_task(cells, "dko", "rna")
-    (part,) = task.parts(task.presence)
-    assert part.residual is None and (part.presence.data == 1).all()
-    dko.tl.virtual_ko(cells, "gene_2")
-    absent = dense(cells[:, "gene_2"].X).ravel() == 0
-    predicted = engine_on("cpu").predict(part.affine, part.presence)
-    after = dense(cells.layers["dko_ko_gene_2"])[absent]
-    np.testing.assert_allclose(after.sum(1), 1, atol=1e-5)
-    rows = np.repeat(absent, np.diff(part.presence.indptr))
-    np.testing.assert_allclose(after[after > 0], predicted[rows], atol=1e-6)
+def test_a_model_of_version_0_1_0_still_knocks_out_and_says_that_its_effects_are_too_small(total, caplog):
+    expected = dko.tl.scan(total, copy=True).layers["dko_impact"].toarray()
+    weights = total.uns["dko"]["weights"]
+    for name in ("total_correlation", "total_step"):
+        del weights[name]
+    weights |= {"total_intercept": np.zeros((1, 20), dtype=np.float32), "variation": np.array([np.nan], np.float32)}
+    caplog.clear()
+    dko.tl.scan(total)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "version 0.1.0, whose effects are too small; run dko.tl.fit(adata, key_added='dko') again" in warning
+    np.testing.assert_array_equal(total.layers["dko_impact"].toarray(), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wrong"),
+    [("total_correlation", 2, "'total_correlation' is not between -1 and 1"), ("total_step", 0, "is not above 0")],
+)
+def test_numbers_that_cannot_be_are_refused(total, name, value, wrong):
+    total.uns["dko"]["weights"][name][0, 3] = value
+    with pytest.raises(ValueError, match=wrong):
+        dko.tl.scan(total)
 
 
 def test_signal_is_there_as_long_as_it_is_true(cells, quick):

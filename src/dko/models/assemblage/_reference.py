@@ -11,43 +11,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-# What turns raw outputs into something that is not negative; the paper takes the first.
-LINKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "abs": np.abs,
-    "softplus": lambda raw: np.logaddexp(raw, 0),
-    "exp": np.exp,
-}
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Weights of the two layers, float64: W1, W2 (genes x genes), b1, b2 (genes); and a name in LINKS.
-
-    The assemblage is divided by `divisor`; 0, as published: by the number of present genes.
-    """
+    """Weights of the two layers, float64: W1, W2 (genes x genes), b1, b2 (genes)."""
 
     w1: np.ndarray
     b1: np.ndarray
     w2: np.ndarray
     b2: np.ndarray
-    link: str = "abs"
-    divisor: float = 0.0
 
 
-def outputs(layers: Layers, assemblage: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
-    """Return the outputs (genes,) for an assemblage (genes,) that is not empty, multiplied by `weights`."""
-    y = assemblage / (layers.divisor or assemblage.sum())
-    return LINKS[layers.link](layers.w2 @ (layers.w1 @ y + layers.b1) + layers.b2) * weights
+def outputs(layers: Layers, assemblage: np.ndarray) -> np.ndarray:
+    """Return the outputs (genes,) for an assemblage (genes,) that is not empty."""
+    y = assemblage / assemblage.sum()
+    return np.abs(layers.w2 @ (layers.w1 @ y + layers.b1) + layers.b2)
 
 
-def profile(layers: Layers, assemblage: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
+def profile(layers: Layers, assemblage: np.ndarray) -> np.ndarray:
     """Profile (genes,) of one cell from its assemblage (genes,); all zero if no gene is present, or no output."""
     if not assemblage.any():
         return np.zeros(len(assemblage))
-    present = assemblage * outputs(layers, assemblage, weights)
+    present = assemblage * outputs(layers, assemblage)
     return present / total if (total := present.sum()) else present
 
 
@@ -64,14 +51,17 @@ def bray_curtis(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).sum() / both) if both else 0.0
 
 
-def impact(
-    layers: Layers,
-    assemblage: np.ndarray,
-    genes: Sequence[int],
-    dose: float = 1.0,
-    weights: np.ndarray | float = 1.0,
-) -> float:
+def impact(layers: Layers, assemblage: np.ndarray, genes: Sequence[int], dose: float = 1.0) -> float:
     """Impact of removing `genes` from one cell: one forward pass before and one after."""
-    before = profile(layers, assemblage, weights)
-    after = profile(layers, knocked_out(assemblage, genes, dose), weights)
-    return bray_curtis(after, before)
+    return bray_curtis(profile(layers, assemblage), profile(layers, knocked_out(assemblage, genes, dose)))
+
+
+def downstream(layers: Layers, assemblage: np.ndarray, genes: Sequence[int], dose: float = 1.0) -> float:
+    """Downstream impact: the same of both profiles without `genes`, each made to sum to 1 again."""
+    return others_apart(profile(layers, assemblage), profile(layers, knocked_out(assemblage, genes, dose)), genes)
+
+
+def others_apart(a: np.ndarray, b: np.ndarray, genes: Sequence[int]) -> float:
+    """Bray-Curtis dissimilarity of two profiles without `genes`, each made to sum to 1 again."""
+    rest = [np.delete(one, list(genes)) for one in (a, b)]
+    return bray_curtis(*(one / total if (total := one.sum()) else one for one in rest))

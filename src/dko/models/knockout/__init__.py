@@ -1,57 +1,30 @@
-"""Exact knockouts of any model that is affine before its link, without running it once per knockout.
+"""Exact knockouts, without running a model once per knockout.
 
-With s = A z and n = sum(z), the raw output at gene j is s_j / n + b_j, and without gene g (s_j - A_jg) / (n - 1) + b_j
-for every other present j: one subtraction. A dose d subtracts d A_jg, divides by n - d and scales the output of g by
-1 - d; a set of genes subtracts its columns together. Genes that are absent never enter.
+A map of factors changes cells as they were observed: without gene g, the share of every gene j is multiplied by
+exp(-A_jg), and the shares are made to sum to 1 again.
+
+Other maps predict profiles with and without a gene, affine before an absolute value. With s = A z and n = sum(z), the
+raw output at gene j is s_j / n + b_j, and without gene g (s_j - A_jg) / (n - 1) + b_j for every other present j: one
+subtraction. A dose d subtracts d A_jg, divides by n - d and scales the output of g by 1 - d; a set of genes subtracts
+its columns together. Genes that are absent never enter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
-
-from ._deep import DeepMap
 from ._effects import effect_sums
+from ._engine import Engine, engine, knock_out, scan
+from ._factors import FactorMap
 from ._find import find
 from ._map import AffineMap, LowRankMap, Map, map_of
 from ._pair_effects import pair_effects
 from ._pair_null import pair_null
 from ._predict import predict
 from ._presence import presence_of
-from ._scan import scan
-from ._sets import knock_out
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The functions of this package on one device."""
-
-    predict: Callable
-    scan: Callable
-    knock_out: Callable
-    effect_sums: Callable
-
-
-def engine(device: torch.device, *, affine: bool = True) -> Engine:
-    """Return what knocks out on a device: compiled loops on a CPU, torch elsewhere and for a :class:`DeepMap`."""
-    if device.type == "cpu" and affine:
-        return Engine(predict, scan, knock_out, effect_sums)
-    from . import _torch
-
-    functions = (_torch.predict, _torch.scan, _torch.knock_out, _torch.effect_sums)
-    return Engine(*(partial(function, device=device) for function in functions))
-
 
 __all__ = [
     "AffineMap",
-    "DeepMap",
     "Engine",
+    "FactorMap",
     "LowRankMap",
     "Map",
     "effect_sums",

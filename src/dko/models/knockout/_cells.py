@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from ._factors import FactorMap
 from ._lanes import sum_panels
 from ._layout import lay_out
-from ._links import LINKS, apply_link, level_of
 from ._panels import Panels
 from ._parallel import in_parallel, n_threads
 from ._vector import LANES
@@ -18,7 +17,7 @@ from ._vector import LANES
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ._map import Map
+    from ._map import AffineMap, LowRankMap, Map
 
 # Entries that are counted at a time.
 _COUNTED = 2**16
@@ -28,61 +27,47 @@ _COUNTED = 2**16
 _CHUNK, _CHUNK_ENTRIES = 256, 49_152
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """What is known of some cells before a knockout; float32, one per present gene unless said otherwise.
 
     Attributes
     ----------
     indptr, indices
         The present genes, as in a CSR matrix; int64 and as they come.
-    sums
-        s = A z.
-    weights
-        What each output is multiplied by: the part of an observed profile that the map does not explain.
     profile
-        Predicted profile; all 0 in a cell whose outputs are.
+        Profile before a knockout: predicted, all 0 in a cell whose outputs are; or observed, with a map of factors.
+    sums, intercept
+        s = A z; and b, of all genes. Both are empty with a map of factors.
+    observed
+        Whether the map is one of factors.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
-    sums: np.ndarray
-    weights: np.ndarray
     profile: np.ndarray
+    sums: np.ndarray
+    intercept: np.ndarray
+    observed: bool = False
 
     def row(self, entries: np.ndarray) -> np.ndarray:
         """Return the cells of some entries."""
         return np.searchsorted(self.indptr, entries, side="right") - 1
 
 
-def read_cells(
-    affine: Map, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, residual: np.ndarray | None
-) -> Cells:
+def read_cells(affine: AffineMap | LowRankMap, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray) -> Cells:
     """Predict the profiles of cells from their weighted sums."""
-    weights = np.ones_like(sums) if residual is None else residual.astype(np.float32, copy=False)
-    profile = _profiles(
-        LINKS.index(affine.link), float(affine.divisor), indptr, indices, sums, affine.intercept, weights
-    )
-    return Cells(indptr, indices, sums, weights, profile)
+    profile = _profiles(indptr, indices, sums, affine.intercept)
+    return Cells(indptr, indices, profile, sums, affine.intercept)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _profiles(
-    link: int,
-    divisor: float,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-) -> np.ndarray:
+def _profiles(indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, intercept: np.ndarray) -> np.ndarray:
     profile = np.empty(len(sums), dtype=np.float32)
     for cell in range(len(indptr) - 1):
         start, stop = indptr[cell], indptr[cell + 1]
-        per_gene, total = np.float32(1) / np.float32(divisor if divisor > 0 else stop - start), 0.0
-        level = level_of(link, start, stop, indices, sums, per_gene, intercept)
+        per_gene, total = np.float32(1) / np.float32(stop - start), 0.0
         for entry in range(start, stop):
-            output = apply_link(link, sums[entry] * per_gene + intercept[indices[entry]] - level) * weights[entry]
+            output = abs(sums[entry] * per_gene + intercept[indices[entry]])
             profile[entry] = output
             total += output
         share = np.float32(1 / total) if total > 0 else np.float32(0)
@@ -91,18 +76,15 @@ def _profiles(
     return profile
 
 
-def check_residual(residual: np.ndarray | None, presence: sparse.csr_matrix) -> None:
-    """Refuse a residual that compiled code would read beyond its end, or take for a number."""
-    if residual is not None and (len(residual) != presence.nnz or not np.isfinite(residual).all()):
-        raise ValueError(f"residual needs one finite number per entry of presence ({presence.nnz}).")
-
-
-def all_cells(affine: Map, presence: sparse.csr_matrix, residual: np.ndarray | None = None) -> Cells:
-    """Compute what is known of the cells of a CSR matrix."""
-    check_residual(residual, presence)
+def all_cells(affine: Map, presence: sparse.csr_matrix) -> Cells:
+    """Compute what is known of the cells of a CSR matrix: ones, or observed profiles for a map of factors."""
+    indptr, indices = presence.indptr.astype(np.int64), presence.indices
+    if isinstance(affine, FactorMap):
+        none = np.empty(0, dtype=np.float32)
+        return Cells(indptr, indices, presence.data.astype(np.float32, copy=False), none, none, observed=True)
     order = by_prevalence(presence)
     sums = weighted_sums(presence, order, Panels(affine, "rows", order, len(order)))
-    return read_cells(affine, presence.indptr.astype(np.int64), presence.indices, sums, residual)
+    return read_cells(affine, indptr, indices, sums)
 
 
 def chunks(presence: sparse.csr_matrix) -> list[slice]:

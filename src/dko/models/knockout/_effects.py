@@ -10,12 +10,12 @@ from numba import njit
 
 from ..._settings import settings
 from ._cells import all_cells
-from ._links import LINKS, apply_link
 from ._parallel import in_parallel, n_threads
 
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from ._cells import Cells
     from ._map import Map
 
 
@@ -25,8 +25,6 @@ def effect_sums(
     wanted: np.ndarray,
     group: np.ndarray,
     n_groups: int,
-    *,
-    residual: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
 
@@ -34,7 +32,7 @@ def effect_sums(
 
     Parameters
     ----------
-    affine, presence, residual
+    affine, presence
         As in :func:`dko.models.knockout.scan`.
     wanted
         Genes to knock out, each alone.
@@ -46,11 +44,10 @@ def effect_sums(
     float64, groups x wanted genes x genes, 0 at genes that a cell lacks and at the gene itself; and int, groups x
     wanted genes.
     """
-    cells = all_cells(affine, presence, residual)
+    cells = all_cells(affine, presence)
     columns_of = presence.tocsc()
     # The entries in the order of the columns.
     entry_of = np.argsort(presence.indices, kind="stable")
-    known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
     n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
     room = max(1, settings.memory_budget // (8 * affine.n_genes))
@@ -60,14 +57,12 @@ def effect_sums(
 
         def work(part: slice, first: int = first, genes: np.ndarray = genes, columns: np.ndarray = columns) -> None:
             add_effects(
-                LINKS.index(affine.link),
-                float(affine.divisor),
                 genes[part],
                 columns[part],
                 columns_of.indptr,
                 columns_of.indices,
                 entry_of,
-                *known,
+                cells,
                 group,
                 totals[:, first:][:, part],
                 n_cells[:, first:][:, part],
@@ -81,46 +76,37 @@ def effect_sums(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_effects(
-    link: int,
-    divisor: float,
     genes: np.ndarray,
     columns: np.ndarray,
     gene_starts: np.ndarray,
     cells_of: np.ndarray,
     entry_of: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
+    cells: Cells,
     group: np.ndarray,
     totals: np.ndarray,
     n_cells: np.ndarray,
 ) -> None:
     """Add the changes by knocking out each of `genes` in each cell that has it."""
-    outputs = np.empty(len(intercept))
+    indptr, indices, profile = cells.indptr, cells.indices, cells.profile
+    outputs = np.empty(columns.shape[1])
     for number in range(len(genes)):
         for place in range(gene_starts[genes[number]], gene_starts[genes[number] + 1]):
             cell, own = cells_of[place], entry_of[place]
             if group[cell] < 0:
                 continue
             start, stop = indptr[cell], indptr[cell + 1]
-            size = divisor if divisor > 0 else max(stop - start - 1.0, 1e-7)
-            after = before = 0.0
-            level = -np.inf if link == 2 else 0.0
+            size, after, before = max(stop - start - 1.0, 1e-7), 0.0, 0.0
             for entry in range(start, stop):
-                raw = (sums[entry] - columns[number, indices[entry]]) / size + intercept[indices[entry]]
-                outputs[entry - start] = raw
-                if link == 2 and entry != own:
-                    level = max(level, raw)
-            for entry in range(start, stop):
+                column = columns[number, indices[entry]]
                 if entry == own:
-                    outputs[entry - start] = 0.0
-                    continue
-                outputs[entry - start] = apply_link(link, outputs[entry - start] - level) * weights[entry]
-                after += outputs[entry - start]
-                before += profile[entry]
+                    output = 0.0
+                elif cells.observed:
+                    output = profile[entry] * math.exp(-column)
+                else:
+                    output = abs((cells.sums[entry] - column) / size + cells.intercept[indices[entry]])
+                outputs[entry - start] = output
+                after += output
+                before += profile[entry] * (entry != own)
             scale_after = 1e4 / after if after > 0 else 0.0
             scale_before = 1e4 / before if before > 0 else 0.0
             n_cells[group[cell], number] += 1

@@ -9,18 +9,14 @@ Everything that is compiled from `_vector.py` is in this file: numba's cache on 
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._vector import LANES, LARGEST, Array, Vector, constant, exp, softplus, spread, sum_over
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ._vector import LANES, Array, Vector, constant, spread, sum_over
 
 # A profile whose outputs add up to less is empty.
 _TINY = 1e-30
@@ -54,99 +50,77 @@ def _row(table: Array, rows: Array, j: Any) -> Vector:
     return table.vector(builder.mul(gene, j.type(LANES)))
 
 
-def _impacts_with(link: Callable[[Vector], Vector], *, weighted: bool = True, bent: bool = False) -> Any:
-    @intrinsic
-    def lane_impacts(
-        typing: Any,
-        panel: Any,
-        genes: Any,
-        base: Any,
-        weights: Any,
-        shares: Any,
-        start: Any,
-        n_plus: Any,
-        n_minus: Any,
-        n_turning: Any,
-        slope: Any,
-        steady_size: Any,
-        turning_size: Any,
-        dose: Any,
-        own: Any,
-        own_share: Any,
-        lane: Any,
-        impacts: Any,
-    ) -> Any:
-        """Write to ``impacts[lane : lane + 16]`` the impacts of knocking out the genes of a panel in one cell.
+@intrinsic
+def lane_impacts(
+    typing: Any,
+    panel: Any,
+    genes: Any,
+    base: Any,
+    shares: Any,
+    start: Any,
+    n_plus: Any,
+    n_minus: Any,
+    n_turning: Any,
+    steady_size: Any,
+    turning_size: Any,
+    dose: Any,
+    own: Any,
+    own_share: Any,
+    lane: Any,
+    impacts: Any,
+) -> Any:
+    """Write to ``impacts[lane : lane + 16]`` the impacts of knocking out the genes of a panel in one cell.
 
-        The cell has the present genes j from `start` on. Without gene g the output of j is
-        h_j = weights_j link(base_j - slope panel_jg); of that of g itself, ``own``, the share 1 - `dose` stays. The
-        outputs are computed anew in the second loop: to keep them would take more of the cache than they take time.
+    The cell has the present genes j from `start` on. Without gene g the output of j is
+    h_j = | base_j - dose panel_jg |; of that of g itself, ``own``, the share 1 - `dose` stays. The outputs are computed
+    anew in the second loop: to keep them would take more of the cache than they take time.
 
-        A link that is `bent` at 0 and straight elsewhere has steady genes, `n_plus` whose base stays positive and
-        `n_minus` whose base stays negative. What they lose is +-slope weights_j panel_jg. If all outputs lose L of
-        their sum S, a share p_j moves by | weights_j panel_jg -+ p_j L / slope | in units of slope / (S - L): half the
-        arithmetic, and no subtraction of two numbers nearly the same. ``shares`` has the sign of the base there.
+    Of steady genes, `n_plus` have a base that stays positive and `n_minus` one that stays negative. What they lose is
+    +-dose panel_jg. If all outputs lose L of their sum S, a share p_j moves by | panel_jg -+ p_j L / dose | in units of
+    dose / (S - L): half the arithmetic, and no subtraction of two numbers nearly the same. ``shares`` has the sign of
+    the base there.
 
-        Impact -1 says that g makes up most of the profile, and what a subtraction leaves of it is not exact, or that an
-        exponential was cut off.
-        """
+    Impact -1 says that g makes up most of the profile, and what a subtraction leaves of it is not exact.
+    """
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            table, *by_gene, first, plus, minus, n_rest, step, size, rest, share, own_h, own_p, at, result = _arrays(
-                context, builder, signature, args
-            )
-            n_steady = builder.add(plus, minus)
-            step, removed, one = spread(builder, step), spread(builder, share), constant(builder, 1.0)
-            rows, base, weight, before = (array.from_(builder.add(first, n_steady)) for array in by_gene)
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        table, *by_gene, first, plus, minus, n_rest, size, rest, share, own_h, own_p, at, result = _arrays(
+            context, builder, signature, args
+        )
+        n_steady = builder.add(plus, minus)
+        removed, one = spread(builder, share), constant(builder, 1.0)
+        rows, base, before = (array.from_(builder.add(first, n_steady)) for array in by_gene)
+        steady_rows, _, steady_before = (array.from_(first) for array in by_gene)
 
-            def output(j: Any) -> Vector:
-                h = link(base.spread(j) - step * _row(table, rows, j))
-                return h * weight.spread(j) if weighted else h
+        def output(j: Any) -> Vector:
+            return abs(base.spread(j) - removed * _row(table, rows, j))
 
-            h_own, q_own = own_h.vector(at), own_p.vector(at)
-            total = sum_over(builder, n_rest, output) - h_own * removed
-            if bent:
-                steady_rows, _, steady_weight, steady_before = (array.from_(first) for array in by_gene)
+        def loss(j: Any) -> Vector:
+            return _row(table, steady_rows, j)
 
-                def loss(j: Any) -> Vector:
-                    row = _row(table, steady_rows, j)
-                    return row * steady_weight.spread(j) if weighted else row
+        h_own, q_own = own_h.vector(at), own_p.vector(at)
+        total = sum_over(builder, n_rest, output) - h_own * removed
+        lost = sum_over(builder, plus, loss) - sum_over(builder, minus, lambda j: loss(builder.add(plus, j)))
+        lost = removed * lost + (spread(builder, rest) - total)
+        total = spread(builder, size) + spread(builder, rest) - lost
+        lost_per_dose = lost / removed
+        scale = one / total.maximum(_TINY)
 
-                lost = sum_over(builder, plus, loss) - sum_over(builder, minus, lambda j: loss(builder.add(plus, j)))
-                lost = step * lost + (spread(builder, rest) - total)
-                total = spread(builder, size) + spread(builder, rest) - lost
-                lost_per_step = lost / step
+        def distance(j: Any) -> Vector:
+            return abs(output(j) * scale - before.spread(j))
 
-                def steady_distance(j: Any) -> Vector:
-                    return abs(loss(j) - steady_before.spread(j) * lost_per_step)
+        def steady_distance(j: Any) -> Vector:
+            return abs(loss(j) - steady_before.spread(j) * lost_per_dose)
 
-            scale = one / total.maximum(_TINY)
+        p_own = h_own * scale
+        apart = sum_over(builder, n_rest, distance)
+        apart = apart + sum_over(builder, n_steady, steady_distance) * (removed * scale)
+        apart = apart - abs(p_own - q_own) + abs(p_own * (one - removed) - q_own)
+        result.store(at, (apart * 0.5).where(total.above(h_own.maximum(_TINY)), -1.0))
+        return context.get_dummy_value()
 
-            def distance(j: Any) -> Vector:
-                return abs(output(j) * scale - before.spread(j))
-
-            p_own = h_own * scale
-            apart = sum_over(builder, n_rest, distance)
-            if bent:
-                apart = apart + sum_over(builder, n_steady, steady_distance) * (step * scale)
-            apart = apart - abs(p_own - q_own) + abs(p_own * (one - removed) - q_own)
-            exact = total.above(h_own.maximum(_TINY))
-            if link is exp:
-                exact = builder.and_(exact, constant(builder, math.exp(LARGEST / 2)).above(total))
-            result.store(at, (apart * 0.5).where(exact, -1.0))
-            return context.get_dummy_value()
-
-        arrays = (panel, genes, base, weights, shares, start, n_plus, n_minus, n_turning, slope)
-        return types.void(*arrays, steady_size, turning_size, dose, own, own_share, lane, impacts), generate
-
-    return lane_impacts
-
-
-# The link of the paper, whose cells keep nothing of their own, saves a multiplication.
-abs_impacts = _impacts_with(abs, weighted=False, bent=True)
-weighted_abs_impacts = _impacts_with(abs, bent=True)
-softplus_impacts = _impacts_with(softplus)
-exp_impacts = _impacts_with(exp)
+    arrays = (panel, genes, base, shares, start, n_plus, n_minus, n_turning)
+    return types.void(*arrays, steady_size, turning_size, dose, own, own_share, lane, impacts), generate
 
 
 @njit(nogil=True, cache=True)
@@ -200,8 +174,6 @@ def sum_panels(
 
 @njit(nogil=True, cache=True)
 def knock_out_panels(
-    link: int,
-    weighted: bool,
     panels: np.ndarray,
     first: int,
     panel_of: np.ndarray,
@@ -209,9 +181,7 @@ def knock_out_panels(
     genes: np.ndarray,
     edges: np.ndarray,
     base: np.ndarray,
-    weights: np.ndarray,
     shares: np.ndarray,
-    slope: np.ndarray,
     steady_size: np.ndarray,
     turning_size: np.ndarray,
     dose: float,
@@ -228,17 +198,15 @@ def knock_out_panels(
             fetch(panel, fetched)
             last = panel_of[element]
         start, minus, turning, stop = edges[3 * cell : 3 * cell + 4]
-        arguments = (
+        lane_impacts(
             panel,
             genes,
             base,
-            weights,
             shares,
             start,
             minus - start,
             turning - minus,
             stop - turning,
-            slope[cell],
             steady_size[cell],
             turning_size[cell],
             np.float32(dose),
@@ -247,11 +215,3 @@ def knock_out_panels(
             element * LANES,
             impacts,
         )
-        if link == 0 and not weighted:
-            abs_impacts(*arguments)
-        elif link == 0:
-            weighted_abs_impacts(*arguments)
-        elif link == 1:
-            softplus_impacts(*arguments)
-        else:
-            exp_impacts(*arguments)

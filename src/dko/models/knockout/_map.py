@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ._links import check_link
+from ._factors import FactorMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AffineMap:
-    """Outputs link(A z / sum(z) + b) of a model that is affine before its link.
+    """Outputs |A z / sum(z) + b| of a model that is affine before the absolute value (arXiv 2510.03359).
 
     Attributes
     ----------
@@ -24,19 +24,10 @@ class AffineMap:
         A, float32, genes x genes: column g is what the presence of gene g adds to every gene j.
     intercept
         b, float32, genes.
-    link
-        ``"abs"`` (arXiv 2510.03359), ``"softplus"`` or ``"exp"``.
-    divisor
-        What A z is divided by; 0, as published: the number of present genes, sum(z).
     """
 
     influence: np.ndarray
     intercept: np.ndarray
-    link: str = "abs"
-    divisor: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_link(self.link)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -64,7 +55,7 @@ class AffineMap:
     def subset(self, genes: Sequence[int]) -> AffineMap:
         """Return the map among some of the genes, in the given order."""
         among = np.ascontiguousarray(self.influence[np.ix_(genes, genes)])
-        return AffineMap(among, self.intercept[list(genes)], self.link, self.divisor)
+        return AffineMap(among, self.intercept[list(genes)])
 
 
 @dataclass(frozen=True)
@@ -79,18 +70,11 @@ class LowRankMap:
         float32, rank x genes: what the presence of each gene adds to every factor.
     intercept
         b, float32, genes.
-    link, divisor
-        As in :class:`AffineMap`.
     """
 
     outgoing: np.ndarray
     incoming: np.ndarray
     intercept: np.ndarray
-    link: str = "abs"
-    divisor: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_link(self.link)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -124,15 +108,16 @@ class LowRankMap:
         """Return the map among some of the genes, in the given order."""
         chosen = list(genes)
         incoming = np.ascontiguousarray(self.incoming[:, chosen])
-        return LowRankMap(self.outgoing[chosen], incoming, self.intercept[chosen], self.link, self.divisor)
+        return LowRankMap(self.outgoing[chosen], incoming, self.intercept[chosen])
 
 
-Map: TypeAlias = AffineMap | LowRankMap
+Map: TypeAlias = AffineMap | LowRankMap | FactorMap
+"""The first two predict profiles from assemblages; the last changes observed profiles."""
 
 
-def map_of(arrays: dict[str, np.ndarray], link: str = "abs", divisor: float = 0.0) -> Map:
+def map_of(arrays: dict[str, np.ndarray]) -> AffineMap | LowRankMap:
     """Return the map that is made of some arrays, of any byte order."""
     native = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     if "outgoing" in native:
-        return LowRankMap(native["outgoing"], native["incoming"], native["intercept"], link, divisor)
-    return AffineMap(native["influence"], native["intercept"], link, divisor)
+        return LowRankMap(native["outgoing"], native["incoming"], native["intercept"])
+    return AffineMap(native["influence"], native["intercept"])

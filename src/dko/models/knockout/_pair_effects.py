@@ -9,8 +9,7 @@ import numpy as np
 from numba import njit
 
 from ._cells import all_cells
-from ._links import LINKS
-from ._pair_outputs import factors_of, only, take_out
+from ._pair_outputs import factors_of, only, take_out, weights_of
 from ._parallel import in_parallel
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
+    from ._cells import Cells
     from ._map import Map
 
 
@@ -40,19 +40,17 @@ def pair_effects(affine: Map, presence: sparse.csr_matrix, pairs: np.ndarray, ro
     float64, pairs x 3 x genes: of both, of the first and of the second gene; 0 at the two genes and, in each cell, at
     genes that it lacks.
     """
-    presence, rows, _ = only(presence, rows)
+    presence, rows = only(presence, rows)
     totals = np.zeros((len(pairs), 3, affine.n_genes))
     if not presence.shape[0]:
         return totals
     cells = all_cells(affine, presence)
-    known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
-    link, divisor = LINKS.index(affine.link), float(affine.divisor)
 
     def work(number: int) -> None:
         if not len(rows[number]):
             return
-        columns = affine.columns(pairs[number]).astype(float)
-        add_pair_effects(link, divisor, pairs[number], columns, *known, rows[number], totals[number])
+        columns, both = affine.columns(pairs[number]).astype(float), weights_of(affine, pairs[number])
+        add_pair_effects(pairs[number], columns, both, cells, rows[number], totals[number])
 
     in_parallel(work, range(len(pairs)))
     return totals
@@ -60,30 +58,23 @@ def pair_effects(affine: Map, presence: sparse.csr_matrix, pairs: np.ndarray, ro
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_pair_effects(
-    link: int,
-    divisor: float,
     pair: np.ndarray,
     columns: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
+    both: np.ndarray,
+    cells: Cells,
     rows: np.ndarray,
     totals: np.ndarray,
 ) -> None:
     """Add the changes by one pair, and by its genes, in some cells."""
+    indptr, indices, profile = cells.indptr, cells.indices, cells.profile
     longest = 0
     for cell in rows:
         longest = max(longest, indptr[cell + 1] - indptr[cell])
-    outputs, factors, scales = np.empty((3, longest)), np.empty(columns.shape), np.empty(3)
-    for gene in range(2):
-        factors[gene] = factors_of(link, divisor, columns[gene])
-        factors[gene, pair[0]] = factors[gene, pair[1]] = 0.0
+    outputs, scales, factors = np.empty((3, longest)), np.empty(3), factors_of(cells.observed, pair, columns, both)
+    factors[:, pair[0]] = factors[:, pair[1]] = 0.0
     for cell in rows:
         start, n = indptr[cell], indptr[cell + 1] - indptr[cell]
-        take_out(link, divisor, start, n, indices, sums, intercept, weights, profile, columns, factors, outputs)
+        take_out(cells, start, n, columns, factors, outputs)
         before = 0.0
         for j in range(n):
             if indices[start + j] != pair[0] and indices[start + j] != pair[1]:

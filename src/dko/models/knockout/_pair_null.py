@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 
 from ._cells import all_cells
-from ._links import LINKS
+from ._factors import FactorMap
 from ._map import LowRankMap
-from ._pair_outputs import apart, factors_of, only, take_out
+from ._pair_outputs import apart, factors_of, only, take_out, weights_of
 from ._parallel import in_parallel
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
+    from ._cells import Cells
     from ._map import Map
 
 
@@ -27,8 +28,6 @@ def pair_null(
     pairs: np.ndarray,
     rows: Sequence[np.ndarray],
     moves: np.ndarray,
-    *,
-    residual: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return impacts of pairs and of their genes, as they are and with what one of the two acts on moved elsewhere.
 
@@ -38,7 +37,7 @@ def pair_null(
 
     Parameters
     ----------
-    affine, presence, residual
+    affine, presence
         As in :func:`dko.models.knockout.scan`.
     pairs
         Genes of each pair, pairs x 2.
@@ -53,28 +52,28 @@ def pair_null(
     float64, pairs x (1 + permutations) x 3: sums over the cells of the impact of both, of the first and of the second
     gene; first with nothing moved.
     """
-    common = np.zeros(affine.n_genes) if affine.divisor > 0 else _mean_level(affine, presence)
-    presence, rows, residual = only(presence, rows, residual)
+    common = _mean_level(affine, presence)
+    presence, rows = only(presence, rows)
     totals = np.zeros((len(pairs), 1 + len(moves), 3))
     if not presence.shape[0]:
         return totals
-    cells = all_cells(affine, presence, residual)
+    cells = all_cells(affine, presence)
     moves = np.vstack([np.arange(affine.n_genes), moves])
-    known = (cells.indptr, cells.indices, cells.sums, affine.intercept, cells.weights, cells.profile)
-    link, divisor = LINKS.index(affine.link), float(affine.divisor)
 
     def work(number: int) -> None:
         if not len(rows[number]):
             return
-        columns = affine.columns(pairs[number]).astype(float)
-        add_null(link, divisor, pairs[number], columns, common, *known, rows[number], moves, totals[number])
+        columns, both = affine.columns(pairs[number]).astype(float), weights_of(affine, pairs[number])
+        add_null(pairs[number], columns, both, common, cells, rows[number], moves, totals[number])
 
     in_parallel(work, range(len(pairs)))
     return totals
 
 
 def _mean_level(affine: Map, presence: sparse.csr_matrix) -> np.ndarray:
-    """Return what the present genes of a cell add to each gene on average, mean over cells."""
+    """Return what the present genes of a cell add to each gene on average, mean over cells; 0 of a map of factors."""
+    if isinstance(affine, FactorMap):
+        return np.zeros(affine.n_genes)
     sizes = np.diff(presence.indptr)
     often = presence.T @ (1.0 / np.maximum(sizes, 1)) / max(1, np.count_nonzero(sizes))
     if isinstance(affine, LowRankMap):
@@ -96,35 +95,28 @@ def moved(column: np.ndarray, common: np.ndarray, move: np.ndarray, own: int) ->
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_null(
-    link: int,
-    divisor: float,
     pair: np.ndarray,
     columns: np.ndarray,
+    both: np.ndarray,
     common: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
+    cells: Cells,
     rows: np.ndarray,
     moves: np.ndarray,
     totals: np.ndarray,
 ) -> None:
     """Add the impacts of one pair in some cells, for each permutation."""
+    indptr, profile = cells.indptr, cells.profile
     longest = 0
     for cell in rows:
         longest = max(longest, indptr[cell + 1] - indptr[cell])
-    outputs, taken, factors = np.empty((3, longest)), columns.copy(), np.empty(columns.shape)
+    outputs, taken = np.empty((3, longest)), columns.copy()
     for number in range(len(moves)):
         which = number % 2
         taken[which] = moved(columns[which], common, moves[number], pair[which])
         taken[1 - which] = columns[1 - which]
-        for gene in range(2):
-            factors[gene] = factors_of(link, divisor, taken[gene])
-            factors[gene, pair[gene]] = 0.0
+        factors = factors_of(cells.observed, pair, taken, both)
         for cell in rows:
             start, n = indptr[cell], indptr[cell + 1] - indptr[cell]
-            take_out(link, divisor, start, n, indices, sums, intercept, weights, profile, taken, factors, outputs)
+            take_out(cells, start, n, taken, factors, outputs)
             for knockout in range(3):
                 totals[number, knockout] += apart(outputs[knockout, :n], profile[start : start + n])

@@ -8,75 +8,67 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ._links import apply_link, level_of
+from ._factors import BOUND, FactorMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scipy import sparse
 
+    from ._cells import Cells
+    from ._map import Map
 
-def only(
-    presence: sparse.csr_matrix, rows: Sequence[np.ndarray], residual: np.ndarray | None = None
-) -> tuple[sparse.csr_matrix, list[np.ndarray], np.ndarray | None]:
-    """Return the cells that any pair is knocked out in, where the cells of each pair are among them, and residuals."""
+
+def only(presence: sparse.csr_matrix, rows: Sequence[np.ndarray]) -> tuple[sparse.csr_matrix, list[np.ndarray]]:
+    """Return the cells that any pair is knocked out in, and where the cells of each pair are among them."""
     used = np.zeros(presence.shape[0], dtype=bool)
     for some in rows:
         used[some] = True
     number = np.cumsum(used) - 1
-    own = None if residual is None else residual[np.repeat(used, np.diff(presence.indptr))]
-    return presence[np.flatnonzero(used)], [number[some] for some in rows], own
+    return presence[np.flatnonzero(used)], [number[some] for some in rows]
+
+
+def weights_of(affine: Map, pair: np.ndarray) -> np.ndarray:
+    """Return how much the effect of each of two genes counts when both are lost."""
+    return affine.weights(pair[None])[0] if isinstance(affine, FactorMap) else np.ones(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def factors_of(link: int, divisor: float, column: np.ndarray) -> np.ndarray:
-    """Return what each output is multiplied by when a column is taken out; ones where that differs between cells.
+def factors_of(observed: bool, pair: np.ndarray, columns: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Return what each output is multiplied by without both genes, and without the first and the second one.
 
-    With a divisor of the map's own, taking a column out of an exponential is a product that is the same in all cells.
+    0 for a gene that is gone; of other genes with a map of factors its factor, with other maps 1. `both` has the
+    weights of the two genes when both are lost.
     """
-    if link == 2 and divisor > 0:
-        return np.exp(-column / divisor)
-    return np.ones(len(column))
+    factors = np.ones((3, columns.shape[1]))
+    if observed:
+        for gene in range(columns.shape[1]):
+            together = both[0] * columns[0, gene] + both[1] * columns[1, gene]
+            factors[0, gene] = math.exp(-max(-BOUND, min(BOUND, together)))
+            factors[1, gene], factors[2, gene] = math.exp(-columns[0, gene]), math.exp(-columns[1, gene])
+    factors[0, pair[0]] = factors[0, pair[1]] = factors[1, pair[0]] = factors[2, pair[1]] = 0.0
+    return factors
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-def take_out(
-    link: int,
-    divisor: float,
-    start: int,
-    n: int,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
-    columns: np.ndarray,
-    factors: np.ndarray,
-    outputs: np.ndarray,
-) -> None:
+def take_out(cells: Cells, start: int, n: int, columns: np.ndarray, factors: np.ndarray, outputs: np.ndarray) -> None:
     """Write the outputs of one cell, on any scale, without both genes and without the first and the second one.
 
-    `columns` and `factors` are 2 x genes, of the two genes; outputs are multiplied by the factors in any case, which
-    are 0 where a gene is gone.
+    `columns` is 2 x genes, of the two genes, `factors` as :func:`factors_of` has them.
     """
-    one, other = factors[0], factors[1]
-    if link == 2 and divisor > 0:
-        for j in range(n):
-            gene, share = indices[start + j], profile[start + j]
-            outputs[0, j] = share * one[gene] * other[gene]
-            outputs[1, j] = share * one[gene]
-            outputs[2, j] = share * other[gene]
-        return
-    single = divisor if divisor > 0 else max(n - 1.0, 1e-7)
-    double = divisor if divisor > 0 else max(n - 2.0, 1e-7)
-    level = level_of(link, start, start + n, indices, sums, 1 / single, intercept)
+    single, double = max(n - 1.0, 1e-7), max(n - 2.0, 1e-7)
     for j in range(n):
-        gene, raw = indices[start + j], sums[start + j]
-        offset, first, second = intercept[gene] - level, columns[0, gene], columns[1, gene]
-        left, right = weights[start + j] * one[gene], weights[start + j] * other[gene]
-        outputs[0, j] = apply_link(link, (raw - first - second) / double + offset) * left * other[gene]
-        outputs[1, j] = apply_link(link, (raw - first) / single + offset) * left
-        outputs[2, j] = apply_link(link, (raw - second) / single + offset) * right
+        gene = cells.indices[start + j]
+        one, other, third = factors[0, gene], factors[1, gene], factors[2, gene]
+        if cells.observed:
+            share = cells.profile[start + j]
+            outputs[0, j], outputs[1, j], outputs[2, j] = share * one, share * other, share * third
+        else:
+            raw, offset = cells.sums[start + j], cells.intercept[gene]
+            first, second = columns[0, gene], columns[1, gene]
+            outputs[0, j] = abs((raw - first - second) / double + offset) * one
+            outputs[1, j] = abs((raw - first) / single + offset) * other
+            outputs[2, j] = abs((raw - second) / single + offset) * third
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from ._map import Map
 
 
-def predict(affine: Map, presence: sparse.csr_matrix, *, residual: np.ndarray | None = None) -> np.ndarray:
-    """Return the predicted profiles at the present genes, in the order of ``presence.data`` (float32).
+def predict(affine: Map, presence: sparse.csr_matrix) -> np.ndarray:
+    """Return the profiles before any knockout at the present genes, in the order of ``presence.data`` (float32).
+
+    Predicted, or with a map of factors those observed.
 
     The arguments are those of :func:`dko.models.knockout.scan`.
     """
-    return all_cells(affine, presence, residual).profile
+    return all_cells(affine, presence).profile

@@ -9,7 +9,7 @@ from numba import njit
 
 from ..._settings import settings
 from ._cells import all_cells
-from ._links import LINKS, apply_link
+from ._downstream import dissimilarity
 from ._parallel import in_parallel
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def knock_out(
     row: np.ndarray,
     removed: np.ndarray,
     *,
-    residual: np.ndarray | None = None,
     dose: float = 1.0,
+    downstream: bool = False,
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -40,7 +40,7 @@ def knock_out(
 
     Parameters
     ----------
-    affine, presence, residual, dose
+    affine, presence, dose, downstream
         As in :func:`dko.models.knockout.scan`.
     row
         Row of the cell of each knockout, ascending.
@@ -51,7 +51,8 @@ def knock_out(
     number
         Row of `after` of each knockout.
     """
-    return impacts_of(affine, all_cells(affine, presence, residual), row, removed, dose, after=after, number=number)
+    found = impacts_of(affine, all_cells(affine, presence), row, removed, dose, after=after, number=number)
+    return found if downstream else found[0]
 
 
 def impacts_of(
@@ -64,15 +65,14 @@ def impacts_of(
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the impact of each knockout in cells that are known; the arguments are those of `knock_out`."""
+    """Return impacts and downstream impacts, two rows, in cells that are known; the arguments are as above."""
     indptr, indices = cells.indptr, cells.indices
     if not len(row):
-        return np.empty(0, dtype=np.float32)
+        return np.empty((2, 0), dtype=np.float32)
     genes = np.where(removed >= 0, indices[indptr[row][:, None] + np.maximum(removed, 0)], -1)
-    impacts = np.zeros(len(row), dtype=np.float32)
+    found = np.zeros((2, len(row)), dtype=np.float32)
     if after is None or number is None:
         after, number = np.empty((0, 0), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
-    known = (indptr, indices, cells.sums, affine.intercept, cells.weights, cells.profile)
     # So many knockouts at a time that the columns of all their genes fit into memory.
     room = max(1, settings.memory_budget // (8 * affine.n_genes))
     step = len(row) if room >= affine.n_genes else max(1, room // removed.shape[1])
@@ -85,45 +85,40 @@ def impacts_of(
         def work(start: int, columns: np.ndarray = columns, some: tuple = some, part: slice = part) -> None:
             piece = slice(start, start + _PIECE)
             knock_out_each(
-                LINKS.index(affine.link),
-                float(affine.divisor),
                 columns,
-                *known,
+                cells,
                 *(array[piece] for array in some),
                 np.float32(dose),
-                impacts[part][piece],
+                found[:, part][:, piece],
                 after,
             )
 
         in_parallel(work, range(0, len(some[0]), _PIECE))
-    return impacts
+    return found
 
 
 # The order of a sum is free, and no value is NaN or infinite.
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz", "nnan", "ninf"})
 def knock_out_each(
-    link: int,
-    divisor: float,
     columns: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    sums: np.ndarray,
-    intercept: np.ndarray,
-    weights: np.ndarray,
-    profile: np.ndarray,
+    cells: Cells,
     row: np.ndarray,
     removed: np.ndarray,
     local: np.ndarray,
     number: np.ndarray,
     dose: np.float32,
-    impacts: np.ndarray,
+    found: np.ndarray,
     after: np.ndarray,
 ) -> None:
-    """Write impacts, and profiles where `after` has rows for them; `local` is the row of `columns` of each gene."""
+    """Write impacts and downstream impacts, and profiles where `after` has rows for them.
+
+    `local` is the row of `columns` of each gene.
+    """
+    indptr, indices, sums, profile = cells.indptr, cells.indices, cells.sums, cells.profile
     longest = 0
     for cell in row:
         longest = max(longest, indptr[cell + 1] - indptr[cell])
-    outputs = np.empty(longest, dtype=np.float32)
+    outputs, shares = np.empty(longest, dtype=np.float32), np.empty(longest, dtype=np.float32)
     # Columns at the present genes of the cell at hand, each gathered once, however many knockouts share it.
     kept = np.empty((min(len(columns), max(1, _GATHERED // max(1, longest))), longest), dtype=np.float32)
     slot_of, gene_in = np.full(len(columns), -1), np.full(len(kept), -1)
@@ -137,7 +132,7 @@ def knock_out_each(
         size = np.float32(n)
         for gene in local[knockout]:
             size -= dose * (gene >= 0)
-        scale = np.float32(1) / (np.float32(divisor) if divisor > 0 else max(size, np.float32(1.2e-7)))
+        scale = np.float32(1) / max(size, np.float32(1.2e-7))
         outputs[:n] = sums[start : start + n]
         for gene in local[knockout]:
             if gene < 0:
@@ -154,22 +149,12 @@ def knock_out_each(
             for j in range(n):
                 outputs[j] -= dose * column[j]
         for j in range(n):
-            outputs[j] = outputs[j] * scale + intercept[indices[start + j]]
-        level = np.float32(0)
-        if link == 2:
-            # What is gone must not be the level of what is left.
-            for position in removed[knockout]:
-                if position >= 0 and dose == 1:
-                    outputs[position] = np.float32(-1e30)
-            level = outputs[:n].max()
-        for j in range(n):
-            outputs[j] = apply_link(link, outputs[j] - level)
+            outputs[j] = abs(outputs[j] * scale + cells.intercept[indices[start + j]])
         for position in removed[knockout]:
             if position >= 0:
                 outputs[position] *= np.float32(1) - dose
         total = before = np.float32(0)
         for j in range(n):
-            outputs[j] *= weights[start + j]
             total += outputs[j]
             before += profile[start + j]
         factor = np.float32(1) / total if total > 0 else np.float32(0)
@@ -178,6 +163,11 @@ def knock_out_each(
             outputs[j] *= factor
             apart += abs(outputs[j] - profile[start + j])
         both = before + (total > 0)
-        impacts[knockout] = min(apart / both, np.float32(1)) if both > 0 else np.float32(0)
+        found[0, knockout] = min(apart / both, np.float32(1)) if both > 0 else np.float32(0)
         if len(after):
             after[number[knockout], start : start + n] = outputs[:n]
+        shares[:n] = profile[start : start + n]
+        for position in removed[knockout]:
+            if position >= 0:
+                outputs[position] = shares[position] = np.float32(0)
+        found[1, knockout] = dissimilarity(outputs[:n], shares[:n])

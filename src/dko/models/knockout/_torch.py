@@ -13,19 +13,18 @@ import numpy as np
 import torch
 
 from ..._settings import settings
-from ._deep import DeepMap, DeepOnDevice, Removal
-from ._links import apply_link_torch
-from ._on_device import on_device, widest
+from ._on_device import Removal, on_device, widest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scipy import sparse
 
+    from ._factors_on_device import FactorsOnDevice
     from ._map import Map
     from ._on_device import MapOnDevice
 
-    Model: TypeAlias = "MapOnDevice | DeepOnDevice"
+    Model: TypeAlias = "MapOnDevice | FactorsOnDevice"
     Ask = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Some cells -> number of each knockout in them, index of its cell among them, ascending, and what is removed,
     knockouts x genes, as positions among the present genes of the cell; -1 pads."""
@@ -36,50 +35,48 @@ _PER_ENTRY = 64
 _SCALE = 1e4
 
 
-def predict(
-    affine: Map | DeepMap, presence: sparse.csr_matrix, *, device: torch.device, residual: np.ndarray | None = None
-) -> np.ndarray:
-    """Return the predicted profiles at the present genes, in the order of ``presence.data`` (float32)."""
+def predict(affine: Map, presence: sparse.csr_matrix, *, device: torch.device) -> np.ndarray:
+    """Return the profiles before any knockout at the present genes, in the order of ``presence.data`` (float32)."""
     profiles = np.empty(presence.nnz, dtype=np.float32)
     one_each = np.ones(presence.shape[0], dtype=np.int64)
-    for cells in _cells(on_device(affine, device), presence, one_each, residual):
+    for cells in _cells(on_device(affine, device), presence, one_each):
         profiles[cells.entries] = cells.before[cells.present].cpu().numpy()
     return profiles
 
 
 def scan(
-    affine: Map | DeepMap,
+    affine: Map,
     presence: sparse.csr_matrix,
     *,
     device: torch.device,
     wanted: np.ndarray | None = None,
-    residual: np.ndarray | None = None,
     dose: float = 1.0,
+    downstream: bool = False,
     advance: Callable[[int], object] = lambda n: None,
 ) -> np.ndarray:
     """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32).
 
     NaN stands at genes that are not `wanted`. `advance` is told now and then how many more entries are done.
     """
-    impacts = np.full(presence.nnz, np.nan, dtype=np.float32)
+    found = np.full((2, presence.nnz), np.nan, dtype=np.float32)
     model, ask, n_present = on_device(affine, device), _every(presence, wanted), np.diff(presence.indptr)
-    for block in _knockouts(model, presence, ask, n_present, residual, dose):
-        impacts[block.number] = _bray_curtis(block.after, block.before)
+    for block in _knockouts(model, presence, ask, n_present, dose):
+        _fill(found, block, downstream)
         advance(len(block.number))
     if wanted is not None:
         advance(presence.nnz - int(np.count_nonzero(wanted[presence.indices])))
-    return impacts
+    return found if downstream else found[0]
 
 
 def knock_out(
-    affine: Map | DeepMap,
+    affine: Map,
     presence: sparse.csr_matrix,
     row: np.ndarray,
     removed: np.ndarray,
     *,
     device: torch.device,
-    residual: np.ndarray | None = None,
     dose: float = 1.0,
+    downstream: bool = False,
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
     advance: Callable[[int], object] = lambda n: None,
@@ -89,27 +86,26 @@ def knock_out(
     `row`, `removed` (-1 pads), `after` and `number` are those of the compiled function; the impact of a cell without
     genes is 0. `advance` is told now and then how many more knockouts are done.
     """
-    impacts = np.zeros(len(row), dtype=np.float32)
+    found = np.zeros((2, len(row)), dtype=np.float32)
     n_knockouts = np.bincount(row, minlength=presence.shape[0])
     model, ask = on_device(affine, device), _given(row, removed)
-    for block in _knockouts(model, presence, ask, n_knockouts, residual, dose):
-        impacts[block.number] = _bray_curtis(block.after, block.before)
+    for block in _knockouts(model, presence, ask, n_knockouts, dose):
+        _fill(found, block, downstream)
         if after is not None and number is not None:
             entries = _ranges(presence.indptr[block.cell], block.n_present)
             after[np.repeat(number[block.number], block.n_present), entries] = block.after[block.present].cpu().numpy()
         advance(len(block.number))
-    return impacts
+    return found if downstream else found[0]
 
 
 def effect_sums(
-    affine: Map | DeepMap,
+    affine: Map,
     presence: sparse.csr_matrix,
     wanted: np.ndarray,
     group: np.ndarray,
     n_groups: int,
     *,
     device: torch.device,
-    residual: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
 
@@ -126,7 +122,7 @@ def effect_sums(
         number_of[genes] = np.arange(len(genes))
         part = torch.zeros(n_groups * len(genes) * affine.n_genes, dtype=widest(device), device=device)
         ask = _every(presence, number_of >= 0)
-        for block in _knockouts(model, presence, ask, n_present, residual, 1.0):
+        for block in _knockouts(model, presence, ask, n_present, 1.0):
             groups, knockouts = group[block.cell], number_of[presence.indices[block.number]]
             np.add.at(n_cells, (groups, first + knockouts), 1)
             start = torch.from_numpy((groups * len(genes) + knockouts) * affine.n_genes).to(device)
@@ -175,11 +171,10 @@ def _knockouts(
     presence: sparse.csr_matrix,
     ask: Ask,
     n_knockouts: np.ndarray,
-    residual: np.ndarray | None,
     dose: float,
 ) -> Iterator[_Knockouts]:
     """Yield blocks of knockouts; `n_knockouts` is how many each cell has at most, 0 passes over it."""
-    for cells in _cells(model, presence, n_knockouts, residual):
+    for cells in _cells(model, presence, n_knockouts):
         number, cell, removed = ask(cells.rows)
         n_present = cells.n_present[cell]
         bytes_each = _PER_ENTRY * n_present + model.bytes_per_knockout * removed.shape[1]
@@ -202,12 +197,10 @@ def _after(
     # Added, not set: what pads a set of genes shares its place with the first gene.
     gate = gate.scatter_add(1, place, -share * gate.gather(1, place))
     removal = Removal(cell, genes, cells.sizes[cell] - share.sum(1), genes.gather(1, place), share)
-    return _profiles(model.link, model.raw(cells.sums, removal), gate)
+    return _profiles(model.outputs(cells.sums, removal), gate)
 
 
-def _cells(
-    model: Model, presence: sparse.csr_matrix, n_knockouts: np.ndarray, residual: np.ndarray | None
-) -> Iterator[_Cells]:
+def _cells(model: Model, presence: sparse.csr_matrix, n_knockouts: np.ndarray) -> Iterator[_Cells]:
     """Yield blocks of the cells that have genes and knockouts, those with the fewest genes first."""
     device, n_present = model.device, np.diff(presence.indptr).astype(np.int64)
     chosen = np.flatnonzero((n_present > 0) & (n_knockouts > 0))
@@ -222,14 +215,13 @@ def _cells(
         present = torch.arange(int(n[-1]), device=device) < sizes[:, None]
         genes = present.new_zeros(present.shape, dtype=torch.int64).masked_scatter_(present, indices)
         weights = present.float()
-        if residual is not None:
-            special = residual[entries].astype(np.float32, copy=False)
-            weights.masked_scatter_(present, torch.from_numpy(special).to(device))
+        if model.observed:
+            weights.masked_scatter_(present, torch.from_numpy(presence.data[entries].astype(np.float32)).to(device))
         sums = model.sums(indices, sizes.cumsum(0) - sizes, genes)
         nothing = genes[:, :0]
         everyone = torch.arange(len(n), device=device)
-        raw = model.raw(sums, Removal(everyone, genes, sizes.float(), nothing, nothing.float()))
-        before = _profiles(model.link, raw, weights)
+        outputs = model.outputs(sums, Removal(everyone, genes, sizes.float(), nothing, nothing.float()))
+        before = _profiles(outputs, weights)
         yield _Cells(rows, entries, n, sizes, genes, present, weights, sums, before)
 
 
@@ -275,16 +267,29 @@ def _pieces(each: np.ndarray, room: int) -> Iterator[slice]:
         start += max(1, int(length))
 
 
-def _profiles(link: str, raw: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """Return the profiles of raw outputs; 0 where the gate is, and where all outputs are."""
-    if link == "exp":
-        # A profile does not change when all outputs are multiplied by a number: the largest becomes 1.
-        level = raw.masked_fill(gate == 0, -torch.inf).amax(1, keepdim=True)
-        raw = raw - level.where(level.isfinite(), 0)
+def _profiles(outputs: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """Return the profiles of outputs; 0 where the gate is, and where all outputs are."""
     # Where nothing is left of a cell, outputs are divided by 0.
-    output = apply_link_torch(link, raw).mul_(gate).masked_fill_(gate == 0, 0)
+    output = outputs.mul_(gate).masked_fill_(gate == 0, 0)
     total = output.sum(1, keepdim=True)
     return output.div_(total.where(total > 0, 1))
+
+
+def _fill(found: np.ndarray, block: _Knockouts, downstream: bool) -> None:
+    """Write the impacts of some knockouts and, if they are wanted, the downstream impacts."""
+    found[0, block.number] = _bray_curtis(block.after, block.before)
+    if downstream:
+        # Added, not set: what pads a set of genes shares its place with the first gene.
+        gone = torch.zeros_like(block.before)
+        gone.scatter_add_(1, block.removed.clamp_min(0), (block.removed >= 0).to(gone.dtype))
+        found[1, block.number] = _bray_curtis(*(_without(profile, gone > 0) for profile in (block.after, block.before)))
+
+
+def _without(profile: torch.Tensor, gone: torch.Tensor) -> torch.Tensor:
+    """Return profiles without some genes, made to sum to 1 again."""
+    rest = profile.masked_fill(gone, 0)
+    total = rest.sum(1, keepdim=True)
+    return rest / total.where(total > 0, 1)
 
 
 def _bray_curtis(after: torch.Tensor, before: torch.Tensor) -> np.ndarray:

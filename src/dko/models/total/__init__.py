@@ -2,13 +2,12 @@
 
 A network that predicts profiles from assemblages conditions the influence of a gene on the presence of all others,
 which blocks whatever runs through them. Here each pair of genes has one regression of its own, adjusted for the depth
-of the cell only; the slopes are shrunken by empirical Bayes and put on one scale by the likelihood of held-out cells.
-The result is a map that is affine before an exponential, for the same engine.
+of the cell only; the slopes are shrunken by empirical Bayes. The result is a map of factors: a knockout multiplies the
+observed share of every other gene.
 """
 
 from __future__ import annotations
 
-from ._deviation import residual
 from ._explained import explained
 from ._fit import TotalFit, fit, influence
 
@@ -17,5 +16,4 @@ __all__ = [
     "explained",
     "fit",
     "influence",
-    "residual",
 ]

@@ -52,6 +52,8 @@ class Regression:
     spread
         Weighted variance of each predictor, that which depth explains taken off (genes,); infinite for one that hardly
         varies, so that its slopes are 0.
+    cell_weight
+        Weight of each cell, 1 on average (cells,).
     """
 
     profiles: sparse.csr_matrix
@@ -60,7 +62,7 @@ class Regression:
     weight: np.ndarray
     spread: np.ndarray
     depth: np.ndarray
-    _cell_weight: np.ndarray
+    cell_weight: np.ndarray
     _response: sparse.csr_matrix
     _mean: np.ndarray
     _centre: np.ndarray
@@ -71,13 +73,17 @@ class Regression:
 
         With `order`, the predictors are those of other cells: what they would be if nothing depended on anything.
         """
+        for rows, predictors in self.predictor_blocks(order):
+            yield predictors, self._residuals(rows)
+
+    def predictor_blocks(self, order: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the rows of some cells, and predictors, dense, float32."""
         n_cells, n_genes = self.profiles.shape
         step = max(1, settings.memory_budget // (32 * n_genes))
         predictors = self._predictors()
         for first in range(0, n_cells, step):
             rows = slice(first, first + step)
-            cells = rows if order is None else order[rows]
-            yield predictors[cells].toarray(), self._residuals(rows)
+            yield rows, predictors[rows if order is None else order[rows]].toarray()
 
     def _predictors(self) -> sparse.csr_matrix:
         values, presence = self.profiles.copy(), (1 - self.sampled) / 2
@@ -91,7 +97,7 @@ class Regression:
         present = self._response[rows].toarray() - expected
         absent = self.sampled * (_ABSENT - expected)
         residuals = np.where(self.profiles[rows].toarray() > 0, present, absent)
-        return (self._cell_weight[rows, None] * residuals).astype(np.float32)
+        return (self.cell_weight[rows, None] * residuals).astype(np.float32)
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:

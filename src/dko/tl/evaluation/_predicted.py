@@ -13,7 +13,7 @@ from ...metrics._effect_size import shares
 from ...metrics._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
-    from ..._engine import Part, Task
+    from ..._engine import Task
     from ...models.knockout import Engine
 
 
@@ -59,7 +59,6 @@ class AssemblagePredictor:
 
     def __init__(self, task: Task, engine: Engine, columns: dict[str, np.ndarray]):
         self._engine, self._columns = engine, columns
-        # With the profiles of typical cells, which effects are about.
         self._parts = [
             (part, engine.predict(part.affine, part.presence)) for part in task.parts(task.presence, cells=task.cells)
         ]
@@ -76,8 +75,9 @@ class AssemblagePredictor:
             cell, number, removed = find(part.presence, columns[None, :])
             # A cell that expresses none of the genes keeps its profile.
             after = before[None, :].copy()
-            impact = self._engine.knock_out(part.affine, part.presence, cell, removed, after=after, number=number)
-            impacts.append(impact if part.residual is None else self._of_cells(part, cell, removed))
+            impacts.append(
+                self._engine.knock_out(part.affine, part.presence, cell, removed, after=after, number=number)
+            )
             values = [_log(profile, part.presence, columns) for profile in (before, after[0])]
             means += [shares(one).sum(axis=0) / len(self.rows) for one in values]
             changes.append(values[1] - values[0])
@@ -88,14 +88,6 @@ class AssemblagePredictor:
         effect = np.where(gone, np.nan, np.asarray(change.sum(axis=0)).ravel() / len(impact))
         size = float(bray_curtis(means[:1], means[1:])[0])
         return Prediction(effect, float(impact.mean()), size, change @ axes)
-
-    def _of_cells(self, part: Part, cell: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """Return the impacts from the profiles of the cells themselves, `cell` among which express the genes."""
-        rows = np.unique(cell)
-        entries = np.repeat(np.isin(np.arange(part.presence.shape[0]), rows), np.diff(part.presence.indptr))
-        known = part.presence[rows], np.searchsorted(rows, cell), removed
-        residual = None if part.residual is None else part.residual[entries]
-        return self._engine.knock_out(part.affine, *known, residual=residual)
 
 
 def _log(profile: np.ndarray, presence: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_array:

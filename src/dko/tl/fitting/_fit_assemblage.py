@@ -93,7 +93,7 @@ def fit_assemblage(
     of_all = (
         fit_totals(relative, totals, cells, split, list(fits), for_effects, counts=counts) if found == "total" else {}
     )
-    maps = {group: (of_all.get(group) or fit).affine for group, fit in fits.items()}
+    maps = {group: of_all[group].factors if of_all else fit.affine for group, fit in fits.items()}
     weights = _weights(fits) | weights_of(of_all)
     alike = similarity_of(maps, relative, cells)
     say(f"Effects are {found} ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
@@ -114,7 +114,6 @@ def fit_assemblage(
                 effects=found,
                 explained=_known(explained),
                 similarity=_known(alike),
-                observed=bool(np.isfinite(weights[_keys.VARIATION]).all()) if _keys.VARIATION in weights else None,
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),

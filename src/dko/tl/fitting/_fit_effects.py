@@ -89,8 +89,7 @@ def fit_totals(
     fits = {}
     for group in groups:
         rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]
-        validation = split[rows] == _keys.VALIDATION
-        fits[group] = total.fit(relative[rows], totals[rows], validation, rng, counts=counts)
+        fits[group] = total.fit(relative[rows], totals[rows], rng, counts=counts)
     return fits
 
 
@@ -100,12 +99,13 @@ def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict
     Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
     """
     from ...metrics import similarity
-    from ...models.knockout import effect_sums, presence_of
+    from ...models.knockout import FactorMap, effect_sums, presence_of
 
     found = []
     for group, affine in maps.items():
         rows = cells[group]
-        presence = presence_of(relative[rows[:: max(1, len(rows) // _SOME_CELLS)]])
+        some = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
+        presence = some if isinstance(affine, FactorMap) else presence_of(some)
         n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
         genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
         sums, _ = effect_sums(affine, presence, genes, np.zeros(presence.shape[0], dtype=int), 1)
@@ -121,9 +121,9 @@ def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
     if not every:
         return {}
     return {
-        _keys.TOTAL_INFLUENCE: np.stack([fit.affine.influence for fit in every]),
-        _keys.TOTAL_INTERCEPT: np.stack([fit.affine.intercept for fit in every]),
-        _keys.VARIATION: np.array([fit.variation for fit in every], dtype=np.float32),
+        _keys.TOTAL_INFLUENCE: np.stack([fit.factors.influence for fit in every]),
+        _keys.TOTAL_CORRELATION: np.stack([fit.factors.correlation for fit in every]),
+        _keys.TOTAL_STEP: np.stack([fit.factors.step for fit in every]),
         _keys.SIGNAL: _signal_of(every),
     }
 

@@ -41,11 +41,9 @@ def assemblage_changes(
     for first, block in progress_blocks(task, n_rows if batch_size is None else batch_size, "identity_shift"):
         for part in task.parts(block, first):
             row, number, removed = find(part.presence, wanted)
-            before = engine.predict(part.affine, part.presence, residual=part.residual)
+            before = engine.predict(part.affine, part.presence)
             after = np.tile(before, (len(sets), 1))
-            engine.knock_out(
-                part.affine, part.presence, row, removed, residual=part.residual, dose=dose, after=after, number=number
-            )
+            engine.knock_out(part.affine, part.presence, row, removed, dose=dose, after=after, number=number)
             for one in np.unique(number):
                 cells, without = row[number == one], wanted[one][wanted[one] >= 0]
                 logs = [_logs(part, values, cells, without) for values in (after[one], before)]

@@ -72,7 +72,7 @@ def cells_of(part: Part, group: np.ndarray, rank: np.ndarray, pairs: np.ndarray,
     """Knock out the genes of all pairs alone; `group` and `rank` are of all cells."""
     wanted = np.zeros(part.presence.shape[1], dtype=bool)
     wanted[pairs] = True
-    single = engine.scan(part.affine, part.presence, wanted=wanted, residual=part.residual)
+    single = engine.scan(part.affine, part.presence, wanted=wanted)
     return Cells(part, group[part.rows], rank[part.rows], single)
 
 
@@ -99,14 +99,14 @@ def measure(cells: Sequence[Cells], n_groups: int, pairs: np.ndarray, moves: np.
     found = [_found(some, pairs) for some in cells]
     chosen = _first(found, [some.rank for some in cells])
     for some, (row, number, position), few in zip(cells, found, chosen, strict=True):
-        affine, presence, residual = some.part.affine, some.part.presence, some.part.residual
-        both = engine.knock_out(affine, presence, row, position, residual=residual)
+        affine, presence = some.part.affine, some.part.presence
+        both = engine.knock_out(affine, presence, row, position)
         three = np.column_stack([both, some.single[presence.indptr[row][:, None] + position]]).astype(float)
         n_cells += np.bincount(number, minlength=n)
         impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
         squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
         effects += pair_effects(affine, presence, of_all, _rows_of(row, number, n))
-        null += pair_null(affine, presence, of_all, _rows_of(row[few], number[few], n), moves, residual=residual)
+        null += pair_null(affine, presence, of_all, _rows_of(row[few], number[few], n), moves)
     profiles = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
     return Sums(n_cells, impacts, squares, *profiles, relative_interaction(null))
 

@@ -41,9 +41,9 @@ def assemblage_doses(
         raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
     curves = {}
     for number, label in enumerate(sets):
-        impact = np.concatenate(impacts[number])
+        impact, downstream = np.concatenate(impacts[number], axis=1)
         totals[number][:, wanted[number][wanted[number] >= 0]] = np.nan
-        curves[label] = Curve(impact, totals[number] / len(impact))
+        curves[label] = Curve(impact, downstream, totals[number] / len(impact))
     return curves
 
 
@@ -56,26 +56,26 @@ def _graded(doses: np.ndarray, n_cells: int) -> list[tuple[float, np.ndarray]]:
 def _of_part(
     engine: Engine, part: Part, wanted: np.ndarray, steps: list[tuple[float, np.ndarray]], n_doses: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the number of each knockout with its impacts (cells x doses) and summed changes (doses x genes)."""
+    """Yield the number of each knockout, its impacts (2 x cells x doses) and summed changes (doses x genes)."""
     from ...models.knockout import find
 
     row, number, removed = find(part.presence, wanted)
-    before = engine.predict(part.affine, part.presence, residual=part.residual)
-    impacts = np.zeros((len(row), n_doses), dtype=np.float32)
+    before = engine.predict(part.affine, part.presence)
+    impacts = np.zeros((2, len(row), n_doses), dtype=np.float32)
     changes = np.zeros((len(wanted), n_doses, part.presence.shape[1]))
     of_each = [(one, np.flatnonzero(number == one)) for one in np.unique(number)]
     for dose, cells in steps:
         after = np.tile(before, (len(wanted), 1))
         impact = engine.knock_out(
-            part.affine, part.presence, row, removed, residual=part.residual, dose=dose, after=after, number=number
+            part.affine, part.presence, row, removed, dose=dose, downstream=True, after=after, number=number
         )
-        impacts += impact[:, None] * cells[row]
+        impacts += impact[:, :, None] * cells[row]
         for one, places in of_each:
             without = wanted[one][wanted[one] >= 0]
             logs = [_logs(part, values, row[places], without) for values in (after[one], before)]
             changes[one] += cells[row[places]].T.astype(float) @ (logs[0] - logs[1])
     for one, places in of_each:
-        yield one, impacts[places], changes[one]
+        yield one, impacts[:, places], changes[one]
 
 
 def _logs(part: Part, values: np.ndarray, rows: np.ndarray, without: np.ndarray) -> sparse.csr_array:

@@ -36,7 +36,10 @@ def knock_out(
     device: str,
     batch_size: int | None,
 ) -> tuple[list[str], np.ndarray, list[Matrix]]:
-    """Return labels, impacts (cells x knockouts, NaN where there is none) and, if wanted, a layer for each knockout."""
+    """Return labels, impacts and, if wanted, a layer for each knockout.
+
+    The impacts are 2 x cells x knockouts, with the downstream impacts; NaN where there is none.
+    """
     if not 0 < dose <= 1:
         raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
     task = open_task(data, key, mod, groups)
@@ -48,7 +51,7 @@ def knock_out(
             "impacts alone, or fewer genes."
         )
     impacts, after = _knock_out(task, sets, dose, profiles, device, batch_size)
-    n_cells = np.isfinite(impacts).sum(axis=0)
+    n_cells = np.isfinite(impacts[0]).sum(axis=0)
     if not n_cells.all():
         label = list(sets)[int(n_cells.argmin())]
         where = "No cell" if groups is None else "No cell of the chosen groups"
@@ -76,26 +79,26 @@ def warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
 def _knock_out(
     task: Task, sets: dict[str, list[str]], dose: float, profiles: bool, device: str, batch_size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return impacts (cells x knockouts) and profiles (knockouts x entries of presence), NaN where there are none."""
+    """Return impacts, 2 x cells x knockouts, and profiles, knockouts x entries of presence; NaN where there is none."""
     from ...models.knockout import find
 
     engine, wanted = engine_on(device), columns_of(sets, task.fitted.genes)
-    impacts = np.full((task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
+    impacts = np.full((2, task.adata.n_obs, len(sets)), np.nan, dtype=np.float32)
     after = []
     for first, block in progress_blocks(task, batch_size, "virtual_ko"):
         after.append(np.full((len(sets) if profiles else 0, block.nnz), np.nan, dtype=np.float32))
-        for affine, rows, presence, entries, residual in task.parts(block, first):
+        for affine, rows, presence, entries in task.parts(block, first):
             cell, number, removed = find(presence, wanted)
             # A cell that expresses none of the genes keeps its profile.
-            before = engine.predict(affine, presence, residual=residual) if profiles else np.empty(0)
+            before = engine.predict(affine, presence) if profiles else np.empty(0)
             part = np.tile(before, (len(after[-1]), 1))
-            impacts[first + rows[cell], number] = engine.knock_out(
+            impacts[:, first + rows[cell], number] = engine.knock_out(
                 affine,
                 presence,
                 cell,
                 removed,
-                residual=residual,
                 dose=dose,
+                downstream=True,
                 after=part if profiles else None,
                 number=number,
             )

@@ -18,7 +18,7 @@ class Curve(NamedTuple):
 
     Attributes
     ----------
-    impact
+    impact, downstream
         Per cell, cells x doses.
     change
         Mean change of log expression over the cells, doses x genes; NaN at the genes that are knocked out.
@@ -27,6 +27,7 @@ class Curve(NamedTuple):
     """
 
     impact: np.ndarray
+    downstream: np.ndarray
     change: np.ndarray
     latent: float | None = None
 
@@ -57,6 +58,7 @@ def table_of(curves: dict[str, Curve], doses: np.ndarray, threshold: float) -> p
             "dose": doses,
             "impact_mean": curve.impact.mean(axis=0, dtype=float),
             **dict(zip(QUARTILES, quartiles, strict=True)),
+            "downstream_mean": curve.downstream.mean(axis=0, dtype=float),
             "distance": np.sqrt(np.nansum(curve.change**2, axis=1)),
             "n_changed": (np.abs(np.nan_to_num(curve.change)) > threshold).sum(axis=1),
             "n_cells": len(curve.impact),

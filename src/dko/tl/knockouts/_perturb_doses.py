@@ -23,12 +23,15 @@ def perturb_doses(
     curves, names, n_cells = {}, perturber.fitted.genes, len(perturber.rows)
     with progress_of(len(sets) * len(doses) * n_cells, description="dose_response", unit="cell") as advance:
         for (label, genes), length in zip(sets.items(), lengths, strict=True):
-            impact, change = [], np.zeros((len(doses), len(names)))
+            others = ~np.isin(names, genes)
+            impact, downstream, change = [], [], np.zeros((len(doses), len(names)))
             for rows, before, after in perturber.doses(genes, doses, mixture=mixture, rng=seed):
                 impact.append(np.stack([dissimilarity(before, one) for one in after], axis=1))
+                rest = [dissimilarity(before[:, others], one[:, others]) for one in after]
+                downstream.append(np.stack(rest, axis=1))
                 change += (after - before).sum(axis=1, dtype=float)
                 advance(len(doses) * len(rows))
             change /= n_cells
-            change[:, np.isin(names, genes)] = np.nan
-            curves[label] = Curve(np.concatenate(impact), change, length)
+            change[:, ~others] = np.nan
+            curves[label] = Curve(np.concatenate(impact), np.concatenate(downstream), change, length)
     return curves

@@ -36,7 +36,10 @@ def perturb(
     batch_size: int | None,
     rng: RNG,
 ) -> tuple[list[str], np.ndarray, list[Matrix]]:
-    """Return labels, impacts (cells x knockouts, NaN where there is none) and, if wanted, a layer for each knockout."""
+    """Return labels, impacts and, if wanted, a layer for each knockout.
+
+    The impacts are 2 x cells x knockouts, with the downstream impacts; NaN where there is none.
+    """
     perturber = open_perturber(data, key, mod, groups=groups, device=device)
     sets, seed = perturbed_sets(genes, perturber), seed_of(rng)
     adata = perturber.adata
@@ -45,12 +48,14 @@ def perturb(
             f"The profiles of {len(sets)} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
             "impacts alone, or fewer genes."
         )
-    impacts = np.full((adata.n_obs, len(sets)), np.nan, dtype=np.float32)
+    impacts = np.full((2, adata.n_obs, len(sets)), np.nan, dtype=np.float32)
     layers: list[Matrix] = [np.full(adata.shape, np.nan, dtype=np.float32) for _ in sets] if profiles else []
     with progress_of(len(sets) * len(perturber.rows), description="virtual_ko", unit="cell") as advance:
         for number, members in enumerate(sets.values()):
+            others = ~np.isin(perturber.fitted.genes, members)
             for rows, before, after in perturber.pairs(members, dose, mixture=mixture, rng=seed, n_rows=batch_size):
-                impacts[rows, number] = dissimilarity(before, after)
+                impacts[0, rows, number] = dissimilarity(before, after)
+                impacts[1, rows, number] = dissimilarity(before[:, others], after[:, others])
                 if profiles:
                     layers[number][np.ix_(rows, perturber.columns)] = after
                 advance(len(rows))

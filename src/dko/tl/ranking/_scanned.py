@@ -71,7 +71,7 @@ def read_scan(task: Task, key: str, device: str, groups: Iterable[np.ndarray]) -
     for first, block in progress_blocks(task, None, "profiles"):
         before = np.full(block.nnz, np.nan, dtype=np.float32)
         for part in task.parts(block, first):
-            before[part.entries] = engine.predict(part.affine, part.presence, residual=part.residual)
+            before[part.entries] = engine.predict(part.affine, part.presence)
         shares.append(sparse.csr_matrix((before, block.indices, block.indptr), shape=block.shape))
     share = _at(sparse.vstack(shares, format="csr"), impact, key)
     observed, counts = observed_and_counts(task)
