@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from dko._engine import open_task
-from dko.models.knockout import _scan, scan
+from dko.models.knockout import _factor_scan, _scan, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 def single_knockouts(cells: AnnData) -> Callable[[], object]:
     """Return a call that makes all single knockouts of fitted cells: from a CSR matrix to an array of impacts."""
     task = open_task(cells, "dko", "rna")
-    return partial(scan, task.fitted.affine(0), task.presence)
+    (part,) = task.parts(task.presence)
+    return partial(scan, part.affine, part.presence)
 
 
 def seconds_in_loops(call: Callable[[], object]) -> float:
     """Return the seconds that a call spends in the loops over knockouts themselves, on one thread."""
-    loops, seconds = _scan.knock_out_panels, 0.0
+    seconds = 0.0
 
-    def timed(*args: Any) -> None:
-        nonlocal seconds
-        start = time.perf_counter()
-        loops(*args)
-        seconds += time.perf_counter() - start
+    def timed(loops: Callable[..., None]) -> Callable[..., None]:
+        def run(*args: Any) -> None:
+            nonlocal seconds
+            start = time.perf_counter()
+            loops(*args)
+            seconds += time.perf_counter() - start
 
-    with mock.patch.object(_scan, "knock_out_panels", timed):
+        return run
+
+    with (
+        mock.patch.object(_scan, "knock_out_panels", timed(_scan.knock_out_panels)),
+        mock.patch.object(_factor_scan, "knock_out_genes", timed(_factor_scan.knock_out_genes)),
+    ):
         call()
     return seconds

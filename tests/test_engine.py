@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dko._engine import open_task
+from dko.models.knockout import AffineMap
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 7, 80, 200])
@@ -19,6 +20,7 @@ def test_parts_are_the_chosen_cells_each_with_its_model(which, batch_size, reque
             np.testing.assert_array_equal(presence.toarray(), adata.X[first + rows].toarray() > 0)
             for row in first + rows:
                 number = 0 if which == "fitted" else list(task.fitted.groups).index(adata.obs["cell_type"].iloc[row])
+                assert isinstance(affine, AffineMap)
                 np.testing.assert_array_equal(affine.intercept, task.fitted.affine(number).intercept)
                 seen.append(row)
     assert sorted(seen) == np.flatnonzero(chosen).tolist()

@@ -28,7 +28,8 @@ def whole(inputs: str, cells: str, n_sample: int = 0) -> dict[str, Any]:
     adata = read(inputs, cells)
     figures = measure(lambda: dko.tl.scan(adata), lambda: dko.tl.scan(adata[:_SOME].copy()))
     layer = adata.layers["dko_impact"]
-    result = (layer.data.nbytes + layer.indices.nbytes + layer.indptr.nbytes) / 1e6
+    kinds = [adata.layers[name] for name in ("dko_impact", "dko_downstream")]
+    result = sum(part.nbytes for kind in kinds for part in (kind.data, kind.indices, kind.indptr)) / 1e6
     rows, genes = _sample(adata, n_sample)
     impacts = np.asarray(layer[rows, genes]).ravel().tolist() if n_sample else []
     return {

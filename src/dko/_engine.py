@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ._fitted import Fitted
     from ._groups import Groups
-    from .models.knockout import Engine, Map
+    from .models.knockout import AnyMap, Engine
 
 
 class Part(NamedTuple):
@@ -49,7 +49,7 @@ class Part(NamedTuple):
         Which entries these are.
     """
 
-    affine: Map
+    affine: AnyMap
     rows: np.ndarray
     presence: sparse.csr_matrix
     entries: np.ndarray | slice

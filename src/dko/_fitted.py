@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-    from .models.knockout import Map
+    from .models.knockout import AnyMap, Map
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Fitted:
 
         return map_of({name: array[group] for name, array in self.weights.items() if name not in _TOTAL})
 
-    def effects(self, group: int) -> Map:
+    def effects(self, group: int) -> AnyMap:
         """Return the map of one group that knockouts go through."""
         from .models.knockout import FactorMap
 
         if not self.total:
             return self.affine(group)
-        names = (_keys.TOTAL_INFLUENCE, _keys.TOTAL_CORRELATION, _keys.TOTAL_STEP)
-        return FactorMap(*(self.weights[name][group] if name in self.weights else None for name in names))
+        found = {name: self.weights[place][group] for name, place in _keys.TOTAL.items() if place in self.weights}
+        return FactorMap(**found)
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
@@ -106,10 +106,7 @@ class Fitted:
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
 
-_TOTAL = (
-    *(_keys.TOTAL_INFLUENCE, _keys.TOTAL_CORRELATION, _keys.TOTAL_STEP, _keys.SIGNAL),
-    *(_keys.TOTAL_INTERCEPT, _keys.VARIATION),
-)
+_TOTAL = (*_keys.TOTAL.values(), _keys.SIGNAL, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:

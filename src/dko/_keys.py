@@ -41,6 +41,7 @@ SCCVAE = "sccvae"
 TOTAL_INFLUENCE = "total_influence"
 TOTAL_CORRELATION = "total_correlation"
 TOTAL_STEP = "total_step"
+TOTAL = {"influence": TOTAL_INFLUENCE, "correlation": TOTAL_CORRELATION, "step": TOTAL_STEP}
 SIGNAL = "signal"
 # Of version 0.1.0, beside the influence; no longer used
 TOTAL_INTERCEPT = "total_intercept"

@@ -107,3 +107,15 @@ def test_neighbours_are_those_of_the_impacts(adata):
     adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 20))
     found = dko.get.impact(adata, as_anndata=True)
     assert "X_pca" not in found.obsm and "X_umap" in found.obsm
+
+
+def test_downstream_impacts(adata):
+    table = dko.get.impact(adata, ["gene_5", "gene_2+gene_3"], downstream=True)
+    scanned = adata[:, "gene_5"].layers["dko_downstream"].toarray().ravel()
+    np.testing.assert_array_equal(table["gene_5"].fillna(0), scanned)
+    np.testing.assert_array_equal(table["gene_2+gene_3"], adata.obsm["dko_downstream"]["gene_2+gene_3"])
+    assert dko.get.impact(adata, tidy=True, downstream=True).columns.tolist() == ["cell", "knockout", "downstream"]
+    dko.tl.scan(adata, downstream=False)
+    del adata.obsm["dko_downstream"]
+    with pytest.raises(KeyError, match="No downstream impacts of knockouts under key 'dko'; run"):
+        dko.get.impact(adata, downstream=True)

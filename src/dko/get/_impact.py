@@ -37,6 +37,7 @@ def impact(
     tidy: bool = False,
     as_anndata: bool = False,
     centred: bool = False,
+    downstream: bool = False,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame | AnnData:
@@ -60,24 +61,29 @@ def impact(
     centred
         Take off, in each cell, its mean impact over the other knockouts that are returned: what is left is particular
         to the knockout. NaN where a cell has no other.
+    downstream
+        Return the downstream impacts instead, those on the other genes alone: the same of both profiles without the
+        knocked-out genes, each made to sum to 1 again.
     key, mod
         Where the results are.
 
     Returns
     -------
     DataFrame, cells x knockouts, float32, NaN where a cell does not express the gene; or tidy with ``cell``,
-    ``knockout``, ``impact``; or AnnData.
+    ``knockout``, ``impact`` (or ``downstream``); or AnnData.
 
     Raises
     ------
     KeyError
-        Nothing was knocked out, or not this gene.
+        Nothing was knocked out, or not this gene; no downstream impacts, as of a scan with ``downstream=False``.
     """
     target = unwrap(adata, mod)
-    named, scanned = _named(target, key), _scanned(target, key)
+    place = (_keys.downstream if downstream else _keys.impact)(key)
+    named, scanned = _named(target, place), _scanned(target, place)
     if not named and not scanned:
+        what = "downstream impacts of knockouts" if downstream else "knockouts"
         raise KeyError(
-            f"No knockouts under key {key!r}; run dko.tl.virtual_ko(adata, genes, key={key!r}) "
+            f"No {what} under key {key!r}; run dko.tl.virtual_ko(adata, genes, key={key!r}) "
             f"or dko.tl.scan(adata, key={key!r}) first."
         )
     if genes is not None:
@@ -89,7 +95,9 @@ def impact(
         entries = _centred(entries, target.n_obs)
     if as_anndata:
         return _as_anndata(target, entries)
-    return _tidy(target, entries) if tidy else _wide(entries, target.obs_names)
+    if tidy:
+        return _tidy(target, entries, "downstream" if downstream else "impact")
+    return _wide(entries, target.obs_names)
 
 
 def _chosen(genes: Knockouts, known: dict[str, Reader], key: str) -> dict[str, Reader]:
@@ -100,9 +108,9 @@ def _chosen(genes: Knockouts, known: dict[str, Reader], key: str) -> dict[str, R
     return {label: known[label] for label in labels}
 
 
-def _named(adata: AnnData, key: str) -> dict[str, Reader]:
+def _named(adata: AnnData, place: str) -> dict[str, Reader]:
     """Return how to read each knockout of ``virtual_ko``."""
-    frame = adata.obsm.get(_keys.impact(key))
+    frame = adata.obsm.get(place)
 
     def read(column: str) -> Entries:
         values = frame[column].to_numpy(dtype=np.float32)
@@ -113,11 +121,11 @@ def _named(adata: AnnData, key: str) -> dict[str, Reader]:
     return {_keys.unescape(column): partial(read, column) for column in columns}
 
 
-def _scanned(adata: AnnData, key: str) -> dict[str, Reader]:
+def _scanned(adata: AnnData, place: str) -> dict[str, Reader]:
     """Return how to read each gene of ``scan``; an entry of 0 is an impact too."""
-    if _keys.impact(key) not in layer_names(adata):
+    if place not in layer_names(adata):
         return {}
-    layer = sparse.csc_array(adata.layers[_keys.impact(key)])
+    layer = sparse.csc_array(adata.layers[place])
 
     def read(column: int) -> Entries:
         part = slice(layer.indptr[column], layer.indptr[column + 1])
@@ -139,7 +147,7 @@ def _centred(entries: dict[str, Entries], n_cells: int) -> dict[str, Entries]:
     return {label: (rows, particular(rows, impacts)) for label, (rows, impacts) in entries.items()}
 
 
-def _tidy(adata: AnnData, entries: dict[str, Entries]) -> pd.DataFrame:
+def _tidy(adata: AnnData, entries: dict[str, Entries], name: str) -> pd.DataFrame:
     require_unique(adata.obs_names, "obs_names")
     cells = np.concatenate([rows for rows, _ in entries.values()])
     knockouts = np.repeat(np.arange(len(entries)), [len(rows) for rows, _ in entries.values()])
@@ -149,7 +157,7 @@ def _tidy(adata: AnnData, entries: dict[str, Entries]) -> pd.DataFrame:
         {
             "cell": pd.Categorical.from_codes(cells[order], categories=adata.obs_names),
             "knockout": pd.Categorical.from_codes(knockouts[order], categories=list(entries)),
-            "impact": impacts[order],
+            name: impacts[order],
         }
     )
 

@@ -76,9 +76,9 @@ def test_finite_whatever_the_counts(relative, counts, are_counts):
         counts = np.ones((2, 2), dtype=int)
     profiles, totals = relative(counts)
     found = fit(profiles, totals, np.random.default_rng(0), counts=are_counts)
-    arrays = (found.factors.influence, found.factors.correlation, found.factors.step)
-    assert all(np.isfinite(array).all() for array in arrays)
-    assert np.abs(found.factors.correlation).max() <= 1 and found.factors.step.min() > 0
+    arrays = found.factors.arrays
+    assert len(arrays) == 3 and all(np.isfinite(array).all() for array in arrays.values())
+    assert np.abs(arrays["correlation"]).max() <= 1 and arrays["step"].min() > 0
     assert ((found.signal > 0) & (found.signal <= 1)).all()
     impacts = scan(found.factors, profiles, downstream=True)
     assert ((impacts >= 0) & (impacts <= 1)).all()

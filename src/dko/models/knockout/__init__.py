@@ -15,7 +15,7 @@ from ._effects import effect_sums
 from ._engine import Engine, engine, knock_out, scan
 from ._factors import FactorMap
 from ._find import find
-from ._map import AffineMap, LowRankMap, Map, map_of
+from ._map import AffineMap, AnyMap, LowRankMap, Map, map_of
 from ._pair_effects import pair_effects
 from ._pair_null import pair_null
 from ._predict import predict
@@ -23,6 +23,7 @@ from ._presence import presence_of
 
 __all__ = [
     "AffineMap",
+    "AnyMap",
     "Engine",
     "FactorMap",
     "LowRankMap",

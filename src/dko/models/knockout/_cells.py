@@ -17,7 +17,7 @@ from ._vector import LANES
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ._map import AffineMap, LowRankMap, Map
+    from ._map import AnyMap, Map
 
 # Entries that are counted at a time.
 _COUNTED = 2**16
@@ -54,7 +54,7 @@ class Cells(NamedTuple):
         return np.searchsorted(self.indptr, entries, side="right") - 1
 
 
-def read_cells(affine: AffineMap | LowRankMap, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray) -> Cells:
+def read_cells(affine: Map, indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray) -> Cells:
     """Predict the profiles of cells from their weighted sums."""
     profile = _profiles(indptr, indices, sums, affine.intercept)
     return Cells(indptr, indices, profile, sums, affine.intercept)
@@ -76,7 +76,7 @@ def _profiles(indptr: np.ndarray, indices: np.ndarray, sums: np.ndarray, interce
     return profile
 
 
-def all_cells(affine: Map, presence: sparse.csr_matrix) -> Cells:
+def all_cells(affine: AnyMap, presence: sparse.csr_matrix) -> Cells:
     """Compute what is known of the cells of a CSR matrix: ones, or observed profiles for a map of factors."""
     indptr, indices = presence.indptr.astype(np.int64), presence.indices
     if isinstance(affine, FactorMap):

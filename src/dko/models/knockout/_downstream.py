@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
-    from ._map import AffineMap, LowRankMap
+    from ._map import Map
 
 # Knockouts of a cell that are worked on at a time, at most, and numbers of the table of their outputs.
 _WIDTH, _TILE = 128, 2**15
@@ -38,7 +38,7 @@ class Columns(NamedTuple):
 
 
 def add_downstream(
-    affine: AffineMap | LowRankMap,
+    affine: Map,
     presence: sparse.csr_matrix,
     sums: np.ndarray,
     wanted: np.ndarray | None,

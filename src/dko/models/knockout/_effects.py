@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
-    from ._map import Map
+    from ._map import AnyMap
 
 
 def effect_sums(
-    affine: Map,
+    affine: AnyMap,
     presence: sparse.csr_matrix,
     wanted: np.ndarray,
     group: np.ndarray,

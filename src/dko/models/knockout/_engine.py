@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from ._map import Map
+    from ._map import AnyMap
 
 
-def scan(affine: Map, *args: Any, **kwargs: Any) -> np.ndarray:
+def scan(affine: AnyMap, *args: Any, **kwargs: Any) -> np.ndarray:
     """Return the impact of each present gene in each cell; see the functions for each kind of map."""
     return (_factor_scan if isinstance(affine, FactorMap) else _scan).scan(affine, *args, **kwargs)
 
 
-def knock_out(affine: Map, *args: Any, **kwargs: Any) -> np.ndarray:
+def knock_out(affine: AnyMap, *args: Any, **kwargs: Any) -> np.ndarray:
     """Return the impact of each knockout of any genes together; see the functions for each kind of map."""
     return (_factor_sets if isinstance(affine, FactorMap) else _sets).knock_out(affine, *args, **kwargs)
 

@@ -36,6 +36,12 @@ class FactorMap:
     step: np.ndarray | None = None
 
     @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that the map is made of."""
+        given = {"influence": self.influence, "correlation": self.correlation, "step": self.step}
+        return {name: array for name, array in given.items() if array is not None}
+
+    @property
     def n_genes(self) -> int:
         """Number of genes."""
         return len(self.influence)

@@ -111,11 +111,13 @@ class LowRankMap:
         return LowRankMap(self.outgoing[chosen], incoming, self.intercept[chosen])
 
 
-Map: TypeAlias = AffineMap | LowRankMap | FactorMap
-"""The first two predict profiles from assemblages; the last changes observed profiles."""
+Map: TypeAlias = AffineMap | LowRankMap
+"""What predicts profiles from assemblages."""
+AnyMap: TypeAlias = Map | FactorMap
+"""What knockouts go through: a prediction with and without the genes, or factors of what was observed."""
 
 
-def map_of(arrays: dict[str, np.ndarray]) -> AffineMap | LowRankMap:
+def map_of(arrays: dict[str, np.ndarray]) -> Map:
     """Return the map that is made of some arrays, of any byte order."""
     native = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     if "outgoing" in native:

@@ -13,7 +13,7 @@ from ._factors import BOUND, FactorMap
 from ._map import LowRankMap
 
 if TYPE_CHECKING:
-    from ._map import Map
+    from ._map import AnyMap, Map
 
 
 class Removal(NamedTuple):
@@ -136,7 +136,7 @@ class FactorsOnDevice:
         return torch.from_numpy(np.ascontiguousarray(self.factors.columns(genes))).to(self.device)
 
 
-def on_device(affine: Map, device: torch.device) -> MapOnDevice | FactorsOnDevice:
+def on_device(affine: AnyMap, device: torch.device) -> MapOnDevice | FactorsOnDevice:
     """Return a map on a device."""
     return FactorsOnDevice(affine, device) if isinstance(affine, FactorMap) else MapOnDevice(affine, device)
 

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
-    from ._map import Map
+    from ._map import AnyMap
 
 
-def pair_effects(affine: Map, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]) -> np.ndarray:
+def pair_effects(
+    affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]
+) -> np.ndarray:
     """Return the sums over cells of the change of log1p(1e4 * profile) by pairs, and by each of their genes alone.
 
     Both genes are taken out of all four profiles, and each is made to sum to 1 again.

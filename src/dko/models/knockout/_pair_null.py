@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
-    from ._map import Map
+    from ._map import AnyMap
 
 
 def pair_null(
-    affine: Map,
+    affine: AnyMap,
     presence: sparse.csr_matrix,
     pairs: np.ndarray,
     rows: Sequence[np.ndarray],
@@ -70,7 +70,7 @@ def pair_null(
     return totals
 
 
-def _mean_level(affine: Map, presence: sparse.csr_matrix) -> np.ndarray:
+def _mean_level(affine: AnyMap, presence: sparse.csr_matrix) -> np.ndarray:
     """Return what the present genes of a cell add to each gene on average, mean over cells; 0 of a map of factors."""
     if isinstance(affine, FactorMap):
         return np.zeros(affine.n_genes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
-    from ._map import Map
+    from ._map import AnyMap
 
 
 def only(presence: sparse.csr_matrix, rows: Sequence[np.ndarray]) -> tuple[sparse.csr_matrix, list[np.ndarray]]:
@@ -28,7 +28,7 @@ def only(presence: sparse.csr_matrix, rows: Sequence[np.ndarray]) -> tuple[spars
     return presence[np.flatnonzero(used)], [number[some] for some in rows]
 
 
-def weights_of(affine: Map, pair: np.ndarray) -> np.ndarray:
+def weights_of(affine: AnyMap, pair: np.ndarray) -> np.ndarray:
     """Return how much the effect of each of two genes counts when both are lost."""
     return affine.weights(pair[None])[0] if isinstance(affine, FactorMap) else np.ones(2)
 

@@ -11,10 +11,10 @@ from ._cells import all_cells
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from ._map import Map
+    from ._map import AnyMap
 
 
-def predict(affine: Map, presence: sparse.csr_matrix) -> np.ndarray:
+def predict(affine: AnyMap, presence: sparse.csr_matrix) -> np.ndarray:
     """Return the profiles before any knockout at the present genes, in the order of ``presence.data`` (float32).
 
     Predicted, or with a map of factors those observed.

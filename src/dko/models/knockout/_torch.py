@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ._factors_on_device import FactorsOnDevice
-    from ._map import Map
-    from ._on_device import MapOnDevice
+    from ._map import AnyMap
+    from ._on_device import FactorsOnDevice, MapOnDevice
 
     Model: TypeAlias = "MapOnDevice | FactorsOnDevice"
     Ask = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -35,7 +34,7 @@ _PER_ENTRY = 64
 _SCALE = 1e4
 
 
-def predict(affine: Map, presence: sparse.csr_matrix, *, device: torch.device) -> np.ndarray:
+def predict(affine: AnyMap, presence: sparse.csr_matrix, *, device: torch.device) -> np.ndarray:
     """Return the profiles before any knockout at the present genes, in the order of ``presence.data`` (float32)."""
     profiles = np.empty(presence.nnz, dtype=np.float32)
     one_each = np.ones(presence.shape[0], dtype=np.int64)
@@ -45,7 +44,7 @@ def predict(affine: Map, presence: sparse.csr_matrix, *, device: torch.device) -
 
 
 def scan(
-    affine: Map,
+    affine: AnyMap,
     presence: sparse.csr_matrix,
     *,
     device: torch.device,
@@ -69,7 +68,7 @@ def scan(
 
 
 def knock_out(
-    affine: Map,
+    affine: AnyMap,
     presence: sparse.csr_matrix,
     row: np.ndarray,
     removed: np.ndarray,
@@ -99,7 +98,7 @@ def knock_out(
 
 
 def effect_sums(
-    affine: Map,
+    affine: AnyMap,
     presence: sparse.csr_matrix,
     wanted: np.ndarray,
     group: np.ndarray,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..._rng import RNG
     from ...models.assemblage import Fit
+    from ...models.knockout import AnyMap
 
 
 def fit_assemblage(
@@ -93,7 +94,7 @@ def fit_assemblage(
     of_all = (
         fit_totals(relative, totals, cells, split, list(fits), for_effects, counts=counts) if found == "total" else {}
     )
-    maps = {group: of_all[group].factors if of_all else fit.affine for group, fit in fits.items()}
+    maps: dict[str, AnyMap] = {group: of_all[group].factors if of_all else fit.affine for group, fit in fits.items()}
     weights = _weights(fits) | weights_of(of_all)
     alike = similarity_of(maps, relative, cells)
     say(f"Effects are {found} ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ...models.assemblage import Fit
-    from ...models.knockout import Map
+    from ...models.knockout import AnyMap
     from ...models.total import TotalFit
 
 EFFECTS = ("auto", "direct", "total")
@@ -93,7 +93,7 @@ def fit_totals(
     return fits
 
 
-def similarity_of(maps: dict[str, Map], relative: sparse.csr_matrix, cells: dict[str, np.ndarray]) -> float:
+def similarity_of(maps: dict[str, AnyMap], relative: sparse.csr_matrix, cells: dict[str, np.ndarray]) -> float:
     """Return how much the effects of different knockouts are alike: mean rank correlation of their sizes.
 
     Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
@@ -121,9 +121,7 @@ def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
     if not every:
         return {}
     return {
-        _keys.TOTAL_INFLUENCE: np.stack([fit.factors.influence for fit in every]),
-        _keys.TOTAL_CORRELATION: np.stack([fit.factors.correlation for fit in every]),
-        _keys.TOTAL_STEP: np.stack([fit.factors.step for fit in every]),
+        **{place: np.stack([fit.factors.arrays[name] for fit in every]) for name, place in _keys.TOTAL.items()},
         _keys.SIGNAL: _signal_of(every),
     }
 
