@@ -8,13 +8,25 @@ from pathlib import Path
 
 from .. import _machine
 from ..inputs import DATA
-from . import _calibration, _cells, _dream4, _interactions, _keystone, _screens, _simulated, _specificity, _unseen
+from . import (
+    _calibration,
+    _cells,
+    _dream4,
+    _interactions,
+    _keystone,
+    _screens,
+    _simulated,
+    _specificity,
+    _types,
+    _unseen,
+)
 from ._job import run
 from ._report import write
 
 RESULTS = Path(__file__).parents[1] / "results"
 SETS = {
     "simulated": _simulated,
+    "types": _types,
     "keystone": _keystone,
     "calibration": _calibration,
     "interactions": _interactions,

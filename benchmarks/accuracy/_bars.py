@@ -15,6 +15,7 @@ from ._keystone import NAMES as KEYSTONES
 from ._models import DEFAULT, MODELS, PAPER
 from ._simulated import CLEAN, DEEP, NOISE
 from ._specificity import NAME as REGULATORS
+from ._types import FEW, SEVERAL
 from ._unseen import APART, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ BASELINES = "the best baseline"
 
 
 class Bar(NamedTuple):
-    """A score that the default should reach: a limit, or what a rival has (a model, or the best baseline)."""
+    """A score that the default should reach: a limit, or a share of that of a rival (a model, or the best baseline)."""
 
     data: str
     metric: str
     limit: float = np.nan
     at_most: bool = False
     rival: str | None = None
+    share: float = 1.0
 
 
 _REAL = {"tal1": 0.40, "nkx21": 0.25, "renge": 0.12}
@@ -47,6 +49,7 @@ BARS = {
         Bar(DEEP, "effect", 0.70),
         Bar(DEEP, "impact", 0.90),
     ],
+    "types": [Bar(data, "effect_strong", rival=BASELINES, share=0.95) for data in (*SEVERAL, *FEW)],
     "interactions": [Bar(next(iter(OF_PAIRS)), "interaction", 0.6)],
     "keystone": [Bar(KEYSTONES[setting], "impact", 0.90) for setting in (CLEAN, DEEP)],
     "calibration": [
@@ -103,8 +106,8 @@ def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
         if rival == BASELINES:
             baselines = of_methods.drop([*MODELS, *REFERENCES], errors="ignore")
             rival = baselines.idxmax() if len(baselines) else rival
-        limit = of_methods.get(rival, np.nan)
-        what = f"that of {rival}, {limit:.3f}"
+        limit = bar.share * of_methods.get(rival, np.nan)
+        what = f"{f'{bar.share:g} x ' * (bar.share != 1)}that of {rival}, {limit:.3f}"
     value = of_methods[DEFAULT]
     met = None if np.isnan(limit) else bool(value <= limit if bar.at_most else value >= limit)
     return {

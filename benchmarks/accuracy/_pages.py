@@ -14,6 +14,7 @@ from ._keystone import NAMES as KEYSTONES
 from ._screens import SETS
 from ._simulated import SETTINGS
 from ._specificity import NAME as REGULATORS
+from ._types import FEW, SEVERAL
 from ._unseen import APART, PAIRS, RENGE, SEEN
 
 if TYPE_CHECKING:
@@ -92,6 +93,24 @@ PAGES = {
             Table("Effects", list(SETTINGS), {"effect": "effect"}),
             Table("Impacts", list(SETTINGS), {"impact": "impact"}),
             Table(_WHY, list(SETTINGS), _DECISION),
+        ],
+    ),
+    "types": Page(
+        "Simulated cells of several types, and of few genes",
+        "Cells of {func}`dko.datasets.grn_types`: 1,200 (of 400 genes 1,500), with 5 counts per gene before dropout. "
+        "*5 types*: few large modules of genes with the same regulators, most of them activators; *9* and *6 types*: "
+        "noisier levels and large modules, the former with more dropout. *Few genes*: cells of one type; of *100 of "
+        "300 genes*, the methods see 100 at random, and the others still regulate. Two networks of each kind. *Effect* "
+        "and *impact* as above, effects in all cells; *strong*: of the 15 knockouts with the largest true effects. The "
+        "range is over all fits of all networks; of methods without a fit, over the networks.",
+        [
+            Table("Effects of strong knockouts, several types", list(SEVERAL), {"effect_strong": "strong"}),
+            Table("Effects, several types", list(SEVERAL), {"effect": "effect"}),
+            Table("Impacts, several types", list(SEVERAL), {"impact": "impact"}),
+            Table("Effects of strong knockouts, few genes", list(FEW), {"effect_strong": "strong"}),
+            Table("Effects, few genes", list(FEW), {"effect": "effect"}),
+            Table("Impacts, few genes", list(FEW), {"impact": "impact"}),
+            Table(_WHY, [*SEVERAL, *FEW], _DECISION),
         ],
     ),
     "interactions": Page(

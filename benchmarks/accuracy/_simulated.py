@@ -12,7 +12,7 @@ import dko
 
 from ._models import DEFAULT, models
 from ._row import Row, decision, effects, rows
-from ._truth import agreement, baselines, true_effects
+from ._truth import agreement, baselines, strongest, true_effects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,16 +59,27 @@ def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row]:
 
 
 def against_truth(
-    data: str, network: int, cells: AnnData, seeds: int, quick: bool, further: Scores | None = None
+    data: str,
+    network: int,
+    cells: AnnData,
+    seeds: int,
+    quick: bool,
+    further: Scores | None = None,
+    measured: np.ndarray | None = None,
 ) -> Iterator[Row]:
     """Yield the agreement of effects and of impacts with the truth, for models and baselines.
 
-    `further` has scores of effects besides, which the true effects get too.
+    `further` has scores of effects besides, which the true effects get too. `measured` are the genes that the methods
+    see, all by default.
     """
-    true, impact = true_effects(cells), dko.datasets.grn_impact(cells)
+    true, impact = true_effects(cells, measured), dko.datasets.grn_impact(cells)
+    if measured is not None:
+        cells, impact = cells[:, measured].copy(), impact[:, measured]
+    strong = strongest(true)
 
     def scores(predicted: np.ndarray) -> dict[str, float]:
-        return {"effect": agreement(predicted, true), **(further(predicted) if further else {})}
+        effect = {"effect": agreement(predicted, true), "effect_strong": agreement(predicted[strong], true[strong])}
+        return effect | (further(predicted) if further else {})
 
     for names, seed, fitted in models(cells, range(seeds), quick=quick):
         dko.tl.scan(fitted)

@@ -12,21 +12,29 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def true_effects(cells: AnnData) -> np.ndarray:
+def true_effects(cells: AnnData, measured: np.ndarray | None = None) -> np.ndarray:
     """Return the true effect of every gene, genes x genes, NaN at the gene itself, and throughout without targets.
 
     The mean, over the cells that have the gene, of the change of log1p(1e4 * profile), with the gene taken out of both
-    sides.
+    sides, and so are genes that are not among those `measured` (all by default), which have no row or column.
     """
+    measured = np.arange(cells.n_vars) if measured is None else measured
     found = np.full((cells.n_vars, cells.n_vars), np.nan)
+    unmeasured = np.setdiff1d(np.arange(cells.n_vars), measured)
     before = dko.datasets.grn_knockout(cells, [])
-    for column in regulators(cells.varp["network"].toarray()):
+    for column in np.intersect1d(regulators(cells.varp["network"].toarray()), measured):
         gene = cells.var_names[column]
         has = np.flatnonzero(before[:, [column]].toarray())
         if len(has):
             after = dko.datasets.grn_knockout(cells, gene, cells=list(cells.obs_names[has]))
-            found[column] = dko.metrics.effect(after, before[has], without=[column])
-    return found
+            found[column] = dko.metrics.effect(after, before[has], without=[column, *unmeasured])
+    return found[np.ix_(measured, measured)]
+
+
+def strongest(true: np.ndarray, n: int = 15) -> np.ndarray:
+    """Return the rows of the knockouts with the largest true effects (mean square over genes)."""
+    size = np.nansum(true**2, axis=1)
+    return np.flatnonzero(size >= max(np.sort(size)[-n:][0], np.finfo(float).tiny))
 
 
 def regulators(network: np.ndarray) -> np.ndarray:

@@ -82,8 +82,20 @@ def test_types_differ_in_master_regulators(typed):
     np.testing.assert_allclose(masters, still.varm["basal"].to_numpy()[:3].T[types.cat.codes], rtol=1e-6)
 
 
+def test_genes_that_regulate_nothing_share_regulators():
+    def patterns(copying):
+        signs = np.sign(grn_types(2, 200, n_types=1, copying=copying, rng=0).varp["network"].toarray())
+        assert not signs[20:].any() and (signs[:20] != 0).any(axis=1).mean() > 0.5
+        assert np.isin((signs != 0).sum(axis=0)[20:], [1, 2, 3, 4]).all()
+        return np.unique(signs[:, 20:], axis=1, return_counts=True)[1]
+
+    apart, modules = patterns(0), patterns(0.9)
+    assert len(modules) < 50 < 100 < len(apart)
+    assert modules.max() > 2 * np.median(modules)
+
+
 def test_genes_are_correlated_in_a_single_type():
-    one = grn_types(2_000, 30, n_types=1, n_masters=2, n_regulators=(1, 1), repression_share=0, rng=0)
+    one = grn_types(2_000, 30, n_types=1, n_masters=2, n_regulators=(1, 1), copying=0, repression_share=0, rng=0)
     truth, network = one.layers["truth"].toarray(), one.varp["network"].toarray()
     linked = np.corrcoef(truth.T)[network > 0]
     assert set(one.obs["cell_type"]) == {"type_0"}
@@ -132,6 +144,8 @@ def test_round_trip_subset_and_reordered(typed, tmp_path):
         ({"regulating_share": 1.5}, "regulating_share is 1.5: give a share"),
         ({"n_regulators": (3, 2)}, r"n_regulators is \(3, 2\): give a range"),
         ({"n_regulators": (0, 2)}, r"n_regulators is \(0, 2\): give a range"),
+        ({"copying": 2}, "copying is 2: give a share"),
+        ({"n_regulators": 3}, "n_regulators is 3: give a range of two whole numbers"),
         ({"n_regulators": (1.5, 2.5)}, r"n_regulators is \(1.5, 2.5\): give a range of two whole numbers"),
         ({"n_regulators": (1, 2, 3)}, r"n_regulators is \(1, 2, 3\): give a range of two whole numbers"),
         ({"repression_share": -0.1}, "repression_share is -0.1: give a share"),

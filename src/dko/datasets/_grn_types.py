@@ -12,18 +12,16 @@ from scipy import sparse
 from .._rng import generator
 from .._verb import verb
 from . import _keys
-from ._dynamics import to_profile
 from ._hill import hill_levels
 from ._network import draw_acyclic_network
 from ._require import require
 from ._sequencing import draw_counts, dropout_midpoint
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from .._rng import RNG
 
 _ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
+_MASTERS = 0.05  # Share of the genes that are master regulators, where no number is given.
 _SCALE = 1.0  # Standard deviation of the log scale of genes: mean levels span two orders of magnitude.
 
 
@@ -34,8 +32,9 @@ def grn_types(
     *,
     n_types: int = 5,
     n_masters: int | None = None,
-    regulating_share: float = 0.15,
+    regulating_share: float = 0.1,
     n_regulators: tuple[int, int] = (1, 4),
+    copying: float = 0.5,
     repression_share: float = 0.4,
     noise: float = 0.4,
     depth: float = 1_000,
@@ -46,7 +45,9 @@ def grn_types(
     r"""Simulate cells of several types as SERGIO does, with the truth beside them.
 
     The network has no cycle. Its first genes are master regulators, which nothing regulates; every other gene is
-    regulated by a few of the genes before it that regulate at all. Gene j of cell c has the level
+    regulated by a few of the genes before it that regulate at all. Genes that do not are in modules of very different
+    size with the same regulators, as in SERGIO's networks, which are parts of those of bacteria and yeast. Gene j of
+    cell c has the level
 
     .. math:: x_{cj} = e_{cj} \, b_{t(c) j} \quad\text{(masters)}, \qquad
               x_{cj} = e_{cj} \sum_i |K_{ij}| \, H_{ij}(x_{ci}), \qquad
@@ -54,14 +55,14 @@ def grn_types(
               \end{cases}
 
     the steady state of production at this rate and decay at rate 1. Types t differ in nothing but the basal production
-    b of masters, nearly off, low or high in each at random (0.05, 0.3 or 1.5 times the scale of the gene).
-    The noise e is log-normal and runs down the network, so that genes are correlated within types as well. The
-    half-response h is the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout.
-    Scales of genes, a factor of K and b, are log-normal with standard deviation 1.
+    b of masters, nearly off, low or high in each at random (0.05, 0.3 or 1.5 times the scale of the gene). The noise e
+    is log-normal and runs down the network, so that genes are correlated within types as well. The half-response h is
+    the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout. Scales of genes, a
+    factor of K and b, are log-normal with standard deviation 1.
 
-    Counts: the expected ones are depth times profile times a log-normal library size. A value is lost with a
-    probability that falls with log(1 + expected count), logistic of slope 6.5 and, in the middle, the percentile
-    `dropout` of all of these; what is left is drawn from a Poisson distribution.
+    Expected counts are proportional to the levels times a log-normal library size, so that cells with more RNA have
+    more counts. A value is lost with a probability that falls with log(1 + expected count), logistic of slope 6.5 and
+    one half at the percentile `dropout` of all of these; what is left is drawn from a Poisson distribution.
 
     Parameters
     ----------
@@ -72,12 +73,15 @@ def grn_types(
     n_types
         Number of cell types.
     n_masters
-        Number of master regulators; by default 7 % of the genes, and at least 1.
+        Number of master regulators; by default 5 % of the genes, and at least 1.
     regulating_share
         Share of the genes that may regulate others: the first ones, masters included.
     n_regulators
         Range from which the number of regulators of every other gene is drawn, uniformly, both ends included. Genes
         with fewer possible regulators have all of these.
+    copying
+        Share of the genes that regulate nothing whose regulators, and their signs, are those of another such gene: 0
+        for no modules, close to 1 for a few that have most of the genes.
     repression_share
         Probability that an edge represses.
     noise
@@ -103,7 +107,7 @@ def grn_types(
     ``layers["truth"]``
         Levels x, CSR, float32.
     ``layers["production"]``
-        Factors on the production: e, of master regulators e times b; CSR, float32.
+        Factors on the production: e, for master regulators times b; CSR, float32.
     ``var["half_response"]``
         h, float64.
     ``varm["basal"]``
@@ -129,48 +133,57 @@ def grn_types(
     Dibaeinia and Sinha (2020), SERGIO: a single-cell expression simulator guided by gene regulatory networks. Cell
     Systems 11, 252. https://doi.org/10.1016/j.cels.2020.08.003
     """
+    n_masters = max(round(_MASTERS * n_genes), 1) if n_masters is None else n_masters
     require(n_genes >= 1, f"n_genes is {n_genes}: give at least 1")
     require(1 <= n_types <= n_cells, f"n_types is {n_types}: give at least 1 and at most n_cells={n_cells}")
-    if n_masters is None:
-        n_masters = max(round(0.07 * n_genes), 1)
     require(1 <= n_masters <= n_genes, f"n_masters is {n_masters}: give at least 1 and at most n_genes={n_genes}")
-    require(0 <= regulating_share <= 1, f"regulating_share is {regulating_share}: give a share between 0 and 1")
-    n_regulating = max(round(regulating_share * n_genes), n_masters)
     require(
-        len(n_regulators) == 2
+        np.shape(n_regulators) == (2,)
         and all(isinstance(number, int | np.integer) for number in n_regulators)
         and 1 <= n_regulators[0] <= n_regulators[1],
         f"n_regulators is {n_regulators}: give a range of two whole numbers from 1 on, the fewest first",
     )
-    fewest, most = (int(number) for number in n_regulators)
-    require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
-    require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
+    shares = {"regulating_share": regulating_share, "copying": copying, "repression_share": repression_share}
+    for name, share in shares.items():
+        require(0 <= share <= 1, f"{name} is {share}: give a share between 0 and 1")
+    for name, deviation in (("noise", noise), ("library", library)):
+        require(0 <= deviation < np.inf, f"{name} is {deviation}: give a standard deviation, 0 for none")
     require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
-    require(0 <= library < np.inf, f"library is {library}: give a standard deviation, 0 for none")
     require(dropout is None or 0 <= dropout <= 100, f"dropout is {dropout}: give a percentile from 0 to 100, or None")
 
     for_network, for_types, for_cells, for_counts = generator(rng).spawn(4)
     scale = for_network.lognormal(0.0, _SCALE, n_genes)
     network = scale * draw_acyclic_network(
-        n_genes, n_masters, n_regulating, (fewest, most), repression_share, for_network
+        n_genes,
+        n_masters=n_masters,
+        n_regulating=max(round(regulating_share * n_genes), n_masters),
+        n_regulators=n_regulators,
+        copying=copying,
+        repression_share=repression_share,
+        rng=for_network,
     )
     basal = np.zeros((n_genes, n_types))
     basal[:n_masters] = scale[:n_masters, None] * for_types.choice(_ACTIVITIES, (n_masters, n_types))
     types = for_cells.permutation(np.arange(n_cells) % n_types)
-    factor = for_cells.lognormal(-(noise**2) / 2, noise, (n_cells, n_genes))
-    factor[:, :n_masters] *= basal[:n_masters, types].T
-    factor = factor.astype(np.float32)  # Rounded before it is used, so that the stored factors give the stored truth.
-    truth, half_response = hill_levels(factor, network)
-    expected = depth * for_counts.lognormal(-(library**2) / 2, library, (n_cells, 1)) * to_profile(truth)
+    production = for_cells.lognormal(-(noise**2) / 2, noise, (n_cells, n_genes))
+    production[:, :n_masters] *= basal[:n_masters, types].T
+    production = production.astype(np.float32)  # Rounded before it is used, so that what is stored gives the truth.
+    truth, half_response = hill_levels(production, network)
+    expected = for_counts.lognormal(-(library**2) / 2, library, (n_cells, 1)) * truth
+    expected *= depth / truth.sum(axis=1).mean()
     midpoint = None if dropout is None else dropout_midpoint(expected, dropout)
+
     adata = AnnData(
         draw_counts(expected, midpoint, for_counts),
         obs=pd.DataFrame(
-            {"cell_type": pd.Categorical.from_codes(types, [f"type_{t}" for t in range(n_types)])},
+            {"cell_type": pd.Categorical.from_codes(types, [f"type_{number}" for number in range(n_types)])},
             index=[f"cell_{i}" for i in range(n_cells)],
         ),
         var=pd.DataFrame({_keys.HALF_RESPONSE: half_response}, index=[f"gene_{i}" for i in range(n_genes)]),
-        layers={_keys.TRUTH: _stored(truth), _keys.PRODUCTION: _stored(factor)},
+        layers={
+            _keys.TRUTH: sparse.csr_matrix(truth.astype(np.float32)),
+            _keys.PRODUCTION: sparse.csr_matrix(production),
+        },
     )
     adata.varm["basal"] = pd.DataFrame(basal, index=adata.var_names, columns=adata.obs["cell_type"].cat.categories)
     adata.varp[_keys.NETWORK] = sparse.csr_matrix(network)
@@ -180,9 +193,8 @@ def grn_types(
         "network": _keys.ACYCLIC,
         "n_types": n_types,
         "n_masters": n_masters,
-        "regulating_share": float(regulating_share),
-        "n_regulators": [fewest, most],
-        "repression_share": float(repression_share),
+        "n_regulators": [int(number) for number in n_regulators],
+        **{name: float(share) for name, share in shares.items()},
         "noise": float(noise),
         "depth": float(depth),
         "library": float(library),
@@ -191,7 +203,3 @@ def grn_types(
         "rng": int(rng) if isinstance(rng, int | np.integer) else None,
     }
     return adata
-
-
-def _stored(values: NDArray[np.floating]) -> sparse.csr_matrix:
-    return sparse.csr_matrix(values.astype(np.float32))

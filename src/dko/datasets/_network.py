@@ -35,25 +35,32 @@ def draw_network(
 
 def draw_acyclic_network(
     n_genes: int,
+    *,
     n_masters: int,
     n_regulating: int,
     n_regulators: tuple[int, int],
+    copying: float,
     repression_share: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Draw a directed graph without a cycle, whose first genes have no regulators.
 
     The first `n_regulating` genes, masters among them, regulate. Every gene but the masters has a number of regulators,
-    uniform in the range `n_regulators`, among those of them before it. Weights are uniform in 1 to 5 and negative
-    (repressing) with probability `repression_share`. Returns shape ``(n_genes, n_genes)``, rows regulate columns.
+    uniform in the range `n_regulators`, among those of them before it, each of which represses it with probability
+    `repression_share`. Of the genes that do not regulate, a share `copying` has the regulators and signs of an earlier
+    one instead, so that modules of very different size grow. Weights are uniform in 1 to 5. Returns shape
+    ``(n_genes, n_genes)``, rows regulate columns.
     """
-    weights = np.zeros((n_genes, n_genes))
+    signs = np.zeros((n_genes, n_genes))
     for gene in range(n_masters, n_genes):
+        if gene > n_regulating and rng.random() < copying:
+            signs[:, gene] = signs[:, rng.integers(n_regulating, gene)]
+            continue
         possible = min(gene, n_regulating)
-        number = min(rng.integers(*n_regulators, endpoint=True), possible)
-        sign = np.where(rng.random(number) < repression_share, -1.0, 1.0)
-        weights[rng.choice(possible, number, replace=False), gene] = sign * rng.uniform(1, 5, number)
-    return weights
+        number = min(int(rng.integers(*n_regulators, endpoint=True)), possible)
+        chosen = rng.choice(possible, number, replace=False)
+        signs[chosen, gene] = np.where(rng.random(number) < repression_share, -1.0, 1.0)
+    return signs * rng.uniform(1, 5, signs.shape)
 
 
 def read_network(
