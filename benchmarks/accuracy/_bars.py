@@ -107,7 +107,7 @@ def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
             baselines = of_methods.drop([*MODELS, *REFERENCES], errors="ignore")
             rival = baselines.idxmax() if len(baselines) else rival
         limit = bar.share * of_methods.get(rival, np.nan)
-        what = f"{f'{bar.share:g} x ' * (bar.share != 1)}that of {rival}, {limit:.3f}"
+        what = f"{'' if bar.share == 1 else f'{bar.share:g} x '}that of {rival}, {limit:.3f}"
     value = of_methods[DEFAULT]
     met = None if np.isnan(limit) else bool(value <= limit if bar.at_most else value >= limit)
     return {
