@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
 _MASTERS = 0.05  # Share of the genes that are master regulators, where no number is given.
+_MOST_NOISE, _MOST_COUNTS = 5, 10**9  # Beyond, levels and counts are no numbers that a computer has.
 _SCALE = 1.0  # Standard deviation of the log scale of genes: mean levels span two orders of magnitude.
 
 
@@ -147,8 +148,10 @@ def grn_types(
     for name, share in shares.items():
         require(0 <= share <= 1, f"{name} is {share}: give a share between 0 and 1")
     for name, deviation in (("noise", noise), ("library", library)):
-        require(0 <= deviation < np.inf, f"{name} is {deviation}: give a standard deviation, 0 for none")
-    require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
+        require(
+            0 <= deviation <= _MOST_NOISE, f"{name} is {deviation}: give a standard deviation from 0 to {_MOST_NOISE}"
+        )
+    require(1 <= depth <= _MOST_COUNTS, f"depth is {depth}: give 1 to {_MOST_COUNTS:,} counts per cell")
     require(dropout is None or 0 <= dropout <= 100, f"dropout is {dropout}: give a percentile from 0 to 100, or None")
 
     for_network, for_types, for_cells, for_counts = generator(rng).spawn(4)
