@@ -43,7 +43,7 @@ def grn_types(
     dropout: float | None = 25.0,
     rng: RNG = 0,
 ) -> AnnData:
-    r"""Simulate cells of several types as SERGIO does, with the truth beside them.
+    r"""Simulate cells of several types after the model of SERGIO, with the truth beside them.
 
     The network has no cycle. Its first genes are master regulators, which nothing regulates; every other gene is
     regulated by a few of the genes before it that regulate at all. Genes that do not are in modules of very different
@@ -61,9 +61,10 @@ def grn_types(
     the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout. Scales of genes, a
     factor of K and b, are log-normal with standard deviation 1.
 
-    Expected counts are proportional to the levels times a log-normal library size, so that cells with more RNA have
-    more counts. A value is lost with a probability that falls with log(1 + expected count), logistic of slope 6.5 and
-    one half at the percentile `dropout` of all of these; what is left is drawn from a Poisson distribution.
+    Where SERGIO follows noisy dynamics in time and gives all cells of one library size the same total, levels here are
+    steady states, and expected counts are proportional to the levels times a log-normal library size: cells with more
+    RNA have more counts. A value is lost with a probability that falls with log(1 + expected count), logistic of slope
+    6.5 and one half at the percentile `dropout` of all of these; what is left is drawn from a Poisson distribution.
 
     Parameters
     ----------

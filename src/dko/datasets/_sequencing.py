@@ -11,7 +11,7 @@ from scipy.special import expit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SLOPE = 6.5  # Of the logistic curve: the setting of SERGIO for its published data sets.
+_SLOPE = 6.5  # Of the logistic curve, as in the examples of SERGIO.
 
 
 def dropout_midpoint(expected: NDArray[np.float64], percentile: float) -> float:
