@@ -1,19 +1,15 @@
 """Total effects of genes on each other, estimated in closed form from unperturbed cells.
 
 A network that predicts profiles from assemblages conditions the influence of a gene on the presence of all others,
-which blocks whatever runs through them. Here each pair of genes has one regression of its own, adjusted for the depth
-of the cell only; the slopes are shrunken by empirical Bayes. The result is a map of factors: a knockout multiplies the
-observed share of every other gene.
+which blocks whatever runs through them. Here each pair of genes has one regression, shrunken by empirical Bayes, and
+what whole programs of genes have in common is taken off by a heavy ridge penalty. The result is a factor for every
+pair of genes, by which the observed share of one changes when the other is lost.
 """
 
 from __future__ import annotations
 
 from ._explained import explained
-from ._fit import TotalFit, fit, influence
+from ._fit import TotalFit, fit
+from ._null import Null, p_values
 
-__all__ = [
-    "TotalFit",
-    "explained",
-    "fit",
-    "influence",
-]
+__all__ = ["Null", "TotalFit", "explained", "fit", "p_values"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import log_ndtr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Scales of the parts of the prior, in standard errors.
 _SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
@@ -21,7 +22,12 @@ _TINY = 1e-200
 
 
 def shrink(z: np.ndarray) -> np.ndarray:
-    """Return the posterior means of normal estimates with standard error 1 (float32, same shape).
+    """Return the posterior means of estimates by :func:`shrinkage` fitted to themselves (float32, same shape)."""
+    return shrinkage(z)(z)
+
+
+def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a prior to normal estimates with standard error 1; return what gives the posterior mean of such estimates.
 
     The prior is a mixture of 0 and of halves of normals, above and below 0, whose weights are fitted to the estimates
     by EM (Stephens 2017, adaptive shrinkage, with effects in units of their errors): of genes that activate more than
@@ -38,9 +44,8 @@ def shrink(z: np.ndarray) -> np.ndarray:
     for part in _pieces(flat):
         place = (np.clip(flat[part][flat[part] != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
         n_at += np.bincount(np.rint(place).astype(int), minlength=_TABLE)
-    found = np.zeros(flat.shape, dtype=np.float32)
     if not n_at.any():
-        return found.reshape(z.shape)
+        return np.zeros_like
     log, mean = _parts(at)
     density = np.exp(log - log.max(1, keepdims=True)) + _TINY
     weights = np.full(log.shape[1], 1 / log.shape[1])
@@ -49,7 +54,12 @@ def shrink(z: np.ndarray) -> np.ndarray:
         share /= share.sum(1, keepdims=True)
         weights = n_at @ share / n_at.sum()
     # What is taken off is a function of one number: read off between the points of the table, and the same beyond.
-    taken = at - (share * mean).sum(1)
+    return partial(_without, at, at - (share * mean).sum(1))
+
+
+def _without(at: np.ndarray, taken: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return estimates less what is taken off numbers such as these."""
+    flat, found = z.reshape(-1), np.zeros(z.size, dtype=np.float32)
     for part in _pieces(flat):
         found[part] = np.where(flat[part] != 0, flat[part] - np.interp(flat[part], at, taken), 0)
     return found.reshape(z.shape)

@@ -20,29 +20,37 @@ class Slopes:
     Attributes
     ----------
     z
-        Slope over its standard error, float32, genes x genes: what gene g (row) does to gene j (column); 0 on the
-        diagonal.
+        Slope over its standard error, float32, genes x genes: gene g (row) as the predictor of gene j (column); 0 on
+        the diagonal.
     error
-        The standard error is ``error[0][:, None] * error[1]``.
+        Standard error of the slopes on one standard deviation of any gene (genes j,).
+    correlation
+        Weighted correlations between predictors, float32, genes x genes.
     """
 
     z: np.ndarray
-    error: tuple[np.ndarray, np.ndarray]
+    error: np.ndarray
+    correlation: np.ndarray
 
 
-def slopes(regression: Regression, order: np.ndarray | None = None) -> Slopes:
-    """Fit the regressions: one matrix product, cells by cells.
+def slopes(regression: Regression) -> Slopes:
+    """Fit the regressions: matrix products, cells by cells.
 
     The variance of a slope is that of weighted residuals as they are (White 1980), taken as independent of the
-    predictor, so that it is a product of two vectors. `order` as in ``Regression.blocks``.
+    predictor, so that it is the same for all predictors of a gene. Responses are shares without the predictor.
     """
     n_genes = len(regression.weight)
-    products, squares = np.zeros((n_genes, n_genes), dtype=np.float32), np.zeros(n_genes)
-    for predictors, residuals in regression.blocks(order):
+    products, together = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
+    squares = np.zeros(n_genes)
+    for cells in regression.blocks():
+        predictors, residuals = regression.predictors(cells), regression.residuals(cells)
         products += predictors.T @ residuals
+        together += predictors.T @ regression.weighted(predictors, cells)
         squares += np.square(residuals, dtype=np.float64).sum(0)
-    sd, noise = np.sqrt(regression.spread), np.sqrt(np.maximum(squares, _TINY))
-    products /= sd[:, None].astype(np.float32)
+    noise = np.sqrt(np.maximum(squares, _TINY))
+    of_predictors, weight, levels, of_responses = regression.closure()
+    products += np.outer(of_predictors, weight).astype(np.float32)
+    products += np.outer(levels, of_responses).astype(np.float32)
     products /= noise.astype(np.float32)
     np.fill_diagonal(products, 0)
-    return Slopes(products, (1 / sd, noise / regression.weight))
+    return Slopes(products, noise / regression.weight, together)
