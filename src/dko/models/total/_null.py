@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import gamma
+from scipy.stats import genpareto
+
+from ..._settings import settings
 
 if TYPE_CHECKING:
     from ._regression import Regression
 
-# Permuted genes, and permutations of the cells.
-_DRAWS, _PERMUTATIONS = 512, 8
+# Permuted genes: so many at least, and more where there are few genes, but none more often than so.
+_DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
 # Cells of about the same depth that values are permuted among.
 _ALIKE = 25
 # Draws, of genes that about as many cells have, that a gene is compared with.
 _COMPARED = 128
+# Draws in the tail that a distribution is fitted to, at least.
+_FEWEST = 20
 # Genes that are worked on at a time.
 _BLOCK = 256
 _TINY = 1e-12
@@ -39,10 +43,11 @@ class Null:
 
 
 def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regress every gene on genes whose values are permuted among cells of about the same depth.
+    """Regress every gene on genes whose amounts are permuted among cells of about the same depth.
 
-    Depth decides how noisy a cell is, and what only follows it is no effect. Genes are drawn evenly over the number of
-    cells that have them: the noise of a gene of few cells is not normal.
+    Depth decides how noisy a cell is, and what only follows it is no effect. A gene has the share that its amount in
+    another cell is beside the other genes of this one. Genes are drawn evenly over the number of cells that have them:
+    the noise of a gene of few cells is not normal.
 
     Returns
     -------
@@ -52,27 +57,33 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
     n_genes = len(regression.weight)
     able = np.flatnonzero(np.isfinite(regression.spread))
     seen = np.bincount(regression.profiles.indices, minlength=n_genes)
-    by_seen = able[np.argsort(seen[able], kind="stable")]
-    genes = by_seen[np.arange(_DRAWS) * len(by_seen) // _DRAWS]
-    products, together = (np.zeros((len(genes), n_genes), dtype=np.float32) for _ in range(2))
-    orders = [_order(regression.depth, rng) for _ in range(_PERMUTATIONS)]
-    for cells in regression.blocks():
-        residuals = regression.residuals(cells)
-        others = regression.weighted(regression.predictors(cells), cells)
-        for first, order in enumerate(orders):
-            values = regression.predictors(order[cells], genes[first::_PERMUTATIONS])
-            products[first::_PERMUTATIONS] += values.T @ residuals
-            together[first::_PERMUTATIONS] += values.T @ others
+    by_seen = able[np.lexsort([regression.level[able], seen[able]])]
+    n_draws = min(max(_DRAWS, _ENTRIES // n_genes), _EACH * len(able))
+    genes = by_seen[np.arange(n_draws) * len(by_seen) // max(n_draws, 1)]
+    products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
+    room = max(1, settings.memory_budget // (64 * len(regression.depth)))
+    for first in range(0, n_draws, room):
+        draws = slice(first, first + room)
+        moved = _moved(regression, genes[draws], rng)
+        for cells in regression.blocks():
+            shares = regression.shares(cells)
+            values = regression.predictors(moved[cells], genes[draws])
+            products[draws] += values.T @ regression.residuals(cells, shares)[0]
+            together[draws] += values.T @ regression.weighted(regression.predictors(shares), cells)
     return genes, products, together
 
 
-def _order(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return for each cell another one, at random among those of about the same depth."""
-    by_depth = np.lexsort([rng.random(len(depth)), depth])
-    stratum = np.arange(len(depth)) // _ALIKE
-    order = np.empty(len(depth), dtype=int)
-    order[by_depth] = by_depth[np.lexsort([rng.random(len(depth)), stratum])]
-    return order
+def _moved(regression: Regression, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the shares of genes whose amounts are permuted among cells with about as much of all other genes."""
+    depth = regression.depth[:, None].astype(np.float32)
+    amount = regression.profiles[:, genes].toarray() * depth
+    others = depth - amount
+    order = np.argsort(others + depth.min() * 1e-6 * rng.random(others.shape, dtype=np.float32), axis=0)
+    stratum = np.arange(len(order))[:, None] // _ALIKE
+    shuffled = np.argsort(stratum + rng.random(order.shape), axis=0)
+    found = np.empty_like(amount)
+    np.put_along_axis(found, order, np.take_along_axis(amount, np.take_along_axis(order, shuffled, 0), 0), 0)
+    return found / np.maximum(others + found, np.float32(_TINY))
 
 
 def p_values(
@@ -82,8 +93,9 @@ def p_values(
 
     The statistic is the downstream impact of the gene on a profile, to first order and by one standard deviation of
     the gene: half the sum over the other genes j of p_j |A_jg - mean| / s_g. It is compared with that of permuted
-    genes that about as many cells have, by a gamma distribution of their mean and variance, so that p-values can be
-    smaller than one over the number of draws. 1 for a gene that does not vary.
+    genes: in units of the mean and standard deviation of genes that about as many cells have, by the distribution of
+    all draws, and beyond most of them by a generalised Pareto distribution, so that p-values can be smaller than one
+    over the number of draws (Knijnenburg et al. 2009). 1 for a gene that does not vary.
 
     Parameters
     ----------
@@ -100,18 +112,38 @@ def p_values(
     for first in range(0, len(step), _BLOCK):
         genes = np.arange(first, min(first + _BLOCK, len(step)))
         observed[genes] = impacts(influence[:, genes].T, genes, profile) / np.maximum(step[genes], _TINY)
-    found = np.ones(len(step))
     if not len(null.genes):
-        return found
-    by_seen = np.argsort(seen[null.genes], kind="stable")
+        return np.ones(len(step))
+    # Among genes that all cells have, those of about the same share.
+    abundance = seen + profile
+    by_seen = np.argsort(abundance[null.genes], kind="stable")
     by_chance = impacts(null.changes[by_seen].astype(np.float32), null.genes[by_seen], profile)
-    at = np.searchsorted(seen[null.genes][by_seen], seen)
+    at = np.searchsorted(abundance[null.genes][by_seen], abundance)
     n_compared = min(_COMPARED, len(by_chance))
     start = np.clip(at - n_compared // 2, 0, len(by_chance) - n_compared)
+    varies = observed > 0
+    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, observed))
     windows = np.lib.stride_tricks.sliding_window_view(by_chance, n_compared)
-    mean, variance = windows.mean(1)[start], windows.var(1)[start]
-    known = (observed > 0) & (variance > _TINY * mean**2)
-    found[known] = gamma.sf(observed[known], (mean**2 / variance)[known], scale=(variance / mean)[known])
+    mean, sd = windows.mean(1), np.maximum(windows.std(1), _TINY)
+    own = np.clip(np.arange(len(by_chance)) - n_compared // 2, 0, len(by_chance) - n_compared)
+    return np.where(varies, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
+
+
+def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return the probability of a null as large: counted, and Pareto beyond the largest tenth."""
+    null = np.sort(null)
+    n_above = len(null) - np.searchsorted(null, observed)
+    found = (n_above + 1) / (len(null) + 1)
+    n_tail = len(null) // 10
+    if n_tail < _FEWEST:
+        return found
+    threshold = null[-n_tail - 1]
+    excess = null[-n_tail:] - threshold
+    # Probability-weighted moments (Hosking and Wallis 1987).
+    first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
+    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), 0, 0.9))
+    beyond = observed > threshold
+    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=first * (1 - shape))
     return found
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from ..._settings import settings
 from ._zeros import weight_of_zeros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scipy import sparse
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
 _SCALE = 1e4
@@ -38,6 +39,8 @@ class Regression:
     ----------
     profiles
         Relative profiles, cells x genes.
+    depth
+        Weight of each cell, its depth over the mean (cells,).
     level
         Mean of log1p(1e4 p) where the gene is present (genes,).
     zeros
@@ -50,61 +53,47 @@ class Regression:
     """
 
     profiles: sparse.csr_matrix
+    depth: np.ndarray
     level: np.ndarray
     zeros: np.ndarray
     weight: np.ndarray
     spread: np.ndarray
-    _cell_weight: np.ndarray
-    _predictors: sparse.csr_matrix
     _centre: np.ndarray
-    _response: sparse.csr_matrix
+    _mean_share: np.ndarray
     _mean: np.ndarray
-
-    @property
-    def depth(self) -> np.ndarray:
-        """Weight of each cell, proportional to its depth."""
-        return self._cell_weight
 
     def blocks(self) -> Iterator[slice]:
         """Yield slices of cells that fit into memory as dense blocks."""
         n_cells, n_genes = self.profiles.shape
-        step = max(1, settings.memory_budget // (32 * n_genes))
+        step = max(1, settings.memory_budget // (64 * n_genes))
         yield from (slice(first, min(first + step, n_cells)) for first in range(0, n_cells, step))
 
-    def predictors(self, cells: slice | np.ndarray, genes: np.ndarray | None = None) -> np.ndarray:
-        """Return standardised predictors of some cells and genes, dense, float32: mean 0 and variance 1."""
-        chosen, genes = self._predictors[cells], slice(None) if genes is None else genes
-        values = chosen[:, genes].toarray()
+    def shares(self, cells: slice) -> np.ndarray:
+        """Return the profiles of a block of cells, dense."""
+        return self.profiles[cells].toarray()
+
+    def predictors(self, shares: np.ndarray, genes: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return standardised predictors, of mean 0 and variance 1, float32, from the shares of some genes."""
+        values = np.log1p(np.float32(_SCALE) * shares)
+        values *= ((1 + self.zeros[genes]) / 2 / self.level[genes]).astype(np.float32)
+        values += np.where(shares > 0, ((1 - self.zeros[genes]) / 2).astype(np.float32), np.float32(0))
         values -= self._centre[genes].astype(np.float32)
         values /= self.spread[genes].astype(np.float32)
         return values
 
-    def closure(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return what shares that sum to 1 do to the products, to be added as outer products, two vectors each.
-
-        Where there is more of a predictor gene, there is less of all responses, and where there is more of a response
-        gene, there is less of all predictors: neither is an effect. To first order in the share of the gene.
-        """
-        shares, weight = self.profiles, self._cell_weight
-        of_predictors = weight @ shares.multiply(self._predictors) - self._centre * (weight @ shares)
-        levels = shares.copy()
-        levels.data = _SCALE * shares.data / (1 + _SCALE * shares.data) / self.level[shares.indices]
-        slope = (weight @ levels) * (1 + self.zeros) / 2 / weight.sum()
-        of_entry = np.repeat(weight, np.diff(shares.indptr))
-        residual = shares.data * of_entry * (self._response.data - self._mean[shares.indices])
-        of_responses = np.bincount(shares.indices, weights=residual, minlength=len(self.level))
-        return of_predictors / weight.sum() / self.spread, self.weight, slope / self.spread, of_responses
-
     def weighted(self, predictors: np.ndarray, cells: slice) -> np.ndarray:
-        """Return standardised predictors times the weights of their cells, which sum to 1."""
-        return predictors * (self._cell_weight[cells, None] / self._cell_weight.sum()).astype(np.float32)
+        """Return predictors times the weights of their cells, which sum to 1."""
+        return predictors * (self.depth[cells, None] / self.depth.sum()).astype(np.float32)
 
-    def residuals(self, cells: slice) -> np.ndarray:
-        """Return weight x (response - mean), dense, float32."""
-        present = self._response[cells].toarray()
-        absent = self.zeros * (_ABSENT - self._mean)
-        residuals = np.where(self.profiles[cells].toarray() > 0, present - self._mean, absent)
-        return (self._cell_weight[cells, None] * residuals).astype(np.float32)
+    def residuals(self, cells: slice, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight x (response - mean), and by how much it rises with the log of the share; dense, float32."""
+        present = shares > 0
+        ratio = shares / self._mean_share.astype(np.float32)
+        zeros, weight = self.zeros.astype(np.float32), self.depth[cells, None].astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            response = np.where(present, zeros * (ratio - 1) + (1 - zeros) * np.log(ratio), np.float32(_ABSENT))
+        residuals = weight * np.where(present, 1, zeros) * (response - self._mean.astype(np.float32))
+        return residuals, weight * np.where(present, zeros * ratio + (1 - zeros), 0)
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
@@ -119,53 +108,26 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
     counts
         Whether these are counts; otherwise how many were sampled is taken to be 10,000.
     """
-    n_genes = profiles.shape[1]
-    seen = np.bincount(profiles.indices, minlength=n_genes)
+    n_genes, indices = profiles.shape[1], profiles.indices
+    depth = totals / totals.mean()
+    of_entry = np.repeat(depth, np.diff(profiles.indptr))
+
+    def sums(values: np.ndarray | float) -> np.ndarray:
+        """Sum of a number per entry, over cells with their weights (genes,)."""
+        return np.bincount(indices, weights=of_entry * values, minlength=n_genes)
+
+    seen, there = np.bincount(indices, minlength=n_genes), sums(1.0)
     logs = np.log1p(_SCALE * profiles.data)
-    level = np.maximum(np.bincount(profiles.indices, weights=logs, minlength=n_genes) / np.maximum(seen, 1), _TINY)
+    level = np.maximum(np.bincount(indices, weights=logs, minlength=n_genes) / np.maximum(seen, 1), _TINY)
     zeros = weight_of_zeros(profiles, seen, float(np.median(totals)) if counts else _SCALE)
-    cell_weight = totals / totals.mean()
-    of_entry = np.repeat(cell_weight, np.diff(profiles.indptr))
-
-    def sums(present: np.ndarray | float, absent: float) -> np.ndarray:
-        """Sum of a number per entry, and of `absent` times the weight of zeros elsewhere (genes,)."""
-        there = np.bincount(profiles.indices, weights=of_entry, minlength=n_genes)
-        known = np.bincount(profiles.indices, weights=of_entry * present, minlength=n_genes)
-        return known + absent * zeros * (cell_weight.sum() - there)
-
-    weight = np.maximum(sums(1, 1), _TINY)
-    response = _responses(profiles, sums(profiles.data, 0) / weight, zeros)
-    predictors = _predictors(profiles, logs / level[profiles.indices], zeros)
-    centre = (cell_weight @ predictors) / cell_weight.sum()
-    return Regression(
-        profiles,
-        level,
-        zeros,
-        weight,
-        _spread(predictors, cell_weight, centre),
-        cell_weight,
-        predictors,
-        centre,
-        response,
-        sums(response.data, _ABSENT) / weight,
-    )
-
-
-def _responses(profiles: sparse.csr_matrix, mean: np.ndarray, zeros: np.ndarray) -> sparse.csr_matrix:
-    """Return the responses where genes are present, on the pattern of `profiles`."""
-    ratio = profiles.data / np.maximum(mean, _TINY)[profiles.indices]
-    linear = zeros[profiles.indices]
-    values = (linear * (ratio - 1) + (1 - linear) * np.log(ratio)).astype(np.float32)
-    return sparse.csr_matrix((values, profiles.indices, profiles.indptr), shape=profiles.shape)
-
-
-def _predictors(profiles: sparse.csr_matrix, levels: np.ndarray, zeros: np.ndarray) -> sparse.csr_matrix:
-    presence = ((1 - zeros) / 2)[profiles.indices]
-    values = (levels + presence * (1 - levels)).astype(np.float32)
-    return sparse.csr_matrix((values, profiles.indices, profiles.indptr), shape=profiles.shape)
-
-
-def _spread(predictors: sparse.csr_matrix, weight: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    square = (weight @ predictors.power(2)) / weight.sum()
-    variance = square - centre**2
-    return np.sqrt(np.where(variance > _CONSTANT * (square + _TINY), variance, np.inf))
+    absent = zeros * (depth.sum() - there)
+    weight = np.maximum(there + absent, _TINY)
+    mean_share = np.maximum(sums(profiles.data) / weight, _TINY)
+    ratio, linear = profiles.data / mean_share[indices], zeros[indices]
+    response = linear * (ratio - 1) + (1 - linear) * np.log(ratio)
+    predictor = (1 + linear) / 2 * logs / level[indices] + (1 - linear) / 2
+    centre, square = (sums(predictor**power) / depth.sum() for power in (1, 2))
+    varies = square - centre**2 > _CONSTANT * (square + _TINY)
+    spread = np.where(varies, np.sqrt(np.maximum(square - centre**2, _TINY)), np.inf)
+    mean = (sums(response) + _ABSENT * absent) / weight
+    return Regression(profiles, depth, level, zeros, weight, spread, centre, mean_share, mean)

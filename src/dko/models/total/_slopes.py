@@ -37,20 +37,25 @@ def slopes(regression: Regression) -> Slopes:
     """Fit the regressions: matrix products, cells by cells.
 
     The variance of a slope is that of weighted residuals as they are (White 1980), taken as independent of the
-    predictor, so that it is the same for all predictors of a gene. Responses are shares without the predictor.
+    predictor, so that it is the same for all predictors of a gene. Shares sum to 1, so that where there is more of one
+    gene there is less of all others: each response is the share among the genes other than the predictor.
     """
     n_genes = len(regression.weight)
     products, together = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
     squares = np.zeros(n_genes)
     for cells in regression.blocks():
-        predictors, residuals = regression.predictors(cells), regression.residuals(cells)
+        shares = regression.shares(cells)
+        predictors, (residuals, gains) = regression.predictors(shares), regression.residuals(cells, shares)
         products += predictors.T @ residuals
+        products += (predictors * without(shares)).T @ gains
         together += predictors.T @ regression.weighted(predictors, cells)
         squares += np.square(residuals, dtype=np.float64).sum(0)
     noise = np.sqrt(np.maximum(squares, _TINY))
-    of_predictors, weight, levels, of_responses = regression.closure()
-    products += np.outer(of_predictors, weight).astype(np.float32)
-    products += np.outer(levels, of_responses).astype(np.float32)
     products /= noise.astype(np.float32)
     np.fill_diagonal(products, 0)
     return Slopes(products, noise / regression.weight, together)
+
+
+def without(shares: np.ndarray) -> np.ndarray:
+    """Return by which part the other shares of a cell grow where a gene is left out; as if half, where it is all."""
+    return shares / np.maximum(1 - shares, np.float32(0.5))
