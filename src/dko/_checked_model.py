@@ -200,7 +200,7 @@ def _check_together(frame: Frame) -> None:
 
 
 # Arrays of numbers that count, of numbers in half precision, and those in which NaN says that something is not known.
-_WHOLE, _HALF = ("node", "trained"), (_keys.TOTAL_CORRELATION,)
+_WHOLE, _HALF = ("node", "trained", _keys.NULL_GENES), (_keys.TOTAL_CORRELATION, _keys.NULL_CHANGES)
 _TYPES = {**dict.fromkeys(_WHOLE, np.int64), **dict.fromkeys(_HALF, np.float16)}
 _MAY_LACK = (_keys.VARIATION, "own")
 
@@ -219,9 +219,14 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
         sizes["influence"] = (n_models, n_genes, n_genes)
     if params.get("effects") == "total":
         sizes |= {_keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), _keys.SIGNAL: (n_genes,)}
+        drawn = arrays[_keys.NULL_GENES].shape if _keys.NULL_GENES in arrays else ()
+        n_draws = drawn[-1] if drawn else 0
+        _require((_keys.NULL_GENES in arrays) == (_keys.NULL_CHANGES in arrays), "its null is incomplete")
         optional = {
             _keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
             _keys.TOTAL_STEP: (n_models, n_genes),
+            _keys.NULL_GENES: (n_models, n_draws),
+            _keys.NULL_CHANGES: (n_models, n_draws, n_genes),
             _keys.TOTAL_INTERCEPT: (n_models, n_genes),
             _keys.VARIATION: (n_models,),
         }
@@ -239,6 +244,10 @@ def _check_assemblages(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
     _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
     for correlation in weights.get(_keys.TOTAL_CORRELATION, ()):
         _require(bool(abs(correlation).max() <= 1), f"{_keys.TOTAL_CORRELATION!r} is not between -1 and 1")
+    if _keys.NULL_GENES in weights:
+        drawn = weights[_keys.NULL_GENES]
+        within = bool(((drawn >= 0) & (drawn < len(signal))).all())
+        _require(within, f"{_keys.NULL_GENES!r} has genes that are not there")
     if _keys.TOTAL_STEP in weights:
         _require(bool((weights[_keys.TOTAL_STEP] > 0).all()), f"{_keys.TOTAL_STEP!r} is not above 0")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .models.knockout import AnyMap, Map
+    from .models.total import Null
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Fitted:
 
     @property
     def signal(self) -> np.ndarray | None:
-        """False discovery rate of each gene at which any other gene goes with it, where effects are total."""
+        """False discovery rate of the downstream impact of each gene, where effects are total."""
         return self.weights.get(_keys.SIGNAL)
 
     def affine(self, group: int) -> Map:
@@ -95,6 +96,14 @@ class Fitted:
         found = {name: self.weights[place][group] for name, place in _keys.TOTAL.items() if place in self.weights}
         return FactorMap(**found)
 
+    def null(self, group: int) -> Null | None:
+        """Return what knockouts of permuted genes seem to do in one group, where effects are total."""
+        from .models.total import Null
+
+        if _keys.NULL_CHANGES not in self.weights:
+            return None
+        return Null(**{name: self.weights[place][group] for name, place in _keys.NULL.items()})
+
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
         with damaged(
@@ -106,7 +115,7 @@ class Fitted:
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
 
-_TOTAL = (*_keys.TOTAL.values(), _keys.SIGNAL, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
+_TOTAL = (*_keys.TOTAL.values(), *_keys.NULL.values(), _keys.SIGNAL, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:

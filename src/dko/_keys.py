@@ -43,6 +43,10 @@ TOTAL_CORRELATION = "total_correlation"
 TOTAL_STEP = "total_step"
 TOTAL = {"influence": TOTAL_INFLUENCE, "correlation": TOTAL_CORRELATION, "step": TOTAL_STEP}
 SIGNAL = "signal"
+# What knockouts of permuted genes seem to do, and which genes these were
+NULL_CHANGES = "null_changes"
+NULL_GENES = "null_genes"
+NULL = {"genes": NULL_GENES, "changes": NULL_CHANGES}
 # Of version 0.1.0, beside the influence; no longer used
 TOTAL_INTERCEPT = "total_intercept"
 VARIATION = "variation"

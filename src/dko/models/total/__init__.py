@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from ._explained import explained
 from ._fit import TotalFit, fit
-from ._null import Null, p_values
+from ._null import Null, impacts_of_all, p_values
 
-__all__ = ["Null", "TotalFit", "explained", "fit", "p_values"]
+__all__ = ["Null", "TotalFit", "explained", "fit", "impacts_of_all", "p_values"]

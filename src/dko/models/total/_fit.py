@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve
 
 from ..knockout import FactorMap
-from ._null import Null, permuted
+from ._null import Null, impacts_of_all, p_values, permuted
 from ._regression import regression
 from ._shrink import shrinkage
 from ._slopes import slopes
@@ -38,10 +38,16 @@ class TotalFit:
         What knockouts do to observed profiles.
     null
         What those of permuted genes seem to do.
+    p_values
+        Whether the knockout of a gene changes any other, in the mean profile (genes,).
+    downstream
+        By how much it changes it, to first order (genes,).
     """
 
     factors: FactorMap
     null: Null
+    p_values: np.ndarray
+    downstream: np.ndarray
 
 
 def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generator, *, counts: bool) -> TotalFit:
@@ -67,7 +73,7 @@ def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generato
     shrunken = shrinkage(found.z)
     by_response = (found.error * _trust(cells)).astype(np.float32)
     changes = _ridge(found.correlation, shrunken(found.z) * by_response)
-    step = np.minimum(1 / cells.spread, _FARTHEST)
+    step = np.where(np.isfinite(cells.spread), np.minimum(1 / cells.spread, _FARTHEST), 1.0)
     influence = np.clip(changes.T * step.astype(np.float32), -_BOUND, _BOUND)
     genes, products, together = permuted(cells, rng)
     z = products / (found.error * cells.weight).astype(np.float32)
@@ -75,7 +81,10 @@ def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generato
     # The ridge of a gene beside all others, of which it knows but by chance.
     null = shrunken(z) * by_response - together @ changes / _PENALTY
     factors = FactorMap(np.ascontiguousarray(influence), found.correlation.astype(np.float16), step.astype(np.float32))
-    return TotalFit(factors, Null(genes, null.astype(np.float16)))
+    seen, profile = np.bincount(profiles.indices, minlength=len(step)), np.asarray(profiles.mean(axis=0)).ravel()
+    found = impacts_of_all(influence, profile)
+    drawn = Null(genes, null.astype(np.float16))
+    return TotalFit(factors, drawn, p_values(found / step, drawn, seen, profile), found)
 
 
 def _ridge(correlation: np.ndarray, slopes: np.ndarray) -> np.ndarray:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # Permuted genes: so many at least, and more where there are few genes, but none more often than so.
 _DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
-# Cells of about the same depth that values are permuted among.
-_ALIKE = 25
 # Draws, of genes that about as many cells have, that a gene is compared with.
 _COMPARED = 128
 # Draws in the tail that a distribution is fitted to, at least.
@@ -43,11 +41,11 @@ class Null:
 
 
 def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regress every gene on genes whose amounts are permuted among cells of about the same depth.
+    """Regress every gene on genes whose amounts are permuted among cells.
 
-    Depth decides how noisy a cell is, and what only follows it is no effect. A gene has the share that its amount in
-    another cell is beside the other genes of this one. Genes are drawn evenly over the number of cells that have them:
-    the noise of a gene of few cells is not normal.
+    A gene has the share that its amount in another cell is beside the other genes of this one, so that shares that sum
+    to 1 do to it what they do to an observed gene. Genes are drawn evenly over the number of cells that have them: the
+    noise of a gene of few cells is not normal.
 
     Returns
     -------
@@ -58,8 +56,8 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
     able = np.flatnonzero(np.isfinite(regression.spread))
     seen = np.bincount(regression.profiles.indices, minlength=n_genes)
     by_seen = able[np.lexsort([regression.level[able], seen[able]])]
-    n_draws = min(max(_DRAWS, _ENTRIES // n_genes), _EACH * len(able))
-    genes = by_seen[np.arange(n_draws) * len(by_seen) // max(n_draws, 1)]
+    n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
+    genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
     products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
     room = max(1, settings.memory_budget // (64 * len(regression.depth)))
     for first in range(0, n_draws, room):
@@ -74,33 +72,26 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
 
 
 def _moved(regression: Regression, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the shares of genes whose amounts are permuted among cells with about as much of all other genes."""
+    """Return the shares that genes have where their amounts are permuted among cells, beside all other genes."""
     depth = regression.depth[:, None].astype(np.float32)
     amount = regression.profiles[:, genes].toarray() * depth
     others = depth - amount
-    order = np.argsort(others + depth.min() * 1e-6 * rng.random(others.shape, dtype=np.float32), axis=0)
-    stratum = np.arange(len(order))[:, None] // _ALIKE
-    shuffled = np.argsort(stratum + rng.random(order.shape), axis=0)
-    found = np.empty_like(amount)
-    np.put_along_axis(found, order, np.take_along_axis(amount, np.take_along_axis(order, shuffled, 0), 0), 0)
-    return found / np.maximum(others + found, np.float32(_TINY))
+    amount = rng.permuted(amount, axis=0)
+    return amount / np.maximum(others + amount, np.float32(_TINY))
 
 
-def p_values(
-    influence: np.ndarray, step: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray
-) -> np.ndarray:
+def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:
     """Return a p-value for each gene: that its knockout changes the other genes, beyond noise (float64, genes).
 
-    The statistic is the downstream impact of the gene on a profile, to first order and by one standard deviation of
-    the gene: half the sum over the other genes j of p_j |A_jg - mean| / s_g. It is compared with that of permuted
-    genes: in units of the mean and standard deviation of genes that about as many cells have, by the distribution of
-    all draws, and beyond most of them by a generalised Pareto distribution, so that p-values can be smaller than one
-    over the number of draws (Knijnenburg et al. 2009). 1 for a gene that does not vary.
+    The downstream impact of a gene is compared with those of permuted genes that about as many cells have: its log in
+    units of their mean and standard deviation, by the distribution of all draws, and beyond most of them by a
+    generalised Pareto distribution, so that p-values can be smaller than one over the number of draws (Knijnenburg et
+    al. 2009). 1 for a gene that does not vary.
 
     Parameters
     ----------
-    influence, step
-        A, column g of gene g, and s, as in :class:`dko.models.knockout.FactorMap`.
+    downstream
+        Impacts on the mean profile by one standard deviation of each gene (:func:`impacts_of_all`, over s).
     null
         That of the same fit.
     seen
@@ -108,12 +99,6 @@ def p_values(
     profile
         Mean profile of the cells (genes,).
     """
-    observed = np.empty(len(step))
-    for first in range(0, len(step), _BLOCK):
-        genes = np.arange(first, min(first + _BLOCK, len(step)))
-        observed[genes] = impacts(influence[:, genes].T, genes, profile) / np.maximum(step[genes], _TINY)
-    if not len(null.genes):
-        return np.ones(len(step))
     # Among genes that all cells have, those of about the same share.
     abundance = seen + profile
     by_seen = np.argsort(abundance[null.genes], kind="stable")
@@ -121,12 +106,11 @@ def p_values(
     at = np.searchsorted(abundance[null.genes][by_seen], abundance)
     n_compared = min(_COMPARED, len(by_chance))
     start = np.clip(at - n_compared // 2, 0, len(by_chance) - n_compared)
-    varies = observed > 0
-    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, observed))
+    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, downstream))
     windows = np.lib.stride_tricks.sliding_window_view(by_chance, n_compared)
     mean, sd = windows.mean(1), np.maximum(windows.std(1), _TINY)
     own = np.clip(np.arange(len(by_chance)) - n_compared // 2, 0, len(by_chance) - n_compared)
-    return np.where(varies, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
+    return np.where(downstream > 0, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
 
 
 def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -144,6 +128,15 @@ def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
     shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), 0, 0.9))
     beyond = observed > threshold
     found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=first * (1 - shape))
+    return found
+
+
+def impacts_of_all(influence: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """Return the downstream impact of each gene on a profile, to first order, from A (column g of gene g)."""
+    found = np.empty(len(profile))
+    for first in range(0, len(profile), _BLOCK):
+        genes = np.arange(first, min(first + _BLOCK, len(profile)))
+        found[genes] = impacts(influence[:, genes].T, genes, profile)
     return found
 
 

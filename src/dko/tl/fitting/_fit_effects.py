@@ -120,19 +120,28 @@ def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
     every = list(fits.values())
     if not every:
         return {}
-    return {
-        **{place: np.stack([fit.factors.arrays[name] for fit in every]) for name, place in _keys.TOTAL.items()},
-        _keys.SIGNAL: _signal_of(every),
+    _summarise(every, rates := _rates(every))
+    arrays = [(fit.factors.arrays, _keys.TOTAL) for fit in every], [(vars(fit.null), _keys.NULL) for fit in every]
+    stacked = {
+        place: np.stack([arrays_of[name] for arrays_of, _ in of_groups])
+        for of_groups in arrays
+        for name, place in of_groups[0][1].items()
     }
+    return stacked | {_keys.SIGNAL: rates.astype(np.float32)}
 
 
-def _signal_of(fits: list[TotalFit]) -> np.ndarray:
-    """Return the false discovery rate of each gene (float32), by its smallest p-value times the number of groups."""
-    p_values = np.minimum(1, len(fits) * np.stack([fit.signal for fit in fits]).min(0))
-    rates = false_discovery_control(p_values)
-    if silent := int((rates > NO_SIGNAL).sum()):
-        say(
-            f"With {silent} of {len(rates)} genes no other gene is found to go in these cells (false discovery rate "
-            "above 5 %): their effects may be noise."
+def _rates(fits: list[TotalFit]) -> np.ndarray:
+    """Return the false discovery rate of each gene, by its smallest p-value times the number of groups."""
+    return false_discovery_control(np.minimum(1, len(fits) * np.stack([fit.p_values for fit in fits]).min(0)))
+
+
+def _summarise(fits: list[TotalFit], rates: np.ndarray) -> None:
+    """Say what was estimated, for how many genes there is evidence, and how large a typical change is."""
+    known = rates <= NO_SIGNAL
+    text = f"For {int(known.sum())} of {len(rates)} genes these cells show that others depend on them (FDR <= 5 %)"
+    if known.any():
+        low, middle, high = (
+            f"{100 * value:.1f}" for value in np.quantile([fit.downstream[known] for fit in fits], [0.1, 0.5, 0.9])
         )
-    return rates.astype(np.float32)
+        text += f"; the knockout of such a gene changes {middle} % of the rest of the profile (median; {low} to {high})"
+    say(f"{text}. Sizes are those of correlation: an upper bound of what is causal.")
