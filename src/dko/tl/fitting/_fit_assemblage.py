@@ -97,7 +97,8 @@ def fit_assemblage(
     maps: dict[str, AnyMap] = {group: of_all[group].factors if of_all else fit.affine for group, fit in fits.items()}
     weights = _weights(fits) | weights_of(of_all)
     alike = similarity_of(maps, relative, cells)
-    say(f"Effects are {found} ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
+    if found == "direct":
+        say(f"Effects are direct ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
     write_model(
         target,
         key_added,
