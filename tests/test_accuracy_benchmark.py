@@ -57,6 +57,13 @@ def test_a_command_fits_scores_and_writes_what_the_documentation_includes(comman
     assert effects["no change"]["mean"] == 0
     assert page.startswith("## Simulated networks")
     assert page in capsys.readouterr().out
+    targets = pd.read_csv(tmp_path / "accuracy_targets.csv.gz")
+    of_default = targets[(targets["method"] == "default") & (targets["seed"] == 0)]
+    assert of_default["r"].mean() == pytest.approx(rows["default", "effect", 0], abs=1e-3)
+    assert (tmp_path / "accuracy_sets.md").read_text().startswith("## All sets")
+    (tmp_path / "accuracy_sets.png").unlink()
+    command("--redraw", "--out", str(tmp_path))
+    assert (tmp_path / "accuracy_sets.png").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize(
@@ -65,12 +72,87 @@ def test_a_command_fits_scores_and_writes_what_the_documentation_includes(comman
         (["screen"], "there is no set screen"),
         (["--seeds", "0"], "must be at least 1"),
         (["--quick"], "name another folder"),
+        (["--only-default"], "name another folder"),
     ],
 )
 def test_what_cannot_be_run_is_said(command, arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         command(*arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def targets():
+    """Three sets of four knockouts; of the last, one is not reliable. a is best on the first, b on the others."""
+    r = {
+        "first": {"default": [0.5, 0.6, 0.5, 0.6], "a": [0.9] * 4, "b": [0.0] * 4},
+        "second": {"default": [0.4] * 4, "a": [0.1] * 4, "b": [0.3] * 4},
+        "third": {"default": [0.2, 0.2, 0.2, 9.0], "a": [0.1] * 4, "b": [0.5] * 4},
+    }
+    from benchmarks.accuracy._targets import Target
+
+    return pd.DataFrame(
+        [
+            Target(
+                data, None, f"gene {n}", method, None, value, 2.0**n, 0.5 + 0.25 * n, n, n / 4, data != "third" or n < 3
+            )
+            for data, methods in r.items()
+            for method, values in methods.items()
+            for n, value in enumerate(values)
+        ]
+    )
+
+
+def test_the_baseline_is_chosen_on_the_other_sets(targets):
+    from benchmarks.accuracy._scoreboard import leave_one_out, methods_of
+
+    assert methods_of(targets) == ["a", "b"]
+    found = leave_one_out(targets, ["a", "b"], np.random.default_rng(0))
+    assert found["rival"].tolist() == ["b", "a", "a", "", ""]
+    assert found["gain"].tolist() == pytest.approx([0.55, 0.3, 0.1, 0.95 / 3, 0.95 / 3])
+    assert found["best"].tolist()[:3] == ["a", "b", "b"]
+    assert found["above"].tolist()[:3] == pytest.approx([-0.35, 0.1, -0.3])
+    assert found.at["first", "low"] < 0.55 < found.at["first", "high"]
+    assert found.loc["second", ["low", "high"]].tolist() == pytest.approx([0.3, 0.3])
+    assert found.at["mean of measured sets", "default"] == pytest.approx((0.55 + 0.4 + 0.2) / 3)
+
+
+def test_sizes_where_the_direction_is_right(targets):
+    from benchmarks.accuracy._scoreboard import sizes
+
+    one = targets[(targets["data"] == "first") & (targets["method"] == "default")]
+    found = sizes(one.assign(r=[0.5, 0.05, 0.5, 0.5]))
+    assert (found["n"], found["slope: n"], found["median"]) == (4, 3, 4)
+    assert found["within a factor of 3"] == pytest.approx(1 / 3)
+    assert (found["error: median"], found["above 1.1"], found["worst"]) == (0.875, 0.25, 1.25)
+
+
+def test_knockouts_of_a_later_run_take_the_place_of_older_ones(targets, tmp_path):
+    from benchmarks.accuracy._scoreboard import write
+
+    about = {"date": "2026-01-02", "machine": "a machine", "quick": False}
+    targets.loc[targets["method"] == "a", "method"] = "ceiling"
+    write(targets, about, tmp_path)
+    later = targets[targets["data"] == "second"].assign(r=0.75)
+    page = write(later, about, tmp_path)
+    kept = pd.read_csv(tmp_path / "accuracy_targets.csv.gz")
+    assert len(kept) == len(targets) and (kept["r"][kept["data"] == "second"] == 0.75).all()
+    assert "| second | 0.750 | 0.750 | 0.750 |" in page and "| first | 0.550 | 0.000 | 0.900 |" in page
+
+
+def test_scores_of_a_knockout_and_what_a_perfect_prediction_has():
+    from benchmarks.accuracy._targets import Truth
+
+    effects = np.array([[np.nan, 1.0, -2.0, 3.0], [np.nan] * 4])
+    truth = Truth("set", 0, ["a", "b"], effects, np.array([0.5, 1]), np.array([True, False]), np.array([0.9, 1]))
+    (half,) = truth.rows(["default"], 0.5 * np.nan_to_num(effects), seed=3)
+    assert half[:5] == ("set", 0, "a", "default", 3) and half.reliable and half.share_of_cells == 0.5
+    assert (half.r, half.slope, half.relative_error) == pytest.approx((1, 2, 0.25))
+    assert half.strength == pytest.approx(np.sqrt(14 / 3))
+    (convention,) = truth.rows(["co-expression"], effects)
+    assert convention.r == pytest.approx(1) and np.isnan([convention.slope, convention.relative_error]).all()
+    (ceiling,) = truth.ceiling()
+    assert ceiling.r == 0.9
 
 
 def test_predicted_cells_are_held_against_those_that_did_not_train(command, tmp_path):
@@ -124,11 +206,16 @@ def test_true_effects_of_a_panel_leave_out_what_is_not_measured():
 
 
 def test_a_panel_of_simulated_cells_is_scored():
+    from benchmarks.accuracy._job import run
     from benchmarks.accuracy._types import measure
 
-    found = pd.DataFrame(measure("100 of 300 genes", 0, 1, quick=True)).set_index(["method", "metric"])["value"]
+    setting = {"setting": "100 of 300 genes", "network": 0, "seeds": 1, "quick": True}
+    rows, targets = run([(measure, setting)], workers=1)
+    found = rows.set_index(["method", "metric"])["value"]
     assert {"effect", "effect_strong", "impact"} <= set(found["default"].index)
     assert found["no change", "effect_strong"] == 0 < found["co-expression", "effect_strong"]
+    strong = targets[targets["reliable"]].groupby("method")["r"].mean()
+    assert strong["default"] == pytest.approx(found["default", "effect_strong"]) and strong["ceiling"] == 1
 
 
 def test_a_perfect_prediction_agrees_and_none_does_not(simulated):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .. import _machine
 from ..inputs import DATA
@@ -14,6 +15,7 @@ from . import (
     _dream4,
     _interactions,
     _keystone,
+    _scoreboard,
     _screens,
     _simulated,
     _specificity,
@@ -21,6 +23,7 @@ from . import (
     _unseen,
 )
 from ._job import run
+from ._models import only_default
 from ._report import write
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -41,21 +44,34 @@ SETS = {
 def main() -> None:
     """Run, write and print."""
     options = _options()
+    if options.redraw:
+        print(_scoreboard.redraw(_about(options), options.out))
+        return
+    if options.only_default:
+        only_default()
     chosen = [name for name in SETS if name in (options.sets or SETS)]
     if missing := [file for name in chosen for file in SETS[name].FILES if not (DATA / file).is_file()]:
         raise SystemExit(f"{DATA} lacks {', '.join(missing)}; set DKO_TEST_DATA to the folder that holds them.")
     work = [(name, job) for name in chosen for job in SETS[name].jobs(options.seeds, options.quick)]
-    table = run([job for _, job in work], options.workers)
-    about = {
+    if options.only_default:
+        work = [(name, job) for name, job in work if "peer" not in job[1]]
+    table, targets = run([job for _, job in work], options.workers)
+    about = _about(options)
+    for name in chosen:
+        datasets = {job[1].get("data", job[1].get("setting")) for family, job in work if family == name}
+        print(write(name, table[table["data"].isin(datasets)], about, options.out), flush=True)
+    if len(targets):
+        print(_scoreboard.write(targets, about, options.out), flush=True)
+    print(f"Written to {options.out}.")
+
+
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": _machine.describe(),
         "seeds": options.seeds,
         "quick": options.quick,
     }
-    for name in chosen:
-        datasets = {job[1].get("data", job[1].get("setting")) for family, job in work if family == name}
-        print(write(name, table[table["data"].isin(datasets)], about, options.out), flush=True)
-    print(f"Written to {options.out}.")
 
 
 def _options() -> argparse.Namespace:
@@ -64,14 +80,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="fits of each model (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each (default 2)")
     parser.add_argument("--quick", action="store_true", help="few cells and steps, to see that it runs; needs --out")
+    parser.add_argument(
+        "--only-default", action="store_true", help="no other model or tool, only baselines; needs --out"
+    )
+    parser.add_argument(
+        "--redraw", action="store_true", help="run nothing; write the tables and the picture of all sets again"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args()
     if unknown := sorted(set(options.sets) - set(SETS)):
         parser.error(f"there is no set {', '.join(unknown)}; choose among {', '.join(SETS)}")
     if options.seeds < 1 or options.workers < 1:
         parser.error("--seeds and --workers must be at least 1")
-    if options.quick and options.out == RESULTS:
-        parser.error("--quick measures nothing worth keeping; name another folder, --out DIR")
+    if (options.quick or options.only_default) and options.out == RESULTS:
+        parser.error("This would replace complete results; name another folder, --out DIR.")
     options.out.mkdir(parents=True, exist_ok=True)
     return options
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # No method without a model, but what a perfect one could reach.
-REFERENCES = ("truth", "measurement")
+REFERENCES = ("truth", "measurement", "replicate")
 
 
 BASELINES = "the best baseline"
@@ -69,7 +69,9 @@ BARS = {
             Bar(data, "pearson", limit),
             *(Bar(data, "pearson", rival=rival) for rival in (PAPER, BASELINES)),
         )
-    ],
+    ]
+    + [Bar("papalexi", "pearson", rival=BASELINES)]
+    + [Bar(data, "energy_distance", rival="no change", at_most=True) for data in ("tal1", "nkx21", "papalexi")],
     "unseen": [
         *(Bar(data, "pearson", rival=rival) for data in (RENGE, APART) for rival in ("mean effect", "ridge")),
         Bar(RENGE, "retrieval", 0.5),
@@ -99,7 +101,8 @@ BARS = {
 
 def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
     """Hold a bar against means, indexed by data set, metric and method; ``met`` is None where nothing was measured."""
-    of_methods = means.xs((bar.data, bar.metric), level=("data", "metric"))
+    where = {name: means.index.get_level_values(name) for name in ("data", "metric")}
+    of_methods = means[(where["data"] == bar.data) & (where["metric"] == bar.metric)].droplevel(["data", "metric"])
     limit, what = bar.limit, f"{bar.limit:.2f}" if bar.limit >= 0.1 else f"{bar.limit:.2g}"
     if bar.rival is not None:
         rival = bar.rival
@@ -108,8 +111,8 @@ def judge(bar: Bar, means: pd.Series) -> dict[str, object]:
             rival = baselines.idxmax() if len(baselines) else rival
         limit = bar.share * of_methods.get(rival, np.nan)
         what = f"{'' if bar.share == 1 else f'{bar.share:g} x '}that of {rival}, {limit:.3f}"
-    value = of_methods[DEFAULT]
-    met = None if np.isnan(limit) else bool(value <= limit if bar.at_most else value >= limit)
+    value = of_methods.get(DEFAULT, np.nan)
+    met = None if np.isnan(limit) or np.isnan(value) else bool(value <= limit if bar.at_most else value >= limit)
     return {
         "data": bar.data,
         "metric": bar.metric,

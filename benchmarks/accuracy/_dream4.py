@@ -19,7 +19,7 @@ import pandas as pd
 import dko
 
 from ..inputs import DATA
-from ._row import Row, rows
+from ._row import rows
 from ._simulated import DEEP, N_NETWORKS, SETTINGS, against_truth
 from ._truth import direct_targets, regulators
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._job import Job
+    from ._row import Row
+    from ._targets import Target
 
 NAME = "DREAM4"
 _GOLD, _EXPRESSION = (f"dream4/dream4_{name}.tsv.gz" for name in ("gold_standard", "expression"))
@@ -38,7 +40,7 @@ def jobs(seeds: int, quick: bool) -> Iterator[Job]:
         yield measure, {"data": NAME, "network": network, "seeds": seeds, "quick": quick}
 
 
-def measure(data: str, network: int, seeds: int, quick: bool) -> list[Row]:
+def measure(data: str, network: int, seeds: int, quick: bool) -> list[Row | Target]:
     """Return the scores of all methods, with one draw of weights and cells."""
     edges, states = _read()
     how = SETTINGS[DEEP] | ({"n_cells": 60} if quick else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
 SINGLE, UNIT, SOFTMAX = "single fit", "unit code", "softmax code"
 MODELS = (DEFAULT, TOTAL, DIRECT, PAPER, SINGLE, UNIT, SOFTMAX)
 _QUICK_STEPS = 20
+_ONLY_DEFAULT = "DKO_ACCURACY_ONLY_DEFAULT"
+
+
+def only_default() -> None:
+    """Fit nothing but the default, here and in all processes that are started from here."""
+    os.environ[_ONLY_DEFAULT] = "1"
 
 
 def models(cells: AnnData, seeds: Iterable[int], *, quick: bool, paper: bool = True, **how: Any) -> Iterator[Fitted]:
@@ -32,6 +39,8 @@ def models(cells: AnnData, seeds: Iterable[int], *, quick: bool, paper: bool = T
         default = fit()
         kind = default.uns["dko"]["params"]["effects"]
         yield [DEFAULT, kind], seed, default
+        if os.environ.get(_ONLY_DEFAULT):
+            continue
         other = DIRECT if kind == TOTAL else TOTAL
         yield [other], seed, fit(effects=other)
         if paper:

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 import dko
+from dko.metrics._ceiling import of_whole
 
 from ..inputs import DATA
 from ._models import DEFAULT, models
 from ._peers import PEERS, peer_scores
 from ._row import Row, decision, effects, rows
+from ._targets import RELIABLE, Truth
 from ._truth import baselines
 
 if TYPE_CHECKING:
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ._job import Job
+    from ._targets import Target
 
 KEY, CONTROL = "perturbation", "control"
 # The published network takes 7 minutes a fit with 2,000 genes, and 1 with these.
 _N_GENES = 800
-# As dko.tl.evaluate has it.
-_RELIABLE = 0.3
 _PEARSON = "pearson"
 
 
@@ -45,6 +46,7 @@ SETS = {
     "nkx21": _Set("nkx21_ko_lung_2k.h5ad"),
     "nkx21, all genes": _Set("nkx21_ko_lung_2k.h5ad", few=False),
     "renge": _Set("renge23_hipsc_crispr_ko_103genes.h5ad", log1p=True),
+    "papalexi": _Set("papalexi21_thp1_299genes_part.h5ad"),
 }
 FILES = tuple({one.file for one in SETS.values()})
 _WITH_PEERS = ("nkx21", "renge")
@@ -73,14 +75,17 @@ def cells_of(data: str) -> AnnData:
     return cells[:, kept | cells.var_names.isin(cells.obs[KEY].unique())].copy()
 
 
-def measure(data: str, seed: int, quick: bool) -> list[Row]:
+def measure(data: str, seed: int, quick: bool) -> list[Row | Target]:
     """Return the scores of the models of one seed and, with the first, of the baselines."""
-    return list(_measure(data, seed, quick))
+    found = _measure(data, seed, quick)
+    # The same cells with all genes are no further set.
+    return [row for row in found if SETS[data].few or isinstance(row, Row)]
 
 
-def _measure(data: str, seed: int, quick: bool) -> Iterator[Row]:
+def _measure(data: str, seed: int, quick: bool) -> Iterator[Row | Target]:
     cells = cells_of(data)
-    measured = reliable_effects(cells, data)
+    truth = measured_effects(cells, data)
+    measured = reliable(truth, cells)
     control = (cells.obs[KEY] == CONTROL).to_numpy()
     how = {"perturbation_key": KEY, "control": CONTROL, "log1p": SETS[data].log1p}
     paper = SETS[data].few and not quick
@@ -92,14 +97,17 @@ def _measure(data: str, seed: int, quick: bool) -> Iterator[Row]:
             its_names, its_seed = (names, seed) if method == "model" else ([method], None)
             for name in its_names:
                 yield from _summary(table.loc[method], data, name, its_seed)
-        predicted = effects(fitted[control].copy(), measured.index)
-        yield from rows(data, names, sizes(predicted, measured), seed=seed)
+        unperturbed = fitted[control].copy()
+        yield from truth.rows(names, effects(unperturbed, truth.names), seed)
+        yield from rows(data, names, sizes(effects(unperturbed, measured.index), measured), seed=seed)
         if DEFAULT in names:
             yield from rows(data, [DEFAULT], decision(fitted), seed=seed)
         if first:
-            unperturbed = _profiles(fitted[control], data)
-            for name, effect in baselines(unperturbed, cells.var_names.get_indexer(measured.index)).items():
-                yield from rows(data, [name], sizes(effect, measured))
+            yield from truth.ceiling()
+            found = baselines(_profiles(unperturbed, data), cells.var_names.get_indexer(truth.names))
+            for name, effect in found.items():
+                yield from truth.rows([name], effect)
+                yield from rows(data, [name], sizes(effect[truth.reliable], measured))
 
 
 def _summary(scores: pd.Series, data: str, method: str, seed: int | None) -> Iterator[Row]:
@@ -120,17 +128,25 @@ def _profiles(cells: AnnData, data: str) -> AnnData:
     return values
 
 
-def reliable_effects(cells: AnnData, data: str) -> pd.DataFrame:
-    """Return the measured effects of the knockouts that agree with themselves (split-half correlation above 0.3)."""
-    values = _profiles(cells, data)
-    by_label = {label: values.X[(cells.obs[KEY] == label).to_numpy()] for label in cells.obs[KEY].unique()}
-    control = by_label.pop(CONTROL)
-    found = {}
-    for label, perturbed in by_label.items():
-        without = [cells.var_names.get_loc(label)]
-        if dko.metrics.ceiling(perturbed, control, without=without) > _RELIABLE:
-            found[label] = dko.metrics.effect(perturbed, control, without=without)
-    return pd.DataFrame.from_dict(found, orient="index", columns=cells.var_names)
+def measured_effects(cells: AnnData, data: str) -> Truth:
+    """Return the measured effects of the knockouts of genes that are among those of the cells."""
+    values, labels = _profiles(cells, data), cells.obs[KEY].astype(str).to_numpy()
+    control = values.X[labels == CONTROL]
+    names = [label for label in cells.obs[KEY].unique() if label in cells.var_names]
+    columns = cells.var_names.get_indexer(names)
+    found, halves = [], []
+    for label, column in zip(names, columns, strict=True):
+        perturbed = values.X[labels == label]
+        halves.append(dko.metrics.ceiling(perturbed, control, without=[column]))
+        found.append(dko.metrics.effect(perturbed, control, without=[column]))
+    share = np.asarray((control > 0).mean(axis=0)).ravel()[columns]
+    return Truth(data, None, names, np.array(found), share, np.array(halves) > RELIABLE, of_whole(np.array(halves)))
+
+
+def reliable(truth: Truth, cells: AnnData) -> pd.DataFrame:
+    """Return the effects that agree with themselves (split-half correlation above 0.3)."""
+    effects = pd.DataFrame(truth.effects, index=truth.names, columns=cells.var_names)
+    return effects[truth.reliable]
 
 
 def sizes(predicted: np.ndarray, measured: pd.DataFrame) -> dict[str, float]:
@@ -145,7 +161,7 @@ def sizes(predicted: np.ndarray, measured: pd.DataFrame) -> dict[str, float]:
 def measure_peer(data: str, peer: str) -> list[Row]:
     """Return the scores of another tool, which has no signs, on the unperturbed cells."""
     cells = cells_of(data)
-    measured = reliable_effects(cells, data)
+    measured = reliable(measured_effects(cells, data), cells)
     control = _profiles(cells[(cells.obs[KEY] == CONTROL).to_numpy()], data)
     found = peer_scores(peer, control, list(measured.index))
     return [] if found is None else list(rows(data, [peer], sizes(found.to_numpy(), measured)))

@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 import dko
 
 from ._models import DEFAULT, models
-from ._row import Row, decision, effects, rows
+from ._row import decision, effects, rows
+from ._targets import simulated
 from ._truth import agreement, baselines, strongest, true_effects
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ._job import Job
+    from ._row import Row
+    from ._targets import Target
 
     Scores = Callable[[np.ndarray], dict[str, float]]
     """Predicted effects, genes x genes -> scores."""
@@ -51,7 +54,7 @@ def network_of(seed: int, n_genes: int) -> np.ndarray:
     return weights * np.where(rng.random((n_genes, n_genes)) < 0.6, 1, -1)
 
 
-def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row]:
+def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row | Target]:
     """Return the scores of all methods on the cells of one network."""
     how = SETTINGS[setting] | ({"n_cells": 60} if quick else {})
     cells = dko.datasets.grn(network=network_of(network, 30 if quick else 100), rng=network, decay=1.0, **how)
@@ -66,7 +69,7 @@ def against_truth(
     quick: bool,
     further: Scores | None = None,
     measured: np.ndarray | None = None,
-) -> Iterator[Row]:
+) -> Iterator[Row | Target]:
     """Yield the agreement of effects and of impacts with the truth, for models and baselines.
 
     `further` has scores of effects besides, which the true effects get too. `measured` are the genes that the methods
@@ -76,6 +79,8 @@ def against_truth(
     if measured is not None:
         cells, impact = cells[:, measured].copy(), impact[:, measured]
     strong = strongest(true)
+    truth = simulated(data, network, cells, true, strong)
+    yield from truth.ceiling()
 
     def scores(predicted: np.ndarray) -> dict[str, float]:
         effect = {"effect": agreement(predicted, true), "effect_strong": agreement(predicted[strong], true[strong])}
@@ -84,11 +89,14 @@ def against_truth(
     for names, seed, fitted in models(cells, range(seeds), quick=quick):
         dko.tl.scan(fitted)
         of_impacts = {"impact": _rank_correlation(fitted.layers["dko_impact"], cells, impact)}
-        yield from rows(data, names, scores(effects(fitted)) | of_impacts, network=network, seed=seed)
+        predicted = effects(fitted)
+        yield from rows(data, names, scores(predicted) | of_impacts, network=network, seed=seed)
+        yield from truth.rows(names, predicted, seed)
         if DEFAULT in names:
             yield from rows(data, [DEFAULT], decision(fitted), network=network, seed=seed)
     for name, predicted in baselines(cells, np.arange(cells.n_vars), network).items():
         yield from rows(data, [name], scores(predicted), network=network)
+        yield from truth.rows([name], predicted)
     share = sparse.csr_array(cells.X / cells.X.sum(axis=1))
     yield from rows(data, ["renormalise"], {"impact": _rank_correlation(share, cells, impact)}, network=network)
     if further:

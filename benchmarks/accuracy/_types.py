@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ._job import Job
     from ._row import Row
+    from ._targets import Target
 
 _DEPTH = 5  # Counts per gene of the network.
 SEVERAL: dict[str, dict[str, Any]] = {
@@ -41,7 +42,7 @@ def jobs(seeds: int, quick: bool) -> Iterator[Job]:
             yield measure, {"setting": setting, "network": network, "seeds": seeds, "quick": quick}
 
 
-def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row]:
+def measure(setting: str, network: int, seeds: int, quick: bool) -> list[Row | Target]:
     """Return the scores of all methods on the cells of one network."""
     how = {"n_cells": 1200} | SETTINGS[setting] | ({"n_cells": 60, "n_genes": 30} if quick else {})
     cells = dko.datasets.grn_types(rng=network, depth=_DEPTH * how["n_genes"], **how)
