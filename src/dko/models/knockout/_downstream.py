@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from ..._settings import settings
 from ._cells import chunks, read_cells
 from ._parallel import in_parallel
+from ._tables import find_knockouts, room_for, tables_of, take
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from ._cells import Cells
     from ._map import Map
-
-# Knockouts of a cell that are worked on at a time, at most, and numbers of the table of their outputs.
-_WIDTH, _TILE = 128, 2**15
-
-
-class Columns(NamedTuple):
-    """What some knockouts take away.
-
-    Attributes
-    ----------
-    table
-        Columns of the map, float32, genes x knockouts.
-    column
-        Column of `table` of each gene, -1 where it is not knocked out.
-    """
-
-    table: np.ndarray
-    column: np.ndarray
+    from ._tables import Table
 
 
 def add_downstream(
@@ -47,73 +30,57 @@ def add_downstream(
 ) -> None:
     """Write the downstream impact of each present gene that is wanted, in the order of ``presence.data``."""
     cells = read_cells(affine, presence.indptr.astype(np.int64), presence.indices, sums)
-    genes = np.arange(affine.n_genes) if wanted is None else np.flatnonzero(wanted)
-    step = max(1, settings.memory_budget // (8 * affine.n_genes))
-    for first in range(0, len(genes), step):
-        some = genes[first : first + step]
-        column = np.full(affine.n_genes, -1)
-        column[some] = np.arange(len(some))
-        known = Columns(np.ascontiguousarray(affine.columns(some).T), column)
-        in_parallel(partial(_of_rows, cells, known, float(dose), found), chunks(presence))
+    for table in tables_of(lambda genes: np.ascontiguousarray(affine.columns(genes).T), presence, wanted):
+        in_parallel(partial(_of_rows, cells, table, float(dose), found), chunks(presence))
 
 
-def _of_rows(cells: Cells, known: Columns, dose: float, found: np.ndarray, rows: slice) -> None:
-    knock_out_genes(cells, known, dose, rows.start, rows.stop, found)
+def _of_rows(cells: Cells, table: Table, dose: float, found: np.ndarray, rows: slice) -> None:
+    knock_out_genes(cells, table, dose, rows.start, rows.stop, found)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def knock_out_genes(cells: Cells, known: Columns, dose: float, first: int, last: int, found: np.ndarray) -> None:
-    """Write the downstream impacts of the cells from `first` to `last`."""
-    longest = 1
-    for cell in range(first, last):
-        longest = max(longest, cells.indptr[cell + 1] - cells.indptr[cell])
-    most = max(16, min(_WIDTH, _TILE // longest))
-    tile = np.empty((longest, most), dtype=np.float32)
-    after, apart, scale, before = np.empty((4, most), dtype=np.float32)
-    place, column = np.empty(longest + 1, dtype=np.int64), np.empty(longest, dtype=np.uint32)
+def knock_out_genes(cells: Cells, table: Table, dose: float, first: int, last: int, found: np.ndarray) -> None:
+    """Write the downstream impacts of the cells from `first` to `last`; `table` has columns of the map."""
+    room = room_for(table, max(1, np.diff(cells.indptr[first : last + 1]).max()))
+    most, slope = room.tile.shape[1], np.float32(dose)
+    after, apart = np.empty((2, most), dtype=np.float32)
+    scale, before = np.zeros((2, most), dtype=np.float32)
     for cell in range(first, last):
         start, stop = cells.indptr[cell], cells.indptr[cell + 1]
-        indices, profile, sums = cells.indices[start:stop], cells.profile[start:stop], cells.sums[start:stop]
-        n, n_out, total = stop - start, 0, 0.0
-        for j in range(n):
-            total += profile[j]
-            if known.column[indices[j]] >= 0:
-                place[n_out], column[n_out] = j, known.column[indices[j]]
-                n_out += 1
-        slope = np.float32(dose)
-        for begin in range(0, n_out, most):
-            width = min(most, n_out - begin)
-            some = column[begin : begin + width]
+        indices, profile = cells.indices[start:stop], cells.profile[start:stop]
+        n, n_out, total = len(indices), find_knockouts(table, indices, room), 0.0
+        for share in profile:
+            total += share
+        # Outputs times the number of genes that are left, which profiles do not depend on.
+        base = cells.sums[start:stop] + np.float32(n - dose) * cells.intercept[indices]
+        step = max(1, n_out) if table.whole else most
+        for begin in range(0, n_out, step):
+            end = min(n_out, begin + step)
+            columns, width = take(table, indices, begin, end, room)
             after[:width], apart[:width] = 0, 0
-            next_out = 0
             for j in range(n):
-                itself, row = next_out, known.table[indices[j]]
-                # Outputs on the scale that a profile does not depend on, times the number of genes that are left.
-                base = sums[j] + np.float32(n - dose) * cells.intercept[indices[j]]
+                level, row, lane = base[j], columns[room.row_of[j]], room.lane_of[j]
+                kept = after[max(lane, 0)]
                 for k in range(width):
-                    tile[j, k] = abs(base - slope * row[some[k]])
-                if itself < width and place[begin + itself] == j:
-                    tile[j, itself] = 0
-                    next_out += 1
-                for k in range(width):
-                    after[k] += tile[j, k]
-            for k in range(width):
-                rest = total - profile[place[begin + k]]
-                scale[k] = 1 / after[k] if after[k] > 0 else 0.0
-                before[k] = 1 / rest if rest > 1e-7 * total else 0.0
-            next_out = 0
+                    after[k] += abs(level - slope * row[k])
+                if lane >= 0:  # the gene that is knocked out is left out of its own sums
+                    after[lane] = kept
+            for place in room.place[begin:end]:
+                lane, rest = room.lane_of[place], total - profile[place]
+                scale[lane] = 1 / after[lane] if after[lane] > 0 else 0.0
+                before[lane] = 1 / rest if rest > 1e-7 * total else 0.0
             for j in range(n):
-                itself = next_out
-                is_out = itself < width and place[begin + itself] == j
-                kept = apart[itself % width]
+                level, share, row, lane = base[j], profile[j], columns[room.row_of[j]], room.lane_of[j]
+                kept = apart[max(lane, 0)]
                 for k in range(width):
-                    apart[k] += abs(scale[k] * tile[j, k] - before[k] * profile[j])
-                if is_out:
-                    apart[itself] = kept
-                    next_out += 1
-            for k in range(width):
-                both = (after[k] > 0) + (before[k] > 0)
-                found[start + place[begin + k]] = min(1.0, apart[k] / both) if both > 0 else 0.0
+                    apart[k] += abs(scale[k] * abs(level - slope * row[k]) - before[k] * share)
+                if lane >= 0:
+                    apart[lane] = kept
+            for place in room.place[begin:end]:
+                lane = room.lane_of[place]
+                both = (after[lane] > 0) + (before[lane] > 0)
+                found[start + place] = min(1.0, apart[lane] / both) if both > 0 else 0.0
+                room.lane_of[place] = -1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

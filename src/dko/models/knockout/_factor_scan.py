@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from ..._settings import settings
 from ._cells import all_cells, chunks
 from ._factors import BOUND
 from ._parallel import in_parallel
+from ._tables import find_knockouts, room_for, tables_of, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,29 +25,7 @@ if TYPE_CHECKING:
 
     from ._cells import Cells
     from ._factors import FactorMap
-
-# Knockouts of a cell that are worked on at a time, at most, and numbers of the table of their factors, which is to stay
-# in the cache.
-_WIDTH, _TILE = 128, 2**15
-
-
-class Changes(NamedTuple):
-    """What some knockouts do.
-
-    Attributes
-    ----------
-    change
-        Factor less 1, float32, genes x knockouts.
-    column
-        Column of ``change`` of each gene, -1 where it is not knocked out.
-    influence, dose
-        What the factors are made of: exp(-dose influence).
-    """
-
-    change: np.ndarray
-    column: np.ndarray
-    influence: np.ndarray
-    dose: float
+    from ._tables import Table
 
 
 def scan(
@@ -78,90 +56,73 @@ def scan(
     """
     cells = all_cells(factors, profiles)
     found = np.full((1 + downstream, profiles.nnz), np.nan, dtype=np.float32)
-    genes = np.arange(factors.n_genes) if wanted is None else np.flatnonzero(wanted)
-    step = max(1, settings.memory_budget // (4 * factors.n_genes))
-    for first in range(0, len(genes), step):
-        some = genes[first : first + step]
-        column = np.full(factors.n_genes, -1)
-        column[some] = np.arange(len(some))
-        changes = Changes(factors.changes(some, dose), column, factors.influence, float(dose))
-        in_parallel(partial(_of_rows, cells, changes, found), chunks(profiles))
+    for table in tables_of(partial(factors.changes, dose=dose), profiles, wanted):
+        in_parallel(partial(_of_rows, cells, table, factors.influence, float(dose), found), chunks(profiles))
     advance(profiles.nnz if wanted is None else int(np.count_nonzero(wanted[profiles.indices])))
     return found if downstream else found[0]
 
 
-def _of_rows(cells: Cells, changes: Changes, found: np.ndarray, rows: slice) -> None:
-    knock_out_genes(cells, changes, rows.start, rows.stop, found)
+def _of_rows(cells: Cells, table: Table, influence: np.ndarray, dose: float, found: np.ndarray, rows: slice) -> None:
+    knock_out_genes(cells, table, influence, dose, rows.start, rows.stop, found)
 
 
 # The order of a sum is free.
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def knock_out_genes(cells: Cells, changes: Changes, first: int, last: int, found: np.ndarray) -> None:
-    """Write impacts and, where `found` has two rows, downstream impacts of the cells from `first` to `last`."""
-    longest = 1
-    for cell in range(first, last):
-        longest = max(longest, cells.indptr[cell + 1] - cells.indptr[cell])
-    most = max(16, min(_WIDTH, _TILE // longest))
-    tile = np.empty((longest, most), dtype=np.float32)
+def knock_out_genes(
+    cells: Cells, table: Table, influence: np.ndarray, dose: float, first: int, last: int, found: np.ndarray
+) -> None:
+    """Write impacts and, where `found` has two rows, downstream impacts of the cells from `first` to `last`.
+
+    `table` has the factors less 1, which are exp(-dose influence).
+    """
+    room = room_for(table, max(1, np.diff(cells.indptr[first : last + 1]).max()))
+    most = room.tile.shape[1]
     moved, apart, apart_others = np.empty((3, most), dtype=np.float32)
-    scale, shift, scale_others, shift_others = np.empty((4, most), dtype=np.float32)
-    # Of the genes to knock out: where they are among the present ones, and in the table.
-    place, column = np.empty(longest + 1, dtype=np.int64), np.empty(longest, dtype=np.uint32)
+    scale, shift, scale_others, shift_others = np.zeros((4, most), dtype=np.float32)
     for cell in range(first, last):
         start, stop = cells.indptr[cell], cells.indptr[cell + 1]
         indices, profile = cells.indices[start:stop], cells.profile[start:stop]
-        n, n_out, total = stop - start, 0, 0.0
-        for j in range(n):
-            total += profile[j]
-            if changes.column[indices[j]] >= 0:
-                place[n_out], column[n_out] = j, changes.column[indices[j]]
-                n_out += 1
-        for begin in range(0, n_out, most):
-            width = min(most, n_out - begin)
-            some = column[begin : begin + width]
-            moved[:width] = 0
-            for j in range(n):
-                share, row = profile[j], changes.change[indices[j]]
+        n_out, total = find_knockouts(table, indices, room), 0.0
+        for share in profile:
+            total += share
+        step = max(1, n_out) if table.whole else most
+        for begin in range(0, n_out, step):
+            end = min(n_out, begin + step)
+            change, width = take(table, indices, begin, end, room)
+            moved[:width], apart[:width], apart_others[:width] = 0, 0, 0
+            for j in range(len(indices)):
+                share, row = profile[j], change[room.row_of[j]]
                 for k in range(width):
-                    tile[j, k] = row[some[k]]
-                    moved[k] += share * tile[j, k]
-            for k in range(width):
-                own = float(profile[place[begin + k]])
+                    moved[k] += share * row[k]
+            for place in room.place[begin:end]:
+                lane, own = room.lane_of[place], float(profile[place])
                 rest = total - own
-                after = rest + moved[k]
-                whole = after + (1 - changes.dose) * own
-                scale[k], scale_others[k] = 1 / whole, 1 / after
-                shift[k] = (changes.dose * own - moved[k]) / (whole * total)
-                shift_others[k] = -moved[k] / (after * rest)
-            apart[:width], apart_others[:width] = 0, 0
-            next_out = 0
-            for j in range(n):
-                share, itself = profile[j], next_out
-                # The gene that is knocked out is left out of the sums.
-                is_out = next_out < width and place[begin + next_out] == j
-                kept, kept_others = apart[itself % width], apart_others[itself % width]
+                after = rest + moved[lane]
+                whole = after + (1 - dose) * own
+                scale[lane], scale_others[lane] = 1 / whole, 1 / after
+                shift[lane] = (dose * own - moved[lane]) / (whole * total)
+                shift_others[lane] = -moved[lane] / (after * rest)
+            for j in range(len(indices)):
+                share, row, lane = profile[j], change[room.row_of[j]], room.lane_of[j]
+                kept, kept_others = apart[max(lane, 0)], apart_others[max(lane, 0)]
                 for k in range(width):
-                    apart[k] += share * abs(shift[k] + scale[k] * tile[j, k])
-                    apart_others[k] += share * abs(shift_others[k] + scale_others[k] * tile[j, k])
-                if is_out:
-                    apart[itself], apart_others[itself] = kept, kept_others
-                    next_out += 1
-            for k in range(width):
-                own = float(profile[place[begin + k]])
+                    apart[k] += share * abs(shift[k] + scale[k] * row[k])
+                    apart_others[k] += share * abs(shift_others[k] + scale_others[k] * row[k])
+                if lane >= 0:  # the gene that is knocked out is left out of its own sums
+                    apart[lane], apart_others[lane] = kept, kept_others
+            for place in room.place[begin:end]:
+                lane, own = room.lane_of[place], float(profile[place])
                 rest = total - own
-                after = rest + moved[k]
-                entry = start + place[begin + k]
-                left = (1 - changes.dose) * own
-                impact = 0.5 * (apart[k] + abs(left / (after + left) - own / total))
-                impact_others = 0.5 * float(apart_others[k])
+                after, left = rest + moved[lane], (1 - dose) * own
+                impact = 0.5 * (apart[lane] + abs(left / (after + left) - own / total))
+                impact_others = 0.5 * float(apart_others[lane])
                 if rest < 1e-6 * total or after < 0.125 * rest:
                     # Differences of numbers that are nearly the same.
-                    impact, impact_others = _carefully(
-                        indices, profile, changes.influence, place[begin + k], changes.dose
-                    )
-                found[0, entry] = min(1.0, impact)
+                    impact, impact_others = _carefully(indices, profile, influence, place, dose)
+                found[0, start + place] = min(1.0, impact)
                 if len(found) > 1:
-                    found[1, entry] = min(1.0, impact_others)
+                    found[1, start + place] = min(1.0, impact_others)
+                room.lane_of[place] = -1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
