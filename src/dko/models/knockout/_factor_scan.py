@@ -44,7 +44,7 @@ def scan(
     factors
         The fitted map.
     profiles
-        Cells relative profiles, cells x genes, CSR, sorted indices.
+        Observed relative profiles, cells x genes, CSR, sorted indices.
     wanted
         Genes to knock out, as a mask; NaN stands at the entries of the others. Default: all.
     dose
@@ -58,7 +58,7 @@ def scan(
     found = np.full((1 + downstream, profiles.nnz), np.nan, dtype=np.float32)
     for table in tables_of(partial(factors.changes, dose=dose), profiles, wanted):
         in_parallel(partial(_of_rows, cells, table, factors.influence, float(dose), found), chunks(profiles))
-    advance(profiles.nnz if wanted is None else int(np.count_nonzero(wanted[profiles.indices])))
+        advance(int(np.count_nonzero(table.column[profiles.indices] >= 0)))
     return found if downstream else found[0]
 
 

@@ -51,7 +51,8 @@ def knock_out(
     number
         Row of `after` of each knockout.
     """
-    found = impacts_of(affine, all_cells(affine, presence), row, removed, dose, after=after, number=number)
+    cells = all_cells(affine, presence)
+    found = impacts_of(affine, cells, row, removed, dose, downstream=downstream, after=after, number=number)
     return found if downstream else found[0]
 
 
@@ -62,15 +63,16 @@ def impacts_of(
     removed: np.ndarray,
     dose: float,
     *,
+    downstream: bool = False,
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return impacts and downstream impacts, two rows, in cells that are known; the arguments are as above."""
+    """Return impacts and, if wanted, downstream impacts, a row each, in cells that are known; arguments as above."""
     indptr, indices = cells.indptr, cells.indices
     if not len(row):
-        return np.empty((2, 0), dtype=np.float32)
+        return np.empty((1 + downstream, 0), dtype=np.float32)
     genes = np.where(removed >= 0, indices[indptr[row][:, None] + np.maximum(removed, 0)], -1)
-    found = np.zeros((2, len(row)), dtype=np.float32)
+    found = np.zeros((1 + downstream, len(row)), dtype=np.float32)
     if after is None or number is None:
         after, number = np.empty((0, 0), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
     # So many knockouts at a time that the columns of all their genes fit into memory.
@@ -110,7 +112,7 @@ def knock_out_each(
     found: np.ndarray,
     after: np.ndarray,
 ) -> None:
-    """Write impacts and downstream impacts, and profiles where `after` has rows for them.
+    """Write impacts, downstream impacts where `found` has two rows, and profiles where `after` has rows for them.
 
     `local` is the row of `columns` of each gene.
     """
@@ -166,6 +168,8 @@ def knock_out_each(
         found[0, knockout] = min(apart / both, np.float32(1)) if both > 0 else np.float32(0)
         if len(after):
             after[number[knockout], start : start + n] = outputs[:n]
+        if len(found) < 2:
+            continue
         shares[:n] = profile[start : start + n]
         for position in removed[knockout]:
             if position >= 0:
