@@ -44,6 +44,17 @@ def test_options_reach_the_fit(dko, store, cells, tmp_path):
     assert {name: stored["params"][name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("kind", ["network", "effects"])
+def test_a_prior_is_read_from_a_table(dko, store, cells, tmp_path, kind):
+    source, out, file = store(cells, "in.h5ad"), tmp_path / "out.h5ad", tmp_path / "prior.csv"
+    file.write_text({"network": "source,target,weight\ngene_3,gene_9,1\n", "effects": ",gene_9\ngene_3,-1.5\n"}[kind])
+    assert dko("fit", source, "--out", out, "--prior", file, *QUICK).code == 0
+    params = read_any(out).uns["dko"]["params"]
+    assert (params["prior"], params["prior_effects"]) == ({"network": kind, "effects": "measured effects"}[kind], 1)
+    ran = dko("fit", source, "--out", out, "--prior", tmp_path / "nowhere.csv", "--force", *QUICK)
+    assert (ran.code, ran.err.count("\n")) == (2, 1) and "There is no file" in ran.err
+
+
 def test_groups_are_compared_with_the_means_of_their_own_cells(dko, raw_file, tmp_path):
     ran = dko("fit", raw_file, "--out", tmp_path / "out.h5ad", "--groupby", "cell_type", *QUICK)
     assert "gene mean per cell_type" in ran.out and "16 validation cells" in ran.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from .. import _keys
@@ -22,6 +23,7 @@ examples:
   dko fit cells.h5ad --out fitted.h5ad
   dko fit cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2
   dko fit cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000
+  dko fit cells.h5ad --out fitted.h5ad --prior collectri.csv
   dko fit screen.h5ad --out fitted.h5ad --model sccvae --perturbation-key gene --control ctrl"""
 
 # Those that keep their name on the way to dko.tl.fit; what is not given is left to its defaults.
@@ -31,7 +33,7 @@ _COMMON = (
     *("validation_fraction", "test_fraction", "patience", "rng", "device"),
 )
 _OF_MODEL = {
-    _keys.DKO: ("groupby", "rank", "effects"),
+    _keys.DKO: ("groupby", "rank", "effects", "prior"),
     _keys.SCCVAE: (
         *("holdout", "test_controls", "normalize", "min_cells"),
         *("features", "code", "n_members", "strength", "graph"),
@@ -109,6 +111,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="of a knockout on other genes: with all else as it is, or on all paths (default: what suits the cells; "
         "not with sccvae)",
     )
+    group.add_argument(
+        "--prior",
+        metavar="FILE",
+        type=Path,
+        help="known regulation, a CSV file with the columns source, target and weight, or effects measured elsewhere: "
+        "CSV or h5ad of perturbed genes x genes, log fold changes (not with sccvae)",
+    )
     _options.add_rng(group)
 
 
@@ -160,10 +169,13 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit and print how well."""
+    from ..io._tables import read_prior
     from ..tl import fit
     from ._cells import open_cells, save_cells
 
     _check_model(args)
+    if args.prior is not None:
+        args.prior = read_prior(args.prior)
     data = open_cells(args)
     names = (*_COMMON, *_OF_MODEL[args.model])
     given = {name: value for name in names if (value := getattr(args, name)) is not None}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._rng import RNG
+    from .fitting._prior import PriorKnowledge
 
 
 @verb
@@ -53,6 +54,7 @@ def fit(
     patience: int | None = None,
     rank: int | None = None,
     effects: str = "auto",
+    prior: PriorKnowledge | None = None,
     device: str = "auto",
     progress: bool = True,
     rng: RNG = 0,
@@ -121,7 +123,19 @@ def fit(
         and shrunken (docs, design). ``"auto"`` takes the direct ones where the assemblages of the validation
         cells explain at least half of the variance of the levels of genes, as in simulations without noise, and
         otherwise, as in all real cells so far, the total ones, which agree better with measured knockouts
-        (docs, accuracy). ``preset="paper"`` and `rank` have direct ones.
+        (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With a `prior`, always total ones.
+    prior
+        What is known of some genes beside the cells; knockouts of all other genes are as without it.
+
+        A network
+            DataFrame of known regulation with the columns ``source``, ``target`` and ``weight``, as decoupler has it
+            (CollecTRI, DoRothEA), or ``tf``, ``target``, ``mor`` and, if there is one, ``confidence`` (A to E, by which
+            weights are divided by 1 to 5). A positive weight activates: the target falls when the source is lost. Of
+            the weights of a source only the ratios count. Its targets and what these do in turn, as the cells show it,
+            each add to its effects 0.3 times their size, and less where cells lack the gene at random.
+        Measured effects
+            AnnData or DataFrame, perturbed genes x genes: log fold changes (natural ones) of another cell type or
+            laboratory, NaN where not measured. Effects are the mean of these and of those that the cells give.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
@@ -184,7 +198,9 @@ def fit(
         name of each cell, and the number of its group). Among the parameters: ``effects``, direct or total;
         ``explained``, the share of the variance of levels that assemblages explain; ``similarity``, mean rank
         correlation of the sizes of effects of different knockouts, of 50 common genes: near 1, the model says the same
-        of every gene.
+        of every gene. With a prior also ``prior``, what it is; ``prior_weight``; ``prior_genes`` and
+        ``prior_effects``, how many genes of the fit it concerns, and how many of their effects; ``prior_agreement``,
+        the share of these that the cells alone give the same sign, one half by chance.
         Of ``"sccvae"`` also ``targets`` (list of all genes that can be perturbed) and ``perturbations`` (DataFrame:
         ``perturbation``, ``n_cells``, ``role``: trained, held out or dropped, ``strength``: length of its shift);
         no groups, and the weights are those of its networks, members along the first axis of what they differ in;
@@ -202,8 +218,9 @@ def fit(
     Raises
     ------
     ValueError
-        Negative, NaN or infinite values; a cell without any expression; too few cells; a gene nobody expresses; with
-        ``"sccvae"``, counts, or fewer than 2 perturbations to train on.
+        A prior that has no entry for the genes of the fit, lacks a column, or has an entry twice or without a finite
+        number; negative, NaN or infinite values; a cell without any expression; too few cells; a gene nobody
+        expresses; with ``"sccvae"``, counts, or fewer than 2 perturbations to train on.
     KeyError
         A gene, layer, column or control value that is not there.
     """
@@ -227,7 +244,8 @@ def fit(
         "rng": rng,
         "key_added": key_added,
     }
-    of_assemblages: dict[str, Any] = {"groupby": groupby, "init_from": init_from, "rank": rank, "effects": effects}
+    of_assemblages: dict[str, Any] = {"groupby": groupby, "init_from": init_from, "rank": rank}
+    of_assemblages |= {"effects": effects, "prior": prior}
     _check_model(model, covariates, of_assemblages, model_kwargs)
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
@@ -263,7 +281,9 @@ def _check_model(
         )
     if model_kwargs:
         _check_keywords(model, model_kwargs)
-    given = [name for name, value in of_assemblages.items() if value not in (None, "auto")]
+    given = [
+        name for name, value in of_assemblages.items() if value is not None and (name, value) != ("effects", "auto")
+    ]
     if model == _keys.SCCVAE and given:
         raise TypeError(f"model='sccvae' takes no {listed(given)}; leave them out.")
 

@@ -11,5 +11,6 @@ from __future__ import annotations
 from ._explained import explained
 from ._fit import TotalFit, fit
 from ._null import Null, impacts_of_all, p_values
+from ._prior import Prior
 
-__all__ = ["Null", "TotalFit", "explained", "fit", "impacts_of_all", "p_values"]
+__all__ = ["Null", "Prior", "TotalFit", "explained", "fit", "impacts_of_all", "p_values"]

@@ -10,6 +10,7 @@ from scipy.linalg import solve
 
 from ..knockout import FactorMap
 from ._null import Null, impacts_of_all, p_values, permuted
+from ._prior import agreement, with_prior
 from ._regression import regression
 from ._shrink import shrinkage
 from ._slopes import slopes
@@ -17,6 +18,7 @@ from ._slopes import slopes
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from ._prior import Prior
     from ._regression import Regression
 
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
@@ -42,15 +44,25 @@ class TotalFit:
         Whether the knockout of a gene changes any other, in the mean profile (genes,).
     downstream
         By how much it changes it, to first order (genes,).
+    agreement
+        Share of what is known beforehand of which the cells alone give the same sign; None without a prior.
     """
 
     factors: FactorMap
     null: Null
     p_values: np.ndarray
     downstream: np.ndarray
+    agreement: float | None = None
 
 
-def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generator, *, counts: bool) -> TotalFit:
+def fit(
+    profiles: sparse.csr_matrix,
+    totals: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    counts: bool,
+    prior: Prior | None = None,
+) -> TotalFit:
     """Estimate what every gene does to every other, on all paths, from relative profiles.
 
     One regression per pair of genes (:class:`Regression`), shrunken by empirical Bayes, then that on all genes at once
@@ -67,6 +79,8 @@ def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generato
         Permutes cells for the null; the map does not depend on it.
     counts
         Whether the values are counts.
+    prior
+        What is known of some genes beside the cells; the others are as without it.
     """
     cells = regression(profiles, totals, counts=counts)
     found = slopes(cells)
@@ -80,11 +94,16 @@ def fit(profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generato
     z[np.arange(len(genes)), genes] = 0
     # The ridge of a gene beside all others, of which it knows but by chance.
     null = shrunken(z) * by_response - together @ changes / _PENALTY
-    factors = FactorMap(np.ascontiguousarray(influence), found.correlation.astype(np.float16), step.astype(np.float32))
     seen, profile = np.bincount(profiles.indices, minlength=len(step)), np.asarray(profiles.mean(axis=0)).ravel()
-    found = impacts_of_all(influence, profile)
     drawn = Null(genes, null.astype(np.float16))
-    return TotalFit(factors, drawn, p_values(found / step, drawn, seen, profile), found)
+    # With a prior too, what the cells alone give is tested.
+    evidence = p_values(impacts_of_all(influence, profile) / step, drawn, seen, profile)
+    agreed = None
+    if prior is not None:
+        agreed = agreement(influence, prior)
+        influence = np.clip(with_prior(influence, prior, seen / len(totals), cells.zeros), -_BOUND, _BOUND)
+    factors = FactorMap(np.ascontiguousarray(influence), found.correlation.astype(np.float16), step.astype(np.float32))
+    return TotalFit(factors, drawn, evidence, impacts_of_all(influence, profile), agreed)
 
 
 def _ridge(correlation: np.ndarray, slopes: np.ndarray) -> np.ndarray:

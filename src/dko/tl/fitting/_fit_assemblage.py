@@ -21,6 +21,7 @@ from ...pp._select_genes import choose
 from ._fit_effects import check_effects, choose_effects, fit_totals, similarity_of, weights_of
 from ._fit_groups import fit_error, fit_groups, history_of
 from ._init_from import initial_maps
+from ._prior import prior_params, read_prior
 from ._schedule import schedule
 from ._split import check_fractions, split_cells
 from ._training_cells import training_cells
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..._rng import RNG
     from ...models.assemblage import Fit
     from ...models.knockout import AnyMap
+    from ._prior import PriorKnowledge
 
 
 def fit_assemblage(
@@ -54,6 +56,7 @@ def fit_assemblage(
     test_fraction: float,
     rank: int | None,
     effects: str,
+    prior: PriorKnowledge | None,
     device: str,
     rng: RNG,
     key_added: str,
@@ -61,7 +64,8 @@ def fit_assemblage(
 ) -> None:
     """Fit and write, as :func:`dko.tl.fit` says; `training` overrides the schedule."""
     _check_rank(rank, preset)
-    check_effects(effects, preset, rank)
+    check_effects(effects, preset, rank, prior=prior is not None)
+    known = read_prior(prior)
     check_fractions(validation_fraction, test_fraction)
     chosen = schedule(preset, **training)
     # Streams of their own: the split does not depend on how a model trains, nor one group's model on another's.
@@ -78,6 +82,7 @@ def fit_assemblage(
         raise ValueError(
             f"rank={rank!r} must be below the number of genes, {len(names)}; leave it out for the full map."
         )
+    concerned = None if known is None else known.among(names)
     relative = _profiles(expression, names)
     cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
     source = source_params(expression.scale, layer, use_raw)
@@ -89,10 +94,13 @@ def fit_assemblage(
     fits = fit_groups(relative, cells, split, initial, chosen, place, rngs, rank=rank, published=preset == "paper")
     for group in cells.keys() - fits.keys():
         split[cells[group]] = _keys.UNUSED
+    effects = effects if known is None else "total"
     found, explained = choose_effects(effects, preset, rank, relative, cells, split, fits, place)
     counts = source["values"] == "counts"
     of_all = (
-        fit_totals(relative, totals, cells, split, list(fits), for_effects, counts=counts) if found == "total" else {}
+        fit_totals(relative, totals, cells, split, list(fits), for_effects, counts=counts, prior=concerned)
+        if found == "total"
+        else {}
     )
     maps: dict[str, AnyMap] = {group: of_all[group].factors if of_all else fit.affine for group, fit in fits.items()}
     weights = _weights(fits) | weights_of(of_all)
@@ -116,6 +124,7 @@ def fit_assemblage(
                 effects=found,
                 explained=_known(explained),
                 similarity=_known(alike),
+                **prior_params(known, concerned, list(of_all.values())),
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ...models.assemblage import Fit
     from ...models.knockout import AnyMap
-    from ...models.total import TotalFit
+    from ...models.total import Prior, TotalFit
 
 EFFECTS = ("auto", "direct", "total")
 
@@ -29,13 +29,16 @@ _SOME_GENES, _SOME_CELLS = 50, 200
 _EXPLAINED = 0.5
 
 
-def check_effects(effects: str, preset: str | None, rank: int | None) -> None:
+def check_effects(effects: str, preset: str | None, rank: int | None, *, prior: bool) -> None:
     """Refuse what is not there, and what does not go together."""
     if effects not in EFFECTS:
         raise ValueError(f"No effects {effects!r}; choose one of {', '.join(EFFECTS)}.")
     if effects == "total" and (preset == "paper" or rank is not None):
         what = "preset='paper'" if preset == "paper" else "rank=..."
         raise ValueError(f"{what} has direct effects only; leave it out, or effects='total'.")
+    if prior and (effects == "direct" or preset == "paper" or rank is not None):
+        what = "effects='direct'" if effects == "direct" else "preset='paper'" if preset == "paper" else "rank=..."
+        raise ValueError(f"prior=... is a part of total effects; leave it out, or {what}.")
 
 
 def choose_effects(
@@ -76,6 +79,7 @@ def fit_totals(
     rng: np.random.Generator,
     *,
     counts: bool,
+    prior: Prior | None = None,
 ) -> dict[str, TotalFit]:
     """Estimate the total effects in each group from its training and validation cells.
 
@@ -89,7 +93,7 @@ def fit_totals(
     fits = {}
     for group in groups:
         rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]
-        fits[group] = total.fit(relative[rows], totals[rows], rng, counts=counts)
+        fits[group] = total.fit(relative[rows], totals[rows], rng, counts=counts, prior=prior)
     return fits
 
 

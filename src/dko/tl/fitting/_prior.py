@@ -1,0 +1,155 @@
+"""Prior knowledge that a user gives to a fit: a network of regulation, or effects that were measured elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from ..._errors import listed, shown
+from ..._log import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...models.total import Prior, TotalFit
+
+PriorKnowledge: TypeAlias = pd.DataFrame | AnnData
+
+_EDGES = ("source", "target", "weight")
+_DOROTHEA = ("tf", "target", "mor")
+_LEVELS = "ABCDE"
+
+
+@dataclass(frozen=True)
+class Known:
+    """Prior knowledge, checked, with all names that it came with.
+
+    Attributes
+    ----------
+    effects
+        Of measured effects, perturbations x genes, NaN where not measured; of a network, None.
+    edges
+        Of a network, a column each of ``source``, ``target`` and ``weight``, positive where the source activates.
+    """
+
+    effects: pd.DataFrame | None = None
+    edges: pd.DataFrame | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "network" if self.effects is None else "measured effects"
+
+    def among(self, genes: Sequence[str]) -> Prior:
+        """Return what concerns the genes of the fit; a ValueError if nothing does."""
+        from ...models.total import Prior
+
+        falls = self._falls(pd.Index(genes))
+        np.fill_diagonal(falls, np.nan)
+        of = np.flatnonzero(np.isfinite(falls).any(axis=1))
+        if not len(of):
+            raise ValueError(
+                f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {self._summary()}. "
+                "Both need the same names (symbols of the same species); name a regulator that the fit left out in "
+                "genes=[...]."
+            )
+        return Prior(of, falls[of].astype(np.float32), self.effects is not None)
+
+    def _falls(self, genes: pd.Index) -> np.ndarray:
+        """Return by how much genes (columns) fall when each is lost (rows), NaN if unknown."""
+        if self.effects is not None:
+            return -self.effects.reindex(index=genes, columns=genes).to_numpy(dtype=float)
+        source, target = (genes.get_indexer(self.edges[end]) for end in _EDGES[:2])
+        found, there = np.full((len(genes), len(genes)), np.nan), (source >= 0) & (target >= 0)
+        found[source[there], target[there]] = self.edges["weight"].to_numpy()[there]
+        return found
+
+    def _summary(self) -> str:
+        if self.effects is not None:
+            return f"{len(self.effects)} perturbations of {listed(self.effects.index, 3)}"
+        return f"{len(self.edges)} edges of {listed(self.edges['source'].unique(), 3)}"
+
+
+def prior_params(known: Known | None, prior: Prior | None, fits: list[TotalFit]) -> dict[str, str | int | float]:
+    """Return, and say, how much prior knowledge there was, what it counted for, and whether the cells agree with it."""
+    if known is None or prior is None:
+        return {}
+    n_effects = int(np.isfinite(prior.falls).sum())
+    agreement = float(np.mean([fit.agreement for fit in fits if fit.agreement is not None]))
+    say(
+        f"Prior: {known.kind}, {n_effects} effects of {len(prior.genes)} genes, with a weight of {prior.weight}; all "
+        f"other genes are as without it. The cells alone give {agreement:.0%} of these effects the same sign "
+        "(50 % by chance)."
+    )
+    return {
+        "prior": known.kind,
+        "prior_weight": prior.weight,
+        "prior_genes": len(prior.genes),
+        "prior_effects": n_effects,
+        "prior_agreement": agreement,
+    }
+
+
+def read_prior(prior: PriorKnowledge | None) -> Known | None:
+    """Check what a user gives, before any work."""
+    if prior is None:
+        return None
+    if isinstance(prior, AnnData):
+        values = prior.X.toarray() if hasattr(prior.X, "toarray") else prior.X
+        return Known(effects=_effects(pd.DataFrame(np.asarray(values), prior.obs_names, prior.var_names)))
+    if not isinstance(prior, pd.DataFrame):
+        raise TypeError(
+            f"prior={shown(prior)} must be a table with the columns source, target and weight, or measured effects: an "
+            "AnnData or a DataFrame of perturbations x genes."
+        )
+    if prior.columns.intersection([*_EDGES[:2], *_DOROTHEA[:1]]).empty:
+        return Known(effects=_effects(prior))
+    return Known(edges=_edges(prior))
+
+
+def _edges(table: pd.DataFrame) -> pd.DataFrame:
+    columns = _DOROTHEA if "tf" in table else _EDGES
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(
+            f"prior has no column {missing[0]!r}; a network has the columns {', '.join(columns)}, and effects measured "
+            "elsewhere have perturbations in rows and genes in columns."
+        )
+    found = pd.DataFrame(dict(zip(_EDGES, (table[name].array for name in columns), strict=True)))
+    for name, end in zip(columns, ("source", "target"), strict=False):
+        if found[end].isna().any():
+            raise ValueError(f"prior names no gene in {found[end].isna().sum()} rows of column {name!r}; drop these.")
+        found[end] = found[end].astype(str)
+    found["weight"] = _numbers(found["weight"], f"column {columns[2]!r}")
+    if wrong := found["weight"].isna().sum():
+        raise ValueError(f"prior has no number in {wrong} rows of column {columns[2]!r}; drop or fill these.")
+    if "tf" in table and "confidence" in table:
+        level = table["confidence"].astype(str).map({letter: rank for rank, letter in enumerate(_LEVELS, 1)})
+        if level.isna().any():
+            raise ValueError(f"prior has {level.isna().sum()} rows with a confidence that is none of A to E.")
+        found["weight"] /= level.to_numpy()
+    if (again := found.duplicated(["source", "target"])).any():
+        first = found[again].iloc[0]
+        raise ValueError(f"prior has {first['source']} -> {first['target']} more than once; keep one row of each edge.")
+    return found[found["weight"] != 0]
+
+
+def _effects(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.set_axis(table.index.astype(str), axis=0).set_axis(table.columns.astype(str), axis=1)
+    for axis, what in ((table.index, "perturbation"), (table.columns, "gene")):
+        if (again := axis.duplicated()).any():
+            raise ValueError(f"prior has the {what} {axis[again][0]!r} more than once; average these first.")
+    return pd.DataFrame({name: _numbers(table[name], f"column {name!r}") for name in table}, index=table.index)
+
+
+def _numbers(values: pd.Series, where: str) -> pd.Series:
+    try:
+        found = values.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where} of prior holds {shown(values.iloc[0])}, and must hold numbers.") from None
+    if np.isinf(found).any():
+        raise ValueError(f"{where} of prior holds an infinite value; replace or drop it.")
+    return found

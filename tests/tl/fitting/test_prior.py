@@ -1,0 +1,160 @@
+"""Known regulation, or measured effects, beside the cells of a fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import dko
+
+TOTAL: dict[str, Any] = {"effects": "total", "max_epochs": 2, "progress": False}
+
+
+def network(*edges, **columns):
+    return pd.DataFrame(edges, columns=["source", "target", "weight"]).assign(**columns)
+
+
+EDGES = network(("gene_3", "gene_9", 1.0), ("gene_3", "gene_11", -2.0), ("gene_7", "gene_3", 1), ("ELSE", "gene_3", 1))
+
+
+@pytest.fixture(scope="module")
+def regulated():
+    """Cells of one type in which presence is regulated."""
+    return dko.datasets.grn_types(150, 30, n_types=3, depth=600, regulating_share=0.4, rng=3)
+
+
+@pytest.fixture(scope="module")
+def without(regulated):
+    return effects_of(regulated, None)
+
+
+def effects_of(cells, prior, **how):
+    return dko.get.effects(dko.tl.fit(cells, prior=prior, copy=True, **{**TOTAL, **how})).to_df()
+
+
+def test_targets_move_as_their_sign_says_and_other_genes_stay(regulated, without):
+    fitted = dko.tl.fit(regulated, prior=EDGES, copy=True, **TOTAL)
+    change = dko.get.effects(fitted).to_df() - without
+    assert change.loc["gene_3", "gene_9"] < 0 < change.loc["gene_3", "gene_11"]
+    assert change.loc["gene_7", "gene_3"] < 0
+    # Targets of a target follow from the cells.
+    assert change.loc["gene_3"].drop(["gene_3", "gene_9", "gene_11"]).abs().max() > 0
+    assert (change.drop(["gene_3", "gene_7"]) == 0).all(axis=None)
+    params = fitted.uns["dko"]["params"]
+    assert {name: params[f"prior{name}"] for name in ("", "_weight", "_genes", "_effects")} == {
+        "": "network",
+        "_weight": 0.3,
+        "_genes": 2,
+        "_effects": 3,
+    }
+    assert 0 <= params["prior_agreement"] <= 1
+
+
+def test_only_the_ratios_of_weights_count(regulated):
+    larger = EDGES.assign(weight=10 * EDGES["weight"])
+    np.testing.assert_allclose(effects_of(regulated, larger), effects_of(regulated, EDGES), atol=1e-6)
+
+
+def test_dorothea_is_read_with_its_confidence(regulated):
+    table = pd.DataFrame(
+        {"tf": ["gene_3", "gene_3"], "confidence": ["A", "D"], "target": ["gene_9", "gene_11"], "mor": [1.0, -1.0]}
+    )
+    same = network(("gene_3", "gene_9", 4), ("gene_3", "gene_11", -1))
+    np.testing.assert_allclose(effects_of(regulated, table), effects_of(regulated, same), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AnnData, pd.DataFrame])
+def test_measured_effects_are_averaged_where_they_were_measured(regulated, without, kind):
+    measured = pd.DataFrame(
+        [[-1.0, np.nan, 0.7], [0.1, 0.1, 0.1]], index=["gene_3", "ELSE"], columns=["gene_9", "gene_11", "gene_3"]
+    )
+    fitted = dko.tl.fit(regulated, prior=AnnData(measured) if kind is AnnData else measured, copy=True, **TOTAL)
+    plain = dko.tl.fit(regulated, copy=True, **TOTAL)
+    before, after = (one.uns["dko"]["weights"]["total_influence"][0] for one in (plain, fitted))
+    source, target = 3, 9
+    assert after[target, source] == pytest.approx((before[target, source] + 1) / 2, abs=1e-5)
+    rest = np.ones_like(before, dtype=bool)
+    rest[target, source] = False
+    np.testing.assert_array_equal(after[rest], before[rest])
+    assert fitted.uns["dko"]["params"]["prior"] == "measured effects"
+
+
+def test_half_of_a_simulated_network_brings_effects_nearer_to_the_truth(regulated, without):
+    true = regulated.varp["network"].toarray()
+    edges = np.argwhere(true)[::2]
+    names = regulated.var_names
+    prior = pd.DataFrame(
+        {"source": names[edges[:, 0]], "target": names[edges[:, 1]], "weight": np.sign(true[*edges.T])}
+    )
+    found = effects_of(regulated, prior)
+    gains = []
+    for gene in prior["source"].unique():
+        column = names.get_loc(gene)
+        has = regulated.obs_names[regulated.X[:, [column]].toarray().ravel() > 0]
+        before, after = (dko.datasets.grn_knockout(regulated, genes, cells=list(has)) for genes in ([], gene))
+        measured = dko.metrics.effect(after, before, without=[column])
+        gains.append(
+            dko.metrics.correlation(found.loc[gene].to_numpy(), measured)
+            - dko.metrics.correlation(without.loc[gene].to_numpy(), measured)
+        )
+    assert np.mean(gains) > 0.03
+
+
+WRONG = {
+    "no table": ("dorothea", TypeError, "must be a table with the columns source, target and weight, or measured"),
+    "column": (EDGES.drop(columns="weight"), ValueError, "prior has no column 'weight'"),
+    "other column": (EDGES.rename(columns={"target": "to"}), ValueError, "prior has no column 'target'"),
+    "text": (EDGES.assign(weight="high"), ValueError, "column 'weight' of prior holds 'high', and must hold numbers"),
+    "nan": (EDGES.assign(weight=[1, np.nan, 1, 1]), ValueError, "no number in 1 rows of column 'weight'"),
+    "inf": (EDGES.assign(weight=[1, np.inf, 1, 1]), ValueError, "column 'weight' of prior holds an infinite value"),
+    "no name": (EDGES.assign(source=[None, "a", "b", "c"]), ValueError, "no gene in 1 rows of column 'source'"),
+    "twice": (pd.concat([EDGES, EDGES]), ValueError, "gene_3 -> gene_9 more than once"),
+    "others": (
+        network(("A", "B", 1)),
+        ValueError,
+        "genes of the fit, such as 'gene_0'.*: it has 1 edges of 'A'",
+    ),
+    "itself": (network(("gene_3", "gene_3", 1)), ValueError, "says nothing of the genes of the fit"),
+    "zero": (network(("gene_3", "gene_9", 0)), ValueError, "says nothing of the genes of the fit"),
+    "empty": (network(), ValueError, "says nothing of the genes of the fit"),
+    "other effects": (pd.DataFrame([[1.0]], ["A"], ["B"]), ValueError, "it has 1 perturbations of 'A'"),
+    "effect twice": (pd.DataFrame([[1.0], [2]], ["A", "A"], ["B"]), ValueError, "the perturbation 'A' more than once"),
+    "effects of text": (pd.DataFrame([["x"]], ["A"], ["B"]), ValueError, "column 'B' of prior holds 'x'"),
+    "infinite effect": (pd.DataFrame([[np.inf]], ["A"], ["B"]), ValueError, "column 'B' of prior holds an infinite"),
+    "confidence": (
+        pd.DataFrame({"tf": ["a"], "target": ["b"], "mor": [1], "confidence": ["F"]}),
+        ValueError,
+        "1 rows with a confidence that is none of A to E",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_refused(regulated, unchanged, case):
+    prior, error, sentence = WRONG[case]
+    with unchanged(regulated), pytest.raises(error, match=sentence):
+        dko.tl.fit(regulated, prior=prior, progress=False)
+
+
+@pytest.mark.parametrize("how", [{"effects": "direct"}, {"preset": "paper"}, {"rank": 4}])
+def test_direct_effects_take_none(regulated, unchanged, how):
+    with (
+        unchanged(regulated),
+        pytest.raises(ValueError, match="prior=... is a part of total effects"),
+    ):
+        dko.tl.fit(regulated, prior=EDGES, **how)
+
+
+def test_models_of_perturbations_take_none(regulated, unchanged):
+    with unchanged(regulated), pytest.raises(TypeError, match="model='sccvae' takes no 'prior'"):
+        dko.tl.fit(regulated, model="sccvae", prior=EDGES)
+
+
+def test_with_a_prior_effects_are_total_ones_even_where_direct_ones_are_the_default():
+    cells = dko.datasets.grn(100, 12, density=0.3, rng=1)
+    dko.tl.fit(cells, max_epochs=30, progress=False, prior=network(("gene_1", "gene_2", 1)))
+    assert cells.uns["dko"]["params"]["effects"] == "total"
