@@ -13,6 +13,7 @@ from ._dream4 import NAME as DREAM4
 from ._interactions import NAMES as OF_PAIRS
 from ._keystone import NAMES as KEYSTONES
 from ._models import DEFAULT, MODELS, PAPER
+from ._prior import MEASURED, REGULATED
 from ._simulated import CLEAN, DEEP, NOISE
 from ._specificity import NAME as REGULATORS
 from ._types import FEW, SEVERAL
@@ -50,6 +51,7 @@ BARS = {
         Bar(DEEP, "impact", 0.90),
     ],
     "types": [Bar(data, "effect_strong", rival=BASELINES, share=0.95) for data in (*SEVERAL, *FEW)],
+    "prior": [Bar(data, "gain", -0.01) for data in (*REGULATED, *MEASURED)],
     "interactions": [Bar(next(iter(OF_PAIRS)), "interaction", 0.6)],
     "keystone": [Bar(KEYSTONES[setting], "impact", 0.90) for setting in (CLEAN, DEEP)],
     "calibration": [

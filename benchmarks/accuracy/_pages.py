@@ -11,6 +11,7 @@ from ._cells import RENGE as RENGE_CELLS
 from ._dream4 import NAME as DREAM4
 from ._interactions import NAMES as OF_PAIRS
 from ._keystone import NAMES as KEYSTONES
+from ._prior import MEASURED, REGULATED
 from ._screens import SETS
 from ._simulated import SETTINGS
 from ._specificity import NAME as REGULATORS
@@ -237,6 +238,22 @@ PAGES = {
         "decoded cells. *Gap*: the largest difference, over knockouts and genes, between the mean of a layer less that "
         "of the observed cells and {func}`dko.get.effects`.",
         [Table("Distances", [RENGE_CELLS, PAPALEXI], {"energy_distance": "energy distance", "gap": "gap"})],
+    ),
+    "prior": Page(
+        "Known regulation",
+        "The default without and with ``prior=...``, on the knockouts that agree with themselves (split-half "
+        "correlation above 0.3; papalexi 0.2), and on the 15 with the largest effects in each of two networks of "
+        "the cells of several types above. *Network*: all of DoRothEA, confidence A to D, of human or mouse (tal1: "
+        "one edge of the knocked-out gene; renge: 22 edges of 7 of 23 genes; papalexi: one edge of one of 2); of "
+        "simulated cells, half of the true edges and as many wrong ones. *Measured effects*: of renge, those of "
+        "days 2 and 3 for effects on days 4 and 5; of simulated cells, true ones in half of the types, with an "
+        "error of 0.15, for those in the others. The interval is that of a bootstrap over knockouts.",
+        [
+            Table("Network: Pearson correlation of effects", REGULATED, {"pearson": "Pearson"}),
+            Table("Network: gain", REGULATED, {"gain": "gain"}),
+            Table("Measured effects: Pearson correlation of effects", MEASURED, {"pearson": "Pearson"}),
+            Table("Measured effects: gain", MEASURED, {"gain": "gain"}),
+        ],
     ),
     "specificity": Page(
         "Do knockouts of different genes give different answers?",

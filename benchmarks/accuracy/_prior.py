@@ -47,21 +47,20 @@ def jobs(seeds: int, quick: bool) -> Iterator[Job]:
 
 
 def measure(data: str) -> list[Row]:
-    """Return Pearson correlations of effects without and with the prior, and differences: means over knockouts."""
+    """Return Pearson correlations of effects without and with the prior, and gains by it: means over knockouts."""
     table = pd.concat(_knockouts(*data.split(": ")))
     gain = table["with"] - table["without"]
-    means = {
-        DEFAULT: table["without"],
-        PRIOR: table["with"],
-        "measured effects alone": table["alone"].dropna(),
-        "gain": gain,
-        "gain of knockouts with an entry": gain[table["known"]],
-        "least gain": gain.nsmallest(1),
-        "share with an entry": table["known"].astype(float),
+    scores = {
+        (DEFAULT, "pearson"): table["without"],
+        (PRIOR, "pearson"): table["with"],
+        ("measured effects alone", "pearson"): table["alone"].dropna(),
+        (DEFAULT, "gain"): gain,
+        ("knockouts with an entry", "gain"): gain[table["known"]],
+        ("the knockout with the least gain", "gain"): gain.nsmallest(1),
     }
     return [
-        Row(data, None, name, None, "pearson", float(values.mean()), *_interval(values))
-        for name, values in means.items()
+        Row(data, None, method, None, metric, float(values.mean()), *_interval(values))
+        for (method, metric), values in scores.items()
         if len(values)
     ]
 
@@ -71,7 +70,7 @@ def _interval(values: pd.Series) -> tuple[float, float]:
     if len(values) < 2:
         return np.nan, np.nan
     means = np.random.default_rng(0).choice(values.to_numpy(), (2_000, len(values))).mean(axis=1)
-    return tuple(map(float, np.quantile(means, [0.025, 0.975])))
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def _knockouts(name: str, kind: str) -> Iterator[pd.DataFrame]:

@@ -44,6 +44,8 @@ def test_targets_move_as_their_sign_says_and_other_genes_stay(regulated, without
     # Targets of a target follow from the cells.
     assert change.loc["gene_3"].drop(["gene_3", "gene_9", "gene_11"]).abs().max() > 0
     assert (change.drop(["gene_3", "gene_7"]) == 0).all(axis=None)
+    plain = dko.tl.fit(regulated, copy=True, **TOTAL)
+    np.testing.assert_array_equal(fitted.var["dko_signal"], plain.var["dko_signal"])
     params = fitted.uns["dko"]["params"]
     assert {name: params[f"prior{name}"] for name in ("", "_weight", "_genes", "_effects")} == {
         "": "network",
