@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
 import dko
-
-TOTAL: dict[str, Any] = {"effects": "total", "max_epochs": 2, "progress": False}
 
 
 def network(*edges, **columns):
@@ -23,7 +19,7 @@ EDGES = network(("gene_3", "gene_9", 1.0), ("gene_3", "gene_11", -2.0), ("gene_7
 
 @pytest.fixture(scope="module")
 def regulated():
-    """Cells of one type in which presence is regulated."""
+    """Cells of three types, in which presence is regulated."""
     return dko.datasets.grn_types(150, 30, n_types=3, depth=600, regulating_share=0.4, rng=3)
 
 
@@ -32,19 +28,25 @@ def without(regulated):
     return effects_of(regulated, None)
 
 
-def effects_of(cells, prior, **how):
-    return dko.get.effects(dko.tl.fit(cells, prior=prior, copy=True, **{**TOTAL, **how})).to_df()
+def fit(cells, prior=None) -> AnnData:
+    fitted = dko.tl.fit(cells, prior=prior, effects="total", max_epochs=2, progress=False, copy=True)
+    assert isinstance(fitted, AnnData)
+    return fitted
+
+
+def effects_of(cells, prior):
+    return dko.get.effects(fit(cells, prior)).to_df()
 
 
 def test_targets_move_as_their_sign_says_and_other_genes_stay(regulated, without):
-    fitted = dko.tl.fit(regulated, prior=EDGES, copy=True, **TOTAL)
+    fitted = fit(regulated, EDGES)
     change = dko.get.effects(fitted).to_df() - without
     assert change.loc["gene_3", "gene_9"] < 0 < change.loc["gene_3", "gene_11"]
     assert change.loc["gene_7", "gene_3"] < 0
     # Targets of a target follow from the cells.
     assert change.loc["gene_3"].drop(["gene_3", "gene_9", "gene_11"]).abs().max() > 0
     assert (change.drop(["gene_3", "gene_7"]) == 0).all(axis=None)
-    plain = dko.tl.fit(regulated, copy=True, **TOTAL)
+    plain = fit(regulated)
     np.testing.assert_array_equal(fitted.var["dko_signal"], plain.var["dko_signal"])
     params = fitted.uns["dko"]["params"]
     assert {name: params[f"prior{name}"] for name in ("", "_weight", "_genes", "_effects")} == {
@@ -63,7 +65,8 @@ def test_only_the_ratios_of_weights_count(regulated):
 
 def test_dorothea_is_read_with_its_confidence(regulated):
     table = pd.DataFrame(
-        {"tf": ["gene_3", "gene_3"], "confidence": ["A", "D"], "target": ["gene_9", "gene_11"], "mor": [1.0, -1.0]}
+        {"tf": ["gene_3", "gene_3"], "confidence": ["A", "D"], "target": ["gene_9", "gene_11"], "mor": [1.0, -1.0]},
+        index=["edge", "edge"],
     )
     same = network(("gene_3", "gene_9", 4), ("gene_3", "gene_11", -1))
     np.testing.assert_allclose(effects_of(regulated, table), effects_of(regulated, same), atol=1e-6)
@@ -74,8 +77,8 @@ def test_measured_effects_are_averaged_where_they_were_measured(regulated, witho
     measured = pd.DataFrame(
         [[-1.0, np.nan, 0.7], [0.1, 0.1, 0.1]], index=["gene_3", "ELSE"], columns=["gene_9", "gene_11", "gene_3"]
     )
-    fitted = dko.tl.fit(regulated, prior=AnnData(measured) if kind is AnnData else measured, copy=True, **TOTAL)
-    plain = dko.tl.fit(regulated, copy=True, **TOTAL)
+    fitted = fit(regulated, AnnData(measured) if kind is AnnData else measured)
+    plain = fit(regulated)
     before, after = (one.uns["dko"]["weights"]["total_influence"][0] for one in (plain, fitted))
     source, target = 3, 9
     assert after[target, source] == pytest.approx((before[target, source] + 1) / 2, abs=1e-5)
@@ -97,7 +100,7 @@ def test_half_of_a_simulated_network_brings_effects_nearer_to_the_truth(regulate
     for gene in prior["source"].unique():
         column = names.get_loc(gene)
         has = regulated.obs_names[regulated.X[:, [column]].toarray().ravel() > 0]
-        before, after = (dko.datasets.grn_knockout(regulated, genes, cells=list(has)) for genes in ([], gene))
+        before, after = (dko.datasets.grn_knockout(regulated, removed, cells=list(has)) for removed in ([], [gene]))
         measured = dko.metrics.effect(after, before, without=[column])
         gains.append(
             dko.metrics.correlation(found.loc[gene].to_numpy(), measured)
@@ -110,10 +113,10 @@ WRONG = {
     "no table": ("dorothea", TypeError, "must be a table with the columns source, target and weight, or measured"),
     "column": (EDGES.drop(columns="weight"), ValueError, "prior has no column 'weight'"),
     "other column": (EDGES.rename(columns={"target": "to"}), ValueError, "prior has no column 'target'"),
-    "text": (EDGES.assign(weight="high"), ValueError, "column 'weight' of prior holds 'high', and must hold numbers"),
-    "nan": (EDGES.assign(weight=[1, np.nan, 1, 1]), ValueError, "no number in 1 rows of column 'weight'"),
-    "inf": (EDGES.assign(weight=[1, np.inf, 1, 1]), ValueError, "column 'weight' of prior holds an infinite value"),
-    "no name": (EDGES.assign(source=[None, "a", "b", "c"]), ValueError, "no gene in 1 rows of column 'source'"),
+    "text": (EDGES.assign(weight="high"), ValueError, "Column 'weight' of prior holds 'high', and must hold numbers"),
+    "nan": (EDGES.assign(weight=[1, np.nan, 1, 1]), ValueError, "rows without a value in column 'weight'"),
+    "inf": (EDGES.assign(weight=[1, np.inf, 1, 1]), ValueError, "Column 'weight' of prior holds an infinite value"),
+    "no name": (EDGES.assign(source=[None, "a", "b", "c"]), ValueError, "rows without a value in column 'source'"),
     "twice": (pd.concat([EDGES, EDGES]), ValueError, "gene_3 -> gene_9 more than once"),
     "others": (
         network(("A", "B", 1)),
@@ -125,8 +128,8 @@ WRONG = {
     "empty": (network(), ValueError, "says nothing of the genes of the fit"),
     "other effects": (pd.DataFrame([[1.0]], ["A"], ["B"]), ValueError, "it has 1 perturbations of 'A'"),
     "effect twice": (pd.DataFrame([[1.0], [2]], ["A", "A"], ["B"]), ValueError, "the perturbation 'A' more than once"),
-    "effects of text": (pd.DataFrame([["x"]], ["A"], ["B"]), ValueError, "column 'B' of prior holds 'x'"),
-    "infinite effect": (pd.DataFrame([[np.inf]], ["A"], ["B"]), ValueError, "column 'B' of prior holds an infinite"),
+    "effects of text": (pd.DataFrame([["x"]], ["A"], ["B"]), ValueError, "Column 'B' of prior holds 'x'"),
+    "infinite effect": (pd.DataFrame([[np.inf]], ["A"], ["B"]), ValueError, "Column 'B' of prior holds an infinite"),
     "confidence": (
         pd.DataFrame({"tf": ["a"], "target": ["b"], "mor": [1], "confidence": ["F"]}),
         ValueError,

@@ -30,19 +30,20 @@ class Known:
 
     Attributes
     ----------
-    effects
-        Of measured effects, perturbations x genes, NaN where not measured; of a network, None.
-    edges
-        Of a network, a column each of ``source``, ``target`` and ``weight``, positive where the source activates.
+    table
+        Of a network, a column each of ``source``, ``target`` and ``weight``, positive where the source activates; of
+        measured effects, perturbations x genes, NaN where not measured.
+    measured
+        Whether these are measured effects.
     """
 
-    effects: pd.DataFrame | None = None
-    edges: pd.DataFrame | None = None
+    table: pd.DataFrame
+    measured: bool
 
     @property
     def kind(self) -> str:
         """What it is, in words."""
-        return "network" if self.effects is None else "measured effects"
+        return "measured effects" if self.measured else "network"
 
     def among(self, genes: Sequence[str]) -> Prior:
         """Return what concerns the genes of the fit; a ValueError if nothing does."""
@@ -52,26 +53,22 @@ class Known:
         np.fill_diagonal(falls, np.nan)
         of = np.flatnonzero(np.isfinite(falls).any(axis=1))
         if not len(of):
+            names, what = (self.table.index, "perturbations") if self.measured else (self.table["source"], "edges")
             raise ValueError(
-                f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {self._summary()}. "
-                "Both need the same names (symbols of the same species); name a regulator that the fit left out in "
-                "genes=[...]."
+                f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {len(names)} {what} "
+                f"of {listed(names.unique(), 3)}. Both need the same names (symbols of the same species); name a "
+                "regulator that the fit left out in genes=[...]."
             )
-        return Prior(of, falls[of].astype(np.float32), self.effects is not None)
+        return Prior(of, falls[of].astype(np.float32), self.measured)
 
     def _falls(self, genes: pd.Index) -> np.ndarray:
         """Return by how much genes (columns) fall when each is lost (rows), NaN if unknown."""
-        if self.effects is not None:
-            return -self.effects.reindex(index=genes, columns=genes).to_numpy(dtype=float)
-        source, target = (genes.get_indexer(self.edges[end]) for end in _EDGES[:2])
+        if self.measured:
+            return -self.table.reindex(index=genes, columns=genes).to_numpy()
+        source, target = (genes.get_indexer(self.table[end]) for end in _EDGES[:2])
         found, there = np.full((len(genes), len(genes)), np.nan), (source >= 0) & (target >= 0)
-        found[source[there], target[there]] = self.edges["weight"].to_numpy()[there]
+        found[source[there], target[there]] = self.table["weight"].to_numpy()[there]
         return found
-
-    def _summary(self) -> str:
-        if self.effects is not None:
-            return f"{len(self.effects)} perturbations of {listed(self.effects.index, 3)}"
-        return f"{len(self.edges)} edges of {listed(self.edges['source'].unique(), 3)}"
 
 
 def prior_params(known: Known | None, prior: Prior | None, fits: list[TotalFit]) -> dict[str, str | int | float]:
@@ -99,33 +96,27 @@ def read_prior(prior: PriorKnowledge | None) -> Known | None:
     if prior is None:
         return None
     if isinstance(prior, AnnData):
-        values = prior.X.toarray() if hasattr(prior.X, "toarray") else prior.X
-        return Known(effects=_effects(pd.DataFrame(np.asarray(values), prior.obs_names, prior.var_names)))
+        return Known(_effects(prior.to_df()), measured=True)
     if not isinstance(prior, pd.DataFrame):
         raise TypeError(
             f"prior={shown(prior)} must be a table with the columns source, target and weight, or measured effects: an "
             "AnnData or a DataFrame of perturbations x genes."
         )
-    if prior.columns.intersection([*_EDGES[:2], *_DOROTHEA[:1]]).empty:
-        return Known(effects=_effects(prior))
-    return Known(edges=_edges(prior))
+    measured = not {"source", "target", "tf"} & set(prior.columns)
+    return Known(_effects(prior) if measured else _edges(prior), measured)
 
 
 def _edges(table: pd.DataFrame) -> pd.DataFrame:
-    columns = _DOROTHEA if "tf" in table else _EDGES
+    table, columns = table.reset_index(drop=True), list(_DOROTHEA if "tf" in table else _EDGES)
     if missing := [name for name in columns if name not in table]:
         raise ValueError(
             f"prior has no column {missing[0]!r}; a network has the columns {', '.join(columns)}, and effects measured "
             "elsewhere have perturbations in rows and genes in columns."
         )
-    found = pd.DataFrame(dict(zip(_EDGES, (table[name].array for name in columns), strict=True)))
-    for name, end in zip(columns, ("source", "target"), strict=False):
-        if found[end].isna().any():
-            raise ValueError(f"prior names no gene in {found[end].isna().sum()} rows of column {name!r}; drop these.")
-        found[end] = found[end].astype(str)
-    found["weight"] = _numbers(found["weight"], f"column {columns[2]!r}")
-    if wrong := found["weight"].isna().sum():
-        raise ValueError(f"prior has no number in {wrong} rows of column {columns[2]!r}; drop or fill these.")
+    unknown = table[columns].isna().any()
+    if unknown.any():
+        raise ValueError(f"prior has rows without a value in column {unknown.idxmax()!r}; drop or fill these.")
+    found = table[columns[:2]].astype(str).join(_numbers(table[columns[2:]])).set_axis(list(_EDGES), axis=1)
     if "tf" in table and "confidence" in table:
         level = table["confidence"].astype(str).map({letter: rank for rank, letter in enumerate(_LEVELS, 1)})
         if level.isna().any():
@@ -138,18 +129,26 @@ def _edges(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effects(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.set_axis(table.index.astype(str), axis=0).set_axis(table.columns.astype(str), axis=1)
-    for axis, what in ((table.index, "perturbation"), (table.columns, "gene")):
+    found = _numbers(table).set_axis(table.index.astype(str), axis=0).set_axis(table.columns.astype(str), axis=1)
+    for axis, what in ((found.index, "perturbation"), (found.columns, "gene")):
         if (again := axis.duplicated()).any():
             raise ValueError(f"prior has the {what} {axis[again][0]!r} more than once; average these first.")
-    return pd.DataFrame({name: _numbers(table[name], f"column {name!r}") for name in table}, index=table.index)
+    return found
 
 
-def _numbers(values: pd.Series, where: str) -> pd.Series:
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the values as floats, NaN left as they are."""
     try:
-        found = values.astype(float)
+        found = table.astype(float)
     except (TypeError, ValueError):
-        raise ValueError(f"{where} of prior holds {shown(values.iloc[0])}, and must hold numbers.") from None
-    if np.isinf(found).any():
-        raise ValueError(f"{where} of prior holds an infinite value; replace or drop it.")
+        for name, values in table.items():
+            wrong = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+            if len(wrong):
+                raise ValueError(
+                    f"Column {name!r} of prior holds {shown(wrong.iloc[0])}, and must hold numbers."
+                ) from None
+        raise
+    infinite = np.isinf(found).any()
+    if infinite.any():
+        raise ValueError(f"Column {infinite.idxmax()!r} of prior holds an infinite value; replace or drop it.")
     return found
