@@ -219,6 +219,19 @@ def test_a_panel_of_simulated_cells_is_scored():
     assert strong["default"] == pytest.approx(found["default", "effect_strong"]) and strong["ceiling"] == 1
 
 
+def test_a_half_known_network_has_as_many_wrong_edges():
+    from benchmarks.accuracy._prior import _half_known
+
+    cells = dko.datasets.grn_types(20, 40, n_types=2, rng=0)
+    known = _half_known(cells, 0)
+    network = pd.DataFrame(np.sign(cells.varp["network"].toarray()), cells.var_names, cells.var_names)
+    true = network.to_numpy()[tuple(network.index.get_indexer(known[end]) for end in ("source", "target"))]
+    right = true != 0
+    assert right.sum() == len(known) / 2 and 0.3 < right.sum() / network.to_numpy().astype(bool).sum() < 0.7
+    assert (true[right] == known["weight"][right]).all()
+    assert not known.duplicated(["source", "target"]).any() and (known["source"] != known["target"]).all()
+
+
 def test_a_perfect_prediction_agrees_and_none_does_not(simulated):
     from benchmarks.accuracy._truth import agreement, baselines, true_effects
 
