@@ -129,6 +129,7 @@ WRONG = {
     "other effects": (pd.DataFrame([[1.0]], ["A"], ["B"]), ValueError, "it has 1 perturbations of 'A'"),
     "effect twice": (pd.DataFrame([[1.0], [2]], ["A", "A"], ["B"]), ValueError, "the perturbation 'A' more than once"),
     "effects of text": (pd.DataFrame([["x"]], ["A"], ["B"]), ValueError, "Column 'B' of prior holds 'x'"),
+    "no effects": (AnnData(shape=(1, 1)), ValueError, "prior has no X"),
     "infinite effect": (pd.DataFrame([[np.inf]], ["A"], ["B"]), ValueError, "Column 'B' of prior holds an infinite"),
     "confidence": (
         pd.DataFrame({"tf": ["a"], "target": ["b"], "mor": [1], "confidence": ["F"]}),

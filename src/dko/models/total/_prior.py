@@ -77,7 +77,8 @@ def with_prior(influence: np.ndarray, prior: Prior, share: np.ndarray, zeros: np
 def agreement(influence: np.ndarray, prior: Prior) -> float:
     """Return the share of what is known of which the map has the same sign; one half is chance."""
     data, known = influence[:, prior.genes].T, np.nan_to_num(prior.falls)
-    return float((np.sign(data) == np.sign(known))[known != 0].mean())
+    same = (np.sign(data) == np.sign(known))[known != 0]
+    return float(same.mean()) if same.size else 0.5
 
 
 def _of_network(influence: np.ndarray, prior: Prior, share: np.ndarray) -> np.ndarray:

@@ -78,9 +78,9 @@ def prior_params(known: Known | None, prior: Prior | None, fits: list[TotalFit])
     n_effects = int(np.isfinite(prior.falls).sum())
     agreement = float(np.mean([fit.agreement for fit in fits if fit.agreement is not None]))
     say(
-        f"Prior: {known.kind}, {n_effects} effects of {len(prior.genes)} genes, with a weight of {prior.weight}; all "
-        f"other genes are as without it. The cells alone give {agreement:.0%} of these effects the same sign "
-        "(50 % by chance)."
+        f"Prior: {n_effects} {'measured effects' if known.measured else 'edges'} of {len(prior.genes)} genes count "
+        f"with a weight of {prior.weight}; all other genes are as without them. The cells alone give {agreement:.0%} "
+        "of them the same sign (50 % by chance)."
     )
     return {
         "prior": known.kind,
@@ -96,6 +96,8 @@ def read_prior(prior: PriorKnowledge | None) -> Known | None:
     if prior is None:
         return None
     if isinstance(prior, AnnData):
+        if prior.X is None:
+            raise ValueError("prior has no X, where measured effects have to be.")
         return Known(_effects(prior.to_df()), measured=True)
     if not isinstance(prior, pd.DataFrame):
         raise TypeError(
