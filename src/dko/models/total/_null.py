@@ -1,4 +1,4 @@
-"""What knockouts would seem to do of genes that are associated with no other, and what that makes of those of others."""
+"""What knockouts of genes without any association would seem to do, and what that makes of those of others."""
 
 from __future__ import annotations
 
