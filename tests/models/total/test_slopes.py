@@ -5,7 +5,7 @@ import pytest
 
 import dko
 from dko.models.total._regression import regression
-from dko.models.total._slopes import slopes
+from dko.models.total._slopes import slopes, without
 
 
 @pytest.fixture
@@ -24,53 +24,81 @@ def naive(relative):
 
     def of(counts, gene, response):
         profiles, totals = relative(counts)
-        sampled = regression(profiles, totals, counts=True).sampled
-        shares = profiles.toarray().astype(float)
-        cell_weight, depth = totals / totals.mean(), np.log((counts > 0).sum(1))
-        there = shares[:, response] > 0
-        weight = cell_weight * np.where(there, 1, sampled[response])
+        zeros = regression(profiles, totals, counts=True).zeros
+        shares, depth = profiles.toarray().astype(float), totals / totals.mean()
+        x = predictor(shares[:, gene], zeros[gene])
+        x = (x - np.average(x, weights=depth)) / np.sqrt(
+            np.average(x**2, weights=depth) - np.average(x, weights=depth) ** 2
+        )
+        there, w = shares[:, response] > 0, zeros[response]
+        weight = depth * np.where(there, 1, w)
         ratio = shares[:, response] / np.average(shares[:, response], weights=weight)
-        log = np.log(ratio, where=there, out=np.full(len(ratio), -1.0))
-        y = sampled[response] * (ratio - 1) + (1 - sampled[response]) * log
-        level = np.log1p(1e4 * shares[:, gene])
-        presence = (1 - sampled[gene]) / 2
-        x = (1 - presence) * level / level[level > 0].mean() + presence * (level > 0)
-        design = np.column_stack([np.ones(len(x)), depth])
-        products = design.T @ (weight[:, None] * design)
-        # What depth leaves of both sides (Frisch, Waugh and Lovell).
-        r = y - design @ np.linalg.solve(products, design.T @ (weight * y))
-        x_left = x - design @ np.linalg.solve(products, design.T @ (weight * x))
-        by_cell = np.sqrt(cell_weight)[:, None] * design
-        others = np.sqrt(cell_weight) * x
-        spread = np.square(others - by_cell @ np.linalg.lstsq(by_cell, others)[0]).mean()
-        full = np.linalg.lstsq(np.sqrt(weight)[:, None] * np.column_stack([design, x]), np.sqrt(weight) * y)[0][2]
-        # The variance of the predictor is taken to be the same over the cells of every response.
-        slope = full * (weight * x_left) @ x_left / (weight.sum() * spread)
-        error = np.sqrt(np.square(weight * r).sum() / spread) / weight.sum()
-        return slope, error, slope / error, full
+        y = np.where(there, w * (ratio - 1) + (1 - w) * np.log(ratio, where=there, out=np.zeros(len(x))), -1)
+        residual = weight * (y - np.average(y, weights=weight))
+        # Among the other genes a share is 1 / (1 - p_g) times as large; to first order where it is a logarithm.
+        gain = shares[:, gene] / (1 - shares[:, gene]) * depth * there * (w * ratio + 1 - w)
+        slope, error = x @ (residual + gain) / weight.sum(), np.sqrt(np.square(residual).sum()) / weight.sum()
+        return slope, error, slope / error, x, depth
 
     return of
 
 
+def predictor(share, zeros):
+    level = np.log1p(1e4 * share)
+    return np.where(share > 0, (1 + zeros) / 2 * level / level[share > 0].mean() + (1 - zeros) / 2, 0)
+
+
 def test_equal_the_normal_equations_pair_by_pair(relative, counts, naive):
     found = slopes(regression(*relative(counts), counts=True))
-    by_gene, by_response = found.error
     assert found.z.dtype == np.float32 and not found.z.diagonal().any()
+    shares = counts / counts.sum(1, keepdims=True)
     for gene in range(12):
         for response in set(range(12)) - {gene}:
-            slope, error, z, full = naive(counts, gene, response)
-            assert by_gene[gene] * by_response[response] == pytest.approx(error, rel=1e-4)
+            slope, error, z, x, depth = naive(counts, gene, response)
+            assert found.error[response] == pytest.approx(error, rel=1e-4)
             assert found.z[gene, response] == pytest.approx(z, rel=1e-3, abs=1e-4)
             if response == 3:
-                # Always present: nothing is taken for granted, and this is the slope itself.
-                assert slope == pytest.approx(full, rel=1e-6)
+                # Always present: exactly the regression of the share among the genes other than the predictor.
+                root, mean = np.sqrt(depth), np.average(shares[:, 3], weights=depth)
+                target = root * shares[:, 3] / (1 - shares[:, gene]) / mean
+                full = np.linalg.lstsq(root[:, None] * np.column_stack([np.ones(80), x]), target)[0][1]
+                assert slope == pytest.approx(full, rel=1e-4)
     assert found.z[0, 1] > 4
 
 
-def test_other_cells_have_no_slopes(relative, counts):
-    cells = regression(*relative(counts), counts=True)
-    drawn = [slopes(cells, np.random.default_rng(seed).permutation(80)).z[0, 1] for seed in range(20)]
-    assert np.abs(drawn).max() < slopes(cells).z[0, 1]
+def test_correlations_are_those_of_the_predictors(relative, counts):
+    profiles, totals = relative(counts)
+    cells = regression(profiles, totals, counts=True)
+    shares = profiles.toarray().astype(float)
+    predictors = np.array([predictor(share, zeros) for share, zeros in zip(shares.T, cells.zeros, strict=True)])
+    covariance = np.cov(predictors, aweights=totals)
+    sd = np.sqrt(covariance.diagonal())
+    found = slopes(cells).correlation
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, covariance / np.outer(sd, sd), atol=1e-4)
+
+
+def test_a_gene_that_is_most_of_a_cell_is_taken_for_half(relative):
+    shares = np.array([0, 0.2, 0.5, 0.9, 1], dtype=np.float32)
+    np.testing.assert_allclose(without(shares), [0, 0.25, 1, 1.8, 2], rtol=1e-6)
+
+
+def test_one_gene_that_varies_moves_no_other_by_its_share_alone(relative):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(100, (400, 8))
+    counts[:, 0] = rng.poisson(200 * rng.lognormal(0, 0.6, 400))
+    profiles, totals = relative(counts)
+    z = slopes(regression(profiles, totals, counts=True)).z
+    # The observed shares of all others fall where there is more of it.
+    assert np.corrcoef(profiles.toarray().T)[0, 1:].max() < -0.5
+    assert np.abs(z[0, 1:]).max() < 4
+
+
+def test_genes_that_no_cell_has_change_nothing(relative, counts):
+    alone = slopes(regression(*relative(counts), counts=True))
+    found = slopes(regression(*relative(np.column_stack([counts, np.zeros((80, 5))])), counts=True))
+    np.testing.assert_allclose(found.z[:12, :12], alone.z, rtol=1e-4, atol=1e-4)
+    assert not found.z[12:].any() and not found.z[:, 12:].any()
 
 
 def test_order_and_memory_budget_change_nothing(relative, counts):
@@ -80,5 +108,5 @@ def test_order_and_memory_budget_change_nothing(relative, counts):
     with dko.settings.override(memory_budget=1):
         found = slopes(regression(*relative(counts[cells][:, genes]), counts=True))
     np.testing.assert_allclose(found.z, expected.z[np.ix_(genes, genes)], rtol=1e-3, atol=1e-4)
-    for moved, error in zip(found.error, expected.error, strict=True):
-        np.testing.assert_allclose(moved, error[genes], rtol=1e-5)
+    np.testing.assert_allclose(found.correlation, expected.correlation[np.ix_(genes, genes)], atol=1e-5)
+    np.testing.assert_allclose(found.error, expected.error[genes], rtol=1e-5)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import genpareto
 
 from ..._settings import settings
+from ._slopes import without
 
 if TYPE_CHECKING:
     from ._regression import Regression
@@ -65,8 +66,11 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
         moved = _moved(regression, genes[draws], rng)
         for cells in regression.blocks():
             shares = regression.shares(cells)
+            residuals, gains = regression.residuals(cells, shares)
             values = regression.predictors(moved[cells], genes[draws])
-            products[draws] += values.T @ regression.residuals(cells, shares)[0]
+            products[draws] += values.T @ residuals
+            # As of the observed gene, the responses are shares among the genes other than this one.
+            products[draws] += (values * without(shares[:, genes[draws]])).T @ gains
             together[draws] += values.T @ regression.weighted(regression.predictors(shares), cells)
     return genes, products, together
 
@@ -126,8 +130,9 @@ def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
     # Probability-weighted moments (Hosking and Wallis 1987).
     first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
     shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), 0, 0.9))
+    scale = max(first * (1 - shape), _TINY)
     beyond = observed > threshold
-    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=first * (1 - shape))
+    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=scale)
     return found
 
 
