@@ -87,8 +87,8 @@ def test_a_gene_that_all_cells_have_is_moved_by_three_standard_deviations_at_mos
     linked[:, 6] = 3 * (np.arange(len(linked)) % 2)
     linked[:, 8] = 100
     step = fitted(linked).factors.step
-    assert 2.5 < step[0] < 3
-    # 1 over the standard deviation of its presence.
+    assert 2.5 < step[10:].min() and step.max() <= 3
+    # One over the standard deviation of its presence.
     assert step[6] == pytest.approx(2, rel=0.1)
     # No cell says what happens without it.
     constant = np.array([3, 4, 9]) * np.ones((20, 1), dtype=int)
