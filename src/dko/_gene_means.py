@@ -7,41 +7,58 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ._fitted import NO_SIGNAL
+from ._gene_kinds import gene_kinds, marks
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from scipy import sparse
 
 
 def gene_means(
-    impact: sparse.csr_array | sparse.csr_matrix, share: sparse.csr_array | sparse.csr_matrix, genes: Sequence[str]
+    impacts: Mapping[str, sparse.csr_array | sparse.csr_matrix],
+    share: sparse.csr_array | sparse.csr_matrix,
+    var: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return what a scan and the observed profiles say of each gene: a row per gene, in their order.
 
     Parameters
     ----------
-    impact
-        Impacts of the scan, cells x genes.
+    impacts
+        Impacts of the scan, cells x genes, by the name that their mean gets; all on one pattern.
     share
         Observed relative profiles of the same cells.
+    var
+        Of these genes.
 
     Returns
     -------
-    ``gene``, ``impact_mean``, ``n_cells`` (scanned cells that express it), ``fraction`` (of all these cells that
-    express it), ``expression_mean`` (mean share in scanned cells that express it).
+    ``gene``, the means, ``n_cells`` (scanned cells that express it), ``fraction`` (of all these cells that express it),
+    ``expression_mean`` (mean share in scanned cells that express it), ``mark`` (:func:`dko.tl.rank_genes`).
     """
-    n_genes = len(genes)
-    scanned = share[np.diff(impact.indptr) > 0]
-    n_cells = np.bincount(impact.indices, minlength=n_genes)
-    totals = np.bincount(impact.indices, weights=impact.data, minlength=n_genes)
+    n_genes, first = len(var), next(iter(impacts.values()))
+    scanned = share[np.diff(first.indptr) > 0]
+    n_cells = np.bincount(first.indices, minlength=n_genes)
     n_expressing = np.bincount(scanned.indices, minlength=n_genes)
     shares = np.bincount(scanned.indices, weights=scanned.data, minlength=n_genes)
+    means = {
+        name: np.bincount(values.indices, weights=values.data, minlength=n_genes) / np.maximum(n_cells, 1)
+        for name, values in impacts.items()
+    }
     return pd.DataFrame(
         {
-            "gene": list(genes),
-            "impact_mean": totals / np.maximum(n_cells, 1),
+            "gene": list(var.index),
+            **means,
             "n_cells": n_cells,
             "fraction": np.bincount(share.indices, minlength=n_genes) / max(share.shape[0], 1),
             "expression_mean": shares / np.maximum(n_expressing, 1),
+            "mark": marks(gene_kinds(var, n_cells)),
         }
     )
+
+
+def in_order(table: pd.DataFrame, by: str, rate: str) -> pd.DataFrame:
+    """Sort genes, those with evidence (`rate`, if it is known) first: means of rare ones are large by chance."""
+    silent = table[rate] > NO_SIGNAL if rate in table else np.zeros(len(table), dtype=bool)
+    return table.iloc[np.lexsort([-table[by], silent])].reset_index(drop=True)

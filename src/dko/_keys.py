@@ -99,7 +99,7 @@ def downstream_mean(key: str) -> str:
 
 
 def signal(key: str) -> str:
-    """``var`` column: false discovery rate at which any other gene goes with this one."""
+    """``var`` column: false discovery rate of the downstream impact in the cells of the fit."""
     return f"{key}_signal"
 
 
@@ -220,17 +220,12 @@ def interactions(key: str) -> str:
 
 
 def ranking(key: str) -> str:
-    """``uns`` entry: keystone genes as scanpy ranks genes; ``varm`` frame: impact beyond expression per group."""
+    """``uns`` entry: keystone genes as scanpy ranks genes; ``varm`` frame: mean downstream impact per group."""
     return f"{key}_ranking"
 
 
-def impact_beyond(key: str) -> str:
-    """``var`` column: mean impact beyond the gene's own share and what genes of its level have."""
-    return f"{key}_impact_beyond"
-
-
 def pval_adj(key: str) -> str:
-    """``var`` column: false discovery rate at which any other gene goes with this one in the scanned cells."""
+    """``var`` column: false discovery rate of the downstream impact in the scanned cells."""
     return f"{key}_pval_adj"
 
 

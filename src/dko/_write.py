@@ -79,7 +79,7 @@ def of_ranking(key: str) -> dict[str, list[str]]:
     """Return where ``tl.rank_genes`` writes by default."""
     return {
         "uns": [_keys.ranking(key)],
-        "var": [_keys.impact_beyond(key), _keys.pval_adj(key)],
+        "var": [_keys.pval_adj(key)],
         "varm": [_keys.ranking(key)],
     }
 

@@ -36,9 +36,9 @@ def test_keystone_genes_of_groups_beside_their_expression(fitted):
     assert len(lines) == 2 + 2 * 2
     assert lines[2].startswith("B ") and lines[3].startswith("  ") and lines[4].startswith("CD4/CD8 T ")
     best = ranking[ranking["group"] == "B"].iloc[0]
-    rank = (ranking[ranking["group"] == "B"]["expression_mean"] > best["expression_mean"]).sum() + 1
-    shown = [best["gene"], f"{best['impact_mean']:.4f}", f"{best['expression_mean']:.4f}", str(rank)]
-    assert lines[2].split()[1:] == [*shown, str(best["n_cells"]), f"{best['fraction']:.0%}"]
+    means = [f"{best[name]:.4f}" for name in ("downstream_mean", "impact_mean", "expression_mean")]
+    shown = [best["gene"], *means, str(best["n_cells"]), f"{best['fraction']:.0%}", *best["mark"].split()]
+    assert lines[2].split()[1:] == shown
 
 
 def test_groups_without_a_ranking_are_named(fitted):

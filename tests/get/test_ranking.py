@@ -15,21 +15,23 @@ def check(table, adata, rows, of_all=None):
     of_all = of_all if of_all is not None else (adata.X[rows] > 0).toarray().mean(axis=0)
     counts = adata.X.toarray()[rows]
     share = counts / counts.sum(axis=1, keepdims=True)
-    impact = adata.layers["dko_impact"].toarray()[rows]
+    impact, downstream = (adata.layers[f"dko_{kind}"].toarray()[rows] for kind in ("impact", "downstream"))
     for row in table.itertuples():
         g = adata.var_names.get_loc(row.gene)
         expressing = counts[:, g] > 0
         assert row.n_cells == expressing.sum()
         assert row.fraction == pytest.approx(of_all[g])
         assert row.impact_mean == pytest.approx(impact[expressing, g].mean(), rel=1e-5)
+        assert row.downstream_mean == pytest.approx(downstream[expressing, g].mean(), rel=1e-5)
         assert row.expression_mean == pytest.approx(share[expressing, g].mean(), rel=1e-5)
-    assert (np.diff(table["impact_mean"]) <= 0).all()
+    assert (np.diff(table["downstream_mean"]) <= 0).all()
 
 
 def test_over_all_cells(fitted):
     dko.tl.scan(fitted)
     table = dko.get.ranking(fitted)
-    assert table.columns.tolist() == ["gene", "impact_mean", "n_cells", "fraction", "expression_mean"]
+    means = ["downstream_mean", "impact_mean", "n_cells", "fraction", "expression_mean"]
+    assert table.columns.tolist() == ["gene", *means, "mark"]
     assert set(table["gene"]) == set(fitted.var_names)
     check(table, fitted, np.full(80, True))
 
@@ -71,7 +73,7 @@ def test_a_ranking_that_is_not_there(fitted):
     fitted.obs["batch"] = "one"
     with pytest.raises(KeyError, match=r"is of groups of obs\['cell_type'\], not of groups of obs\['batch'\]"):
         dko.get.ranking(fitted, groupby="batch", key_added="by_type")
-    assert "impact_beyond" not in dko.get.ranking(fitted, groupby="batch")
+    assert "pval_adj" not in dko.get.ranking(fitted, groupby="batch")
 
 
 def test_genes_are_left_out_as_they_were_when_ranked(fitted):
@@ -89,7 +91,7 @@ def test_the_groups_of_the_ranking_by_default(fitted, where):
     dko.tl.scan(fitted)
     dko.tl.rank_genes(fitted, groupby="cell_type", key_added=where, **FAST)
     table = dko.get.ranking(fitted, key_added=where)
-    assert table["group"].nunique() == 2 and "impact_beyond" in table
+    assert table["group"].nunique() == 2 and "pval_adj" in table
     assert table.equals(dko.get.ranking(fitted, groupby="cell_type", key_added=where))
 
 
@@ -97,5 +99,5 @@ def test_a_ranking_that_was_read_can_be_changed(fitted):
     dko.tl.scan(fitted)
     dko.tl.rank_genes(fitted, **FAST)
     table = dko.get.ranking(fitted)
-    table["impact_beyond"] = 0.0
-    assert (dko.get.ranking(fitted)["impact_beyond"] != 0).any()
+    table["downstream_mean"] = 0.0
+    assert (dko.get.ranking(fitted)["downstream_mean"] != 0).any()

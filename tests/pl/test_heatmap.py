@@ -31,13 +31,13 @@ def expected(adata, rows, columns, value, **kwargs):
     return table.pivot(index="group", columns="gene", values=value).loc[rows, columns].to_numpy(dtype=float)
 
 
-@pytest.mark.parametrize("value", ["impact_beyond", "impact_mean", "impact_excess", "specificity", "fraction"])
+@pytest.mark.parametrize("value", ["downstream_mean", "impact_mean", "specificity", "fraction"])
 def test_values_of_the_ranking_in_their_places(ranked, value):
     ax = dko.pl.heatmap(ranked, value=value, n_genes=3, show=False)
     rows, columns, values = shown(ax)
     assert sorted(rows) == ["B", "CD4/CD8 T", "NK"]
     np.testing.assert_allclose(values, expected(ranked, rows, columns, value, groupby="type"))
-    signed = value in ("impact_beyond", "specificity")
+    signed = value == "specificity"
     assert (ax.images[0].norm.vmin < 0) == signed
     assert all(text.get_style() == "italic" for text in ax.get_xticklabels())
     assert all(text.get_style() == "normal" for text in ax.get_yticklabels())
@@ -50,7 +50,7 @@ def test_the_best_genes_of_each_group_those_with_signal_first(ranked):
     assert sorted(columns) == ["gene_7", "gene_9"]
     *_, columns, _ = shown(dko.pl.heatmap(ranked, n_genes=3, show=False))
     others = table[~table["gene"].isin(["gene_7", "gene_9"])]
-    best = others.sort_values("impact_beyond", ascending=False).groupby("group", observed=True).head(1)["gene"]
+    best = others.sort_values("downstream_mean", ascending=False).groupby("group", observed=True).head(1)["gene"]
     assert set(columns) == {"gene_7", "gene_9", *best}
 
 
@@ -64,14 +64,14 @@ def test_a_scan_without_ranking_and_the_groups_of_the_fit(scanned_by_group):
     ax = dko.pl.heatmap(scanned_by_group, n_genes=4, show=False)
     rows, columns, values = shown(ax)
     assert sorted(rows) == ["B", "CD4/CD8 T"]
-    np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "impact_mean"))
-    assert ax.child_axes[-1].get_ylabel() == "mean impact (Bray-Curtis, 0 to 1)"
+    np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "downstream_mean"))
+    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
 
 
 def test_a_ranking_of_another_name(ranked):
     ranked.uns["mine"] = ranked.uns.pop("dko_ranking")
     ax = dko.pl.heatmap(ranked, key_added="mine", show=False)
-    assert ax.child_axes[-1].get_ylabel() == "mean impact beyond expression (Bray-Curtis)"
+    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
 
 
 def test_keywords_and_axes_of_the_user(ranked):
@@ -83,9 +83,11 @@ def test_keywords_and_axes_of_the_user(ranked):
 def test_refusals_are_one_sentence_and_leave_no_figure(scanned, ranked):
     with pytest.raises(ValueError, match=r"groups of cells; name the obs column that has them, groupby="):
         dko.pl.heatmap(scanned)
-    with pytest.raises(ValueError, match="value='impact_beyond' is not in the ranking; run dko.tl.rank_genes"):
-        dko.pl.heatmap(scanned, groupby="cell_type", value="impact_beyond")
-    with pytest.raises(ValueError, match="value='size' must be one of 'impact_beyond', 'impact_mean'"):
+    with pytest.raises(
+        ValueError, match="value='specificity' is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes"
+    ):
+        dko.pl.heatmap(scanned, groupby="cell_type", value="specificity")
+    with pytest.raises(ValueError, match="value='size' must be one of 'downstream_mean', 'impact_mean'"):
         dko.pl.heatmap(ranked, value="size")
     with pytest.raises(KeyError, match="No gene 'gene_99' in the ranking. Did you mean"):
         dko.pl.heatmap(ranked, ["gene_2", "gene_99"])

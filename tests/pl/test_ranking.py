@@ -9,30 +9,56 @@ import dko
 
 def read(ax):
     """Genes from the top down, and the coordinates and areas of dots and ticks."""
-    dots, ticks = ax.collections[1:]
+    dots, *ticks = ax.collections[1:]
     genes = [label.get_text() for label in ax.get_yticklabels()]
-    return genes, np.asarray(dots.get_offsets()), dots.get_sizes(), np.asarray(ticks.get_offsets())
+    return genes, np.asarray(dots.get_offsets()), dots.get_sizes(), [np.asarray(one.get_offsets()) for one in ticks]
 
 
-def assert_shows(ax, table):
+def assert_shows(ax, table, value="downstream_mean"):
     genes, dots, areas, ticks = read(ax)
     assert genes == table["gene"].to_list()
-    np.testing.assert_allclose(dots[:, 0], table["impact_mean"])
-    np.testing.assert_allclose(ticks[:, 0], table["expression_mean"])
+    np.testing.assert_allclose(dots[:, 0], table[value])
+    assert len(ticks) == (value == "impact_mean"), "the share says nothing of other genes"
+    for shares in ticks:
+        np.testing.assert_allclose(shares[:, 0], table["expression_mean"])
     np.testing.assert_allclose(areas / areas.max(), table["fraction"] / table["fraction"].max())
     np.testing.assert_array_equal(dots[:, 1], range(len(table)))
     bottom, top = ax.get_ylim()
     assert bottom > top, "the best gene is on top"
     left, right = ax.get_xlim()
-    assert left == 0 and right >= max(dots[:, 0].max(), ticks[:, 0].max())
+    assert left == 0 and right >= max(part[:, 0].max() for part in (dots, *ticks))
 
 
 @pytest.mark.parametrize("n_genes", [1, 5, 100])
-def test_the_best_genes_with_their_expression(scanned, n_genes):
+def test_the_best_genes(scanned, n_genes):
     ax = dko.pl.ranking(scanned, n_genes=n_genes, show=False)
     assert_shows(ax, dko.get.ranking(scanned).head(n_genes))
-    assert ax.get_xlabel() == "mean impact (Bray-Curtis, 0 to 1)"
-    assert ax.get_legend().texts[-1].get_text() == "share of expression"
+    assert ax.get_xlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
+
+
+def test_impacts_have_the_share_of_the_gene_beside_them_and_no_rate(ranked):
+    ax = dko.pl.ranking(ranked, n_genes=6, value="impact_mean", show=False)
+    table = dko.get.ranking(ranked).sort_values("impact_mean", ascending=False, kind="stable").head(6)
+    assert_shows(ax, table, "impact_mean")
+    assert (ax.collections[1].get_facecolors()[:, :3] != 1).any(axis=1).all()
+    labels = [text.get_text() for text in ax.get_legend().texts]
+    assert labels[-1] == "share of expression" and not any("FDR" in label for label in labels)
+
+
+def test_hollow_by_the_rate_of_the_fit_without_a_ranking(cells):
+    dko.tl.fit(cells, effects="total", max_epochs=1, progress=False)
+    dko.tl.scan(cells)
+    ax = dko.pl.ranking(cells, n_genes=20, show=False)
+    table = dko.get.ranking(cells)
+    hollow = (ax.collections[1].get_facecolors()[:, :3] == 1).all(axis=1)
+    np.testing.assert_array_equal(hollow, table["signal"] > 0.05)
+    assert "FDR > 0.05" in [text.get_text() for text in ax.get_legend().texts]
+
+
+def test_a_ranking_of_version_0_1_0(ranked):
+    table = ranked.uns["dko_ranking"]["table"]
+    ranked.uns["dko_ranking"]["table"] = table.drop(columns=[name for name in table if "downstream" in name])
+    assert_shows(dko.pl.ranking(ranked, show=False), dko.get.ranking(ranked).head(10), "impact_mean")
 
 
 def test_a_panel_per_group_on_one_scale(scanned_by_group):
@@ -43,7 +69,7 @@ def test_a_panel_per_group_on_one_scale(scanned_by_group):
         assert_shows(ax, table[table["group"] == ax.get_title()].head(4))
     assert axes[0].get_xlim() == axes[1].get_xlim()
     figure = axes[0].figure
-    assert figure.get_supxlabel() == "mean impact (Bray-Curtis, 0 to 1)"
+    assert figure.get_supxlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1, "not cut off"
@@ -58,35 +84,33 @@ def ranked(scanned):
     return scanned
 
 
-@pytest.mark.parametrize(("value", "ends"), [("impact_beyond", "beyond"), ("impact_mean", "impact")])
-def test_intervals_and_hollow_dots_after_rank_genes(ranked, value, ends):
-    ax = dko.pl.ranking(ranked, n_genes=6, value=value, show=False)
-    table = dko.get.ranking(ranked).sort_values(value, ascending=False, kind="stable").head(6)
+def test_intervals_and_hollow_dots_after_rank_genes(ranked):
+    ax = dko.pl.ranking(ranked, n_genes=6, value="downstream_mean", show=False)
+    table = dko.get.ranking(ranked).sort_values("downstream_mean", ascending=False, kind="stable").head(6)
     assert [label.get_text() for label in ax.get_yticklabels()] == table["gene"].to_list()
-    bars, dots, *ticks = ax.collections
+    bars, dots = ax.collections
     drawn = np.array([segment[:, 0] for segment in bars.get_segments()])
-    np.testing.assert_allclose(drawn, table[[f"{ends}_low", f"{ends}_high"]])
-    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], table[value])
+    np.testing.assert_allclose(drawn, table[["downstream_low", "downstream_high"]])
+    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], table["downstream_mean"])
     hollow = (dots.get_facecolors()[:, :3] == 1).all(axis=1)
     np.testing.assert_array_equal(hollow, table["pval_adj"] > 0.05)
-    assert len(ticks) == (value == "impact_mean"), "the share says nothing of what is beyond it"
     left, right = ax.get_xlim()
-    assert left <= min(0, drawn.min()) and right >= drawn.max()
+    assert left == 0 and right >= drawn.max()
     labels = [text.get_text() for text in ax.get_legend().texts]
-    assert labels[-1 - len(ticks)] == "95 % interval"
+    assert labels[-1] == "95 % interval"
     assert ("FDR > 0.05" in labels) == hollow.any() and ("FDR ≤ 0.05" in labels) == (~hollow).any()
 
 
 def test_what_the_ranking_has_first_by_default(ranked):
     ax = dko.pl.ranking(ranked, n_genes=4, show=False)
     assert [label.get_text() for label in ax.get_yticklabels()] == dko.get.ranking(ranked)["gene"].head(4).to_list()
-    assert ax.get_xlabel() == "mean impact beyond expression (Bray-Curtis)"
+    assert ax.get_xlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
 
 
 def test_intervals_of_each_group_on_their_own_scale(ranked):
     dko.tl.rank_genes(ranked, groupby="cell_type", n_permutations=20, n_bootstraps=20, key_added="by_type")
     table = ranked.uns["by_type"]["table"]
-    table.loc[table["group"] == "B", ["impact_beyond", "beyond_low", "beyond_high"]] *= 10
+    table.loc[table["group"] == "B", ["downstream_mean", "downstream_low", "downstream_high"]] *= 10
     first, second = dko.pl.ranking(ranked, groupby="cell_type", key_added="by_type", show=False)
     assert (first.get_title(), second.get_title()) == ("B", "CD4/CD8 T")
     assert first.get_xlim()[1] > 2 * second.get_xlim()[1]
@@ -112,9 +136,9 @@ def test_every_column_of_panels_has_numbers_below(scanned):
 def test_refusals(scanned, scanned_by_group):
     with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
         dko.pl.ranking(scanned, n_genes=0)
-    with pytest.raises(ValueError, match="value='impact_beyond' is not in the ranking; run dko.tl.rank_genes"):
-        dko.pl.ranking(scanned, value="impact_beyond")
-    with pytest.raises(ValueError, match="value='size' must be one of 'impact_beyond', 'impact_mean'"):
+    with pytest.raises(ValueError, match="value='downstream_mean' is not in the ranking; run dko.tl.scan"):
+        dko.pl.ranking(dko.tl.scan(scanned, downstream=False, copy=True), value="downstream_mean")
+    with pytest.raises(ValueError, match="value='size' must be one of 'downstream_mean', 'impact_mean'"):
         dko.pl.ranking(scanned, value="size")
     with pytest.raises(ValueError, match="No gene to rank"):
         dko.pl.ranking(scanned[:5])

@@ -26,9 +26,11 @@ def has(texts, words):
 
 def test_genes_without_signal(complete):
     complete.uns["dko"]["weights"]["signal"][:] = 0.01
-    assert not has(warnings_of(complete), "no other gene is found")
+    assert not has(warnings_of(complete), "there is no evidence")
     complete.uns["dko"]["weights"]["signal"][:3] = 0.5
-    assert has(warnings_of(complete), "With 3 of the 20 genes no other gene is found")
+    assert has(
+        warnings_of(complete), "For 3 of the 20 genes there is no evidence in these cells that others depend on them"
+    )
 
 
 def test_effects_that_are_alike(complete):

@@ -185,7 +185,7 @@ def test_a_copy_leaves_the_cells_alone(fitted, unchanged):
 
 def test_what_was_found_is_said(fitted, capsys):
     dko.tl.affected_genes(fitted, SLASH)
-    assert "other genes go with 'HSPA1A/B'" in capsys.readouterr().err
+    assert "genes change with 'HSPA1A/B' (FDR <= 5 %)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ def test_markers_are_the_genes_of_each_kind(clustered):
 
 
 def test_columns_of_markers_are_what_they_say(clustered):
-    impact = dko.get.impact(clustered)
+    impact = dko.get.impact(clustered, downstream=True)
     relative = np.log1p(impact.div(impact.sum(axis=1), axis=0).fillna(0) * impact.shape[1])
     for row in dko.get.clusters(clustered).groupby("cluster").head(3).itertuples():
         inside = (clustered.obs["dko_cluster"] == row.cluster).to_numpy()
         mine, others = impact.loc[inside, row.knockout], impact.loc[~inside, row.knockout]
-        assert row.impact_mean == pytest.approx(mine.mean(), rel=1e-4)
+        assert row.downstream_mean == pytest.approx(mine.mean(), rel=1e-4)
         assert (row.fraction, row.fraction_others) == pytest.approx((mine.notna().mean(), others.notna().mean()))
         means = relative[row.knockout].groupby(inside).mean()
         change = np.log2(np.expm1(means[True]) / np.expm1(means[False]))

@@ -195,7 +195,7 @@ def test_the_same_seed_says_the_same(types, _shifted):
 def test_genes_without_signal_are_warned_of(types, caplog):
     types.uns["dko"]["weights"]["signal"][3] = 0.5
     dko.tl.identity_shift(types, "gene_3")
-    assert "No other gene is found to go with 'gene_3'" in caplog.text
+    assert "no evidence in the cells of the fit that other genes depend on 'gene_3'" in caplog.text
 
 
 def test_in_a_mudata(types, _shifted):

@@ -13,6 +13,8 @@ from scipy import sparse
 from scipy.stats import false_discovery_control
 
 import dko
+from dko._fitted import read_fitted
+from dko.models import total
 from dko.models.significance import gene_p_values, levels
 
 FAST: dict[str, Any] = {"n_bootstraps": 50, "n_permutations": 10}
@@ -60,16 +62,12 @@ def by_type(scanned):
     return scanned
 
 
-def test_the_excess_is_what_other_genes_lose(ranked):
+def test_the_score_is_the_mean_of_the_layer_over_the_cells_that_express_the_gene(ranked):
     table = dko.get.ranking(ranked).set_index("gene")
-    before = dko.get.profiles(ranked).layers["before"].toarray()
-    for gene in ("HSPA1A/B", "gene_5"):
-        dko.tl.virtual_ko(ranked, gene)
-        after = ranked.layers[f"dko_ko_{gene.replace('/', '%2F')}"].toarray()
-        has = ranked[:, gene].X.toarray().ravel() > 0
-        lost = np.clip(before - after, 0, None)[has]
-        lost[:, ranked.var_names.get_loc(gene)] = 0
-        assert table.loc[gene, "impact_excess"] == pytest.approx(lost.sum(axis=1).mean(), abs=1e-5)
+    for score, layer in (("downstream_mean", "dko_downstream"), ("impact_mean", "dko_impact")):
+        values = ranked.layers[layer].toarray()
+        expected = values.sum(axis=0) / (ranked.X.toarray() > 0).sum(axis=0)
+        np.testing.assert_allclose(table[score], pd.Series(expected, ranked.var_names)[table.index], rtol=1e-5)
 
 
 def test_the_table_of_all_cells(ranked):
@@ -77,32 +75,113 @@ def test_the_table_of_all_cells(ranked):
     not_ranked = ranked.copy()
     del not_ranked.uns["dko_ranking"]
     plain = dko.get.ranking(not_ranked)
-    same = ["impact_mean", "n_cells", "fraction", "expression_mean"]
+    same = ["downstream_mean", "impact_mean", "n_cells", "fraction", "expression_mean", "mark"]
     pd.testing.assert_frame_equal(
         table.set_index("gene")[same].sort_index(), plain.set_index("gene")[same].sort_index()
     )
-    require_order(table, "impact_beyond")
-    assert (table["impact_low"] <= table["impact_mean"]).all() and (table["impact_mean"] <= table["impact_high"]).all()
-    assert (table["beyond_low"] <= table["impact_beyond"]).all() and "specificity" not in table
-    assert abs(table["impact_beyond"].median()) < table["impact_excess"].median()
+    require_order(table, "downstream_mean")
+    assert (table["downstream_low"] <= table["downstream_mean"]).all() and "specificity" not in table
+    assert (table["downstream_mean"] <= table["downstream_high"]).all()
     np.testing.assert_allclose(table["pval_adj"], false_discovery_control(table["pval"]))
-    for column in ("impact_beyond", "pval_adj"):
+    for column in ("downstream_mean", "pval_adj"):  # the first is of the scan
         found = ranked.var[f"dko_{column}"]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found[table["gene"]], table[column], rtol=1e-6)
 
 
-def test_p_values_are_of_the_counts_of_the_cells_of_the_group(by_type):
+def test_p_values_of_direct_effects_are_of_the_counts_of_the_cells_of_the_group(_direct):
+    by_type = ranked_copy(_direct, groupby="cell_type")
     table = dko.get.ranking(by_type, groupby="cell_type")
     children = np.random.default_rng(0).spawn(2)
     for group, rng in zip(GROUPS, children, strict=True):
         counts = sparse.csr_matrix(by_type[by_type.obs["cell_type"] == group].X)
         kept = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
-        dko.models.significance.bootstrap_means([counts], 50, rng)  # what is drawn before
+        dko.models.significance.bootstrap_means(counts, 50, rng)  # what is drawn before
         expected = pd.Series(gene_p_values(levels(counts, kept), rng, 10), by_type.var_names[kept])
         part = table[table["group"] == group].set_index("gene")
         np.testing.assert_allclose(part["pval"], expected[part.index])
         np.testing.assert_allclose(part["pval_adj"], false_discovery_control(part["pval"]))
+
+
+def expected_p_values(fitted, group, adata, cells):
+    """Compare downstream impacts on the mean profile of some cells, all of one model, with those of permuted genes."""
+    effects, null = fitted.effects(group), fitted.null(group)
+    counts = adata.X.toarray()
+    profile = (counts / counts.sum(axis=1, keepdims=True))[cells].mean(axis=0)
+    of_model = slice(None) if not fitted.groups else (adata.obs["cell_type"] == fitted.groups[group]).to_numpy()
+    seen = (counts[of_model] > 0).sum(axis=0)
+    return total.p_values(total.impacts_of_all(effects.influence, profile) / effects.step, null, seen, profile)
+
+
+def test_p_values_of_total_effects_are_of_the_downstream_impact(_total):
+    fitted = read_fitted(_total, "dko")
+    adata = ranked_copy(_total)
+    expected = pd.Series(expected_p_values(fitted, 0, adata, np.full(80, True)), adata.var_names)
+    table = dko.get.ranking(adata)
+    np.testing.assert_allclose(table["pval"], expected[table["gene"]], rtol=1e-3)
+    by_type = dko.get.ranking(ranked_copy(_total, groupby="cell_type"))
+    for group, part in by_type.groupby("group", observed=True):
+        cells = (adata.obs["cell_type"] == group).to_numpy()
+        expected = pd.Series(expected_p_values(fitted, 0, adata, cells), adata.var_names)
+        np.testing.assert_allclose(part["pval"], expected[part["gene"]], rtol=1e-3)
+
+
+def test_cells_of_several_models_have_the_smallest_p_value_times_their_number(_cells, quick):
+    adata: Any = dko.tl.fit(_cells, copy=True, groupby="cell_type", **{**quick, "effects": "total"})
+    dko.tl.scan(adata)
+    adata.obs["batch"] = "one"
+    table = dko.get.ranking(ranked_copy(adata, groupby="batch"))
+    fitted = read_fitted(adata, "dko")
+    of_each = [
+        expected_p_values(fitted, number, adata, (adata.obs["cell_type"] == group).to_numpy())
+        for number, group in enumerate(fitted.groups)
+    ]
+    expected = pd.Series(np.minimum(1, 2 * np.min(of_each, axis=0)), adata.var_names)
+    np.testing.assert_allclose(table["pval"], expected[table["gene"]], rtol=1e-3)
+
+
+def n_called(counts):
+    """Return how many genes there is evidence for, and the ranking."""
+    cells = ad.AnnData(counts)
+    dko.tl.fit(cells, effects="total", max_epochs=1, progress=False)
+    dko.tl.scan(cells)
+    dko.tl.rank_genes(cells, n_bootstraps=1)
+    table = dko.get.ranking(cells)
+    return int((table["pval_adj"] <= 0.05).sum()), table
+
+
+@pytest.mark.parametrize("n_sets", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_the_rate_is_of_what_is_ranked(n_sets):
+    """Genes that move others are called and come first; where every gene is permuted over the cells, none is."""
+    adata = dko.datasets.grn(400, 30, density=0.08, share_present=(0.6, 0.9), depth=2_000, rng=2)
+    counts, n_targets = adata.X.toarray(), adata.varp["network"].getnnz(axis=1)
+    n, table = n_called(counts)
+    assert n > 15 and n_targets[table["gene"].astype(int)][:8].mean() > 1.5 * n_targets.mean()
+    by_chance = [n_called(np.random.default_rng(seed).permuted(counts, axis=0))[0] > 0 for seed in range(n_sets)]
+    assert sum(by_chance) <= 0.1 * n_sets
+
+
+@pytest.mark.parametrize("column", [None, "mt"])
+def test_genes_are_marked_and_left_out(_direct, column, monkeypatch):
+    monkeypatch.setattr("dko._gene_kinds.FEW_CELLS", 45)
+    adata = _direct.copy()
+    names = adata.var_names.to_list()
+    for place, name in zip(np.argsort(-adata.var["dko_n_cells"]), ("MT-CO1", "RPS6KA1", "Rpl3", "RPSA"), strict=False):
+        names[place] = name
+    adata.var_names = adata.uns["dko"]["genes"] = names
+    if column is not None:
+        adata.var[column] = adata.var_names == "RPS6KA1"
+    adata = ranked_copy(adata, exclude=["ribosomal", "few cells"])
+    table = dko.get.ranking(adata).set_index("gene")
+    assert table.loc["MT-CO1" if column is None else "RPS6KA1", "mark"] == "mitochondrial"
+    assert table.loc["MT-CO1" if column else "RPS6KA1", "mark"] == ""
+    assert not {"Rpl3", "RPSA"} & set(table.index) and (table["n_cells"] >= 45).all()
+    np.testing.assert_allclose(table["pval_adj"], false_discovery_control(table["pval"]))
+    del adata.uns["dko_ranking"]
+    marked = dko.get.ranking(adata, min_cells=1).set_index("gene")
+    assert set(marked.index[marked["mark"] == "ribosomal"]) == {"Rpl3", "RPSA"}
+    few = (marked["n_cells"] < 45) & ~marked["mark"].isin(["ribosomal", "mitochondrial"])
+    assert few.any() and (few == (marked["mark"] == "few cells")).all()
 
 
 def test_groups_have_rankings_of_their_own(by_type):
@@ -112,7 +191,7 @@ def test_groups_have_rankings_of_their_own(by_type):
     assert frame.columns.tolist() == ["B", "CD4%2FCD8 T"] and frame.index.equals(by_type.var_names)
     for group, column in zip(GROUPS, frame, strict=True):
         part = table[table["group"] == group].set_index("gene")
-        np.testing.assert_allclose(frame.loc[part.index, column], part["impact_beyond"], rtol=1e-6)
+        np.testing.assert_allclose(frame.loc[part.index, column], part["downstream_mean"], rtol=1e-6)
     wide = table.pivot(index="gene", columns="group", values="specificity").dropna()
     assert len(wide) > 10
     np.testing.assert_allclose(wide["B"], -wide["CD4/CD8 T"], atol=1e-6)
@@ -120,9 +199,10 @@ def test_groups_have_rankings_of_their_own(by_type):
 
 def test_a_gene_of_one_group_is_specific_to_it(_direct):
     adata = _direct.copy()
-    impact = adata.layers["dko_impact"].toarray()
-    impact[(adata.obs["cell_type"] == "B").to_numpy(), 5] = 0
-    adata.layers["dko_impact"] = sparse.csr_matrix(impact)
+    for name in ("dko_impact", "dko_downstream"):
+        impact = adata.layers[name].toarray() + 1e-9 * (adata.X.toarray() > 0)
+        impact[(adata.obs["cell_type"] == "B").to_numpy(), 5] = 0
+        adata.layers[name] = sparse.csr_matrix(impact)
     dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
     table = dko.get.ranking(adata, groupby="cell_type").set_index(["group", "gene"])
     assert 0 < table.loc[("CD4/CD8 T", adata.var_names[5]), "specificity"] < np.inf
@@ -142,10 +222,10 @@ def test_the_same_rng_gives_the_same_and_another_does_not(scanned):
     first, again, other = (ranked_copy(scanned, rng=seed) for seed in (3, 3, 4))
     tables = [dko.get.ranking(adata) for adata in (first, again, other)]
     pd.testing.assert_frame_equal(tables[0], tables[1])
-    assert not tables[0]["impact_low"].equals(tables[2]["impact_low"])
+    assert not tables[0]["downstream_low"].equals(tables[2]["downstream_low"])
 
 
-@pytest.mark.parametrize("by", ["impact_mean", "impact_excess", "specificity"])
+@pytest.mark.parametrize("by", ["impact_mean", "specificity"])
 def test_it_ranks_by_what_is_asked_for(_direct, by):
     adata = ranked_copy(_direct, groupby="cell_type", by=by)
     for _, part in dko.get.ranking(adata, groupby="cell_type").groupby("group", observed=True):
@@ -162,7 +242,7 @@ def test_scanpy_reads_and_draws_it(by_type, tmp_path):
         assert set(found["names"]) == set(by_type.var_names) and found["names"].head(len(part)).tolist() == list(
             part["gene"]
         )
-        np.testing.assert_allclose(found["scores"].head(len(part)), part["impact_beyond"], rtol=1e-5)
+        np.testing.assert_allclose(found["scores"].head(len(part)), part["downstream_mean"], rtol=1e-5)
         np.testing.assert_allclose(found["logfoldchanges"].head(len(part)), part["specificity"], rtol=1e-5)
         np.testing.assert_allclose(found["pvals_adj"].head(len(part)), part["pval_adj"])
         assert (found["pvals"].tail(len(found) - len(part)) == 1).all()
@@ -209,7 +289,7 @@ def test_only_genes_that_were_knocked_out_are_ranked(_fitted):
     assert set(table["gene"]) <= set(names) and len(table)
     counts = sparse.csr_matrix(adata.X[:50])
     rng = np.random.default_rng(0).spawn(1)[0]
-    dko.models.significance.bootstrap_means([counts], 50, rng)
+    dko.models.significance.bootstrap_means(counts, 50, rng)
     # The other genes are still what these are compared with.
     kept = np.asarray((counts > 0).sum(axis=0)).ravel() >= 10
     expected = pd.Series(gene_p_values(levels(counts, kept), rng, 10), adata.var_names[kept])
@@ -244,7 +324,7 @@ def test_a_scan_of_one_gene_is_of_the_cells_that_lack_it_too(_direct, _fitted, g
     part, whole = (ranked_copy(cells, groupby=groupby) for cells in (adata, _direct))
     found, expected = (dko.get.ranking(cells).set_index("gene").loc[[gene]] for cells in (part, whole))
     assert len(found) == len(expected) > 0
-    same = ["pval", "n_cells", "impact_mean", "impact_excess", "impact_low", "impact_high"]
+    same = ["pval", "n_cells", "downstream_mean", "impact_mean", "downstream_low", "downstream_high"]
     np.testing.assert_allclose(found[same], expected[same], rtol=1e-5)
 
 
@@ -277,7 +357,7 @@ def test_groups_of_a_cell_or_two_are_ranked_without_p_values(_direct):
     dko.tl.rank_genes(adata, groupby="few", min_cells=1, **FAST)
     table = dko.get.ranking(adata, groupby="few", min_cells=1)
     assert table["group"].nunique() == 3 and (table.loc[table["group"] != "many", "pval"] == 1).all()
-    assert table[["impact_beyond", "beyond_low", "specificity"]].notna().all(axis=None)
+    assert table[["downstream_mean", "downstream_low", "specificity"]].notna().all(axis=None)
 
 
 def test_models_of_groups_are_ranked_by_group(grouped):
@@ -309,7 +389,7 @@ def test_a_ranking_elsewhere_has_columns_of_its_own(ranked):
     pd.testing.assert_frame_equal(ranked.var[before.columns], before)
     np.testing.assert_array_equal(ranked.var["other_pval_adj"].isna(), before["dko_pval_adj"].isna())
     dko.tl.rank_genes(ranked, groupby="cell_type", key_added="other", **FAST)
-    assert "other_pval_adj" not in ranked.var and "other_impact_beyond" not in ranked.var and "other" in ranked.varm
+    assert "other_pval_adj" not in ranked.var and "other" in ranked.varm
     pd.testing.assert_frame_equal(ranked.var, before)
 
 
@@ -317,9 +397,9 @@ def test_nothing_of_an_earlier_ranking_is_left(_direct):
     adata = _direct.copy()
     dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
     dko.tl.rank_genes(adata, **FAST)
-    assert "dko_ranking" not in adata.varm and "dko_impact_beyond" in adata.var
+    assert "dko_ranking" not in adata.varm and "dko_pval_adj" in adata.var
     dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
-    assert "dko_ranking" in adata.varm and not {"dko_impact_beyond", "dko_pval_adj"} & set(adata.var)
+    assert "dko_ranking" in adata.varm and "dko_pval_adj" not in adata.var and "dko_downstream_mean" in adata.var
 
 
 def test_what_was_no_ranking_stays(_direct):
@@ -369,16 +449,19 @@ def test_a_copy_leaves_the_cells_alone(_direct, unchanged):
         assert "dko_ranking" in ranked_copy(adata).uns
 
 
-def test_what_was_found_is_said(_direct, capsys):
-    dko.tl.rank_genes(_direct.copy(), **FAST)
-    assert "Genes that others go with, at a false discovery rate of 5 %:" in capsys.readouterr().err
+@pytest.mark.parametrize(("effects", "what"), [("direct", "are co-expressed with them"), ("total", "depend on them")])
+def test_what_was_found_is_said(_direct, _total, effects, what, capsys):
+    dko.tl.rank_genes({"direct": _direct, "total": _total}[effects].copy(), **FAST)
+    said = capsys.readouterr().err
+    assert f"these cells show that others {what} (FDR <= 5 %): " in said and "in uns['dko_ranking']" in said
 
 
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
-        ({"by": "impact"}, ValueError, "by='impact' must be one of 'impact_beyond'"),
+        ({"by": "impact"}, ValueError, "by='impact' must be one of 'downstream_mean'"),
         ({"by": "specificity"}, ValueError, "name their column"),
+        ({"exclude": "MT"}, ValueError, "exclude='MT' must be one or several of 'mitochondrial', 'ribosomal'"),
         ({"n_permutations": 1}, ValueError, "n_permutations=1 must be at least 2"),
         ({"min_cells": 0}, ValueError, "min_cells=0 must be at least 1"),
         ({"groups": "B"}, ValueError, "needs the obs column"),
@@ -402,6 +485,24 @@ def test_without_a_scan(fitted):
         dko.tl.rank_genes(fitted)
 
 
+def test_a_scan_without_downstream_impacts(fitted):
+    dko.tl.scan(fitted, downstream=False)
+    with pytest.raises(
+        KeyError, match=r"No downstream impacts, which genes rank by, in adata.layers\['dko_downstream'\]"
+    ):
+        dko.tl.rank_genes(fitted)
+    table = dko.get.ranking(fitted)
+    assert "downstream_mean" not in table and (np.diff(table["impact_mean"]) <= 0).all()
+
+
+def test_layers_of_different_scans(_direct):
+    adata = _direct.copy()
+    other: Any = dko.tl.scan(adata, genes="gene_5", copy=True)
+    adata.layers["dko_downstream"] = other.layers["dko_downstream"]
+    with pytest.raises(ValueError, match="are of different scans; run dko.tl.scan"):
+        dko.tl.rank_genes(adata)
+
+
 def test_other_expression_than_the_scanned_one(_direct):
     adata = _direct.copy()
     adata.X = adata.X[::-1].copy()
@@ -412,11 +513,3 @@ def test_other_expression_than_the_scanned_one(_direct):
 def test_a_model_of_another_kind(perturbations):
     with pytest.raises(ValueError, match="kind 'sccvae'"):
         dko.tl.rank_genes(perturbations)
-
-
-def test_effects_that_are_nothing_but_rounding(_direct):
-    adata = _direct.copy()
-    adata.uns["dko"]["weights"]["influence"] *= 1e-9
-    dko.tl.scan(adata, progress=False)
-    dko.tl.rank_genes(adata, min_cells=1, progress=False)
-    assert dko.get.ranking(adata)["impact_beyond"].abs().max() < 1e-5

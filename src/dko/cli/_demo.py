@@ -17,8 +17,8 @@ _FILES = ("impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad")
 
 _DESCRIPTION = """\
 Fit, scan and plot 700 human blood cells of ten types that come with scanpy; nothing is downloaded.
-Prints how well cells that did not train are predicted, the keystone genes of each cell type beside how
-strongly they are expressed, and what the knockout of the first of them changes. Writes plots and the
+Prints how well cells that did not train are predicted, the keystone genes of each cell type, whose
+knockouts move the other genes furthest, and what the knockout of the first of them changes. Writes plots and the
 cells with all results to DIR, over those of an earlier demo."""
 
 
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 _READING = """\
-A gene's own share of the expression is part of its impact: a gene whose impact ranks far above its
-expression is the more interesting one."""
+FDR: of evidence that other genes depend on it, over all cells. Sizes are those of correlation: what is
+causal is at most that."""
 
 _NEXT = """\
 Look at, in {folder}:
@@ -69,7 +69,7 @@ Look at, in {folder}:
   ranking.png    keystone genes of each cell type
   fit.png        observed and predicted profiles of the test cells
   history.png    how the loss fell
-  demo.h5ad      the cells with all results, for scanpy: sc.pl.umap(adata, color="{gene}", layer="dko_impact")
+  demo.h5ad      the cells with all results, for scanpy: sc.pl.umap(adata, color="{gene}", layer="dko_downstream")
 
 Next, your own cells:
   dko fit cells.h5ad --out fitted.h5ad

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Rank genes by the impact of their knockouts beyond what genes of the same expression have, with intervals
-and p-values, and write the cells with the ranking to OUT. Needs a scan. Prints the first ten genes, or
-the first three of each group, those up to a false discovery rate of 0.05 before all others."""
+Rank genes by the downstream impact of their knockouts, which is how far the other genes move, with
+intervals and p-values, and write the cells with the ranking to OUT. Needs a scan. Prints the first ten
+genes, or the first three of each group, those up to a false discovery rate of 0.05 before all others."""
 
 _EXAMPLES = """\
 examples:
@@ -34,14 +34,22 @@ def add(commands: Any) -> None:
     parser.add_argument("--groups", metavar="GROUP", nargs="+", help="only these groups of --groupby (default: all)")
     parser.add_argument(
         "--by",
-        default="impact_beyond",
+        default="downstream_mean",
         metavar="COLUMN",
-        help="rank by impact_beyond, impact_mean, impact_excess or, with groups, specificity (default: %(default)s)",
+        help="rank by downstream_mean, impact_mean (own share included) or, with groups, specificity "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        default=[],
+        metavar="MARK",
+        help="leave out genes of these marks: ribosomal, mitochondrial, 'few cells' (default: none)",
     )
     _csv.add_table(parser, "a row per gene and group")
     _options.add_rng(parser)
     _options.add_place(parser)
-    _options.add_general(parser)
+    _options.add_general(parser, device=False)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,9 +66,9 @@ def run(args: argparse.Namespace) -> None:
         groupby=args.groupby,
         groups=args.groups,
         by=args.by,
+        exclude=args.exclude,
         key=args.key,
         mod=args.mod,
-        device=args.device,
         rng=args.rng,
     )
     save_cells(data, args)  # first: whatever becomes of the tables, the ranking is kept

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Knock out every gene in every cell that expresses it, one at a time, and write the cells with all
 impacts to OUT. Prints the keystone genes, the first ten or the first three of each group of the fit:
-those of the largest mean impact over the cells that express them. Impact grows with expression, because
-a gene's own share of the profile is part of it, so the two stand side by side."""
+those of the largest mean downstream impact over the cells that express them, which is how far the other
+genes move. The impact of the whole profile, of which the gene's own share is a part, stands beside it."""
 
 _EXAMPLES = """\
 examples:

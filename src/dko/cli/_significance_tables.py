@@ -13,12 +13,12 @@ _FDR = 0.05
 _RANK = {
     "group": "group",
     "gene": "gene",
-    "impact_mean": "impact",
-    "impact_beyond": "beyond",
-    "beyond_low": "from",
-    "beyond_high": "to",
+    "downstream_mean": "downstream",
+    "downstream_low": "from",
+    "downstream_high": "to",
     "pval_adj": "FDR",
     "n_cells": "cells",
+    "mark": "mark",
 }
 _AFFECTED = {
     "knockout": "knockout",
@@ -49,8 +49,8 @@ def rank_table(found: pd.DataFrame) -> str:
     top = _first(found, ["group"], 3) if "group" in found else found.head(10)
     n_found = int((found["pval_adj"] <= _FDR).sum())
     title = (
-        "Keystone genes (beyond: impact on other genes, over that of genes of like expression, and its 95 %\n"
-        f"interval; FDR: at which other genes go with it, up to {_FDR:g} of {n_found:,} of {len(found):,})"
+        "Keystone genes (downstream: mean impact on other genes, and its 95 % interval; FDR: of evidence that\n"
+        f"other genes depend on it, up to {_FDR:g} for {n_found:,} of {len(found):,})"
     )
     return f"{title}\n{_spelled(top, _RANK)}"
 

@@ -29,11 +29,13 @@ _QUALITY = {
 _KEYSTONE = {
     "group": "group",
     "gene": "gene",
+    "downstream_mean": "downstream",
+    "signal": "FDR",
     "impact_mean": "impact",
     "expression_mean": "expression",
-    "expression_rank": "its rank",
     "n_cells": "cells",
     "fraction": "of cells",
+    "mark": "mark",
 }
 _DOSES = {
     "knockout": "knockout",
@@ -65,18 +67,16 @@ def quality_table(
 
 
 def keystone_table(adata: AnnData, *, key: str, n_genes: int, groupby: str | None = None) -> str:
-    """List the genes of the largest mean impact, of each group if there are groups, beside their expression."""
+    """List the genes of the largest mean downstream impact, of each group if there are groups."""
     ranking = get.ranking(adata, key=key, groupby=groupby)
     if ranking.empty:
         return "Fewer than 10 scanned cells express each of the genes: too few to rank them."
     groups = ranking["group"] if "group" in ranking else np.zeros(len(ranking))
-    by_group = ranking.groupby(groups, observed=True)
-    ranking["expression_rank"] = by_group["expression_mean"].rank(ascending=False, method="min").astype(int)
-    top = by_group.head(n_genes)
+    top = ranking.groupby(groups, observed=True).head(n_genes)
     if "group" in top:
         top = top.assign(group=top["group"].astype(str).where(~top["group"].duplicated(), ""))
     table = top[[name for name in _KEYSTONE if name in top]].rename(columns=_KEYSTONE)
-    text = f"Keystone genes (impact and expression: means over the cells that express them)\n{aligned(table)}"
+    text = f"Keystone genes (downstream: how far other genes move; impact: own share included)\n{aligned(table)}"
     column = groupby or read_fitted(adata, key).params.get("groupby")
     left_out = sorted(set(group_values(adata, column).dropna()) - set(ranking["group"])) if column else []
     return f"{text}\nToo few cells to rank genes: {', '.join(left_out)}." if left_out else text

@@ -1,4 +1,4 @@
-"""Keystone genes: those whose knockout has a large impact."""
+"""Keystone genes: those whose knockout moves other genes far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import _keys
 from .._compat import layer_names
 from .._data import unwrap
 from .._fitted import gene_columns, read_fitted, read_profiles, require_assemblages
-from .._gene_means import gene_means
+from .._gene_means import gene_means, in_order
 from .._groups import grouping
 from .._results import is_ranking, ranking_at, read_params, read_table
 from .._verb import verb
@@ -35,11 +35,9 @@ def ranking(
     mod: str = "rna",
     key_added: str | None = None,
 ) -> pd.DataFrame:
-    """Rank genes by their mean impact over the cells that express them, overall or per group.
+    """Rank genes by their mean downstream impact over the cells that express them, overall or per group.
 
-    After :func:`dko.tl.rank_genes` for the same groups this is its table, which says what is left of the impact beyond
-    expression, with intervals and p-values. Without it, impact grows with expression, because the gene's own share of
-    the profile is part of it: read ``impact_mean`` beside ``expression_mean``.
+    After :func:`dko.tl.rank_genes` for the same groups this is its table, with intervals and p-values of this number.
 
     Parameters
     ----------
@@ -59,10 +57,12 @@ def ranking(
     Returns
     -------
     After :func:`dko.tl.rank_genes`, its table. Otherwise a row per gene (and ``group``), best first: ``gene``,
-    ``impact_mean``, ``n_cells`` (scanned cells that express it), ``fraction`` (of all cells, or of the group, that
-    express it), ``expression_mean`` (mean share of the observed profile, over the genes of the model, in the scanned
-    cells that express it); where the fit has total effects also ``signal``, the false discovery rate at which any
-    other gene goes with it: above 0.05 what its knockout does to other genes may be noise.
+    ``downstream_mean``, ``impact_mean``, ``n_cells`` (scanned cells that express it), ``fraction`` (of all cells, or of
+    the group, that express it), ``expression_mean`` (mean share of the observed profile, over the genes of the model,
+    in the scanned cells that express it), ``mark`` as in :func:`dko.tl.rank_genes`; where the fit has total effects
+    also ``signal``, the false discovery rate of the downstream impact in the cells of the fit: genes with at most 0.05
+    come first; what the knockout of others does may be noise. A scan without downstream impacts, as of version 0.1.0,
+    is ranked by ``impact_mean``, which grows with expression.
 
     Raises
     ------
@@ -80,28 +80,28 @@ def ranking(
     groupby = groupby or fitted.params.get("groupby")
     min_cells = _MIN_CELLS if min_cells is None else min_cells
     columns = gene_columns(target, fitted)
-    impact = sparse.csr_array(target.layers[_keys.impact(key)])[:, columns]
-    share = sparse.csr_array(read_profiles(target, fitted))
-    known = pd.DataFrame({"gene": fitted.genes})
-    if fitted.signal is not None:
-        known["signal"] = fitted.signal
+    places = {"downstream_mean": _keys.downstream(key), "impact_mean": _keys.impact(key)}
+    impacts = {
+        name: sparse.csr_array(target.layers[place])[:, columns]
+        for name, place in places.items()
+        if place in layer_names(target)
+    }
+    share, var = sparse.csr_array(read_profiles(target, fitted)), target.var.iloc[columns]
+
+    def rank(rows: np.ndarray) -> pd.DataFrame:
+        table = gene_means({name: values[rows] for name, values in impacts.items()}, share[rows], var)
+        if fitted.signal is not None:
+            table["signal"] = fitted.signal
+        return in_order(table[table["n_cells"] >= max(min_cells, 1)], next(iter(impacts)), "signal")
+
     if groupby is None:
-        return _rank(impact, share, known, min_cells)
+        return rank(np.arange(target.n_obs))
     groups, group_of = grouping(target, groupby)
     if not groups:
         raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
-    tables = {}
-    for number, group in enumerate(groups):
-        rows = np.flatnonzero(group_of == number)
-        tables[group] = _rank(impact[rows], share[rows], known, min_cells)
+    tables = {group: rank(np.flatnonzero(group_of == number)) for number, group in enumerate(groups)}
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     return table.astype({"group": "category"})
-
-
-def _rank(impact: sparse.csr_array, share: sparse.csr_array, known: pd.DataFrame, min_cells: int) -> pd.DataFrame:
-    table = gene_means(impact, share, known["gene"]).assign(**known.drop(columns="gene"))
-    table = table[table["n_cells"] >= max(min_cells, 1)]
-    return table.sort_values("impact_mean", ascending=False, kind="stable", ignore_index=True)
 
 
 def _ranked(adata: AnnData, key: str, key_added: str | None, groupby: str | None) -> pd.DataFrame | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _keys, get
 from .._data import unwrap
 from .._errors import unknown
@@ -13,7 +11,7 @@ from .._results import is_ranking, ranking_at, read_params
 from .._verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import finish, panels
-from ._values import BEYOND, FDR, LABELS, MEAN, SIGNED, chosen_value
+from ._values import DOWNSTREAM, FDR, LABELS, MEAN, SIGNED, chosen_value, rates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._finish import Drawn
 
-_VALUES = (BEYOND, MEAN, "impact_excess", "specificity", "fraction")
+_VALUES = (DOWNSTREAM, MEAN, "specificity", "fraction")
 
 
 @verb
@@ -45,7 +43,7 @@ def heatmap(
     return_fig: bool = False,
     **kwargs: Any,
 ) -> Drawn:
-    """Draw the impact of genes in groups of cells, groups x genes, like ones side by side.
+    """Draw the downstream impact of genes in groups of cells, groups x genes, like ones side by side.
 
     Genes that too few cells of a group express are grey there; see `min_cells` of :func:`dko.tl.rank_genes` and
     :func:`dko.get.ranking`. What can be below 0 is drawn around 0, in other colours.
@@ -55,15 +53,15 @@ def heatmap(
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     genes
-        Genes to draw; by default the `n_genes` with the largest value in each group, before all others those with which
-        other genes go at a false discovery rate of 5 %, where :func:`dko.tl.rank_genes` tells it.
+        Genes to draw; by default the `n_genes` with the largest value in each group, before all others those of which
+        there is evidence that other genes depend on them (false discovery rate of at most 5 %).
     groupby
         ``obs`` column; by default that of :func:`dko.tl.rank_genes`, or of the fit.
     n_genes
         Genes per group; many groups share some.
     value
-        ``"impact_mean"`` or, after :func:`dko.tl.rank_genes`, ``"impact_beyond"``, which is the default then,
-        ``"impact_excess"``, ``"specificity"``; or ``"fraction"``, of the cells that express the gene.
+        ``"downstream_mean"``, the default, ``"impact_mean"``, which contains the gene's own share, or ``"fraction"``,
+        of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
     dendrogram
         Order groups and genes by average linkage of their values, and draw the trees.
     key, mod
@@ -114,7 +112,7 @@ def _groupby(adata: AnnData, key: str, key_added: str | None) -> str | None:
 def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_genes: int) -> pd.DataFrame:
     """Return groups x genes."""
     if genes is None:
-        found = table["pval_adj"] <= FDR if "pval_adj" in table else np.zeros(len(table), dtype=bool)
+        found = False if (known := rates(table)) is None else known <= FDR
         sorted_table = table.assign(found=found).sort_values(["found", value], ascending=False, kind="stable")
         best = sorted_table.groupby("group", observed=True).head(n_genes)
         names = list(dict.fromkeys(best.sort_values("group", kind="stable")["gene"]))

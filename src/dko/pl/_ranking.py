@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _keys, get
 from .._verb import verb
 from ._finish import BESIDE, NCOLS, finish, panels
-from ._ranking_panels import draw_fractions, draw_intervals, handles, limits
-from ._values import BEYOND, LABELS, MEAN, chosen_value
+from ._ranking_panels import draw, handles, limits
+from ._values import DOWNSTREAM, LABELS, MEAN, chosen_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +36,15 @@ def ranking(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the genes whose knockouts have the largest impact, overall or per group.
+    """Draw the genes whose knockouts move other genes furthest, overall or per group.
 
-    After :func:`dko.tl.rank_genes` for the same groups, a dot has its 95 % interval by bootstrap over cells; it is
-    hollow where it may be chance that any other gene goes with this one (false discovery rate above 0.05). Otherwise
-    the area of a dot is the fraction of cells that express the gene.
+    A dot is a mean downstream impact. It is filled where there is evidence that other genes depend on the gene, at a
+    false discovery rate of at most 0.05 of this very number, and hollow where it may be noise. After
+    :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval by bootstrap over cells; without it, the rate
+    is that of the fit, if it has total effects, and the area of a dot is the fraction of cells that express the gene.
 
     A tick, beside mean impacts, is the gene's mean share of the expression in the cells that express it: the impact
-    that it would have if its removal changed nothing else.
+    that it would have if its removal changed nothing else. No rate belongs to these, and all dots are filled.
 
     Parameters
     ----------
@@ -56,8 +57,8 @@ def ranking(
     n_genes
         Genes per panel.
     value
-        ``"impact_beyond"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
-        :func:`dko.get.ranking` has first, by their impact beyond expression where this is known.
+        ``"downstream_mean"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
+        :func:`dko.get.ranking` has first, by their downstream impact.
     key, mod
         Where the results are.
     key_added
@@ -81,8 +82,8 @@ def ranking(
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
-    intervals = BEYOND in table
-    drawn = chosen_value(value, table, (BEYOND, MEAN))
+    drawn = chosen_value(value, table, (DOWNSTREAM, MEAN))
+    intervals = drawn == DOWNSTREAM and "downstream_low" in table
     if value is not None:
         table = table.sort_values(drawn, ascending=False, kind="stable")
     tables = _heads(table, n_genes)
@@ -94,10 +95,7 @@ def ranking(
         sharex=not intervals,
     )
     for panel, (group, part) in zip(axes, tables.items(), strict=True):
-        if intervals:
-            draw_intervals(panel, part, group, drawn)
-        else:
-            draw_fractions(panel, part, group)
+        draw(panel, part, group, drawn, intervals=intervals)
         panel.set_xlim(limits([part] if intervals else list(tables.values()), drawn, intervals=intervals))
     _explain(axes, handles(list(tables.values()), drawn, intervals=intervals), LABELS[drawn], ours=ours)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)

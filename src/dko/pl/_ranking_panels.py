@@ -1,4 +1,4 @@
-"""Panels of a ranking of genes: beside their expression, or with intervals."""
+"""Panels of a ranking of genes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._finish import COLORS, wrapped
-from ._values import BEYOND, FDR, MEAN
+from ._values import DOWNSTREAM, FDR, MEAN, rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,38 +17,36 @@ if TYPE_CHECKING:
 _DOT, _TICK = COLORS[0], COLORS[1]
 # Area in square points of the dot of a gene that all cells express, and diameter in points of one with an interval.
 _FULL, _SIZE = 110.0, 6.0
-_ENDS = {BEYOND: ("beyond_low", "beyond_high"), MEAN: ("impact_low", "impact_high")}
+_ENDS = ["downstream_low", "downstream_high"]
 
 
-def draw_fractions(ax: Axes, table: pd.DataFrame, title: str) -> None:
-    """Draw impacts whose dots say in how many cells the gene is."""
-    places = range(len(table))
-    ax.hlines(places, 0, table[MEAN], color="0.85", lw=1, zorder=1)
-    ax.scatter(table[MEAN], places, s=_FULL * table["fraction"], color=_DOT, zorder=2)
-    _draw_shares(ax, table)
-    _dress(ax, table, title)
-
-
-def draw_intervals(ax: Axes, table: pd.DataFrame, title: str, value: str) -> None:
-    """Draw values with their 95 % intervals, hollow where it may be chance that others go with the gene."""
+def draw(ax: Axes, table: pd.DataFrame, title: str, value: str, *, intervals: bool) -> None:
+    """Draw values with their 95 % intervals, or by dots whose areas say in how many cells the gene is."""
     places = range(len(table))
     ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-    ax.hlines(places, *(table[end] for end in _ENDS[value]), color=_DOT, lw=1.6, zorder=1)
-    faces = [_DOT if found else "white" for found in table["pval_adj"] <= FDR]
-    ax.scatter(table[value], places, s=_SIZE**2, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
+    if intervals:
+        ax.hlines(places, *(table[end] for end in _ENDS), color=_DOT, lw=1.6, zorder=1)
+    else:
+        ax.hlines(places, 0, table[value], color="0.85", lw=1, zorder=1)
+    areas = _SIZE**2 if intervals else _FULL * table["fraction"]
+    faces = [_DOT if found else "white" for found in _found(table, value)]
+    ax.scatter(table[value], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
     ax.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
     if value == MEAN:
         _draw_shares(ax, table)
     _dress(ax, table, title)
 
 
+def _found(table: pd.DataFrame, value: str) -> np.ndarray:
+    """Return which values are beyond chance; all, where there is no rate of this value."""
+    known = rates(table) if value == DOWNSTREAM else None
+    return np.ones(len(table), dtype=bool) if known is None else (known <= FDR).to_numpy()
+
+
 def limits(tables: list[pd.DataFrame], value: str, *, intervals: bool) -> tuple[float, float]:
     """Return what the axis of values has to span, with 0 and a little room."""
-    names = [value, *(_ENDS[value] if intervals else ()), *(["expression_mean"] if value == MEAN else [])]
-    numbers = np.concatenate([table[names].to_numpy(dtype=float).ravel() for table in tables])
-    low, high = min(numbers.min(), 0.0), max(numbers.max(), 0.0)
-    room = 0.08 * ((high - low) or 1.0)
-    return (low - room if low < 0 else 0.0), high + room
+    names = [value, *(_ENDS if intervals else ()), *(["expression_mean"] if value == MEAN else [])]
+    return 0.0, 1.08 * (max(table[names].to_numpy(dtype=float).max() for table in tables) or 1.0)
 
 
 def handles(tables: list[pd.DataFrame], value: str, *, intervals: bool) -> list[Artist]:
@@ -59,14 +57,16 @@ def handles(tables: list[pd.DataFrame], value: str, *, intervals: bool) -> list[
         face = "white" if hollow else _DOT
         return Line2D([], [], ls="none", marker="o", color=_DOT, mfc=face, ms=size, mew=1.2 * hollow, label=label)
 
-    share = Line2D([], [], ls="none", marker="|", color=_TICK, ms=8, mew=1.8, label="share of expression")
-    if not intervals:
-        dots = [dot((_FULL * part) ** 0.5, f"impact, gene in {part:.0%} of cells") for part in (0.25, 0.5, 1.0)]
-        return [*dots, share]
-    found = {bool(known) for table in tables for known in table["pval_adj"] <= FDR}
-    kinds = [(True, dot(_SIZE, f"FDR ≤ {FDR}")), (False, dot(_SIZE, f"FDR > {FDR}", hollow=True))]
-    interval = Line2D([], [], color=_DOT, lw=1.6, label="95 % interval")
-    return [*(shown for known, shown in kinds if known in found), interval, *([share] if value == MEAN else [])]
+    there = set(np.concatenate([_found(table, value) for table in tables]))
+    rated = value == DOWNSTREAM and rates(tables[0]) is not None
+    dots = {True: dot(_SIZE, f"FDR ≤ {FDR}"), False: dot(_SIZE, f"FDR > {FDR}", hollow=True)}
+    shown: list[Artist] = [dots[found] for found in dots if rated and found in there]
+    if intervals:
+        return [*shown, Line2D([], [], color=_DOT, lw=1.6, label="95 % interval")]
+    shown += [dot((_FULL * part) ** 0.5, f"gene in {part:.0%} of cells") for part in (0.25, 0.5, 1.0)]
+    if value == MEAN:
+        shown.append(Line2D([], [], ls="none", marker="|", color=_TICK, ms=8, mew=1.8, label="share of expression"))
+    return shown
 
 
 def _draw_shares(ax: Axes, table: pd.DataFrame) -> None:

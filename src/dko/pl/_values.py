@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._errors import listed
+from .._fitted import NO_SIGNAL as FDR
 from ._finish import IMPACT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BEYOND, MEAN = "impact_beyond", "impact_mean"
+__all__ = ["DOWNSTREAM", "FDR", "LABELS", "MEAN", "SIGNED", "chosen_value", "rates"]
+
+DOWNSTREAM, MEAN = "downstream_mean", "impact_mean"
 LABELS = {
-    BEYOND: "mean impact beyond expression (Bray-Curtis)",
-    MEAN: f"mean impact ({IMPACT})",
-    "impact_excess": f"mean impact without the gene's own share ({IMPACT})",
+    DOWNSTREAM: f"mean downstream impact ({IMPACT})",
+    MEAN: f"mean impact, own share included ({IMPACT})",
     "specificity": "specificity (log2 ratio to other cells)",
     "fraction": "fraction of cells that express the gene",
 }
 # What can be below 0 is drawn around 0.
-SIGNED = (BEYOND, "specificity")
-# False discovery rate up to which others go with a gene.
-FDR = 0.05
+SIGNED = ("specificity",)
 
 
 def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...]) -> str:
@@ -32,5 +32,12 @@ def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...])
     if value in there:
         return value
     if value in known:
-        raise ValueError(f"value={value!r} is not in the ranking; run dko.tl.rank_genes for the same groups first.")
+        raise ValueError(
+            f"value={value!r} is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes for the same groups, first."
+        )
     raise ValueError(f"value={value!r} must be one of {listed(known)}.")
+
+
+def rates(table: pd.DataFrame) -> pd.Series | None:
+    """Return the false discovery rates of downstream impacts: of a ranking, or else those of the fit, if any."""
+    return next((table[name] for name in ("pval_adj", "signal") if name in table), None)

@@ -53,8 +53,8 @@ def _of_model(run: Run) -> Iterator[Remark]:
         )
     if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
         yield Remark(
-            f"With {silent:,} of the {len(fitted.genes):,} genes no other gene is found to go in these cells (false "
-            "discovery rate above 5 %). What their knockouts do to other genes may be noise."
+            f"For {silent:,} of the {len(fitted.genes):,} genes there is no evidence in these cells that others depend "
+            "on them (FDR above 5 %). What their knockouts do to other genes may be noise."
         )
     if (alike := float(params.get("similarity", np.nan))) > _ALIKE:
         yield Remark(
@@ -88,8 +88,8 @@ def _of_ranking(run: Run) -> Iterator[Remark]:
         which = "over all cells" if found.groupby is None else f"in groups of {found.groupby}"
         if found.place is None:
             yield Remark(
-                f"Genes are ranked {which} by their mean impact, which grows with their expression, and without "
-                f"intervals. Better: `{run.call('tl.rank_genes', groupby=found.groupby)}`"
+                f"Genes are ranked {which} without intervals, and without a test in these cells. Better: "
+                f"`{run.call('tl.rank_genes', groupby=found.groupby)}`"
             )
         if found.groupby is not None and (left_out := sorted(set(run.groups) - set(found.table["group"]))):
             names = ", ".join(left_out)

@@ -52,7 +52,7 @@ def facts(run: Run) -> list[Fact]:
         n = int((fitted.signal <= NO_SIGNAL).sum())
         found.append(
             Fact(
-                "Genes with signal",
+                "Genes that others depend on",
                 f"{n:,}",
                 f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}",
             )

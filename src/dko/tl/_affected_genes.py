@@ -18,7 +18,7 @@ from .._verb import verb
 from .._write import writable, write
 from .ranking._affected_rows import affected_rows
 from .ranking._groups import members_of
-from .ranking._scanned import observed_and_counts
+from .ranking._scanned import read_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,13 +99,13 @@ def affected_genes(
 
     Notes
     -----
-    ``change`` is what the model foretells, ``z`` what the cells show of these two genes alone. They can disagree in
+    ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone. They can disagree in
     sign. A profile sums to 1: where a knockout lowers genes that make up much of it, the shares of all others rise, so
-    that a gene which hardly goes with the knocked-out one has a positive change. A network with direct effects holds
-    the presence of all other genes fixed. And small estimates are shrunken, small z-scores are noise. Trust a change
-    whose z is significant and of its sign.
+    that a gene which is hardly co-expressed with the knocked-out one has a positive change. A network with direct
+    effects holds the presence of all other genes fixed. And small estimates are shrunken, small z-scores are noise.
+    Trust a change whose z is significant and of its sign.
 
-    The null of z is that the levels of the knocked-out gene are dealt to the cells in all possible ways, with depth
+    The null of z is that the levels of the knocked-out gene are permuted over the cells in all ways, with depth
     taken off as in :func:`dko.tl.rank_genes`. Mean, variance and skewness of the sum of products are then known
     exactly, so nothing is drawn; for genes that are expected to meet in fewer than two cells p-values are too large
     rather than too small.
@@ -127,7 +127,10 @@ def affected_genes(
 
     write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={_keys.affected(key): with_earlier})
     n_found = int((table["pval_adj"] <= 0.05).sum())
-    say(f"At a false discovery rate of 5 % other genes go with {listed(names)} {n_found:,} times.")
+    say(
+        f"{n_found:,} genes change with {listed(names)} (FDR <= 5 %). They are in uns[{_keys.affected(key)!r}]; trust "
+        "a change whose z is significant and of its sign."
+    )
     return data if copy else None
 
 
@@ -157,7 +160,7 @@ def _table(
 ) -> pd.DataFrame:
     from ..get import effects
 
-    _, counts = observed_and_counts(task)
+    counts = read_counts(task)
     seen = counts[task.cells]
     found = effects(task.adata, [*names, *others], groupby=groupby, key=task.fitted.key, device=device)
     frame, n_cells = found.to_df(), found.obs["n_cells"].to_numpy()

@@ -206,8 +206,8 @@ def fit(
         no groups, and the weights are those of its networks, members along the first axis of what they differ in;
         ``history`` has a column ``member`` where there are several.
     ``var[f"{key_added}_signal"]``
-        With total effects: false discovery rate at which any other gene goes with this one, in any group, float32;
-        above 0.05 the effects of a gene may be noise.
+        With total effects: false discovery rate of the downstream impact of each gene, in any group, float32; above
+        0.05 there is no evidence that other genes depend on it, and its effects may be noise.
     ``obs[f"{key_added}_split"]``
         train, validation, test or unused (category); of several members, what they are for the first. Others
         validate on cells that train it.

@@ -136,9 +136,9 @@ def perturbation_modules(
     An unseen perturbation has no cells. Its predicted change is held against random groups of the median number of
     cells, in its direction: what such an experiment could tell from nothing, if the prediction is right.
 
-    Without it, nothing was perturbed, and ``p_effect`` is the false discovery rate at which any other gene goes with
-    this one in the cells of the fit, ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where effects are
-    direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share a module.
+    Without it, nothing was perturbed, and ``p_effect`` is the false discovery rate of the downstream impact in the
+    cells of the fit, ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where effects are direct ones. Mean
+    effects are over the cells that express the gene: genes of one cell type tend to share a module.
     """
     data = writable(adata, copy, mod)
     sccvae = is_sccvae(data, key, mod)

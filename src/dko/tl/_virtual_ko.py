@@ -10,8 +10,10 @@ import pandas as pd
 
 from .. import _keys
 from .._data import unwrap
+from .._errors import listed
 from .._fitted import read_fitted
 from .._labels import labels_of
+from .._log import say
 from .._verb import verb
 from .._write import writable, write
 from .knockouts._assemblage_ko import knock_out
@@ -148,6 +150,12 @@ def virtual_ko(
             for place, frame in zip((_keys.impact, _keys.downstream), frames, strict=True)
         },
         uns={key: lambda model: {**model, _keys.KNOCKOUTS: _below(model.get(_keys.KNOCKOUTS), table)}},
+    )
+    after = f", the profiles in layers[{_keys.ko_layer(key, labels[0])!r}]" if profiles else ""
+    say(
+        f"Knocked out {listed(labels)} in {int(np.isfinite(impacts[0]).any(axis=1).sum()):,} cells. The impacts are in "
+        f"obsm[{_keys.impact(key)!r}], those on other genes alone in obsm[{_keys.downstream(key)!r}]{after}"
+        f"{' and so on' * (profiles and len(labels) > 1)}."
     )
     return data if copy else None
 

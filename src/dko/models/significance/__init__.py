@@ -1,4 +1,4 @@
-"""Whether genes go with each other beyond chance and the depth of cells: p-values from permutations of real cells.
+"""Whether genes are co-expressed beyond chance and the depth of cells: p-values from permutations of real cells.
 
 Everything here is about counts, not about a model: what is tested is whether there is anything for a model to see.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from ._associations import associations
 from ._bootstrap import bootstrap_means
-from ._gene_test import gene_p_values, permutations_of
+from ._gene_test import gene_p_values
 from ._levels import Levels, comparable, levels
 from ._pair_test import pair_p_values
-from ._trend import trend
 
 __all__ = [
     "Levels",
@@ -20,6 +19,4 @@ __all__ = [
     "gene_p_values",
     "levels",
     "pair_p_values",
-    "permutations_of",
-    "trend",
 ]

@@ -9,45 +9,42 @@ import numpy as np
 from ..._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scipy import sparse
 
 _INTERVAL = (0.025, 0.975)
 
 
 def bootstrap_means(
-    values: Sequence[sparse.csr_matrix], n_bootstraps: int, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    values: sparse.csr_matrix, n_bootstraps: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return 95 % intervals of the mean of each gene over the cells that have it, by drawing cells with replacement.
 
     Parameters
     ----------
     values
-        Matrices on one sparsity pattern, cells x genes. The cells that are drawn are the same for all.
+        Cells x genes, an entry wherever a cell has a gene.
     n_bootstraps
         Number of draws.
 
     Returns
     -------
-    For each matrix the lower and the upper end, float64 (genes,); NaN for a gene that no cell has.
+    The lower and the upper end, float64 (genes,); NaN for a gene that no cell has.
     """
-    n_cells, n_genes = values[0].shape
+    n_cells, n_genes = values.shape
     if not n_cells:
-        return [(np.full(n_genes, np.nan), np.full(n_genes, np.nan)) for _ in values]
-    mask = values[0].copy()
+        return np.full(n_genes, np.nan), np.full(n_genes, np.nan)
+    mask = values.copy()
     mask.data = np.ones_like(mask.data)
-    across = [matrix.T.tocsr() for matrix in (mask, *values)]
-    means = np.empty((len(values), n_bootstraps, n_genes), dtype=np.float32)
-    step = max(1, settings.memory_budget // (8 * max(n_cells, n_genes) * (len(values) + 1)))
+    across, there = values.T.tocsr(), mask.T.tocsr()
+    means = np.empty((n_bootstraps, n_genes), dtype=np.float32)
+    step = max(1, settings.memory_budget // (16 * max(n_cells, n_genes)))
     for first in range(0, n_bootstraps, step):
         rows = slice(first, min(first + step, n_bootstraps))
         weights = rng.multinomial(n_cells, np.full(n_cells, 1 / n_cells), size=rows.stop - first).T.astype(np.float32)
-        n_drawn, *sums = (matrix @ weights for matrix in across)
-        for number, total in enumerate(sums):
-            # A gene that none of the drawn cells has says nothing.
-            means[number, rows] = np.divide(total, n_drawn, out=np.full_like(total, np.nan), where=n_drawn > 0).T
-    return [_ends(draws) for draws in means]
+        n_drawn, total = there @ weights, across @ weights
+        # A gene that none of the drawn cells has says nothing.
+        means[rows] = np.divide(total, n_drawn, out=np.full_like(total, np.nan), where=n_drawn > 0).T
+    return _ends(means)
 
 
 def _ends(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

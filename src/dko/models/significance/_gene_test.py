@@ -1,4 +1,4 @@
-"""Whether any other gene goes with a gene."""
+"""Whether any other gene is co-expressed with a gene."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from scipy.stats import gamma
 from ._associations import associations, dealt_associations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._levels import Levels
 
 # Draws of the null that are made of all genes together, and in how many permutations at least and at most.
@@ -23,17 +21,12 @@ _SURE = 1.645
 _TINY = np.finfo(float).tiny
 
 
-def gene_p_values(
-    levels: Levels,
-    rng: np.random.Generator,
-    n_permutations: int | None = None,
-    advance: Callable[[int], object] = lambda done: None,
-) -> np.ndarray:
-    """Return a p-value for each gene: that no other gene goes with it but through depth (float64, genes).
+def gene_p_values(levels: Levels, rng: np.random.Generator, n_permutations: int | None = None) -> np.ndarray:
+    """Return a p-value for each gene: that no other gene is co-expressed but through depth (float64, genes).
 
     Two statistics: the sum of the squared z-scores of a gene, for many weak associations, and the largest, for a single
-    strong one. Their null is that the predictors are dealt to other cells, all genes at once, which keeps how the
-    responses go with each other. Moments of the null are those of the gene and of its neighbours in kurtosis, which is
+    strong one. Their null is that the predictors are permuted over the cells, all genes at once, which keeps how the
+    responses are correlated. Moments of the null are those of the gene and of its neighbours in kurtosis, which is
     what decides its form: a rare gene meets others by chance in a few cells. Each statistic has a p-value by a gamma
     distribution of these moments; the smaller of the two is held against the smaller of two in the null of all genes,
     whose 1 % smallest give the power law beyond them. As the draws are not without number, this is
@@ -43,23 +36,20 @@ def gene_p_values(
     ----------
     n_permutations
         Default: so many that there are 50,000 draws of the null, but 20 to 1,000.
-    advance
-        Is told of each permutation done.
     """
     there = levels.varies
     p_values = np.ones(len(there))
     if there.sum() < 2:
         return p_values
     observed = _statistics(associations(levels), there)
-    null = np.empty((2, n_permutations or permutations_of(int(there.sum())), int(there.sum())))
+    null = np.empty((2, n_permutations or _permutations_of(int(there.sum())), int(there.sum())))
     for number in range(null.shape[1]):
         null[:, number] = _statistics(dealt_associations(levels, rng.permutation(levels.shape[0])), there)
-        advance(1)
     p_values[there] = _combined(observed, null, levels.kurtosis[there])
     return p_values
 
 
-def permutations_of(n_genes: int) -> int:
+def _permutations_of(n_genes: int) -> int:
     """Return the default number of permutations."""
     return int(np.clip(-(-_NULL // max(n_genes, 1)), _FEWEST, _MOST))
 

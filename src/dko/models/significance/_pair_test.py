@@ -1,4 +1,4 @@
-"""Whether one gene goes with another."""
+"""Whether one gene is co-expressed with another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW = 2.0
 def pair_p_values(z: np.ndarray, levels: Levels, genes: np.ndarray) -> np.ndarray:
     """Return two-sided p-values of z-scores of :func:`associations`, float64 (genes, all genes); 1 with themselves.
 
-    The null is that the predictor is dealt to the cells in all possible ways. Mean, variance and skewness of the sum
+    The null is that the predictor is permuted over the cells in all ways. Mean, variance and skewness of the sum
     are then known exactly, and a gamma distribution has the same (Pearson III): rare genes that meet by chance in a few
     cells are far more skewed than a normal distribution. Three moments are too few for genes that are expected to meet
     in fewer than two cells: they also have to meet in more cells than a Poisson distribution has it.

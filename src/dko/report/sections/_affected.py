@@ -24,7 +24,7 @@ _COLUMNS = (
         "z",
         "z",
         "signed",
-        "how surely it goes with the knocked-out gene in these cells, below 0 for genes that fall",
+        "how surely it is co-expressed with the knocked-out gene in these cells, below 0 for genes that fall",
     ),
     Column("pval_adj", "FDR", "p", "of z"),
     Column("others", "others", "percent", "other knockouts that change the gene at least as much"),

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("cluster", "cluster", "text"),
     Column("knockout", "knockout", "gene"),
-    Column("score", "score", "signed", "Welch's t of the relative impact, against all other clusters"),
+    Column("score", "score", "signed", "Welch's t of the relative downstream impact, against all other clusters"),
     Column("log_fold_change", "log2 fold change", "signed"),
-    Column("impact_mean", "impact", note="mean over the cells of the cluster that express the gene, 0 to 1"),
+    Column("downstream_mean", "downstream impact", note="mean over the cells of the cluster that express the gene"),
     Column("fraction", "of cells", "percent", "of the cluster that express it"),
     Column("fraction_others", "of others", "percent", "of the other cells"),
 )
@@ -43,7 +43,7 @@ def clusters(run: Run) -> Section | Missing:
         columns = [place, *([run.groupby] if run.groupby is not None else [])]
         for column in columns:
             drawn = draw_groups(run.adata, _keys.impact_umap(run.key), column)
-            blocks.append(picture(drawn, f"Cells in a map of their impacts, coloured by {column}"))
+            blocks.append(picture(drawn, f"Cells in a map of their downstream impacts, coloured by {column}"))
     top = found.groupby("cluster", observed=True, sort=False).head(max(3, run.n_genes // 4))
     blocks.append(table(top, _COLUMNS, "Knockouts that mark each cluster, best first"))
     return Section("clusters", "Cells by what they depend on", lead, blocks, run.call("get.clusters"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ... import pl
-from ...pl._values import FDR
+from ...pl._values import FDR, rates
 from .._blocks import Column, Missing, Section, Text
 from .._cells import draw_groups, draw_impacts
 from .._picture import picture
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("group", "group", "text"),
     Column("gene", "gene", "gene"),
-    Column("impact_mean", "impact", note="mean Bray-Curtis dissimilarity over the cells that express the gene, 0 to 1"),
-    Column("impact_beyond", "beyond expression", note="impact on other genes, over that of genes of like expression"),
-    Column("beyond_low", "95 % interval", "interval", upper="beyond_high"),
-    Column("pval_adj", "FDR", "p", "false discovery rate at which other genes go with it in these cells"),
-    Column("signal", "FDR", "p", "false discovery rate at which other genes go with it in the cells of the fit"),
-    Column("specificity", "specificity", "signed", "log2 ratio of the impact on other genes in and outside the group"),
+    Column("mark", "mark", "text"),
+    Column(
+        "downstream_mean",
+        "downstream impact",
+        note="how far other genes move: mean Bray-Curtis dissimilarity without the gene, 0 to 1",
+    ),
+    Column("downstream_low", "95 % interval", "interval", upper="downstream_high"),
+    Column("pval_adj", "FDR", "p", "false discovery rate of the downstream impact in these cells"),
+    Column("signal", "FDR", "p", "false discovery rate of the downstream impact in the cells of the fit"),
+    Column("specificity", "specificity", "signed", "log2 ratio of the downstream impact in and outside the group"),
+    Column("impact_mean", "impact", note="mean Bray-Curtis dissimilarity of the whole profile, own share included"),
     Column("expression_mean", "expression", note="mean share of the profile, in the cells that express it"),
     Column("fraction", "of cells", "percent", "that express it"),
     Column("n_cells", "cells", "count"),
@@ -35,12 +40,12 @@ _OVERVIEW = (
     Column("group", "group", "text"),
     Column("n_cells", "cells", "count"),
     Column("n_ranked", "genes ranked", "count", "those that enough cells of the group express"),
-    Column("n_found", "significant", "count", f"up to a false discovery rate of {FDR:g}"),
+    Column("n_found", "with evidence", "count", f"up to a false discovery rate of {FDR:g}"),
     Column("first", "first genes", "gene"),
 )
 _LEAD = (
-    "Genes whose knockout changes the profile of a cell most. The impact contains the gene's own share of the "
-    "expression: read it beside the expression, or go by what is beyond it."
+    "Genes whose knockout moves the other genes furthest, those first of which there is evidence (FDR) that others "
+    "depend on them. The impact beside it contains the gene's own share of the expression."
 )
 # Panels of an embedding that keep the overview; names in a row.
 _MOST_PANELS, _N_NAMES = 8, 5
@@ -67,10 +72,12 @@ def _blocks(run: Run, found: Ranking) -> list[Block]:
         blocks.append(table(_overview(run, rows), _OVERVIEW, f"Groups of {found.groupby}"))
         if rows["group"].nunique() > 1:
             drawn = pl.heatmap(run.adata, **found.where, n_genes=3, key=run.key, return_fig=True)
-            blocks.append(picture(drawn, f"Impact of the first genes of each group in all groups of {found.groupby}"))
+            blocks.append(
+                picture(drawn, f"Downstream impact of the first genes of each group in all groups of {found.groupby}")
+            )
     drawn = pl.ranking(run.adata, **found.where, n_genes=10, key=run.key, return_fig=True)
-    blocks.append(picture(drawn, f"Impact and expression of the first genes {which}"))
-    order = f", those up to an FDR of {FDR:g} first" if "pval_adj" in rows else ""
+    blocks.append(picture(drawn, f"Downstream impact of the first genes {which}"))
+    order = f", those up to an FDR of {FDR:g} first" if rates(rows) is not None else ""
     return [*blocks, table(_top(rows, run.n_genes), _COLUMNS, f"The first {run.n_genes} genes {which}{order}")]
 
 
@@ -80,8 +87,8 @@ def _overview(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"group": list(parts), "n_ranked": [len(part) for part in parts.values()]})
     table["n_cells"] = table["group"].astype(str).map(run.groups.value_counts())
     table["first"] = [", ".join(part["gene"].astype(str)[:_N_NAMES]) for part in parts.values()]
-    if "pval_adj" in rows:
-        table["n_found"] = [int((part["pval_adj"] <= FDR).sum()) for part in parts.values()]
+    if (known := rates(rows)) is not None:
+        table["n_found"] = [int((known[part.index] <= FDR).sum()) for part in parts.values()]
     return table
 
 

@@ -87,5 +87,5 @@ def _widespread(task: Task, alpha: float) -> list[str]:
 
 
 def _rates(fitted: Fitted) -> np.ndarray:
-    """Return the false discovery rate of each gene of the model at which other genes go with it; NaN if not known."""
+    """Return the false discovery rate of the downstream impact of each gene of the model; NaN if not known."""
     return np.full(len(fitted.genes), np.nan) if fitted.signal is None else fitted.signal.astype(float)

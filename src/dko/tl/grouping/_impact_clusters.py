@@ -29,7 +29,7 @@ _COLUMNS = {
     "pct_nz_group": "fraction",
     "pct_nz_reference": "fraction_others",
 }
-_MARKERS = [CLUSTER, *_COLUMNS.values(), "impact_mean"]
+_MARKERS = [CLUSTER, *_COLUMNS.values(), "downstream_mean"]
 
 
 class ImpactPlan(NamedTuple):
@@ -130,7 +130,7 @@ def markers_of_clusters(relative: AnnData, n_markers: int) -> pd.DataFrame:
         found = found[found["score"] > 0].head(n_markers)
         impacts = stored(relative[relative.obs[CLUSTER] == name, found["knockout"]].layers[IMPACT])
         mean = np.asarray(impacts.sum(axis=0)).ravel() / np.maximum(impacts.getnnz(axis=0), 1)
-        parts.append(found.assign(**{CLUSTER: name, "impact_mean": mean})[_MARKERS])
+        parts.append(found.assign(**{CLUSTER: name, "downstream_mean": mean})[_MARKERS])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -69,8 +69,8 @@ def warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
         gene for gene in dict.fromkeys(gene for genes in sets.values() for gene in genes) if rates[gene] > NO_SIGNAL
     ]:
         logger.warning(
-            "No other gene is found to go with %s in the cells of the fit (false discovery rate above 5 %%, var[%r]): "
-            "what the knockout does to other genes may be noise.",
+            "There is no evidence in the cells of the fit that other genes depend on %s (FDR above 5 %%, var[%r]): "
+            "what the knockout does to them may be noise.",
             listed(silent),
             _keys.signal(task.fitted.key),
         )

@@ -1,4 +1,4 @@
-"""Which genes go with each of a few, in the cells of one group."""
+"""Which genes change with each of a few, in the cells of one group."""
 
 from __future__ import annotations
 
