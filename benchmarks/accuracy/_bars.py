@@ -40,7 +40,7 @@ class Bar(NamedTuple):
     share: float = 1.0
 
 
-_REAL = {"tal1": 0.40, "nkx21": 0.25, "renge": 0.12}
+_REAL = {"tal1": 0.27, "nkx21": 0.20, "renge": 0.08}
 
 BARS = {
     "simulated": [
