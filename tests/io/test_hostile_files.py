@@ -362,7 +362,7 @@ def test_a_large_file_takes_little_more_memory_than_it_is_large(tmp_path):
     del text["digest"]
     rng = np.random.default_rng(0)
     large = {
-        name: rng.random([3_000 if size == 12 else size for size in array.shape], dtype=np.float32)
+        name: rng.random([3_000 if size == 12 else size for size in array.shape], dtype=np.float32).astype(array.dtype)
         for name, array in arrays.items()
     }
     large["total_influence"][:, range(3_000), range(3_000)] = 0

@@ -119,11 +119,13 @@ def fit(
         20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. None keeps the full matrix.
     effects
         What a knockout does to other genes. ``"direct"``: what the assemblage model says with all other genes as they
-        are, as published. ``"total"``: on all paths, each pair of genes by a regression of its own, adjusted for depth
-        and shrunken (docs, design). ``"auto"`` takes the direct ones where the assemblages of the validation
-        cells explain at least half of the variance of the levels of genes, as in simulations without noise, and
-        otherwise, as in all real cells so far, the total ones, which agree better with measured knockouts
-        (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With a `prior`, always total ones.
+        are, as published. ``"total"``: on all paths, estimated from how genes are co-expressed over the cells, by
+        regressions of the share of every gene on the level of every other, shrunken and penalised (docs, design); the
+        sizes are those of correlation, an upper bound of what is causal. ``"auto"`` takes the direct ones where the
+        assemblages of the validation cells explain at least half of the variance of the levels of genes, as in
+        simulations without noise, and otherwise, as in all real cells so far, the total ones, which agree better with
+        measured knockouts (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With a `prior`,
+        always total ones.
     prior
         What is known of some genes beside the cells; knockouts of all other genes are as without it.
 
