@@ -15,7 +15,7 @@ def interacting(cells):
             "group": pd.Categorical(["B", "B", "CD4/CD8 T"]),
             "gene_a": pd.Categorical(["A/1", "A/1", "b"]),
             "gene_b": pd.Categorical(["b", "c", "c"]),
-            "impact_a": [0.1, 0.2, 0.3],
+            "downstream_a": [0.1, 0.2, 0.3],
             "interaction": [-0.1, 0.2, -0.3],
             "class": pd.Categorical(["buffering", "additive", "buffering"]),
         }
@@ -55,5 +55,5 @@ def test_refusals(interacting, fitted):
         dko.get.interactions(interacting, matrix="interaction")
     with pytest.raises(KeyError, match="matrix='zz' must be .*'interaction', 'class'"):
         dko.get.interactions(interacting, group="B", matrix="zz")
-    with pytest.raises(ValueError, match="matrix='impact_a' must be what belongs to a pair"):
-        dko.get.interactions(interacting, group="B", matrix="impact_a")
+    with pytest.raises(ValueError, match="matrix='downstream_a' must be what belongs to a pair"):
+        dko.get.interactions(interacting, group="B", matrix="downstream_a")

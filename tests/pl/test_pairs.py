@@ -15,8 +15,8 @@ import dko
 def interacting(genes, kinds, z, group=None):
     """Pairs of genes as dko.tl.interactions leaves them."""
     table = pd.DataFrame(list(combinations(genes, 2)), columns=["gene_a", "gene_b"])
-    table["impact_a"] = table["gene_a"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
-    table["impact_b"] = table["gene_b"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
+    table["downstream_a"] = table["gene_a"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
+    table["downstream_b"] = table["gene_b"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
     table["z"], table["interaction"], table["class"] = z, -0.01, kinds
     table["class"] = table["class"].astype("category")
     if group:

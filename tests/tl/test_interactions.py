@@ -13,7 +13,7 @@ import dko
 
 SLASH = "HSPA1A/B"
 GENES = [SLASH, "gene_2", "gene_3", "gene_4", "gene_5"]
-MEASURED = ["n_cells", "impact", "impact_a", "impact_b", "additive", "interaction"]
+MEASURED = ["n_cells", "downstream", "downstream_a", "downstream_b", "additive", "interaction"]
 
 
 def run(adata, genes=GENES, **keywords):
@@ -46,11 +46,12 @@ def test_means_over_the_cells_that_express_both_are_those_of_double_ko(fitted):
     for row in table.itertuples():
         cells = pairs.get_group((row.gene_a, row.gene_b))
         assert row.n_cells == len(cells)
-        means = [row.impact, row.additive, row.interaction]
-        np.testing.assert_allclose(means, cells[["impact", "additive", "interaction"]].mean(), atol=1e-6)
-        margin = stats.norm.ppf(0.975) * stats.sem(cells["interaction"].to_numpy(dtype=float))
+        means = [row.downstream, row.additive, row.interaction]
+        expected = cells[["downstream", "downstream_additive", "downstream_interaction"]]
+        np.testing.assert_allclose(means, expected.mean(), atol=1e-6)
+        margin = stats.norm.ppf(0.975) * stats.sem(expected["downstream_interaction"].to_numpy(dtype=float))
         assert row.interaction_high - row.interaction == pytest.approx(margin, rel=1e-3, abs=1e-7)
-    np.testing.assert_allclose(table["additive"], table["impact_a"] + table["impact_b"])
+    np.testing.assert_allclose(table["additive"], table["downstream_a"] + table["downstream_b"])
     np.testing.assert_allclose(table["excess"], table["interaction"] - table["expected"])
 
 
@@ -169,7 +170,8 @@ def test_tells_of_a_long_job_and_how_many_interact(fitted, monkeypatch, capsys):
     from dko.tl import _interactions
 
     run(fitted)
-    assert capsys.readouterr().err.splitlines()[-1].endswith("pairs interact, at a false discovery rate of 0.05.")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "pairs interact (FDR <= 5 %)" in said and "in uns['dko_interactions']" in said
     monkeypatch.setattr(_interactions, "_LONG", 0)
     run(fitted)
     assert " double knockouts in 80 cells: about 0 s" in capsys.readouterr().err

@@ -161,6 +161,17 @@ def test_the_rate_is_of_what_is_ranked(n_sets):
     assert sum(by_chance) <= 0.1 * n_sets
 
 
+@pytest.mark.slow
+def test_it_is_not_the_share_of_the_gene_itself(reference_data):
+    cells = ad.read_h5ad(reference_data / "pbmc3k_raw_annotated.h5ad")
+    dko.tl.fit(cells, progress=False)
+    dko.tl.scan(cells, progress=False)
+    dko.tl.rank_genes(cells, n_bootstraps=1)
+    table = dko.get.ranking(cells)
+    for genes in (table, table[table["pval_adj"] <= 0.05]):
+        assert abs(genes["downstream_mean"].corr(genes["expression_mean"], method="spearman")) <= 0.4
+
+
 @pytest.mark.parametrize("column", [None, "mt"])
 def test_genes_are_marked_and_left_out(_direct, column, monkeypatch):
     monkeypatch.setattr("dko._gene_kinds.FEW_CELLS", 45)

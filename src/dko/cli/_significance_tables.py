@@ -34,7 +34,7 @@ _PAIRS = {
     "gene_a": "gene",
     "gene_b": "and",
     "class": "class",
-    "impact": "impact",
+    "downstream": "downstream",
     "additive": "sum",
     "expected": "expected",
     "z": "z",
@@ -76,7 +76,7 @@ def interaction_table(found: pd.DataFrame) -> str:
     title = f"Pairs of genes: {counts}"
     if there.empty:
         return f"{title}."
-    text = f"{title} (sum: of the impacts of both alone; expected: impact minus sum, of unrelated genes)"
+    text = f"{title} (downstream: impact on other genes; sum: both alone; expected: of unrelated genes)"
     left = len(there) - _N_ROWS
     more = f"\n... and {left:,} more." if left > 0 else ""
     return f"{text}\n{_spelled(there.head(_N_ROWS), _PAIRS)}{more}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _NAMES = ["group", "gene_a", "gene_b"]
 # Of one of the two genes, not of the pair.
-_OF_ONE = ["impact_a", "impact_b", "coefficient_a", "coefficient_b"]
+_OF_ONE = ["downstream_a", "downstream_b", "impact_a", "impact_b", "coefficient_a", "coefficient_b"]
 
 
 @verb

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("matrix", "network")
 _LABELS = {
-    "interaction": f"impact of the pair beyond both alone\n({IMPACT})",
+    "interaction": f"downstream impact of the pair beyond both alone\n({IMPACT})",
     "excess": f"interaction beyond that of unrelated genes\n({IMPACT})",
     "z": "interaction beyond that of unrelated genes\n(standard deviations of chance)",
 }
@@ -177,8 +177,10 @@ _WITHIN: dict[str, Any] = {"loc": "best", "frameon": False, "fontsize": "x-small
 
 
 def _impacts(table: pd.DataFrame) -> pd.Series:
-    """Return the mean impact of each gene alone, over the pairs that it is in, sorted by name."""
-    halves = [table[["gene_" + of, "impact_" + of]].set_axis(["gene", "impact"], axis=1) for of in ("a", "b")]
+    """Return the mean downstream impact of each gene alone, over the pairs that it is in, sorted by name."""
+    # Version 0.1.0 had impacts, own share included.
+    name = "downstream_" if "downstream_a" in table else "impact_"
+    halves = [table[["gene_" + of, name + of]].set_axis(["gene", "impact"], axis=1) for of in ("a", "b")]
     both = pd.concat(halves).astype({"gene": str})
     return both.groupby("gene")["impact"].mean()
 

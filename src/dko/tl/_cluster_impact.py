@@ -53,8 +53,8 @@ def cluster_impact(
     """Group cells by which knockouts they depend on: neighbours, Leiden and UMAP of their downstream impacts.
 
     What is compared is log1p of how many times the mean over all knockouts in that cell each downstream impact is.
-    Impacts as they are shrink as a cell expresses more genes, and a few large ones decide everything: on PBMC 3k,
-    clusters of these agree with the cell types at an adjusted mutual information of 0.61, those found here at 0.77.
+    Impacts as they are shrink as a cell expresses more genes, and a few large ones decide everything. On PBMC 3k,
+    the clusters agree with the cell types at an adjusted mutual information of 0.79.
 
     Parameters
     ----------

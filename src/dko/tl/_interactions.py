@@ -58,9 +58,10 @@ def interactions(
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes in all cells that express both, and tell which of them interact.
 
-    Two genes interact where their knockouts together do not do what the two single ones add up to. Impacts are
-    distances: those of two knockouts add up only where both change the same genes in the same direction, and of two
-    that act on unrelated genes the impact is a little less than the sum. So the interaction is not held against 0 but
+    Two genes interact where their knockouts together do not do what the two single ones add up to. What is compared is
+    downstream impacts, how far the other genes move; *additive* is the sum of those of the two single knockouts. They
+    are distances: those of two knockouts add up only where both change the same genes in the same direction, and of two
+    that act on unrelated genes the impact is less than the sum. So the interaction is not held against 0 but
     against that of unrelated genes with these impacts. For these, what one of the two acts on (its column of the map)
     is permuted over genes of similar expression, ten at a time, while the cells, the other gene and what each gene does
     to itself stay; the interaction relative to the sum of the singles is compared, so that a change of the singles
@@ -110,10 +111,11 @@ def interactions(
 
     ``gene_a``, ``gene_b``, ``n_cells``
         The two genes, sorted by name, and how many cells express both. All means are over these.
-    ``impact``, ``impact_a``, ``impact_b``
-        Mean impact of both together and of each alone (Bray-Curtis dissimilarity, as in :func:`dko.tl.double_ko`).
+    ``downstream``, ``downstream_a``, ``downstream_b``
+        Mean downstream impact of both together and of each alone (Bray-Curtis dissimilarity of the profiles without the
+        genes that are knocked out, as in :func:`dko.tl.double_ko`).
     ``additive``, ``interaction``, ``interaction_low``, ``interaction_high``
-        ``impact_a + impact_b``; ``impact - additive``, and its 95 % interval over cells (normal).
+        ``downstream_a + downstream_b``; ``downstream - additive``, and its 95 % interval over cells (normal).
     ``expected``, ``excess``, ``z``, ``pval``, ``pval_adj``
         Mean interaction of unrelated genes; ``interaction - expected``; how many standard deviations of chance that is;
         the two-sided p-value, against the permutations of all pairs; and the false discovery rate (Benjamini-Hochberg,
@@ -158,7 +160,10 @@ def interactions(
     params |= {} if groupby is None else {"groupby": groupby}
     write(target, uns={_keys.interactions(key_added or key): {_keys.PARAMS: params, _keys.TABLE: table}})
     n_found = int((table["class"] != ADDITIVE).sum())
-    say(f"{n_found:,} of {len(table):,} pairs interact, at a false discovery rate of {alpha:g}.")
+    say(
+        f"{n_found:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they move other genes more "
+        f"or less than unrelated genes would. The table is in uns[{_keys.interactions(key_added or key)!r}]."
+    )
     return data if copy else None
 
 

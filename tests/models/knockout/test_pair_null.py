@@ -18,7 +18,7 @@ def cells(make_presence):
     return presence, [np.flatnonzero(there[:, pair].all(axis=1)) for pair in PAIRS]
 
 
-def test_without_permutations_they_are_the_impacts(cells, make_map, layers_from):
+def test_without_permutations_they_are_the_downstream_impacts(cells, make_map, layers_from):
     presence, rows = cells
     affine = make_map(30, np.random.default_rng(0))
     found = pair_null(affine, presence, PAIRS, rows, np.empty((0, 30), dtype=int))
@@ -27,7 +27,7 @@ def test_without_permutations_they_are_the_impacts(cells, make_map, layers_from)
     for number, pair in enumerate(PAIRS):
         assert len(rows[number]) > 5
         for which, removed in enumerate(([*pair], [pair[0]], [pair[1]])):
-            expected = [naive.impact(layers, presence[[r]].toarray()[0], removed) for r in rows[number]]
+            expected = [naive.downstream(layers, presence[[r]].toarray()[0], removed) for r in rows[number]]
             assert found[number, 0, which] == pytest.approx(sum(expected), rel=2e-5)
 
 
@@ -47,7 +47,7 @@ def test_permutations_take_turns_and_are_knockouts_by_another_column(make_factor
                 influence[:, own] = moved(influence[:, own].astype(float), np.zeros(30), moves[turn - 1], own)
             other = FactorMap(influence, factors.correlation, factors.step)
             for knockout, genes in enumerate(([*pair], [pair[0]], [pair[1]])):
-                impacts = [naive_factors(other, row, genes)[1] for row in profiles[rows[number]].toarray()]
+                impacts = [naive_factors(other, row, genes)[2] for row in profiles[rows[number]].toarray()]
                 np.testing.assert_allclose(found[number, turn, knockout], sum(impacts), rtol=1e-5)
         # What is not moved does what it does.
         assert found[number, 1, 1] == found[number, 0, 1] != found[number, 2, 1]

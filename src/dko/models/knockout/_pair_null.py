@@ -10,7 +10,7 @@ from numba import njit
 from ._cells import all_cells
 from ._factors import FactorMap
 from ._map import LowRankMap
-from ._pair_outputs import apart, factors_of, only, take_out, weights_of
+from ._pair_outputs import factors_of, only, others_apart, take_out, weights_of
 from ._parallel import in_parallel
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def pair_null(
     rows: Sequence[np.ndarray],
     moves: np.ndarray,
 ) -> np.ndarray:
-    """Return impacts of pairs and of their genes, as they are and with what one of the two acts on moved elsewhere.
+    """Return downstream impacts of pairs and of their genes, as they are and with what one acts on moved elsewhere.
 
     The cells stay as they are; what a knockout takes out of the raw outputs, the column of the map, is permuted over
     the genes. What a gene does to itself stays with it. Where outputs are divided by the number of present genes, a
@@ -49,8 +49,8 @@ def pair_null(
 
     Returns
     -------
-    float64, pairs x (1 + permutations) x 3: sums over the cells of the impact of both, of the first and of the second
-    gene; first with nothing moved.
+    float64, pairs x (1 + permutations) x 3: sums over the cells of the downstream impact of both, of the first and of
+    the second gene; first with nothing moved.
     """
     common = _mean_level(affine, presence)
     presence, rows = only(presence, rows)
@@ -104,8 +104,9 @@ def add_null(
     moves: np.ndarray,
     totals: np.ndarray,
 ) -> None:
-    """Add the impacts of one pair in some cells, for each permutation."""
-    indptr, profile = cells.indptr, cells.profile
+    """Add the downstream impacts of one pair in some cells, for each permutation."""
+    indptr, indices, profile = cells.indptr, cells.indices, cells.profile
+    out = np.array([[pair[0], pair[1]], [pair[0], pair[0]], [pair[1], pair[1]]])
     longest = 0
     for cell in rows:
         longest = max(longest, indptr[cell + 1] - indptr[cell])
@@ -118,5 +119,6 @@ def add_null(
         for cell in rows:
             start, n = indptr[cell], indptr[cell + 1] - indptr[cell]
             take_out(cells, start, n, taken, factors, outputs)
+            genes, before = indices[start : start + n], profile[start : start + n]
             for knockout in range(3):
-                totals[number, knockout] += apart(outputs[knockout, :n], profile[start : start + n])
+                totals[number, knockout] += others_apart(outputs[knockout, :n], before, genes, out[knockout])

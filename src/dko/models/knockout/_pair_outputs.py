@@ -72,14 +72,16 @@ def take_out(cells: Cells, start: int, n: int, columns: np.ndarray, factors: np.
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-def apart(outputs: np.ndarray, profile: np.ndarray) -> float:
-    """Return the Bray-Curtis dissimilarity of outputs on any scale and a profile."""
+def others_apart(outputs: np.ndarray, profile: np.ndarray, indices: np.ndarray, out: np.ndarray) -> float:
+    """Return the Bray-Curtis dissimilarity of outputs on any scale and a profile, both without the genes in `out`."""
     total = before = distance = 0.0
     for j in range(len(profile)):
-        total += outputs[j]
-        before += profile[j]
-    scale = 1 / total if total > 0 else 0.0
+        there = (indices[j] != out[0]) & (indices[j] != out[1])
+        total += outputs[j] * there
+        before += profile[j] * there
+    scale, scale_before = 1 / total if total > 0 else 0.0, 1 / before if before > 0 else 0.0
     for j in range(len(profile)):
-        distance += math.fabs(outputs[j] * scale - profile[j])
-    both = before + (total > 0)
+        there = (indices[j] != out[0]) & (indices[j] != out[1])
+        distance += math.fabs(outputs[j] * scale - profile[j] * scale_before) * there
+    both = (total > 0) + (before > 0)
     return distance / both if both > 0 else 0.0

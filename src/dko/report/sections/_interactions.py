@@ -22,9 +22,9 @@ _COLUMNS = (
     Column("class", "class", "text"),
     Column("z", "z", "signed", "interaction beyond that of unrelated genes, in standard deviations of chance"),
     Column("pval_adj", "FDR", "p"),
-    Column("impact", "impact", note="of both together, 0 to 1"),
-    Column("additive", "sum", note="of the impacts of both alone"),
-    Column("interaction", "interaction", "signed", "impact minus sum"),
+    Column("downstream", "downstream impact", note="of both together, 0 to 1"),
+    Column("additive", "sum", note="of the downstream impacts of both alone"),
+    Column("interaction", "interaction", "signed", "downstream impact minus sum"),
     Column("expected", "expected", "signed", "the same of unrelated genes"),
     Column("n_cells", "cells", "count", "that express both"),
 )

@@ -32,7 +32,7 @@ NULL_CELLS = 64
 class Cells:
     """Cells of one model: the part, and of each cell its group (-1: none) and its rank in a random order.
 
-    `single` has the impacts of the genes alone, one per entry of ``part.presence``, NaN at genes of no pair.
+    `single` has the downstream impacts of the genes alone, one per entry of ``part.presence``, NaN at genes of no pair.
     """
 
     part: Part
@@ -50,7 +50,7 @@ class Sums:
     n_cells
         Cells of the group that have both genes.
     impacts
-        Sums over them of the impacts of both, of the first and of the second gene, n x 3.
+        Sums over them of the downstream impacts of both, of the first and of the second gene, n x 3.
     squares
         Sums of the squares of the interactions.
     size, coefficients
@@ -72,7 +72,7 @@ def cells_of(part: Part, group: np.ndarray, rank: np.ndarray, pairs: np.ndarray,
     """Knock out the genes of all pairs alone; `group` and `rank` are of all cells."""
     wanted = np.zeros(part.presence.shape[1], dtype=bool)
     wanted[pairs] = True
-    single = engine.scan(part.affine, part.presence, wanted=wanted)
+    single = engine.scan(part.affine, part.presence, wanted=wanted, downstream=True)[1]
     return Cells(part, group[part.rows], rank[part.rows], single)
 
 
@@ -100,7 +100,7 @@ def measure(cells: Sequence[Cells], n_groups: int, pairs: np.ndarray, moves: np.
     chosen = _first(found, [some.rank for some in cells])
     for some, (row, number, position), few in zip(cells, found, chosen, strict=True):
         affine, presence = some.part.affine, some.part.presence
-        both = engine.knock_out(affine, presence, row, position)
+        both = engine.knock_out(affine, presence, row, position, downstream=True)[1]
         three = np.column_stack([both, some.single[presence.indptr[row][:, None] + position]]).astype(float)
         n_cells += np.bincount(number, minlength=n)
         impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._measure import Sums
 
 _COLUMNS = [
-    *("group", "gene_a", "gene_b", "n_cells", "impact", "impact_a", "impact_b", "additive"),
+    *("group", "gene_a", "gene_b", "n_cells", "downstream", "downstream_a", "downstream_b", "additive"),
     *("interaction", "interaction_low", "interaction_high", "expected", "excess", "z", "pval", "pval_adj", "class"),
     *("profile_interaction", "coefficient_a", "coefficient_b"),
 ]
@@ -62,9 +62,9 @@ def _rows(sums: Sums, names: np.ndarray, groups: Sequence[str]) -> pd.DataFrame:
             "gene_a": pairs[:, 0],
             "gene_b": pairs[:, 1],
             "n_cells": sums.n_cells,
-            "impact": both,
-            "impact_a": first,
-            "impact_b": second,
+            "downstream": both,
+            "downstream_a": first,
+            "downstream_b": second,
             "additive": first + second,
             "interaction": interaction,
             "interaction_low": interaction - margin,
