@@ -10,9 +10,10 @@ def test_summary_has_an_interval_beside_each_mean(evaluated):
     found = dko.get.evaluation(evaluated)
     assert found.index.name == "method" and found.index[0] == "model"
     assert list(found)[:3] == ["pearson", "pearson_low", "pearson_high"]
-    means = [name for name in found if not name.endswith(("_low", "_high", "_gain"))]
-    gains = [name for name in found if name.endswith("_gain")]
-    assert len(found.columns) == 3 * (len(means) + len(gains)) and {"pearson_gain", "impact_ranking_gain"} <= set(gains)
+    means = [name for name in found if not name.endswith(("_low", "_high", "_gain", "_scaled"))]
+    gains, scaled = ([name for name in found if name.endswith(end)] for end in ("_gain", "_scaled"))
+    assert len(found.columns) == 3 * (len(means) + len(gains)) + len(scaled)
+    assert {"pearson_gain", "impact_ranking_gain"} <= set(gains) and "pearson_scaled" in scaled
     assert "impact_ranking" in means and "size" not in means
     assert "ceiling_whole" in means and "ceiling_gain" not in found
     tidy = evaluated.uns["dko_evaluation"]["summary"].set_index(["method", "metric"])
