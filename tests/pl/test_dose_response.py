@@ -43,15 +43,17 @@ def test_without_that_panel(dosed):
     assert dko.pl.dose_response(dosed, "gene_2", ax=own, show=False) is own
 
 
-@pytest.mark.parametrize("y", ["distance", "n_changed"])
-def test_other_heights(dosed, y):
+@pytest.mark.parametrize(
+    ("y", "column"), [("downstream", "downstream_mean"), ("distance", "distance"), ("n_changed", "n_changed")]
+)
+def test_other_heights(dosed, y, column):
     ax = dko.pl.dose_response(dosed, y=y, show=False)
     assert not ax.collections
-    np.testing.assert_allclose(ax.lines[1].get_ydata(), dko.get.dose_response(dosed, "gene_3+gene_5")[y])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), dko.get.dose_response(dosed, "gene_3+gene_5")[column])
 
 
 def test_refusals(dosed, cells):
-    with pytest.raises(ValueError, match="y='latent' must be one of 'impact', 'distance', 'n_changed'"):
+    with pytest.raises(ValueError, match="y='latent' must be one of 'impact', 'downstream', 'distance', 'n_changed'"):
         dko.pl.dose_response(dosed, y="latent")
     with pytest.raises(KeyError, match="No doses"):
         dko.pl.dose_response(cells)

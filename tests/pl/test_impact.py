@@ -45,6 +45,15 @@ def test_a_panel_per_knockout_on_one_scale(scanned, n):
     assert len({round(ax.get_position().x0, 3) for ax in axes}) == min(n, 4)
 
 
+def test_downstream_impacts(scanned):
+    gene = scanned.var_names[3]
+    figure = dko.pl.impact(scanned, gene, downstream=True, return_fig=True)
+    ax, bar = figure.axes
+    assert bar.get_ylabel() == "downstream impact (Bray-Curtis, 0 to 1)"
+    largest = dko.get.impact(scanned, gene, downstream=True).to_numpy()
+    assert points(ax)[3].get_clim() == (0.0, pytest.approx(float(np.nanmax(largest))))
+
+
 def test_several_panels_come_as_a_list_in_the_order_asked(scanned):
     genes = [scanned.var_names[5], scanned.var_names[2]]
     axes = dko.pl.impact(scanned, genes, show=False)

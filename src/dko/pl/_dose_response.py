@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 _LABELS = {
     "impact": f"impact ({IMPACT})",
+    "downstream": f"downstream impact ({IMPACT})",
     "distance": "length of the mean change",
     "n_changed": "genes that change",
     "latent": "length of the latent shift",
 }
+# Columns of the table that are not named as what is drawn.
+_COLUMNS = {"impact": "impact_mean", "downstream": "downstream_mean"}
 _WHISKERS = ["impact_q25", "impact_q75"]
 
 
@@ -42,8 +45,8 @@ def dose_response(
 ) -> Drawn:
     """Draw how much a knockout does against its dose, a curve per knockout.
 
-    For one knockout a second panel has the genes that change most. An impact is the mean over cells, and its band the
-    quartiles.
+    For one knockout a second panel has the genes that change most. Impacts are means over cells; that of the impact has a
+    band, the quartiles.
 
     Parameters
     ----------
@@ -52,7 +55,8 @@ def dose_response(
     genes
         Knockouts; all that have been computed by default.
     y
-        ``"impact"``, ``"distance"``, ``"n_changed"`` or, with ``model="sccvae"``, ``"latent"``.
+        ``"impact"``, which grows to the gene's own share and beyond, ``"downstream"``, of the other genes alone,
+        ``"distance"``, ``"n_changed"`` or, with ``model="sccvae"``, ``"latent"``.
     n_responders
         Genes in the second panel; 0 for no such panel.
     key, mod
@@ -72,7 +76,7 @@ def dose_response(
         No such `y`.
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
-    known = [name for name in _LABELS if name == "impact" or name in table]
+    known = [name for name in _LABELS if _COLUMNS.get(name, name) in table]
     if y not in known:
         raise ValueError(f"y={y!r} must be one of {listed(known)}.")
     labels = list(dict.fromkeys(table["knockout"]))
@@ -93,7 +97,7 @@ def _style(number: int) -> dict[str, Any]:
 
 
 def _curves(ax: Axes, table: pd.DataFrame, labels: list[str], y: str, ours: bool) -> None:
-    column = "impact_mean" if y == "impact" else y
+    column = _COLUMNS.get(y, y)
     for number, label in enumerate(labels):
         part = table[table["knockout"] == label]
         style = _style(number)

@@ -37,6 +37,7 @@ def impact(
     genes: str | Sequence[str],
     *,
     basis: str = "umap",
+    downstream: bool = False,
     key: str = _keys.DEFAULT,
     mod: str = "rna",
     ncols: int = NCOLS,
@@ -57,6 +58,8 @@ def impact(
         One or several labels of knockouts, as in :func:`dko.get.impact`.
     basis
         Embedding in ``obsm``, with or without its ``X_``: ``"umap"``, ``"pca"``, ``"spatial"``.
+    downstream
+        Draw the downstream impacts instead, those on the other genes alone, as in :func:`dko.get.impact`.
     key, mod
         Where the results are.
     ncols
@@ -78,14 +81,14 @@ def impact(
     Raises
     ------
     KeyError
-        No such knockout or embedding.
+        No such knockout or embedding; no downstream impacts.
     ValueError
         `ax` with several knockouts.
     """
     import matplotlib.pyplot as plt
 
     target = unwrap(adata, mod)
-    table = get.impact(target, genes, key=key)
+    table = get.impact(target, genes, downstream=downstream, key=key)
     labels = [str(label) for label in table.columns]
     name = _find_basis(target, basis)
     # Columns by number: a label may hold a '/', which some versions of anndata refuse in a name.
@@ -113,7 +116,8 @@ def impact(
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
         points = next(drawn for drawn in axes[0].collections if drawn.get_array() is not None)
-        axes[0].figure.colorbar(points, ax=axes, location=bar, label=f"impact ({IMPACT})", aspect=30, pad=0.01)
+        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})"
+        axes[0].figure.colorbar(points, ax=axes, location=bar, label=label, aspect=30, pad=0.01)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
