@@ -45,8 +45,8 @@ def dose_response(
 ) -> Drawn:
     """Draw how much a knockout does against its dose, a curve per knockout.
 
-    For one knockout a second panel has the genes that change most. Impacts are means over cells; that of the impact has a
-    band, the quartiles.
+    For one knockout a second panel has the genes that change most. Impacts are means over cells; the
+    band of the impact is its quartiles.
 
     Parameters
     ----------

@@ -77,6 +77,7 @@ def test_scan_equals_the_naive_formula(
         for gene in np.flatnonzero(row).tolist()
     ]
     np.testing.assert_allclose(found.T, np.reshape(expected, (-1, 2)), atol=1e-6)
+    assert not (found > 1).any(), "whatever the rounding"
     with dko.settings.override(memory_budget=budget):
         np.testing.assert_array_equal(machine.scan(factors, profiles, wanted=wanted, dose=dose), found[0])
 
@@ -104,6 +105,7 @@ def test_sets_equal_the_naive_formula(
         found = machine.knock_out(
             factors, profiles, row, removed, dose=dose, downstream=True, after=after, number=number
         )
+    assert not (found > 1).any(), "whatever the rounding"
     rows = dense(profiles)
     for place, (cell, which) in enumerate(zip(row, number, strict=True)):
         profile, *impacts = naive_factors(factors, rows[cell], sets[which][sets[which] >= 0].tolist(), dose)
