@@ -383,3 +383,28 @@ def test_tables_show_ranges_intervals_and_what_is_not_met(tmp_path):
     assert "| default | 0.200 (0.100 to 0.300) [0.100, 0.300] | 0.900 | 0.900 |" in text
     assert "| gene mean | 0.000 |" in text
     assert json.loads((tmp_path / "accuracy_screens.json").read_text())["bars"][0]["met"] is False
+
+
+def test_true_impacts_of_keystones_with_and_without_the_share_of_the_gene():
+    from benchmarks.accuracy import _keystone
+
+    cells = dko.datasets.grn(30, 8, depth=500, rng=0)
+    true = _keystone._true(cells)
+    seen = cells.X.toarray() > 0
+    impact = np.where(seen, dko.datasets.grn_impact(cells).toarray(), 0).sum(axis=0) / seen.sum(axis=0)
+    np.testing.assert_allclose(true["impact"], impact, rtol=1e-6)
+    assert (true["downstream"] < 1).all() and (
+        true["downstream"][cells.varp["network"].getnnz(axis=1) == 0] < 1e-6
+    ).all()
+
+
+def test_essential_genes_are_told_from_others_of_the_same_expression():
+    from benchmarks.accuracy import _essential
+
+    rng = np.random.default_rng(0)
+    expression = rng.lognormal(size=200)
+    truth = rng.random(200) < 0.2 + 0.4 * (expression > 1)
+    found = {row.metric: row for row in _essential._areas("cells", "mean", "of others", expression, truth, expression)}
+    areas = [found[f"{name} of others"] for name in ("auroc", "auroc_matched")]
+    assert areas[0].value > 0.6 > areas[1].value
+    assert all(row.low < row.value < row.high for row in areas)

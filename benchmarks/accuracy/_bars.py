@@ -54,6 +54,7 @@ BARS = {
     "prior": [Bar(data, "gain", -0.01) for data in (*REGULATED, *MEASURED)],
     "interactions": [Bar(next(iter(OF_PAIRS)), "interaction", 0.6)],
     "keystone": [Bar(KEYSTONES[setting], "impact", 0.90) for setting in (CLEAN, DEEP)],
+    "essential": [],
     "calibration": [
         bar
         for data in (REAL, SIMULATED)

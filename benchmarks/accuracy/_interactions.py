@@ -12,7 +12,7 @@ import dko
 from ._models import DEFAULT, models
 from ._row import Row, rows
 from ._simulated import CLEAN, DEEP, N_NETWORKS, SETTINGS, network_of
-from ._truth import baselines
+from ._truth import baselines, others_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,12 +67,17 @@ def _scores(
 
 
 def true_interactions(cells: AnnData, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean true interaction of pairs, and the mean sum of the impacts of their genes.
+    """Return the mean true interaction of pairs, and the mean sum of the downstream impacts of their genes.
 
     Both over the cells in which both genes are seen; NaN where these are fewer than ten.
     """
-    before = dko.datasets.grn_knockout(cells, []).toarray()
-    single, seen = dko.datasets.grn_impact(cells).toarray(), cells.X.toarray() > 0
+    before, seen = dko.datasets.grn_knockout(cells, []).toarray(), cells.X.toarray() > 0
+    single = {
+        gene: others_apart(
+            before, dko.datasets.grn_knockout(cells, gene).toarray(), cells.var_names.get_indexer([gene])
+        )
+        for gene in sorted({gene for pair in pairs for gene in pair})
+    }
     found = np.full((len(pairs), 2), np.nan)
     for number, pair in enumerate(pairs):
         columns = cells.var_names.get_indexer(pair)
@@ -80,9 +85,8 @@ def true_interactions(cells: AnnData, pairs: Sequence[tuple[str, str]]) -> tuple
         if len(has) < _FEWEST:
             continue
         after = dko.datasets.grn_knockout(cells, list(pair), cells=list(cells.obs_names[has])).toarray()
-        impact = np.abs(after - before[has]).sum(axis=1) / (after + before[has]).sum(axis=1)
-        additive = single[np.ix_(has, columns)].sum(axis=1)
-        found[number] = (impact - additive).mean(), additive.mean()
+        additive = sum(single[gene][has] for gene in pair)
+        found[number] = (others_apart(before[has], after, columns) - additive).mean(), additive.mean()
     return found[:, 0], found[:, 1]
 
 
@@ -91,7 +95,7 @@ def expression_says(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return interactions, and what they are relative to, without a model: from shares, and from co-expression.
 
-    Changes that baselines foretell, of log expression, are taken to first order for changes of profiles.
+    Changes that baselines predict, of log expression, are taken to first order for changes of profiles.
     """
     shares = np.asarray((cells.X / cells.X.sum(axis=1)).mean(axis=0)).ravel()
     columns = np.array([cells.var_names.get_indexer(pair) for pair in pairs])

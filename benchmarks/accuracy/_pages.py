@@ -9,6 +9,8 @@ from ._calibration import REAL, SIMULATED
 from ._cells import PAPALEXI
 from ._cells import RENGE as RENGE_CELLS
 from ._dream4 import NAME as DREAM4
+from ._essential import OF_LIST, OF_OTHERS
+from ._essential import SETS as ESSENTIAL
 from ._interactions import NAMES as OF_PAIRS
 from ._keystone import NAMES as KEYSTONES
 from ._prior import MEASURED, REGULATED
@@ -121,37 +123,56 @@ PAGES = {
         "Interactions of pairs of genes",
         "Noise-free cells and cells of depth 2,000 of the simulated networks above; all 435 pairs of 30 genes, drawn "
         "once per network. *Interaction*: Spearman correlation over pairs of the mean interaction of "
-        "{func}`dko.tl.interactions` (impact of both less the two impacts) with the true one, over the cells in which "
-        "both genes are seen. *Relative*: the same of the interaction relative to the sum of the two impacts, of "
-        "predicted and of true ones, so that large impacts are no help. Methods that foretell effects without a model "
+        "{func}`dko.tl.interactions` (downstream impact of both less those of each) with the true one, over the cells "
+        "in which both genes are seen. *Relative*: the same of the interaction relative to the sum of both, of "
+        "predicted and of true ones, so that large impacts are no help. Methods that predict effects without a model "
         "are made into interactions by the length of the sum of two effects, times shares of expression, less the "
         "lengths of both. The range is over all fits of all networks.",
         [Table("Pairs", list(OF_PAIRS), {"interaction": "interaction", "relative": "relative"})],
     ),
     "keystone": Page(
         "Keystone genes of simulated networks",
-        "The cells of the first part. *Impact*: Spearman correlation over the 100 genes of the mean impact of "
-        "{func}`dko.tl.rank_genes` with the true mean impact in the same cells. *Excess*: of what is left of either "
-        "without the share of the gene itself. The baselines have one score for both: mean share, mean share where the "
-        "gene is present, standard deviation of log1p(1e4 * profile), and mean size of the correlations with all other "
-        "genes times this. The range is over all fits of all networks; of baselines, over the networks.",
-        [Table("Keystones", list(KEYSTONES.values()), {"impact": "impact", "excess": "excess"})],
+        "The cells of the first part. *Downstream*: Spearman correlation over the 100 genes of the mean downstream "
+        "impact, which {func}`dko.tl.rank_genes` ranks by, with the true one in the same cells. *Impact*: the same of "
+        "impacts, of which the share of the gene itself is a part. The baselines have one score for both: mean share, "
+        "mean share where the gene is present, standard deviation of log1p(1e4 * profile), and mean size of the "
+        "correlations with all other genes times this. The range is over all fits of all networks; of baselines, over "
+        "the networks.",
+        [Table("Keystones", list(KEYSTONES.values()), {"downstream": "downstream", "impact": "impact"})],
+    ),
+    "essential": Page(
+        "Keystone genes and genes that cells cannot live without",
+        "Unperturbed cells, all genes of the lists of core-essential and non-essential genes of Hart et al. (2017) "
+        "that 10 cells or more express, and 1,500 others at random; one fit. Area under the curve of essential genes "
+        "against all others and, where 10 or more are expressed, against non-essential ones, with its 95 % interval "
+        "over genes (bootstrap). Essential genes are expressed more than others, so what counts is *matched*: the same "
+        "within fifths of the genes by mean expression. Below 0.5, essential genes are ranked last: a mean over the "
+        "cells that express a gene is high for genes of one cell type, essential ones are in all. There is no bar: "
+        "what a dividing cell line cannot live without need not move the other genes of a blood cell.",
+        [
+            Table(
+                f"Essential genes, AUROC against {others}",
+                list(ESSENTIAL),
+                {f"auroc {what}": "AUROC", f"auroc_matched {what}": "matched"},
+            )
+            for what, others in ((OF_OTHERS, "all others"), (OF_LIST, "non-essential ones"))
+        ],
     ),
     "calibration": Page(
         "Are p-values right where there is nothing to find?",
         "200 data sets of 600 cells and about 300 genes with every gene permuted independently over the cells, so that "
-        "no gene goes with another. *PBMC 3k*: random cells, their 60 most abundant genes and 240 others of those that "
-        "10 cells or more express. *Simulated*: overdispersed counts of cells of very different depth, one gene with a "
-        "fifth of all. p-values of {func}`dko.tl.rank_genes`, which depend on the counts alone. *Below 0.05*: share of "
-        "all p-values, about 60,000, and by how many standard deviations of a binomial distribution it is off. *KS p*: "
-        "Kolmogorov and Smirnov, against a uniform distribution, of the p-values of 5 genes of each data set, as those "
-        "of one set are not independent. *False discovery rate*: share of data sets in which Benjamini and Hochberg "
-        "call any gene at 5 %, all of them wrongly; of 200 sets, a true rate of 0.05 shows as 0.025 to 0.085. "
-        "*Called, intact*: share of the genes called in the same way in 20 "
-        "such data sets that are not permuted. Naive tests beside it: Pearson correlations of log1p(1e4 * profile), "
-        "the largest by Bonferroni, or the sum of their squares by chi-squared. *Pairs*: p-values of "
-        "{func}`dko.tl.affected_genes`, of 5 genes of each data set with all that they are expected to meet in 5 cells "
-        "or more.",
+        "no gene depends on another. *PBMC 3k*: random cells, their 60 most abundant genes and 240 others of those "
+        "that 10 cells or more express. *Simulated*: overdispersed counts of cells of very different depth, one gene "
+        "with a fifth of all. *Default*: p-values of {func}`dko.tl.rank_genes`, of downstream impacts; "
+        "*co-expression*: those where effects are direct ones, of counts alone. *Below 0.05*: share of all p-values, "
+        "about 60,000, and by how many standard deviations of a binomial distribution it is off. *KS p*: Kolmogorov "
+        "and Smirnov, against a uniform distribution, of the p-values of 5 genes of each data set, as those of one set "
+        "are not independent. *False discovery rate*: share of data sets in which Benjamini and Hochberg call any gene "
+        "at 5 %, all of them wrongly; of 200 sets, a true rate of 0.05 shows as 0.025 to 0.085. *Called, intact*: "
+        "share of the genes called in the same way in 20 such data sets that are not permuted. Naive tests beside it: "
+        "Pearson correlations of log1p(1e4 * profile), the largest by Bonferroni, or the sum of their squares by "
+        "chi-squared. *Pairs*: p-values of {func}`dko.tl.affected_genes`, of 5 genes of each data set with all that "
+        "they are expected to meet in 5 cells or more.",
         [
             *(Table(f"Genes: {data}", [data], _NULL) for data in (REAL, SIMULATED)),
             *(Table(f"Pairs: {data}", [data], _NULL_PAIRS) for data in (REAL, SIMULATED)),

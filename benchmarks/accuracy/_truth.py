@@ -9,6 +9,8 @@ import numpy as np
 import dko
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
 
@@ -40,6 +42,13 @@ def strongest(true: np.ndarray, n: int = 15) -> np.ndarray:
 def regulators(network: np.ndarray) -> np.ndarray:
     """Return the genes, rows of a network, that regulate others; the knockout of any other changes nothing."""
     return np.flatnonzero((network != 0).sum(axis=1) > (np.diag(network) != 0))
+
+
+def others_apart(before: np.ndarray, after: np.ndarray, genes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the Bray-Curtis dissimilarity of each cell without some genes, each side made to sum to 1 again."""
+    before, after = (np.delete(one, genes, axis=1) for one in (before, after))
+    before, after = (one / np.maximum(one.sum(axis=1, keepdims=True), 1e-300) for one in (before, after))
+    return np.abs(after - before).sum(axis=1) / np.maximum((after + before).sum(axis=1), 1e-300)
 
 
 def agreement(predicted: np.ndarray, true: np.ndarray) -> float:
