@@ -85,7 +85,7 @@ def true_interactions(cells: AnnData, pairs: Sequence[tuple[str, str]]) -> tuple
         if len(has) < _FEWEST:
             continue
         after = dko.datasets.grn_knockout(cells, list(pair), cells=list(cells.obs_names[has])).toarray()
-        additive = sum(single[gene][has] for gene in pair)
+        additive = np.sum([single[gene][has] for gene in pair], axis=0)
         found[number] = (others_apart(before[has], after, columns) - additive).mean(), additive.mean()
     return found[:, 0], found[:, 1]
 

@@ -165,7 +165,7 @@ def fit(
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
             What is known of a gene that is perturbed: ``"influence"``, what the first model has it do to all genes, or
-            ``"pca"``, how it goes with others, both from control cells (``n_components``, 20); ``"onehot"``, nothing,
+            ``"pca"``, its co-expression, both from control cells (``n_components``, 20); ``"onehot"``, nothing,
             also for genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
             Default: ``"influence"``; of ``preset="paper"``, ``"pca"``.
         ``graph``

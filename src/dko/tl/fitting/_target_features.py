@@ -62,8 +62,8 @@ def target_features(
     ----------
     features
         ``"influence"``: what a knockout of the gene would do to every other, as the first model has it from control
-        cells. ``"pca"``: how a gene goes with others in these. ``"onehot"``: nothing but which gene it is, for the
-        targets that are trained on. A DataFrame with genes in the index.
+        cells. ``"pca"``: the co-expression of a gene with others in these. ``"onehot"``: nothing but which gene it is,
+        for the targets that are trained on. A DataFrame with genes in the index.
     control
         Log-normalised control cells, over `genes`.
     targets

@@ -95,7 +95,7 @@ def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np
     """Return how far the mean of `n_cells` cells is from that of all control cells if the perturbation does nothing.
 
     Random control cells against the others (n_null x components). Where there are not enough of them, fewer stand in,
-    and distances are put to the scale of `n_cells`: a variance of means goes with one over the number of cells, on
+    and distances are put to the scale of `n_cells`: a variance of means is inverse to the number of cells, on
     either side.
     """
     # Of its own for each number of cells, whatever other perturbations there are.
