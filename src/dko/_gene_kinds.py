@@ -31,8 +31,10 @@ def gene_kinds(var: pd.DataFrame, n_cells: np.ndarray) -> dict[str, np.ndarray]:
     names = pd.Series(var.index.astype(str))
     kinds = {}
     for kind, (column, prefix) in _COLUMNS.items():
-        known = column in var and pd.api.types.is_bool_dtype(var[column].dtype)
-        kinds[kind] = var[column].to_numpy(dtype=bool) if known else names.str.contains(prefix, case=False).to_numpy()
+        if column in var and pd.api.types.is_bool_dtype(var[column].dtype):
+            kinds[kind] = var[column].to_numpy(dtype=bool, na_value=False)
+        else:
+            kinds[kind] = names.str.contains(prefix, case=False).to_numpy(dtype=bool)
     return {**kinds, FEW: n_cells < FEW_CELLS}
 
 
