@@ -64,7 +64,7 @@ def test_names_of_those_that_change_most():
 def test_the_legend_has_what_there_is():
     table = affected(["A"])
     labels = [text.get_text() for text in dko.pl.effect(table, show=False).figure.legends[0].texts]
-    assert labels == ["falls", "rises", "rises with others too", "cells show the other sign", "FDR 0.05"]
+    assert labels == ["falls", "rises", "rises, by other knockouts too", "co-expression of the other sign", "FDR 0.05"]
     table.uns["dko_affected"]["table"]["pval_adj"] = 1.0
     ax = dko.pl.effect(table, show=False)
     assert not ax.texts and not ax.figure.legends[0].texts

@@ -144,7 +144,7 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--features",
         choices=["influence", "pca", "onehot"],
-        help="of genes: what they do to others in control cells, how they go with these, or nothing, also for "
+        help="of genes: what they do to others in control cells, their co-expression with these, or nothing, also for "
         "unmeasured ones (default: influence)",
     )
     group.add_argument(

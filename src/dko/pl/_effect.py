@@ -51,9 +51,10 @@ def effect(
     gene
         A knockout, or a list of them; by default all that there are.
     kind
-        ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against how surely it goes
-        with the knocked-out one in the cells. Coloured above the line of a false discovery rate of 5 %; pale where more
-        than 5 % of other knockouts change the gene as much, dark grey where what the cells show has the other sign.
+        ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against how surely it is
+        co-expressed with the knocked-out one in the cells. Coloured above the line of a false discovery rate of 5 %;
+        pale where more than 5 % of other knockouts change the gene as much, dark grey where the co-expression has the
+        other sign.
         ``"heatmap"``: knockouts (and groups) x the genes that change most in any of them, like ones side by side; the
         knocked-out gene itself is grey.
     group

@@ -55,8 +55,8 @@ def shift(
 ) -> Drawn:
     """Draw where knockouts would move cells on an embedding, a panel per knockout.
 
-    Shifts are small, so they are drawn longer than they are, by the factor in the title of each panel; the arrow below
-    it stands for the length that is written beside it, in units of the embedding. The few longest are cut short.
+    Arrows are drawn longer or shorter than the shifts, by the factor in the title of each panel; the arrow below it
+    stands for the length that is written beside it, in units of the embedding. The few longest are cut short.
     :func:`dko.get.identity` tells how far cells move, and where to.
 
     Parameters

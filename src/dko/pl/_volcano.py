@@ -33,7 +33,7 @@ def draw_volcano(ax: Axes, table: pd.DataFrame, title: str, **kwargs: Any) -> No
     if found.any():
         ax.axhline(height[found].min(), color="0.4", lw=0.8, ls="--", zorder=0)
     ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-    ax.set_ylabel("|z| of going together in the cells")
+    ax.set_ylabel("co-expression in the cells, |z|")
     ax.set_title(wrapped(title, 36), fontsize="medium")
     ax.spines[["top", "right"]].set_visible(False)
     ax.locator_params(axis="x", nbins=5)
@@ -63,8 +63,8 @@ def volcano_handles(table: pd.DataFrame) -> list[Artist]:
     shown: list[tuple[np.ndarray, Line2D]] = []
     for kind, color in (("falls", _FALLS), ("rises", _RISES)):
         shown.append(((kinds == kind) & specific, dot(color, kind)))
-        shown.append(((kinds == kind) & ~specific, dot(color, f"{kind} with others too", _PALE)))
-    shown.append((kinds == "other", dot(_OTHER, "cells show the other sign")))
+        shown.append(((kinds == kind) & ~specific, dot(color, f"{kind}, by other knockouts too", _PALE)))
+    shown.append((kinds == "other", dot(_OTHER, "co-expression of the other sign")))
     line = Line2D([], [], color="0.4", lw=0.8, ls="--", label=f"FDR {FDR}")
     return [*(handle for rows, handle in shown if rows.any()), *([line] if (kinds != "none").any() else [])]
 

@@ -294,7 +294,7 @@ def _without(profile: torch.Tensor, gone: torch.Tensor) -> torch.Tensor:
 def _bray_curtis(after: torch.Tensor, before: torch.Tensor) -> np.ndarray:
     """Return how far the rows are apart, in [0, 1]; 0 where both are empty."""
     both = after.sum(1) + before.sum(1)
-    return ((after - before).abs().sum(1) / both.where(both > 0, 1)).cpu().numpy()
+    return ((after - before).abs().sum(1) / both.where(both > 0, 1)).clamp_max(1).cpu().numpy()
 
 
 def _change(block: _Knockouts) -> torch.Tensor:

@@ -44,7 +44,7 @@ def identity(run: Run) -> Section | Missing:
         table(rows, _COLUMNS, f"The {run.n_genes} largest per knockout"),
     ]
     lead = (
-        "Which way each knockout would move cells. Shifts are small and drawn longer than they are; go by the numbers, "
-        "and take directions, of many cells together, from the picture."
+        "Which way each knockout would move cells. Arrows are drawn longer or shorter than the shifts, by the factor "
+        "in each title; go by the numbers, and take directions, of many cells together, from the picture."
     )
     return Section("identity", "Where cells would move", lead, blocks, run.call("get.identity"))
