@@ -63,9 +63,11 @@ def calibration_slope(predicted: np.ndarray, measured: np.ndarray) -> float:
     predicted, measured
         Effects, shape (genes,); genes that are NaN in either are left out.
 
-    Returns ------- sum (predicted x measured) / sum predicted^2: 1 for the right size, above 1 for changes that are
-    predicted too small, below 1 for those that are predicted too large, negative for the wrong direction. NaN for no
-    predicted change.
+    Returns
+    -------
+    The sum of predicted times measured over that of predicted squared: 1 for the right size, above 1 for changes that
+    are predicted too small, below 1 for those that are predicted too large, negative for the wrong direction. NaN for
+    no predicted change.
     """
     a, b = _known(predicted, measured)
     return _ratio(a @ b, a @ a)
