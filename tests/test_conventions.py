@@ -85,6 +85,7 @@ def _prepared(_fitted):
     scanned = dko.tl.scan(fitted, copy=True)
     assert scanned is not None
     fitted.layers["scanned_impact"] = scanned.layers["dko_impact"]
+    fitted.layers["scanned_downstream"] = scanned.layers["dko_downstream"]
     fitted.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
     dko.tl.fit(
         fitted,

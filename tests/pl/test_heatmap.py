@@ -65,13 +65,13 @@ def test_a_scan_without_ranking_and_the_groups_of_the_fit(scanned_by_group):
     rows, columns, values = shown(ax)
     assert sorted(rows) == ["B", "CD4/CD8 T"]
     np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "downstream_mean"))
-    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
+    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact\n(Bray-Curtis, 0 to 1)"
 
 
 def test_a_ranking_of_another_name(ranked):
     ranked.uns["mine"] = ranked.uns.pop("dko_ranking")
     ax = dko.pl.heatmap(ranked, key_added="mine", show=False)
-    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
+    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact\n(Bray-Curtis, 0 to 1)"
 
 
 def test_keywords_and_axes_of_the_user(ranked):

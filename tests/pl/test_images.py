@@ -27,7 +27,7 @@ GENES = ["gene_3", "HSPA1A/B"]
 PLOTS = {
     "impact": lambda adata: dko.pl.impact(adata, GENES, return_fig=True),
     "ranking": lambda adata: dko.pl.ranking(adata, groupby="type", n_genes=6, return_fig=True),
-    "ranking_intervals": lambda adata: dko.pl.ranking(adata, return_fig=True),
+    "ranking_intervals": lambda adata: dko.pl.ranking(adata, n_genes=16, return_fig=True),
     "heatmap": lambda adata: dko.pl.heatmap(adata, groupby="type", return_fig=True),
     "effect_volcano": lambda adata: dko.pl.effect(adata, GENES[0], n_genes=4, s=120, return_fig=True),
     "effect_heatmap": lambda adata: dko.pl.effect(adata, kind="heatmap", return_fig=True),
@@ -106,7 +106,7 @@ def interacting(genes, rng):
     """Pairs of genes as dko.tl.interactions leaves them."""
     table = pd.DataFrame(list(combinations(genes, 2)), columns=["gene_a", "gene_b"])
     for of in "ab":
-        table[f"impact_{of}"] = table[f"gene_{of}"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
+        table[f"downstream_{of}"] = table[f"gene_{of}"].map({gene: 0.01 * (1 + i) for i, gene in enumerate(genes)})
     table["z"] = rng.normal(scale=3, size=len(table))
     kind = np.where(table["z"] > 0, "synergy", "buffering")
     table["class"] = pd.Categorical(np.where(table["z"].abs() > 3, kind, "additive"))

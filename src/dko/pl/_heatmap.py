@@ -96,7 +96,8 @@ def heatmap(
     values = _chosen(table, drawn, genes, n_genes)
     rows, columns = values.shape
     axes, ours = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
-    draw_clustered(axes[0], values, label=LABELS[drawn], signed=drawn in SIGNED, trees=dendrogram, **kwargs)
+    label = LABELS[drawn].replace(" (", "\n(")  # the bar is short where there are few groups
+    draw_clustered(axes[0], values, label=label, signed=drawn in SIGNED, trees=dendrogram, **kwargs)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)
 
 
