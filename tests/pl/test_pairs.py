@@ -85,7 +85,13 @@ def test_network_has_a_line_per_pair_that_interacts(four):
     assert widths == sorted(widths) and widths[0] < widths[2]
     assert len({color for _, color in drawn.values()}) == 3
     labels = [text.get_text() for text in ax.get_legend().texts]
-    assert labels == ["synergy (1)", "buffering (1)", "epistasis (1)", "impact 0.04", "impact 0.01"]
+    assert labels == [
+        "synergy (1)",
+        "buffering (1)",
+        "epistasis (1)",
+        "downstream impact 0.04",
+        "downstream impact 0.01",
+    ]
     assert sorted(text.get_text() for text in ax.texts) == GENES
 
 

@@ -212,5 +212,5 @@ def _handles(found: pd.DataFrame, largest: float) -> list[Artist]:
     for impact in (largest, largest / 4):
         size = np.sqrt(_AREAS[0] + (_AREAS[1] - _AREAS[0]) * impact / largest)
         dot: dict[str, Any] = {"ls": "none", "marker": "o", "mfc": "0.75", "mec": "0.3", "mew": 0.8}
-        lines.append(Line2D([], [], ms=size, label=f"impact {impact:.2g}", **dot))
+        lines.append(Line2D([], [], ms=size, label=f"downstream impact {impact:.2g}", **dot))
     return lines
