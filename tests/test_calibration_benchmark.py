@@ -53,6 +53,6 @@ def test_true_keystones_score_best():
     has = (cells.X[:, [4]] > 0).toarray().ravel()
     impact = dko.datasets.grn_impact(cells)[:, [4]].toarray().ravel()
     assert true["impact"][4] == pytest.approx(impact[has].mean())
-    assert (true["excess"] >= -1e-9).all() and (true["excess"] < true["impact"]).all()
+    assert ((true["downstream"] >= 0) & (true["downstream"] <= 1)).all() and true["downstream"].max() > 0
     assert _agreement(true["impact"], true["impact"]) == pytest.approx(1)
     assert all(np.isfinite(score).all() and score.shape == (20,) for score in baselines(cells).values())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ._fitted import NO_SIGNAL
-from ._gene_kinds import gene_kinds, marks
+from ._gene_kinds import FEW_CELLS, gene_kinds, marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,10 @@ def gene_means(
 
 
 def in_order(table: pd.DataFrame, by: str, rate: str) -> pd.DataFrame:
-    """Sort genes, those with evidence (`rate`, if it is known) first: means of rare ones are large by chance."""
+    """Sort genes: those with evidence (`rate`, if it is known) first, and among these those of few cells last.
+
+    Means of rare genes are large by chance, and where a whole type has few cells, each of its genes stands for the type.
+    """
     silent = table[rate] > NO_SIGNAL if rate in table else np.zeros(len(table), dtype=bool)
-    return table.iloc[np.lexsort([-table[by], silent])].reset_index(drop=True)
+    few = table["n_cells"] < FEW_CELLS
+    return table.iloc[np.lexsort([-table[by], few, silent])].reset_index(drop=True)

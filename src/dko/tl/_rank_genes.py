@@ -64,8 +64,9 @@ def rank_genes(
     groups
         Names of the groups to rank in; all by default.
     by
-        What genes are ranked by, those with a false discovery rate of at most 5 % before all others: a column of the
-        table, ``"downstream_mean"``, ``"impact_mean"`` or, with groups, ``"specificity"``.
+        What genes are ranked by: a column of the table, ``"downstream_mean"``, ``"impact_mean"`` or, with groups,
+        ``"specificity"``. Genes with a false discovery rate of at most 5 % come before all others, and in both those of
+        at least 30 cells before rarer ones.
     exclude
         Marks of genes to leave out, as the table has them: ``"ribosomal"``, ``"mitochondrial"``, ``"few cells"``. Rates
         are then over the genes that are left.
