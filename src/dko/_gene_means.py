@@ -61,7 +61,7 @@ def gene_means(
 def in_order(table: pd.DataFrame, by: str, rate: str) -> pd.DataFrame:
     """Sort genes: those with evidence (`rate`, if it is known) first, and among these those of few cells last.
 
-    Means of rare genes are large by chance, and where a whole type has few cells, each of its genes stands for the type.
+    Means of rare genes are large by chance, and where a type has few cells, each of its genes stands for all of it.
     """
     silent = table[rate] > NO_SIGNAL if rate in table else np.zeros(len(table), dtype=bool)
     few = table["n_cells"] < FEW_CELLS

@@ -18,10 +18,11 @@ def typed():
 def one_by_one(adata, cell, removed=()):
     """Return the levels of one cell, a gene and an edge at a time, by the formula of the docstring."""
     network, half = adata.varp["network"].toarray(), adata.var["half_response"].to_numpy()
-    factor, levels = adata.layers["production"][[cell]].toarray()[0].astype(float), {}
+    factor = adata.layers["production"][[cell]].toarray()[0].astype(float)
+    levels: dict[int, float] = {}
     for gene in range(adata.n_vars):
         production = 0.0 if network[:, gene].any() else 1.0
-        for source in np.flatnonzero(network[:, gene]):
+        for source in map(int, np.flatnonzero(network[:, gene])):
             x, h, k = levels[source], half[source], network[source, gene]
             production += k * x**2 / (h**2 + x**2) if k > 0 else -k * h**2 / (h**2 + x**2)
         levels[gene] = 0.0 if gene in removed else factor[gene] * production
@@ -55,7 +56,7 @@ def test_knockouts_are_those_of_the_formula(typed, removed, cell):
 
 @pytest.mark.parametrize("gene", [0, 5, 20])
 def test_a_knockout_changes_what_is_downstream_and_nothing_else(typed, gene):
-    before, after = (grn_knockout(typed, genes).toarray() for genes in ([], f"gene_{gene}"))
+    before, after = (grn_knockout(typed, genes).toarray() for genes in (list[str](), f"gene_{gene}"))
     changed = downstream(typed, gene)
     assert not after[:, gene].any()
     # All other levels are what they were, so that shares differ by the new total alone.
@@ -67,7 +68,7 @@ def test_a_knockout_changes_what_is_downstream_and_nothing_else(typed, gene):
 
 def test_impacts_are_those_of_the_profiles(typed):
     impact = grn_impact(typed).toarray()
-    before, after = (grn_knockout(typed, genes).toarray() for genes in ([], "gene_2"))
+    before, after = (grn_knockout(typed, genes).toarray() for genes in (list[str](), "gene_2"))
     np.testing.assert_allclose(impact[:, 2], np.abs(after - before).sum(axis=1) / 2, rtol=1e-9)
 
 

@@ -34,7 +34,8 @@ def fitted(relative):
     """The fit to counts, as a function."""
 
     def of(counts, seed=0, *, are_counts=True):
-        return fit(*relative(counts), np.random.default_rng(seed), counts=are_counts)
+        profiles, totals = relative(counts)
+        return fit(profiles, totals, np.random.default_rng(seed), counts=are_counts)
 
     return of
 
@@ -79,7 +80,7 @@ def test_slopes_are_shrunken_penalised_and_at_full_size(relative, fitted, linked
 def test_the_ridge_is_that_of_the_regression_on_all_genes():
     rng = np.random.default_rng(0)
     predictors = rng.normal(size=(50, 8)) @ rng.normal(size=(8, 8))
-    correlation = np.corrcoef(predictors.T).astype(np.float32)
+    correlation = np.asarray(np.corrcoef(predictors.T), dtype=np.float32)
     alone = rng.normal(size=(8, 8)).astype(np.float32)
     expected = 30 * np.linalg.inv(correlation + 30 * np.eye(8)) @ alone
     np.fill_diagonal(expected, 0)

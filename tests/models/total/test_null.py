@@ -15,7 +15,8 @@ from dko.models.total._regression import regression
 @pytest.fixture
 def p_values(relative):
     def of(counts, rng=0):
-        return fit(*relative(counts), np.random.default_rng(rng), counts=True).p_values
+        profiles, totals = relative(counts)
+        return fit(profiles, totals, np.random.default_rng(rng), counts=True).p_values
 
     return of
 
