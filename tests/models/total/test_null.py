@@ -136,4 +136,4 @@ def test_a_tail_is_counted_and_extrapolated(n_draws):
     assert np.mean(found < 0.05) == pytest.approx(0.05, abs=0.04 if n_draws == 100 else 0.015)
     # No draw is as large: one over their number if they are counted, and less where there are enough for a fit.
     far = _tail(null, np.array([8.0]))[0]
-    assert far == pytest.approx(1 / 101) if n_draws == 100 else far < 1e-5
+    assert far == pytest.approx(1 / 101) if n_draws == 100 else far < 1e-3

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
 # Draws, of genes that about as many cells have, that a gene is compared with.
 _COMPARED = 128
+# Shapes that its tail can have: draws of few genes tell a heavy tail from a light one badly, and genes that have one
+# outlying cell in common are rarer than one in a thousand.
+_SHAPES = (0.2, 0.9)
 # Draws in the tail that a distribution is fitted to, at least.
 _FEWEST = 20
 # Genes that are worked on at a time.
@@ -129,7 +132,7 @@ def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
     excess = null[-n_tail:] - threshold
     # Probability-weighted moments (Hosking and Wallis 1987).
     first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
-    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), 0, 0.9))
+    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), *_SHAPES))
     scale = max(first * (1 - shape), _TINY)
     beyond = observed > threshold
     found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=scale)
