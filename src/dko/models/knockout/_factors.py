@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Largest change of a log share: no exponential overflows in single precision.
 BOUND = 30.0
-# Added to the diagonal of a correlation matrix before it is inverted, so that genes that are hardly told apart share
+# Added to the diagonal of a correlation matrix before it is inverted, so that genes that hardly differ share
 # their effect instead of having large ones of opposite sign.
 _RIDGE = 0.1
 
