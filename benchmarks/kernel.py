@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from dko._engine import open_task
+from dko._core.knockouts import open_task
 from dko.models.knockout import _factor_scan, _scan, scan
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dko._arrays import dense
+from dko._compat import dense
 
 
 @pytest.mark.parametrize("kind", [list, np.asarray, sparse.csr_matrix, sparse.csc_array])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dko._basis import read_basis
+from dko._core.cells import read_basis
 
 
 @pytest.mark.parametrize("name", ["umap", "X_umap"])

@@ -7,8 +7,8 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
-from dko._data import profiles, read_csr
-from dko._expression import read_expression
+from dko._core.cells import profiles, read_csr
+from dko._core.scale import read_expression
 
 
 def test_a_block_at_a_time(cells, dense):
@@ -22,7 +22,7 @@ def test_a_block_at_a_time(cells, dense):
             taken.append(rows.stop - rows.start)
             return cells.X[rows].toarray()
 
-    from dko._data import _row_blocks
+    from dko._core.cells import _row_blocks
 
     with dko.settings.override(memory_budget=800):
         blocks = [block for _, block in _row_blocks(Spy())]

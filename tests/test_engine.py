@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dko._engine import open_task
+from dko._core.knockouts import open_task
 from dko.models.knockout import AffineMap
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from dko._errors import listed, require_genes, unknown
+from dko._core.messages import listed, require_genes, unknown
 
 GENES = pd.Index(["Actb", "Gapdh", "HLA-A", "HLA-B", "CD8A"])
 CELLS = AnnData(np.zeros((1, 5), dtype=np.float32), var=pd.DataFrame(index=GENES))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from dko._fitted import aligned_layer, gene_columns, read_fitted
+from dko._core.fitted import aligned_layer, gene_columns, read_fitted
 
 
 def test_genes_are_found_wherever_they_are(fitted):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dko._gene_means import in_order
+from dko._core.genes import in_order
 
 
 def test_genes_with_evidence_come_first_and_those_of_few_cells_last_among_them():

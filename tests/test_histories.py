@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from dko._histories import apart, as_read, best_loss, together
+from dko._core.fitted import apart, as_read, best_loss, together
 
 CURVES = {
     name: pd.DataFrame({"step": [10, 20], "validation_loss": losses})

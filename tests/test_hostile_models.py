@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko._fitted import read_fitted
+from dko._core.fitted import read_fitted
 from dko.io._files import read_any, write_any
 
 SMALL: dict[str, Any] = {"max_steps": 2, "progress": False}

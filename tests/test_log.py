@@ -4,7 +4,7 @@ import logging
 import time
 
 import dko
-from dko._log import progress, say
+from dko._core.messages import progress, say
 
 
 def test_to_stderr_unless_switched_off(capsys):

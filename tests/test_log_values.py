@@ -9,8 +9,8 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
-from dko._fitted import Fitted
-from dko._log_values import check_normalize, read_log_values, source_of, take_log
+from dko._core.fitted import Fitted
+from dko._core.scale import check_normalize, read_log_values, source_of, take_log
 
 COUNTS = np.array([[4, 0, 6], [0, 5, 0], [1, 1, 2]], dtype=np.float32)
 NAMES = ["a", "b", "c"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dko
-from dko._perturbations import control_of, members, perturbations, spelled
+from dko._core.names import control_of, members, perturbations, spelled
 
 GENES = ["A", "B", "C", "HLA+DR"]
 

@@ -10,8 +10,8 @@ import torch
 from anndata import AnnData
 
 import dko
-from dko._checked_model import plain
-from dko._perturber import is_sccvae, open_perturber
+from dko._core.checks import plain
+from dko._core.knockouts import is_sccvae, open_perturber
 from dko.models.sccvae import PAPER, Config, Network, config_of
 
 FIT: dict[str, Any] = {
@@ -265,7 +265,7 @@ def test_many_sets_at_a_time_are_as_each_alone(perturber):
 
 def test_some_of_the_cells_are_not_read_again(perturber, monkeypatch):
     values = perturber.values
-    monkeypatch.delattr("dko._perturber.read_log_values")
+    monkeypatch.delattr("dko._core.knockouts.read_log_values")
     part = perturber.among(np.isin(np.arange(perturber.adata.n_obs), perturber.rows[1:4]))
     np.testing.assert_array_equal(part.values.toarray(), values[1:4].toarray())
     assert part.model is perturber.model

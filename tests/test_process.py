@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import dko
-from dko import _process
+from dko._core import process
 
 STEPS = {
     # Large enough for two threads: these would wait forever.
@@ -50,7 +50,7 @@ def test_a_forked_process_does_not_wait_for_threads_of_its_parent(name, fitted, 
 
 def test_what_cannot_work_in_a_forked_process_is_refused(fitted, monkeypatch, unchanged):
     dko.tl.scan(fitted)
-    monkeypatch.setattr(_process, "_after_numba", True)
+    monkeypatch.setattr(process, "_after_numba", True)
     for call in (dko.tl.cluster_impact, lambda adata: dko.pp.select_genes(adata, n_top_genes=5)):
         with unchanged(fitted), pytest.raises(RuntimeError, match=r"forked .*\.get_context\('spawn'\)"):
             call(fitted)
@@ -60,6 +60,6 @@ def test_functions_of_others_use_one_thread_in_a_forked_process(cells, monkeypat
     import numba
 
     before, alone = numba.get_num_threads(), dko.pp.select_genes(cells, n_top_genes=5)
-    monkeypatch.setattr(_process, "_forked", True)
+    monkeypatch.setattr(process, "_forked", True)
     assert dko.pp.select_genes(cells, n_top_genes=5) == alone
     assert numba.get_num_threads() == before

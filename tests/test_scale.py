@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko._counts import recovered
-from dko._data import sample_rows
-from dko._scale import CERTAIN, scale_of
+from dko._core.cells import sample_rows
+from dko._core.evidence import recovered
+from dko._core.scale import CERTAIN, scale_of
 
 QUICK: dict[str, Any] = {"max_epochs": 2, "effects": "total", "progress": False}
 # DKO_TEST_SCALES=5000 is the full count.
@@ -126,8 +126,7 @@ def test_sums_tell_where_there_are_no_counts():
 
 
 def test_what_cannot_be_told_is_doubted_alike_by_both_models(caplog):
-    from dko._expression import read_expression
-    from dko._log_values import source_of
+    from dko._core.scale import read_expression, source_of
 
     linear = normalised(corrected(counts_of(mean=8)), 1e4)[:, 3:]
     for x, kind in ((logged(linear), "log1p"), (corrected(np.minimum(counts_of(), 25)), "linear")):

@@ -131,7 +131,7 @@ def test_every_long_call_on_cells_is_tried():
 
 def test_the_call_inside_follows_the_one_outside(capsys, fitted, monkeypatch):
     """A report, or whatever else calls a public function, decides for it."""
-    from dko._log import bar, bars
+    from dko._core.messages import bar, bars
 
     with bars(shown=False), bars(shown=True):
         assert bar(total=1, description="x", unit="cell").disable

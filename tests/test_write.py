@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko._write import write
+from dko._core.write import write
 
 PLACES: dict[str, Any] = {
     "obs": {"n": np.arange(40)},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
@@ -51,3 +52,11 @@ def embedding(*args: Any, **kwargs: Any) -> Any:
     import scanpy as sc
 
     return getattr(sc.pl, "legacy", sc.pl).embedding(*args, **kwargs)
+
+
+Matrix: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
+
+
+def dense(matrix: Any) -> np.ndarray:
+    """Return a dense float64 array."""
+    return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix, dtype=np.float64)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ._errors import shown
+from ._core.messages import shown
 
 RNG: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import dko as package
-from dko._histories import best_loss
+from dko._core.fitted import best_loss
 from dko.cli._parser import build_parser
 from dko.cli._perturbation_tables import perturbation_table
 from dko.io._files import read_any

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko._perturber import open_perturber
+from dko._core.knockouts import open_perturber
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko._perturber import open_perturber
+from dko._core.knockouts import open_perturber
 
 FIT: dict[str, Any] = {
     "model": "sccvae",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dko._log import bars
+from dko._core.messages import bars
 from dko.models._training import Schedule, train
 
 CPU = torch.device("cpu")

@@ -54,7 +54,7 @@ def test_a_pair_by_its_profiles(evaluated):
     dko.tl.virtual_ko(control, ("gene_8", "gene_18"))
     lost = control.var_names.get_indexer(["gene_8", "gene_18"])
     before, after = dko.get.profiles(control, split=None), control.layers["dko_ko_gene_18+gene_8"]
-    both = dko.models.knockout.predict(dko._fitted.read_fitted(control, "dko").affine(0), presence_of(control))
+    both = dko.models.knockout.predict(dko._core.fitted.read_fitted(control, "dko").affine(0), presence_of(control))
     whole = control.X.copy()
     whole.data = both
     change = dko.metrics.log_profiles(after, without=lost) - dko.metrics.log_profiles(whole, without=lost)
@@ -157,7 +157,7 @@ def test_size_is_that_of_mean_profiles_without_the_gene(evaluated):
     control = cells_of(evaluated, "control").copy()
     presence = presence_of(control)
     before = control.X.copy()
-    before.data = dko.models.knockout.predict(dko._fitted.read_fitted(control, "dko").affine(0), presence)
+    before.data = dko.models.knockout.predict(dko._core.fitted.read_fitted(control, "dko").affine(0), presence)
     dko.tl.virtual_ko(control, "gene_6")
     after = control.layers["dko_ko_gene_6"]
     has = np.asarray((control.X[:, control.var_names.get_loc("gene_6")] > 0).todense()).ravel()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko._perturber import open_perturber
+from dko._core.knockouts import open_perturber
 from dko.tl.evaluation import _trial_sccvae
 from dko.tl.evaluation._predicted import Prediction
 from dko.tl.evaluation._trial_sccvae import open_sccvae_trial

@@ -128,7 +128,9 @@ def test_effects_as_a_basis_and_without_the_target_itself(modular, inert):
     affects = table[table["module"] != "no effect"]
     assert set(table.index) - set(affects.index) == inert
     assert adjusted_rand_score(affects["group"], affects["module"]) > 0.8
-    effects = dko._perturber.open_perturber(modular, "dko", "rna").mean_effects([[gene] for gene in table.index], 0)
+    effects = dko._core.knockouts.open_perturber(modular, "dko", "rna").mean_effects(
+        [[gene] for gene in table.index], 0
+    )
     effects[np.arange(20), modular.var_names.get_indexer(table.index)] = 0
     lengths = np.linalg.norm(effects, axis=1)
     # Another draw from the posterior of the cells, of which only the mean counts.

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.stats import false_discovery_control
 
 import dko
-from dko._fitted import read_fitted
+from dko._core.fitted import read_fitted
 from dko.models import total
 from dko.models.significance import gene_p_values, levels
 

@@ -168,7 +168,7 @@ def test_too_many_profiles_are_refused_before_the_work(fitted, monkeypatch, unch
 
 
 def test_more_columns_than_a_file_can_take_are_refused(fitted, monkeypatch, unchanged):
-    monkeypatch.setattr("dko._keys.MAX_FRAME_COLUMNS", 2)
+    monkeypatch.setattr("dko._core.keys.MAX_FRAME_COLUMNS", 2)
     dko.tl.virtual_ko(fitted, ["gene_2", "gene_3"])
     with unchanged(fitted), pytest.raises(ValueError, match="more than 2 knockouts.*dko.tl.scan"):
         dko.tl.virtual_ko(fitted, "gene_4")

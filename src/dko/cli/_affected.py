@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
+from .._core import keys
 from . import _csv, _options
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from ._significance_tables import affected_table
 
     _csv.check_table(args)
-    data, adata, _ = open_fitted(args, _keys.DKO)
+    data, adata, _ = open_fitted(args, keys.DKO)
     affected_genes(data, args.genes, groupby=args.groupby, key=args.key, mod=args.mod, device=args.device, rng=args.rng)
     save_cells(data, args)  # first: whatever becomes of the tables, the answer is kept
     found = get.affected_genes(adata, args.genes, key=args.key)

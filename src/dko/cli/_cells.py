@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._fitted import read_fitted
+from .._core import keys
+from .._core.fitted import read_fitted
 
 if TYPE_CHECKING:
     import argparse
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._fitted import Fitted
+    from .._core.fitted import Fitted
 
 # What there is for a fit of each kind.
 _COMMANDS = {
-    _keys.DKO: "`dko ko`, `dko dose`, `dko scan`, `dko rank`, `dko affected`, `dko interactions`, `dko modules`, "
+    keys.DKO: "`dko ko`, `dko dose`, `dko scan`, `dko rank`, `dko affected`, `dko interactions`, `dko modules`, "
     "`dko evaluate` and `dko report`",
-    _keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules`, `dko evaluate` and `dko report`",
+    keys.SCCVAE: "`dko ko`, `dko dose`, `dko modules`, `dko evaluate` and `dko report`",
 }
 
 
@@ -87,7 +87,7 @@ def open_fitted(args: argparse.Namespace, kind: str | None = None) -> tuple[AnnD
 
 def find_fit(data: AnnData | MuData, args: argparse.Namespace) -> tuple[AnnData, Fitted]:
     """Return the cells of the modality and the fit that they have to hold."""
-    from .._data import unwrap
+    from .._core.cells import unwrap
 
     adata = unwrap(data, args.mod)
     try:
@@ -100,7 +100,7 @@ def find_fit(data: AnnData | MuData, args: argparse.Namespace) -> tuple[AnnData,
 
 def save_cells(data: AnnData | MuData, args: argparse.Namespace) -> None:
     """Write the output of a command and name it."""
-    from .._log import say
+    from .._core.messages import say
     from ..io._files import write_any
 
     write_any(data, args.out)

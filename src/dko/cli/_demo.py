@@ -35,7 +35,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo."""
-    from .. import _keys, datasets, get, tl
+    from .. import datasets, get, tl
+    from .._core import keys
     from ._cells import check_folder
     from ._tables import change_table, keystone_table, quality_table
 
@@ -45,15 +46,15 @@ def run(args: argparse.Namespace) -> None:
 
     # One model for all cells: most of the types have too few for one of their own.
     tl.fit(adata, test_fraction=0.2, rng=args.rng, device=args.device, progress=not args.quiet)
-    print(quality_table(adata, key=_keys.DEFAULT, groupby=_CELL_TYPE), end="\n\n", flush=True)
+    print(quality_table(adata, key=keys.DEFAULT, groupby=_CELL_TYPE), end="\n\n", flush=True)
 
     tl.scan(adata, device=args.device)
-    print(keystone_table(adata, key=_keys.DEFAULT, groupby=_CELL_TYPE, n_genes=3))
+    print(keystone_table(adata, key=keys.DEFAULT, groupby=_CELL_TYPE, n_genes=3))
     print(_READING, end="\n\n")
 
     top = get.ranking(adata)["gene"].head(4).tolist()
     tl.virtual_ko(adata, top[0], device=args.device)
-    print(change_table(adata, top[0], key=_keys.DEFAULT, n_genes=5), end="\n\n", flush=True)
+    print(change_table(adata, top[0], key=keys.DEFAULT, n_genes=5), end="\n\n", flush=True)
 
     _write(adata, top, args.out)
     print(_NEXT.format(folder=args.out, gene=top[0]))

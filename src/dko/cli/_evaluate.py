@@ -85,7 +85,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate and print the summary."""
     from .. import get
-    from .._log import say
+    from .._core.messages import say
     from ..io._tables import write_figure, write_table
     from ..tl import evaluate
 
@@ -128,7 +128,7 @@ def _open(args: argparse.Namespace) -> AnnData | MuData:
 
 
 def _check_plot(args: argparse.Namespace) -> None:
-    from .._errors import unknown
+    from .._core.messages import unknown
     from ..pl._evaluation import LABELS
 
     if args.metric not in LABELS:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .. import _keys
+from .._core import keys
 from . import _options
 
 _DESCRIPTION = """\
@@ -33,8 +33,8 @@ _COMMON = (
     *("validation_fraction", "test_fraction", "patience", "rng", "device"),
 )
 _OF_MODEL = {
-    _keys.DKO: ("groupby", "rank", "effects", "prior"),
-    _keys.SCCVAE: (
+    keys.DKO: ("groupby", "rank", "effects", "prior"),
+    keys.SCCVAE: (
         *("holdout", "test_controls", "normalize", "min_cells"),
         *("features", "code", "n_members", "strength", "graph"),
     ),
@@ -50,8 +50,8 @@ def add(commands: Any) -> None:
     _options.add_files(parser, "cells")
     parser.add_argument(
         "--model",
-        choices=[_keys.DKO, _keys.SCCVAE],
-        default=_keys.DKO,
+        choices=[keys.DKO, keys.SCCVAE],
+        default=keys.DKO,
         help="dko: from unperturbed cells alone; sccvae: from measured perturbations (default: %(default)s)",
     )
     _add_expression(parser)
@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> None:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     fit(data, model=args.model, mod=args.mod, key_added=args.key, progress=not args.quiet, **given)
     save_cells(data, args)  # first: whatever becomes of the table, the fit is kept
-    if args.model == _keys.SCCVAE:
+    if args.model == keys.SCCVAE:
         from ._perturbation_tables import perturbation_table as table
     else:
         from ._tables import quality_table as table
@@ -190,11 +190,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_model(args: argparse.Namespace) -> None:
     """Refuse options of the other model, and a model of perturbations without --perturbation-key."""
-    other = _keys.DKO if args.model == _keys.SCCVAE else _keys.SCCVAE
+    other = keys.DKO if args.model == keys.SCCVAE else keys.SCCVAE
     if wrong := [f"--{name.replace('_', '-')}" for name in _OF_MODEL[other] if getattr(args, name) is not None]:
         verb = "is an option" if len(wrong) == 1 else "are options"
         raise ValueError(f"{', '.join(wrong)} {verb} of --model {other}, not of {args.model}.")
-    if args.model == _keys.SCCVAE and None in (args.perturbation_key, args.control):
+    if args.model == keys.SCCVAE and None in (args.perturbation_key, args.control):
         raise ValueError(
             "--model sccvae learns from measured perturbations: name their obs column with --perturbation-key, and its "
             "value for unperturbed cells with --control."

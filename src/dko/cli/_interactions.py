@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
+from .._core import keys
 from . import _csv, _options
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from ._significance_tables import interaction_table
 
     _csv.check_table(args)
-    data, adata, _ = open_fitted(args, _keys.DKO)
+    data, adata, _ = open_fitted(args, keys.DKO)
     interactions(
         data,
         args.genes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
+from .._core import keys
 from . import _options
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
     )
     save_cells(data, args)  # first: whatever becomes of the table, the knockouts are kept
-    labels = [_keys.label([genes] if isinstance(genes, str) else set(genes)) for genes in sets]
+    labels = [keys.label([genes] if isinstance(genes, str) else set(genes)) for genes in sets]
     print(knockout_table(adata, list(dict.fromkeys(labels)), key=args.key))

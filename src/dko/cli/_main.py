@@ -8,7 +8,7 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .._log import worded
+from .._core.messages import worded
 from .._settings import settings
 from ._parser import build_parser
 from ._wording import in_options

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import _keys
+from .._core import keys
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -30,7 +30,7 @@ def add_force(parser: argparse.ArgumentParser, help: str) -> None:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Add where in the file the fit and its results are."""
-    parser.add_argument("--key", default=_keys.DEFAULT, help="name of the fit in the file (default: %(default)s)")
+    parser.add_argument("--key", default=keys.DEFAULT, help="name of the fit in the file (default: %(default)s)")
     parser.add_argument("--mod", default="rna", help="modality with the genes, in .h5mu files (default: %(default)s)")
 
 

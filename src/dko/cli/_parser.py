@@ -7,21 +7,8 @@ from importlib.metadata import version
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .._verb import near
-from . import (
-    _affected,
-    _demo,
-    _dose,
-    _evaluate,
-    _fit,
-    _interactions,
-    _ko,
-    _modules,
-    _rank,
-    _report,
-    _reproduce,
-    _scan,
-)
+from .._core.verb import near
+from . import _affected, _demo, _dose, _evaluate, _fit, _interactions, _ko, _modules, _rank, _report, _reproduce, _scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

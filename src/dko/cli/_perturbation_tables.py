@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys, get
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._histories import best_loss
-from .._perturbations import DROPPED, HELD_OUT, TRAINED
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import best_loss, read_fitted
+from .._core.names import DROPPED, HELD_OUT, TRAINED
 from ._tables import aligned
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _N_NAMES, _N_MARKERS = 4, 4
 
 def perturbation_table(data: AnnData | MuData, *, key: str, mod: str = "rna") -> str:
     """List what became of the perturbations of a fit, the strongest of each role first, below its validation loss."""
-    table = read_fitted(unwrap(data, mod), key).table(_keys.PERTURBATIONS)
+    table = read_fitted(unwrap(data, mod), key).table(keys.PERTURBATIONS)
     loss = best_loss(get.history(data, key=key, mod=mod))
     n_of = ", ".join(f"{(table['role'] == role).sum()} {role}" for role in (TRAINED, HELD_OUT, DROPPED))
     title = f"Perturbations: {n_of}. Validation loss: {loss:.4f}"
@@ -36,14 +36,14 @@ def perturbation_table(data: AnnData | MuData, *, key: str, mod: str = "rna") ->
     ]
     text = f"{title}\n{aligned(shown, missing='')}"
     left = len(table) - len(shown)
-    return f"{text}\n... and {left} more, in uns[{key!r}][{_keys.PERTURBATIONS!r}]." if left > 0 else text
+    return f"{text}\n... and {left} more, in uns[{key!r}][{keys.PERTURBATIONS!r}]." if left > 0 else text
 
 
 def module_table(adata: AnnData, *, key: str) -> str:
     """List the modules of perturbations, the largest first, with the strongest members and the genes that mark each."""
     table, markers = get.modules(adata, key=key), get.modules(adata, what="markers", key=key)
     markers = markers.fillna({"others": 0.0})
-    names = sorted(table["module"].unique(), key=lambda name: (name == _keys.NO_EFFECT, len(name), name))
+    names = sorted(table["module"].unique(), key=lambda name: (name == keys.NO_EFFECT, len(name), name))
     members = [table[table["module"] == name].sort_values("strength", ascending=False, kind="stable") for name in names]
     signs = markers["change"].gt(markers["others"]).map({True: "+", False: "-"})
     marks = (signs + markers["gene"]).groupby(markers["module"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
+from .._core import keys
 from . import _csv, _options
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     if None not in (args.impacts, args.table):
         raise ValueError("--table is made of impacts in memory, which --impacts writes to a file; name one of the two.")
     check_beside(args, "table", "impacts")
-    data, adata, fitted = open_fitted(args, _keys.DKO)
+    data, adata, fitted = open_fitted(args, keys.DKO)
     groups = _options.groups(args.groups, adata, fitted.params.get("groupby"))
     scan(data, genes=args.genes, groups=groups, out=args.impacts, key=args.key, mod=args.mod, device=args.device)
     save_cells(data, args)  # first: whatever becomes of the tables, the impacts are kept

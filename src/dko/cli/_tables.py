@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys, get
-from .._arrays import dense
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._groups import group_values
-from .._results import DOSES, read_params
+from .. import get
+from .._compat import dense
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.groups import group_values
+from .._core.results import DOSES, read_params
 from ..get._fit_quality import predict_all
 from ..metrics._fit_quality import spearman
 
@@ -123,7 +124,7 @@ def change_table(adata: AnnData, gene: str, *, key: str, n_genes: int) -> str:
 
 def _cells_of(adata: AnnData, key: str) -> str:
     """Say in which cells a model predicts knockouts."""
-    return "unperturbed cells" if read_fitted(adata, key).kind == _keys.SCCVAE else "the cells that express it"
+    return "unperturbed cells" if read_fitted(adata, key).kind == keys.SCCVAE else "the cells that express it"
 
 
 def aligned(table: pd.DataFrame, *, index: bool = False, missing: str = "NaN") -> str:

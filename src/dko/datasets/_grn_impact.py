@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from .._log import progress_of
-from .._verb import verb
+from .._core.messages import progress_of
+from .._core.verb import verb
 from ._dynamics import to_profile
 from ._simulation import read_simulation
 
@@ -28,8 +28,7 @@ def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     adata
         Simulated cells from :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`, all genes and any subset of the
         cells.
-    progress
-        Show a progress bar where the call takes longer than a second.
+    %(progress)s
 
     Returns
     -------

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._errors import unknown
-from .._verb import verb
+from .._core.messages import unknown
+from .._core.verb import verb
 from ._dynamics import to_profile
 from ._simulation import read_simulation
 

@@ -9,8 +9,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .._core.verb import verb
 from .._rng import generator
-from .._verb import verb
 from . import _keys
 from ._hill import hill_levels
 from ._network import draw_acyclic_network

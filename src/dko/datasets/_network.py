@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._errors import listed
+from .._core.messages import listed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._verb import verb
+from .._core.verb import verb
 
 
 @verb

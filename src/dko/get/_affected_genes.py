@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import unknown
-from .._results import AFFECTED, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import unknown
+from .._core.results import AFFECTED, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def affected_genes(
     group: str | Sequence[str] | None = None,
     as_wide: bool = False,
     by: str = "z",
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
     """Return the genes that knockouts change, of :func:`dko.tl.affected_genes`, which says what the columns mean.
@@ -45,8 +45,7 @@ def affected_genes(
         Return knockouts (or knockouts and groups) x genes, as decoupler takes them; 0 where there is no value.
     by
         What `as_wide` holds: ``"z"`` or ``"change"``.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -65,7 +64,7 @@ def affected_genes(
     table = read_table(unwrap(adata, mod), AFFECTED, key)
     for column, wanted in (("knockout", gene), ("group", group)):
         if wanted is not None:
-            table = _chosen(table, column, [wanted] if isinstance(wanted, str) else list(wanted), _keys.affected(key))
+            table = _chosen(table, column, [wanted] if isinstance(wanted, str) else list(wanted), keys.affected(key))
     table = table.reset_index(drop=True)
     if not as_wide:
         return table

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import listed
-from .._results import CLUSTERS, read_entry, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import listed
+from .._core.results import CLUSTERS, read_entry, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-_TABLES = {"markers": _keys.MARKERS, "agreement": _keys.AGREEMENT}
+_TABLES = {"markers": keys.MARKERS, "agreement": keys.AGREEMENT}
 
 
 @verb
 def clusters(
-    adata: AnnData | MuData, *, what: str = "markers", key: str = _keys.DEFAULT, mod: str = "rna"
+    adata: AnnData | MuData, *, what: str = "markers", key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
     """Return a table of :func:`dko.tl.cluster_impact`, which says what the columns mean.
 
@@ -52,6 +52,6 @@ def clusters(
     found = read_entry(target, CLUSTERS, key)
     if what not in _TABLES:
         raise ValueError(f"what={what!r} must be one of {listed(_TABLES)}.")
-    if what == "agreement" and _keys.AGREEMENT not in found:
+    if what == "agreement" and keys.AGREEMENT not in found:
         raise KeyError("No agreement: dko.tl.cluster_impact was given no groupby to compare clusters with.")
     return read_table(target, CLUSTERS, key, _TABLES[what])

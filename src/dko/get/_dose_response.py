@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import unknown
-from .._labels import labels_of
-from .._results import DOSES, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import unknown
+from .._core.names import labels_of
+from .._core.results import DOSES, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
 
 
 @verb
@@ -25,7 +25,7 @@ def dose_response(
     genes: Knockouts | None = None,
     *,
     responders: bool = False,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
     """Return the table of :func:`dko.tl.dose_response`, which says what its columns mean.
@@ -38,8 +38,7 @@ def dose_response(
         Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels; all by default.
     responders
         Return the genes that change most instead, with their mean change at each dose.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -51,7 +50,7 @@ def dose_response(
         There are no doses, or none of such a knockout.
     """
     target = unwrap(adata, mod)
-    table = read_table(target, DOSES, key, _keys.RESPONDERS if responders else _keys.TABLE)
+    table = read_table(target, DOSES, key, keys.RESPONDERS if responders else keys.TABLE)
     if genes is None:
         return table
     known = list(dict.fromkeys(read_table(target, DOSES, key)["knockout"]))

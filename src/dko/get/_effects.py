@@ -8,19 +8,17 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _keys
-from .._engine import engine_on, open_task, progress_blocks
-from .._errors import require_genes
-from .._groups import grouping
-from .._labels import gene_sets
-from .._perturbed_sets import perturbed_sets
-from .._perturber import is_sccvae, open_perturber
-from .._verb import verb
+from .._core import keys
+from .._core.groups import grouping
+from .._core.knockouts import engine_on, is_sccvae, open_perturber, open_task, perturbed_sets, progress_blocks
+from .._core.messages import require_genes
+from .._core.names import gene_sets
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
 
 
 @verb
@@ -30,7 +28,7 @@ def effects(
     *,
     groupby: str | None = None,
     centred: bool = False,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     progress: bool = True,
@@ -59,8 +57,7 @@ def effects(
         particular to the knockout. Needs at least two; all genes are the fairest mean.
     key, mod, device
         Where the fit is; where to compute.
-    progress
-        Show a progress bar where the call takes longer than a second.
+    %(progress)s
 
     Returns
     -------

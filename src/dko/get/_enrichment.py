@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._results import ENRICHMENT, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.results import ENRICHMENT, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 
 @verb
-def enrichment(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+def enrichment(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the sets of genes that knockouts change, of :func:`dko.tl.enrichment`, which says what the columns mean.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.enrichment`.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------

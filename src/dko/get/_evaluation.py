@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._results import EVALUATION, read_params, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.results import EVALUATION, read_params, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @verb
 def evaluation(
-    adata: AnnData | MuData, *, summary: bool = True, key: str = _keys.DEFAULT, mod: str = "rna"
+    adata: AnnData | MuData, *, summary: bool = True, key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
     """Return the scores of the model and of the baselines; :func:`dko.tl.evaluate` says what they mean.
 
@@ -28,8 +28,7 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     summary
         Means over the perturbations, or a row per method and perturbation.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -46,7 +45,7 @@ def evaluation(
         Nothing was evaluated.
     """
     target = unwrap(adata, mod)
-    tidy = read_table(target, EVALUATION, key, _keys.SUMMARY if summary else _keys.TABLE)
+    tidy = read_table(target, EVALUATION, key, keys.SUMMARY if summary else keys.TABLE)
     # In the order of the evaluation, which pivoting would sort.
     methods, metrics = tidy["method"].unique(), tidy["metric"].unique()
     if not summary:

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._fitted import read_fitted, read_profiles, require_assemblages
-from .._groups import group_of_cells
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted, read_profiles, require_assemblages
+from .._core.groups import group_of_cells
+from .._core.verb import verb
 from ._profiles import profiles
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._arrays import Matrix
+    from .._compat import Matrix
 
 
 @verb
@@ -26,7 +26,7 @@ def fit_quality(
     *,
     split: str | None = None,
     groupby: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
     """Return how well a fit predicts profiles, beside a prediction from the mean of each gene in the training cells.
@@ -41,8 +41,7 @@ def fit_quality(
     groupby
         ``obs`` column, by default that of the fit, if any: also the mean of each gene in the cell's own group, which a
         model per group has to beat.
-    key, mod
-        Where the fit is.
+    %(fit)s
 
     Returns
     -------
@@ -72,15 +71,15 @@ def predict_all(adata: AnnData, split: str | None, groupby: str | None, key: str
     require_assemblages(fitted)
     groupby = groupby or fitted.params.get("groupby")
     groups = None if groupby is None else group_of_cells(adata, groupby)
-    splits = adata.obs.get(_keys.split(key), pd.Series(index=adata.obs_names, dtype=object))
+    splits = adata.obs.get(keys.split(key), pd.Series(index=adata.obs_names, dtype=object))
     if split is None:
-        split = _keys.TEST if (splits == _keys.TEST).any() else _keys.VALIDATION
+        split = keys.TEST if (splits == keys.TEST).any() else keys.VALIDATION
     held_out = profiles(adata, split=split, key=key)
     held_out.uns["split"] = split
-    is_training, is_held_out = (splits == _keys.TRAIN).to_numpy(), (splits == split).to_numpy()
+    is_training, is_held_out = (splits == keys.TRAIN).to_numpy(), (splits == split).to_numpy()
     if not is_training.any():
         raise KeyError(
-            f"No {_keys.TRAIN} cells in adata.obs[{_keys.split(key)!r}], which the means of the genes come from; use "
+            f"No {keys.TRAIN} cells in adata.obs[{keys.split(key)!r}], which the means of the genes come from; use "
             "the AnnData of the fit."
         )
     training = read_profiles(adata, fitted)[is_training]

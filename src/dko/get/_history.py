@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 
 @verb
-def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the losses of a fit.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.fit`.
-    key, mod
-        Where the fit is.
+    %(fit)s
 
     Returns
     -------
@@ -32,4 +31,4 @@ def history(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rn
     Bray-Curtis, or of an SCCVAE the sum of its terms), ``validation_loss``; with ``groupby`` also ``group``, and of
     several members ``member``.
     """
-    return read_fitted(unwrap(adata, mod), key).table(_keys.HISTORY)
+    return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)

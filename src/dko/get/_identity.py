@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import unknown
-from .._labels import labels_of
-from .._results import IDENTITY, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import unknown
+from .._core.names import labels_of
+from .._core.results import IDENTITY, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
 
 
 @verb
 def identity(
-    adata: AnnData | MuData, genes: Knockouts | None = None, *, key: str = _keys.DEFAULT, mod: str = "rna"
+    adata: AnnData | MuData, genes: Knockouts | None = None, *, key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
     """Return the table of :func:`dko.tl.identity_shift`, which says what its columns mean.
 
@@ -31,8 +31,7 @@ def identity(
         After :func:`dko.tl.identity_shift`.
     genes
         Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels; all by default.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -50,7 +49,7 @@ def identity(
     known = list(dict.fromkeys(table["knockout"]))
     labels = list(dict.fromkeys(labels_of(genes)))
     if missing := [label for label in labels if label not in known]:
-        where = f"adata.uns[{_keys.identity(key)!r}]"
+        where = f"adata.uns[{keys.identity(key)!r}]"
         raise KeyError(f"{unknown('knockout', missing, known, where)} Run dko.tl.identity_shift for it first.")
     order = {label: place for place, label in enumerate(labels)}
     chosen = table[table["knockout"].isin(labels)]

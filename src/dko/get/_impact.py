@@ -10,19 +10,19 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .. import _keys
 from .._compat import layer_names, stored
-from .._data import require_unique, unwrap
-from .._errors import unknown
-from .._labels import labels_of
-from .._verb import verb
+from .._core import keys
+from .._core.cells import require_unique, unwrap
+from .._core.messages import unknown
+from .._core.names import labels_of
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
 
     Entries = tuple[np.ndarray, np.ndarray]
     """Rows of cells, and their impacts."""
@@ -38,7 +38,7 @@ def impact(
     as_anndata: bool = False,
     centred: bool = False,
     downstream: bool = False,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame | AnnData:
     """Return the impact of knockouts in each cell.
@@ -64,8 +64,7 @@ def impact(
     downstream
         Return the downstream impacts instead, those on the other genes alone: the same of both profiles without the
         knocked-out genes, each made to sum to 1 again.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -78,7 +77,7 @@ def impact(
         Nothing was knocked out, or not this gene; no downstream impacts, as of a scan with ``downstream=False``.
     """
     target = unwrap(adata, mod)
-    place = (_keys.downstream if downstream else _keys.impact)(key)
+    place = (keys.downstream if downstream else keys.impact)(key)
     named, scanned = _named(target, place), _scanned(target, place)
     if not named and not scanned:
         what = "downstream impacts of knockouts" if downstream else "knockouts"
@@ -101,7 +100,7 @@ def impact(
 
 
 def _chosen(genes: Knockouts, known: dict[str, Reader], key: str) -> dict[str, Reader]:
-    labels = [label if label in known else _keys.label(label.split("+")) for label in labels_of(genes)]
+    labels = [label if label in known else keys.label(label.split("+")) for label in labels_of(genes)]
     if missing := [label for label in labels if label not in known]:
         hint = unknown("knockout", missing, known, f"the results of key {key!r}")
         raise KeyError(f"{hint} Run dko.tl.virtual_ko(adata, ...) for it first.")
@@ -118,7 +117,7 @@ def _named(adata: AnnData, place: str) -> dict[str, Reader]:
         return rows, values[rows]
 
     columns = [] if frame is None else frame.columns
-    return {_keys.unescape(column): partial(read, column) for column in columns}
+    return {keys.unescape(column): partial(read, column) for column in columns}
 
 
 def _scanned(adata: AnnData, place: str) -> dict[str, Reader]:

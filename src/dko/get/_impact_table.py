@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .. import _keys
 from .._compat import layer_names
-from .._data import require_unique, unwrap
-from .._verb import verb
+from .._core import keys
+from .._core.cells import require_unique, unwrap
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
 
 @verb
-def impact_table(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+def impact_table(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the impacts of a scan, a row per gene and cell, as the reference lists them: cell by cell.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan`.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -39,10 +38,10 @@ def impact_table(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str 
         Nothing was scanned.
     """
     target = unwrap(adata, mod)
-    if _keys.impact(key) not in layer_names(target):
-        raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    if keys.impact(key) not in layer_names(target):
+        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     require_unique(target.obs_names, "obs_names")
-    layer = sparse.csr_array(target.layers[_keys.impact(key)])
+    layer = sparse.csr_array(target.layers[keys.impact(key)])
     cells = np.repeat(np.arange(layer.shape[0]), np.diff(layer.indptr))
     return pd.DataFrame(
         {

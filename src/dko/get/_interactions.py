@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import listed, unknown
-from .._results import INTERACTIONS, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import listed, unknown
+from .._core.results import INTERACTIONS, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,7 +27,7 @@ def interactions(
     *,
     group: str | None = None,
     matrix: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
     """Return the interactions of :func:`dko.tl.interactions`, which says what the columns mean.
@@ -40,8 +40,7 @@ def interactions(
         Only this group. Default: all, where there are any.
     matrix
         Column of the table to return as a matrix, such as ``"interaction"``, ``"z"`` or ``"class"``.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 
 @verb
-def pairs(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the double knockouts, a row per pair and cell.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.double_ko`.
-    key, mod
-        Where the fit is.
+    %(fit)s
 
     Returns
     -------
@@ -36,6 +35,6 @@ def pairs(adata: AnnData | MuData, *, key: str = _keys.DEFAULT, mod: str = "rna"
         There are none.
     """
     fitted = read_fitted(unwrap(adata, mod), key)
-    if _keys.PAIRS not in fitted.tables:
+    if keys.PAIRS not in fitted.tables:
         raise KeyError(f"No double knockouts in adata.uns[{key!r}]; run dko.tl.double_ko(adata, key={key!r}) first.")
-    return fitted.table(_keys.PAIRS)
+    return fitted.table(keys.PAIRS)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .. import _keys
 from .._compat import stored
-from .._data import unwrap
-from .._engine import open_task
-from .._errors import listed
-from .._fitted import read_fitted, read_profiles, require_assemblages
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted, read_profiles, require_assemblages
+from .._core.knockouts import open_task
+from .._core.messages import listed
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -24,7 +24,7 @@ def profiles(
     adata: AnnData | MuData,
     *,
     split: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
 ) -> AnnData:
@@ -84,13 +84,13 @@ def profiles(
 def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
     if split is None:
         return np.ones(adata.n_obs, dtype=bool)
-    if split not in _keys.SPLITS:
-        raise KeyError(f"No split {split!r}; there are {listed(_keys.SPLITS)}.")
-    if _keys.split(key) not in adata.obs:
-        raise KeyError(f"adata.obs[{_keys.split(key)!r}] is gone; run dko.tl.fit(adata, key_added={key!r}) again.")
-    cells = (adata.obs[_keys.split(key)] == split).to_numpy()
+    if split not in keys.SPLITS:
+        raise KeyError(f"No split {split!r}; there are {listed(keys.SPLITS)}.")
+    if keys.split(key) not in adata.obs:
+        raise KeyError(f"adata.obs[{keys.split(key)!r}] is gone; run dko.tl.fit(adata, key_added={key!r}) again.")
+    cells = (adata.obs[keys.split(key)] == split).to_numpy()
     if not cells.any():
         raise KeyError(
-            f"No {split} cells in adata.obs[{_keys.split(key)!r}]; for test cells, fit with test_fraction=0.2."
+            f"No {split} cells in adata.obs[{keys.split(key)!r}]; for test cells, fit with test_fraction=0.2."
         )
     return cells

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .. import _keys
 from .._compat import layer_names
-from .._data import unwrap
-from .._fitted import gene_columns, read_fitted, read_profiles, require_assemblages
-from .._gene_means import gene_means, in_order
-from .._groups import grouping
-from .._results import is_ranking, ranking_at, read_params, read_table
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import gene_columns, read_fitted, read_profiles, require_assemblages
+from .._core.genes import gene_means, in_order
+from .._core.groups import grouping
+from .._core.results import is_ranking, ranking_at, read_params, read_table
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,7 +31,7 @@ def ranking(
     *,
     groupby: str | None = None,
     min_cells: int | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     key_added: str | None = None,
 ) -> pd.DataFrame:
@@ -49,8 +49,7 @@ def ranking(
     min_cells
         Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise. By default as
         ranked, 10 without :func:`dko.tl.rank_genes`.
-    key, mod
-        Where the results are.
+    %(results)s
     key_added
         Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
 
@@ -70,8 +69,8 @@ def ranking(
         Nothing was scanned; no such column; no ranking, or none in these groups, at `key_added`.
     """
     target = unwrap(adata, mod)
-    if _keys.impact(key) not in layer_names(target):
-        raise KeyError(f"No scan in adata.layers[{_keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    if keys.impact(key) not in layer_names(target):
+        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     fitted = read_fitted(target, key)
     require_assemblages(fitted)
     ranked = _ranked(target, key, key_added, groupby)
@@ -80,7 +79,7 @@ def ranking(
     groupby = groupby or fitted.params.get("groupby")
     min_cells = _MIN_CELLS if min_cells is None else min_cells
     columns = gene_columns(target, fitted)
-    places = {"downstream_mean": _keys.downstream(key), "impact_mean": _keys.impact(key)}
+    places = {"downstream_mean": keys.downstream(key), "impact_mean": keys.impact(key)}
     impacts = {
         name: sparse.csr_array(target.layers[place])[:, columns]
         for name, place in places.items()
@@ -106,7 +105,7 @@ def ranking(
 
 def _ranked(adata: AnnData, key: str, key_added: str | None, groupby: str | None) -> pd.DataFrame | None:
     """Return a copy of the table of ``tl.rank_genes``, if there is one of these groups."""
-    place = _keys.ranking(key) if key_added is None else key_added
+    place = keys.ranking(key) if key_added is None else key_added
     if not is_ranking(adata.uns.get(place)):
         if key_added is None:
             return None

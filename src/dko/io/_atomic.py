@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from .._process import uninterrupted
+from .._core.process import uninterrupted
 from ._target import aside, check_target, reworded
 
 if TYPE_CHECKING:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pandas as pd
 
-from .. import _keys
-from .._checked_model import Frame, check_shapes, checked_frame, checked_weights
-from .._data import unwrap
-from .._expression import read_expression
-from .._fitted import SOURCE, Fitted, check_key, gene_columns, signal_column, source_params
-from .._histories import as_read
-from .._log_values import source_of
-from .._membership import membership
-from .._results import OF_MODEL, checked_table, damaged
-from .._verb import verb
-from .._write import writable, write_model
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.checks import Frame, check_shapes, checked_frame, checked_weights
+from .._core.fitted import SOURCE, Fitted, as_read, check_key, gene_columns, signal_column, source_params
+from .._core.groups import membership
+from .._core.results import OF_MODEL, checked_table, damaged
+from .._core.scale import read_expression, source_of
+from .._core.verb import verb
+from .._core.write import writable, write_model
 from ._archive import Archive
 from ._save import TEXT
 from ._text import check_digest, check_length, parsed
@@ -35,7 +33,7 @@ def load(
     layer: str | None = None,
     use_raw: bool = False,
     log1p: bool | None = None,
-    key_added: str = _keys.DEFAULT,
+    key_added: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> None:
     """Load a model saved by :func:`dko.io.save` into an AnnData that has its genes.
@@ -68,7 +66,7 @@ def load(
     check_key(target, key_added)
     fitted = read_model(Path(path))
     gene_columns(target, fitted)
-    if fitted.kind == _keys.SCCVAE:
+    if fitted.kind == keys.SCCVAE:
         source = _source_of_log_values(target, fitted, layer, use_raw, log1p)
     else:
         source = source_params(read_expression(target, layer, use_raw, log1p).scale, layer, use_raw)
@@ -76,11 +74,11 @@ def load(
         target,
         key_added,
         {
-            _keys.PARAMS: {**{name: fitted.params[name] for name in fitted.params if name not in SOURCE}, **source},
-            _keys.GENES: fitted.genes,
-            _keys.GROUPS: fitted.groups,
-            **({_keys.TARGETS: fitted.targets} if fitted.targets else {}),
-            _keys.WEIGHTS: fitted.weights,
+            keys.PARAMS: {**{name: fitted.params[name] for name in fitted.params if name not in SOURCE}, **source},
+            keys.GENES: fitted.genes,
+            keys.GROUPS: fitted.groups,
+            **({keys.TARGETS: fitted.targets} if fitted.targets else {}),
+            keys.WEIGHTS: fitted.weights,
             **_groups_now(target, fitted),
             **fitted.tables,
         },
@@ -91,7 +89,7 @@ def load(
 def _groups_now(adata: AnnData, fitted: Fitted) -> dict[str, Any]:
     """Return which cells are in which group as the model is loaded, so that later changes are noticed."""
     groupby = str(fitted.params.get("groupby"))
-    return {_keys.CELLS: membership(adata, groupby, fitted.groups)} if fitted.groups and groupby in adata.obs else {}
+    return {keys.CELLS: membership(adata, groupby, fitted.groups)} if fitted.groups and groupby in adata.obs else {}
 
 
 def _source_of_log_values(
@@ -141,7 +139,7 @@ def _read(file: BinaryIO, key: str) -> Fitted:
 
 def _tables(content: dict[str, Any], frame: Frame) -> dict[str, pd.DataFrame]:
     """Return the tables beside a model."""
-    of_kind = [_keys.HISTORY] if frame.params["model"] == _keys.DKO else [_keys.HISTORY, _keys.PERTURBATIONS]
+    of_kind = [keys.HISTORY] if frame.params["model"] == keys.DKO else [keys.HISTORY, keys.PERTURBATIONS]
     made = {name: pd.DataFrame(content.get(name, {})) for name in of_kind}
     tables = {name: checked_table(made, name, OF_MODEL[name]) for name in of_kind}
-    return {**tables, _keys.HISTORY: as_read(tables[_keys.HISTORY])}
+    return {**tables, keys.HISTORY: as_read(tables[keys.HISTORY])}

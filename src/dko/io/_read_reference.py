@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from .._verb import verb
+from .._core.verb import verb
 
 
 @verb

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _keys
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.verb import verb
 from ._atomic import atomic
 from ._target import check_target
 from ._text import spelled
@@ -25,7 +25,7 @@ TEXT = "text"
 
 
 @verb
-def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
+def save(adata: AnnData | MuData, path: str | Path, *, key: str = keys.DEFAULT, mod: str = "rna") -> None:
     """Save a fitted model as plain arrays (``.npz``), without the cells.
 
     Parameters
@@ -35,8 +35,7 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     path
         File to write; by custom it ends in ``.npz``. An older file is replaced once the new one is complete, and its
         mode stays; nothing but a regular file is replaced. Symbolic links are followed.
-    key, mod
-        Where the fit is.
+    %(fit)s
 
     Raises
     ------
@@ -49,12 +48,12 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = _keys.DEFAULT,
     """
     check_target(path)
     fitted = read_fitted(unwrap(adata, mod), key)
-    tables = {name: fitted.table(name) for name in (_keys.HISTORY, _keys.PERTURBATIONS) if name in fitted.tables}
+    tables = {name: fitted.table(name) for name in (keys.HISTORY, keys.PERTURBATIONS) if name in fitted.tables}
     content = {
-        _keys.PARAMS: fitted.params,
-        _keys.GENES: fitted.genes,
-        _keys.GROUPS: fitted.groups,
-        _keys.TARGETS: fitted.targets,
+        keys.PARAMS: fitted.params,
+        keys.GENES: fitted.genes,
+        keys.GROUPS: fitted.groups,
+        keys.TARGETS: fitted.targets,
         **{name: {column: values.tolist() for column, values in table.items()} for name, table in tables.items()},
     }
     arrays: dict[str, Any] = {TEXT: spelled(content, fitted.weights), **fitted.weights}

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._errors import listed
+from .._core.messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._log import say
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.messages import say
+from .._core.verb import verb
 from ._tables import write_table
 from ._target import check_folder
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._fitted import Fitted
+    from .._core.fitted import Fitted
 
 FILES = ("mapping_true.csv", "mapping_prediction.csv", "Impact_results.csv", "Impact_results_doubleKO.csv")
 
 
 @verb
-def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _keys.DEFAULT, mod: str = "rna") -> None:
+def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = keys.DEFAULT, mod: str = "rna") -> None:
     """Write results as the tables of the reference implementation; those that have not been computed are left out.
 
     Parameters
@@ -35,8 +35,7 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
         After :func:`dko.tl.fit`, and :func:`dko.tl.scan` or :func:`dko.tl.double_ko`.
     dir
         Folder to write to; made if need be. Tables of an earlier run are replaced.
-    key, mod
-        Where the results are.
+    %(results)s
 
     Returns
     -------
@@ -74,10 +73,10 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = _key
 def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
     from ..get import profiles
 
-    split = adata.obs.get(_keys.split(key))
-    if split is None or not (split == _keys.TEST).any():
+    split = adata.obs.get(keys.split(key))
+    if split is None or not (split == keys.TEST).any():
         return {}
-    cells = profiles(adata, split=_keys.TEST, key=key)
+    cells = profiles(adata, split=keys.TEST, key=key)
     columns = adata.var_names.get_indexer(cells.var_names)
     tables = {}
     for name, values in (("mapping_true.csv", cells.X), ("mapping_prediction.csv", cells.layers["predicted"])):
@@ -91,7 +90,7 @@ def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
 def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
     from ..get import impact_table
 
-    if _keys.impact(key) not in adata.layers:
+    if keys.impact(key) not in adata.layers:
         return {}
     table = impact_table(adata, key=key)
     numbers = {
@@ -103,9 +102,9 @@ def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
 
 
 def _double(adata: AnnData, fitted: Fitted) -> dict[str, tuple[pd.DataFrame, bool]]:
-    if _keys.PAIRS not in fitted.tables:
+    if keys.PAIRS not in fitted.tables:
         return {}
-    table = fitted.table(_keys.PAIRS)
+    table = fitted.table(keys.PAIRS)
     genes = np.stack([adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b")], axis=1)
     genes.sort(axis=1)
     numbers = {

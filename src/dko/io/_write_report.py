@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._log import say
-from .._verb import verb
+from .._core import keys
+from .._core.messages import say
+from .._core.verb import verb
 from ._atomic import atomic
 from ._target import check_target
 
@@ -23,7 +23,7 @@ def write_report(
     path: str | Path,
     *,
     groupby: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     title: str | None = None,
     n_genes: int = 20,

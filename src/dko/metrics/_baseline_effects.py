@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._arrays import Matrix, dense
+from .._compat import Matrix, dense
+from .._core.verb import verb
 from .._rng import RNG, generator
-from .._verb import verb
 from . import _baselines
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from .._arrays import Matrix, dense
-from .._verb import verb
+from .._compat import Matrix, dense
+from .._core.verb import verb
 
 
 @verb

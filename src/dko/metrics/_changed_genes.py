@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from .._verb import verb
+from .._core.verb import verb
 from ._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._arrays import Matrix
+    from .._compat import Matrix
 
 RATE = 0.05
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._verb import verb
+from .._core.verb import verb
 
 # Values that differ by less than this fraction of the largest are rounding, not a direction.
 _ROUNDING = 1e-12

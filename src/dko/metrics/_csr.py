@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from .._arrays import Matrix
+from .._compat import Matrix
 
 
 def csr(matrix: Matrix) -> sparse.csr_array:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._verb import verb
+from .._core.verb import verb
 from ._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from .._arrays import Matrix
+    from .._compat import Matrix
 
 
 @verb

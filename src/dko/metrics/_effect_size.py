@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._core.verb import verb
 from .._rng import RNG, generator
-from .._verb import verb
 from ._bray_curtis import bray_curtis
 from ._log_profiles import SCALE, log_profiles
 from ._subsets import means_of_parts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from .._arrays import Matrix
+    from .._compat import Matrix
 
 
 @verb

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._arrays import Matrix
-from .._verb import verb
+from .._compat import Matrix
+from .._core.verb import verb
 from ._bray_curtis import bray_curtis
 from ._csr import csr, rows_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._verb import verb
+from .._core.verb import verb
 from ._csr import csr
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from .._arrays import Matrix
+    from .._compat import Matrix
 
 # Profiles are taken to so many counts per cell before the logarithm.
 SCALE = 1e4

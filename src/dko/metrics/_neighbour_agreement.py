@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .._core.verb import verb
 from .._rng import generator
-from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

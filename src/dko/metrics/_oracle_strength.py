@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._verb import verb
+from .._core.verb import verb
 from ._error import mse
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._verb import verb
+from .._core.verb import verb
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .._verb import verb
+from .._core.verb import verb
 from ._direction import called
 
 N_STRATA = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._verb import verb
+from .._core.verb import verb
 
 # Penalties of the ridge that it chooses from, for features of standard deviation 1.
 _PENALTIES = np.logspace(-2, 6, 25)

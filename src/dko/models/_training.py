@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
-from .._log import bar, logger
+from .._core.messages import bar, logger
 from ._threads import one_thread
 
 if TYPE_CHECKING:

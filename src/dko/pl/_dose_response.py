@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys, get
-from .._errors import listed
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.messages import listed
+from .._core.verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels, wrapped
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
     from ._finish import Drawn
 
 _LABELS = {
@@ -37,7 +38,7 @@ def dose_response(
     *,
     y: str = "impact",
     n_responders: int = 6,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -59,8 +60,7 @@ def dose_response(
         ``"distance"``, ``"n_changed"`` or, with ``model="sccvae"``, ``"latent"``.
     n_responders
         Genes in the second panel; 0 for no such panel.
-    key, mod
-        Where the results are.
+    %(results)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`; with `ax` there is no second panel.
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .. import _keys, get
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import NCOLS, finish, panels
 from ._volcano import draw_volcano, name_points, volcano_handles
@@ -34,7 +35,7 @@ def effect(
     kind: str = "volcano",
     group: str | Sequence[str] | None = None,
     n_genes: int | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ncols: int = NCOLS,
     ax: Axes | None = None,
@@ -62,8 +63,7 @@ def effect(
     n_genes
         Genes to name in each volcano, 10 by default: those that change most among the coloured; or genes in the
         heatmap, 40 by default.
-    key, mod
-        Where the results are.
+    %(results)s
     ncols
         Most volcanoes beside each other.
     ax, show, return_fig

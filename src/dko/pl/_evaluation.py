@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys, get
-from .._errors import unknown
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.messages import unknown
+from .._core.verb import verb
 from ..get._evaluation import predictions
 from ._finish import COLORS, INSIDE, finish, panels
 
@@ -69,7 +70,7 @@ def evaluation(
     adata: AnnData | MuData,
     *,
     metric: str = "pearson",
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -87,8 +88,7 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     metric
         One of the metrics there, such as ``"pearson"``, ``"direction_50"``, ``"retrieval"``, ``"impact_ranking"``.
-    key, mod
-        Where the results are.
+    %(results)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`.
 
@@ -112,7 +112,7 @@ def evaluation(
         raise ValueError(
             f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes, or an SCCVAE."
         )
-    merit = rows[metric] * (-1 if metric in _keys.LOWER_IS_BETTER else 1)
+    merit = rows[metric] * (-1 if metric in keys.LOWER_IS_BETTER else 1)
     if metric == "similarity":
         merit = -(rows[metric] - summary.at[_MEASUREMENT, metric]).abs()
     if metric == "calibration_slope":

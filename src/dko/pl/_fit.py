@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys, get
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.verb import verb
 from ._finish import COLORS, SHARE, finish, panels
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def fit(
     adata: AnnData | MuData,
     *,
     split: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -47,8 +48,7 @@ def fit(
     split
         ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation cells, which have
         chosen the weights, where there are no test cells.
-    key, mod
-        Where the fit is.
+    %(fit)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`.
 

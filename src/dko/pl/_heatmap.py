@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys, get
-from .._data import unwrap
-from .._errors import unknown
-from .._results import is_ranking, ranking_at, read_params
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import unknown
+from .._core.results import is_ranking, ranking_at, read_params
+from .._core.verb import verb
 from ._clustered import COLUMN, ROW, draw_clustered
 from ._finish import finish, panels
 from ._values import DOWNSTREAM, FDR, LABELS, MEAN, SIGNED, chosen_value, rates
@@ -35,7 +36,7 @@ def heatmap(
     n_genes: int = 5,
     value: str | None = None,
     dendrogram: bool = True,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     key_added: str | None = None,
     ax: Axes | None = None,
@@ -64,8 +65,7 @@ def heatmap(
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
     dendrogram
         Order groups and genes by average linkage of their values, and draw the trees.
-    key, mod
-        Where the results are.
+    %(results)s
     key_added
         Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
     ax, show, return_fig
@@ -103,7 +103,7 @@ def heatmap(
 
 def _groupby(adata: AnnData, key: str, key_added: str | None) -> str | None:
     """Return the groups of a ranking, if it has any."""
-    place = key_added or _keys.ranking(key)
+    place = key_added or keys.ranking(key)
     if not is_ranking(adata.uns.get(place)):
         return None
     groupby = read_params(adata, ranking_at(place), key)["groupby"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _keys, get
-from .._histories import apart
-from .._perturber import is_sccvae
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.fitted import apart
+from .._core.knockouts import is_sccvae
+from .._core.verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def history(
     adata: AnnData | MuData,
     *,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -39,8 +40,7 @@ def history(
     ----------
     adata
         After :func:`dko.tl.fit`.
-    key, mod
-        Where the fit is.
+    %(fit)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`.
 

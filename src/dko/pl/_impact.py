@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _keys, get
+from .. import get
 from .._compat import embedding
-from .._data import unwrap
-from .._errors import listed
-from .._verb import verb
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import listed
+from .._core.verb import verb
 from ._finish import IMPACT, NCOLS, finish, panels, wrapped
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def impact(
     *,
     basis: str = "umap",
     downstream: bool = False,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ncols: int = NCOLS,
     ax: Axes | None = None,
@@ -60,8 +61,7 @@ def impact(
         Embedding in ``obsm``, with or without its ``X_``: ``"umap"``, ``"pca"``, ``"spatial"``.
     downstream
         Draw the downstream impacts instead, those on the other genes alone, as in :func:`dko.get.impact`.
-    key, mod
-        Where the results are.
+    %(results)s
     ncols
         Most panels beside each other.
     ax

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _keys, get
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.verb import verb
 from ._finish import BESIDE, COLORS, INSIDE, MARKERS, finish, panels
 from ._names import add_names
 
@@ -33,7 +34,7 @@ def modules(
     adata: AnnData | MuData,
     *,
     names: bool = True,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -50,8 +51,7 @@ def modules(
         After :func:`dko.tl.perturbation_modules`.
     names
         Write the names of the perturbations; of more than 100, those of the strongest of each module.
-    key, mod
-        Where the results are.
+    %(results)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`.
 
@@ -65,9 +65,9 @@ def modules(
         There are no modules.
     """
     table = get.modules(adata, key=key, mod=mod)
-    known = sorted(set(table["module"]) - {_keys.NO_EFFECT}, key=int)
+    known = sorted(set(table["module"]) - {keys.NO_EFFECT}, key=int)
     styles = {name: (COLORS[i % len(COLORS)], MARKERS[i // len(COLORS) % len(MARKERS)]) for i, name in enumerate(known)}
-    styles[_keys.NO_EFFECT] = (_GREY, "o")
+    styles[keys.NO_EFFECT] = (_GREY, "o")
     side = 5.0 if len(table) <= 40 else 7.0
     axes, ours = panels(1, ax, size=(side + 1.4, side), what="map")
     (panel,) = axes
@@ -101,7 +101,7 @@ def _named(table: pd.DataFrame) -> np.ndarray:
     """Return the rows of the perturbations that have room for their names."""
     if len(table) <= _MOST_NAMES:
         return np.arange(len(table))
-    affects = table[table["module"] != _keys.NO_EFFECT].sort_values("strength", ascending=False, kind="stable")
+    affects = table[table["module"] != keys.NO_EFFECT].sort_values("strength", ascending=False, kind="stable")
     strongest = affects.groupby("module").head(max(1, _MOST_NAMES // max(1, affects["module"].nunique())))
     return np.sort(strongest.index.to_numpy())
 
@@ -115,7 +115,7 @@ def _handles(table: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> list[Ar
 
     there = table["module"].value_counts()
     handles: list[Artist] = [
-        point(*style, f"{name} ({there[name]})" if name == _keys.NO_EFFECT else f"module {name} ({there[name]})")
+        point(*style, f"{name} ({there[name]})" if name == keys.NO_EFFECT else f"module {name} ({there[name]})")
         for name, style in styles.items()
         if name in there
     ]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys, get
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, finish, panels, wrapped
 from ._names import add_names
 
@@ -41,7 +42,7 @@ def pairs(
     kind: str = "matrix",
     group: str | None = None,
     value: str = "z",
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     ax: Axes | None = None,
     show: bool | None = None,
@@ -64,8 +65,7 @@ def pairs(
     value
         What colours the matrix and, by its size, makes the lines of the network wide: ``"z"``, ``"excess"``,
         ``"interaction"`` (nearly always below 0) or another column of the table.
-    key, mod
-        Where the results are.
+    %(results)s
     ax, show, return_fig
         As in :func:`dko.pl.impact`.
     **kwargs

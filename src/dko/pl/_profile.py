@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .. import _keys, get
+from .. import get
 from .._compat import layer_names
-from .._data import profiles as relative
-from .._data import unwrap
-from .._errors import unknown
-from .._fitted import gene_columns, read_fitted, require_assemblages
-from .._groups import select_cells
-from .._labels import labels_of
-from .._perturbations import members
-from .._verb import verb
+from .._core import keys
+from .._core.cells import profiles as relative
+from .._core.cells import unwrap
+from .._core.fitted import gene_columns, read_fitted, require_assemblages
+from .._core.groups import select_cells
+from .._core.messages import unknown
+from .._core.names import labels_of, members
+from .._core.verb import verb
 from ._finish import finish, panels
 from ._profile_panels import draw_changes, draw_levels, profile_handles
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from .._fitted import Fitted
-    from .._groups import Groups
-    from .._labels import Knockouts
+    from .._core.fitted import Fitted
+    from .._core.groups import Groups
+    from .._core.names import Knockouts
     from ._finish import Drawn
 
 
@@ -39,7 +39,7 @@ def profile(
     *,
     groups: Groups = None,
     n_genes: int = 20,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     ncols: int = 2,
@@ -115,9 +115,9 @@ def profile(
 
 
 def _labels(adata: AnnData, genes: Knockouts, key: str) -> list[str]:
-    start = _keys.ko_layer(key, "")
-    known = [_keys.unescape(name.removeprefix(start)) for name in layer_names(adata) if name.startswith(start)]
-    labels = [label if label in known else _keys.label(label.split("+")) for label in labels_of(genes)]
+    start = keys.ko_layer(key, "")
+    known = [keys.unescape(name.removeprefix(start)) for name in layer_names(adata) if name.startswith(start)]
+    labels = [label if label in known else keys.label(label.split("+")) for label in labels_of(genes)]
     if missing := [label for label in dict.fromkeys(labels) if label not in known]:
         raise KeyError(
             f"{unknown('knockout', missing, known, 'the profiles of key ' + repr(key))} "
@@ -133,7 +133,7 @@ def _means(
     rows = np.flatnonzero(cells & get.impact(adata, label, key=fitted.key).notna().to_numpy().ravel())
     if not len(rows):
         raise ValueError(f"No such cell expresses {label!r}, or was knocked out; choose other groups.")
-    after = sparse.csr_matrix(adata.layers[_keys.ko_layer(fitted.key, label)])[rows][:, gene_columns(adata, fitted)]
+    after = sparse.csr_matrix(adata.layers[keys.ko_layer(fitted.key, label)])[rows][:, gene_columns(adata, fitted)]
     kept = ~np.isin(fitted.genes, members(label, set(fitted.genes)))
     means = [np.asarray(relative(found[:, kept]).mean(axis=0)).ravel() for found in (before[rows], after)]
     table = pd.DataFrame({"before": means[0], "after": means[1]}, index=np.array(fitted.genes, dtype=object)[kept])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys, get
-from .._verb import verb
+from .. import get
+from .._core import keys
+from .._core.verb import verb
 from ._finish import BESIDE, NCOLS, finish, panels
 from ._ranking_panels import draw, handles, limits
 from ._values import DOWNSTREAM, LABELS, MEAN, chosen_value
@@ -29,7 +30,7 @@ def ranking(
     groupby: str | None = None,
     n_genes: int = 10,
     value: str | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     key_added: str | None = None,
     ax: Axes | None = None,
@@ -59,8 +60,7 @@ def ranking(
     value
         ``"downstream_mean"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
         :func:`dko.get.ranking` has first, by their downstream impact.
-    key, mod
-        Where the results are.
+    %(results)s
     key_added
         Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
     ax, show, return_fig

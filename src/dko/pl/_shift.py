@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .. import _keys
-from .._basis import read_basis
 from .._compat import embedding
-from .._data import unwrap
-from .._errors import unknown
-from .._labels import labels_of
+from .._core import keys
+from .._core.cells import read_basis, unwrap
+from .._core.messages import unknown
+from .._core.names import labels_of
+from .._core.verb import verb
 from .._rng import generator
-from .._verb import verb
 from ._arrows import extent, grid_arrows, grid_step, magnified, rounded, some_arrows
 from ._finish import COLORS, NCOLS, finish, panels, wrapped
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
     from .._rng import RNG
     from ._finish import Drawn
 
@@ -44,7 +43,7 @@ def shift(
     kind: str = "quiver",
     color: str | None = None,
     n_arrows: int = 600,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     ncols: int = NCOLS,
@@ -75,8 +74,7 @@ def shift(
     n_arrows
         Most cells with an arrow in a panel, drawn at random from all that are shifted; or, with ``kind="grid"``, most
         points of the grid.
-    key, mod
-        Where the results are.
+    %(results)s
     rng
         Seed or generator of the draw of cells.
     ncols, ax, show, return_fig
@@ -143,8 +141,8 @@ def shift(
 
 def _moves(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> dict[str, np.ndarray]:
     """Return the shifts of each knockout, cells x 2."""
-    start = _keys.shift(key, basis, "")
-    known = [_keys.unescape(name.removeprefix(start)) for name in adata.obsm if name.startswith(start)]
+    start = keys.shift(key, basis, "")
+    known = [keys.unescape(name.removeprefix(start)) for name in adata.obsm if name.startswith(start)]
     if not known:
         raise KeyError(
             f"No shifts on {basis!r} under key {key!r}; "
@@ -154,7 +152,7 @@ def _moves(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> dic
     if missing := [label for label in labels if label not in known]:
         hint = unknown("knockout", missing, known, f"the shifts on {basis!r}")
         raise KeyError(f"{hint} Run dko.tl.identity_shift for it first.")
-    return {label: np.asarray(adata.obsm[_keys.shift(key, basis, label)], dtype=float) for label in labels}
+    return {label: np.asarray(adata.obsm[keys.shift(key, basis, label)], dtype=float) for label in labels}
 
 
 def _is_number(values: pd.Series) -> bool:

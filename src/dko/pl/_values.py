@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._errors import listed
-from .._fitted import NO_SIGNAL as FDR
+from .._core.fitted import NO_SIGNAL as FDR
+from .._core.messages import listed
 from ._finish import IMPACT
 
 if TYPE_CHECKING:

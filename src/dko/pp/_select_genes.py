@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .._data import profiles, unwrap
-from .._errors import listed, require_known, unknown
-from .._expression import read_expression
-from .._log import say
-from .._process import numba_threads
+from .._core.cells import profiles, unwrap
+from .._core.messages import listed, require_known, say, unknown
+from .._core.process import numba_threads
+from .._core.scale import read_expression
+from .._core.verb import verb
 from .._settings import settings
-from .._verb import verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

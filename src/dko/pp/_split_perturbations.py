@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import listed
-from .._log import say
-from .._log_values import source_of, take_log
-from .._perturbations import control_of, perturbations
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import listed, say
+from .._core.names import control_of, perturbations
+from .._core.scale import source_of, take_log
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,8 +79,7 @@ def split_perturbations(
         Name of the new column.
     mod
         Modality of a MuData.
-    copy
-        Return a changed copy instead of writing in place.
+    %(copy)s
 
     Returns
     -------
@@ -120,14 +118,14 @@ def split_perturbations(
     values, stream = _log_values(target, layer), generator(rng)
     sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
     dealt = _deal(sizes, n_folds, n_validation, stream)
-    fold = labels.map(dict(zip(known, np.where(dealt < 0, _keys.VALIDATION, dealt.astype(str)), strict=True)))
-    fold.iloc[controls] = _keys.CONTROL
+    fold = labels.map(dict(zip(known, np.where(dealt < 0, keys.VALIDATION, dealt.astype(str)), strict=True)))
+    fold.iloc[controls] = keys.CONTROL
     # By name, so that the order of the cells does not decide.
     by_name = controls[np.argsort(target.obs_names[controls].to_numpy(dtype=str), kind="stable")]
     apart = stream.permutation(by_name)[: round(test_controls * len(controls))]
-    fold.iloc[apart] = _keys.CONTROL_TEST
-    names = [*map(str, range(n_folds)), _keys.CONTROL]
-    names += [_keys.VALIDATION] * bool(n_validation) + [_keys.CONTROL_TEST] * bool(len(apart))
+    fold.iloc[apart] = keys.CONTROL_TEST
+    names = [*map(str, range(n_folds)), keys.CONTROL]
+    names += [keys.VALIDATION] * bool(n_validation) + [keys.CONTROL_TEST] * bool(len(apart))
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
     validating = f", and {n_validation} for validation" if n_validation else ""
     say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds{validating}, obs[{key_added!r}].")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys, get
+from .. import get
 from .._compat import layer_names
-from .._results import is_ranking, ranking_at, read_params
+from .._core import keys
+from .._core.results import is_ranking, ranking_at, read_params
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from .._fitted import Fitted
+    from .._core.fitted import Fitted
 
 # What scanpy calls the one group of a ranking without groups.
 _ALL = "all"
@@ -45,7 +46,7 @@ class Ranking:
 
 def read_rankings(adata: AnnData, fitted: Fitted, groupby: str | None) -> list[Ranking]:
     """Return the rankings that a scan has: of the groups, if there are any, and overall, if the fit is."""
-    if fitted.kind != _keys.DKO or _keys.impact(fitted.key) not in layer_names(adata):
+    if fitted.kind != keys.DKO or keys.impact(fitted.key) not in layer_names(adata):
         return []
     wanted: list[str | None] = [] if groupby is None else [groupby]
     if fitted.params.get("groupby") is None:
@@ -69,8 +70,8 @@ def _read(adata: AnnData, key: str, groupby: str | None) -> Ranking:
 
 def _columns(adata: AnnData, key: str) -> dict[str, str]:
     """Return the column of the groups of each ranking, the default one first; not those of other fits."""
-    default = _keys.ranking(key)
-    others = {_keys.ranking(name) for name in adata.uns if name != key}
+    default = keys.ranking(key)
+    others = {keys.ranking(name) for name in adata.uns if name != key}
     names = sorted(adata.uns, key=lambda name: name != default)
     return {
         name: str(read_params(adata, ranking_at(name), key)["groupby"])

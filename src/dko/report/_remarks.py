@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys, get
-from .._fitted import NO_SIGNAL
-from .._histories import apart
-from .._perturbations import DROPPED, HELD_OUT
+from .. import get
+from .._core import keys
+from .._core.fitted import NO_SIGNAL, apart
+from .._core.names import DROPPED, HELD_OUT
 from ..get._evaluation import predictions
 from ._blocks import Remark
 
@@ -75,7 +75,7 @@ def _of_quality(run: Run) -> Iterator[Remark]:
             f"The model {_BELOW_MEANS} the {better.idxmin()} (Bray-Curtis {own:.3f} against {better.min():.3f}): what "
             "it knows of single cells is little."
         )
-    if run.quality.attrs["split"] == _keys.VALIDATION:
+    if run.quality.attrs["split"] == keys.VALIDATION:
         yield Remark(
             "The quality of the fit is that of the validation cells, which have chosen the weights. For cells that had "
             "no say: `dko.tl.fit(adata, test_fraction=0.2)`",
@@ -98,7 +98,7 @@ def _of_ranking(run: Run) -> Iterator[Remark]:
 
 def _of_screen(run: Run) -> Iterator[Remark]:
     """Say what a model of perturbations can tell."""
-    found = run.fitted.table(_keys.PERTURBATIONS)
+    found = run.fitted.table(keys.PERTURBATIONS)
     yield Remark(
         "The model has learned from measured perturbations. Of those that it has not seen it says little on purpose, "
         "as far as the seen ones fail to foretell each other.",
@@ -137,7 +137,7 @@ def _of_cells(run: Run) -> Iterator[Remark]:
 
 def _of_evaluation(run: Run) -> Iterator[Remark]:
     """Say whether predictions were held against a measurement, and whether they are worth it."""
-    if _keys.evaluation(run.key) not in run.adata.uns:
+    if keys.evaluation(run.key) not in run.adata.uns:
         yield Remark("Nothing here has been compared with measured knockouts.", is_warning=False)
         return
     rows = predictions(get.evaluation(run.adata, key=run.key))

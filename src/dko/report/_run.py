@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys, get
-from .._data import unwrap
-from .._fitted import read_fitted
-from .._groups import group_values, grouping
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.groups import group_values, grouping
 from ._rankings import ranked_by, read_rankings
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._fitted import Fitted
+    from .._core.fitted import Fitted
     from ._rankings import Ranking
 
 # Embeddings that tell cells apart at a glance, best first.
@@ -54,7 +55,7 @@ class Run:
     @property
     def sccvae(self) -> bool:
         """Whether the model has learned from perturbations."""
-        return self.fitted.kind == _keys.SCCVAE
+        return self.fitted.kind == keys.SCCVAE
 
     @property
     def groups(self) -> pd.Series:
@@ -81,7 +82,7 @@ class Run:
 
     def call(self, name: str, *words: str, **options: object) -> str:
         """Spell a call of this package out, as it would be written in Python."""
-        given = {**options, "key": None if self.key == _keys.DEFAULT else self.key}
+        given = {**options, "key": None if self.key == keys.DEFAULT else self.key}
         named = [f"{option}={value!r}" for option, value in given.items() if value is not None]
         return f"dko.{name}({', '.join(['adata', *words, *named])})"
 

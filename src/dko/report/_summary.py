@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import _keys
-from .._fitted import NO_SIGNAL
-from .._perturbations import HELD_OUT, TRAINED
+from .._core import keys
+from .._core.fitted import NO_SIGNAL
+from .._core.names import HELD_OUT, TRAINED
 from ._blocks import Column
 from ._table import table
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._blocks import Table
     from ._run import Run
 
-_KINDS = {_keys.DKO: ("dko", "from unperturbed cells"), _keys.SCCVAE: ("SCCVAE", "from measured perturbations")}
+_KINDS = {keys.DKO: ("dko", "from unperturbed cells"), keys.SCCVAE: ("SCCVAE", "from measured perturbations")}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def facts(run: Run) -> list[Fact]:
         n_models = f", {len(fitted.groups)} models" if fitted.groups else ""
         found.append(Fact("Groups", f"{run.groups.nunique():,}", f"of {run.groupby}{n_models}"))
     if run.sccvae:
-        roles = fitted.table(_keys.PERTURBATIONS)["role"].value_counts()
+        roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
         found.append(
             Fact("Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out")
         )
@@ -66,11 +66,11 @@ def _meaning(total: bool) -> str:
 
 def _split(run: Run) -> str:
     """Say how many cells trained, validated and so on."""
-    column = run.adata.obs.get(_keys.split(run.key))
+    column = run.adata.obs.get(keys.split(run.key))
     if column is None:
         return ""
     counts = column.value_counts()
-    return ", ".join(f"{counts[name]:,} {name}" for name in _keys.SPLITS if counts.get(name, 0))
+    return ", ".join(f"{counts[name]:,} {name}" for name in keys.SPLITS if counts.get(name, 0))
 
 
 def parameters(run: Run) -> Table:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._engine import open_task
-from .._errors import listed, require_genes
-from .._labels import gene_sets
-from .._log import say
-from .._results import AFFECTED, read_params, read_table
+from .._core import keys
+from .._core.knockouts import open_task
+from .._core.messages import listed, require_genes, say
+from .._core.names import gene_sets
+from .._core.results import AFFECTED, read_params, read_table
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .ranking._affected_rows import affected_rows
 from .ranking._groups import members_of
 from .ranking._scanned import read_counts
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._engine import Task
-    from .._groups import Names
+    from .._core.groups import Names
+    from .._core.knockouts import Task
     from .._rng import RNG
 
 
@@ -40,7 +39,7 @@ def affected_genes(
     groups: Names | None = None,
     n_others: int = 200,
     min_cells: int = 10,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
@@ -68,10 +67,8 @@ def affected_genes(
         Where the fit is; where to compute.
     rng
         Seed or generator that draws these genes. There is nothing random about the p-values.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -123,12 +120,12 @@ def affected_genes(
     table = _table(task, names, others, members, chosen, min_cells, groupby, device)
 
     def with_earlier(_: Any) -> dict[str, Any]:
-        return {_keys.PARAMS: params, _keys.TABLE: _kept(task, _earlier(task, key, groupby), groupby, table)}
+        return {keys.PARAMS: params, keys.TABLE: _kept(task, _earlier(task, key, groupby), groupby, table)}
 
-    write(task.adata, remove={"uns": [_keys.enrichment(key)]}, uns={_keys.affected(key): with_earlier})
+    write(task.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): with_earlier})
     n_found = int((table["pval_adj"] <= 0.05).sum())
     say(
-        f"{n_found:,} genes change with {listed(names)} (FDR <= 5 %). They are in uns[{_keys.affected(key)!r}]; trust "
+        f"{n_found:,} genes change with {listed(names)} (FDR <= 5 %). They are in uns[{keys.affected(key)!r}]; trust "
         "a change whose z is significant and of its sign."
     )
     return data if copy else None
@@ -195,7 +192,7 @@ def _params(groupby: str | None, n_others: int, min_cells: int) -> dict[str, Any
 
 def _earlier(task: Task, key: str, groupby: str | None) -> pd.DataFrame | None:
     """Return the genes that knockouts were found to change before, if it was in the same groups."""
-    if _keys.affected(key) not in task.adata.uns or read_params(task.adata, AFFECTED, key).get("groupby") != groupby:
+    if keys.affected(key) not in task.adata.uns or read_params(task.adata, AFFECTED, key).get("groupby") != groupby:
         return None
     return read_table(task.adata, AFFECTED, key)
 

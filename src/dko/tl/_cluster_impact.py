@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys, get
-from .._data import unwrap
-from .._fitted import read_fitted, require_assemblages
-from .._groups import group_of_cells
-from .._log import say
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted, require_assemblages
+from .._core.groups import group_of_cells
+from .._core.messages import say
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .grouping._impact_clusters import (
     CLUSTER,
     ImpactPlan,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
     from .._rng import RNG
 
 
@@ -43,7 +44,7 @@ def cluster_impact(
     resolution: float = 1.0,
     min_cells: int = 10,
     n_markers: int = 50,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     key_added: str | None = None,
@@ -78,10 +79,8 @@ def cluster_impact(
         Seed or generator of the components, the clusters and the map.
     key_added
         What the names of the results begin with; `key` by default.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -123,24 +122,24 @@ def cluster_impact(
     cluster_cells(relative, plan, int(generator(rng).integers(2**31)))
     rows, labels = target.obs_names.get_indexer(relative.obs_names), relative.obs[CLUSTER]
     content: dict[str, Any] = {
-        _keys.PARAMS: {"key": key, "n_knockouts": relative.n_vars, **plan._asdict()},
-        _keys.MARKERS: markers_of_clusters(relative, n_markers),
+        keys.PARAMS: {"key": key, "n_knockouts": relative.n_vars, **plan._asdict()},
+        keys.MARKERS: markers_of_clusters(relative, n_markers),
     }
     if known is not None:
-        content[_keys.PARAMS]["groupby"] = groupby
-        content[_keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
+        content[keys.PARAMS]["groupby"] = groupby
+        content[keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
     write(
         target,
-        obs={_keys.cluster(name): _placed_labels(labels, rows, target.n_obs)},
+        obs={keys.cluster(name): _placed_labels(labels, rows, target.n_obs)},
         obsm={
-            _keys.impact_pca(name): _placed(relative.obsm["X_pca"], rows, target.n_obs),
-            _keys.impact_umap(name): _placed(relative.obsm["X_umap"], rows, target.n_obs),
+            keys.impact_pca(name): _placed(relative.obsm["X_pca"], rows, target.n_obs),
+            keys.impact_umap(name): _placed(relative.obsm["X_umap"], rows, target.n_obs),
         },
-        uns={_keys.cluster(name): content},
+        uns={keys.cluster(name): content},
     )
     say(
         f"Found {labels.nunique()} clusters of {len(rows):,} cells by the downstream impacts of {relative.n_vars:,} "
-        f"knockouts. They are in obs[{_keys.cluster(name)!r}], what marks them in uns[{_keys.cluster(name)!r}]."
+        f"knockouts. They are in obs[{keys.cluster(name)!r}], what marks them in uns[{keys.cluster(name)!r}]."
     )
     return data if copy else None
 

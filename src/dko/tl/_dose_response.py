@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys
-from .._data import unwrap
-from .._engine import open_task
-from .._perturbed_sets import perturbed_sets
-from .._perturber import is_sccvae, open_perturber
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.knockouts import is_sccvae, knockout_sets, open_perturber, open_task, perturbed_sets
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator, seed_of
-from .._verb import verb
-from .._write import writable, write
 from .knockouts._assemblage_doses import assemblage_doses
 from .knockouts._dose_curves import checked_doses, responders_of, table_of
-from .knockouts._knockout_sets import knockout_sets
 from .knockouts._perturb_doses import perturb_doses
 
 if TYPE_CHECKING:
@@ -25,8 +22,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._groups import Groups
-    from .._labels import Knockouts
+    from .._core.groups import Groups
+    from .._core.names import Knockouts
     from .._rng import RNG
     from .knockouts._dose_curves import Curve
 
@@ -42,7 +39,7 @@ def dose_response(
     threshold: float = 0.1,
     n_responders: int = 10,
     groups: Groups = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
@@ -73,16 +70,13 @@ def dose_response(
         Genes per knockout whose changes are kept.
     groups
         Cells, as in :func:`dko.tl.virtual_ko`.
-    key, mod
-        Where the fit is.
+    %(fit)s
     device
         Where to compute.
     rng
         Seed or generator of the draw from the posterior of each cell (``model="sccvae"``), and of who escapes.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -121,17 +115,17 @@ def dose_response(
         data, genes, doses=wanted, mixture=mixture, groups=groups, key=key, mod=mod, device=device, rng=rng
     )
     content = {
-        _keys.PARAMS: {
-            "model": _keys.SCCVAE if sccvae else _keys.DKO,
+        keys.PARAMS: {
+            "model": keys.SCCVAE if sccvae else keys.DKO,
             "knockouts": list(curves),
             "doses": wanted,
             "mixture": mixture,
             "threshold": threshold,
         },
-        _keys.TABLE: table_of(curves, wanted, threshold),
-        _keys.RESPONDERS: responders_of(curves, wanted, names, n_responders),
+        keys.TABLE: table_of(curves, wanted, threshold),
+        keys.RESPONDERS: responders_of(curves, wanted, names, n_responders),
     }
-    write(target, uns={_keys.dose_response(key): content})
+    write(target, uns={keys.dose_response(key): content})
     return data if copy else None
 
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import require_unique
-from .._engine import engine_on, open_task
-from .._errors import require_genes
-from .._log import progress_of, say
+from .._core import keys
+from .._core.cells import require_unique
+from .._core.knockouts import engine_on, open_task
+from .._core.messages import progress_of, require_genes, say
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .knockouts._estimate import Estimate, time_of
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from .._engine import Task
-    from .._fitted import Fitted
-    from .._groups import Groups
+    from .._core.fitted import Fitted
+    from .._core.groups import Groups
+    from .._core.knockouts import Task
     from .._rng import RNG
 
 _N_SAMPLES = 50_000
@@ -43,7 +42,7 @@ def double_ko(
     *,
     n_samples: int | None = None,
     groups: Groups = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     device: str = "auto",
@@ -68,8 +67,7 @@ def double_ko(
         As in :func:`dko.tl.virtual_ko`.
     rng
         Seed or generator of the draw.
-    progress
-        Show a progress bar where the call takes longer than a second.
+    %(progress)s
 
     Returns
     -------
@@ -110,7 +108,7 @@ def double_ko(
     drawn = np.zeros(target.n_obs, dtype=bool)
     drawn[cell] = True
     table = _table(task, cell, position, _impacts(task, drawn, cell, position, device))
-    write(target, uns={key: lambda model: {**model, _keys.PAIRS: table}})
+    write(target, uns={key: lambda model: {**model, keys.PAIRS: table}})
     say(f"Knocked out {len(table):,} pairs of genes in {int(drawn.sum()):,} cells.")
     return data if copy else None
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._log import say
-from .._verb import verb
-from .._write import writable, write
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.messages import say
+from .._core.verb import verb
+from .._core.write import writable, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def enrichment(
     by: str = "z",
     method: str = "ulm",
     min_targets: int = 5,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     copy: bool = False,
 ) -> AnnData | MuData | None:
@@ -50,8 +50,7 @@ def enrichment(
         Leave out sets that share fewer genes with the model.
     key, mod
         Where the affected genes are.
-    copy
-        Return a changed copy instead of writing in place.
+    %(copy)s
 
     Returns
     -------
@@ -90,8 +89,8 @@ def enrichment(
     names = [name for name in ("knockout", "group") if name in rows]
     labels = rows[names].assign(label=labels_of_rows(rows)).drop_duplicates("label").set_index("label")
     table = _tidy(scores, adjusted, labels)
-    content = {_keys.PARAMS: {"method": method, "by": by, "min_targets": min_targets}, _keys.TABLE: table}
-    write(unwrap(data, mod), uns={_keys.enrichment(key): content})
+    content = {keys.PARAMS: {"method": method, "by": by, "min_targets": min_targets}, keys.TABLE: table}
+    write(unwrap(data, mod), uns={keys.enrichment(key): content})
     say(f"Scored {table['source'].nunique()} sets of genes by {method}.")
     return data if copy else None
 

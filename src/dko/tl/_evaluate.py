@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import listed
-from .._fitted import read_fitted
-from .._log import say
-from .._perturbations import control_of
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.messages import listed, say
+from .._core.names import control_of
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .evaluation._scores import MEASUREMENT, counted
 from .evaluation._summary import summarise
 from .evaluation._trial import score_trial
@@ -41,7 +40,7 @@ def evaluate(
     *,
     perturbation_key: str,
     control: str | float | bool,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     baselines: bool = True,
     perturbations: str | Sequence[str] | None = None,
     n_splits: int = 20,
@@ -75,8 +74,7 @@ def evaluate(
         ``test_fraction=0.2``.
     perturbation_key, control
         ``obs`` column of the gene that was knocked out (several joined by ``+``), and its value for unperturbed cells.
-    key, mod
-        Where the fit is.
+    %(fit)s
     baselines
         Also score what can be said without the model: see :func:`dko.metrics.baseline_effects`, or of an SCCVAE
         :func:`dko.metrics.supervised_effects`. The former is had from 5,000 random unperturbed cells if there are more,
@@ -96,10 +94,8 @@ def evaluate(
         Seed or generator: halves, resamples, and the cells that distances are taken between.
     device
         Where to compute.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -218,8 +214,8 @@ def evaluate(
         **trial.params,
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
     }
-    content = {_keys.PARAMS: params, _keys.TABLE: _tidy(scores, list(screen.columns)), _keys.SUMMARY: summary}
-    write(target, uns={_keys.evaluation(key): content})
+    content = {keys.PARAMS: params, keys.TABLE: _tidy(scores, list(screen.columns)), keys.SUMMARY: summary}
+    write(target, uns={keys.evaluation(key): content})
     return data if copy else None
 
 
@@ -234,7 +230,7 @@ def _open(
     **how: Any,
 ) -> Trial:
     """Get the model ready that is there."""
-    if read_fitted(adata, key).kind == _keys.SCCVAE:
+    if read_fitted(adata, key).kind == keys.SCCVAE:
         # It imports torch.
         from .evaluation._trial_sccvae import open_sccvae_trial
 

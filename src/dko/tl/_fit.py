@@ -5,14 +5,13 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys
-from .._arguments import check_values
-from .._data import unwrap
-from .._errors import listed, require_known
-from .._fitted import check_key
-from .._perturbations import control_of
-from .._verb import unknown_keywords, verb
-from .._write import writable
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import check_key
+from .._core.messages import listed, require_known
+from .._core.names import control_of
+from .._core.verb import check_values, unknown_keywords, verb
+from .._core.write import writable
 from .fitting._fit_assemblage import fit_assemblage
 from .fitting._fit_sccvae import fit_sccvae
 from .fitting._sccvae_config import keywords
@@ -58,7 +57,7 @@ def fit(
     device: str = "auto",
     progress: bool = True,
     rng: RNG = 0,
-    key_added: str = _keys.DEFAULT,
+    key_added: str = keys.DEFAULT,
     copy: bool = False,
     **model_kwargs: Any,
 ) -> AnnData | MuData | None:
@@ -147,8 +146,7 @@ def fit(
         Seed or generator: decides the split, the initial weights and the order of the cells.
     key_added
         Where results go.
-    copy
-        Return a changed copy instead of writing in place.
+    %(copy)s
     **model_kwargs
         Of ``model="sccvae"``.
 
@@ -254,7 +252,7 @@ def fit(
     check_key(target, key_added)
     common["control"] = _control(target, perturbation_key, control)
     require_known(genes, target)
-    if model == _keys.DKO:
+    if model == keys.DKO:
         fit_assemblage(target, **common, **of_assemblages)
     else:
         fit_sccvae(target, **common, **model_kwargs)
@@ -275,8 +273,8 @@ def _control(adata: AnnData, perturbation_key: str | None, control: str | float 
 def _check_model(
     model: str, covariates: Sequence[str] | None, of_assemblages: dict[str, Any], model_kwargs: dict[str, Any]
 ) -> None:
-    if model not in {_keys.DKO, _keys.SCCVAE}:
-        raise ValueError(f"No model {model!r}; there are {_keys.DKO!r} and {_keys.SCCVAE!r}.")
+    if model not in {keys.DKO, keys.SCCVAE}:
+        raise ValueError(f"No model {model!r}; there are {keys.DKO!r} and {keys.SCCVAE!r}.")
     if covariates is not None:
         raise ValueError(
             "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
@@ -286,15 +284,15 @@ def _check_model(
     given = [
         name for name, value in of_assemblages.items() if value is not None and (name, value) != ("effects", "auto")
     ]
-    if model == _keys.SCCVAE and given:
+    if model == keys.SCCVAE and given:
         raise TypeError(f"model='sccvae' takes no {listed(given)}; leave them out.")
 
 
 def _check_keywords(model: str, given: dict[str, Any]) -> None:
     of_all, of_sccvae = list(signature(fit).parameters)[:-1], keywords()
     if wrong := [name for name in given if name not in of_sccvae]:
-        known = of_all if model == _keys.DKO else [*of_all, *of_sccvae]
+        known = of_all if model == keys.DKO else [*of_all, *of_sccvae]
         raise TypeError(unknown_keywords("dko.tl.fit", wrong, known))
-    if model == _keys.DKO:
+    if model == keys.DKO:
         raise TypeError(f"model='dko' takes no {listed(given)}; only model='sccvae' does.")
     check_values(given, of_sccvae)

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import _keys
-from .._basis import read_basis
-from .._data import unwrap
-from .._engine import open_task
-from .._errors import listed
-from .._fitted import read_profiles
-from .._groups import group_of_cells
-from .._log_values import read_log_values
-from .._perturbed_sets import perturbed_sets
-from .._perturber import is_sccvae, open_perturber
+from .._core import keys
+from .._core.cells import read_basis, unwrap
+from .._core.fitted import read_profiles
+from .._core.groups import group_of_cells
+from .._core.knockouts import is_sccvae, knockout_sets, open_perturber, open_task, perturbed_sets
+from .._core.messages import listed
+from .._core.scale import read_log_values
+from .._core.verb import verb
+from .._core.write import of_shifts, writable, write, writing
 from .._rng import generator
-from .._verb import verb
-from .._write import of_shifts, writable, write, writing
 from ..metrics import log_profiles
 from .identity._changes import assemblage_changes, perturbed_changes
 from .identity._found import Found
 from .identity._space import Types, space_of
 from .identity._surroundings import Surroundings
 from .knockouts._assemblage_ko import warn_of_silence
-from .knockouts._knockout_sets import knockout_sets
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._groups import Groups
-    from .._labels import Knockouts
+    from .._core.groups import Groups
+    from .._core.names import Knockouts
     from .._rng import RNG
     from .identity._changes import Changes
     from .identity._space import Space
@@ -47,7 +43,7 @@ def identity_shift(
     dose: float = 1.0,
     n_neighbors: int = 30,
     n_pcs: int = 30,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     device: str = "auto",
@@ -80,17 +76,14 @@ def identity_shift(
     n_pcs
         Principal components, of the log expression of the genes of the model in all cells, neither scaled nor taken
         from ``obsm["X_pca"]``: they have to fit what the model says.
-    key, mod
-        Where the fit is.
+    %(fit)s
     rng
         Seed or generator of the components, of the draw from the posterior of each cell (``model="sccvae"``), and, with
         more than 20,000 cells, of those among which neighbours are sought.
     device, batch_size
         As in :func:`dko.tl.virtual_ko`.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -147,9 +140,9 @@ def identity_shift(
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": labels, "dose": float(dose)}
     params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
-    arrays, content = found.arrays(key, short), {_keys.PARAMS: params, _keys.TABLE: found.table()}
+    arrays, content = found.arrays(key, short), {keys.PARAMS: params, keys.TABLE: found.table()}
     with writing():
-        write(target, remove=of_shifts(target, key), obsm=arrays, uns={_keys.identity(key): content})
+        write(target, remove=of_shifts(target, key), obsm=arrays, uns={keys.identity(key): content})
     return data if copy else None
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._engine import engine_on, open_task
-from .._fitted import read_profiles
-from .._log import progress_of, say
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_profiles
+from .._core.knockouts import engine_on, open_task
+from .._core.messages import progress_of, say
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .interacting._asked import asked_groups, asked_pairs
 from .interacting._null import draw_moves
 from .interacting._table import ADDITIVE, table_of
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._engine import Task
-    from .._groups import Groups
+    from .._core.groups import Groups
+    from .._core.knockouts import Task
     from .._rng import RNG
 
 # Fewest permutations from which a standard deviation can be told.
@@ -48,7 +48,7 @@ def interactions(
     n_permutations: int = 100,
     min_cells: int = 10,
     alpha: float = 0.05,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     device: str = "auto",
@@ -91,18 +91,15 @@ def interactions(
         Pairs that fewer cells (of a group) express are left out.
     alpha
         False discovery rate above which a pair is called additive.
-    key, mod
-        Where the fit is.
+    %(fit)s
     rng
         Seed or generator of the permutations and of the at most 64 cells in which a pair is held against them.
     device
         Where to compute the impacts.
     key_added
         Name of the result, that of the fit by default.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -158,11 +155,11 @@ def interactions(
         table = table.drop(columns="group")
     params = {"key": key, "n_permutations": n_permutations, "min_cells": min_cells, "alpha": alpha}
     params |= {} if groupby is None else {"groupby": groupby}
-    write(target, uns={_keys.interactions(key_added or key): {_keys.PARAMS: params, _keys.TABLE: table}})
+    write(target, uns={keys.interactions(key_added or key): {keys.PARAMS: params, keys.TABLE: table}})
     n_found = int((table["class"] != ADDITIVE).sum())
     say(
         f"{n_found:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they move other genes more "
-        f"or less than unrelated genes would. The table is in uns[{_keys.interactions(key_added or key)!r}]."
+        f"or less than unrelated genes would. The table is in uns[{keys.interactions(key_added or key)!r}]."
     )
     return data if copy else None
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .. import _keys
-from .._data import unwrap
-from .._perturbed_sets import perturbed_sets
-from .._perturber import is_sccvae, open_perturber
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.knockouts import is_sccvae, open_perturber, perturbed_sets
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .grouping._assemblage_modules import assemblage_modules
 from .grouping._find_modules import find_modules
 from .grouping._module_tables import known_groups
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._labels import Knockouts
+    from .._core.names import Knockouts
     from .._rng import RNG
 
 _BASES = ("latent", "effect")
@@ -42,7 +41,7 @@ def perturbation_modules(
     alpha: float = 0.05,
     n_null: int = 500,
     n_markers: int = 10,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     rng: RNG = 0,
@@ -73,16 +72,13 @@ def perturbation_modules(
         Random groups of control cells that effects are compared with (``model="sccvae"``).
     n_markers
         Genes that are named per module.
-    key, mod
-        Where the fit is.
+    %(fit)s
     device
         Where to compute.
     rng
         Decides the random groups, the draw from the posterior of cells, and where neighbours are drawn.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -147,7 +143,7 @@ def perturbation_modules(
     seed = int(generator(rng).integers(2**31))
     of_model = _sccvae if sccvae else assemblage_modules
     found = of_model(data, genes, groups, plan, key=key, mod=mod, device=device, seed=seed)
-    write(unwrap(data, mod), uns={_keys.modules(key): {_keys.PARAMS: plan._asdict(), **found}})
+    write(unwrap(data, mod), uns={keys.modules(key): {keys.PARAMS: plan._asdict(), **found}})
     return data if copy else None
 
 

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._engine import open_task
-from .._errors import listed
-from .._fitted import NO_SIGNAL, check_place
-from .._gene_kinds import KINDS
-from .._log import progress_of, say
+from .._core import keys
+from .._core.fitted import NO_SIGNAL, check_place
+from .._core.genes import KINDS
+from .._core.knockouts import open_task
+from .._core.messages import listed, progress_of, say
+from .._core.verb import verb
+from .._core.write import writable, write
 from .._rng import generator
-from .._verb import verb
-from .._write import writable, write
 from .ranking._as_scanpy import as_scanpy
 from .ranking._dependence import test_of
 from .ranking._groups import ALL, members_of
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._groups import Names
+    from .._core.groups import Names
     from .._rng import RNG
     from .ranking._scanned import Scanned
 
@@ -46,7 +45,7 @@ def rank_genes(
     n_permutations: int | None = None,
     n_bootstraps: int = 1_000,
     min_cells: int = 10,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
     key_added: str | None = None,
@@ -85,10 +84,8 @@ def rank_genes(
         Where in ``uns`` and ``varm`` the result goes, instead of ``f"{key}_ranking"`` where :func:`dko.get.ranking` and
         :func:`dko.pl.ranking` look for it; the column of ``var`` then is ``f"{key_added}_pval_adj"``. What an earlier
         ranking left there is removed.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -153,7 +150,7 @@ def rank_genes(
     _check(plan, n_permutations)
     data = writable(adata, copy, mod)
     task = open_task(data, key, mod)
-    target, place = task.adata, _keys.ranking(key) if key_added is None else key_added
+    target, place = task.adata, keys.ranking(key) if key_added is None else key_added
     check_place(target, place)
     require_scan(task, key)
     groupby = groupby or task.fitted.params.get("groupby")
@@ -174,17 +171,17 @@ def rank_genes(
     if n_permutations is not None:
         params["n_permutations"] = n_permutations
     content = {
-        _keys.PARAMS: params,
+        keys.PARAMS: params,
         **as_scanpy(tables, task.fitted.genes, by),
-        _keys.TABLE: _together(tables, groupby),
+        keys.TABLE: _together(tables, groupby),
     }
-    rate = _keys.pval_adj(key if place == _keys.ranking(key) else place)
+    rate = keys.pval_adj(key if place == keys.ranking(key) else place)
     where: dict[str, Any]
     if groupby is None:
         where = {"var": {rate: _column(tables[ALL], target, "pval_adj")}}
     else:
         columns = {
-            _keys.column(group, target.var_names): _column(table, target, "downstream_mean")
+            keys.column(group, target.var_names): _column(table, target, "downstream_mean")
             for group, table in tables.items()
         }
         where = {"varm": {place: pd.DataFrame(columns, index=target.var_names)}}

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys
-from .._data import unwrap
-from .._engine import engine_on, open_task
-from .._errors import require_genes
-from .._fitted import aligned_layer
-from .._log import progress_of, say
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import aligned_layer
+from .._core.knockouts import engine_on, open_task
+from .._core.messages import progress_of, require_genes, say
+from .._core.verb import verb
+from .._core.write import of_scan, writable, write
 from .._settings import settings
-from .._verb import verb
-from .._write import of_scan, writable, write
 from ..io._blocks import check_blocks, stack, write_blocks
 from .knockouts._estimate import estimate
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from .._engine import Task
-    from .._groups import Groups
+    from .._core.groups import Groups
+    from .._core.knockouts import Task
     from ..models.knockout import Engine
 
 
@@ -40,7 +39,7 @@ def scan(
     groups: Groups = None,
     downstream: bool = True,
     out: str | Path | None = None,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     batch_size: int | None = None,
@@ -65,8 +64,7 @@ def scan(
         these cells are read from, nor any if they are dask arrays.
     groups, key, mod, device, batch_size, copy
         As in :func:`dko.tl.virtual_ko`.
-    progress
-        Show a progress bar where the call takes longer than a second.
+    %(progress)s
 
     Returns
     -------
@@ -100,7 +98,7 @@ def scan(
     task = open_task(data, key, mod, groups)
     wanted = _wanted(genes, task)
     tally = _Tally(task.adata.n_vars, "No cell" if groups is None else "No cell of the chosen groups")
-    names = [_keys.impact(key), _keys.downstream(key)] if downstream else [_keys.impact(key)]
+    names = [keys.impact(key), keys.downstream(key)] if downstream else [keys.impact(key)]
     blocks = tally.count(_blocks(task, wanted, engine_on(device), batch_size, len(names), in_memory=out is None))
     layers = {}
     if out is None:
@@ -183,5 +181,5 @@ class _Tally:
             )
         with np.errstate(invalid="ignore"):
             means = [(total / self.n_cells).astype(np.float32) for total in self._totals]
-        names = (_keys.impact_mean(key), _keys.downstream_mean(key))
-        return {**dict(zip(names, means, strict=False)), _keys.n_cells(key): self.n_cells}
+        names = (keys.impact_mean(key), keys.downstream_mean(key))
+        return {**dict(zip(names, means, strict=False)), keys.n_cells(key): self.n_cells}

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import _keys
-from .._data import unwrap
-from .._errors import listed
-from .._fitted import read_fitted
-from .._labels import labels_of
-from .._log import say
-from .._verb import verb
-from .._write import writable, write
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.messages import listed, say
+from .._core.names import labels_of
+from .._core.verb import verb
+from .._core.write import writable, write
 from .knockouts._assemblage_ko import knock_out
 from .knockouts._perturb_ko import perturb
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from .._groups import Groups
-    from .._labels import Knockouts
+    from .._core.groups import Groups
+    from .._core.names import Knockouts
     from .._rng import RNG
 
 
@@ -36,7 +35,7 @@ def virtual_ko(
     dose: float = 1.0,
     groups: Groups = None,
     profiles: bool = True,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     mod: str = "rna",
     device: str = "auto",
     batch_size: int | None = None,
@@ -63,18 +62,14 @@ def virtual_ko(
         array. Default: all cells; of an SCCVAE the control cells among them, as it predicts no others.
     profiles
         Write the predicted profiles; the impacts are written in any case.
-    key, mod
-        Where the fit is.
-    device, batch_size
-        Where, and how many cells at a time, to compute; by default as many as fit the memory budget of the settings.
+    %(fit)s
+    %(device)s
     mixture
         Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape, and stay as observed.
     rng
         Of an SCCVAE: seed or generator of the draw from the posterior of each cell, and of who escapes.
-    progress
-        Show a progress bar where the call takes longer than a second.
-    copy
-        Return a changed copy instead of writing in place.
+    %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -128,33 +123,33 @@ def virtual_ko(
         "batch_size": batch_size,
     }
     fitted = read_fitted(target, key)
-    _require_room(target.obsm.get(_keys.impact(key)), labels_of(genes), key)
-    if _keys.KNOCKOUTS in fitted.tables:
-        fitted.table(_keys.KNOCKOUTS)  # refused, where it is damaged, before any work
-    if fitted.kind == _keys.SCCVAE:
+    _require_room(target.obsm.get(keys.impact(key)), labels_of(genes), key)
+    if keys.KNOCKOUTS in fitted.tables:
+        fitted.table(keys.KNOCKOUTS)  # refused, where it is damaged, before any work
+    if fitted.kind == keys.SCCVAE:
         labels, impacts, layers = perturb(data, genes, mixture=mixture, rng=rng, key=key, mod=mod, **common)
     elif mixture:
         raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
     else:
         labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
-    columns = [_keys.column(label, target.obs_names) for label in labels]
+    columns = [keys.column(label, target.obs_names) for label in labels]
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts[0]).sum(axis=0)})
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
-        remove={"layers": [] if profiles else [_keys.ko_layer(key, label) for label in labels]},
-        layers={_keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
+        remove={"layers": [] if profiles else [keys.ko_layer(key, label) for label in labels]},
+        layers={keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
         obsm={
             place(key): partial(_beside, new=frame, labels=labels, key=key)
-            for place, frame in zip((_keys.impact, _keys.downstream), frames, strict=True)
+            for place, frame in zip((keys.impact, keys.downstream), frames, strict=True)
         },
-        uns={key: lambda model: {**model, _keys.KNOCKOUTS: _below(model.get(_keys.KNOCKOUTS), table)}},
+        uns={key: lambda model: {**model, keys.KNOCKOUTS: _below(model.get(keys.KNOCKOUTS), table)}},
     )
-    after = f", the profiles in layers[{_keys.ko_layer(key, labels[0])!r}]" if profiles else ""
+    after = f", the profiles in layers[{keys.ko_layer(key, labels[0])!r}]" if profiles else ""
     say(
         f"Knocked out {listed(labels)} in {int(np.isfinite(impacts[0]).any(axis=1).sum()):,} cells. The impacts are in "
-        f"obsm[{_keys.impact(key)!r}], those on other genes alone in obsm[{_keys.downstream(key)!r}]{after}"
+        f"obsm[{keys.impact(key)!r}], those on other genes alone in obsm[{keys.downstream(key)!r}]{after}"
         f"{' and so on' * (profiles and len(labels) > 1)}."
     )
     return data if copy else None
@@ -162,10 +157,10 @@ def virtual_ko(
 
 def _require_room(earlier: pd.DataFrame | None, labels: list[str], key: str) -> None:
     """Refuse what cannot be written to a file."""
-    columns = {*([] if earlier is None else earlier.columns), *map(_keys.escape, labels)}
-    if len(columns) > _keys.MAX_FRAME_COLUMNS:
+    columns = {*([] if earlier is None else earlier.columns), *map(keys.escape, labels)}
+    if len(columns) > keys.MAX_FRAME_COLUMNS:
         raise ValueError(
-            f"obsm[{_keys.impact(key)!r}] would hold more than {_keys.MAX_FRAME_COLUMNS:,} knockouts, which h5ad files "
+            f"obsm[{keys.impact(key)!r}] would hold more than {keys.MAX_FRAME_COLUMNS:,} knockouts, which h5ad files "
             "cannot take; use dko.tl.scan(adata), which writes the impact of every gene into a layer."
         )
 

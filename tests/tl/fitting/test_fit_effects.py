@@ -11,7 +11,7 @@ import scanpy as sc
 from scipy import sparse
 
 import dko
-from dko._engine import engine_on, open_task
+from dko._core.knockouts import engine_on, open_task
 from dko.models.knockout import FactorMap
 
 TOTAL: dict[str, Any] = {"effects": "total", "max_epochs": 3, "progress": False}

@@ -40,7 +40,7 @@ def same_weights(a, b, tolerance=0.0):
 
 def effects_of(adata, genes):
     """Mean change of control cells per gene that is perturbed: genes x genes."""
-    from dko._perturber import open_perturber
+    from dko._core.knockouts import open_perturber
 
     return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
 

@@ -35,7 +35,7 @@ def features_of(found):
 
 def effects_of(adata, genes):
     """Mean change of control cells per gene that is perturbed: genes x genes."""
-    from dko._perturber import open_perturber
+    from dko._core.knockouts import open_perturber
 
     return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
 
@@ -87,7 +87,7 @@ def test_a_network_of_genes(kind, screen, singles):
     assert {(a, b) for a in singles for b in singles if mask[node[a], node[b]]} == set(
         zip(order, order[1:], strict=False)
     )
-    from dko._perturber import open_perturber
+    from dko._core.knockouts import open_perturber
 
     (member,) = open_perturber(screen, "dko", "rna").model.members
     graph = member.network.graph().detach().numpy()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko._engine import engine_on, open_task
+from dko._core.knockouts import engine_on, open_task
 from dko.tl.knockouts import _estimate
 from dko.tl.knockouts._estimate import estimate
 

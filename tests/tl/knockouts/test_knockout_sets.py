@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from dko.tl.knockouts._knockout_sets import columns_of, knockout_sets
+from dko._core.knockouts import columns_of, knockout_sets
 
 GENES = ["A", "B", "C", "D"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numba.core import event
 
-from ..._log import say
+from ..._core.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._errors import listed
+from ..._core.messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._histories import of_members
-from ..._log import logger
+from ..._core.fitted import of_members
+from ..._core.messages import logger
 from ._ensemble import Ensemble
 
 if TYPE_CHECKING:

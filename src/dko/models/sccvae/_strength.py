@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..._log import logger
+from ..._core.messages import logger
 from ._held_out import held_out_shifts
 from ._model import unseen_shifts
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
+from ... import get, pl
+from ..._core import keys
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -50,7 +51,7 @@ _MOST_PANELS = 6
 
 def affected(run: Run) -> Section | Missing:
     """Show which genes the knockouts change, and which sets of genes."""
-    if _keys.affected(run.key) not in run.adata.uns:
+    if keys.affected(run.key) not in run.adata.uns:
         return Missing("Genes that a knockout changes", run.call("tl.affected_genes", "genes", groupby=run.groupby))
     found = get.affected_genes(run.adata, key=run.key)
     by = _by(found)
@@ -61,7 +62,7 @@ def affected(run: Run) -> Section | Missing:
         table(_counts(found, by), _COUNTS, "Genes that change"),
         table(top, _COLUMNS, f"The first {run.n_genes} genes per {' and '.join(by)}, the smallest p-value first"),
     ]
-    if _keys.enrichment(run.key) in run.adata.uns:
+    if keys.enrichment(run.key) in run.adata.uns:
         sets = get.enrichment(run.adata, key=run.key)
         order = sets["score"].abs().sort_values(ascending=False, kind="stable").index
         first = sets.loc[order].groupby(_by(sets), observed=True).head(run.n_genes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get
+from ... import get
+from ..._core import keys
 from .._blocks import Column, Missing, Section
 from .._cells import draw_groups
 from .._picture import picture
@@ -27,22 +28,22 @@ _COLUMNS = (
 
 def clusters(run: Run) -> Section | Missing:
     """Show the clusters of impacts, what marks them, and how they agree with known groups."""
-    place = _keys.cluster(run.key)
+    place = keys.cluster(run.key)
     if place not in run.adata.uns:
         return Missing("Cells by what they depend on", run.call("tl.cluster_impact", groupby=run.groupby))
     found = get.clusters(run.adata, key=run.key)
     lead = f"Cells grouped by which knockouts hit them hardest: {found['cluster'].nunique()} clusters."
-    if _keys.AGREEMENT in run.adata.uns[place]:
+    if keys.AGREEMENT in run.adata.uns[place]:
         agreement = get.clusters(run.adata, what="agreement", key=run.key).iloc[0]
         lead += (
             f" They agree with {agreement['groupby']} at an adjusted mutual information of {agreement['ami']:.2f} and "
             f"an adjusted Rand index of {agreement['ari']:.2f} (1 is the same, 0 chance)."
         )
     blocks: list[Block] = []
-    if place in run.adata.obs and _keys.impact_umap(run.key) in run.adata.obsm:
+    if place in run.adata.obs and keys.impact_umap(run.key) in run.adata.obsm:
         columns = [place, *([run.groupby] if run.groupby is not None else [])]
         for column in columns:
-            drawn = draw_groups(run.adata, _keys.impact_umap(run.key), column)
+            drawn = draw_groups(run.adata, keys.impact_umap(run.key), column)
             blocks.append(picture(drawn, f"Cells in a map of their downstream impacts, coloured by {column}"))
     top = found.groupby("cluster", observed=True, sort=False).head(max(3, run.n_genes // 4))
     blocks.append(table(top, _COLUMNS, "Knockouts that mark each cluster, best first"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
-from ..._results import DOSES, read_params
+from ... import get, pl
+from ..._core import keys
+from ..._core.results import DOSES, read_params
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 def doses(run: Run) -> Section | Missing:
     """Show the curves of impact over dose."""
-    if _keys.dose_response(run.key) not in run.adata.uns:
+    if keys.dose_response(run.key) not in run.adata.uns:
         return Missing("Knockouts by degrees", run.call("tl.dose_response", "genes"))
     found = get.dose_response(run.adata, key=run.key)
     params = read_params(run.adata, DOSES, run.key)

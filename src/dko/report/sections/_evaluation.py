@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
+from ... import get, pl
+from ..._core import keys
 from ...get._evaluation import predictions
 from .._blocks import Column, Missing, Section
 from .._picture import picture
@@ -31,7 +32,7 @@ _COLUMNS = (
 
 def evaluation(run: Run) -> Section | Missing:
     """Show the scores of the model among those of the baselines."""
-    if _keys.evaluation(run.key) not in run.adata.uns:
+    if keys.evaluation(run.key) not in run.adata.uns:
         call = run.call("tl.evaluate", perturbation_key="...", control="...")
         return Missing("Comparison with measured knockouts", call)
     summary = get.evaluation(run.adata, key=run.key)

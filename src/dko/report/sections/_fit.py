@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
-from ..._histories import best_loss
+from ... import get, pl
+from ..._core import keys
+from ..._core.fitted import best_loss
 from .._blocks import Column, Section, Text
 from .._picture import picture
 from .._table import table
@@ -30,7 +31,7 @@ def fit(run: Run) -> Section:
     )
     if run.sccvae:
         history = get.history(run.adata, key=run.key)
-        best = f"{best_loss(history):.4g}{' on average over the members' if _keys.MEMBER in history else ''}"
+        best = f"{best_loss(history):.4g}{' on average over the members' if keys.MEMBER in history else ''}"
         lead = f"The loss while the model trained; weights are those of the best validation, {best}."
         return Section("fit", _TITLE, lead, [loss], run.call("get.history"))
     lead = (

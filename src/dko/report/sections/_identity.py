@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
-from ..._results import IDENTITY, read_params
+from ... import get, pl
+from ..._core import keys
+from ..._core.results import IDENTITY, read_params
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 def identity(run: Run) -> Section | Missing:
     """Show the shifts, and which types of cells they lead to."""
-    if _keys.identity(run.key) not in run.adata.uns:
+    if keys.identity(run.key) not in run.adata.uns:
         call = run.call("tl.identity_shift", "genes", groupby=run.groupby)
         return Missing("Where knockouts would move cells", call)
     found = get.identity(run.adata, key=run.key)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
+from ... import get, pl
+from ..._core import keys
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -33,7 +34,7 @@ _MOST_GROUPS = 4
 
 def interactions(run: Run) -> Section | Missing:
     """Show which pairs do more or less together than unrelated genes would."""
-    uns, place = run.adata.uns, _keys.interactions(run.key)
+    uns, place = run.adata.uns, keys.interactions(run.key)
     if place not in uns:
         return Missing("Interactions of pairs of genes", run.call("tl.interactions", "genes", groupby=run.groupby))
     found = get.interactions(run.adata, key=run.key)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
+from ... import get, pl
+from ..._core import keys
 from .._blocks import Column, Missing, Section
 from .._cells import draw_impacts
 from .._picture import picture
@@ -27,9 +28,9 @@ _MOST_PANELS, _MOST_PROFILES = 8, 4
 
 def knockouts(run: Run) -> Section | Missing:
     """List the impacts of named knockouts, and show where they hit."""
-    if _keys.KNOCKOUTS not in run.fitted.tables:
+    if keys.KNOCKOUTS not in run.fitted.tables:
         return Missing("Knockouts of genes by name", run.call("tl.virtual_ko", "genes"))
-    found = run.fitted.table(_keys.KNOCKOUTS)
+    found = run.fitted.table(keys.KNOCKOUTS)
     labels = [str(label) for label in found["label"]]
     impact = get.impact(run.adata, labels, key=run.key)
     rows = found.assign(
@@ -43,7 +44,7 @@ def knockouts(run: Run) -> Section | Missing:
         shown = [str(label) for label in rows["label"][:_MOST_PANELS]]
         drawn = draw_impacts(run, shown)
         blocks.append(picture(drawn, f"Impact in each cell, in the embedding {run.basis}, of {', '.join(shown)}"))
-    profiled = [label for label in rows["label"] if _keys.ko_layer(run.key, str(label)) in run.adata.layers]
+    profiled = [label for label in rows["label"] if keys.ko_layer(run.key, str(label)) in run.adata.layers]
     if profiled and not run.sccvae:
         drawn = pl.profile(run.adata, profiled[:_MOST_PROFILES], n_genes=15, key=run.key, return_fig=True)
         blocks.append(picture(drawn, f"Mean profiles before and after {', '.join(profiled[:_MOST_PROFILES])}"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys, get, pl
+from ... import get, pl
+from ..._core import keys
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table
@@ -40,13 +41,13 @@ _AGREEMENT = (
 
 def modules(run: Run) -> Section | Missing:
     """Show the modules, their members, and the genes that set them apart."""
-    place = _keys.modules(run.key)
+    place = keys.modules(run.key)
     if place not in run.adata.uns:
         return Missing("Knockouts that do the same kind of thing", run.call("tl.perturbation_modules"))
     members = get.modules(run.adata, key=run.key)
     markers = get.modules(run.adata, what="markers", key=run.key)
-    n_modules = members.loc[members["module"] != _keys.NO_EFFECT, "module"].nunique()
-    without = int((members["module"] == _keys.NO_EFFECT).sum())
+    n_modules = members.loc[members["module"] != keys.NO_EFFECT, "module"].nunique()
+    without = int((members["module"] == keys.NO_EFFECT).sum())
     lead = (
         f"{len(members):,} knockouts grouped by the kind of their effect: {n_modules} modules, and {without:,} without "
         "an effect that can be told from chance."
@@ -58,7 +59,7 @@ def modules(run: Run) -> Section | Missing:
         table(members.sort_values(["module", "strength"], ascending=[True, False]), _MEMBERS, "Members of the modules"),
         table(first, _MARKERS, "Genes that set each module apart"),
     ]
-    if _keys.AGREEMENT in run.adata.uns[place]:
+    if keys.AGREEMENT in run.adata.uns[place]:
         agreement = get.modules(run.adata, what="agreement", key=run.key)
         blocks.append(table(agreement, _AGREEMENT, "Agreement with known groups"))
     return Section("modules", "Knockouts that act alike", lead, blocks, run.call("get.modules"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import _keys
-from ..._perturbations import DROPPED, HELD_OUT, TRAINED
+from ..._core import keys
+from ..._core.names import DROPPED, HELD_OUT, TRAINED
 from .._blocks import Column, Section
 from .._table import table
 
@@ -22,7 +22,7 @@ _COLUMNS = (
 
 def perturbations(run: Run) -> Section:
     """List what became of each perturbation."""
-    found = run.fitted.table(_keys.PERTURBATIONS)
+    found = run.fitted.table(keys.PERTURBATIONS)
     n_of = ", ".join(f"{(found['role'] == role).sum():,} {role}" for role in (TRAINED, HELD_OUT, DROPPED))
     ordered = found.sort_values("strength", ascending=False, kind="stable", na_position="last")
     return Section(
@@ -31,5 +31,5 @@ def perturbations(run: Run) -> Section:
         f"What became of the perturbations of the screen: {n_of}. Those that were held out are predicted, not learned; "
         "those that were dropped have too few cells, or genes of which nothing is known.",
         [table(ordered, _COLUMNS, "Perturbations, the strongest first")],
-        f"adata.uns[{run.key!r}][{_keys.PERTURBATIONS!r}]",
+        f"adata.uns[{run.key!r}][{keys.PERTURBATIONS!r}]",
     )

@@ -13,7 +13,7 @@ from ...metrics._effect_size import shares
 from ...metrics._log_profiles import columns_mask, log_profiles
 
 if TYPE_CHECKING:
-    from ..._engine import Task
+    from ..._core.knockouts import Task
     from ...models.knockout import Engine
 
 

@@ -12,7 +12,7 @@ from ..knockouts._perturb_ko import dissimilarity
 from ._predicted import Prediction
 
 if TYPE_CHECKING:
-    from ..._perturber import Perturber
+    from ..._core.knockouts import Perturber
 
 # The same draws from the posterior as dko.tl.virtual_ko takes by default.
 _NOISE = 0

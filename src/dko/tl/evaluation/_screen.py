@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _keys
-from ..._errors import listed, unknown
-from ..._log import say
-from ..._perturbations import members, perturbations, spelled
+from ..._core import keys
+from ..._core.messages import listed, say, unknown
+from ..._core.names import members, perturbations, spelled
 from ...metrics import log_profiles
 
 if TYPE_CHECKING:
@@ -140,13 +139,13 @@ def enough_cells(cells: dict[str, np.ndarray], n_control: int, control: str, per
 
 def of_split(adata: AnnData, key: str, rows: np.ndarray, *parts: str) -> np.ndarray:
     """Return which of some cells are in these parts of the split of the fit; none where there is no split."""
-    split = adata.obs.get(_keys.split(key))
+    split = adata.obs.get(keys.split(key))
     return np.zeros(len(rows), dtype=bool) if split is None else split.iloc[rows].isin(parts).to_numpy()
 
 
 def held_out(adata: AnnData, key: str, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """Choose the test cells of the fit, if there are enough of them and of others, or a random half."""
-    test = of_split(adata, key, rows, _keys.TEST)
+    test = of_split(adata, key, rows, keys.TEST)
     if test.sum() >= _MIN_TEST_CELLS and (~test).sum() >= _MIN_TEST_CELLS:
         return test, TEST_CELLS
     half = np.zeros(len(rows), dtype=bool)

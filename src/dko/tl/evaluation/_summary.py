@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ... import _keys
+from ..._core import keys
 from ...metrics import scaled
 from ._scores import MEASUREMENT, REPLICATE
 
@@ -63,7 +63,7 @@ def _with_scale(summary: pd.DataFrame) -> pd.DataFrame:
     means = summary.pivot(index="method", columns="metric", values="mean").reindex(["no change", REPLICATE])
     low, high = (row.reindex(summary["metric"]).to_numpy(dtype=float) for _, row in means.iterrows())
     # Upside down, an error is a score.
-    sign = np.where(summary["metric"].isin(_keys.LOWER_IS_BETTER), -1.0, 1.0)
+    sign = np.where(summary["metric"].isin(keys.LOWER_IS_BETTER), -1.0, 1.0)
     found = scaled(sign * summary["mean"], baseline=sign * low, replicate=sign * high)
     return summary.assign(scaled=np.where(summary["method"] == MEASUREMENT, np.nan, found))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _keys
+from ..._core import keys
 from ...metrics import supervised_effects
 from ...metrics._effect import difference
 from ...metrics._supervised_effects import mean_effect
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-    from ..._fitted import Fitted
+    from ..._core.fitted import Fitted
     from ._screen import Named
 
 
@@ -74,9 +74,9 @@ def training_effects(
 
     def used(rows: np.ndarray) -> np.ndarray:
         """Choose cells that were trained on; all where nothing is known of it."""
-        if _keys.split(fitted.key) not in adata.obs:
+        if keys.split(fitted.key) not in adata.obs:
             return rows
-        return rows[of_split(adata, fitted.key, rows, _keys.TRAIN, _keys.VALIDATION)]
+        return rows[of_split(adata, fitted.key, rows, keys.TRAIN, keys.VALIDATION)]
 
     rows = {label: used(named.rows(label)) for label in trained}
     control = used(np.flatnonzero(named.control))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..._log import progress
+from ..._core.messages import progress
 from ...metrics._baselines import components
 from ...metrics._effect_size import most_cells
 from ._measured import cells_without, distances, measure, some

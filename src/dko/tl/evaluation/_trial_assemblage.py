@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from ... import _keys
-from ..._engine import engine_on, open_task
-from ..._errors import listed
-from ..._fitted import read_fitted, read_profiles
-from ..._log import logger
+from ..._core import keys
+from ..._core.fitted import read_fitted, read_profiles
+from ..._core.knockouts import engine_on, open_task
+from ..._core.messages import listed, logger
 from ...metrics import baseline_effects
 from ...metrics._baseline_effects import SIZED
 from ...metrics._baselines import permuted
@@ -55,7 +54,7 @@ def open_assemblage_trial(
     predictor = AssemblagePredictor(task, engine_on(device), columns)
     cells = {label: named.rows(label) for label in columns}
     labels = enough_cells(cells, len(predictor.rows), control, perturbation_key)
-    if of_split(adata, key, np.concatenate([cells[label] for label in labels]), _keys.TRAIN, _keys.VALIDATION).any():
+    if of_split(adata, key, np.concatenate([cells[label] for label in labels]), keys.TRAIN, keys.VALIDATION).any():
         logger.warning(
             "The model was fitted on perturbed cells too, and has seen what it is asked to foretell; name the "
             "unperturbed ones, dko.tl.fit(adata, perturbation_key=..., control=...)."

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from ... import _keys
-from ..._fitted import read_fitted
-from ..._log import logger
-from ..._log_values import read_log_values
-from ..._perturbations import DROPPED, TRAINED, members, spelled
-from ..._perturber import open_perturber
+from ..._core import keys
+from ..._core.fitted import read_fitted
+from ..._core.knockouts import open_perturber
+from ..._core.messages import logger
+from ..._core.names import DROPPED, TRAINED, members, spelled
+from ..._core.scale import read_log_values
 from ...metrics import oracle_strength
 from ...metrics._baselines import co_expression
 from ...metrics._effect_size import size_of_effect
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ..._fitted import Fitted
+    from ..._core.fitted import Fitted
     from ._measured import Measurement
     from ._screen import Named
     from ._training_effects import TrainingEffects
@@ -111,7 +111,7 @@ def _taken_out(effects: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarra
 
 def _roles(fitted: Fitted, control: str) -> dict[str, str]:
     """Return what became of every perturbation in the fit."""
-    table, known = fitted.table(_keys.PERTURBATIONS), set(fitted.targets)
+    table, known = fitted.table(keys.PERTURBATIONS), set(fitted.targets)
     labels = [spelled(str(label), control, known) for label in table["perturbation"]]
     return dict(zip(labels, table["role"].astype(str), strict=True))
 
@@ -124,18 +124,18 @@ def _cells(adata: AnnData, key: str, named: Named, roles: dict[str, str], *, eve
     """
     rows = {label: named.rows(label) for label in named.genes}
     for label, of in rows.items():
-        if roles.get(label) == TRAINED and (test := of_split(adata, key, of, _keys.TEST)).any():
+        if roles.get(label) == TRAINED and (test := of_split(adata, key, of, keys.TEST)).any():
             rows[label] = of[test]
     if everything:
         return rows
     unseen = [label for label in rows if roles.get(label) not in (TRAINED, DROPPED)]
-    tested = [label for label in rows if of_split(adata, key, rows[label], _keys.TEST).any()]
+    tested = [label for label in rows if of_split(adata, key, rows[label], keys.TEST).any()]
     return {label: rows[label] for label in unseen or tested or rows}
 
 
 def _warn_if_seen(adata: AnnData, key: str, cells: dict[str, np.ndarray], trained: Sequence[str]) -> None:
     """Warn where cells are scored that the model may have been trained on."""
-    if any(not of_split(adata, key, rows, _keys.TEST).all() for label, rows in cells.items() if label in trained):
+    if any(not of_split(adata, key, rows, keys.TEST).all() for label, rows in cells.items() if label in trained):
         logger.warning(
             "The model was trained on cells of the perturbations that it is scored on, and has seen what it is asked "
             "to foretell; keep perturbations out, dko.tl.fit(adata, model='sccvae', holdout=[...]), or cells, "

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ... import _keys
-from ..._data import profiles
-from ..._errors import listed
-from ..._expression import Expression, read_expression
-from ..._fitted import signal_column, source_params
-from ..._log import logger, say
-from ..._membership import membership
+from ..._core import keys
+from ..._core.cells import profiles
+from ..._core.fitted import signal_column, source_params
+from ..._core.groups import membership
+from ..._core.messages import listed, logger, say
+from ..._core.scale import Expression, read_expression
+from ..._core.write import write_model
 from ..._rng import generator
-from ..._write import write_model
 from ...pp._select_genes import choose
 from ._fit_effects import check_effects, choose_effects, fit_totals, similarity_of, weights_of
 from ._fit_groups import fit_error, fit_groups, history_of
@@ -93,7 +92,7 @@ def fit_assemblage(
     rngs = for_training.spawn(len(cells))
     fits = fit_groups(relative, cells, split, initial, chosen, place, rngs, rank=rank, published=preset == "paper")
     for group in cells.keys() - fits.keys():
-        split[cells[group]] = _keys.UNUSED
+        split[cells[group]] = keys.UNUSED
     effects = effects if known is None else "total"
     found, explained = choose_effects(effects, preset, rank, relative, cells, split, fits, place)
     counts = source["values"] == "counts"
@@ -111,8 +110,8 @@ def fit_assemblage(
         target,
         key_added,
         {
-            _keys.PARAMS: _params(
-                model=_keys.DKO,
+            keys.PARAMS: _params(
+                model=keys.DKO,
                 preset=preset,
                 **source,
                 groupby=groupby,
@@ -128,16 +127,16 @@ def fit_assemblage(
                 rng=int(rng) if isinstance(rng, int | np.integer) else None,
                 **vars(chosen),
             ),
-            _keys.GENES: names,
-            _keys.GROUPS: [] if groupby is None else list(fits),
-            **({} if groupby is None else {_keys.CELLS: membership(target, groupby, list(fits))}),
-            _keys.WEIGHTS: weights,
-            _keys.HISTORY: history_of(fits, groupby),
+            keys.GENES: names,
+            keys.GROUPS: [] if groupby is None else list(fits),
+            **({} if groupby is None else {keys.CELLS: membership(target, groupby, list(fits))}),
+            keys.WEIGHTS: weights,
+            keys.HISTORY: history_of(fits, groupby),
         },
         var=signal_column(weights, names, target, key_added),
         obs={
-            _keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS),
-            _keys.fit_error(key_added): fit_error(relative, target, groupby, fits, place),
+            keys.split(key_added): pd.Categorical(split, categories=keys.SPLITS),
+            keys.fit_error(key_added): fit_error(relative, target, groupby, fits, place),
         },
     )
 
@@ -161,7 +160,7 @@ def _choose_genes(
     expression: Expression, split: np.ndarray, genes: str | Sequence[str] | None, n_top_genes: int | None
 ) -> list[str]:
     """Choose the genes with the cells that the fit may look at: test cells and perturbed ones have no say."""
-    seen = np.flatnonzero(np.isin(split, [_keys.TRAIN, _keys.VALIDATION]))
+    seen = np.flatnonzero(np.isin(split, [keys.TRAIN, keys.VALIDATION]))
     values = expression.values if len(seen) == len(split) else expression.values[seen]
     return choose(values, expression.genes, genes, n_top_genes, everywhere=expression.values)
 
@@ -198,14 +197,14 @@ def _set_empty_cells_aside(
     empty = rows[np.diff(relative.indptr)[rows] == 0]
     if not len(empty):
         return cells
-    split[empty] = _keys.UNUSED
-    able = {group: of for group, of in cells.items() if {_keys.TRAIN, _keys.VALIDATION} <= set(split[of])}
+    split[empty] = keys.UNUSED
+    able = {group: of for group, of in cells.items() if {keys.TRAIN, keys.VALIDATION} <= set(split[of])}
     if not able:
         raise ValueError(f"Too few cells express any of the {relative.shape[1]} genes to fit them; name more genes.")
     if unable := cells.keys() - able.keys():
         logger.warning("Groups in which too few cells express the genes get no model: %s.", listed(sorted(unable)))
         for group in unable:
-            split[cells[group]] = _keys.UNUSED
+            split[cells[group]] = keys.UNUSED
     say(f"{len(empty)} of {len(rows)} cells express none of the {relative.shape[1]} genes and are left out of the fit.")
     return able
 

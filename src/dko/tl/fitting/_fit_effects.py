@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from ... import _keys
-from ..._counts import counts_again
-from ..._fitted import NO_SIGNAL
-from ..._log import say
+from ..._core import keys
+from ..._core.evidence import counts_again
+from ..._core.fitted import NO_SIGNAL
+from ..._core.messages import say
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ def choose_effects(
 
     shares, n_cells = [], []
     for group, fit in fits.items():
-        observed = relative[cells[group][split[cells[group]] == _keys.VALIDATION]]
+        observed = relative[cells[group][split[cells[group]] == keys.VALIDATION]]
         presence = presence_of(observed)
         shares.append(explained(observed, engine(device).predict(fit.affine, presence)))
         n_cells.append(observed.shape[0])
@@ -92,7 +92,7 @@ def fit_totals(
         totals, counts = np.asarray(again.sum(axis=1, dtype=np.float64)).ravel(), True
     fits = {}
     for group in groups:
-        rows = cells[group][np.isin(split[cells[group]], [_keys.TRAIN, _keys.VALIDATION])]
+        rows = cells[group][np.isin(split[cells[group]], [keys.TRAIN, keys.VALIDATION])]
         fits[group] = total.fit(relative[rows], totals[rows], rng, counts=counts, prior=prior)
     return fits
 
@@ -125,13 +125,13 @@ def weights_of(fits: dict[str, TotalFit]) -> dict[str, np.ndarray]:
     if not every:
         return {}
     _summarise(every, rates := _rates(every))
-    arrays = [(fit.factors.arrays, _keys.TOTAL) for fit in every], [(vars(fit.null), _keys.NULL) for fit in every]
+    arrays = [(fit.factors.arrays, keys.TOTAL) for fit in every], [(vars(fit.null), keys.NULL) for fit in every]
     stacked = {
         place: np.stack([arrays_of[name] for arrays_of, _ in of_groups])
         for of_groups in arrays
         for name, place in of_groups[0][1].items()
     }
-    return stacked | {_keys.SIGNAL: rates.astype(np.float32)}
+    return stacked | {keys.SIGNAL: rates.astype(np.float32)}
 
 
 def _rates(fits: list[TotalFit]) -> np.ndarray:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import _keys
-from ..._errors import listed
-from ..._groups import group_values
-from ..._histories import together
-from ..._log import logger, say
+from ..._core import keys
+from ..._core.fitted import together
+from ..._core.groups import group_values
+from ..._core.messages import listed, logger, say
 from ...metrics import bray_curtis
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ def fit_groups(
     for (group, rows), rng in zip(cells.items(), rngs, strict=True):
         try:
             fits[group] = assemblage.fit(
-                relative[rows[split[rows] == _keys.TRAIN]],
-                relative[rows[split[rows] == _keys.VALIDATION]],
+                relative[rows[split[rows] == keys.TRAIN]],
+                relative[rows[split[rows] == keys.VALIDATION]],
                 schedule,
                 device=device,
                 rng=rng,
@@ -91,4 +90,4 @@ def history_of(fits: dict[str, Fit], groupby: str | None) -> pd.DataFrame:
     parts = {group: fit.trained.history for group, fit in fits.items()}
     if groupby is None:
         return parts[""]
-    return together(parts, _keys.GROUP)
+    return together(parts, keys.GROUP)

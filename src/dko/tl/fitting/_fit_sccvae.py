@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ... import _keys
-from ..._fitted import source_params
-from ..._log import say
-from ..._log_values import check_normalize, source_of
+from ..._core import keys
+from ..._core.fitted import source_params
+from ..._core.messages import say
+from ..._core.scale import check_normalize, source_of
+from ..._core.write import write_model
 from ..._rng import generator
-from ..._write import write_model
 from ._log_expression import log_expression
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
 from ._sccvae_config import plain, settings_of
@@ -97,8 +97,8 @@ def fit_sccvae(
         target, names, perturbation_key, control, holdout, min_cells, settings.features, test_controls, for_controls
     )
     split = split_cells(cells.rows, target.n_obs, validation_fraction, test_fraction, for_split)
-    split[cells.held_out] = _keys.TEST
-    seen = (split == _keys.TRAIN) | (split == _keys.VALIDATION)
+    split[cells.held_out] = keys.TEST
+    seen = (split == keys.TRAIN) | (split == keys.VALIDATION)
     expression = log_expression(raw, names, scale.kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
     del raw
@@ -133,7 +133,7 @@ def fit_sccvae(
     )
     params = {
         "version": version("dko"),
-        "model": _keys.SCCVAE,
+        "model": keys.SCCVAE,
         "preset": preset,
         **source_params(scale, layer, use_raw),
         **expression.source,
@@ -155,15 +155,15 @@ def fit_sccvae(
         target,
         key_added,
         {
-            _keys.PARAMS: {name: value for name, value in params.items() if value is not None},
-            _keys.GENES: measured,
-            _keys.GROUPS: [],
-            _keys.TARGETS: described.names,
-            _keys.WEIGHTS: model.arrays,
-            _keys.HISTORY: history,
-            _keys.PERTURBATIONS: _table(cells, described, model),
+            keys.PARAMS: {name: value for name, value in params.items() if value is not None},
+            keys.GENES: measured,
+            keys.GROUPS: [],
+            keys.TARGETS: described.names,
+            keys.WEIGHTS: model.arrays,
+            keys.HISTORY: history,
+            keys.PERTURBATIONS: _table(cells, described, model),
         },
-        obs={_keys.split(key_added): pd.Categorical(split, categories=_keys.SPLITS)},
+        obs={keys.split(key_added): pd.Categorical(split, categories=keys.SPLITS)},
     )
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._counts import counts_again
-from ..._data import profiles
+from ..._core.cells import profiles
+from ..._core.evidence import counts_again
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._errors import listed
-from ..._fitted import read_fitted, require_assemblages
+from ..._core.fitted import read_fitted, require_assemblages
+from ..._core.messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._log_values import take_log
+from ..._core.scale import take_log
 from ._variable_genes import genes_of_sccvae
 
 if TYPE_CHECKING:

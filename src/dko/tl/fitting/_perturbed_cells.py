@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..._errors import listed, unknown
-from ..._log import logger
-from ..._perturbations import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
+from ..._core.messages import listed, logger, unknown
+from ..._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from ..._errors import listed, shown
-from ..._log import say
+from ..._core.messages import listed, say, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

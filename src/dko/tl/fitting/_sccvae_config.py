@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import listed
+from ..._core.messages import listed
 from ._schedule import overridden
 from ._target_features import check_features
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _keys
+from ..._core import keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def split_cells(
 
     The test cells are a fraction of all, the validation cells a fraction of the rest, as in the reference.
     """
-    split = np.full(n_cells, _keys.UNUSED, dtype=object)
+    split = np.full(n_cells, keys.UNUSED, dtype=object)
     for rows in groups.values():
         if len(rows) - round(test_fraction * len(rows)) < 2:
             raise ValueError(
@@ -42,9 +42,9 @@ def split_cells(
         shuffled = rng.permutation(rows)
         n_test = round(test_fraction * len(rows))
         n_validation = min(max(1, round(validation_fraction * (len(rows) - n_test))), len(rows) - n_test - 1)
-        split[shuffled] = _keys.TRAIN
-        split[shuffled[:n_test]] = _keys.TEST
-        split[shuffled[n_test : n_test + n_validation]] = _keys.VALIDATION
+        split[shuffled] = keys.TRAIN
+        split[shuffled[:n_test]] = keys.TEST
+        split[shuffled[n_test : n_test + n_validation]] = keys.VALIDATION
     return split
 
 
@@ -57,7 +57,7 @@ def validations(
     """
     found: list[list[np.ndarray]] = [[] for _ in range(n_members)]
     for rows in groups.values():
-        own, rest = (rows[split[rows] == part] for part in (_keys.VALIDATION, _keys.TRAIN))
+        own, rest = (rows[split[rows] == part] for part in (keys.VALIDATION, keys.TRAIN))
         order = np.concatenate([own, rng.permutation(rest)])
         for member, parts in enumerate(found):
             parts.append(np.take(order, np.arange(len(own)) + member * len(own), mode="wrap"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
-from ..._errors import listed, shown
+from ..._core.messages import listed, shown
 from ._gene_components import gene_components, influence_components
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..._errors import listed
-from ..._log import say
+from ..._core.messages import listed, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

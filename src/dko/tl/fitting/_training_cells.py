@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._errors import listed
-from ..._groups import grouping
-from ..._log import logger
-from ..._perturbations import perturbations
+from ..._core.groups import grouping
+from ..._core.messages import listed, logger
+from ..._core.names import perturbations
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._log import say
+from ..._core.messages import say
 from ...pp._select_genes import choose
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ... import get
-from ..._engine import open_task
-from ..._errors import listed
-from ..._labels import gene_sets
+from ..._core.knockouts import open_task
+from ..._core.messages import listed
+from ..._core.names import gene_sets
 from ._module_cells import without_targets
 from ._module_labels import reduced
 from ._module_tables import known_groups
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from ..._engine import Task
-    from ..._fitted import Fitted
-    from ..._labels import Knockouts
+    from ..._core.fitted import Fitted
+    from ..._core.knockouts import Task
+    from ..._core.names import Knockouts
     from ._modules_of import Plan
 
 # Genes that are compared when the user names none.

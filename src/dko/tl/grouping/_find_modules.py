@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ... import _keys
-from ..._perturbations import TRAINED
+from ..._core import keys
+from ..._core.names import TRAINED
 from ._module_cells import measured, null_changes, p_values, without_targets
 from ._module_labels import module_numbers, reduced
 from ._module_tables import agreement_of
 from ._modules_of import Effects, in_order, modules_of
 
 if TYPE_CHECKING:
-    from ..._perturber import Perturber
+    from ..._core.knockouts import Perturber
     from ._module_cells import Measured
     from ._modules_of import Plan
 
@@ -25,7 +25,7 @@ _N_CONTROLS = 1_000
 
 
 def _n_trained(perturber: Perturber) -> dict[str, int]:
-    table = perturber.fitted.table(_keys.PERTURBATIONS)
+    table = perturber.fitted.table(keys.PERTURBATIONS)
     table = table[table["role"] == TRAINED]
     return dict(zip(table["perturbation"].astype(str), table["n_cells"].astype(int), strict=True))
 
@@ -56,7 +56,7 @@ def find_modules(
     )
     found = modules_of(effects, known, plan, seed)
     if known is not None:
-        found[_keys.AGREEMENT] = _with_measured(found, effects.vectors, known, cells, plan, seed)
+        found[keys.AGREEMENT] = _with_measured(found, effects.vectors, known, cells, plan, seed)
     return in_order(found, list(sets))
 
 
@@ -96,15 +96,15 @@ def _with_measured(
     found: dict[str, Any], vectors: np.ndarray, known: np.ndarray, cells: Measured, plan: Plan, seed: int
 ) -> pd.DataFrame:
     """Return how modules agree with known groups, beside modules of the same perturbations by what was measured."""
-    table = found[_keys.TABLE]
+    table = found[keys.TABLE]
     labels, modules = table["perturbation"], table["module"].to_numpy()
-    there = (modules != _keys.NO_EFFECT) & labels.isin(list(cells.effects)).to_numpy() & ~table["is_unseen"].to_numpy()
+    there = (modules != keys.NO_EFFECT) & labels.isin(list(cells.effects)).to_numpy() & ~table["is_unseen"].to_numpy()
     if not there.any():
-        return found[_keys.AGREEMENT]
+        return found[keys.AGREEMENT]
     raw = reduced(np.stack([cells.effects[label] for label in labels[there]]))
     numbers = module_numbers(raw, plan.resolution, seed)
     rows = [
         agreement_of(plan.basis, "trained", vectors[there], modules[there], known[there], seed),
         agreement_of("measured", "trained", raw, numbers, known[there], seed),
     ]
-    return pd.concat([found[_keys.AGREEMENT], pd.DataFrame(rows)], ignore_index=True)
+    return pd.concat([found[keys.AGREEMENT], pd.DataFrame(rows)], ignore_index=True)

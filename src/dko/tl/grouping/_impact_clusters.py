@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..._compat import stored
-from ..._data import require_unique
-from ..._log import progress_of
-from ..._process import numba_threads
+from ..._core.cells import require_unique
+from ..._core.messages import progress_of
+from ..._core.process import numba_threads
 from ._module_labels import require_leiden
 
 if TYPE_CHECKING:

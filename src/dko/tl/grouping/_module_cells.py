@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _keys
-from ..._log_values import read_log_values
-from ..._perturbations import perturbations
+from ..._core import keys
+from ..._core.names import perturbations
+from ..._core.scale import read_log_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from scipy import sparse
 
-    from ..._perturber import Perturber
+    from ..._core.knockouts import Perturber
 
 _N_COMPONENTS = 30
 
@@ -74,8 +74,8 @@ def _rows(perturber: Perturber, trained: Iterable[str]) -> dict[str, np.ndarray]
     if column not in adata.obs:
         return {}
     labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets}).to_numpy()
-    if _keys.split(fitted.key) in adata.obs:
-        seen = adata.obs[_keys.split(fitted.key)].isin([_keys.TRAIN, _keys.VALIDATION]).to_numpy()
+    if keys.split(fitted.key) in adata.obs:
+        seen = adata.obs[keys.split(fitted.key)].isin([keys.TRAIN, keys.VALIDATION]).to_numpy()
         labels = np.where(seen, labels, None)
     rows = {label: np.flatnonzero(labels == label) for label in trained}
     return {label: some for label, some in rows.items() if len(some)}

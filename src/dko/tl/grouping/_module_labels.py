@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._process import numba_threads
+from ..._core.process import numba_threads
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ... import _keys
-from ..._perturbations import members
+from ..._core import keys
+from ..._core.names import members
 from ...metrics import neighbour_agreement
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def silhouettes(directions: np.ndarray, modules: np.ndarray) -> np.ndarray:
     from sklearn.metrics import silhouette_samples
 
     found = np.full(len(modules), np.nan)
-    rows = modules != _keys.NO_EFFECT
+    rows = modules != keys.NO_EFFECT
     if 1 < len(np.unique(modules[rows])) < rows.sum():
         found[rows] = silhouette_samples(directions[rows], modules[rows], metric="cosine")
     return found
@@ -34,8 +34,8 @@ def markers_of(
     for row, targets in enumerate(sets):
         effects[row, np.isin(genes, list(targets))] = np.nan
     parts = []
-    for module in sorted(set(modules) - {_keys.NO_EFFECT}, key=int):
-        inside, outside = modules == module, (modules != module) & (modules != _keys.NO_EFFECT)
+    for module in sorted(set(modules) - {keys.NO_EFFECT}, key=int):
+        inside, outside = modules == module, (modules != module) & (modules != keys.NO_EFFECT)
         change, others = _mean(effects[inside]), _mean(effects[outside])
         apart = np.abs(change - np.nan_to_num(others))
         top = np.argsort(-np.nan_to_num(apart, nan=-1.0), kind="stable")[:n_genes]
@@ -59,9 +59,7 @@ def known_groups(
     """Return the group of each perturbation as the user knows it, '' where he does not; ``"B+A"`` is ``"A+B"``."""
     if groups is None:
         return None
-    given = {
-        _keys.label(members(str(name), genes)): group for name, group in dict(groups).items() if not pd.isna(group)
-    }
+    given = {keys.label(members(str(name), genes)): group for name, group in dict(groups).items() if not pd.isna(group)}
     found = np.array([str(given.get(label, "")) for label in labels], dtype=object)
     if len(set(found) - {""}) < 2:
         raise ValueError(

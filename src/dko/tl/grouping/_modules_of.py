@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ... import _keys
+from ..._core import keys
 from ._module_labels import module_numbers, places, unit
 from ._module_tables import agreement_of, markers_of, silhouettes
 
@@ -58,7 +58,7 @@ class Effects(NamedTuple):
 def modules_of(effects: Effects, known: np.ndarray | None, plan: Plan, seed: int) -> dict[str, Any]:
     """Return the entries of ``uns``; `known` has the groups of the knockouts, '' for those that have none."""
     vectors = effects.vectors
-    modules = np.full(len(vectors), _keys.NO_EFFECT, dtype=object)
+    modules = np.full(len(vectors), keys.NO_EFFECT, dtype=object)
     affects = ~(effects.p_effect > plan.alpha)
     modules[affects] = module_numbers(vectors[affects], plan.resolution, seed).astype(str)
     place = places(vectors, seed)
@@ -77,18 +77,18 @@ def modules_of(effects: Effects, known: np.ndarray | None, plan: Plan, seed: int
         }
     )
     found = {
-        _keys.TABLE: table,
-        _keys.MARKERS: markers_of(effects.changes, modules, list(effects.sets.values()), effects.genes, plan.n_markers),
-        _keys.VECTORS: vectors.astype(np.float32),
+        keys.TABLE: table,
+        keys.MARKERS: markers_of(effects.changes, modules, list(effects.sets.values()), effects.genes, plan.n_markers),
+        keys.VECTORS: vectors.astype(np.float32),
     }
     if known is not None:
         row = agreement_of(plan.basis, "all", vectors[affects], modules[affects], known[affects], seed)
-        found[_keys.AGREEMENT] = pd.DataFrame([row])
+        found[keys.AGREEMENT] = pd.DataFrame([row])
     return found
 
 
 def in_order(found: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Return the same with the knockouts in the order that the user has given."""
-    order = pd.Index(found[_keys.TABLE]["perturbation"]).get_indexer(list(labels))
-    table = found[_keys.TABLE].iloc[order].reset_index(drop=True)
-    return {**found, _keys.TABLE: table, _keys.VECTORS: found[_keys.VECTORS][order]}
+    order = pd.Index(found[keys.TABLE]["perturbation"]).get_indexer(list(labels))
+    table = found[keys.TABLE].iloc[order].reset_index(drop=True)
+    return {**found, keys.TABLE: table, keys.VECTORS: found[keys.VECTORS][order]}

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from ..._engine import engine_on, progress_blocks
-from ..._log import progress_of
+from ..._core.knockouts import columns_of, engine_on, progress_blocks
+from ..._core.messages import progress_of
 from ..._settings import settings
 from ...metrics import log_profiles
-from ..knockouts._knockout_sets import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..._engine import Part, Task
-    from ..._perturber import Perturber
+    from ..._core.knockouts import Part, Perturber, Task
 
     Changes = Iterator[tuple[int, np.ndarray, np.ndarray]]
     """Number of a knockout, rows of cells, and their shifts along the components."""

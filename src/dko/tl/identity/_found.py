@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ... import _keys
+from ..._core import keys
 
 if TYPE_CHECKING:
     from ._space import Types
@@ -56,10 +56,10 @@ class Found:
         """Return the entries of ``obsm``."""
         found: dict[str, Any] = {}
         for number, label in enumerate(self._labels):
-            found[_keys.shift(key, basis, label)] = self.moves[number]
+            found[keys.shift(key, basis, label)] = self.moves[number]
             if self._types is not None:
-                names = [_keys.column(name, self._cells) for name in self._types.names]
-                found[_keys.cell_identity(key, label)] = pd.DataFrame(self.changes[number], self._cells, names)
+                names = [keys.column(name, self._cells) for name in self._types.names]
+                found[keys.cell_identity(key, label)] = pd.DataFrame(self.changes[number], self._cells, names)
         return found
 
     def table(self) -> pd.DataFrame:

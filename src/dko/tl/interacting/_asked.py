@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._errors import require_genes
-from ..._groups import grouping
+from ..._core.groups import grouping
+from ..._core.messages import require_genes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
-    from ..._fitted import Fitted
+    from ..._core.fitted import Fitted
 
 
 def asked_pairs(genes: Sequence[str] | Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:

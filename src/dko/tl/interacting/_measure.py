@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ..._engine import Part
+    from ..._core.knockouts import Part
     from ...models.knockout import Engine
 
 # Pairs at a time at most, so that the progress bar moves; bytes of a pair in a cell while it is knocked out.

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from ..._engine import engine_on, progress_blocks
-from ..._errors import listed
+from ..._core.knockouts import columns_of, engine_on, progress_blocks
+from ..._core.messages import listed
 from ..._settings import settings
 from ...metrics import log_profiles
 from ._dose_curves import Curve
-from ._knockout_sets import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..._engine import Part, Task
+    from ..._core.knockouts import Part, Task
     from ...models.knockout import Engine
 
 

@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _keys
-from ..._engine import engine_on, open_task, progress_blocks
-from ..._errors import listed
-from ..._fitted import NO_SIGNAL
-from ..._log import logger
+from ..._core import keys
+from ..._core.fitted import NO_SIGNAL
+from ..._core.knockouts import columns_of, engine_on, knockout_sets, open_task, progress_blocks
+from ..._core.messages import listed, logger
 from ..._settings import settings
-from ._knockout_sets import columns_of, knockout_sets
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from ..._arrays import Matrix
-    from ..._engine import Task
-    from ..._groups import Groups
-    from ..._labels import Knockouts
+    from ..._compat import Matrix
+    from ..._core.groups import Groups
+    from ..._core.knockouts import Task
+    from ..._core.names import Knockouts
 
 
 def knock_out(
@@ -72,7 +70,7 @@ def warn_of_silence(task: Task, sets: dict[str, list[str]]) -> None:
             "There is no evidence in the cells of the fit that other genes depend on %s (FDR above 5 %%, var[%r]): "
             "what the knockout does to them may be noise.",
             listed(silent),
-            _keys.signal(task.fitted.key),
+            keys.signal(task.fitted.key),
         )
 
 

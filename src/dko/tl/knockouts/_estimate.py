@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._log import say
+from ..._core.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scipy import sparse
 
-    from ..._engine import Task
+    from ..._core.knockouts import Task
     from ...models.knockout import Engine
 
 # Cells that are looked at, and bytes of an entry of a CSR matrix.

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._log import progress_of
+from ..._core.messages import progress_of
 from ._dose_curves import Curve
 from ._perturb_ko import dissimilarity
 
 if TYPE_CHECKING:
-    from ..._perturber import Perturber
+    from ..._core.knockouts import Perturber
 
 
 def perturb_doses(

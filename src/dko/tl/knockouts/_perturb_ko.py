@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._log import progress_of
-from ..._perturbed_sets import perturbed_sets
-from ..._perturber import open_perturber
+from ..._core.knockouts import open_perturber, perturbed_sets
+from ..._core.messages import progress_of
 from ..._rng import seed_of
 from ..._settings import settings
 
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from ..._arrays import Matrix
-    from ..._groups import Groups
-    from ..._labels import Knockouts
+    from ..._compat import Matrix
+    from ..._core.groups import Groups
+    from ..._core.names import Knockouts
     from ..._rng import RNG
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ..._engine import Task
+    from ..._core.knockouts import Task
     from ...models.knockout import FactorMap
     from ...models.total import Null
 

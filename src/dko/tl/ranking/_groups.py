@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._groups import grouping, names_in
+from ..._core.groups import grouping, names_in
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..._groups import Names
+    from ..._core.groups import Names
 
 # The one group of all cells.
 ALL = "all"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._gene_kinds import gene_kinds
-from ..._gene_means import gene_means, in_order
+from ..._core.genes import gene_kinds, gene_means, in_order
 
 if TYPE_CHECKING:
     import pandas as pd

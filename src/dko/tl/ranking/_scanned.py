@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from ... import _keys
 from ..._compat import layer_names
-from ..._counts import counts_again
-from ..._fitted import read_linear, read_profiles
-from ..._log import say
+from ..._core import keys
+from ..._core.evidence import counts_again
+from ..._core.fitted import read_linear, read_profiles
+from ..._core.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..._engine import Task
+    from ..._core.knockouts import Task
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Scanned:
 def require_scan(task: Task, key: str) -> None:
     """Raise unless there is a scan with downstream impacts."""
     for place, what in (
-        (_keys.impact(key), "scan"),
-        (_keys.downstream(key), "downstream impacts, which genes rank by,"),
+        (keys.impact(key), "scan"),
+        (keys.downstream(key), "downstream impacts, which genes rank by,"),
     ):
         if place not in layer_names(task.adata):
             raise KeyError(f"No {what} in adata.layers[{place!r}]; run dko.tl.scan(adata, key={key!r}) first.")
@@ -56,7 +56,7 @@ def require_scan(task: Task, key: str) -> None:
 
 def read_scan(task: Task, key: str, groups: Iterable[np.ndarray]) -> Scanned:
     """Read a scan and what belongs to it; `groups` are masks of cells, each of which was scanned or left out."""
-    impact, downstream = (_read(task, place) for place in (_keys.impact(key), _keys.downstream(key)))
+    impact, downstream = (_read(task, place) for place in (keys.impact(key), keys.downstream(key)))
     observed = read_profiles(task.adata, task.fitted)
     _check(impact, downstream, observed, task.cells, key)
     return Scanned(impact, downstream, observed, _scanned_cells(impact, observed, task.cells, groups))
@@ -79,7 +79,7 @@ def _check(
     again = f"run dko.tl.scan(adata, key={key!r}) again."
     if not (np.array_equal(impact.indptr, downstream.indptr) and np.array_equal(impact.indices, downstream.indices)):
         raise ValueError(
-            f"adata.layers[{_keys.impact(key)!r}] and adata.layers[{_keys.downstream(key)!r}] are of different scans; "
+            f"adata.layers[{keys.impact(key)!r}] and adata.layers[{keys.downstream(key)!r}] are of different scans; "
             + again
         )
     # Ones, as an entry of 0 is an impact, too.
@@ -89,7 +89,7 @@ def _check(
     )
     if places.multiply(present).nnz < impact.nnz or np.diff(impact.indptr)[~modelled].any():
         raise ValueError(
-            f"adata.layers[{_keys.impact(key)!r}] has impacts where the cell does not express the gene, or has no "
+            f"adata.layers[{keys.impact(key)!r}] has impacts where the cell does not express the gene, or has no "
             f"model: the expression is not the one that was scanned; {again}"
         )
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from . import _keys
-from ._errors import listed
+from . import keys
+from .messages import listed
 
 
 class Sized(Protocol):
@@ -52,14 +52,14 @@ class Frame(NamedTuple):
 
 def checked_frame(entry: Mapping[str, Any]) -> Frame:
     """Return what an entry says of a model beside its arrays; a ValueError says in part of a sentence what is wrong."""
-    for name in (_keys.PARAMS, _keys.GENES, _keys.GROUPS):
+    for name in (keys.PARAMS, keys.GENES, keys.GROUPS):
         _require(name in entry, f"it lacks {name!r}")
-    _require(isinstance(entry[_keys.PARAMS], Mapping), f"its {_keys.PARAMS!r} are not a dictionary")
-    params = plain(entry[_keys.PARAMS])
-    names = {name: _names(entry.get(name), name) for name in (_keys.GENES, _keys.GROUPS, _keys.TARGETS)}
+    _require(isinstance(entry[keys.PARAMS], Mapping), f"its {keys.PARAMS!r} are not a dictionary")
+    params = plain(entry[keys.PARAMS])
+    names = {name: _names(entry.get(name), name) for name in (keys.GENES, keys.GROUPS, keys.TARGETS)}
     frame = Frame(params, **names)
-    _require(bool(frame.genes), f"it has no {_keys.GENES}")
-    kind = params.setdefault("model", _keys.DKO)
+    _require(bool(frame.genes), f"it has no {keys.GENES}")
+    kind = params.setdefault("model", keys.DKO)
     _require(kind in _REQUIRED, f"params['model'] is {short(kind)}, which this version does not know")
     for name in _REQUIRED[kind]:
         _require(name in params, f"params lack {name!r}")
@@ -73,7 +73,7 @@ def checked_frame(entry: Mapping[str, Any]) -> Frame:
 
 def check_shapes(frame: Frame, arrays: Mapping[str, Sized]) -> None:
     """Refuse arrays, or headers of arrays, of other names, shapes or types than this model has."""
-    expected = (_sizes_of_assemblages if frame.params["model"] == _keys.DKO else _sizes_of_sccvae)(frame, arrays)
+    expected = (_sizes_of_assemblages if frame.params["model"] == keys.DKO else _sizes_of_sccvae)(frame, arrays)
     for name, shape in expected.items():
         _require(name in arrays, f"its weights lack {name!r}")
         found = arrays[name]
@@ -97,7 +97,7 @@ def checked_weights(frame: Frame, arrays: Mapping[str, np.ndarray]) -> dict[str,
     for name, array in weights.items():
         if name not in _MAY_LACK:
             _require(_finite(array), f"{name!r} holds NaN or infinite values")
-    (_check_assemblages if frame.params["model"] == _keys.DKO else _check_sccvae)(frame, weights)
+    (_check_assemblages if frame.params["model"] == keys.DKO else _check_sccvae)(frame, weights)
     return weights
 
 
@@ -105,16 +105,14 @@ def checked_cells(frame: Frame, entry: Any) -> dict[str, np.ndarray]:
     """Return which cells of a fit were in which of its groups; nothing where it is not known."""
     if isinstance(entry, Mapping) and not entry:
         return {}
-    _require(
-        isinstance(entry, Mapping) and {_keys.NAMES, _keys.GROUP} <= set(entry), f"its {_keys.CELLS!r} lack a part"
-    )
-    names, groups = np.asarray(entry[_keys.NAMES]), np.asarray(entry[_keys.GROUP])
+    _require(isinstance(entry, Mapping) and {keys.NAMES, keys.GROUP} <= set(entry), f"its {keys.CELLS!r} lack a part")
+    names, groups = np.asarray(entry[keys.NAMES]), np.asarray(entry[keys.GROUP])
     right = names.dtype == np.uint64 and groups.dtype.kind == "i" and names.ndim == 1 and names.shape == groups.shape
     _require(
         right and bool(((groups >= 0) & (groups < len(frame.groups))).all()),
-        f"its {_keys.CELLS!r} are not names and groups of cells",
+        f"its {keys.CELLS!r} are not names and groups of cells",
     )
-    return {_keys.NAMES: names.astype(np.uint64), _keys.GROUP: groups.astype(np.int32)}
+    return {keys.NAMES: names.astype(np.uint64), keys.GROUP: groups.astype(np.int32)}
 
 
 def plain(value: Any) -> Any:
@@ -179,8 +177,8 @@ _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "config": (lambda value: isinstance(value, dict), "a dictionary"),
 }
 _REQUIRED = {
-    _keys.DKO: ("values", "use_raw"),
-    _keys.SCCVAE: ("values", "use_raw", "perturbation_key", "control", "features", "config"),
+    keys.DKO: ("values", "use_raw"),
+    keys.SCCVAE: ("values", "use_raw", "perturbation_key", "control", "features", "config"),
 }
 
 
@@ -191,18 +189,18 @@ def _check_together(frame: Frame) -> None:
     _require(
         by_group == bool(frame.groups), f"it has {len(frame.groups)} groups and {'a' if by_group else 'no'} groupby"
     )
-    if params["model"] == _keys.DKO:
+    if params["model"] == keys.DKO:
         _require(params["values"] != "log1p" or "log_base" in params, "params lack 'log_base'")
         _require(not frame.targets, "it has targets, which only models of perturbations have")
     else:
         _require(params["values"] != "counts" or "target_sum" in params, "params lack 'target_sum'")
-        _require(bool(frame.targets), f"it lacks {_keys.TARGETS!r}")
+        _require(bool(frame.targets), f"it lacks {keys.TARGETS!r}")
 
 
 # Arrays of numbers that count, of numbers in half precision, and those in which NaN says that something is not known.
-_WHOLE, _HALF = ("node", "trained", _keys.NULL_GENES), (_keys.TOTAL_CORRELATION, _keys.NULL_CHANGES)
+_WHOLE, _HALF = ("node", "trained", keys.NULL_GENES), (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
 _TYPES = {**dict.fromkeys(_WHOLE, np.int64), **dict.fromkeys(_HALF, np.float16)}
-_MAY_LACK = (_keys.VARIATION, "own")
+_MAY_LACK = (keys.VARIATION, "own")
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -218,17 +216,17 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
     else:
         sizes["influence"] = (n_models, n_genes, n_genes)
     if params.get("effects") == "total":
-        sizes |= {_keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), _keys.SIGNAL: (n_genes,)}
-        drawn = arrays[_keys.NULL_GENES].shape if _keys.NULL_GENES in arrays else ()
+        sizes |= {keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), keys.SIGNAL: (n_genes,)}
+        drawn = arrays[keys.NULL_GENES].shape if keys.NULL_GENES in arrays else ()
         n_draws = drawn[-1] if drawn else 0
-        _require((_keys.NULL_GENES in arrays) == (_keys.NULL_CHANGES in arrays), "its null is incomplete")
+        _require((keys.NULL_GENES in arrays) == (keys.NULL_CHANGES in arrays), "its null is incomplete")
         optional = {
-            _keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
-            _keys.TOTAL_STEP: (n_models, n_genes),
-            _keys.NULL_GENES: (n_models, n_draws),
-            _keys.NULL_CHANGES: (n_models, n_draws, n_genes),
-            _keys.TOTAL_INTERCEPT: (n_models, n_genes),
-            _keys.VARIATION: (n_models,),
+            keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
+            keys.TOTAL_STEP: (n_models, n_genes),
+            keys.NULL_GENES: (n_models, n_draws),
+            keys.NULL_CHANGES: (n_models, n_draws, n_genes),
+            keys.TOTAL_INTERCEPT: (n_models, n_genes),
+            keys.VARIATION: (n_models,),
         }
         sizes |= {name: shape for name, shape in optional.items() if name in arrays}
     return sizes
@@ -236,24 +234,24 @@ def _sizes_of_assemblages(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str
 
 def _check_assemblages(frame: Frame, weights: Mapping[str, np.ndarray]) -> None:
     """Refuse total effects that cannot be right."""
-    if _keys.SIGNAL not in weights:
+    if keys.SIGNAL not in weights:
         return
-    signal = weights[_keys.SIGNAL]
-    itself = np.diagonal(weights[_keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
-    _require(not itself.any(), f"in {_keys.TOTAL_INFLUENCE!r} genes act on themselves")
-    _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{_keys.SIGNAL!r} is not between 0 and 1")
-    for correlation in weights.get(_keys.TOTAL_CORRELATION, ()):
-        _require(bool(abs(correlation).max() <= 1), f"{_keys.TOTAL_CORRELATION!r} is not between -1 and 1")
-    if _keys.NULL_GENES in weights:
-        drawn = weights[_keys.NULL_GENES]
+    signal = weights[keys.SIGNAL]
+    itself = np.diagonal(weights[keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
+    _require(not itself.any(), f"in {keys.TOTAL_INFLUENCE!r} genes act on themselves")
+    _require(bool(((signal >= 0) & (signal <= 1)).all()), f"{keys.SIGNAL!r} is not between 0 and 1")
+    for correlation in weights.get(keys.TOTAL_CORRELATION, ()):
+        _require(bool(abs(correlation).max() <= 1), f"{keys.TOTAL_CORRELATION!r} is not between -1 and 1")
+    if keys.NULL_GENES in weights:
+        drawn = weights[keys.NULL_GENES]
         within = bool(((drawn >= 0) & (drawn < len(signal))).all())
-        _require(within, f"{_keys.NULL_GENES!r} has genes that are not there")
-    if _keys.TOTAL_STEP in weights:
-        _require(bool((weights[_keys.TOTAL_STEP] > 0).all()), f"{_keys.TOTAL_STEP!r} is not above 0")
+        _require(within, f"{keys.NULL_GENES!r} has genes that are not there")
+    if keys.TOTAL_STEP in weights:
+        _require(bool((weights[keys.TOTAL_STEP] > 0).all()), f"{keys.TOTAL_STEP!r} is not above 0")
 
 
 def _sizes_of_sccvae(frame: Frame, arrays: Mapping[str, Sized]) -> dict[str, tuple[int, ...]]:
-    from .models.sccvae import SHARED, config_of, shapes_of
+    from ..models.sccvae import SHARED, config_of, shapes_of
 
     try:
         config = config_of(frame.params["config"])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
 _POOLS = {"numba", "sklearn", "torch"}
 _forked = _after_numba = False

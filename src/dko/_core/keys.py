@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ._errors import shown
+from .messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
+
 
 DEFAULT = "dko"
 

@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from . import _keys
-from ._checked_model import checked_cells, checked_frame, checked_weights
-from ._compat import stored
-from ._data import profiles, read_blocks, read_csr, require_unique
-from ._errors import listed
-from ._results import OF_MODEL, checked_table, damaged
-from ._scale import Scale, scale_now
+from .._compat import stored
+from . import keys
+from .cells import profiles, read_blocks, read_csr, require_unique
+from .checks import checked_cells, checked_frame, checked_weights
+from .messages import listed
+from .results import OF_MODEL, checked_table, damaged
+from .scale import Scale, scale_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
     from anndata import AnnData
     from scipy import sparse
 
-    from .models.knockout import AnyMap, Map
-    from .models.total import Null
+    from ..models.knockout import AnyMap, Map
+    from ..models.total import Null
 
 
 @dataclass(frozen=True)
@@ -64,45 +64,45 @@ class Fitted:
     @property
     def kind(self) -> str:
         """Which model it is, ``"dko"`` or ``"sccvae"``."""
-        return str(self.params.get("model", _keys.DKO))
+        return str(self.params.get("model", keys.DKO))
 
     @property
     def total(self) -> bool:
         """Whether knockouts have total effects, which another map than that of the profiles holds."""
-        return _keys.TOTAL_INFLUENCE in self.weights
+        return keys.TOTAL_INFLUENCE in self.weights
 
     @property
     def outdated(self) -> bool:
         """Whether the effects are total ones as version 0.1.0 estimated them, many times too small."""
-        return self.total and _keys.TOTAL_INTERCEPT in self.weights
+        return self.total and keys.TOTAL_INTERCEPT in self.weights
 
     @property
     def signal(self) -> np.ndarray | None:
         """False discovery rate of the downstream impact of each gene, where effects are total."""
-        return self.weights.get(_keys.SIGNAL)
+        return self.weights.get(keys.SIGNAL)
 
     def affine(self, group: int) -> Map:
         """Return the map of one group that predicts profiles from assemblages."""
-        from .models.knockout import map_of
+        from ..models.knockout import map_of
 
         return map_of({name: array[group] for name, array in self.weights.items() if name not in _TOTAL})
 
     def effects(self, group: int) -> AnyMap:
         """Return the map of one group that knockouts go through."""
-        from .models.knockout import FactorMap
+        from ..models.knockout import FactorMap
 
         if not self.total:
             return self.affine(group)
-        found = {name: self.weights[place][group] for name, place in _keys.TOTAL.items() if place in self.weights}
+        found = {name: self.weights[place][group] for name, place in keys.TOTAL.items() if place in self.weights}
         return FactorMap(**found)
 
     def null(self, group: int) -> Null | None:
         """Return what knockouts of permuted genes seem to do in one group, where effects are total."""
-        from .models.total import Null
+        from ..models.total import Null
 
-        if _keys.NULL_CHANGES not in self.weights:
+        if keys.NULL_CHANGES not in self.weights:
             return None
-        return Null(**{name: self.weights[place][group] for name, place in _keys.NULL.items()})
+        return Null(**{name: self.weights[place][group] for name, place in keys.NULL.items()})
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
@@ -115,7 +115,7 @@ class Fitted:
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
 
-_TOTAL = (*_keys.TOTAL.values(), *_keys.NULL.values(), _keys.SIGNAL, _keys.TOTAL_INTERCEPT, _keys.VARIATION)
+_TOTAL = (*keys.TOTAL.values(), *keys.NULL.values(), keys.SIGNAL, keys.TOTAL_INTERCEPT, keys.VARIATION)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
@@ -140,17 +140,17 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
 def fitted_of(model: Mapping[str, Any], key: str) -> Fitted:
     """Return what an entry of ``uns`` holds; a ValueError says in a part of a sentence what is wrong with it."""
     frame = checked_frame(model)
-    weights = model.get(_keys.WEIGHTS)
+    weights = model.get(keys.WEIGHTS)
     if not isinstance(weights, Mapping):
-        raise ValueError(f"it lacks {_keys.WEIGHTS!r}")
+        raise ValueError(f"it lacks {keys.WEIGHTS!r}")
     arrays = checked_weights(frame, {str(name): np.asarray(array) for name, array in weights.items()})
-    cells = checked_cells(frame, model.get(_keys.CELLS, {}))
+    cells = checked_cells(frame, model.get(keys.CELLS, {}))
     return Fitted(key, frame.params, frame.genes, frame.groups, arrays, frame.targets, cells, model)
 
 
 def require_assemblages(fitted: Fitted) -> None:
     """Refuse a model that is not one of assemblages."""
-    if fitted.kind != _keys.DKO:
+    if fitted.kind != keys.DKO:
         raise ValueError(
             f"adata.uns[{fitted.key!r}] holds a model of kind {fitted.kind!r}, which this is not for; it answers to "
             "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
@@ -159,7 +159,7 @@ def require_assemblages(fitted: Fitted) -> None:
 
 def _is_model(entry: Any) -> bool:
     """Whether an entry is a model, though a damaged one may lack a part."""
-    parts = {_keys.PARAMS, _keys.GENES, _keys.GROUPS, _keys.WEIGHTS}
+    parts = {keys.PARAMS, keys.GENES, keys.GROUPS, keys.WEIGHTS}
     return isinstance(entry, Mapping) and len(parts.intersection(entry)) >= len(parts) - 1
 
 
@@ -202,11 +202,11 @@ def signal_column(
     weights: Mapping[str, np.ndarray], genes: Sequence[str], adata: AnnData, key: str
 ) -> dict[str, np.ndarray]:
     """Return the ``var`` column of the signal of the genes of a model, NaN at others; none with direct effects."""
-    if _keys.SIGNAL not in weights:
+    if keys.SIGNAL not in weights:
         return {}
     column = np.full(adata.n_vars, np.nan, dtype=np.float32)
-    column[adata.var_names.get_indexer(list(genes))] = weights[_keys.SIGNAL]
-    return {_keys.signal(key): column}
+    column[adata.var_names.get_indexer(list(genes))] = weights[keys.SIGNAL]
+    return {keys.signal(key): column}
 
 
 def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
@@ -271,3 +271,39 @@ def aligned_layer(
     layer = stored((values, columns[indices], indptr), shape=(presence.shape[0], n_vars))
     layer.sort_indices()
     return layer
+
+
+_OF_MODELS = (keys.GROUP, keys.MEMBER)
+
+
+def of_members(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the histories of the members of a model, counted from 1, into one table."""
+    return together({str(number): history for number, history in enumerate(histories, start=1)}, keys.MEMBER)
+
+
+def together(histories: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """Put histories into one table, with a first column that names the model."""
+    table = pd.concat(histories, names=[column]).reset_index(level=column).reset_index(drop=True)
+    return as_read(table)
+
+
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a history with categories where a file has kept text."""
+    # In the order of the models, not of their names.
+    ordered = {name: pd.Categorical(table[name], table[name].unique()) for name in _OF_MODELS if name in table}
+    return table.assign(**ordered)
+
+
+def apart(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the history of each model by name, ``""`` where there is one alone."""
+    for name in _OF_MODELS:
+        if name in table:
+            before = "member " if name == keys.MEMBER else ""
+            return {f"{before}{model}": curve for model, curve in table.groupby(name, observed=True)}
+    return {"": table}
+
+
+def best_loss(table: pd.DataFrame) -> float:
+    """Return the loss of the weights that were kept, on average over the models."""
+    losses = [curve["validation_loss"].min() for curve in apart(table).values()]
+    return sum(losses) / len(losses)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from . import _keys
-from ._checked_model import plain
-from ._errors import listed
+from . import keys
+from .checks import plain
+from .messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+
 # The tables beside a model: columns that are read of them.
 OF_MODEL: dict[str, Sequence[str]] = {
-    _keys.HISTORY: ("step", "epoch", "train_loss", "validation_loss"),
-    _keys.PERTURBATIONS: ("perturbation", "n_cells", "role", "strength"),
-    _keys.KNOCKOUTS: ("label", "dose", "n_cells"),
-    _keys.PAIRS: ("gene_a", "gene_b", "cell", "impact", "additive", "interaction"),
+    keys.HISTORY: ("step", "epoch", "train_loss", "validation_loss"),
+    keys.PERTURBATIONS: ("perturbation", "n_cells", "role", "strength"),
+    keys.KNOCKOUTS: ("label", "dose", "n_cells"),
+    keys.PAIRS: ("gene_a", "gene_b", "cell", "impact", "additive", "interaction"),
 }
 # Columns that hold names; all others hold numbers.
 _NAMES = {
@@ -64,56 +65,52 @@ class Result(NamedTuple):
 AFFECTED = Result(
     "affected genes",
     ("affected_genes", "gene"),
-    _keys.affected,
-    {_keys.TABLE: ("knockout", "gene", "n_cells", "change", "z", "pval_adj", "specific")},
+    keys.affected,
+    {keys.TABLE: ("knockout", "gene", "n_cells", "change", "z", "pval_adj", "specific")},
 )
 CLUSTERS = Result(
     "clusters",
     ("cluster_impact", ""),
-    _keys.cluster,
-    {_keys.MARKERS: ("cluster", "knockout"), _keys.AGREEMENT: ("ami", "ari")},
+    keys.cluster,
+    {keys.MARKERS: ("cluster", "knockout"), keys.AGREEMENT: ("ami", "ari")},
 )
 DOSES = Result(
     "doses",
     ("dose_response", "..."),
-    _keys.dose_response,
+    keys.dose_response,
     {
-        _keys.TABLE: ("knockout", "dose", "impact_mean", "impact_q25", "impact_q75"),
-        _keys.RESPONDERS: ("knockout", "gene", "dose", "change"),
+        keys.TABLE: ("knockout", "dose", "impact_mean", "impact_q25", "impact_q75"),
+        keys.RESPONDERS: ("knockout", "gene", "dose", "change"),
     },
     ("mixture", "threshold"),
 )
-ENRICHMENT = Result(
-    "enrichment", ("enrichment", "net"), _keys.enrichment, {_keys.TABLE: ("knockout", "source", "score")}
-)
+ENRICHMENT = Result("enrichment", ("enrichment", "net"), keys.enrichment, {keys.TABLE: ("knockout", "source", "score")})
 EVALUATION = Result(
     "evaluation",
     ("evaluate", "..."),
-    _keys.evaluation,
+    keys.evaluation,
     {
-        _keys.TABLE: ("method", "perturbation", "metric", "value"),
-        _keys.SUMMARY: ("method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high"),
+        keys.TABLE: ("method", "perturbation", "metric", "value"),
+        keys.SUMMARY: ("method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high"),
     },
     ("n_perturbations", "summary_over"),
 )
 IDENTITY = Result(
     "shifts",
     ("identity_shift", "..."),
-    _keys.identity,
-    {_keys.TABLE: ("knockout", "length", "n_cells")},
+    keys.identity,
+    {keys.TABLE: ("knockout", "length", "n_cells")},
     ("basis", "knockouts"),
 )
-INTERACTIONS = Result(
-    "interactions", ("interactions", "genes"), _keys.interactions, {_keys.TABLE: ("gene_a", "gene_b")}
-)
+INTERACTIONS = Result("interactions", ("interactions", "genes"), keys.interactions, {keys.TABLE: ("gene_a", "gene_b")})
 MODULES = Result(
     "modules",
     ("perturbation_modules", ""),
-    _keys.modules,
+    keys.modules,
     {
-        _keys.TABLE: ("perturbation", "module", "strength", "umap_1", "umap_2"),
-        _keys.MARKERS: ("module", "gene", "change"),
-        _keys.AGREEMENT: ("ari", "nmi"),
+        keys.TABLE: ("perturbation", "module", "strength", "umap_1", "umap_2"),
+        keys.MARKERS: ("module", "gene", "change"),
+        keys.AGREEMENT: ("ari", "nmi"),
     },
     ("basis",),
 )
@@ -121,17 +118,17 @@ MODULES = Result(
 
 def ranking_at(place: str) -> Result:
     """Return the kind of result of a ranking, which is stored under a key that the user names."""
-    columns = {_keys.TABLE: ("gene", "impact_mean", "n_cells")}
+    columns = {keys.TABLE: ("gene", "impact_mean", "n_cells")}
     return Result("ranking", ("rank_genes", f"key_added={place!r}"), lambda _: place, columns, ("groupby",))
 
 
 def is_ranking(entry: Any) -> bool:
     """Whether an entry of ``uns`` is a ranking of this package, and not one of scanpy or anything else."""
-    params = entry.get(_keys.PARAMS) if isinstance(entry, Mapping) else None
-    return isinstance(params, Mapping) and params.get("method") == _keys.DKO
+    params = entry.get(keys.PARAMS) if isinstance(entry, Mapping) else None
+    return isinstance(params, Mapping) and params.get("method") == keys.DKO
 
 
-def read_table(adata: AnnData, result: Result, key: str, name: str = _keys.TABLE) -> pd.DataFrame:
+def read_table(adata: AnnData, result: Result, key: str, name: str = keys.TABLE) -> pd.DataFrame:
     """Return a copy of one of the tables of a result.
 
     Raises
@@ -148,12 +145,12 @@ def read_table(adata: AnnData, result: Result, key: str, name: str = _keys.TABLE
 
 def read_params(adata: AnnData, result: Result, key: str) -> dict[str, Any]:
     """Return the parameters of a result in plain types, or raise as :func:`read_table` does."""
-    params = read_entry(adata, result, key).get(_keys.PARAMS)
+    params = read_entry(adata, result, key).get(keys.PARAMS)
     with _damaged(result, key):
         if not isinstance(params, Mapping):
-            raise ValueError(f"it has no {_keys.PARAMS!r}")
+            raise ValueError(f"it has no {keys.PARAMS!r}")
         if missing := [name for name in result.params if name not in params]:
-            raise ValueError(f"its {_keys.PARAMS!r} lack {listed(missing)}")
+            raise ValueError(f"its {keys.PARAMS!r} lack {listed(missing)}")
         return plain(params)
 
 
@@ -189,7 +186,7 @@ def checked_table(entry: Mapping[str, Any], name: str, columns: Sequence[str]) -
 def labels_beside(entry: Any) -> list[str]:
     """Return the names of the knockouts beside a model, none where there is no table of them any more."""
     try:
-        return list(checked_table(entry, _keys.KNOCKOUTS, OF_MODEL[_keys.KNOCKOUTS])["label"].astype(str))
+        return list(checked_table(entry, keys.KNOCKOUTS, OF_MODEL[keys.KNOCKOUTS])["label"].astype(str))
     except (AttributeError, ValueError):
         return []
 

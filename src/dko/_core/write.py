@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
-from . import _keys
-from ._compat import modalities_apart
-from ._data import unwrap
-from ._errors import shown
-from ._log import logger, say
-from ._process import uninterrupted
-from ._results import IDENTITY, labels_beside, read_params
+from .._compat import modalities_apart
+from . import keys
+from .cells import unwrap
+from .messages import logger, say, shown
+from .process import uninterrupted
+from .results import IDENTITY, labels_beside, read_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,23 +45,23 @@ def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: 
 
 def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
     """Return where the results of the model under a key are."""
-    profiles = [_keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
+    profiles = [keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
     results = {
         "layers": profiles,
-        "obsm": [_keys.impact(key), _keys.downstream(key)],
-        "obs": [_keys.split(key), _keys.fit_error(key)],
-        "var": [_keys.signal(key)],
-        "uns": [_keys.evaluation(key), _keys.dose_response(key), _keys.interactions(key), _keys.modules(key)],
+        "obsm": [keys.impact(key), keys.downstream(key)],
+        "obs": [keys.split(key), keys.fit_error(key)],
+        "var": [keys.signal(key)],
+        "uns": [keys.evaluation(key), keys.dose_response(key), keys.interactions(key), keys.modules(key)],
     }
-    of_genes = {"uns": [_keys.affected(key), _keys.enrichment(key)]}
+    of_genes = {"uns": [keys.affected(key), keys.enrichment(key)]}
     return _together(results, of_scan(key), of_shifts(adata, key), of_genes)
 
 
 def of_scan(key: str) -> dict[str, list[str]]:
     """Return where a scan, and results that depend on it, are written by default; a new scan makes them stale."""
     own = {
-        "layers": [_keys.impact(key), _keys.downstream(key)],
-        "var": [_keys.impact_mean(key), _keys.downstream_mean(key), _keys.n_cells(key)],
+        "layers": [keys.impact(key), keys.downstream(key)],
+        "var": [keys.impact_mean(key), keys.downstream_mean(key), keys.n_cells(key)],
     }
     return _together(own, of_ranking(key), of_clusters(key))
 
@@ -78,18 +77,18 @@ def _together(*places: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def of_ranking(key: str) -> dict[str, list[str]]:
     """Return where ``tl.rank_genes`` writes by default."""
     return {
-        "uns": [_keys.ranking(key)],
-        "var": [_keys.pval_adj(key)],
-        "varm": [_keys.ranking(key)],
+        "uns": [keys.ranking(key)],
+        "var": [keys.pval_adj(key)],
+        "varm": [keys.ranking(key)],
     }
 
 
 def of_clusters(key: str) -> dict[str, list[str]]:
     """Return where ``tl.cluster_impact`` writes by default."""
     return {
-        "uns": [_keys.cluster(key)],
-        "obs": [_keys.cluster(key)],
-        "obsm": [_keys.impact_pca(key), _keys.impact_umap(key)],
+        "uns": [keys.cluster(key)],
+        "obs": [keys.cluster(key)],
+        "obsm": [keys.impact_pca(key), keys.impact_umap(key)],
     }
 
 
@@ -99,9 +98,9 @@ def of_shifts(adata: AnnData, key: str) -> dict[str, list[str]]:
         params = read_params(adata, IDENTITY, key)
         labels = [str(label) for label in params["knockouts"]]
     except (KeyError, TypeError, ValueError):  # what is damaged no longer says where it has written
-        return {"uns": [_keys.identity(key)]}
-    moves = [_keys.shift(key, str(params["basis"]), label) for label in labels]
-    return {"uns": [_keys.identity(key)], "obsm": [*moves, *(_keys.cell_identity(key, label) for label in labels)]}
+        return {"uns": [keys.identity(key)]}
+    moves = [keys.shift(key, str(params["basis"]), label) for label in labels]
+    return {"uns": [keys.identity(key)], "obsm": [*moves, *(keys.cell_identity(key, label) for label in labels)]}
 
 
 def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:

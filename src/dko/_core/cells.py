@@ -9,17 +9,17 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from ._compat import layer_names
-from ._counts import counts_again as counts_again
-from ._errors import listed, unknown
-from ._rng import generator
-from ._settings import settings
+from .._compat import layer_names
+from .._rng import generator
+from .._settings import settings
+from .messages import listed, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
     from mudata import MuData
+
 
 # Cells that decide what all are, and in how many runs they are read.
 _SAMPLE, _RUNS = 256, 8
@@ -172,7 +172,7 @@ def _check_values(
         bad = block.data < 0
         if not bad.any():
             return
-        from ._places import expression_elsewhere
+        from .evidence import expression_elsewhere
 
         what = "a negative value (scaled data?)"
         remedy = expression_elsewhere(adata, layer, use_raw) or (
@@ -189,3 +189,14 @@ def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:
     relative = values.copy()
     relative.data = (values.data / np.repeat(totals, np.diff(values.indptr))).astype(np.float32)
     return relative
+
+
+def read_basis(adata: AnnData, basis: str) -> tuple[str, np.ndarray]:
+    """Return the name of an embedding without its ``X_``, and its first two dimensions (float64, cells x 2)."""
+    short = basis.removeprefix("X_")
+    known = [name for name in adata.obsm if isinstance(adata.obsm[name], np.ndarray) and adata.obsm[name].shape[1] > 1]
+    for name in (basis, f"X_{basis}"):
+        if name in known:
+            return short, np.asarray(adata.obsm[name][:, :2], dtype=float)
+    there = f"there are {listed(known)}" if known else "there is none; run sc.tl.umap(adata) first"
+    raise KeyError(f"No embedding {basis!r} in adata.obsm; {there}.")

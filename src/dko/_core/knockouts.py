@@ -1,23 +1,22 @@
-"""From an AnnData with a fitted SCCVAE to its control cells with any perturbation."""
+"""From a fitted AnnData to the knockouts of its cells: each cell through the model of its group."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import _keys
-from ._data import unwrap
-from ._errors import listed, refuse_of_raw, unknown
-from ._fitted import gene_columns, read_fitted
-from ._groups import group_values, name_in, select_cells
-from ._log import say
-from ._log_values import read_log_values
-from ._perturbations import TRAINED, members, perturbations
-from ._rng import generator, seed_of
-from ._settings import settings
+from .._rng import generator, seed_of
+from .._settings import settings
+from . import keys
+from .cells import profiles, unwrap
+from .fitted import aligned_layer, gene_columns, presence_blocks, read_fitted, read_presence, require_assemblages
+from .groups import group_values, models_of, name_in, select_cells
+from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
+from .names import TRAINED, gene_sets, members, perturbations
+from .scale import read_log_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,10 +26,129 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from ._fitted import Fitted
-    from ._groups import Groups
-    from ._rng import RNG
-    from .models.sccvae import Ensemble
+    from .._rng import RNG
+    from ..models.knockout import AnyMap, Engine
+    from ..models.sccvae import Ensemble
+    from .fitted import Fitted
+    from .groups import Groups
+    from .names import Knockouts
+
+
+class Part(NamedTuple):
+    """Cells that one model speaks about.
+
+    Attributes
+    ----------
+    affine
+        The map that knockouts go through.
+    rows
+        Which rows of what was cut into parts.
+    presence
+        What knockouts start from, CSR float32: ones at the present genes, or with a map of factors their observed
+        relative profile.
+    entries
+        Which entries these are.
+    """
+
+    affine: AnyMap
+    rows: np.ndarray
+    presence: sparse.csr_matrix
+    entries: np.ndarray | slice
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cells to knock out in, and the model that predicts them.
+
+    Attributes
+    ----------
+    adata
+        What was opened.
+    fitted
+        Its model.
+    columns
+        Where the genes of the model are in ``var_names``.
+    models
+        Number of the model of each chosen cell; -1 for cells that are not chosen, or have no model.
+    """
+
+    adata: AnnData
+    fitted: Fitted
+    columns: np.ndarray
+    models: np.ndarray
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The chosen cells that have a model, as a mask."""
+        return self.models >= 0
+
+    @cached_property
+    def presence(self) -> sparse.csr_matrix:
+        """Which genes of the model are present in which cell, as `read_presence` has it; read when first asked for."""
+        return read_presence(self.adata, self.fitted)
+
+    def blocks(self, batch_size: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        """Yield `presence` in blocks of cells that fit into memory, or of `batch_size`, with the row of the first."""
+        yield from presence_blocks(self.adata, self.fitted, batch_size)
+
+    def layer(self, values: np.ndarray) -> sparse.csr_matrix:
+        """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
+        return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
+
+    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[Part]:
+        """Yield, for each model, the rows of `presence` that it speaks about.
+
+        `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
+        """
+        models = self.models[first : first + presence.shape[0]]
+        if cells is not None:
+            models = np.where(cells, models, -1)
+        for number in np.unique(models[models >= 0]):
+            rows = np.flatnonzero(models == number)
+            if len(rows) == presence.shape[0]:
+                yield self._part(number, rows, presence, slice(None))
+                continue
+            entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
+            yield self._part(number, rows, presence[rows], entries)
+
+    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> Part:
+        return Part(self.fitted.effects(number), rows, profiles(values) if self.fitted.total else values, entries)
+
+
+def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None, *, groupby: str | None = None) -> Task:
+    """Find the model of an AnnData or MuData, and the cells that a user has chosen.
+
+    Names of groups are those of the column `groupby`, by default that of the fit.
+    """
+    adata = unwrap(data, mod)
+    fitted = read_fitted(adata, key)
+    require_assemblages(fitted)
+    columns = gene_columns(adata, fitted)
+    if fitted.outdated:
+        logger.warning(
+            "The model in adata.uns[%r] was fitted with version 0.1.0, whose effects are too small; run "
+            "dko.tl.fit(adata, key_added=%r) again.",
+            key,
+            key,
+        )
+    chosen = select_cells(data, mod, groupby or fitted.params.get("groupby"), groups)
+    return Task(adata, fitted, columns, models_of(adata, fitted, chosen))
+
+
+def progress_blocks(task: Task, batch_size: int | None, description: str) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield the blocks of a task, and show how many cells are done."""
+    with progress_of(task.adata.n_obs, description=description, unit="cell") as advance:
+        for first, block in task.blocks(batch_size):
+            yield first, block
+            advance(block.shape[0])
+
+
+def engine_on(device: str) -> Engine:
+    """Return what knocks out on the device that a user has named."""
+    from ..models._device import resolve_device
+    from ..models.knockout import engine
+
+    return engine(resolve_device(device))
 
 
 @dataclass(frozen=True)
@@ -63,7 +181,7 @@ class Perturber:
     @cached_property
     def model(self) -> Ensemble:
         """The model, on its device."""
-        from .models.sccvae import config_of, ensemble_of
+        from ..models.sccvae import config_of, ensemble_of
 
         return ensemble_of(config_of(self.fitted.params["config"]), self.fitted.weights).to(self.device)
 
@@ -80,7 +198,7 @@ class Perturber:
     @property
     def trained(self) -> dict[str, list[str]]:
         """The genes of every perturbation that the model was trained on."""
-        table = self.fitted.table(_keys.PERTURBATIONS)
+        table = self.fitted.table(keys.PERTURBATIONS)
         known = set(self.fitted.targets)
         return {label: members(label, known) for label in table.loc[table["role"] == TRAINED, "perturbation"]}
 
@@ -121,7 +239,7 @@ class Perturber:
         """
         import torch
 
-        from .models.sccvae import changed
+        from ..models.sccvae import changed
 
         sets, doses = zip(*asked, strict=True)
         own = torch.from_numpy(np.stack([dose * self._own(genes) for genes, dose in asked])).to(self.device)
@@ -224,11 +342,11 @@ def open_perturber(
     data: AnnData | MuData, key: str, mod: str, *, groups: Groups = None, device: str = "auto"
 ) -> Perturber:
     """Find the SCCVAE of an AnnData or MuData, and the control cells among the chosen ones."""
-    from .models._device import resolve_device
+    from ..models._device import resolve_device
 
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
-    if fitted.kind != _keys.SCCVAE:
+    if fitted.kind != keys.SCCVAE:
         raise ValueError(f"uns[{key!r}] holds a model of kind {fitted.kind!r}, and this needs one of 'sccvae'.")
     control = _control(adata, fitted)
     chosen = select_cells(data, mod, None, groups) & control
@@ -240,7 +358,7 @@ def open_perturber(
 
 def is_sccvae(data: AnnData | MuData, key: str, mod: str) -> bool:
     """Whether a key holds an SCCVAE."""
-    return read_fitted(unwrap(data, mod), key).kind == _keys.SCCVAE
+    return read_fitted(unwrap(data, mod), key).kind == keys.SCCVAE
 
 
 def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
@@ -269,3 +387,33 @@ def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> Non
             raise KeyError(message)
         how = "which it was trained on" if fitted.params["features"] == "onehot" else "that have features"
         raise KeyError(f"{message} It knows the {len(fitted.targets)} genes {how}; fit with features=... of others.")
+
+
+def perturbed_sets(genes: Knockouts, perturber: Perturber) -> dict[str, list[str]]:
+    """Return the genes of each perturbation by its label; ``"A+B"`` and ``("B", "A")`` are one."""
+    known = set(perturber.fitted.targets)
+    named = [members(given[0], known) if len(given) == 1 else given for given in gene_sets(genes)]
+    require_targets([gene for some in named for gene in some], perturber.fitted, perturber.adata)
+    return {keys.label(some): some for some in named}
+
+
+def knockout_sets(genes: Knockouts, fitted: Sequence[str], adata: AnnData) -> dict[str, list[str]]:
+    """Return the genes of each knockout by its label; every gene is checked to be part of the fit."""
+    sets = gene_sets(genes)
+    require_genes(list(dict.fromkeys(gene for some in sets for gene in some)), fitted, adata)
+    by_label: dict[str, list[str]] = {}
+    for some in sets:
+        label = keys.label(some)
+        if len(some) > 1 and label in adata.var_names:
+            raise ValueError(f"The label of {tuple(some)} is also the name of a gene, {label!r}; rename that gene.")
+        by_label[label] = some
+    return by_label
+
+
+def columns_of(sets: dict[str, list[str]], fitted: Sequence[str]) -> np.ndarray:
+    """Return the model's columns of each knockout, shape (knockouts, most genes in one), padded with -1."""
+    position = {gene: i for i, gene in enumerate(fitted)}
+    columns = np.full((len(sets), max(map(len, sets.values()))), -1)
+    for row, some in zip(columns, sets.values(), strict=True):
+        row[: len(some)] = [position[gene] for gene in some]
+    return columns

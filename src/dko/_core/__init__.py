@@ -1,0 +1,1 @@
+"""Between AnnData and the models: reading cells, names, groups and fitted models; writing results."""

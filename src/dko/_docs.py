@@ -1,0 +1,41 @@
+"""Texts of the parameters that many functions share: a line ``%(name)s`` of a docstring becomes the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from textwrap import indent
+from typing import TypeVar
+
+F = TypeVar("F", bound=Callable[..., object])
+
+# docrep does the same and more, for a dependency that no user would need.
+SHARED = {
+    "fit": "key, mod\n    Where the fit is.",
+    "results": "key, mod\n    Where the results are.",
+    "groups": (
+        "groups\n    Cells to use: names of groups of the `groupby` of the fit, a mapping ``{obs column: names}``, or "
+        "a\n    boolean array or Series. Default: all cells; of an SCCVAE the control cells among them, as it\n"
+        "    predicts no others."
+    ),
+    "device": (
+        "device, batch_size\n    Where, and how many cells at a time, to compute; by default as many as fit the memory "
+        "budget of\n    ``dko.settings``."
+    ),
+    "rng": "rng\n    Seed or generator of all random numbers; the same seed gives the same result.",
+    "progress": "progress\n    Show a progress bar where the call takes longer than a second.",
+    "copy": "copy\n    Return a changed copy instead of writing in place.",
+    "figure": (
+        "ax, show, return_fig\n    Axes to draw into; whether to show the figure (default: unless `ax` is given or the "
+        "figure is\n    returned); whether to return it."
+    ),
+}
+
+
+def documented(function: F) -> F:
+    """Fill the shared texts into the docstring of a function."""
+    if function.__doc__:
+        function.__doc__ = re.sub(
+            r"^( *)%\((\w+)\)s$", lambda found: indent(SHARED[found[2]], found[1]), function.__doc__, flags=re.MULTILINE
+        )
+    return function
