@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .messages import shown
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
-
 
 DEFAULT = "dko"
 
@@ -65,53 +64,46 @@ TEST = "test"
 UNUSED = "unused"
 SPLITS = [TRAIN, VALIDATION, TEST, UNUSED]
 
+# Inside uns[dose_response(key)] and uns[modules(key)], beside PARAMS and TABLE
+RESPONDERS = "responders"
+MARKERS = "markers"
+AGREEMENT = "agreement"
+VECTORS = "vectors"
+# Module of perturbations without a significant effect
+NO_EFFECT = "no effect"
+
+# Categories of the obs column of folds, beside their numbers
+CONTROL = "control"
+CONTROL_TEST = "control_test"
+
 # A frame in obsm with more columns than this cannot be written to h5ad: the header of its group overflows.
 MAX_FRAME_COLUMNS = 4_000
 
 
-def split(key: str) -> str:
-    """``obs`` column: train, validation, test or unused."""
-    return f"{key}_split"
+class Place(NamedTuple):
+    """A name in an AnnData that is made of the key of the fit: ``impact("dko")`` is ``"dko_impact"``."""
+
+    pattern: str
+
+    def __call__(self, key: str) -> str:
+        """Return the name for a fit."""
+        return self.pattern.format(key)
 
 
-def fit_error(key: str) -> str:
-    """``obs`` column: Bray-Curtis dissimilarity of predicted and observed profile."""
-    return f"{key}_fit_error"
-
-
-def impact(key: str) -> str:
-    """``obsm`` frame of named knockouts, and ``layers`` entry of the scan over all genes."""
-    return f"{key}_impact"
-
-
-def downstream(key: str) -> str:
-    """``obsm`` frame and ``layers`` entry: impact on the other genes alone."""
-    return f"{key}_downstream"
-
-
-def impact_mean(key: str) -> str:
-    """``var`` column: mean impact over the cells that express the gene."""
-    return f"{key}_impact_mean"
-
-
-def downstream_mean(key: str) -> str:
-    """``var`` column: mean downstream impact over the cells that express the gene."""
-    return f"{key}_downstream_mean"
-
-
-def signal(key: str) -> str:
-    """``var`` column: false discovery rate of the downstream impact in the cells of the fit."""
-    return f"{key}_signal"
-
-
-def n_cells(key: str) -> str:
-    """``var`` column: number of scanned cells that express the gene."""
-    return f"{key}_n_cells"
-
-
-def evaluation(key: str) -> str:
-    """``uns`` entry: how well the model foretells measured knockouts."""
-    return f"{key}_evaluation"
+# obs columns: train, validation, test or unused; Bray-Curtis dissimilarity of predicted and observed profile
+split, fit_error = Place("{}_split"), Place("{}_fit_error")
+# layers entries of a scan, and obsm frames of named knockouts: impact; impact on the other genes alone
+impact, downstream = Place("{}_impact"), Place("{}_downstream")
+# var columns: mean impacts over the cells that express the gene; how many scanned cells these are
+impact_mean, downstream_mean, n_cells = Place("{}_impact_mean"), Place("{}_downstream_mean"), Place("{}_n_cells")
+# var columns: false discovery rate of the downstream impact in the cells of the fit; in the scanned cells
+signal, pval_adj = Place("{}_signal"), Place("{}_pval_adj")
+# uns entries; of the ranking also the varm frame of mean downstream impacts per group
+evaluation, dose_response, modules = Place("{}_evaluation"), Place("{}_dose_response"), Place("{}_modules")
+interactions, identity, affected = Place("{}_interactions"), Place("{}_identity"), Place("{}_affected")
+enrichment, ranking = Place("{}_enrichment"), Place("{}_ranking")
+# obs column and uns entry: clusters of cells by their impacts; obsm arrays: components and embedding of these
+cluster, impact_pca, impact_umap = Place("{}_cluster"), Place("X_{}_impact_pca"), Place("X_{}_impact_umap")
 
 
 def ko_layer(key: str, knockout: str) -> str:
@@ -161,50 +153,6 @@ def require_key(name: str, parameter: str) -> None:
         )
 
 
-# Inside uns[dose_response(key)] and uns[modules(key)], beside PARAMS and TABLE
-RESPONDERS = "responders"
-MARKERS = "markers"
-AGREEMENT = "agreement"
-VECTORS = "vectors"
-# Module of perturbations that do nothing that can be told from chance
-NO_EFFECT = "no effect"
-
-
-def dose_response(key: str) -> str:
-    """``uns`` entry: what knockouts do at several doses."""
-    return f"{key}_dose_response"
-
-
-def modules(key: str) -> str:
-    """``uns`` entry: groups of perturbations of one kind."""
-    return f"{key}_modules"
-
-
-# Categories of the obs column of folds, beside their numbers
-CONTROL = "control"
-CONTROL_TEST = "control_test"
-
-
-def cluster(key: str) -> str:
-    """``obs`` column: group of the cell by what it depends on; and ``uns`` entry: how the groups were found."""
-    return f"{key}_cluster"
-
-
-def impact_pca(key: str) -> str:
-    """``obsm`` array: principal components of the impacts in each cell."""
-    return f"X_{key}_impact_pca"
-
-
-def impact_umap(key: str) -> str:
-    """``obsm`` array: map of the cells by their impacts."""
-    return f"X_{key}_impact_umap"
-
-
-def identity(key: str) -> str:
-    """``uns`` entry: where knockouts would move cells, and which types they come closer to."""
-    return f"{key}_identity"
-
-
 def shift(key: str, basis: str, knockout: str) -> str:
     """``obsm`` array: by how much a knockout would move each cell on an embedding."""
     return f"{key}_shift_{basis}_{escape(knockout)}"
@@ -213,28 +161,3 @@ def shift(key: str, basis: str, knockout: str) -> str:
 def cell_identity(key: str, knockout: str) -> str:
     """``obsm`` frame: change of the similarity of each cell to each type."""
     return f"{key}_identity_{escape(knockout)}"
-
-
-def interactions(key: str) -> str:
-    """``uns`` entry: what pairs of genes do together."""
-    return f"{key}_interactions"
-
-
-def ranking(key: str) -> str:
-    """``uns`` entry: keystone genes as scanpy ranks genes; ``varm`` frame: mean downstream impact per group."""
-    return f"{key}_ranking"
-
-
-def pval_adj(key: str) -> str:
-    """``var`` column: false discovery rate of the downstream impact in the scanned cells."""
-    return f"{key}_pval_adj"
-
-
-def affected(key: str) -> str:
-    """``uns`` entry: genes that knockouts change."""
-    return f"{key}_affected"
-
-
-def enrichment(key: str) -> str:
-    """``uns`` entry: sets of genes that knockouts change."""
-    return f"{key}_enrichment"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from .checks import plain
 from .messages import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from anndata import AnnData
@@ -48,13 +48,16 @@ class Result(NamedTuple):
         Names of its tables, and the columns that are read of each.
     params
         Parameters that are read.
+    slots
+        What it is made of elsewhere, by slot of the AnnData.
     """
 
     what: str
     call: tuple[str, str]
-    place: Callable[[str], str]
+    place: keys.Place
     tables: Mapping[str, Sequence[str]]
     params: Sequence[str] = ()
+    slots: Mapping[str, Sequence[keys.Place]] = {}
 
     def made_by(self, key: str) -> str:
         """Spell out the call that makes it."""
@@ -73,6 +76,7 @@ CLUSTERS = Result(
     ("cluster_impact", ""),
     keys.cluster,
     {keys.MARKERS: ("cluster", "knockout"), keys.AGREEMENT: ("ami", "ari")},
+    slots={"obs": [keys.cluster], "obsm": [keys.impact_pca, keys.impact_umap]},
 )
 DOSES = Result(
     "doses",
@@ -119,7 +123,58 @@ MODULES = Result(
 def ranking_at(place: str) -> Result:
     """Return the kind of result of a ranking, which is stored under a key that the user names."""
     columns = {keys.TABLE: ("gene", "impact_mean", "n_cells")}
-    return Result("ranking", ("rank_genes", f"key_added={place!r}"), lambda _: place, columns, ("groupby",))
+    at = keys.Place(place.replace("{", "{{").replace("}", "}}"))
+    return Result("ranking", ("rank_genes", f"key_added={place!r}"), at, columns, ("groupby",))
+
+
+# What a fit and a scan write beside uns[key]; the ranking where it is by default.
+_OF_FIT = {
+    "obsm": [keys.impact, keys.downstream],
+    "obs": [keys.split, keys.fit_error],
+    "var": [keys.signal],
+}
+_OF_SCAN = {
+    "layers": [keys.impact, keys.downstream],
+    "var": [keys.impact_mean, keys.downstream_mean, keys.n_cells, keys.pval_adj],
+    "varm": [keys.ranking],
+    "uns": [keys.ranking],
+}
+_FROM_SCAN = [CLUSTERS]
+_FROM_FIT = [AFFECTED, DOSES, ENRICHMENT, EVALUATION, IDENTITY, INTERACTIONS, MODULES]
+
+Names: TypeAlias = dict[str, list[str]]
+
+
+def after_fit(adata: AnnData, key: str) -> Names:
+    """Return, by slot of the AnnData, the names of all results of the model under a key, which a new fit removes."""
+    profiles = {"layers": [keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]}
+    own = [_names(key, _OF_FIT), *(_names(key, {"uns": [one.place]}, one.slots) for one in _FROM_FIT)]
+    return _joined(profiles, *own, after_scan(key), after_shift(adata, key))
+
+
+def after_scan(key: str) -> Names:
+    """Return the names of a scan and of the results that come of it, which a new scan removes."""
+    return _joined(_names(key, _OF_SCAN), *(_names(key, {"uns": [one.place]}, one.slots) for one in _FROM_SCAN))
+
+
+def after_shift(adata: AnnData, key: str) -> Names:
+    """Return the names of what ``tl.identity_shift`` has written, which another call removes."""
+    found = {"uns": [keys.identity(key)]}
+    try:
+        params = read_params(adata, IDENTITY, key)
+        labels = [str(label) for label in params["knockouts"]]
+    except (KeyError, TypeError, ValueError):  # what is damaged no longer says where it has written
+        return found
+    shifts = [keys.shift(key, str(params["basis"]), label) for label in labels]
+    return {**found, "obsm": [*shifts, *(keys.cell_identity(key, label) for label in labels)]}
+
+
+def _names(key: str, *slots: Mapping[str, Sequence[keys.Place]]) -> Names:
+    return _joined(*({slot: [place(key) for place in places] for slot, places in some.items()} for some in slots))
+
+
+def _joined(*some: Names) -> Names:
+    return {slot: list(dict.fromkeys(sum((one.get(slot, []) for one in some), []))) for one in some for slot in one}
 
 
 def is_ranking(entry: Any) -> bool:

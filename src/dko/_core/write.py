@@ -12,11 +12,10 @@ import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
 from .._compat import modalities_apart
-from . import keys
 from .cells import unwrap
 from .messages import logger, say, shown
 from .process import uninterrupted
-from .results import IDENTITY, labels_beside, read_params
+from .results import after_fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,68 +38,7 @@ def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:
 def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: Mapping[str, Any]) -> None:
     """Write a model into ``uns[key]``, and remove what was predicted with the model before it."""
     with writing():
-        stale = _of_model(adata, key)
-        write(adata, remove=stale, uns={key: dict(content)}, **places)
-
-
-def _of_model(adata: AnnData, key: str) -> dict[str, list[str]]:
-    """Return where the results of the model under a key are."""
-    profiles = [keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
-    results = {
-        "layers": profiles,
-        "obsm": [keys.impact(key), keys.downstream(key)],
-        "obs": [keys.split(key), keys.fit_error(key)],
-        "var": [keys.signal(key)],
-        "uns": [keys.evaluation(key), keys.dose_response(key), keys.interactions(key), keys.modules(key)],
-    }
-    of_genes = {"uns": [keys.affected(key), keys.enrichment(key)]}
-    return _together(results, of_scan(key), of_shifts(adata, key), of_genes)
-
-
-def of_scan(key: str) -> dict[str, list[str]]:
-    """Return where a scan, and results that depend on it, are written by default; a new scan makes them stale."""
-    own = {
-        "layers": [keys.impact(key), keys.downstream(key)],
-        "var": [keys.impact_mean(key), keys.downstream_mean(key), keys.n_cells(key)],
-    }
-    return _together(own, of_ranking(key), of_clusters(key))
-
-
-def _together(*places: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for some in places:
-        for place, names in some.items():
-            found[place] = [*found.get(place, []), *names]
-    return found
-
-
-def of_ranking(key: str) -> dict[str, list[str]]:
-    """Return where ``tl.rank_genes`` writes by default."""
-    return {
-        "uns": [keys.ranking(key)],
-        "var": [keys.pval_adj(key)],
-        "varm": [keys.ranking(key)],
-    }
-
-
-def of_clusters(key: str) -> dict[str, list[str]]:
-    """Return where ``tl.cluster_impact`` writes by default."""
-    return {
-        "uns": [keys.cluster(key)],
-        "obs": [keys.cluster(key)],
-        "obsm": [keys.impact_pca(key), keys.impact_umap(key)],
-    }
-
-
-def of_shifts(adata: AnnData, key: str) -> dict[str, list[str]]:
-    """Return where ``tl.identity_shift`` has written, all of which another call makes stale."""
-    try:
-        params = read_params(adata, IDENTITY, key)
-        labels = [str(label) for label in params["knockouts"]]
-    except (KeyError, TypeError, ValueError):  # what is damaged no longer says where it has written
-        return {"uns": [keys.identity(key)]}
-    moves = [keys.shift(key, str(params["basis"]), label) for label in labels]
-    return {"uns": [keys.identity(key)], "obsm": [*moves, *(keys.cell_identity(key, label) for label in labels)]}
+        write(adata, remove=after_fit(adata, key), uns={key: dict(content)}, **places)
 
 
 def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:

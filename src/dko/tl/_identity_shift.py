@@ -10,9 +10,10 @@ from .._core.fitted import read_profiles
 from .._core.groups import group_of_cells
 from .._core.knockouts import is_sccvae, knockout_sets, open_perturber, open_task, perturbed_sets
 from .._core.messages import listed
+from .._core.results import after_shift
 from .._core.scale import read_log_values
 from .._core.verb import verb
-from .._core.write import of_shifts, writable, write, writing
+from .._core.write import writable, write, writing
 from .._rng import generator
 from ..metrics import log_profiles
 from .identity._changes import assemblage_changes, perturbed_changes
@@ -142,7 +143,7 @@ def identity_shift(
     params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
     arrays, content = found.arrays(key, short), {keys.PARAMS: params, keys.TABLE: found.table()}
     with writing():
-        write(target, remove=of_shifts(target, key), obsm=arrays, uns={keys.identity(key): content})
+        write(target, remove=after_shift(target, key), obsm=arrays, uns={keys.identity(key): content})
     return data if copy else None
 
 

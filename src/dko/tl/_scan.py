@@ -12,8 +12,9 @@ from .._core.cells import unwrap
 from .._core.fitted import aligned_layer
 from .._core.knockouts import engine_on, open_task
 from .._core.messages import progress_of, require_genes, say
+from .._core.results import after_scan
 from .._core.verb import verb
-from .._core.write import of_scan, writable, write
+from .._core.write import writable, write
 from .._settings import settings
 from ..io._blocks import check_blocks, stack, write_blocks
 from .knockouts._estimate import estimate
@@ -109,7 +110,7 @@ def scan(
     write(
         task.adata,
         # Without new impacts here, those of an earlier scan would stand beside the means of this one.
-        remove=of_scan(key),
+        remove=after_scan(key),
         layers=layers,
         var=tally.columns(key),
     )
