@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ._settings import settings
 
 if TYPE_CHECKING:
-    from . import datasets, get, io, metrics, pl, pp, tl
+    from . import datasets, get, io, metrics, models, pl, pp, tl
 
-__all__ = ["datasets", "get", "io", "metrics", "pl", "pp", "settings", "tl"]
+__all__ = ["datasets", "get", "io", "metrics", "models", "pl", "pp", "settings", "tl"]
 
 
 def __getattr__(name: str) -> Any:

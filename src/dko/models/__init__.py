@@ -1,1 +1,45 @@
-"""Mathematics on arrays and tensors; nothing here knows AnnData."""
+"""Mathematics on arrays and tensors; nothing here knows AnnData. What a model is: :class:`Model`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from .base import Frame, Knockout, Model
+
+__all__ = ["REGISTRY", "Frame", "Knockout", "Model", "model_class", "register"]
+
+# Every model by name: a class, or where it is, so that torch is loaded only for models that need it.
+REGISTRY: dict[str, str | type[Model]] = {
+    "dko": "dko.models.dko_model:DkoModel",
+    "sccvae": "dko.models.sccvae_model:ScCvaeModel",
+}
+
+
+def register(name: str, model: str | type[Model]) -> None:
+    """Make a model known under a name, for ``dko.tl.fit(model=name)``.
+
+    Parameters
+    ----------
+    name
+        What users call it; it is kept beside each fit, and looked up here when that is read again.
+    model
+        A subclass of :class:`Model`, or where it is: ``"package.module:Class"``.
+    """
+    REGISTRY[name] = model
+
+
+def model_class(name: str) -> type[Model]:
+    """Return the model of a name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name not in REGISTRY:
+        raise ValueError(f"No model {name!r}; there are {', '.join(map(repr, REGISTRY))}.")
+    found = REGISTRY[name]
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        found = REGISTRY[name] = getattr(import_module(module), attribute)
+    return found

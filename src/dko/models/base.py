@@ -1,0 +1,266 @@
+"""What a model is: arrays of cells in, knockouts of their genes out. Nothing here knows AnnData.
+
+A model is a subclass of :class:`Model` and one line, :func:`dko.models.register`. It has to say how it is fitted, and
+what cells look like without some genes; all else has a default, which a faster one may replace.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    import torch
+
+Sets = Sequence[np.ndarray]
+"""Genes that are knocked out together, a set each, as numbers among :attr:`Model.targets`."""
+
+# Predictions of as many sets and doses are in memory at a time.
+AT_A_TIME = 16
+
+
+class Frame(NamedTuple):
+    """What is kept of a model beside its arrays.
+
+    Attributes
+    ----------
+    params
+        What was chosen at the fit, in plain types.
+    genes, groups, targets
+        Names of the genes it predicts; of groups of cells that have a model each; of the genes that it can knock out,
+        where these are others than it predicts.
+    """
+
+    params: dict[str, Any]
+    genes: list[str]
+    groups: list[str]
+    targets: list[str]
+
+    @property
+    def n_models(self) -> int:
+        """Number of models, one for each group."""
+        return max(1, len(self.groups))
+
+
+class Knockout(NamedTuple):
+    """One set of genes, knocked out in some cells with one dose.
+
+    Attributes
+    ----------
+    number, dose
+        Which set, and which fraction of it is lost.
+    rows
+        In which of the given cells.
+    before, after
+        These cells with and without the genes, cells x genes: relative profiles (CSR) or, of a model that reads
+        log-normalised expression, this (dense). None if nobody has asked for them.
+    impact, downstream
+        Per cell, how far `after` is from `before`, of all genes and without those that are knocked out (float32). Where
+        a model leaves them out, they are computed by :meth:`Model.with_impacts`.
+    """
+
+    number: int
+    dose: float
+    rows: np.ndarray
+    before: Any = None
+    after: Any = None
+    impact: np.ndarray | None = None
+    downstream: np.ndarray | None = None
+
+
+class Model(ABC):
+    """A fitted model: its frame, and all that is learned in plain arrays, which are saved and loaded as they are.
+
+    Attributes
+    ----------
+    frame, arrays
+        What it is made from; of a model per group of cells, each array has the groups along its first axis.
+    genes, targets
+        Names of the genes that it predicts, and of those that it can knock out.
+    name, title
+        Under which it is registered, and what it is in a few words.
+    reads
+        What it is given of cells: ``"log"``, log-normalised expression; ``"profiles"``, relative expression, each cell
+        sums to 1; or ``"presence"``, ones at the genes that are expressed. CSR float32, cells x genes.
+    where
+        In which cells it predicts knockouts: ``"all"``, those that express any of the genes, or ``"control"``, the
+        unperturbed cells of a screen, whether they do or not.
+    doses
+        Least and largest dose that it has a meaning for.
+    n_random
+        Standard normal numbers that it takes per cell; a cell gets the same ones whichever others are chosen.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reads: Literal["log", "profiles", "presence"] = "log"
+    where: ClassVar[Literal["all", "control"]] = "all"
+    doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    n_random: int = 0
+    # Of its arrays: which count, which may be in half precision, in which NaN says that something is not known.
+    whole: ClassVar[tuple[str, ...]] = ()
+    half: ClassVar[tuple[str, ...]] = ()
+    may_lack: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray]):
+        self.frame, self.arrays = frame, arrays
+        self.genes, self.targets = frame.genes, frame.targets or frame.genes
+        column = {gene: number for number, gene in enumerate(self.genes)}
+        self._column = np.array([column.get(gene, -1) for gene in self.targets])
+
+    # What a model has to say.
+
+    @classmethod
+    def fit(cls, cells: Any, **settings: Any) -> Any:
+        """Fit the model to cells; see :func:`dko.tl.fit`."""
+        raise NotImplementedError(f"{cls.__name__} has no fit.")
+
+    @abstractmethod
+    def knock_out(
+        self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
+    ) -> Iterator[Knockout]:
+        """Knock each set of genes out with each dose.
+
+        Parameters
+        ----------
+        values
+            Cells, as :attr:`reads` says.
+        sets, doses
+            What to knock out. A set that touches no cell may be left out of the result.
+        noise
+            Standard normal, cells x :attr:`n_random`.
+        profiles
+            Whether ``before`` and ``after`` are wanted.
+        """
+
+    # What may be kept as it is.
+
+    @property
+    def log(self) -> bool:
+        """Whether cells are log-normalised expression, and not relative profiles."""
+        return self.reads == "log"
+
+    def part(self, number: int) -> Model:
+        """Return the model of one of the groups of cells."""
+        return self
+
+    def to(self, device: torch.device) -> Model:
+        """Return the model on a device."""
+        return self
+
+    def before(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return cells before any knockout: as they are given or, of a model that predicts these too, as it does."""
+        return values
+
+    def columns(self, genes: np.ndarray) -> np.ndarray:
+        """Return the columns of targets, of those that it predicts as well."""
+        found = self._column[genes]
+        return found[found >= 0]
+
+    def with_impacts(self, knockout: Knockout, genes: np.ndarray) -> Knockout:
+        """Return a knockout of some targets with both impacts."""
+        if knockout.impact is not None:
+            return knockout
+        others = np.ones(len(self.genes), dtype=bool)
+        others[self.columns(genes)] = False
+        values = [np.expm1(one) if self.log else one for one in (knockout.before, knockout.after)]
+        rest = [one[:, others] for one in values]
+        return knockout._replace(impact=_dissimilarity(*values), downstream=_dissimilarity(*rest))
+
+    def change(self, knockout: Knockout, without: np.ndarray) -> Any:
+        """Return the change of log expression, cells x genes, 0 at the columns `without`.
+
+        Profiles are taken to log1p(1e4 * profile) after these genes have been taken out of both, and both have been
+        made to sum to 1 again: otherwise the room that they leave would decide the sign of every other change.
+        """
+        if not self.log:
+            from ..metrics import log_profiles
+
+            return log_profiles(knockout.after, without=without) - log_profiles(knockout.before, without=without)
+        change = knockout.after - knockout.before
+        change[:, without] = 0
+        return change
+
+    def effect_sums(
+        self, values: sparse.csr_matrix, sets: Sets, group: np.ndarray, n_groups: int, noise: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sums of the changes of log expression over the cells of each group, and the numbers of cells.
+
+        ``group`` is -1 for cells that do not count. Groups x sets x genes, float64, and groups x sets. The change of
+        the genes themselves is left in where cells are log-normalised expression.
+        """
+        totals = np.zeros((n_groups, len(sets), len(self.genes)))
+        n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
+        for knockout in self.knock_out(values, sets, (1.0,), noise, profiles=True):
+            number, groups = knockout.number, group[knockout.rows]
+            change = self.change(knockout, self.columns(sets[number])[: 0 if self.log else None])
+            for one in np.unique(groups[groups >= 0]):
+                rows = np.flatnonzero(groups == one)
+                totals[one, number] += np.asarray(change[rows].sum(axis=0, dtype=np.float64)).ravel()
+                n_cells[one, number] += len(rows)
+        return totals, n_cells
+
+    def scan(
+        self,
+        values: sparse.csr_matrix,
+        wanted: np.ndarray,
+        *,
+        downstream: bool = True,
+        advance: Callable[[int], object] = lambda n: None,
+    ) -> np.ndarray:
+        """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone.
+
+        float32, one row, with `downstream` impacts two, x entries of `values`; NaN at the other genes. `advance` is
+        told how many more are done. None in the place of this function: the model does not predict it.
+        """
+        found = np.full((2, values.nnz), np.nan, dtype=np.float32)
+        entries = sparse.csc_matrix(sparse.csr_matrix((np.arange(values.nnz), values.indices, values.indptr)))
+        noise = np.zeros((values.shape[0], self.n_random), dtype=np.float32)
+        sets = [np.array([number]) for number in np.flatnonzero(np.isin(self._column, np.flatnonzero(wanted)))]
+        for knockout in self.knock_out(values, sets, (1.0,), noise, profiles=False):
+            genes = sets[knockout.number]
+            knockout = self.with_impacts(knockout, genes)
+            column = slice(*entries.indptr[self._column[genes[0]] :][:2])
+            there = np.isin(knockout.rows, entries.indices[column])
+            places = entries.data[column][np.isin(entries.indices[column], knockout.rows)]
+            found[:, places] = knockout.impact[there], knockout.downstream[there]  # type: ignore[index]
+            advance(len(places))
+        return found if downstream else found[:1]
+
+    def latent(self, sets: Sets) -> np.ndarray | None:
+        """Return by how much sets of genes shift cells in a latent space, sets x dimensions; None without one."""
+        return None
+
+    # What lies in a file is checked against this before a model is made of it.
+
+    @classmethod  # noqa: B027
+    def check_frame(cls, frame: Frame) -> None:
+        """Raise a ValueError, a part of a sentence, where parameters or names cannot be of such a model."""
+
+    @classmethod
+    def shapes(cls, frame: Frame, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each array has to have; `arrays` have at least a shape each."""
+        return {name: tuple(array.shape) for name, array in arrays.items()}
+
+    @classmethod  # noqa: B027
+    def check(cls, frame: Frame, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise a ValueError, a part of a sentence, where arrays of the right shapes contradict each other."""
+
+
+def require(condition: bool, wrong: str) -> None:
+    """Raise a ValueError that says in a part of a sentence what is wrong, for checks of what lies in files."""
+    if not condition:
+        raise ValueError(wrong)
+
+
+def _dissimilarity(before: Any, after: Any) -> np.ndarray:
+    """Return the Bray-Curtis dissimilarity of each row, each made to sum to 1 first (float32)."""
+    shares = []
+    for values in (before, after):
+        totals = np.maximum(np.asarray(values.sum(axis=1)).reshape(-1, 1), np.finfo(np.float32).tiny)
+        shares.append(values.multiply(1 / totals).tocsr() if sparse.issparse(values) else values / totals)
+    return (0.5 * np.asarray(abs(shares[0] - shares[1]).sum(axis=1)).ravel()).astype(np.float32)

@@ -1,0 +1,205 @@
+"""The model of unperturbed cells: maps of genes to genes, one per group of cells, and compiled knockouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from .._core import keys
+from .base import AT_A_TIME, Frame, Knockout, Model, Sets, require
+
+if TYPE_CHECKING:
+    import torch
+
+    from .knockout import AnyMap, Engine, Map
+    from .total import Null
+
+# Arrays beside the map that predicts profiles.
+_BESIDE = (*keys.TOTAL.values(), *keys.NULL.values(), keys.SIGNAL, keys.TOTAL_INTERCEPT, keys.VARIATION)
+
+
+class DkoModel(Model):
+    """A network that predicts profiles from the genes that are present and, with total effects, factors beside it."""
+
+    name = keys.DKO
+    title = "from unperturbed cells"
+    whole = (keys.NULL_GENES,)
+    half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
+    may_lack = (keys.VARIATION,)
+
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
+        super().__init__(frame, arrays)
+        self._group, self._device = group, device
+        self.reads = "profiles" if self.total else "presence"
+
+    def part(self, number: int) -> DkoModel:
+        """Return the model of one of the groups of cells."""
+        return DkoModel(self.frame, self.arrays, number, self._device)
+
+    def to(self, device: torch.device) -> DkoModel:
+        """Return the model on a device."""
+        return DkoModel(self.frame, self.arrays, self._group, device)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What knocks out on the device."""
+        import torch
+
+        from .knockout import engine
+
+        return engine(torch.device(self._device))
+
+    @property
+    def total(self) -> bool:
+        """Whether knockouts have total effects, which another map than that of the profiles holds."""
+        return keys.TOTAL_INFLUENCE in self.arrays
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the effects are total ones as version 0.1.0 estimated them, many times too small."""
+        return self.total and keys.TOTAL_INTERCEPT in self.arrays
+
+    @cached_property
+    def predicting(self) -> Map:
+        """The map that predicts profiles from the genes that are present."""
+        from .knockout import map_of
+
+        return map_of({name: array[self._group] for name, array in self.arrays.items() if name not in _BESIDE})
+
+    @cached_property
+    def map(self) -> AnyMap:
+        """The map that knockouts go through."""
+        from .knockout import FactorMap
+
+        if not self.total:
+            return self.predicting
+        return FactorMap(
+            **{name: self.arrays[place][self._group] for name, place in keys.TOTAL.items() if place in self.arrays}
+        )
+
+    @property
+    def null(self) -> Null | None:
+        """What knockouts of permuted genes seem to do, where effects are total."""
+        from .total import Null
+
+        if keys.NULL_CHANGES not in self.arrays:
+            return None
+        return Null(**{name: self.arrays[place][self._group] for name, place in keys.NULL.items()})
+
+    def reconstruct(self, presence: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Predict the profiles of cells from the genes that are present, whatever knockouts start from."""
+        return _like(presence, self.engine.predict(self.predicting, presence))
+
+    def before(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return profiles before any knockout: with total effects those observed, with direct ones predicted."""
+        return _like(values, self.engine.predict(self.map, values))
+
+    def knock_out(
+        self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
+    ) -> Iterator[Knockout]:
+        """Knock each set of genes out with each dose, in the cells that express any of them."""
+        from .knockout import find
+
+        before = self.before(values) if profiles else None
+        step = AT_A_TIME if profiles else len(sets)
+        for first in range(0, len(sets), step):
+            row, number, removed = find(values, _padded(sets[first : first + step]))
+            order = np.argsort(number, kind="stable")
+            found, starts = np.unique(number[order], return_index=True)
+            for dose in doses:
+                after = None if before is None else np.tile(before.data, (len(sets[first : first + step]), 1))
+                impacts = np.zeros((2, len(row)), dtype=np.float32)
+                if dose > 0:  # at 0, rounding errors would remain
+                    how = {"dose": dose, "downstream": True, "after": after, "number": number}
+                    impacts = self.engine.knock_out(self.map, values, row, removed, **how)
+                for one, places in zip(found, np.split(order, starts[1:]), strict=True):
+                    pair = (None, None)
+                    if before is not None and after is not None:
+                        pair = (before[row[places]], _like(values, after[one])[row[places]])
+                    yield Knockout(first + int(one), dose, row[places], *pair, *impacts[:, places])
+
+    def effect_sums(
+        self, values: sparse.csr_matrix, sets: Sets, group: np.ndarray, n_groups: int, noise: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sums of the changes of log profiles over the cells of each group, and the numbers of cells."""
+        if any(len(genes) > 1 for genes in sets):
+            return super().effect_sums(values, sets, group, n_groups, noise)
+        return self.engine.effect_sums(self.map, values, np.concatenate(sets), group, n_groups)
+
+    def scan(
+        self,
+        values: sparse.csr_matrix,
+        wanted: np.ndarray,
+        *,
+        downstream: bool = True,
+        advance: Callable[[int], object] = lambda n: None,
+    ) -> np.ndarray:
+        """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone."""
+        mask = None if wanted.all() else wanted
+        found = self.engine.scan(self.map, values, wanted=mask, downstream=downstream, advance=advance)
+        return np.atleast_2d(found)
+
+    @classmethod
+    def check_frame(cls, frame: Frame) -> None:
+        """Refuse parameters that do not say on which scale the fit has read, and names of targets."""
+        require(frame.params["values"] != "log1p" or "log_base" in frame.params, "params lack 'log_base'")
+        require(not frame.targets, "it has targets, which only models of perturbations have")
+
+    @classmethod
+    def shapes(cls, frame: Frame, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each array has to have."""
+        n_models, n_genes, params = frame.n_models, len(frame.genes), frame.params
+        sizes: dict[str, tuple[int, ...]] = {"intercept": (n_models, n_genes)}
+        if rank := params.get("rank"):
+            sizes |= {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
+        else:
+            sizes["influence"] = (n_models, n_genes, n_genes)
+        if params.get("effects") == "total":
+            sizes |= {keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), keys.SIGNAL: (n_genes,)}
+            drawn = arrays[keys.NULL_GENES].shape if keys.NULL_GENES in arrays else ()
+            n_draws = drawn[-1] if drawn else 0
+            require((keys.NULL_GENES in arrays) == (keys.NULL_CHANGES in arrays), "its null is incomplete")
+            optional = {
+                keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
+                keys.TOTAL_STEP: (n_models, n_genes),
+                keys.NULL_GENES: (n_models, n_draws),
+                keys.NULL_CHANGES: (n_models, n_draws, n_genes),
+                keys.TOTAL_INTERCEPT: (n_models, n_genes),
+                keys.VARIATION: (n_models,),
+            }
+            sizes |= {name: shape for name, shape in optional.items() if name in arrays}
+        return sizes
+
+    @classmethod
+    def check(cls, frame: Frame, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse total effects that cannot be right."""
+        if keys.SIGNAL not in arrays:
+            return
+        signal = arrays[keys.SIGNAL]
+        itself = np.diagonal(arrays[keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
+        require(not itself.any(), f"in {keys.TOTAL_INFLUENCE!r} genes act on themselves")
+        require(bool(((signal >= 0) & (signal <= 1)).all()), f"{keys.SIGNAL!r} is not between 0 and 1")
+        for correlation in arrays.get(keys.TOTAL_CORRELATION, ()):
+            require(bool(abs(correlation).max() <= 1), f"{keys.TOTAL_CORRELATION!r} is not between -1 and 1")
+        if keys.NULL_GENES in arrays:
+            drawn = arrays[keys.NULL_GENES]
+            within = bool(((drawn >= 0) & (drawn < len(signal))).all())
+            require(within, f"{keys.NULL_GENES!r} has genes that are not there")
+        if keys.TOTAL_STEP in arrays:
+            require(bool((arrays[keys.TOTAL_STEP] > 0).all()), f"{keys.TOTAL_STEP!r} is not above 0")
+
+
+def _padded(sets: Sets) -> np.ndarray:
+    """Return sets of genes as one array, padded with -1."""
+    padded = np.full((len(sets), max(map(len, sets))), -1)
+    for row, genes in zip(padded, sets, strict=True):
+        row[: len(genes)] = genes
+    return padded
+
+
+def _like(values: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
+    return sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape)

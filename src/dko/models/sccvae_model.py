@@ -1,0 +1,161 @@
+"""The model of measured perturbations: several SCCVAEs whose predicted changes are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core import keys
+from .base import AT_A_TIME, Frame, Knockout, Model, Sets, require
+
+if TYPE_CHECKING:
+    import torch
+    from scipy import sparse
+
+    from .sccvae import Config, Ensemble
+
+
+class ScCvaeModel(Model):
+    """Says what control cells look like with a perturbation, measured or not.
+
+    The predicted change is applied to the observed cell (:func:`dko.models.sccvae.changed`); the expression of the
+    genes themselves changes as that of training targets does. All predictions of a cell share one draw from its
+    posterior, so that differences are effects and not chance.
+    """
+
+    name = keys.SCCVAE
+    title = "from measured perturbations"
+    where = "control"
+    doses = (-np.inf, np.inf)
+    whole = ("node", "trained")
+    may_lack = ("own",)
+    scan = None  # type: ignore[assignment]  # cells without the gene are predicted, too
+
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], device: Any = "cpu"):
+        super().__init__(frame, arrays)
+        self._device = device
+
+    def to(self, device: torch.device) -> ScCvaeModel:
+        """Return the model on a device."""
+        return ScCvaeModel(self.frame, self.arrays, device)
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The networks, on the device."""
+        from .sccvae import ensemble_of
+
+        return ensemble_of(_config(self.frame), self.arrays).to(self._device)
+
+    @property
+    def n_random(self) -> int:  # type: ignore[override]
+        """Numbers of the draw from the posterior of a cell, of all members."""
+        return len(np.atleast_2d(self.arrays["strength"])) * _config(self.frame).n_latent
+
+    def knock_out(
+        self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
+    ) -> Iterator[Knockout]:
+        """Perturb each set of genes with each dose: every cell gets this part of their shift."""
+        import torch
+
+        from .sccvae import changed
+
+        before, rows = values.toarray(), np.arange(values.shape[0])
+        cells, draw = (torch.from_numpy(array).to(self._device) for array in (before, noise))
+        shifts, own = self._shifts(sets), torch.from_numpy(np.stack([self._own(genes) for genes in sets])).to(cells)
+        asked = list(product(range(len(sets)), doses))
+        for first in range(0, len(asked), AT_A_TIME):
+            some = asked[first : first + AT_A_TIME]
+            numbers = [number for number, _ in some]
+            dose = cells.new_tensor([dose for _, dose in some])[:, None]
+            change = self.ensemble.changes(cells, shifts[numbers] * dose, draw)
+            change = torch.where(own[numbers].isnan()[:, None], change, (own[numbers] * dose)[:, None])
+            # Rounding errors would remain, as perturbations are decoded together.
+            change[dose[:, 0] == 0] = 0
+            after = changed(cells, change, self.ensemble.level).cpu().numpy()
+            for asked_one, one in zip(some, after, strict=True):
+                yield Knockout(*asked_one, rows, before, one)
+
+    def latent(self, sets: Sets) -> np.ndarray:
+        """Return the shifts of sets of genes after the graph (sets x latent)."""
+        return self.ensemble.propagated(self._shifts(sets)).detach().cpu().numpy()
+
+    def _shifts(self, sets: Sets) -> torch.Tensor:
+        """Return the shift of each set, the sum of those of its genes, before the graph."""
+        import torch
+
+        return torch.stack([self.ensemble.shifts(genes).sum(dim=0) for genes in sets])
+
+    def _own(self, genes: np.ndarray) -> np.ndarray:
+        """Return the change of the expression of the genes themselves, NaN where it is not known and at all others."""
+        found = np.full(len(self.genes), np.nan, dtype=np.float32)
+        measured = genes[self._column[genes] >= 0]
+        found[self._column[measured]] = self.ensemble.own[measured]
+        return found
+
+    @classmethod
+    def check_frame(cls, frame: Frame) -> None:
+        """Refuse parameters that a model of perturbations cannot do without."""
+        for name in ("perturbation_key", "control", "features", "config"):
+            require(name in frame.params, f"params lack {name!r}")
+        require(frame.params["values"] != "counts" or "target_sum" in frame.params, "params lack 'target_sum'")
+        require(bool(frame.targets), f"it lacks {keys.TARGETS!r}")
+
+    @classmethod
+    def shapes(cls, frame: Frame, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape that each array has to have."""
+        from .sccvae import SHARED, shapes_of
+
+        try:
+            config = _config(frame)
+        except ValueError as error:
+            raise ValueError(f"params['config']: {error}") from error
+        for name, n_axes in (("features", (2,)), ("strength", (1, 2)), ("network.features", (2, 3))):
+            require(name in arrays and len(arrays[name].shape) in n_axes, f"its weights lack {name!r}")
+        n_features, n_trained = arrays["features"].shape[-1], arrays["network.features"].shape[-2]
+        # Before a network is made of them.
+        require(n_trained <= len(frame.targets), "it has more training targets than targets")
+        require(len(config.hidden) + len(config.code_hidden) < len(arrays), "its weights lack those of hidden layers")
+        shapes = shapes_of(config, len(frame.genes), len(frame.targets), n_trained, n_features)
+        # Of one member, files of old have no axis of members.
+        members = arrays["strength"].shape[:-1]
+        n_members = members[0] if members else 1
+        require(n_members > 0 and frame.params.get("n_members", n_members) == n_members, f"it has {n_members} members")
+        return {name: shape if name in SHARED else (*members, *shape) for name, shape in shapes.items()}
+
+    @classmethod
+    def check(cls, frame: Frame, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse arrays that contradict each other."""
+        trained, node, mask = arrays["trained"], arrays["node"], arrays["network.mask"]
+        n_trained, n_latent = arrays["network.features"].shape[-2], mask.shape[-1]
+        rows = np.flatnonzero(trained >= 0)
+        require(
+            bool((trained >= -1).all()) and np.array_equal(np.sort(trained[rows]), np.arange(n_trained)),
+            "'trained' does not number the training targets",
+        )
+        named = node[node >= 0]
+        require(
+            bool((node >= -1).all()) and len(np.unique(named)) == len(named) and bool((named < n_latent).all()),
+            "'node' does not number latent dimensions",
+        )
+        targets = rows[np.argsort(trained[rows])]
+        own_node = node[targets, None] == np.arange(n_latent)
+        require(bool((arrays["network.own"] == own_node).all()), "'network.own' is not what 'node' says")
+        require(
+            bool((arrays["network.features"] == arrays["features"][targets]).all()),
+            "'network.features' are not those of the training targets",
+        )
+        require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is not an acyclic graph")
+        # On-target effects are known of every measured gene, or of none.
+        own, measured = arrays["own"], np.isin(frame.targets, frame.genes)
+        right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)
+        require(bool(right.all()), "'own' is not known of the genes that are measured")
+
+
+def _config(frame: Frame) -> Config:
+    from .sccvae import config_of
+
+    return config_of(frame.params["config"])
