@@ -7,7 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
-from dko._core.cells import profiles, read_csr
+from dko._core.cells import Source, profiles
 from dko._core.scale import read_expression
 
 
@@ -31,7 +31,7 @@ def test_a_block_at_a_time(cells, dense):
 
 
 def test_columns_by_name(cells, dense):
-    found = read_csr(cells, None, False, ["gene_7", "HSPA1A/B"])
+    found = Source(cells).read(["gene_7", "HSPA1A/B"])
     np.testing.assert_array_equal(dense(found), dense(cells[:, ["gene_7", "HSPA1A/B"]].X))
     assert found.has_sorted_indices and found.dtype == np.float32
 
@@ -40,14 +40,14 @@ def test_columns_by_name(cells, dense):
 def test_what_is_read_is_a_copy(kind, cells, dense):
     cells.X = kind(cells.X.toarray())
     before = dense(cells.X if kind is not da.from_array else cells.X.compute())
-    read_csr(cells, None, False).data[:] = -1
+    Source(cells).read().data[:] = -1
     np.testing.assert_array_equal(dense(cells.X if kind is not da.from_array else cells.X.compute()), before)
 
 
 def test_duplicate_entries_of_a_sparse_matrix_are_summed():
     x = sparse.coo_matrix((np.ones(3, dtype=np.float32), ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
     x = sparse.csr_matrix((x.data, x.col, [0, 2, 3]), shape=(2, 2))
-    assert read_csr(AnnData(x), None, False).toarray().tolist() == [[0, 2], [1, 0]]
+    assert Source(AnnData(x)).read().toarray().tolist() == [[0, 2], [1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_logarithms_or_not(largest, mark, log1p, taken):
     adata = AnnData(np.array([[largest, 1.0], [0.0, 2.0]], dtype=np.float32))
     if mark:
         adata.uns["log1p"] = {"base": None}
-    found = read_expression(adata, None, False, log1p)
+    found = read_expression(Source(adata), log1p)
     assert (found.scale.base is not None) is taken
     expected = np.expm1(adata.X) if taken else adata.X
     np.testing.assert_allclose(found.values.toarray(), expected, rtol=1e-6)

@@ -9,8 +9,9 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
+from dko._core.cells import Source
 from dko._core.fitted import Fitted
-from dko._core.scale import check_normalize, read_log_values, source_of, take_log
+from dko._core.scale import check_normalize, read_expression, read_log_values, take_log
 
 COUNTS = np.array([[4, 0, 6], [0, 5, 0], [1, 1, 2]], dtype=np.float32)
 NAMES = ["a", "b", "c"]
@@ -22,13 +23,18 @@ def cells(x, **layers):
     return adata
 
 
+def read_logs(adata, log1p=None, use_raw=False):
+    found = read_expression(Source(adata, use_raw=use_raw), log1p, linear=False)
+    return found.values, found.genes, found.scale
+
+
 def fitted(genes=NAMES, **params):
     known = {"model": "sccvae", "use_raw": False} | params
     return Fitted(key="dko", params=known, genes=list(genes), groups=[], weights={})
 
 
 def test_logarithms_are_left_as_they_are():
-    values, names, scale = source_of(cells(np.log1p(COUNTS)), None, False, None)
+    values, names, scale = read_logs(cells(np.log1p(COUNTS)))
     assert (scale.kind, scale.base, names) == ("log1p", math.e, NAMES)
     assert values.format == "csr" and values.dtype == np.float32
     np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS))
@@ -36,18 +42,18 @@ def test_logarithms_are_left_as_they_are():
 
 def test_counts_need_leave(capsys):
     """T9: raw counts in X."""
-    values, _, scale = source_of(cells(COUNTS), None, False, None)
+    values, _, scale = read_logs(cells(COUNTS))
     with pytest.raises(ValueError, match="X holds counts, .*: pass normalize=True, or call sc.pp.normalize_total"):
-        check_normalize(scale, False, None, False)
-    check_normalize(scale, True, None, False)
+        check_normalize(scale, False, Source(cells(COUNTS)))
+    check_normalize(scale, True, Source(cells(COUNTS)))
     np.testing.assert_array_equal(values.toarray(), COUNTS)
     assert "Values of X: taken as counts, normalised to one total and logged." in capsys.readouterr().err
 
 
 def test_leave_is_for_counts_only():
-    scale = source_of(cells(COUNTS / 3), None, False, None)[2]
+    scale = read_logs(cells(COUNTS / 3))[2]
     with pytest.raises(ValueError, match="X holds other values"):
-        check_normalize(scale, True, None, False)
+        check_normalize(scale, True, Source(cells(COUNTS)))
 
 
 def test_large_values_and_what_the_user_says():
@@ -58,7 +64,7 @@ def test_large_values_and_what_the_user_says():
         (COUNTS * 1.3, False, "linear"),
         (COUNTS * 1.3, True, "log1p"),
     ):
-        assert source_of(cells(x), None, False, log1p)[2].kind == expected
+        assert read_logs(cells(x), log1p)[2].kind == expected
 
 
 def logged(values, kind, totals=(), target_sum=None):
@@ -105,7 +111,7 @@ def test_layers_and_raw():
     adata.X = np.log1p(COUNTS)
     adata.raw = adata
     part = adata[:, ["c", "a"]].copy()
-    values, names, scale = source_of(part, None, True, None)
+    values, names, scale = read_logs(part, use_raw=True)
     assert (names, scale.kind) == (["c", "a"], "log1p")
     np.testing.assert_array_equal(values.toarray(), np.log1p(COUNTS)[:, [NAMES.index(name) for name in names]])
 
@@ -118,7 +124,7 @@ def test_bad_values_are_refused(value, message):
     x = np.log1p(COUNTS)
     x[1, 2] = value
     with pytest.raises(ValueError, match=f"Gene 'c' of cell '1' has a {message} value"):
-        source_of(cells(x), None, False, None)
+        read_logs(cells(x))
 
 
 @pytest.mark.parametrize("kind", ["log1p", "counts"])

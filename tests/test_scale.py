@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko._core.cells import sample_rows
+from dko._core.cells import Source, sample_rows
 from dko._core.evidence import recovered
 from dko._core.scale import CERTAIN, scale_of
 
@@ -52,7 +52,7 @@ def decided(x, log1p=None, mark=None, **layers):
     adata = AnnData(x, layers=layers)
     if mark is not None:
         adata.uns["log1p"] = {"base": mark}
-    return scale_of(adata, None, False, log1p)
+    return scale_of(Source(adata), log1p)
 
 
 KINDS = {
@@ -126,15 +126,15 @@ def test_sums_tell_where_there_are_no_counts():
 
 
 def test_what_cannot_be_told_is_doubted_alike_by_both_models(caplog):
-    from dko._core.scale import read_expression, source_of
+    from dko._core.scale import read_expression
 
     linear = normalised(corrected(counts_of(mean=8)), 1e4)[:, 3:]
     for x, kind in ((logged(linear), "log1p"), (corrected(np.minimum(counts_of(), 25)), "linear")):
         adata = AnnData(x)
         caplog.clear()
-        assert read_expression(adata, None, False, None).scale == source_of(adata, None, False, None)[2]
+        assert read_expression(Source(adata), None).scale == read_expression(Source(adata), None, linear=False).scale
         assert caplog.text.count("not certain") == 2 and "log1p=True" in caplog.text
-        assert scale_of(adata, None, False, None).kind == kind
+        assert scale_of(Source(adata), None).kind == kind
 
 
 def test_cells_on_two_scales_are_refused():
@@ -169,10 +169,10 @@ def test_sums_over_all_genes_of_raw_tell_the_scale_of_the_variable_ones():
     adata.raw = adata
     adata = adata[:, 10:40].copy()
     for use_raw in (False, True):
-        scale = scale_of(adata, None, use_raw, None)
+        scale = scale_of(Source(adata, use_raw=use_raw), None)
         assert (scale.base, scale.trust) == (math.e, CERTAIN)
     adata.X = adata.X / 2
-    assert scale_of(adata, None, False, None).trust != CERTAIN
+    assert scale_of(Source(adata), None).trust != CERTAIN
 
 
 def test_what_the_user_says_wins_and_is_contradicted(caplog):

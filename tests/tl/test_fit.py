@@ -216,7 +216,7 @@ def test_counts_beside_a_mark_of_logarithms_are_counts(cells, quick, capsys):
     sc.pp.log1p(cells)
     capsys.readouterr()
     dko.tl.fit(cells, layer="counts", **quick)
-    assert "Values of layer 'counts': taken as counts." in capsys.readouterr().err
+    assert "Values of layers['counts']: taken as counts." in capsys.readouterr().err
     np.testing.assert_array_equal(weights(cells), weights(counts))
 
 

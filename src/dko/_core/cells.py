@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,34 +38,134 @@ def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
     return modalities[mod]
 
 
-def matrix(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[Any, pd.Index]:
-    """Return the matrix of values that a user chose, of any array type, and the names of its columns."""
-    if use_raw and layer is not None:
-        raise ValueError(f"Choose one of use_raw=True and layer={layer!r}, not both.")
-    if use_raw:
-        if adata.raw is None:
+@dataclass(frozen=True)
+class Source:
+    """One matrix of an AnnData, of any array type: X, a layer or raw, as a user chose it.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When it is made: there is no such matrix, or two were chosen.
+    """
+
+    adata: AnnData
+    layer: str | None = None
+    use_raw: bool = False
+
+    def __post_init__(self) -> None:
+        if self.use_raw and self.layer is not None:
+            raise ValueError(f"Choose one of use_raw=True and layer={self.layer!r}, not both.")
+        if self.use_raw and self.adata.raw is None:
             raise ValueError("use_raw=True, but adata.raw is empty; leave it out, or name a layer.")
-        return adata.raw.X, adata.raw.var_names
-    if layer is None:
-        if adata.X is None:
+        if not self.use_raw and self.layer is None and self.adata.X is None:
             raise ValueError("adata.X is empty; name the layer that holds the expression, layer=...")
-        return adata.X, adata.var_names
-    if layer not in adata.layers:
-        known = layer_names(adata)
-        raise KeyError(f"{unknown('layer', [layer], known, 'adata.layers')} It has {listed(known) or 'none'}.")
-    return adata.layers[layer], adata.var_names
+        if self.layer is not None and self.layer not in self.adata.layers:
+            known = layer_names(self.adata)
+            raise KeyError(f"{unknown('layer', [self.layer], known, 'adata.layers')} It has {listed(known) or 'none'}.")
 
+    @property
+    def matrix(self) -> Any:
+        """Its values."""
+        if self.use_raw:
+            return self.adata.raw.X
+        return self.adata.X if self.layer is None else self.adata.layers[self.layer]
 
-def place(layer: str | None, use_raw: bool) -> str:
-    """Name the matrix that a user chose."""
-    return "raw" if use_raw else "X" if layer is None else f"layer {layer!r}"
+    @property
+    def names(self) -> pd.Index:
+        """Names of its columns."""
+        return self.adata.raw.var_names if self.use_raw else self.adata.var_names
 
+    @property
+    def genes(self) -> list[str]:
+        """The genes that are read: of raw those in ``var_names``, as only these have a place beside X."""
+        require_unique(self.adata.var_names)
+        known = set(self.names) if self.use_raw else None
+        return [name for name in self.adata.var_names if known is None or name in known]
 
-def readable(adata: AnnData, use_raw: bool) -> list[str]:
-    """Return the genes that are read: of raw those in ``var_names``, as only these have a place beside X."""
-    require_unique(adata.var_names)
-    names = list(adata.var_names)
-    return [name for name in names if name in adata.raw.var_names] if use_raw and adata.raw is not None else names
+    @property
+    def keyword(self) -> str:
+        """How a user chooses it."""
+        return "use_raw=True" if self.use_raw else f"layer={self.layer!r}"
+
+    def __str__(self) -> str:
+        return "raw" if self.use_raw else "X" if self.layer is None else f"layers[{self.layer!r}]"
+
+    def others(self) -> Iterator[Source]:
+        """Yield the other matrices of the AnnData: layers, that of counts first, raw, X."""
+        layers = sorted(layer_names(self.adata), key=lambda name: name != "counts")
+        for layer, use_raw in [*((name, False) for name in layers), (None, True), (None, False)]:
+            there = layer is not None or (self.adata.raw if use_raw else self.adata.X) is not None
+            if there and (layer, use_raw) != (self.layer, self.use_raw):
+                yield Source(self.adata, layer, use_raw)
+
+    def sample(self, n_wanted: int = _SAMPLE) -> sparse.csr_matrix:
+        """Read some cells in a few runs, always the same, which is cheap from files as well."""
+        rows = sample_rows(self.adata.n_obs, n_wanted)
+        source = self.matrix.tocsr() if sparse.issparse(self.matrix) else self.matrix
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+        parts = [_as_csr(source[run[0] : run[-1] + 1]) for run in runs if len(run)]
+        found = sparse.csr_matrix(sparse.vstack(parts, format="csr")) if parts else _as_csr(source[:0])
+        found.eliminate_zeros()
+        return found
+
+    def read(self, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
+        """Read values as CSR float32, cells x `genes`, as :meth:`blocks` does, in one piece."""
+        blocks = [block for _, block in self.blocks(genes)]
+        return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+
+    def blocks(
+        self, genes: Sequence[str] | None = None, n_rows: int | None = None
+    ) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        """Yield values as CSR float32 in blocks of cells with the row of the first.
+
+        Blocks have `n_rows` cells, or as many as fit into memory. Explicit zeros are dropped, so that the pattern says
+        which genes are present.
+
+        Raises
+        ------
+        ValueError
+            Where a value is negative, NaN or infinite.
+        """
+        if not self.adata.n_obs:
+            raise ValueError("This AnnData has no cells.")
+        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
+        columns = None if genes is None else self._columns(genes)
+        whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
+        for rows, block in _row_blocks(self.matrix, n_rows):
+            self._check(block, rows.start)
+            # A block may be a part of the source still.
+            block = block.copy() if whole else block[:, columns]
+            block.eliminate_zeros()
+            block.sort_indices()
+            yield rows.start, block
+
+    def _columns(self, genes: Sequence[str]) -> np.ndarray:
+        columns = self.names.get_indexer(list(genes))
+        if gone := [gene for gene, column in zip(genes, columns, strict=True) if column < 0]:
+            where = "adata.raw" if self.use_raw else "var_names"
+            raise KeyError(
+                f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again."
+            )
+        return columns
+
+    def _check(self, block: sparse.csr_matrix, first_row: int) -> None:
+        """Refuse what is not expression, and name the first place."""
+        bad = ~np.isfinite(block.data)
+        what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
+        if not bad.any():
+            bad = block.data < 0
+            if not bad.any():
+                return
+            from .evidence import expression_elsewhere
+
+            what = "a negative value (scaled data?)"
+            remedy = expression_elsewhere(self) or (
+                "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
+            )
+        at = int(bad.argmax())
+        row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
+        gene, cell = self.names[block.indices[at]], self.adata.obs_names[row]
+        raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.")
 
 
 def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
@@ -74,16 +175,6 @@ def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
     length = n_wanted // _RUNS
     runs = np.sort(generator(0).choice(n_rows // length, _RUNS, replace=False))
     return (runs[:, None] * length + np.arange(length)).ravel()
-
-
-def row_blocks(source: Any, rows: np.ndarray) -> sparse.csr_matrix:
-    """Read ascending rows of any matrix as CSR float32, a run of consecutive ones at a time."""
-    source = source.tocsr() if sparse.issparse(source) else source
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    parts = [_as_csr(source[run[0] : run[-1] + 1]) for run in runs if len(run)]
-    found = sparse.csr_matrix(sparse.vstack(parts, format="csr")) if parts else _as_csr(source[:0])
-    found.eliminate_zeros()
-    return found
 
 
 def require_unique(names: pd.Index, where: str = "var_names") -> None:
@@ -98,43 +189,6 @@ _UNIQUE = {
     "var_names": "call adata.var_names_make_unique() first",
     "raw.var_names": "set adata.raw again from an AnnData with unique names, or name a layer",
 }
-
-
-def read_csr(adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
-    """Read values as CSR float32, cells x `genes`, whatever the array type of the source.
-
-    Explicit zeros are dropped, so that the pattern says which genes are present.
-
-    Raises
-    ------
-    ValueError
-        Where a value is negative, NaN or infinite.
-    """
-    blocks = [block for _, block in read_blocks(adata, layer, use_raw, genes)]
-    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
-
-
-def read_blocks(
-    adata: AnnData, layer: str | None, use_raw: bool, genes: Sequence[str] | None = None, n_rows: int | None = None
-) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
-    source, names = matrix(adata, layer, use_raw)
-    if not adata.n_obs:
-        raise ValueError("This AnnData has no cells.")
-    require_unique(names, "raw.var_names" if use_raw else "var_names")
-    columns = None if genes is None else names.get_indexer(list(genes))
-    if columns is not None and (columns < 0).any():
-        gone = [gene for gene, column in zip(genes or [], columns, strict=True) if column < 0]
-        where = "adata.raw" if use_raw else "var_names"
-        raise KeyError(f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again.")
-    whole = columns is None or np.array_equal(columns, np.arange(len(names)))
-    for rows, block in _row_blocks(source, n_rows):
-        _check_values(block, rows.start, adata, names, layer, use_raw)
-        # A block may be a part of the source still.
-        block = block.copy() if whole else block[:, columns]
-        block.eliminate_zeros()
-        block.sort_indices()
-        yield rows.start, block
 
 
 def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
@@ -160,27 +214,6 @@ def _as_csr(block: Any) -> sparse.csr_matrix:
         found = found.copy()
         found.sum_duplicates()
     return found
-
-
-def _check_values(
-    block: sparse.csr_matrix, first_row: int, adata: AnnData, names: pd.Index, layer: str | None, use_raw: bool
-) -> None:
-    """Refuse what is not expression, and name the first place."""
-    bad = ~np.isfinite(block.data)
-    what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
-    if not bad.any():
-        bad = block.data < 0
-        if not bad.any():
-            return
-        from .evidence import expression_elsewhere
-
-        what = "a negative value (scaled data?)"
-        remedy = expression_elsewhere(adata, layer, use_raw) or (
-            "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
-        )
-    at = int(bad.argmax())
-    row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
-    raise ValueError(f"Gene {names[block.indices[at]]!r} of cell {adata.obs_names[row]!r} has {what}; {remedy}.")
 
 
 def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:

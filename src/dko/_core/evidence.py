@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._compat import layer_names
-from .cells import place, readable, row_blocks, sample_rows
+from .cells import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from anndata import AnnData
+    pass
 
 
 # Relative distance from a whole number that single precision leaves after a logarithm and back, and how many units
@@ -129,38 +126,26 @@ def _least(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 _FEW = 32
 
 
-def other_matrices(adata: AnnData, layer: str | None, use_raw: bool) -> Iterator[tuple[str, Any, pd.Index]]:
-    """Yield the name, the matrix and the names of the columns of all matrices but the one that was chosen."""
-    for name in sorted(layer_names(adata), key=lambda name: name != "counts"):
-        if use_raw or name != layer:
-            yield f"layers[{name!r}]", adata.layers[name], adata.var_names
-    if not use_raw and adata.raw is not None:
-        yield "raw", adata.raw.X, adata.raw.var_names
-    if (use_raw or layer is not None) and adata.X is not None:
-        yield "X", adata.X, adata.var_names
+def counts_elsewhere(source: Source) -> Source | None:
+    """Return another matrix that holds counts."""
+    return _elsewhere(source, counts=True)
 
 
-def counts_elsewhere(adata: AnnData, layer: str | None, use_raw: bool) -> tuple[str, str] | None:
-    """Return another matrix that holds counts, and the keyword that takes it."""
-    return _elsewhere(adata, layer, use_raw, counts=True)
-
-
-def expression_elsewhere(adata: AnnData, layer: str | None, use_raw: bool) -> str | None:
+def expression_elsewhere(source: Source) -> str | None:
     """Say which other matrix holds counts, or else values that are nowhere negative."""
     for counts, what in ((True, "counts"), (False, "values that are not negative")):
-        if found := _elsewhere(adata, layer, use_raw, counts=counts):
-            return f"{found[0]} holds {what}, take them by {found[1]}"
+        if found := _elsewhere(source, counts=counts):
+            return f"{found} holds {what}, take them by {found.keyword}"
     return None
 
 
-def _elsewhere(adata: AnnData, layer: str | None, use_raw: bool, *, counts: bool) -> tuple[str, str] | None:
-    for name, source, _ in other_matrices(adata, layer, use_raw):
-        if not np.issubdtype(source.dtype, np.number) or name.startswith("layers['dko_"):
+def _elsewhere(source: Source, *, counts: bool) -> Source | None:
+    for other in source.others():
+        if not np.issubdtype(other.matrix.dtype, np.number) or str(other.layer).startswith("dko_"):
             continue
-        some = row_blocks(source, sample_rows(source.shape[0], _FEW))
+        some = other.sample(_FEW)
         if some.nnz and np.isfinite(some.data).all() and (some.data >= 0).all() and (not counts or are_counts(some)):
-            keyword = "use_raw=True" if name == "raw" else "layer=None" if name == "X" else f"layer={name[7:-1]}"
-            return name, keyword
+            return other
     return None
 
 
@@ -179,9 +164,7 @@ _DECIMALS = 3
 _FEW_CELLS, _SAME_SUM = 10, 1e-3
 
 
-def found_in(
-    values: sparse.csr_matrix, adata: AnnData, layer: str | None, use_raw: bool, mark: float | None, *, mixed: bool
-) -> Found:
+def found_in(values: sparse.csr_matrix, source: Source, mark: float | None, *, mixed: bool) -> Found:
     """Return what some cells of a matrix show, the surest sign first.
 
     Raises
@@ -191,10 +174,10 @@ def found_in(
     """
     bases = [None, *dict.fromkeys([*([] if mark is None else [mark]), float(math.e), 2.0, 10.0])]
     return (
-        _by_counts(values, bases, mark, None if mixed else place(layer, use_raw))
+        _by_counts(values, bases, mark, None if mixed else str(source))
         or _by_sums(values, bases)
-        or _by_raw(values, adata, use_raw, bases)
-        or _by_others(values, adata, layer, use_raw, bases[1:])
+        or _by_raw(values, source, bases)
+        or _by_others(values, source, bases[1:])
     )
 
 
@@ -302,42 +285,39 @@ def _sums(values: sparse.csr_matrix, base: float | None) -> np.ndarray:
     return np.bincount(row, _linear(values.data, base), minlength=values.shape[0])
 
 
-def _columns(values: sparse.csr_matrix, adata: AnnData, use_raw: bool) -> pd.Index:
+def _columns(values: sparse.csr_matrix, source: Source) -> pd.Index:
     """Return the names of the columns of values that may be those of all genes, or of those that are read."""
-    columns = adata.raw.var_names if use_raw and values.shape[1] == adata.raw.n_vars else adata.var_names
-    return columns if len(columns) == values.shape[1] else pd.Index(readable(adata, use_raw))
+    return source.names if len(source.names) == values.shape[1] else pd.Index(source.genes)
 
 
-def _by_raw(values: sparse.csr_matrix, adata: AnnData, use_raw: bool, bases: list[float | None]) -> Found:
+def _by_raw(values: sparse.csr_matrix, source: Source, bases: list[float | None]) -> Found:
     """Decide by the sums over all genes of raw, of which these may be some."""
-    columns = _columns(values, adata, use_raw)
-    if adata.raw is None or not adata.raw.var_names.is_unique or not columns.isin(adata.raw.var_names).all():
+    columns, raw = _columns(values, source), source.adata.raw
+    if raw is None or not raw.var_names.is_unique or not columns.isin(raw.var_names).all():
         return None
-    whole = row_blocks(adata.raw.X, sample_rows(adata.n_obs))
-    if (whole[:, adata.raw.var_names.get_indexer(columns)] != values).nnz:
+    whole = Source(source.adata, use_raw=True).sample()
+    if (whole[:, raw.var_names.get_indexer(columns)] != values).nnz:
         return None
     found = _by_sums(whole, bases)
     return None if found is None else (*found[:2], f"over all genes of raw {found[2]}")
 
 
-def _by_others(
-    values: sparse.csr_matrix, adata: AnnData, layer: str | None, use_raw: bool, bases: list[float | None]
-) -> Found:
+def _by_others(values: sparse.csr_matrix, source: Source, bases: list[float | None]) -> Found:
     """Decide by another matrix of which these are the logarithms, or which holds the logarithms of these."""
-    columns = _columns(values, adata, use_raw)
-    for name, source, names in other_matrices(adata, layer, use_raw):
-        shared = columns.intersection(names, sort=False)
+    columns = _columns(values, source)
+    for matrix in source.others():
+        shared = columns.intersection(matrix.names, sort=False)
         one = values[:, columns.get_indexer(shared)]
-        other = row_blocks(source, sample_rows(adata.n_obs))[:, names.get_indexer(shared)]
+        other = matrix.sample()[:, matrix.names.get_indexer(shared)]
         one.sort_indices()
         other.sort_indices()
         if not one.nnz or not all(np.array_equal(getattr(one, at), getattr(other, at)) for at in ("indptr", "indices")):
             continue
         for base in bases:
             if _proportional(_linear(one.data, base), other.data, one.indptr):
-                return "log1p", base, f"they are the logarithms of {name}"
+                return "log1p", base, f"they are the logarithms of {matrix}"
             if _proportional(_linear(other.data, base), one.data, one.indptr):
-                return "linear", None, f"{name} holds their logarithms"
+                return "linear", None, f"{matrix} holds their logarithms"
     return None
 
 

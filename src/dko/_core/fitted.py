@@ -11,11 +11,11 @@ import pandas as pd
 
 from .._compat import stored
 from . import keys
-from .cells import profiles, read_blocks, read_csr, require_unique
+from .cells import Source, profiles, require_unique
 from .checks import checked_cells, checked_frame, checked_weights
 from .messages import listed
 from .results import OF_MODEL, checked_table, damaged
-from .scale import Scale, scale_now
+from .scale import Scale, scale_now, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,10 +167,10 @@ def _is_model(entry: Any) -> bool:
 SOURCE = ("layer", "use_raw", "log1p", "values", "log_base", "scale")
 
 
-def source_params(scale: Scale, layer: str | None, use_raw: bool) -> dict[str, Any]:
+def source_params(scale: Scale, source: Source) -> dict[str, Any]:
     """Return the parameters that say where expression was found; None is left out, as files do not keep it."""
-    found = {"use_raw": use_raw, "log1p": scale.base is not None, **scale.params}
-    return found if layer is None else {"layer": layer, **found}
+    found = {"use_raw": source.use_raw, "log1p": scale.base is not None, **scale.params}
+    return found if source.layer is None else {"layer": source.layer, **found}
 
 
 def check_key(adata: AnnData, key: str) -> None:
@@ -234,7 +234,7 @@ def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Itera
     """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
     if n_rows is not None and n_rows < 1:
         raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
-    for first, block in read_blocks(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes, n_rows):
+    for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
         if not first:  # the first values have been found to be expression
             scale = _scale_of_start(adata, fitted)
         yield first, _as_presence(block, scale)
@@ -255,7 +255,7 @@ def read_linear(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
 def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the genes of the model from where the fit has read them."""
     gene_columns(adata, fitted)
-    return read_csr(adata, fitted.params.get("layer"), fitted.params["use_raw"], fitted.genes)
+    return source_of(adata, fitted.params).read(fitted.genes)
 
 
 def aligned_layer(

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from scipy import sparse
 
-from .cells import matrix, place, read_blocks, read_csr, readable, row_blocks, sample_rows
+from .cells import Source, sample_rows
 from .evidence import are_counts, counts_elsewhere, found_in, sums_vary_less
 from .messages import logger, say
 
@@ -76,9 +76,7 @@ class Scale:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def scale_of(
-    adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None, values: sparse.csr_matrix | None = None
-) -> Scale:
+def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
     """Decide on which scale a matrix is: by the counts behind its values, then their sums, other layers and marks.
 
     Parameters
@@ -93,30 +91,28 @@ def scale_of(
     ValueError
         log1p=True of values that cannot be logarithms; some cells hold logarithms and others do not.
     """
-    where, mark = place(layer, use_raw), _mark(adata)
-    some = _sample(adata, layer, use_raw) if values is None else values[sample_rows(values.shape[0])]
+    mark = _mark(source.adata)
+    some = _sample(source) if values is None else values[sample_rows(values.shape[0])]
     largest = _largest(some if values is None else values)
     if are_counts(some) and (values is None or are_counts(values)):
         if log1p and len(some.data):
-            raise ValueError(f"log1p=True, but {where} holds whole numbers, which are counts; leave log1p out.")
+            raise ValueError(f"log1p=True, but {source} holds whole numbers, which are counts; leave log1p out.")
         return Scale("counts", None, "they are whole numbers")
     if log1p and largest > _LARGEST_LOG1P:
         raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
-    found = found_in(some, adata, layer, use_raw, mark, mixed=log1p is not None)
+    found = found_in(some, source, mark, mixed=log1p is not None)
     if largest > _LARGEST_LOG1P:
         return Scale("linear", None, f"the largest is {largest:.4g}, and no logarithm is as large")
     scale = None if found is None else Scale(*found)
-    return (scale or _doubtful(some, largest, mark)) if log1p is None else _said(scale, log1p, mark, where)
+    return (scale or _doubtful(some, largest, mark)) if log1p is None else _said(scale, log1p, mark, str(source))
 
 
-def tell(
-    scale: Scale, adata: AnnData, layer: str | None, use_raw: bool, what: str, otherwise: str, *, counts: bool = False
-) -> None:
+def tell(scale: Scale, source: Source, what: str, otherwise: str, *, counts: bool = False) -> None:
     """Say what values were taken for, and why; warn where that is not certain; name others that hold `counts`."""
     wanted = scale.trust == DOUBTFUL or (counts and scale.kind != "counts")
-    beside = counts_elsewhere(adata, layer, use_raw) if wanted else None
-    better = f" {beside[0]} holds counts: {beside[1]} uses them." if beside else ""
-    message = f"Values of {place(layer, use_raw)}: taken as {what}"
+    beside = counts_elsewhere(source) if wanted else None
+    better = f" {beside} holds counts: {beside.keyword} uses them." if beside else ""
+    message = f"Values of {source}: taken as {what}"
     if scale.trust == DOUBTFUL:
         logger.warning("%s, which is not certain: %s. %s.%s", message, scale.reason, otherwise, better)
     else:
@@ -133,26 +129,25 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     ValueError
         The values have changed, and what they are now is not certain.
     """
-    layer, use_raw = params.get("layer"), bool(params["use_raw"])
-    known = _of_params(params)
-    found = scale_of(adata, layer, use_raw, None)
+    source, known = source_of(adata, params), _of_params(params)
+    found = scale_of(source, None)
     if known.kind == found.kind and (known.same(found) or "log_base" not in params):
         return Scale(known.kind, known.base or found.base, found.reason, found.trust)
     if known.trust == SAID and found.kind != "counts":
         return known
-    where = place(layer, use_raw)
     if found.trust == CERTAIN:
-        _say_once(adata, f"{where} holds {found.name} now, and held {known.name} at the fit; the values are converted.")
+        message = f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted."
+        _say_once(adata, message)
         return found
     if known.kind != "counts" and known.trust != CERTAIN:
         return known
     if known.kind == "counts" and found.base is not None and _mark(adata) is not None:
         _say_once(
-            adata, f"{where} held counts at the fit; now taken as {found.name}, but {found.reason}.", logger.warning
+            adata, f"{source} held counts at the fit; now taken as {found.name}, but {found.reason}.", logger.warning
         )
         return found
     raise ValueError(
-        f"{where} held {known.name} at the fit, and what it holds now is not certain, perhaps {found.name}: "
+        f"{source} held {known.name} at the fit, and what it holds now is not certain, perhaps {found.name}: "
         f"{found.reason}. Put back what the fit has read, or fit again on a layer that keeps it, layer=..."
     )
 
@@ -173,10 +168,8 @@ def _mark(adata: AnnData) -> float | None:
     return None if mark is None else math.e
 
 
-def _sample(adata: AnnData, layer: str | None, use_raw: bool) -> sparse.csr_matrix:
-    """Read some cells in a few runs, which is cheap from files as well."""
-    source, _ = matrix(adata, layer, use_raw)
-    found = row_blocks(source, sample_rows(source.shape[0]))
+def _sample(source: Source) -> sparse.csr_matrix:
+    found = source.sample()
     found.data = np.where(found.data > 0, found.data, 0)  # what is no expression is refused when it is read
     found.eliminate_zeros()
     return found
@@ -226,7 +219,7 @@ def _say_once(adata: AnnData, message: str, how: Any = say) -> None:
 
 @dataclass(frozen=True)
 class Expression:
-    """Expression on a linear scale.
+    """Expression as it was read.
 
     Attributes
     ----------
@@ -235,7 +228,7 @@ class Expression:
     genes
         Names of the columns, all of them in ``var_names``.
     scale
-        What the source held; logarithms have been turned back.
+        What the source held.
     """
 
     values: sparse.csr_matrix
@@ -243,59 +236,45 @@ class Expression:
     scale: Scale
 
 
-def read_expression(adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None) -> Expression:
-    """Read expression on a linear scale, and say what the values were taken for."""
-    names = readable(adata, use_raw)
-    if use_raw and adata.raw is not None and len(names) < adata.raw.n_vars:
-        say(f"Of the {adata.raw.n_vars} genes of raw, {len(names)} are in var_names and can be taken.")
-    values = read_csr(adata, layer, use_raw, names)
-    scale = scale_of(adata, layer, use_raw, log1p, values)
-    scale.to_linear(values)
-    tell(scale, adata, layer, use_raw, *_AS_LINEAR[scale.kind], counts=True)
-    return Expression(values, names, scale)
+def read_expression(source: Source, log1p: bool | None, *, linear: bool = True) -> Expression:
+    """Read expression and say what the values were taken for; logarithms are turned back if it is to be `linear`."""
+    genes = source.genes
+    if source.use_raw and len(genes) < len(source.names):
+        say(f"Of the {len(source.names)} genes of raw, {len(genes)} are in var_names and can be taken.")
+    values = source.read(genes)
+    scale = scale_of(source, log1p, values)
+    if linear:
+        scale.to_linear(values)
+    tell(scale, source, *(_LINEAR if linear else _LOGGED)[scale.kind], counts=linear)
+    return Expression(values, genes, scale)
 
 
-_AS_LINEAR = {
+def source_of(adata: AnnData, params: Mapping[str, Any]) -> Source:
+    """Return the matrix that a fit with these parameters has read."""
+    return Source(adata, params.get("layer"), bool(params["use_raw"]))
+
+
+_LINEAR = {
     "counts": ("counts", ""),
     "linear": ("normalised values, not logarithms", "Pass log1p=True if they are logarithms, log1p=False if not"),
     "log1p": ("log1p and turned back", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
 }
-
-
-def source_of(
-    adata: AnnData, layer: str | None, use_raw: bool, log1p: bool | None
-) -> tuple[sparse.csr_matrix, list[str], Scale]:
-    """Read expression as it is, say what it was taken for, and return it (CSR), the names of the genes and its scale.
-
-    Raises
-    ------
-    ValueError
-        Negative, NaN or infinite values.
-    """
-    names = readable(adata, use_raw)
-    values = read_csr(adata, layer, use_raw, names)
-    scale = scale_of(adata, layer, use_raw, log1p, values)
-    tell(scale, adata, layer, use_raw, *_AS_LOGS[scale.kind])
-    return values, names, scale
-
-
-_AS_LOGS = {
+_LOGGED = {
     "counts": ("counts, normalised to one total and logged", ""),
     "linear": ("normalised values and logged", "Pass log1p=True if they are logarithms, log1p=False if not"),
     "log1p": ("log-normalised", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
 }
 
 
-def check_normalize(scale: Scale, normalize: bool, layer: str | None, use_raw: bool) -> None:
+def check_normalize(scale: Scale, normalize: bool, source: Source) -> None:
     """Refuse counts that nobody has said to normalise, and other values that were said to be counts."""
-    where = place(layer, use_raw)
     if scale.kind == "counts" and not normalize:
         raise ValueError(
-            f"{where} holds counts, and model='sccvae' is trained on log-normalised values: pass normalize=True, "
+            f"{source} holds counts, and model='sccvae' is trained on log-normalised values: pass normalize=True, "
             "or call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first."
         )
     if scale.kind != "counts" and normalize:
-        raise ValueError(f"normalize=True is for counts, and {where} holds other values; leave it out.")
+        raise ValueError(f"normalize=True is for counts, and {source} holds other values; leave it out.")
 
 
 def take_log(values: sparse.csr_matrix, kind: str, totals: np.ndarray, target_sum: float | None) -> None:
@@ -322,19 +301,18 @@ def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = No
         There are counts where the fit has read normalised values, or it is not certain what is there now.
     """
     params = fitted.params
-    layer, use_raw, kind = params.get("layer"), params["use_raw"], params["values"]
+    source, kind = source_of(adata, params), params["values"]
     counted = kind == "counts"
-    names = readable(adata, use_raw) if counted else fitted.genes
+    names = source.genes if counted else fitted.genes
     rows = np.arange(adata.n_obs) if rows is None else rows
     parts = []
-    for first, block in read_blocks(adata, layer, use_raw, names):
+    for first, block in source.blocks(names):
         start, stop = np.searchsorted(rows, [first, first + block.shape[0]])
         parts.append(block if stop - start == block.shape[0] else block[rows[start:stop] - first])
     values = sparse.csr_matrix(parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr"))
     if not counted and values.nnz and are_counts(values):
         raise ValueError(
-            f"The fit has read normalised values, and {place(layer, use_raw)} holds counts now; "
-            "fit on a layer that keeps them."
+            f"The fit has read normalised values, and {source} holds counts now; fit on a layer that keeps them."
         )
     now = scale_now(adata, params)
     base = float(params.get("log_base", now.base or math.e)) if kind == "log1p" else None

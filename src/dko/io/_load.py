@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import Source, unwrap
 from .._core.checks import Frame, check_shapes, checked_frame, checked_weights
 from .._core.fitted import SOURCE, Fitted, as_read, check_key, gene_columns, signal_column, source_params
 from .._core.groups import membership
 from .._core.results import OF_MODEL, checked_table, damaged
-from .._core.scale import read_expression, source_of
+from .._core.scale import read_expression
 from .._core.verb import verb
 from .._core.write import writable, write_model
 from ._archive import Archive
@@ -66,10 +66,11 @@ def load(
     check_key(target, key_added)
     fitted = read_model(Path(path))
     gene_columns(target, fitted)
+    matrix = Source(target, layer, use_raw)
     if fitted.kind == keys.SCCVAE:
-        source = _source_of_log_values(target, fitted, layer, use_raw, log1p)
+        source = _source_of_log_values(matrix, fitted, log1p)
     else:
-        source = source_params(read_expression(target, layer, use_raw, log1p).scale, layer, use_raw)
+        source = source_params(read_expression(matrix, log1p).scale, matrix)
     write_model(
         target,
         key_added,
@@ -92,19 +93,17 @@ def _groups_now(adata: AnnData, fitted: Fitted) -> dict[str, Any]:
     return {keys.CELLS: membership(adata, groupby, fitted.groups)} if fitted.groups and groupby in adata.obs else {}
 
 
-def _source_of_log_values(
-    adata: AnnData, fitted: Fitted, layer: str | None, use_raw: bool, log1p: bool | None
-) -> dict[str, Any]:
+def _source_of_log_values(source: Source, fitted: Fitted, log1p: bool | None) -> dict[str, Any]:
     """Return where the expression of these cells is, which are counts if the model was trained on counts."""
     counted = fitted.params["values"] == "counts"
-    _, _, scale = source_of(adata, layer, use_raw, log1p)
+    scale = read_expression(source, log1p, linear=False).scale
     if (scale.kind == "counts") != counted:
         remedy = "the layer that holds the counts" if counted else "a layer that holds such values"
         raise ValueError(
             f"This model was trained on {'counts' if counted else 'log-normalised values'}, and these cells hold "
             f"{'other values' if counted else 'counts'} there; name {remedy}, layer=..."
         )
-    return source_params(scale, layer, use_raw)
+    return source_params(scale, source)
 
 
 def read_model(path: Path) -> Fitted:

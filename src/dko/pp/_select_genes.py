@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from anndata import AnnData
 
-from .._core.cells import profiles, unwrap
+from .._core.cells import Source, profiles, unwrap
 from .._core.messages import listed, require_known, say, unknown
 from .._core.process import numba_threads
 from .._core.scale import read_expression
@@ -68,7 +68,7 @@ def select_genes(
     """
     target = unwrap(adata, mod)
     require_known(genes, target)
-    expression = read_expression(target, layer, use_raw, log1p)
+    expression = read_expression(Source(target, layer, use_raw), log1p)
     return choose(expression.values, expression.genes, genes, n_top_genes)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import Source, unwrap
 from .._core.messages import listed, say
 from .._core.names import control_of, perturbations
-from .._core.scale import source_of, take_log
+from .._core.scale import read_expression, take_log
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -143,9 +143,10 @@ def _check(n_folds: int, key_added: str, perturbation_key: str, **shares: float)
 
 
 def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
-    values, _, scale = source_of(adata, layer, False, None)
+    found = read_expression(Source(adata, layer), None, linear=False)
+    values = found.values
     totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    take_log(values, scale.kind, totals, float(np.median(totals)))
+    take_log(values, found.scale.kind, totals, float(np.median(totals)))
     return values
 
 

@@ -73,7 +73,7 @@ def effects_of(adata, genes):
         ({"n_members": 0}, ValueError, "n_members=0 must be a whole number, at least 1"),
         ({"batch_size": 7}, ValueError, "batch_size=7 must be at least 8: 2 cells of each of 4 groups"),
         ({"normalize": True}, ValueError, "normalize=True is for counts"),
-        ({"layer": "counts"}, ValueError, "layer 'counts' holds counts, .*normalize=True"),
+        ({"layer": "counts"}, ValueError, "layers\\['counts'\\] holds counts, .*normalize=True"),
         ({"layer": "spliced"}, KeyError, "No layer 'spliced'"),
         ({"validation_fraction": 0.0}, ValueError, "validation_fraction=0.0"),
         ({"max_steps": 0}, ValueError, "max_steps=0 must be a whole number above 0"),

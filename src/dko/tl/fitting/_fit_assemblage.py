@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..._core import keys
-from ..._core.cells import profiles
+from ..._core.cells import Source, profiles
 from ..._core.fitted import signal_column, source_params
 from ..._core.groups import membership
 from ..._core.messages import listed, logger, say
@@ -75,7 +75,8 @@ def fit_assemblage(
     from ...models._device import resolve_device
 
     place = resolve_device(device)
-    expression = read_expression(target, layer, use_raw, log1p)
+    matrix = Source(target, layer, use_raw)
+    expression = read_expression(matrix, log1p)
     names = _choose_genes(expression, split, genes, n_top_genes)
     if rank is not None and rank >= len(names):
         raise ValueError(
@@ -84,7 +85,7 @@ def fit_assemblage(
     concerned = None if known is None else known.among(names)
     relative = _profiles(expression, names)
     cells = _set_empty_cells_aside(split, relative, expression.values, cells, target)
-    source = source_params(expression.scale, layer, use_raw)
+    source = source_params(expression.scale, matrix)
     totals = _totals(expression, names)
     # As large as X, and no longer needed.
     del expression

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ..._core import keys
+from ..._core.cells import Source
 from ..._core.fitted import source_params
 from ..._core.messages import say
-from ..._core.scale import check_normalize, source_of
+from ..._core.scale import check_normalize, read_expression
 from ..._core.write import write_model
 from ..._rng import generator
 from ._log_expression import log_expression
@@ -91,8 +92,10 @@ def fit_sccvae(
     place = resolve_device(device)
     for_split, for_features, for_graph, for_training, for_controls = generator(rng).spawn(5)
 
-    raw, names, scale = source_of(target, layer, use_raw, log1p)
-    check_normalize(scale, normalize, layer, use_raw)
+    source = Source(target, layer, use_raw)
+    found = read_expression(source, log1p, linear=False)
+    raw, names, scale = found.values, found.genes, found.scale
+    check_normalize(scale, normalize, source)
     cells = perturbed_cells(
         target, names, perturbation_key, control, holdout, min_cells, settings.features, test_controls, for_controls
     )
@@ -101,7 +104,7 @@ def fit_sccvae(
     seen = (split == keys.TRAIN) | (split == keys.VALIDATION)
     expression = log_expression(raw, names, scale.kind, genes, n_top_genes, cells, seen)
     # As large as X, and no longer needed where genes were left out.
-    del raw
+    del raw, found
     measured = expression.genes
     described = target_features(
         settings.features,
@@ -135,7 +138,7 @@ def fit_sccvae(
         "version": version("dko"),
         "model": keys.SCCVAE,
         "preset": preset,
-        **source_params(scale, layer, use_raw),
+        **source_params(scale, source),
         **expression.source,
         "perturbation_key": perturbation_key,
         "control": control,
