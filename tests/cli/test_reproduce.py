@@ -91,7 +91,7 @@ def test_tables_of_an_earlier_run_do_not_stay_among_the_new(dko, table, tmp_path
 
 def test_each_table_is_written_once(dko, table, tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("dko.io._write_reference.write_table", lambda table, path, **how: written.append(path.name))
+    monkeypatch.setattr("dko.io._reference.write_table", lambda table, path, **how: written.append(path.name))
     assert dko("reproduce", table, "--out", tmp_path / "results", *QUICK).code == 0
     assert sorted(written) == sorted(FILES)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko.io._load import read_model
+from dko.io._model import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -348,7 +348,7 @@ def test_files_that_ask_for_memory_do_not_get_it(name, tmp_path):
 
 def test_a_long_text_is_read_again(fitted, tmp_path, monkeypatch):
     """As of many groups, each validated after every step: more text than arrays."""
-    monkeypatch.setattr("dko.io._text._LONGEST", 100)
+    monkeypatch.setattr("dko.io._model_file._LONGEST", 100)
     dko.io.save(fitted, tmp_path / "model.npz")
     assert read_model(tmp_path / "model.npz").genes == fitted.uns["dko"]["genes"]
     text, arrays = opened((tmp_path / "model.npz").read_bytes())

@@ -18,7 +18,7 @@ import pytest
 
 import dko
 from dko.cli import main
-from dko.io._tables import write_figure, write_table
+from dko.io._files import write_figure, write_table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning"),
@@ -388,7 +388,7 @@ def test_scan_replaces_no_file_that_cells_may_be_read_from_later(fitted, place):
 
 def test_write_reference_looks_at_every_table_first(cells, quick, place, monkeypatch):
     dko.tl.fit(cells, test_fraction=0.2, **quick)
-    monkeypatch.setattr("dko.io._write_reference._mapping", None)
+    monkeypatch.setattr("dko.io._reference._mapping", None)
     fill(place / "mapping_prediction.csv", "thesis")
     before = state(place)
     with pytest.raises(IsADirectoryError, match="mapping_prediction.csv' is a folder with other content"):

@@ -26,7 +26,7 @@ def check_table(args: argparse.Namespace) -> None:
 def write_table(table: pd.DataFrame, args: argparse.Namespace) -> None:
     """Write the whole table if it was asked for."""
     from .._core.messages import say
-    from ..io._tables import write_table as write
+    from ..io._files import write_table as write
 
     if args.table is None:
         return

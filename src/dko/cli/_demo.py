@@ -85,8 +85,7 @@ def _write(adata: AnnData, top: list[str], folder: Path) -> None:
     # A command has no window to draw in.
     matplotlib.use("agg")
     from .. import pl
-    from ..io._files import write_any
-    from ..io._tables import write_figure
+    from ..io._files import write_any, write_figure
 
     folder.mkdir(exist_ok=True)
     write_figure(pl.impact(adata, top, return_fig=True), folder / "impact.png")

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate and print the summary."""
     from .. import get
     from .._core.messages import say
-    from ..io._tables import write_figure, write_table
+    from ..io._files import write_figure, write_table
     from ..tl import evaluate
 
     data = _open(args)

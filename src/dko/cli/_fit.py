@@ -169,7 +169,7 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit and print how well."""
-    from ..io._tables import read_prior
+    from ..io._files import read_prior
     from ..tl import fit
     from ._cells import open_cells, save_cells
 

@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do the three steps; the tables of the test cells are written before the knockouts begin."""
     from ..io import read_reference, write_reference
-    from ..io._write_reference import FILES
+    from ..io._reference import FILES
     from ..tl import fit, scan
     from ._tables import quality_table
 
@@ -117,7 +117,7 @@ def _check_choice(args: argparse.Namespace, adata: AnnData) -> np.ndarray | None
 
 def _check_folder(folder: Path, force: bool) -> None:
     """Refuse a folder that cannot be made or written to, or that holds an earlier run."""
-    from ..io._write_reference import FILES
+    from ..io._reference import FILES
     from ._cells import check_folder
 
     check_folder(folder, FILES)

@@ -30,7 +30,7 @@ def initial_maps(
     """
     if init_from is None:
         return {}
-    from ...io._load import read_model
+    from ...io._model import read_model
 
     if str(init_from) not in adata.uns and not Path(init_from).is_file():
         raise FileNotFoundError(
