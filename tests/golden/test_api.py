@@ -31,6 +31,7 @@ def test_public_names_and_parameters_are_those_stored():
     for package in PACKAGES:
         module = getattr(dko, package)
         found += [f"dko.{package}.{name}{parameters(getattr(module, name))}" for name in module.__all__]
+    found += [f"dko.models.{name}" for name in dko.models.__all__]
     found += [f"dko.settings.{name}" for name in vars(dko.settings)]
     path = HERE / "api.txt"
     if os.environ.get("DKO_GOLDEN") == "write":
