@@ -43,10 +43,10 @@ def split_perturbations(
     mod: str = "rna",
     copy: bool = False,
 ) -> AnnData | MuData | None:
-    """Deal perturbations into folds of similar effects: all cells of one are in one fold.
+    """Assign perturbations to folds of similar effect sizes: all cells of one are in one fold.
 
     Perturbations are ordered by the size of their effect (length of the change of the mean of log-normalised values,
-    less what sampling adds to it), and of every `n_folds` consecutive ones each fold gets one at random. To foretell
+    less what sampling adds to it), and of every `n_folds` consecutive ones each fold gets one at random. To predict
     each perturbation from others, loop over the folds::
 
         for fold in map(str, range(5)):
@@ -117,8 +117,8 @@ def split_perturbations(
     controls = np.flatnonzero(labels == control)
     values, stream = _log_values(target, layer), generator(rng)
     sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
-    dealt = _deal(sizes, n_folds, n_validation, stream)
-    fold = labels.map(dict(zip(known, np.where(dealt < 0, keys.VALIDATION, dealt.astype(str)), strict=True)))
+    assigned = _assigned(sizes, n_folds, n_validation, stream)
+    fold = labels.map(dict(zip(known, np.where(assigned < 0, keys.VALIDATION, assigned.astype(str)), strict=True)))
     fold.iloc[controls] = keys.CONTROL
     # By name, so that the order of the cells does not decide.
     by_name = controls[np.argsort(target.obs_names[controls].to_numpy(dtype=str), kind="stable")]
@@ -128,7 +128,7 @@ def split_perturbations(
     names += [keys.VALIDATION] * bool(n_validation) + [keys.CONTROL_TEST] * bool(len(apart))
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
     validating = f", and {n_validation} for validation" if n_validation else ""
-    say(f"Dealt {len(known) - n_validation} perturbations into {n_folds} folds{validating}, obs[{key_added!r}].")
+    say(f"Assigned {len(known) - n_validation} perturbations to {n_folds} folds{validating}: obs[{key_added!r}].")
     return data if copy else None
 
 
@@ -168,7 +168,7 @@ def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
     return mean, float(np.maximum(squares - mean**2, 0.0).sum()) / (n - 1) if n > 1 else np.inf
 
 
-def _deal(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:
+def _assigned(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:
     """Return the fold of each perturbation, -1 for validation: of so many consecutive ones by size, each fold gets one.
 
     Those for validation are one of each of `n_validation` stretches of the sizes.
