@@ -121,10 +121,7 @@ class Source:
         Blocks have `n_rows` cells, or as many as fit into memory. Explicit zeros are dropped, so that the pattern says
         which genes are present.
 
-        Raises
-        ------
-        ValueError
-            Where a value is negative, NaN or infinite.
+        Raises ValueError: where a value is negative, NaN or infinite.
         """
         if not self.adata.n_obs:
             raise ValueError("This AnnData has no cells.")

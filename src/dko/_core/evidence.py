@@ -60,18 +60,11 @@ def recovered(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]
 
 
 class Evidence(NamedTuple):
-    """Whether counts are behind values.
+    """Whether counts are behind values."""
 
-    Attributes
-    ----------
-    cells
-        Of each cell, whether its values are whole multiples of one unit; cells of a single value tell nothing.
-    log_chance
-        Of each cell, an upper bound of the logarithm of the probability that any numbers would be; 0 where they are
-        none.
-    """
-
+    # Of each cell, whether its values are whole multiples of one unit; cells of a single value tell nothing
     cells: np.ndarray
+    # Of each cell, an upper bound of the logarithm of the probability that any numbers would be; 0 where they are none
     log_chance: np.ndarray
 
 
@@ -167,10 +160,7 @@ _FEW_CELLS, _SAME_SUM = 10, 1e-3
 def found_in(values: sparse.csr_matrix, source: Source, mark: float | None, *, mixed: bool) -> Found:
     """Return what some cells of a matrix show, the surest sign first.
 
-    Raises
-    ------
-    ValueError
-        Some cells are on one scale and some on another, unless `mixed` allows it.
+    Raises ValueError: some cells are on one scale and some on another, unless `mixed` allows it.
     """
     bases = [None, *dict.fromkeys([*([] if mark is None else [mark]), float(math.e), 2.0, 10.0])]
     return (

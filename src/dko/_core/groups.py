@@ -113,10 +113,7 @@ def _number(text: str) -> float | None:
 def names_in(names: Any, known: Collection[str], where: str) -> list[str]:
     """Return the names of groups that a user has given, one or several, as a column spells them.
 
-    Raises
-    ------
-    KeyError
-        Some are not there.
+    Raises KeyError: some are not there.
     """
     given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
     if not given:
@@ -216,10 +213,7 @@ def _hashes(names: pd.Index) -> np.ndarray:
 def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
     """Return the number of the model of each of the chosen `cells`; -1 for others, and for cells that have none.
 
-    Raises
-    ------
-    ValueError
-        The groups are not those of the fit any more.
+    Raises ValueError: the groups are not those of the fit any more.
     """
     if not fitted.groups:
         return np.where(cells, 0, -1)

@@ -62,10 +62,7 @@ _PARTS = re.compile(r"\+|(?<=\d)_+(?=[A-Za-z])")
 def control_of(adata: AnnData, perturbation_key: str, control: str | float | bool) -> str:
     """Return the control as the column of the perturbations spells it; warn of labels that look like other controls.
 
-    Raises
-    ------
-    KeyError
-        No such column, or no cell that has the control value.
+    Raises KeyError: no such column, or no cell that has the control value.
     """
     values = group_values(adata, perturbation_key, keep=[str(control)])
     n_of = values.dropna().value_counts()

@@ -30,24 +30,12 @@ CERTAIN, DOUBTFUL, SAID = "certain", "doubtful", "said"
 
 @dataclass(frozen=True)
 class Scale:
-    """What values are.
+    """What values are."""
 
-    Attributes
-    ----------
-    kind
-        ``"counts"``, ``"linear"`` (normalised or corrected values) or ``"log1p"``.
-    base
-        Base of the logarithm; None where there is none.
-    reason
-        How that is known.
-    trust
-        ``"certain"``, ``"doubtful"``, or ``"said"`` by the user against what the values look like.
-    """
-
-    kind: str
-    base: float | None
-    reason: str
-    trust: str = CERTAIN
+    kind: str  # ``"counts"``, ``"linear"`` (normalised or corrected values) or ``"log1p"``
+    base: float | None  # base of the logarithm; None where there is none
+    reason: str  # how that is known
+    trust: str = CERTAIN  # ``"certain"``, ``"doubtful"``, or ``"said"`` by the user against what the values look like
 
     @property
     def name(self) -> str:
@@ -79,17 +67,9 @@ class Scale:
 def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
     """Decide on which scale a matrix is: by the counts behind its values, then their sums, other layers and marks.
 
-    Parameters
-    ----------
-    log1p
-        What the user says, which decides between logarithms and others.
-    values
-        The matrix, where it has been read already; otherwise some of its cells are.
-
-    Raises
-    ------
-    ValueError
-        log1p=True of values that cannot be logarithms; some cells hold logarithms and others do not.
+    `log1p`: what the user says, which decides between logarithms and others; `values`: the matrix, where it has been
+    read already; otherwise some of its cells are. Raises ValueError: log1p=True of values that cannot be logarithms;
+    some cells hold logarithms and others do not.
     """
     mark = _mark(source.adata)
     some = _sample(source) if values is None else values[sample_rows(values.shape[0])]
@@ -124,10 +104,7 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
 
     What is certain is followed, and said once where it is no longer what the fit has read.
 
-    Raises
-    ------
-    ValueError
-        The values have changed, and what they are now is not certain.
+    Raises ValueError: the values have changed, and what they are now is not certain.
     """
     source, known = source_of(adata, params), _of_params(params)
     found = scale_of(source, None)
@@ -219,21 +196,11 @@ def _say_once(adata: AnnData, message: str, how: Any = say) -> None:
 
 @dataclass(frozen=True)
 class Expression:
-    """Expression as it was read.
+    """Expression as it was read."""
 
-    Attributes
-    ----------
-    values
-        CSR float32, cells x genes.
-    genes
-        Names of the columns, all of them in ``var_names``.
-    scale
-        What the source held.
-    """
-
-    values: sparse.csr_matrix
-    genes: list[str]
-    scale: Scale
+    values: sparse.csr_matrix  # CSR float32, cells x genes
+    genes: list[str]  # names of the columns, all of them in ``var_names``
+    scale: Scale  # what the source held
 
 
 def read_expression(source: Source, log1p: bool | None, *, linear: bool = True) -> Expression:
@@ -290,15 +257,8 @@ def take_log(values: sparse.csr_matrix, kind: str, totals: np.ndarray, target_su
 def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = None) -> sparse.csr_matrix:
     """Read the values of cells, over the genes of the model, as its fit has read them (CSR float32).
 
-    Parameters
-    ----------
-    rows
-        Which cells, in ascending order; None takes all.
-
-    Raises
-    ------
-    ValueError
-        There are counts where the fit has read normalised values, or it is not certain what is there now.
+    `rows`: which cells, in ascending order; None takes all. Raises ValueError: there are counts where the fit has read
+    normalised values, or it is not certain what is there now.
     """
     params = fitted.params
     source, kind = source_of(adata, params), params["values"]

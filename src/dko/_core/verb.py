@@ -190,12 +190,7 @@ _KINDS: dict[str, tuple[str, _Test]] = {
 def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
     """Refuse values that are not what the annotations of parameters say, where these say no more than a few words.
 
-    Raises
-    ------
-    TypeError
-        A value of another kind.
-    ValueError
-        A number that is not finite, or not whole.
+    Raises TypeError: a value of another kind; ValueError: a number that is not finite, or not whole.
     """
     for name, value in given.items():
         annotation = annotations.get(name, "Any")

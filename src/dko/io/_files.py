@@ -47,12 +47,7 @@ def check_endings(source: str | Path, target: str | Path) -> None:
 def read_any(path: str | Path) -> AnnData | MuData:
     """Read a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder into memory.
 
-    Raises
-    ------
-    FileNotFoundError
-        No such file or folder.
-    ValueError
-        Another ending, or not what its ending says.
+    Raises FileNotFoundError: no such file or folder; ValueError: another ending, or not what its ending says.
     """
     format = ending(path)
     if format == ".zarr":
@@ -77,12 +72,7 @@ def read_any(path: str | Path) -> AnnData | MuData:
 def write_any(data: AnnData | MuData, path: str | Path) -> None:
     """Write to a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete.
 
-    Raises
-    ------
-    OSError
-        What :func:`~dko.io._target.check_target` refuses; a full disk.
-    ValueError
-        Another ending.
+    Raises OSError: what :func:`~dko.io._target.check_target` refuses; a full disk; ValueError: another ending.
     """
     format = ending(path)
     target: Any = data

@@ -152,12 +152,8 @@ def _source_of_log_values(source: Source, fitted: Fitted, log1p: bool | None) ->
 def read_model(path: Path) -> Fitted:
     """Read the model of a file, which may come from anywhere.
 
-    Raises
-    ------
-    FileNotFoundError
-        No such file.
-    ValueError
-        It is not as :func:`dko.io.save` has written it, whatever is wrong with it.
+    Raises FileNotFoundError: no such file; ValueError: it is not as :func:`dko.io.save` has written it, whatever is
+    wrong with it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
