@@ -13,6 +13,8 @@ F = TypeVar("F", bound=Callable[..., object])
 SHARED = {
     "fit": "key, mod\n    Where the fit is.",
     "results": "key, mod\n    Where the results are.",
+    "ranking": ('key_added\n    Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.'),
+    "absent": "Raises\n------\nKeyError\n    There is no such result, or not of what was named.",
     "groups": (
         "groups\n    Cells to use: names of groups of the `groupby` of the fit, a mapping ``{obs column: names}``, or "
         "a\n    boolean array or Series. Default: all cells; of an SCCVAE the control cells among them, as it\n"

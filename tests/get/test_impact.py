@@ -27,17 +27,26 @@ def test_named_knockouts_come_first_then_those_of_the_scan(adata):
     np.testing.assert_array_equal(table["gene_2+gene_3"], named)
 
 
-def test_some_of_them_in_the_order_of_asking(adata):
-    assert dko.get.impact(adata, ["gene_5", "HSPA1A/B"]).columns.tolist() == ["gene_5", "HSPA1A/B"]
-    assert dko.get.impact(adata, "gene_5").shape == (80, 1)
-
-
 def test_tidy(adata):
     wide, tidy = dko.get.impact(adata), dko.get.impact(adata, tidy=True)
     assert tidy.columns.tolist() == ["cell", "knockout", "impact"]
     assert len(tidy) == wide.notna().to_numpy().sum()
     back = tidy.pivot(index="cell", columns="knockout", values="impact").loc[wide.index, wide.columns]
     np.testing.assert_array_equal(back.to_numpy(), wide.to_numpy())
+    table = dko.get.impact_table(adata)
+    assert table.columns.tolist() == ["gene_id", "cell_id", "impact"] and table["impact"].dtype == np.float32
+    assert (np.diff(adata.obs_names.get_indexer(table["cell_id"])) >= 0).all(), "cell by cell"
+    del adata.obsm["dko_impact"]
+    same = dko.get.impact(adata, tidy=True).rename(columns={"cell": "cell_id", "knockout": "gene_id"})
+    pd.testing.assert_frame_equal(table.astype({"gene_id": str}), same[table.columns].astype({"gene_id": str}))
+    assert list(table["gene_id"].cat.categories) == list(adata.var_names), "by whose codes files name genes"
+
+
+def test_centred_is_what_is_above_the_other_knockouts_of_the_cell(adata):
+    wide = dko.get.impact(adata)
+    others = (wide.sum(axis=1).to_numpy()[:, None] - wide) / (wide.notna().sum(axis=1).to_numpy()[:, None] - 1)
+    pd.testing.assert_frame_equal(dko.get.impact(adata, centred=True), (wide - others).astype(np.float32), rtol=1e-4)
+    assert dko.get.impact(adata, "gene_5", centred=True).isna().all(axis=None), "no other knockout"
 
 
 def test_an_impact_of_zero_is_not_a_missing_one(adata):
@@ -47,7 +56,9 @@ def test_an_impact_of_zero_is_not_a_missing_one(adata):
 
 
 def test_as_anndata(adata):
+    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 20))
     found = dko.get.impact(adata, as_anndata=True)
+    assert "X_pca" not in found.obsm, "scanpy would find neighbours by it"
     wide = dko.get.impact(adata)[list(found.var_names)]
     scanned = (adata.layers["dko_impact"].toarray() > 0).any(axis=0)
     assert found.var_names.tolist() == adata.var_names[scanned].tolist()
@@ -67,7 +78,8 @@ def test_a_knockdown_does_not_stand_among_the_knockouts_of_a_scan(adata):
     np.testing.assert_array_equal(found[:, "gene_5"].X.toarray(), full.fillna(0))
 
 
-def test_tuples_are_labels_as_in_virtual_ko(adata):
+def test_labels_and_tuples_in_the_order_asked_for(adata):
+    assert dko.get.impact(adata, ["gene_5", "HSPA1A/B"]).columns.tolist() == ["gene_5", "HSPA1A/B"]
     dko.tl.virtual_ko(adata, ("gene_7", "gene_5"))
     for genes in [("gene_7", "gene_5"), [("gene_5", "gene_7")], "gene_5+gene_7"]:
         assert dko.get.impact(adata, genes).columns.tolist() == ["gene_5+gene_7"]
@@ -89,24 +101,12 @@ def test_scanpy_goes_on_from_there(adata, tmp_path):
     np.testing.assert_allclose(drawn, np.sort(adata[:, "gene_5"].layers["dko_impact"].toarray().ravel()), rtol=1e-6)
 
 
-def test_without_the_fit(adata):
+def test_genes_reordered_after_the_scan_and_without_the_fit(adata):
     """Cells put together by anndata lose uns, not their impacts."""
     expected = dko.get.impact(adata)
     del adata.uns["dko"]
-    pd.testing.assert_frame_equal(dko.get.impact(adata), expected)
-
-
-def test_genes_reordered_after_the_scan(adata):
-    expected = dko.get.impact(adata)
     shuffled = adata[:, ::-1].copy()
     pd.testing.assert_frame_equal(dko.get.impact(shuffled)[expected.columns], expected)
-
-
-def test_neighbours_are_those_of_the_impacts(adata):
-    """With the PCA of the expression beside the impacts, scanpy would take that."""
-    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 20))
-    found = dko.get.impact(adata, as_anndata=True)
-    assert "X_pca" not in found.obsm and "X_umap" in found.obsm
 
 
 def test_downstream_impacts(adata):

@@ -11,7 +11,7 @@ from .groups import group_values, name_in
 from .messages import listed, logger, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Container
 
     import pandas as pd
     from anndata import AnnData
@@ -43,6 +43,14 @@ _MAY_BE = "give a symbol, a list of symbols, or tuples of symbols"
 def labels_of(genes: Knockouts) -> list[str]:
     """Return the labels of knockouts; what is a label already stays as it is."""
     return [keys.label(members) for members in gene_sets(genes)]
+
+
+def known_labels(genes: Knockouts, known: Collection[str], where: str, call: str) -> list[str]:
+    """Return the labels of knockouts, each once; a KeyError says which are not among the known, and what to run."""
+    labels = [label if label in known else keys.label(label.split("+")) for label in labels_of(genes)]
+    if missing := [label for label in labels if label not in known]:
+        raise KeyError(f"{unknown('knockout', missing, known, where)} Run {call} for it first.")
+    return list(dict.fromkeys(labels))
 
 
 # What becomes of a perturbation in a fit

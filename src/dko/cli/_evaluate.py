@@ -154,7 +154,7 @@ def _figure(data: AnnData | MuData, args: argparse.Namespace) -> Figure:
 
 def _spelled(summary: pd.DataFrame) -> str:
     """Spell the summary out: a row per method, and below them how sure the model's correlation is."""
-    from ..get._evaluation import predictions
+    from ..get._tables import predictions
 
     n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
     rows = predictions(summary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,20 +12,13 @@ from scipy import sparse
 from .._compat import layer_names, stored
 from .._core import keys
 from .._core.cells import require_unique, unwrap
-from .._core.messages import unknown
-from .._core.names import labels_of
+from .._core.names import known_labels
 from .._core.verb import verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mudata import MuData
 
     from .._core.names import Knockouts
-
-    Entries = tuple[np.ndarray, np.ndarray]
-    """Rows of cells, and their impacts."""
-    Reader = Callable[[], Entries]
 
 
 @verb
@@ -49,21 +41,17 @@ def impact(
         After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
     genes
         Knockouts: labels, or tuples of genes removed together. Each is looked up among the named knockouts (as it was
-        last made, at whatever dose: see ``uns[key]["knockouts"]``), then in the scan. Default: all genes of the scan,
-        and beside them the named knockouts that the scan does not have.
+        last made, at whatever dose: see ``uns[key]["knockouts"]``), then in the scan. Default: all.
     tidy
         Return a row per cell and knockout that has an impact, instead of a column per knockout.
     as_anndata
-        Return an AnnData, cells x knockouts, ready for scanpy (neighbors, leiden, rank_genes_groups): X is CSR
-        float32 with no entry, so 0, where a cell does not express the gene; obs and the embeddings of two or
-        three dimensions are those of `adata`. By default the genes of the scan alone, if there is one, so that all
-        knockouts are of one kind.
+        Return an AnnData, cells x knockouts, ready for scanpy: X is CSR float32 with no entry, so 0, where a cell does
+        not express the gene; obs and embeddings of two or three dimensions are those of `adata`. By default the genes
+        of the scan alone, if there is one, so that all are full knockouts.
     centred
-        Take off, in each cell, its mean impact over the other knockouts that are returned: what is left is particular
-        to the knockout. NaN where a cell has no other.
+        Subtract, in each cell, its mean impact over the other knockouts that are returned; NaN where it has no other.
     downstream
-        Return the downstream impacts instead, those on the other genes alone: the same of both profiles without the
-        knocked-out genes, each made to sum to 1 again.
+        Return the downstream impacts: those on the other genes alone, renormalised without the knocked-out genes.
     %(results)s
 
     Returns
@@ -78,103 +66,98 @@ def impact(
     """
     target = unwrap(adata, mod)
     place = (keys.downstream if downstream else keys.impact)(key)
-    named, scanned = _named(target, place), _scanned(target, place)
+    (named, of_named), (scanned, of_scanned) = _named(target, place), _scanned(target, place)
     if not named and not scanned:
         what = "downstream impacts of knockouts" if downstream else "knockouts"
         raise KeyError(
             f"No {what} under key {key!r}; run dko.tl.virtual_ko(adata, genes, key={key!r}) "
             f"or dko.tl.scan(adata, key={key!r}) first."
         )
+    column = {label: number for number, label in enumerate([*named, *scanned])}
     if genes is not None:
-        found = _chosen(genes, {**scanned, **named}, key)
+        column |= {label: number for number, label in enumerate(named)}
+        labels = known_labels(genes, column, f"the results of key {key!r}", "dko.tl.virtual_ko(adata, ...)")
     else:
-        found = scanned if as_anndata and scanned else {**named, **scanned}
-    entries = {label: read() for label, read in found.items()}
+        labels = scanned if as_anndata and scanned else list(column)
+    values = sparse.hstack([of_named, of_scanned], format="csc")[:, [column[label] for label in labels]]
     if centred:
-        entries = _centred(entries, target.n_obs)
+        values.data = _centred(values)
     if as_anndata:
-        return _as_anndata(target, entries)
+        return _as_anndata(target, labels, values)
     if tidy:
-        return _tidy(target, entries, "downstream" if downstream else "impact")
-    return _wide(entries, target.obs_names)
+        return _tidy(target, labels, values, "downstream" if downstream else "impact")
+    dense = np.full(values.shape, np.nan, dtype=np.float32)
+    entries = values.tocoo()
+    dense[entries.row, entries.col] = entries.data
+    return pd.DataFrame(dense, index=target.obs_names, columns=labels)
 
 
-def _chosen(genes: Knockouts, known: dict[str, Reader], key: str) -> dict[str, Reader]:
-    labels = [label if label in known else keys.label(label.split("+")) for label in labels_of(genes)]
-    if missing := [label for label in labels if label not in known]:
-        hint = unknown("knockout", missing, known, f"the results of key {key!r}")
-        raise KeyError(f"{hint} Run dko.tl.virtual_ko(adata, ...) for it first.")
-    return {label: known[label] for label in labels}
+@verb
+def impact_table(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the impacts of a scan as the reference lists them: the tidy table of :func:`impact` by other names.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.scan`.
+    %(results)s
+
+    Returns
+    -------
+    A row per gene and cell, cell by cell: ``gene_id`` and ``cell_id`` (categories: all names), ``impact`` (float32).
+
+    %(absent)s
+    """
+    target = unwrap(adata, mod)
+    if keys.impact(key) not in layer_names(target):
+        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    table = _tidy(target, *_scanned(target, keys.impact(key)), "impact")
+    genes = table["knockout"].cat.set_categories(target.var_names)
+    return pd.DataFrame({"gene_id": genes, "cell_id": table["cell"], "impact": table["impact"]})
 
 
-def _named(adata: AnnData, place: str) -> dict[str, Reader]:
-    """Return how to read each knockout of ``virtual_ko``."""
-    frame = adata.obsm.get(place)
-
-    def read(column: str) -> Entries:
-        values = frame[column].to_numpy(dtype=np.float32)
-        rows = np.flatnonzero(~np.isnan(values))
-        return rows, values[rows]
-
-    columns = [] if frame is None else frame.columns
-    return {keys.unescape(column): partial(read, column) for column in columns}
+def _named(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
+    """Return the labels and impacts of ``virtual_ko``, cells x knockouts; an entry of 0 is an impact too."""
+    frame = adata.obsm.get(place, pd.DataFrame(index=adata.obs_names))
+    dense = frame.to_numpy(dtype=np.float32)
+    columns, rows = np.nonzero(~np.isnan(dense.T))
+    values = sparse.csc_array((dense[rows, columns], (rows, columns)), shape=dense.shape)
+    return [keys.unescape(name) for name in frame.columns], values
 
 
-def _scanned(adata: AnnData, place: str) -> dict[str, Reader]:
-    """Return how to read each gene of ``scan``; an entry of 0 is an impact too."""
+def _scanned(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
+    """Return the genes and impacts of ``scan`` in the same way."""
     if place not in layer_names(adata):
-        return {}
+        return [], sparse.csc_array((adata.n_obs, 0), dtype=np.float32)
     layer = sparse.csc_array(adata.layers[place])
-
-    def read(column: int) -> Entries:
-        part = slice(layer.indptr[column], layer.indptr[column + 1])
-        return layer.indices[part], layer.data[part]
-
     columns = np.flatnonzero(np.diff(layer.indptr))
-    return {adata.var_names[column]: partial(read, int(column)) for column in columns}
+    return list(adata.var_names[columns]), layer[:, columns]
 
 
-def _centred(entries: dict[str, Entries], n_cells: int) -> dict[str, Entries]:
-    rows = np.concatenate([rows for rows, _ in entries.values()])
-    n_of = np.bincount(rows, minlength=n_cells)
-    totals = np.bincount(rows, weights=np.concatenate([impacts for _, impacts in entries.values()]), minlength=n_cells)
-
-    def particular(rows: np.ndarray, impacts: np.ndarray) -> np.ndarray:
-        others = np.where(n_of[rows] > 1, n_of[rows] - 1.0, np.nan)
-        return (impacts - (totals[rows] - impacts) / others).astype(np.float32)
-
-    return {label: (rows, particular(rows, impacts)) for label, (rows, impacts) in entries.items()}
+def _centred(values: sparse.csc_array) -> np.ndarray:
+    """Return the entries, each less the mean of the others of its cell."""
+    rows, impacts = values.indices, values.data
+    n_of, totals = np.bincount(rows), np.bincount(rows, weights=impacts)
+    others = np.where(n_of[rows] > 1, n_of[rows] - 1.0, np.nan)
+    return (impacts - (totals[rows] - impacts) / others).astype(np.float32)
 
 
-def _tidy(adata: AnnData, entries: dict[str, Entries], name: str) -> pd.DataFrame:
+def _tidy(adata: AnnData, labels: list[str], values: sparse.csc_array, name: str) -> pd.DataFrame:
     require_unique(adata.obs_names, "obs_names")
-    cells = np.concatenate([rows for rows, _ in entries.values()])
-    knockouts = np.repeat(np.arange(len(entries)), [len(rows) for rows, _ in entries.values()])
-    impacts = np.concatenate([impacts for _, impacts in entries.values()])
-    order = np.lexsort([knockouts, cells])
+    by_cell = values.tocsr()
+    cells = np.repeat(np.arange(by_cell.shape[0]), np.diff(by_cell.indptr))
     return pd.DataFrame(
         {
-            "cell": pd.Categorical.from_codes(cells[order], categories=adata.obs_names),
-            "knockout": pd.Categorical.from_codes(knockouts[order], categories=list(entries)),
-            name: impacts[order],
+            "cell": pd.Categorical.from_codes(cells, categories=adata.obs_names),
+            "knockout": pd.Categorical.from_codes(by_cell.indices, categories=labels),
+            name: by_cell.data,
         }
     )
 
 
-def _wide(entries: dict[str, Entries], cells: pd.Index) -> pd.DataFrame:
-    values = np.full((len(cells), len(entries)), np.nan, dtype=np.float32)
-    for column, (rows, impacts) in enumerate(entries.values()):
-        values[rows, column] = impacts
-    return pd.DataFrame(values, index=cells, columns=list(entries))
-
-
-def _as_anndata(adata: AnnData, entries: dict[str, Entries]) -> AnnData:
-    indptr = np.cumsum([0, *(len(rows) for rows, _ in entries.values())])
-    rows = np.concatenate([rows for rows, _ in entries.values()])
-    values = np.concatenate([impacts for _, impacts in entries.values()])
-    matrix = sparse.csc_array((values, rows, indptr), shape=(adata.n_obs, len(entries)))
-    names = pd.DataFrame(index=pd.Index(list(entries), dtype=object))
+def _as_anndata(adata: AnnData, labels: list[str], values: sparse.csc_array) -> AnnData:
     # For looking at, not for computing on: with a PCA of the expression, scanpy would find neighbours by that.
     arrays = {name: adata.obsm[name] for name in adata.obsm if isinstance(adata.obsm[name], np.ndarray)}
     embeddings = {name: array for name, array in arrays.items() if array.shape[1] <= 3}
-    return AnnData(stored(matrix), obs=adata.obs.copy(), var=names, obsm=embeddings)
+    names = pd.DataFrame(index=pd.Index(labels, dtype=object))
+    return AnnData(stored(values), obs=adata.obs.copy(), var=names, obsm=embeddings)

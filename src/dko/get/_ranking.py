@@ -1,4 +1,4 @@
-"""Keystone genes: those whose knockout moves other genes far."""
+"""Keystone genes: those whose knockout has the largest impact on other genes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import sparse
 from .._compat import layer_names
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import gene_columns, read_fitted, read_profiles, require_assemblages
+from .._core.fitted import gene_columns, read_fitted, read_profiles
 from .._core.genes import gene_means, in_order
 from .._core.groups import grouping
 from .._core.results import is_ranking, ranking_at, read_params, read_table
@@ -20,7 +20,6 @@ from .._core.verb import verb
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
 
 _MIN_CELLS = 10
 
@@ -37,21 +36,19 @@ def ranking(
 ) -> pd.DataFrame:
     """Rank genes by their mean downstream impact over the cells that express them, overall or per group.
 
-    After :func:`dko.tl.rank_genes` for the same groups this is its table, with intervals and p-values of this number.
+    After :func:`dko.tl.rank_genes` for the same groups this is its table, with intervals and p-values.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan`, or :func:`dko.tl.rank_genes`.
     groupby
-        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or, without it, of the fit, if any. A ranking per
-        group.
+        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or, without it, of the fit, if any.
     min_cells
         Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise. By default as
         ranked, 10 without :func:`dko.tl.rank_genes`.
     %(results)s
-    key_added
-        Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
+    %(ranking)s
 
     Returns
     -------
@@ -60,8 +57,8 @@ def ranking(
     the group, that express it), ``expression_mean`` (mean share of the observed profile, over the genes of the model,
     in the scanned cells that express it), ``mark`` as in :func:`dko.tl.rank_genes`; where the fit has total effects
     also ``signal``, the false discovery rate of the downstream impact in the cells of the fit: genes with at most 0.05
-    come first; what the knockout of others does may be noise. A scan without downstream impacts, as of version 0.1.0,
-    is ranked by ``impact_mean``, which grows with expression.
+    come first. A scan without downstream impacts, as of version 0.1.0, is ranked by ``impact_mean``, which grows with
+    expression.
 
     Raises
     ------
@@ -71,13 +68,10 @@ def ranking(
     target = unwrap(adata, mod)
     if keys.impact(key) not in layer_names(target):
         raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
-    fitted = read_fitted(target, key)
-    require_assemblages(fitted)
     ranked = _ranked(target, key, key_added, groupby)
     if ranked is not None:
         return ranked if min_cells is None else ranked[ranked["n_cells"] >= min_cells].reset_index(drop=True)
-    groupby = groupby or fitted.params.get("groupby")
-    min_cells = _MIN_CELLS if min_cells is None else min_cells
+    fitted = read_fitted(target, key)
     columns = gene_columns(target, fitted)
     places = {"downstream_mean": keys.downstream(key), "impact_mean": keys.impact(key)}
     impacts = {
@@ -86,16 +80,18 @@ def ranking(
         if place in layer_names(target)
     }
     share, var = sparse.csr_array(read_profiles(target, fitted)), target.var.iloc[columns]
+    least = max(_MIN_CELLS if min_cells is None else min_cells, 1)
 
     def rank(rows: np.ndarray) -> pd.DataFrame:
         table = gene_means({name: values[rows] for name, values in impacts.items()}, share[rows], var)
         if fitted.signal is not None:
             table["signal"] = fitted.signal
-        return in_order(table[table["n_cells"] >= max(min_cells, 1)], next(iter(impacts)), "signal")
+        return in_order(table[table["n_cells"] >= least], next(iter(impacts)), "signal")
 
+    groupby = groupby or fitted.params.get("groupby")
+    groups, group_of = grouping(target, groupby)
     if groupby is None:
         return rank(np.arange(target.n_obs))
-    groups, group_of = grouping(target, groupby)
     if not groups:
         raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
     tables = {group: rank(np.flatnonzero(group_of == number)) for number, group in enumerate(groups)}

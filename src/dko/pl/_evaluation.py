@@ -10,7 +10,7 @@ from .. import get
 from .._core import keys
 from .._core.messages import unknown
 from .._core.verb import verb
-from ..get._evaluation import predictions
+from ..get._tables import predictions
 from ._finish import COLORS, INSIDE, finish, panels
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from .. import get
 from .._core import keys
 from .._core.fitted import NO_SIGNAL, apart
 from .._core.names import DROPPED, HELD_OUT
-from ..get._evaluation import predictions
+from ..get._tables import predictions
 from ._blocks import Remark
 
 if TYPE_CHECKING:

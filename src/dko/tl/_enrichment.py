@@ -72,7 +72,7 @@ def enrichment(
     ValueError
         No such method or column; no set with so many genes.
     """
-    from ..get._affected_genes import affected_genes, labels_of_rows
+    from ..get._tables import affected_genes, labels_of_rows
 
     run = _method(method)
     if missing := [name for name in ("source", "target") if name not in net]:

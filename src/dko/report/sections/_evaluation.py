@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ... import get, pl
 from ..._core import keys
-from ...get._evaluation import predictions
+from ...get._tables import predictions
 from .._blocks import Column, Missing, Section
 from .._picture import picture
 from .._table import table

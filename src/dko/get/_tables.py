@@ -1,0 +1,391 @@
+"""Tables that verbs have written, read as they are, or only the rows that are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .._core import keys, results
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.messages import listed, unknown
+from .._core.names import known_labels
+from .._core.results import Result, read_entry, read_params, read_table
+from .._core.verb import verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mudata import MuData
+
+    from .._core.names import Knockouts
+
+
+def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wanted: Any) -> pd.DataFrame:
+    """Return the rows of a table with the wanted values in columns, in the order asked for; None wants all."""
+    table = read_table(adata, result, key, name)
+    for column, names in wanted.items():
+        if names is None:
+            continue
+        found = read_table(adata, result, key)
+        known, where = found[column].unique() if column in found else [], f"adata.uns[{result.place(key)!r}]"
+        if column == "knockout":
+            names = known_labels(names, known, where, f"dko.tl.{result.call[0]}")
+        names = [names] if isinstance(names, str) else list(names)
+        if missing := [name for name in names if name not in known]:
+            raise KeyError(unknown(column, missing, known, where))
+        order = pd.Index(dict.fromkeys(names)).get_indexer(table[column].astype(object))
+        table = table.iloc[np.argsort(order, kind="stable")[(order < 0).sum() :]]
+    return table.reset_index(drop=True)
+
+
+def _named_table(adata: AnnData, result: Result, key: str, what: str, tables: Mapping[str, str]) -> pd.DataFrame:
+    """Return one of several tables of a result, by the name that users have for it."""
+    entry = read_entry(adata, result, key)
+    if what not in tables:
+        raise ValueError(f"what={what!r} must be one of {listed(tables)}.")
+    if what == "agreement" and keys.AGREEMENT not in entry:
+        raise KeyError(f"No agreement: dko.tl.{result.call[0]} was given no groups to compare {result.what} with.")
+    return read_table(adata, result, key, tables[what])
+
+
+@verb
+def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the losses of a fit.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    %(fit)s
+
+    Returns
+    -------
+    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
+    ``validation_loss``; with ``groupby`` also ``group``, and with several members ``member``.
+    """
+    return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)
+
+
+@verb
+def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the double knockouts of :func:`dko.tl.double_ko`, a row per pair and cell.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.double_ko`.
+    %(fit)s
+
+    Returns
+    -------
+    ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction``.
+
+    %(absent)s
+    """
+    fitted = read_fitted(unwrap(adata, mod), key)
+    if keys.PAIRS not in fitted.tables:
+        raise KeyError(f"No double knockouts in adata.uns[{key!r}]; run dko.tl.double_ko(adata, key={key!r}) first.")
+    return fitted.table(keys.PAIRS)
+
+
+@verb
+def affected_genes(
+    adata: AnnData | MuData,
+    gene: str | Sequence[str] | None = None,
+    *,
+    group: str | Sequence[str] | None = None,
+    as_wide: bool = False,
+    by: str = "z",
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Return the genes that knockouts change, as :func:`dko.tl.affected_genes` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.affected_genes`.
+    gene, group
+        Knockouts and groups, in this order; by default all.
+    as_wide
+        Return knockouts (or knockouts and groups) x genes, as decoupler takes them; 0 where there is no value.
+    by
+        What `as_wide` holds: ``"z"`` or ``"change"``.
+    %(results)s
+
+    Returns
+    -------
+    A row per ``knockout`` (, ``group``) and ``gene``; or with `as_wide` float64, a row ``"KNOCKOUT"`` or
+    ``"KNOCKOUT (group)"`` each, genes in columns.
+
+    %(absent)s
+    """
+    if by not in ("z", "change"):
+        raise ValueError(f"by={by!r} must be 'z' or 'change'.")
+    table = _rows(unwrap(adata, mod), results.AFFECTED, key, group=group, knockout=gene)
+    if not as_wide:
+        return table
+    found = table.assign(label=labels_of_rows(table), gene=table["gene"].astype(object))
+    wide = found.pivot(index="label", columns="gene", values=by)
+    return wide.astype(float).fillna(0.0).rename_axis(index=None, columns=None)
+
+
+def labels_of_rows(table: pd.DataFrame) -> pd.Series:
+    """Return the name of a knockout, or of a knockout in a group."""
+    knockout = table["knockout"].astype(str)
+    return knockout + " (" + table["group"].astype(str) + ")" if "group" in table else knockout
+
+
+@verb
+def enrichment(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the gene sets that knockouts change, as :func:`dko.tl.enrichment` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.enrichment`.
+    %(results)s
+
+    Returns
+    -------
+    A row per ``knockout`` (, ``group``) and ``source``.
+
+    %(absent)s
+    """
+    return _rows(unwrap(adata, mod), results.ENRICHMENT, key)
+
+
+@verb
+def dose_response(
+    adata: AnnData | MuData,
+    genes: Knockouts | None = None,
+    *,
+    responders: bool = False,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Return the effects of knockouts at several doses, as :func:`dko.tl.dose_response` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.dose_response`.
+    genes
+        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
+    responders
+        Return the genes that change most instead, with their mean change at each dose.
+    %(results)s
+
+    Returns
+    -------
+    A row per ``knockout`` and ``dose``; with `responders` per ``knockout``, ``gene`` and ``dose``.
+
+    %(absent)s
+    """
+    name = keys.RESPONDERS if responders else keys.TABLE
+    return _rows(unwrap(adata, mod), results.DOSES, key, name, knockout=genes)
+
+
+@verb
+def identity(
+    adata: AnnData | MuData, genes: Knockouts | None = None, *, key: str = keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return which cell types knockouts bring cells closer to, as :func:`dko.tl.identity_shift` describes it.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.identity_shift`.
+    genes
+        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
+    %(results)s
+
+    Returns
+    -------
+    A row per ``knockout``, ``group`` of cells and ``type``: mean ``change`` of the similarity to the type, mean
+    ``length`` of the shift and ``n_cells``; without `groupby` a row per knockout, without ``type`` and ``change``.
+
+    %(absent)s
+    """
+    return _rows(unwrap(adata, mod), results.IDENTITY, key, knockout=genes)
+
+
+@verb
+def clusters(
+    adata: AnnData | MuData, *, what: str = "markers", key: str = keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return a table of :func:`dko.tl.cluster_impact`, which describes its columns.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.cluster_impact`.
+    what
+        ``"markers"``, the knockouts with a larger impact in a cluster than in the others, or, where `groupby` was
+        given, the ``"agreement"`` of clusters and groups.
+    %(results)s
+
+    Returns
+    -------
+    A row per ``cluster`` and ``knockout``, best first within each cluster; or the one row of the agreement. The
+    clusters themselves are in ``obs[f"{key}_cluster"]``.
+
+    %(absent)s
+    """
+    tables = {"markers": keys.MARKERS, "agreement": keys.AGREEMENT}
+    return _named_table(unwrap(adata, mod), results.CLUSTERS, key, what, tables)
+
+
+@verb
+def modules(
+    adata: AnnData | MuData,
+    *,
+    what: str = "modules",
+    as_anndata: bool = False,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame | AnnData:
+    """Return the modules of perturbations, as :func:`dko.tl.perturbation_modules` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.perturbation_modules`.
+    what
+        ``"modules"`` (of each perturbation), their ``"markers"``, or, where groups were given, the ``"agreement"``.
+    as_anndata
+        Return perturbations as observations, for scanpy.
+    %(results)s
+
+    Returns
+    -------
+    A table. With `as_anndata`, perturbations x dimensions of the basis, with the table of modules in ``obs`` and
+    ``obsm["X_umap"]``, and ``uns["markers"]`` and ``uns["agreement"]``.
+
+    %(absent)s
+    """
+    target, result = unwrap(adata, mod), results.MODULES
+    tables = {"modules": keys.TABLE, "markers": keys.MARKERS, "agreement": keys.AGREEMENT}
+    found = _named_table(target, result, key, what, tables)
+    return _perturbations(target, result, key) if as_anndata else found
+
+
+def _perturbations(adata: AnnData, result: Result, key: str) -> AnnData:
+    entry, table = read_entry(adata, result, key), read_table(adata, result, key)
+    table.index = table["perturbation"].astype(str).to_list()
+    # The largest module first, perturbations without effect last.
+    order = sorted(table["module"].astype(str).unique(), key=lambda name: (name == keys.NO_EFFECT, len(name), name))
+    table["module"] = pd.Categorical(table["module"], categories=order)
+    vectors = np.array(entry[keys.VECTORS], dtype=np.float32)
+    names = [f"{read_params(adata, result, key)['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
+    return AnnData(
+        vectors,
+        obs=table.drop(columns=["umap_1", "umap_2"]),
+        var=pd.DataFrame(index=names),
+        obsm={"X_umap": table[["umap_1", "umap_2"]].to_numpy(dtype=float)},
+        uns={name: read_table(adata, result, key, name) for name in (keys.MARKERS, keys.AGREEMENT) if name in entry},
+    )
+
+
+@verb
+def interactions(
+    adata: AnnData | MuData,
+    *,
+    group: str | None = None,
+    matrix: str | None = None,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Return the interactions of pairs of genes, as :func:`dko.tl.interactions` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.interactions`.
+    group
+        Only this group. Default: all, where there are any.
+    matrix
+        Column of the table to return as a matrix, such as ``"interaction"``, ``"z"`` or ``"class"``.
+    %(results)s
+
+    Returns
+    -------
+    A row per pair (and group). With `matrix`, genes x genes, symmetric, the genes sorted by name; NaN on the diagonal
+    and for pairs that are not there.
+
+    %(absent)s
+    """
+    table = _rows(unwrap(adata, mod), results.INTERACTIONS, key, group=group)
+    table = table if group is None else table.drop(columns="group")
+    return table if matrix is None else _matrix(table, matrix)
+
+
+def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    if "group" in table:
+        raise ValueError(f"A matrix is of one group; name it, group=... of {listed(table['group'].unique())}.")
+    of_one = [name for name in table if name.endswith(("_a", "_b"))]
+    known = [name for name in table if name not in of_one]
+    if column not in known:
+        kind = ValueError if column in of_one else KeyError
+        raise kind(f"matrix={column!r} must be a column that describes a pair: {listed(known, len(known))}.")
+    values = table[column].astype(object) if table[column].dtype == "category" else table[column]
+    one_way = pd.Series(values.to_numpy(), index=pd.MultiIndex.from_frame(table[["gene_a", "gene_b"]].astype(str)))
+    genes = sorted({*one_way.index.get_level_values(0), *one_way.index.get_level_values(1)})
+    both_ways = pd.concat([one_way, one_way.swaplevel()]).unstack()
+    return both_ways.reindex(index=genes, columns=genes).rename_axis(index=None, columns=None)
+
+
+@verb
+def evaluation(
+    adata: AnnData | MuData, *, summary: bool = True, key: str = keys.DEFAULT, mod: str = "rna"
+) -> pd.DataFrame:
+    """Return the scores of the model and of the baselines, as :func:`dko.tl.evaluate` describes them.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.evaluate`.
+    summary
+        Means over the perturbations, or a row per method and perturbation.
+    %(results)s
+
+    Returns
+    -------
+    With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
+    interval, ``{metric}_low`` and ``{metric}_high``. Where the model has it, also ``{metric}_scaled``, the mean from no
+    change, 0, to a replicate, 1 (not in evaluations of version 0.1), and by how much the model exceeds the method,
+    ``{metric}_gain``, ``{metric}_gain_low`` and ``{metric}_gain_high``, from the same perturbations.
+    ``attrs["n_perturbations"]`` says how many they are, and ``attrs["over"]`` which (reliable, or all).
+    Otherwise a row per ``method`` and ``perturbation`` and a column per metric. NaN where a method has no such value.
+
+    %(absent)s
+    """
+    target = unwrap(adata, mod)
+    tidy = read_table(target, results.EVALUATION, key, keys.SUMMARY if summary else keys.TABLE)
+    # In the order of the evaluation, which pivoting would sort.
+    methods, metrics = tidy["method"].unique(), tidy["metric"].unique()
+    if not summary:
+        index = pd.MultiIndex.from_product([methods, tidy["perturbation"].unique()], names=["method", "perturbation"])
+        wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
+        return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
+    gains = [name for name in ("scaled", "gain", "gain_low", "gain_high") if name in tidy]
+    wide = tidy.pivot(index="method", columns="metric", values=["mean", "low", "high", *gains])
+    compared = set(tidy.loc[tidy["method"] == "model", "metric"])
+    columns = {
+        (end, metric): metric if end == "mean" else f"{metric}_{end}"
+        for metric in metrics
+        for end in ("mean", "low", "high", *(gains if metric in compared else ()))
+    }
+    wide = wide.loc[methods, list(columns)].set_axis(list(columns.values()), axis=1)
+    params = read_params(target, results.EVALUATION, key)
+    wide.attrs = {"n_perturbations": int(params["n_perturbations"]), "over": str(params["summary_over"])}
+    return wide
+
+
+def predictions(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return an evaluation without the rows of the measurement, of which files of version 0.1 have no replicate."""
+    return summary.drop(index=["measurement", "replicate"], errors="ignore")

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import dko
+
+
+@pytest.fixture
+def results():
+    """Tables as the verbs leave them, whose tests read their results with these getters."""
+    genes, knockouts = ["gene_7", "A/B", "x"], ["gene_7", "A/B", "C+D"]
+    affected = pd.DataFrame(
+        [(k, group, gene) for k in knockouts for group in ("B", "CD4/CD8 T") for gene in genes if gene != k],
+        columns=["knockout", "group", "gene"],
+    )
+    affected["z"] = np.where(affected["gene"] == "x", np.nan, np.arange(len(affected)))
+    affected = affected.assign(change=affected["z"] / 10, n_cells=30, pval_adj=0.5, specific=True)
+    doses = pd.DataFrame({"knockout": np.repeat(knockouts, 2), "dose": [0.5, 1.0] * 3})
+    shifts = pd.DataFrame({"knockout": np.repeat(knockouts, 2), "type": ["T", "NK"] * 3, "length": 1.0, "n_cells": 7})
+    pairs = pd.DataFrame(
+        {
+            "group": pd.Categorical(["B", "B", "CD4/CD8 T"]),
+            "gene_a": pd.Categorical(["A/1", "A/1", "b"]),
+            "gene_b": pd.Categorical(["b", "c", "c"]),
+            "downstream_a": [0.1, 0.2, 0.3],
+            "interaction": [-0.1, 0.2, -0.3],
+            "class": pd.Categorical(["buffering", "additive", "buffering"]),
+        }
+    )
+    modules = pd.DataFrame(
+        {"perturbation": ["C", "A", "B/D", "E"], "module": ["2", "no effect", "1", "1"], "strength": [1.0, 0.1, 3, 2]}
+    ).assign(umap_1=np.arange(4.0), umap_2=np.arange(4.0) + 5)
+    uns = {
+        "dko_affected": {"table": affected},
+        "dko_dose_response": {
+            "table": doses.assign(impact_mean=0.1, impact_q25=0.0, impact_q75=0.2),
+            "responders": doses.assign(gene="x", change=0.1).query("knockout != 'C+D'"),
+        },
+        "dko_identity": {"table": shifts},
+        "dko_interactions": {"table": pairs},
+        "dko_modules": {
+            "params": {"basis": "latent"},
+            "table": modules,
+            "markers": pd.DataFrame({"module": ["1", "2"], "gene": ["x", "y"], "change": [1.0, -1.0]}),
+            "vectors": np.arange(12, dtype=np.float32).reshape(4, 3),
+        },
+        "dko_cluster": {
+            "markers": pd.DataFrame({"cluster": ["0", "1"], "knockout": ["A", "B/C"], "score": [3.0, 2.0]}, [5, 6]),
+            "agreement": pd.DataFrame({"groupby": ["cell_type"], "ari": [0.5], "ami": [0.4]}),
+        },
+    }
+    return AnnData(np.ones((1, 1), dtype=np.float32), uns=uns)
+
+
+def get(name, adata, *args, **kwargs):
+    return getattr(dko.get, name)(adata, *args, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["affected_genes", "dose_response", "identity"])
+def test_knockouts_in_the_order_asked_for(name, results):
+    assert list(get(name, results)["knockout"].unique()) == ["gene_7", "A/B", "C+D"]
+    for wanted in ([("D", "C"), "gene_7", "gene_7"], ["D+C", "gene_7"]):
+        found = get(name, results, wanted)
+        assert list(found["knockout"].unique()) == ["C+D", "gene_7"] and found.index.tolist() == list(range(len(found)))
+    pd.testing.assert_frame_equal(
+        get(name, results, "A/B"), get(name, results).query("knockout == 'A/B'").reset_index(drop=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["affected_genes", "dose_response", "identity", "interactions", "modules", "clusters"])
+def test_a_copy_of_what_is_stored(name, results, unchanged):
+    with unchanged(results):
+        table = get(name, results)
+        table[table.columns[-1]] = 7
+
+
+def test_history_and_pairs_are_copies_of_the_tables_beside_the_model(grouped, unchanged):
+    dko.tl.double_ko(grouped, n_samples=10)
+    assert dko.get.history(grouped).equals(grouped.uns["dko"]["history"])
+    assert dko.get.pairs(grouped).equals(grouped.uns["dko"]["pairs"])
+    with unchanged(grouped):
+        for table in (dko.get.history(grouped), dko.get.pairs(grouped)):
+            table[table.columns[-1]] = 0.0
+
+
+@pytest.mark.parametrize("by", ["z", "change"])
+def test_wide_is_what_decoupler_takes(results, by):
+    wide = dko.get.affected_genes(results, ["A/B", "gene_7"], as_wide=True, by=by)
+    assert wide.shape == (4, 3) and set(map(str, wide.dtypes)) == {"float64"}
+    assert set(wide.index) == {f"{gene} ({group})" for gene in ("gene_7", "A/B") for group in ("B", "CD4/CD8 T")}
+    for row in dko.get.affected_genes(results, ["A/B", "gene_7"], group=["CD4/CD8 T", "B"]).itertuples():
+        assert wide.loc[f"{row.knockout} ({row.group})", row.gene] == np.nan_to_num(getattr(row, by))
+    assert wide.loc["gene_7 (B)", "gene_7"] == 0
+    del results.uns["dko_affected"]["table"]["group"]
+    results.uns["dko_affected"]["table"].drop_duplicates(["knockout", "gene"], inplace=True)
+    assert dko.get.affected_genes(results, as_wide=True).index.tolist() == ["A/B", "C+D", "gene_7"]
+
+
+def test_responders(results):
+    assert dko.get.dose_response(results, ["A/B"], responders=True)["dose"].tolist() == [0.5, 1.0]
+    assert dko.get.dose_response(results, "C+D", responders=True).empty
+
+
+def test_a_matrix_of_pairs_is_symmetric(results):
+    table = dko.get.interactions(results, group="CD4/CD8 T")
+    assert table["gene_a"].tolist() == ["b"] and "group" not in table
+    found = dko.get.interactions(results, group="B", matrix="interaction")
+    assert found.index.tolist() == found.columns.tolist() == ["A/1", "b", "c"]
+    np.testing.assert_array_equal(found, [[np.nan, -0.1, 0.2], [-0.1, np.nan, np.nan], [0.2, np.nan, np.nan]])
+    classes = dko.get.interactions(results, group="B", matrix="class")
+    assert classes.loc["b", "A/1"] == "buffering" and pd.isna(classes.loc["b", "c"])
+
+
+def test_tables_of_clusters_and_modules(results):
+    assert dko.get.clusters(results)["knockout"].tolist() == ["A", "B/C"]
+    assert dko.get.clusters(results, what="agreement")["ari"].item() == 0.5
+    assert dko.get.modules(results)["perturbation"].tolist() == ["C", "A", "B/D", "E"]
+    assert dko.get.modules(results, what="markers")["gene"].tolist() == ["x", "y"]
+
+
+def test_modules_as_anndata(results, unchanged):
+    with unchanged(results):
+        found = dko.get.modules(results, as_anndata=True)
+        found.X[:] = 7
+        found.uns["markers"].iloc[:, -1] = 7.0
+    found = dko.get.modules(results, as_anndata=True)
+    assert found.obs_names.tolist() == ["C", "A", "B/D", "E"]
+    assert found.var_names.tolist() == ["latent_1", "latent_2", "latent_3"]
+    np.testing.assert_array_equal(found.X, np.arange(12).reshape(4, 3))
+    np.testing.assert_array_equal(found.obsm["X_umap"], [[0, 5], [1, 6], [2, 7], [3, 8]])
+    assert found.obs["module"].cat.categories.tolist() == ["1", "2", "no effect"]
+    assert found.obs.columns.tolist() == ["perturbation", "module", "strength"]
+
+
+def test_the_summary_of_an_evaluation_has_an_interval_beside_each_mean(evaluated):
+    found = dko.get.evaluation(evaluated)
+    assert found.index.name == "method" and found.index[0] == "model"
+    assert list(found)[:3] == ["pearson", "pearson_low", "pearson_high"]
+    means = [name for name in found if not name.endswith(("_low", "_high", "_gain", "_scaled"))]
+    gains, scaled = ([name for name in found if name.endswith(end)] for end in ("_gain", "_scaled"))
+    assert len(found.columns) == 3 * (len(means) + len(gains)) + len(scaled)
+    assert {"pearson_gain", "impact_ranking_gain"} <= set(gains) and "pearson_scaled" in scaled
+    assert {"impact_ranking", "ceiling_whole"} <= set(means) and not {"size", "ceiling_gain"} & set(found)
+    tidy = evaluated.uns["dko_evaluation"]["summary"].set_index(["method", "metric"])
+    for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"), ("gain", "_gain"), ("gain_low", "_gain_low")):
+        expected = tidy.loc[("co-expression", "spearman"), end]
+        assert found.at["co-expression", f"spearman{suffix}"] == pytest.approx(expected)
+    assert np.isnan(found.at["measurement", "pearson"]) and np.isnan(found.at["model", "ceiling"])
+
+
+def test_an_evaluation_has_a_row_per_method_and_perturbation(evaluated):
+    found = dko.get.evaluation(evaluated, summary=False)
+    assert found.index.names == ["method", "perturbation"] and found.index.is_unique
+    tidy = evaluated.uns["dko_evaluation"]["table"].query("method == 'ridge on assemblage' & perturbation == 'gene_6'")
+    for metric, value in tidy.set_index("metric")["value"].items():
+        np.testing.assert_equal(found.at[("ridge on assemblage", "gene_6"), metric], value)
+    assert found.loc["measurement", "n_cells"].eq(40).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "verb"),
+    [
+        ("affected_genes", "affected genes", "affected_genes"),
+        ("clusters", "clusters", "cluster_impact"),
+        ("dose_response", "doses", "dose_response"),
+        ("enrichment", "enrichment", "enrichment"),
+        ("evaluation", "evaluation", "evaluate"),
+        ("identity", "shifts", "identity_shift"),
+        ("interactions", "interactions", "interactions"),
+        ("modules", "modules", "perturbation_modules"),
+    ],
+)
+def test_says_what_to_run(name, what, verb, results):
+    with pytest.raises(KeyError, match=rf"No {what} in adata.uns\['mine_\w+'\]; run dko.tl.{verb}\(.*key='mine'\)"):
+        get(name, results, key="mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "error", "message"),
+    [
+        ("affected_genes", {"gene": "gene_70"}, KeyError, "No knockout 'gene_70' in .* Did you mean 'gene_7'"),
+        ("affected_genes", {"group": "NK"}, KeyError, "No group 'NK'"),
+        ("affected_genes", {"by": "size"}, ValueError, "by='size' must be"),
+        ("clusters", {"what": "sizes"}, ValueError, "what='sizes' must be one of 'markers', 'agreement'"),
+        ("dose_response", {"genes": "D"}, KeyError, "No knockout 'D' .* Run dko.tl.dose_response for it first"),
+        ("identity", {"genes": "D"}, KeyError, "No knockout 'D' in adata.uns.* Run dko.tl.identity_shift for it first"),
+        ("interactions", {"group": "b"}, KeyError, "No group 'b' in .* Did you mean 'B'"),
+        ("interactions", {"matrix": "z"}, ValueError, r"name it, group=... of 'B', 'CD4/CD8 T'"),
+        ("interactions", {"group": "B", "matrix": "zz"}, KeyError, "matrix='zz' must be .*'interaction', 'class'"),
+        (
+            "interactions",
+            {"group": "B", "matrix": "downstream_a"},
+            ValueError,
+            "a column that describes a pair",
+        ),
+        ("modules", {"what": "agreement"}, KeyError, "was given no groups to compare modules with"),
+        ("modules", {"what": "umap"}, ValueError, "what='umap' must be one of 'modules', 'markers', 'agreement'"),
+    ],
+)
+def test_refusals(name, asked, error, message, results):
+    with pytest.raises(error, match=message):
+        get(name, results, **asked)
