@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import dko
-from dko.metrics._ceiling import of_whole
+from dko.metrics._effects import of_whole
 
 from ..inputs import DATA
 from ._models import DEFAULT, models

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 import dko
-from dko.metrics._baseline_effects import SIZED
 
 from ._models import MODELS
 
@@ -126,7 +125,7 @@ class Truth:
 
 def has_size(method: str) -> bool:
     """Whether the scale of the effects of a method is no convention."""
-    return method in (*MODELS, *SIZED, NO_CHANGE)
+    return method in (*MODELS, NO_CHANGE)
 
 
 def simulated(data: str, network: int, cells: AnnData, true: np.ndarray, strong: np.ndarray) -> Truth:

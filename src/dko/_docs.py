@@ -27,6 +27,14 @@ SHARED = {
     "rng": "rng\n    Seed or generator of all random numbers; the same seed gives the same result.",
     "progress": "progress\n    Show a progress bar where the call takes longer than a second.",
     "copy": "copy\n    Return a changed copy instead of writing in place.",
+    "sides": (
+        "perturbed, control\n    Cells x genes, dense or sparse: profiles or counts.\nwithout\n    Columns of the "
+        "perturbed genes, which are taken out of both sides first.\nlogged\n    Whether both sides are log values "
+        "already, without these genes: see :func:`dko.metrics.log_profiles`."
+    ),
+    "effects": "predicted, measured\n    Effects, shape (genes,); genes that are NaN in either are left out.",
+    "changed": "changed\n    Genes that change significantly, as a mask: see :func:`dko.metrics.changed_genes`.",
+    "samples": "a, b\n    Cells x components, at least 2 cells each.",
     "figure": (
         "ax, show, return_fig\n    Axes to draw into; whether to show the figure (default: unless `ax` is given or the "
         "figure is\n    returned); whether to return it."

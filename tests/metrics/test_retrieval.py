@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import kstest, spearmanr
 
 import dko
+from dko.metrics import neighbour_agreement
 
 RNG = np.random.default_rng(0)
 
@@ -80,3 +83,80 @@ def test_by_the_cosine_of_genes_that_nothing_has_lost():
     predicted[1] = np.nan
     assert np.isnan(dko.metrics.retrieval_cosine(predicted, measured)).all(), "two are too few"
     assert np.isnan(dko.metrics.retrieval_cosine(predicted[:, 3:], measured[:, 3:])).all(), "no gene is left"
+
+
+EFFECTS = np.random.default_rng(0).normal(size=(5, 30))
+
+
+def test_equals_scipy():
+    found = dko.metrics.similarity(EFFECTS)
+    expected = spearmanr(np.abs(EFFECTS), axis=1).statistic
+    np.testing.assert_allclose(found, (expected.sum(axis=1) - 1) / 4)
+
+
+def test_genes_that_either_has_lost_are_left_out():
+    effects = np.tile(np.arange(1.0, 31), (3, 1))
+    effects[np.arange(3), np.arange(3)] = np.nan
+    # Ranks are those within each effect, so that a lost gene in the middle moves the others up by one.
+    np.testing.assert_allclose(dko.metrics.similarity(effects), 1, atol=1e-3)
+
+
+def test_undefined_for_no_change_and_without_others():
+    effects = EFFECTS.copy()
+    effects[1] = 0
+    effects[3] = np.nan
+    found = dko.metrics.similarity(effects)
+    assert np.isnan(found).tolist() == [False, True, False, True, False]
+    assert found[0] == pytest.approx(dko.metrics.similarity(EFFECTS[[0, 2, 4]])[0])
+    assert np.isnan(dko.metrics.similarity(EFFECTS[:1])).all()
+
+
+def test_known_neighbours():
+    angles = np.deg2rad([0, 5, 90, 96, 180, 187])
+    vectors = np.column_stack([np.cos(angles), np.sin(angles)]) * [[1], [9], [2], [1], [3], [1]]
+    found = neighbour_agreement(vectors, ["a", "a", "b", "b", "c", "a"])
+    assert found.share == pytest.approx(4 / 6)
+    # The chance that two of the six are of one group: three, two and one.
+    assert found.expected == pytest.approx((3 * 2 + 2 * 1) / 30, abs=0.03)
+    perfect = neighbour_agreement(vectors, ["a", "a", "b", "b", "c", "c"])
+    # 3! of 6! / 2!^3 orders.
+    assert perfect.share == 1 and perfect.p_value == pytest.approx(6 / 90, abs=0.03)
+
+
+def test_equally_near_ones_count_in_part():
+    vectors = np.array([[1.0, 0.0], [2.0, 0.0], [5.0, 0.0]])
+    assert neighbour_agreement(vectors, ["a", "a", "b"]).share == pytest.approx(1 / 3)
+
+
+def test_chance():
+    rng = np.random.default_rng(0)
+    p = [
+        neighbour_agreement(rng.normal(size=(30, 5)), rng.integers(3, size=30), n_permutations=199, rng=i).p_value
+        for i in range(60)
+    ]
+    # Shares are of few values, so p values are larger than uniform ones rather than smaller.
+    assert kstest(p, "uniform", alternative="greater").pvalue > 0.01
+    assert np.mean(p) > 0.4
+
+
+def test_the_order_and_the_seed():
+    rng = np.random.default_rng(1)
+    vectors, groups = rng.normal(size=(20, 4)), rng.integers(3, size=20)
+    found = neighbour_agreement(vectors, groups, rng=3)
+    assert neighbour_agreement(vectors, groups, rng=3) == found
+    order = rng.permutation(20)
+    again = neighbour_agreement(vectors[order], groups[order], rng=3)
+    assert again.share == pytest.approx(found.share)
+    assert_allclose(again, found, atol=0.05)
+
+
+def test_nothing_to_say():
+    assert np.isnan(neighbour_agreement(np.ones((2, 3)), ["a", "b"])).all()
+    assert np.isnan(neighbour_agreement(np.eye(4), ["a"] * 4)).all()
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"groups needs one entry per vector \(4\), got 3"):
+        neighbour_agreement(np.eye(4), ["a", "b", "c"])
+    with pytest.raises(ValueError, match="n_permutations=0 must be at least 1"):
+        neighbour_agreement(np.eye(3), ["a", "b", "b"], n_permutations=0)

@@ -15,7 +15,7 @@ from .._core.fitted import read_fitted
 from .._core.groups import group_values
 from .._core.results import DOSES, read_params
 from ..get._fit_quality import predict_all
-from ..metrics._fit_quality import spearman
+from ..metrics._agreement import spearman
 
 if TYPE_CHECKING:
     from anndata import AnnData

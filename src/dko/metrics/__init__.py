@@ -1,26 +1,23 @@
 """Pure array functions that measure."""
 
-from ._baseline_effects import baseline_effects
-from ._bray_curtis import bray_curtis
-from ._ceiling import ceiling
-from ._changed_genes import changed_genes
-from ._correlation import correlation
-from ._direction import direction, direction_fidelity, direction_reach
-from ._effect import effect
-from ._effect_size import effect_size
-from ._energy_distance import energy_distance
-from ._error import calibration_slope, mse, relative_error, scaled
-from ._fit_quality import fit_quality
-from ._gene_mean import gene_mean
-from ._log_profiles import log_profiles
-from ._mmd import mmd
-from ._neighbour_agreement import neighbour_agreement
-from ._oracle_strength import oracle_strength
-from ._pair_interaction import pair_interaction
-from ._recovery import jaccard, recovery
-from ._retrieval import retrieval, retrieval_cosine
-from ._similarity import similarity
-from ._supervised_effects import supervised_effects
+from ._agreement import (
+    calibration_slope,
+    correlation,
+    direction,
+    direction_fidelity,
+    direction_reach,
+    jaccard,
+    mse,
+    oracle_strength,
+    recovery,
+    relative_error,
+    scaled,
+)
+from ._baselines import baseline_effects, supervised_effects
+from ._distances import bray_curtis, energy_distance, mmd
+from ._effects import ceiling, changed_genes, effect, effect_size, pair_interaction
+from ._profiles import fit_quality, gene_mean, log_profiles
+from ._retrieval import neighbour_agreement, retrieval, retrieval_cosine, similarity
 
 __all__ = [
     "baseline_effects",

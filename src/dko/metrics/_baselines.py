@@ -1,118 +1,132 @@
-"""What can be said of knockouts without a model of them: from the log values of unperturbed cells alone.
-
-Every function takes values (log1p(1e4 * profile), cells x genes) and the columns of the genes to knock out, and returns
-effects, knocked-out genes x genes. Their scale is a convention: the loss of one standard deviation of the gene.
-"""
+"""Baselines that a prediction of effects has to beat: from unperturbed cells, or from other perturbations."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._compat import Matrix, dense
+from .._core.verb import verb
+from .._rng import RNG, generator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 N_COMPONENTS = 20
-# The ridge solves a system as large as there are cells.
-_MAX_RIDGE_CELLS = 2_000
-# Penalty of the partial correlations, in units of the variance of a gene.
+# The partial correlations solve a system as large as there are cells.
+_MAX_CELLS = 2_000
+# Their penalty, in units of the variance of a gene.
 _HEAVY = 30.0
-# Strengths of the ridge that its validation chooses from, in units of the mean square of the presence of a gene.
-_STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+# Penalties of the ridge that it chooses from, for features of standard deviation 1.
+_PENALTIES = np.logspace(-2, 6, 25)
+# With fewer perturbations nothing can be left out.
+_FEWEST = 3
 
 
-def gene_mean(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Let every gene fall in proportion to its mean, whatever was knocked out."""
-    return np.tile(-values.mean(axis=0), (len(genes), 1))
+@verb
+def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: RNG = 0) -> dict[str, np.ndarray]:
+    """Predict what knockouts do from unperturbed cells alone, without a model of knockouts.
 
+    Parameters
+    ----------
+    values
+        log1p(1e4 * profile) of unperturbed cells, cells x genes; see :func:`dko.metrics.log_profiles`.
+    genes
+        Columns of the genes to knock out, each alone.
+    %(rng)s
 
-def gene_spread(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Let every gene fall in proportion to its standard deviation, whatever was knocked out."""
-    return np.tile(-values.std(axis=0), (len(genes), 1))
+    Returns
+    -------
+    Effects, knocked-out genes x genes, by the name of the baseline. Their scale is a convention, the loss of one
+    standard deviation of the gene; the value at the gene itself means nothing.
 
-
-def co_expression(values: np.ndarray, genes: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
-    """Let fall what correlates with the gene: -r times the `size` of each gene, by default its standard deviation."""
-    return -_correlations(values, genes) * (values.std(axis=0) if size is None else size)
-
-
-def ridge_partial(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take the partial correlation given all others, from the inverse of the correlations plus a heavy penalty.
-
-    It needs a system only as large as there are cells; of more than 2,000, so many are drawn at random.
+    ``gene mean``, ``gene spread``
+        Minus the mean, or the standard deviation, of each gene: the same whatever was knocked out.
+    ``co-expression``, ``co-expression sqrt(mean)``, ``co-expression mean``
+        -r(g, j) times the standard deviation of j, or the root of its mean, or its mean.
+    ``depth-regressed co-expression``, ``low-rank co-expression``
+        The partial correlation given the log number of genes in a cell, or the correlation in the first 20 principal
+        components, times the standard deviation.
+    ``ridge partial correlation``
+        The partial correlation given all other genes, penalty 30 in units of the variance of a gene, times the root of
+        the mean; in 2,000 random cells if there are more.
+    ``permuted cells``
+        ``co-expression`` after shuffling each gene independently between cells: the floor.
     """
-    from scipy.linalg import solve
-
-    values = _some(values, rng)
-    z = _standardised(values)
-    u = solve(z @ z.T + _HEAVY * len(z) * np.eye(len(z)), z, assume_a="pos")
-    own = 1 - (z * u).sum(axis=0)
-    return -(z[:, genes].T @ u) / np.sqrt(np.outer(own[genes], own)) * np.sqrt(values.mean(axis=0))
-
-
-def depth_regressed(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Take the partial correlation, given the logarithm of the number of genes in a cell."""
-    depth = np.log1p((values > 0).sum(axis=1, dtype=float))
-    with_depth = _standardised(depth[:, None]).ravel() @ _standardised(values) / len(values)
-    partial = _correlations(values, genes) - np.outer(with_depth[genes], with_depth)
-    left = np.sqrt(np.maximum(1 - with_depth**2, 0))
-    scale = np.outer(left[genes], left)
-    return -_divide(partial, scale) * values.std(axis=0)
+    values, columns, stream = dense(values), np.asarray(genes, dtype=int), generator(rng)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    r = _correlations(values, columns)
+    return {
+        "gene mean": np.tile(-mean, (len(columns), 1)),
+        "gene spread": np.tile(-spread, (len(columns), 1)),
+        "co-expression": -r * spread,
+        "co-expression sqrt(mean)": -r * np.sqrt(mean),
+        "co-expression mean": -r * mean,
+        "depth-regressed co-expression": -_given_depth(values, columns, r) * spread,
+        "low-rank co-expression": -_low_rank(values, columns) * spread,
+        "ridge partial correlation": _ridge_partial(values, columns, stream),
+        "permuted cells": permuted(values, columns, stream),
+    }
 
 
-def low_rank(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
-    """Take the correlation in cells as their first 20 principal components describe them."""
-    pca = components(values)
-    loadings = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
-    spread = np.sqrt((loadings**2).sum(axis=0))
-    r = _divide(loadings[:, genes].T @ loadings, np.outer(spread[genes], spread))
-    return -r * values.std(axis=0)
+@verb
+def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """Predict perturbations from the measured effects of others.
 
+    Parameters
+    ----------
+    effects
+        Measured effects, perturbations x genes; NaN at the perturbed genes, where the mean of the others stands in.
+    features
+        Of these perturbations, perturbations x features; those of several genes are summed.
+    wanted
+        Features of the perturbations to predict, n x features.
 
-def ridge(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take from every gene what the presence of the lost one adds to it, in a ridge regression on that of all others.
+    Returns
+    -------
+    Effects, n x genes, by the name of the baseline; NaN at genes that are known of no training perturbation.
 
-    The strength is chosen by generalised cross-validation, one for all genes. Of more than 2,000 cells, so many are
-    drawn at random.
+    ``mean effect``
+        The mean of the training effects, the same for all.
+    ``ridge``
+        That, and a ridge regression of the effects on the features, its penalty by leaving one perturbation out; with
+        fewer than 3 training perturbations, the mean effect.
+    ``nearest``
+        The effect of the training perturbation whose features are most similar, by their cosine.
     """
-    values = _some(values, rng)
-    presence = _centred((values > 0).astype(float))
-    square = np.square(presence).sum() / presence.shape[1]
-    if square == 0:
-        return np.zeros((len(genes), values.shape[1]))
-    fits = (_ridge(presence, _centred(values), strength * square, genes) for strength in _STRENGTHS)
-    return -min(fits, key=lambda fit: fit[0])[1]
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    if not len(effects) or len(effects) != len(features) or features.shape[1] != wanted.shape[1]:
+        raise ValueError(
+            "There have to be training perturbations, each with as many features as those to predict; got effects of "
+            f"shape {effects.shape}, features of {features.shape} and wanted ones of {wanted.shape}."
+        )
+    mean = mean_effect(effects)
+    filled = np.where(np.isfinite(effects), effects, mean)
+    return {
+        "mean effect": np.tile(mean, (len(wanted), 1)),
+        "ridge": _ridge(filled, mean, features, wanted),
+        "nearest": filled[cosine_similarity(wanted, features).argmax(axis=1)],
+    }
 
 
-def _ridge(presence: np.ndarray, values: np.ndarray, penalty: float, genes: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the cross-validated error of all regressions, and the coefficients of `genes` in them.
-
-    With P the inverse of Z'Z + penalty, the regression without its own gene j has the coefficients w - P_j w_j / P_jj,
-    w being those with it. Everything is had from U = Z P, which needs a system only as large as there are cells.
-    """
-    from scipy.linalg import solve
-
-    n_cells = len(presence)
-    u = solve(presence @ presence.T + penalty * np.eye(n_cells), presence, assume_a="pos")
-    hat = presence @ u.T
-    own = (1 - (presence * u).sum(axis=0)) / penalty
-    weight = (u * values).sum(axis=0) / own
-    residual = values - hat @ values + u * weight
-    used = np.trace(hat) - np.square(u).sum(axis=0) / own
-    error = float((np.square(residual).mean(axis=0) / (1 - (1 + used) / n_cells) ** 2).sum())
-    among = presence[:, genes].T @ u / -penalty
-    among[np.arange(len(genes)), genes] += 1 / penalty
-    return error, u[:, genes].T @ values - among * weight
+def co_expression(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Let fall what correlates with the gene: -r times the standard deviation of each gene."""
+    return -_correlations(values, genes) * values.std(axis=0)
 
 
 def permuted(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Take co-expression in cells between which every gene was shuffled on its own: what noise alone gives."""
+    """Take co-expression in cells between which every gene was shuffled independently: what noise alone gives."""
     return co_expression(rng.permuted(values, axis=0), genes)
 
 
-def _some(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return at most as many random cells as a system is solved for."""
-    if len(values) <= _MAX_RIDGE_CELLS:
-        return values
-    return values[np.sort(rng.choice(len(values), _MAX_RIDGE_CELLS, replace=False))]
+def mean_effect(effects: np.ndarray) -> np.ndarray:
+    """Return the mean over perturbations of what is known of each gene (genes,); NaN where nothing is."""
+    known = np.isfinite(effects)
+    n = known.sum(axis=0)
+    total = np.where(known, effects, 0.0).sum(axis=0)
+    return np.divide(total, n, out=np.full(effects.shape[1], np.nan), where=n > 0)
 
 
 def components(values: np.ndarray) -> Any:
@@ -128,12 +142,52 @@ def _correlations(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
     return standard[:, genes].T @ standard / len(values)
 
 
+def _given_depth(values: np.ndarray, genes: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Return the partial correlation, given the logarithm of the number of genes in a cell."""
+    depth = np.log1p((values > 0).sum(axis=1, dtype=float))
+    with_depth = _standardised(depth[:, None]).ravel() @ _standardised(values) / len(values)
+    left = np.sqrt(np.maximum(1 - with_depth**2, 0))
+    return _divide(r - np.outer(with_depth[genes], with_depth), np.outer(left[genes], left))
+
+
+def _low_rank(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Return the correlation in cells as their first principal components describe them."""
+    pca = components(values)
+    loadings = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
+    spread = np.sqrt((loadings**2).sum(axis=0))
+    return _divide(loadings[:, genes].T @ loadings, np.outer(spread[genes], spread))
+
+
+def _ridge_partial(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Take the partial correlation given all others, by a system only as large as there are cells."""
+    from scipy.linalg import solve
+
+    if len(values) > _MAX_CELLS:
+        values = values[np.sort(rng.choice(len(values), _MAX_CELLS, replace=False))]
+    z = _standardised(values)
+    u = solve(z @ z.T + _HEAVY * len(z) * np.eye(len(z)), z, assume_a="pos")
+    own = 1 - (z * u).sum(axis=0)
+    return -(z[:, genes].T @ u) / np.sqrt(np.outer(own[genes], own)) * np.sqrt(values.mean(axis=0))
+
+
+def _ridge(effects: np.ndarray, mean: np.ndarray, features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    known = np.isfinite(mean)
+    found = np.tile(mean, (len(wanted), 1))
+    varies = features.std(axis=0) > 0
+    if len(effects) < _FEWEST or not known.any() or not varies.any():
+        return found
+    scaler = StandardScaler().fit(features[:, varies])
+    # With an intercept, whoever is left out is left out of the mean too: it would give the left-out one away.
+    ridge = RidgeCV(alphas=_PENALTIES).fit(scaler.transform(features[:, varies]), effects[:, known] - mean[known])
+    found[:, known] += ridge.predict(scaler.transform(wanted[:, varies])).reshape(len(wanted), -1)
+    return found
+
+
 def _standardised(values: np.ndarray) -> np.ndarray:
-    return _divide(_centred(values), np.broadcast_to(values.std(axis=0), values.shape))
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    return values - values.mean(axis=0)
+    return _divide(values - values.mean(axis=0), np.broadcast_to(values.std(axis=0), values.shape))
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

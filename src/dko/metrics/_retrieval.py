@@ -1,44 +1,50 @@
-"""Whether the prediction for a knockout is about that knockout."""
+"""Whether predictions are about the knockout that they are for: each against the effects of all others."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .._core.verb import verb
-from ._pairs import between, own
+from .._rng import generator
+from ._agreement import is_constant
 
-MIN_KNOCKOUTS = 3
-# Correlations that differ by less are equal.
-_TIE = 1e-9
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._rng import RNG
+
+_MIN_KNOCKOUTS = 3
+# Correlations that differ by less are equal, and below this share of the sum of squares a variance is rounding.
+_TIE, _ROUNDING = 1e-9, 1e-12
 
 
 @verb
 def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = False) -> np.ndarray:
     """Share of the other knockouts whose measured effect fits a prediction worse than that of its own knockout.
 
-    A list of genes that is the same whatever was knocked out gets 0.5 on average, however well it correlates.
+    Fit is the Pearson correlation over the genes that neither of two knockouts has lost. The same list of genes for
+    every knockout gets 0.5 on average, however well it correlates.
 
     Parameters
     ----------
     predicted, measured
-        Effects, knockouts x genes, rows in the same order; NaN at the genes that were knocked out. Fit is their Pearson
-        correlation over genes that neither of two knockouts has lost.
+        Effects, knockouts x genes, rows in the same order; NaN at the genes that were knocked out.
     centred
         Subtract from each effect the mean effect of the other knockouts first, on both sides.
 
     Returns
     -------
-    0 to 1, float64, shape (knockouts,); ties count one half. NaN for a prediction that is all NaN, and with fewer than
-    3 knockouts.
+    0 to 1, shape (knockouts,); ties count one half. NaN for a prediction of NaN alone, and with fewer than 3 knockouts.
     """
     if centred:
-        predicted, measured = centre(predicted), centre(measured)
+        predicted, measured = _centre(predicted), _centre(measured)
     there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
     found = np.full(len(predicted), np.nan)
-    if there.sum() < MIN_KNOCKOUTS:
-        return found
-    predicted, measured = predicted[there], measured[there]
-    found[there] = _share_worse(own(predicted, measured) - between(predicted, measured))
+    if there.sum() >= _MIN_KNOCKOUTS:
+        predicted, measured = predicted[there], measured[there]
+        found[there] = _share_worse(_own(predicted, measured) - _between(predicted, measured))
     return found
 
 
@@ -46,31 +52,115 @@ def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = Fa
 def retrieval_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Share of the other knockouts whose measured effect fits a prediction worse than its own, by the cosine.
 
-    The perturbation discrimination score of cell-eval2 (``pds_cosine``), over the genes that no knockout has lost. A
-    cosine is not centred over genes: where most genes fall, that is part of the fit.
+    The perturbation discrimination score of cell-eval2 (``pds_cosine``), over the genes that no knockout has lost.
 
     Parameters
     ----------
     predicted, measured
-        As in :func:`dko.metrics.retrieval`.
+        Effects, as in :func:`dko.metrics.retrieval`.
 
     Returns
     -------
     As of :func:`dko.metrics.retrieval`: 0 to 1, 0.5 by chance and for no predicted change.
     """
+    from sklearn.metrics.pairwise import cosine_similarity
+
     there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
     kept = np.isfinite(predicted[there]).all(axis=0) & np.isfinite(measured[there]).all(axis=0)
     found = np.full(len(predicted), np.nan)
-    if there.sum() < MIN_KNOCKOUTS or not kept.any():
-        return found
-    cosine = _unit(predicted[there][:, kept]) @ _unit(measured[there][:, kept]).T
-    found[there] = _share_worse(np.diag(cosine)[:, None] - cosine)
+    if there.sum() >= _MIN_KNOCKOUTS and kept.any():
+        cosine = cosine_similarity(predicted[there][:, kept], measured[there][:, kept])
+        found[there] = _share_worse(np.diag(cosine)[:, None] - cosine)
     return found
 
 
-def _unit(effects: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(effects, axis=1, keepdims=True)
-    return np.divide(effects, length, out=np.zeros_like(effects), where=length > 0)
+@verb
+def similarity(effects: np.ndarray) -> np.ndarray:
+    """Mean rank correlation of the sizes of each effect with those of all others.
+
+    Parameters
+    ----------
+    effects
+        Knockouts x genes; NaN at the genes that were knocked out, which are left out of both sides of a pair.
+
+    Returns
+    -------
+    Shape (knockouts,): near 1 where a method predicts the same for every knockout; read it beside that of the measured
+    effects. NaN for an effect that is constant or NaN, and where there is no other.
+    """
+    from scipy.stats import rankdata
+
+    varies = np.array([not is_constant(row) for row in effects], dtype=bool)
+    found = np.full(len(effects), np.nan)
+    if varies.sum() < 2:
+        return found
+    sizes = np.abs(effects[varies])
+    # NaN sorts last, so that the ranks of the others are those among themselves.
+    ranks = np.where(np.isfinite(sizes), rankdata(np.nan_to_num(sizes, nan=np.inf), axis=1), np.nan)
+    pairs = _between(ranks, ranks)
+    np.fill_diagonal(pairs, 0.0)
+    found[varies] = pairs.sum(axis=1) / (len(pairs) - 1)
+    return found
+
+
+class Agreement(NamedTuple):
+    """How often a nearest neighbour is of the same group, this by chance, and the one-sided p-value."""
+
+    share: float
+    expected: float
+    p_value: float
+
+
+@verb
+def neighbour_agreement(
+    vectors: np.ndarray, groups: Sequence[object] | np.ndarray, *, n_permutations: int = 1_000, rng: RNG = 0
+) -> Agreement:
+    """Return how often the nearest neighbour of a vector, by cosine, is of the same group.
+
+    Parameters
+    ----------
+    vectors
+        n x dimensions; vectors of length 0 are as far from all others.
+    groups
+        The group of each.
+    n_permutations
+        How often the groups are permuted.
+    %(rng)s
+
+    Returns
+    -------
+    ``share``, ``expected`` by chance, and ``p_value`` (one-sided, at least 1 / (1 + n_permutations)); NaN for fewer
+    than 3 vectors or a single group. Of several equally near neighbours, each counts in part.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    if len(groups) != len(vectors):
+        raise ValueError(f"groups needs one entry per vector ({len(vectors)}), got {len(groups)}.")
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations={n_permutations} must be at least 1.")
+    names, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    if len(vectors) < 3 or len(names) < 2:
+        return Agreement(np.nan, np.nan, np.nan)
+    nearest, stream = _nearest(vectors), generator(rng)
+    one, other = np.nonzero(nearest)
+    weight = nearest[one, other]
+
+    def share(of: np.ndarray) -> float:
+        return float(weight @ (of[one] == of[other])) / len(vectors)
+
+    found = share(numbers)
+    permuted = np.array([share(stream.permutation(numbers)) for _ in range(n_permutations)])
+    p_value = (1 + (permuted >= found - 1e-12).sum()) / (1 + n_permutations)
+    return Agreement(found, float(permuted.mean()), float(p_value))
+
+
+def _nearest(vectors: np.ndarray) -> np.ndarray:
+    """Return weights of the nearest neighbours of each row (n x n, rows sum to 1)."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    cosine = cosine_similarity(vectors)
+    np.fill_diagonal(cosine, -np.inf)
+    nearest = cosine >= cosine.max(axis=1, keepdims=True) - 1e-12
+    return nearest / nearest.sum(axis=1, keepdims=True)
 
 
 def _share_worse(gain: np.ndarray) -> np.ndarray:
@@ -80,10 +170,35 @@ def _share_worse(gain: np.ndarray) -> np.ndarray:
     return better.sum(axis=1) / (len(better) - 1)
 
 
-def centre(effects: np.ndarray) -> np.ndarray:
+def _centre(effects: np.ndarray) -> np.ndarray:
     """Subtract from each row the mean of the others, gene by gene; what is left of equal rows is 0, not rounding."""
     known = np.isfinite(effects)
     total, n = np.where(known, effects, 0.0).sum(axis=0), known.sum(axis=0)
     others = (total - np.where(known, effects, 0.0)) / np.maximum(n - known, 1)
     left = effects - others
     return np.where(np.abs(left) <= 1e-12 * np.nanmax(np.abs(effects), initial=0.0), 0.0 * left, left)
+
+
+def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the correlation of each row of `a` with each of `b`, over genes that are NaN in neither; 0 if constant."""
+    # Matrix products for all pairs at once, where pandas has a loop.
+    x, y = np.nan_to_num(a), np.nan_to_num(b)
+    has_x, has_y = np.isfinite(a).astype(float), np.isfinite(b).astype(float)
+    return _pearson(has_x @ has_y.T, x @ y.T, x @ has_y.T, has_x @ y.T, x**2 @ has_y.T, has_x @ (y**2).T)
+
+
+def _own(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return that of row i of `a` with row i of `b`, for each j also without the genes that are NaN in row j of `b`."""
+    known = np.isfinite(a) & np.isfinite(b)
+    x, y = np.where(known, a, 0.0), np.where(known, b, 0.0)
+    there = np.isfinite(b).astype(float).T
+    return _pearson(known.astype(float) @ there, (x * y) @ there, x @ there, y @ there, x**2 @ there, y**2 @ there)
+
+
+def _pearson(n: np.ndarray, xy: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> np.ndarray:
+    """Return correlations from the number of genes and the sums over them."""
+    n = np.maximum(n, 1)
+    spread_x, spread_y = xx - x**2 / n, yy - y**2 / n
+    defined = (spread_x > _ROUNDING * xx) & (spread_y > _ROUNDING * yy)
+    scale = np.sqrt(np.where(defined, spread_x * spread_y, 1.0))
+    return np.where(defined, (xy - x * y / n) / scale, 0.0)

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...metrics import energy_distance, mmd
-from ...metrics._ceiling import agreement, halves
-from ...metrics._changed_genes import changed_among
-from ...metrics._effect import difference
-from ...metrics._effect_size import shares, size_of
-from ...metrics._log_profiles import columns_mask
+from ...metrics import changed_genes, effect, effect_size, energy_distance, mmd
+from ...metrics._effects import agreement, halves, shares
+from ...metrics._profiles import columns_mask
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -76,18 +73,19 @@ def measure(
 ) -> Measurement:
     """Measure one knockout in the cells that `cells_without` has returned, its size with `n_size` cells a side."""
     perturbed, control = cells
-    gone = columns_mask(screen.columns[label], control.shape[1])
+    without = screen.columns[label]
+    gone = columns_mask(without, control.shape[1])
     held_out = control[screen.held_out]
     reference = control if screen.against is None else control[screen.against]
     n_test = _MAX_RATIO * min(perturbed.shape[0], held_out.shape[0])
-    changed = changed_among(some(perturbed, n_test, rng), some(held_out, n_test, rng), ~gone)
+    changed = changed_genes(some(perturbed, n_test, rng), some(held_out, n_test, rng), without=without, logged=True)
     parts = halves(perturbed, reference, n_splits, rng)
     return Measurement(
-        effect=np.where(gone, np.nan, difference(perturbed, reference)),
-        effect_elsewhere=np.where(gone, np.nan, difference(perturbed, control[~screen.held_out])),
+        effect=effect(perturbed, reference, without=without, logged=True),
+        effect_elsewhere=effect(perturbed, control[~screen.held_out], without=without, logged=True),
         changed=changed,
         ceiling=agreement(parts[..., ~gone]),
-        size=size_of(perturbed, control, n_size, n_splits, rng),
+        size=effect_size(perturbed, control, logged=True, n_cells=n_size, n_splits=n_splits, rng=rng),
         n_cells=perturbed.shape[0],
         profile=np.asarray(shares(control).mean(axis=0)).ravel(),
         noise=float((_variance_of_mean(perturbed) + _variance_of_mean(reference))[~gone].mean()),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy import sparse
 
-from ...metrics import bray_curtis
-from ...metrics._effect_size import shares
-from ...metrics._log_profiles import columns_mask, log_profiles
+from ...metrics import bray_curtis, log_profiles
+from ...metrics._effects import shares
+from ...metrics._profiles import columns_mask
 
 if TYPE_CHECKING:
     from ..._core.knockouts import Task

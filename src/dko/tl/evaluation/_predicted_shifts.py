@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...metrics._effect_size import shares, size_of_effect
-from ...metrics._log_profiles import columns_mask
+from ...metrics._effects import shares, size_of_effect
+from ...metrics._profiles import columns_mask
 from ..knockouts._perturb_ko import dissimilarity
 from ._predicted import Prediction
 

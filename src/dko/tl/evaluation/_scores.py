@@ -22,7 +22,7 @@ from ...metrics import (
     retrieval_cosine,
     similarity,
 )
-from ...metrics._ceiling import of_whole
+from ...metrics._effects import of_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..._core import keys
-from ...metrics import supervised_effects
-from ...metrics._effect import difference
-from ...metrics._supervised_effects import mean_effect
+from ...metrics import effect, supervised_effects
+from ...metrics._baselines import mean_effect
 from ._screen import columns_of, of_split
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ def training_effects(
     control = used(np.flatnonzero(named.control))
     there = {label: genes for label, genes in trained.items() if len(rows[label]) and len(control)}
     effects = np.zeros((len(there), len(fitted.genes)))
-    for effect, (label, columns) in zip(effects, columns_of(there, fitted.genes).items(), strict=True):
-        effect[:] = difference(values[rows[label]], values[control])
-        effect[columns] = np.nan
+    for row, (label, columns) in zip(effects, columns_of(there, fitted.genes).items(), strict=True):
+        row[:] = effect(values[rows[label]], values[control], without=columns, logged=True)
     features = dict(zip(fitted.targets, fitted.weights["features"].astype(float), strict=True))
     return TrainingEffects(there, effects, features)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..._core.messages import progress
 from ...metrics._baselines import components
-from ...metrics._effect_size import most_cells
 from ._measured import cells_without, distances, measure, some
 from ._scores import MEASUREMENT, REPLICATE, Predicted, counted, score, score_measurement, score_replicate
 
@@ -66,7 +65,7 @@ def score_trial(trial: Trial, n_splits: int, rng: np.random.Generator) -> dict[s
     values = some(screen.take_out(screen.control), _MAX_CELLS, rng).toarray()
     axes = components(values).components_.T
     measured, predicted, apart = [], [], []
-    n_size = min(most_cells(cells.shape[0], screen.control.shape[0]) for cells in screen.perturbed.values())
+    n_size = min(screen.control.shape[0] // 2, *(cells.shape[0] for cells in screen.perturbed.values()))
     steps = progress(screen.columns, total=len(screen.columns), description="evaluate", unit="knockout")
     for number, label in enumerate(steps):
         cells, prediction = cells_without(screen, label), trial.predictor.knock_out(label, axes)

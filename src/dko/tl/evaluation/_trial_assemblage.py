@@ -13,9 +13,8 @@ from ..._core.fitted import read_fitted, read_profiles
 from ..._core.knockouts import engine_on, open_task
 from ..._core.messages import listed, logger
 from ...metrics import baseline_effects
-from ...metrics._baseline_effects import SIZED
 from ...metrics._baselines import permuted
-from ...metrics._effect_size import size_of_effect
+from ...metrics._effects import size_of_effect
 from ._predicted import AssemblagePredictor
 from ._scores import Predicted
 from ._screen import Screen, columns_of, enough_cells, find_perturbations, held_out, of_split
@@ -95,17 +94,17 @@ def _without_model(
     genes = np.unique(np.concatenate(list(screen.columns.values())))
     members = gone[:, genes].astype(float)
 
-    def together(singles: np.ndarray, *, sized: bool = False) -> Predicted:
+    def together(singles: np.ndarray) -> Predicted:
         """Add the effects of several genes."""
         effects = np.where(gone, np.nan, members @ singles)
         sizes = [size_of_effect(effect, one.profile) for effect, one in zip(effects, measured, strict=True)]
-        return Predicted(effects, unknown, np.array(sizes), sized=sized)
+        return Predicted(effects, unknown, np.array(sizes), sized=False)
 
     for name, singles in baseline_effects(values, genes, rng=rng).items():
         if name in _BLIND:
             found[name] = [Predicted(np.where(gone, np.nan, singles[0]), unknown, unknown, sized=False)]
         else:
-            found[name] = [together(singles, sized=name in SIZED)]
+            found[name] = [together(singles)]
     found[_SHUFFLED] += [together(permuted(values, genes, rng)) for _ in range(n_shuffles - 1)]
     return found
 

@@ -16,8 +16,8 @@ from ..._core.names import DROPPED, TRAINED, members, spelled
 from ..._core.scale import read_log_values
 from ...metrics import oracle_strength
 from ...metrics._baselines import co_expression
-from ...metrics._effect_size import size_of_effect
-from ...metrics._log_profiles import columns_mask
+from ...metrics._effects import size_of_effect
+from ...metrics._profiles import columns_mask
 from ._predicted_shifts import ShiftPredictor
 from ._scores import Predicted
 from ._screen import TEST_CELLS, Screen, columns_of, enough_cells, find_perturbations, held_out, of_split

@@ -1,0 +1,238 @@
+"""What perturbed cells show: the effect, its size, the genes that change, how well halves of the cells agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from .._core.verb import verb
+from .._rng import RNG, generator
+from ._agreement import correlation
+from ._distances import bray_curtis
+from ._profiles import SCALE, columns_mask, log_profiles
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._compat import Matrix
+    from ._profiles import Columns
+
+# A test takes dense values of so many genes at a time.
+_BLOCK = 500
+# Two effects count as collinear where their products span less than this part of the largest one.
+_COLLINEAR = 1e-9
+
+
+@verb
+def effect(perturbed: Matrix, control: Matrix, *, without: Columns = (), logged: bool = False) -> np.ndarray:
+    """Change of the mean of log1p(1e4 * profile), gene by gene, perturbed minus unperturbed cells.
+
+    Parameters
+    ----------
+    %(sides)s
+
+    Returns
+    -------
+    float64, shape (genes,); NaN at the genes that were taken out.
+    """
+    after, before, kept = _sides(perturbed, control, without, logged)
+    return np.where(kept, _mean(after) - _mean(before), np.nan)
+
+
+@verb
+def effect_size(
+    perturbed: Matrix,
+    control: Matrix,
+    *,
+    without: Columns = (),
+    logged: bool = False,
+    n_cells: int | None = None,
+    n_splits: int = 20,
+    rng: RNG = 0,
+) -> float:
+    """Bray-Curtis dissimilarity of the mean profiles of perturbed and unperturbed cells, minus that of chance.
+
+    Means of two sets of unperturbed cells differ too, so the dissimilarity of some unperturbed cells from others is
+    subtracted from that of perturbed cells from the same others; mean over random choices. The size comes out smaller
+    with fewer cells: to compare knockouts, take the same `n_cells` for all of them.
+
+    Parameters
+    ----------
+    %(sides)s
+    n_cells
+        Cells on every side; by default, and at most, all perturbed or half of the unperturbed ones.
+    n_splits
+        How many times cells are chosen.
+    %(rng)s
+
+    Returns
+    -------
+    At most 1; about 0, and possibly negative, where nothing has changed.
+    """
+    if n_cells is not None and n_cells < 1:
+        raise ValueError(f"n_cells={n_cells!r} must be at least 1.")
+    after, before, _ = _sides(perturbed, control, without, logged)
+    most, stream = min(after.shape[0], before.shape[0] // 2), generator(rng)
+    size = min(most, n_cells or most)
+    (changed,) = _means_of_parts(shares(after), size, 1, n_splits, stream)
+    same, other = _means_of_parts(shares(before), size, 2, n_splits, stream)
+    return float(np.mean(bray_curtis(changed, same) - bray_curtis(other, same)))
+
+
+@verb
+def changed_genes(
+    perturbed: Matrix, control: Matrix, *, without: Columns = (), logged: bool = False, rate: float = 0.05
+) -> np.ndarray:
+    """Find the genes whose expression differs between perturbed and unperturbed cells.
+
+    Mann-Whitney test of log1p(1e4 * profile), normal approximation with ties; FDR by Benjamini and Hochberg. Sides of
+    very different size make false discoveries among genes that few cells express: take a part of the larger side.
+
+    Parameters
+    ----------
+    %(sides)s
+    rate
+        False discovery rate.
+
+    Returns
+    -------
+    Mask of genes, bool, shape (genes,); False for those that were taken out.
+    """
+    from scipy.stats import false_discovery_control, mannwhitneyu
+
+    after, before, kept = _sides(perturbed, control, without, logged)
+    tested = np.flatnonzero(kept & (np.diff(sparse.vstack([after, before], format="csc").indptr) > 0))
+    changed = np.zeros(len(kept), dtype=bool)
+    if len(tested):
+        blocks = np.split(tested, range(_BLOCK, len(tested), _BLOCK))
+        tests = [mannwhitneyu(after[:, b].toarray(), before[:, b].toarray(), method="asymptotic") for b in blocks]
+        # A gene that is the same in all cells has no p-value.
+        p_values = np.nan_to_num(np.concatenate([test.pvalue for test in tests]), nan=1.0)
+        changed[tested] = false_discovery_control(p_values) <= rate
+    return changed
+
+
+@verb
+def ceiling(
+    perturbed: Matrix,
+    control: Matrix,
+    *,
+    without: Columns = (),
+    logged: bool = False,
+    n_splits: int = 20,
+    rng: RNG = 0,
+) -> float:
+    """Split-half reliability: Pearson correlation of the effects that two halves of the cells show, mean over splits.
+
+    Both sides are halved, so that the two effects share no cell. With the effect of all cells, a perfect prediction
+    has a higher correlation than this r: sqrt(2 r / (1 + r)), by Spearman and Brown.
+
+    Parameters
+    ----------
+    %(sides)s
+    n_splits
+        How many times the cells are halved.
+    %(rng)s
+
+    Returns
+    -------
+    -1 to 1; about 0 where nothing but noise was measured.
+    """
+    after, before, kept = _sides(perturbed, control, without, logged)
+    return agreement(halves(after, before, n_splits, generator(rng))[..., kept])
+
+
+@verb
+def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Compare the effect of two perturbations together with the effects of each alone.
+
+    Parameters
+    ----------
+    both, first, second
+        Effects, shape ``(..., n_genes)``, without the perturbed genes.
+
+    Returns
+    -------
+    size
+        Length of ``both - first - second``, relative to ``sqrt(|first|^2 + |second|^2)``, shape ``(...)``: 0 where
+        effects add up, NaN where neither perturbation does anything.
+    coefficients
+        Those of the least-squares fit ``both = c1 first + c2 second`` (Norman et al. 2019, Science), shape
+        ``(..., 2)``: (1, 1) where effects add up, (1, 0) where both do what the first does alone. The shortest such
+        pair where the two effects point in the same direction; NaN as above.
+    """
+    together, one, other = (np.asarray(effect, dtype=float) for effect in (both, first, second))
+    if not together.shape == one.shape == other.shape or together.ndim == 0:
+        shapes = f"{together.shape}, {one.shape} and {other.shape}"
+        raise ValueError(f"The three effects must have one shape (..., n_genes), got {shapes}.")
+    alone = np.stack([one, other], axis=-2)
+    products = alone @ np.swapaxes(alone, -1, -2)
+    alone_size = np.sqrt(np.trace(products, axis1=-2, axis2=-1))
+    solved = np.linalg.pinv(products, rcond=_COLLINEAR, hermitian=True) @ (alone @ together[..., None])
+    nothing = alone_size == 0
+    length = np.linalg.norm(together - one - other, axis=-1)
+    size = np.divide(length, alone_size, out=np.full(alone_size.shape, np.nan), where=~nothing)
+    return size, np.where(nothing[..., None], np.nan, solved[..., 0])
+
+
+def halves(after: sparse.csr_array, before: sparse.csr_array, n_splits: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the effects that two random halves of the cells show, from log values: 2 x splits x genes."""
+    return np.subtract(*(_means_of_parts(one, one.shape[0] // 2, 2, n_splits, rng) for one in (after, before)))
+
+
+def agreement(effects: np.ndarray) -> float:
+    """Return the mean over splits of the correlation of halves, 2 x splits x genes."""
+    return float(np.mean([correlation(*pair) for pair in zip(*effects, strict=True)]))
+
+
+def of_whole(halves: np.ndarray) -> np.ndarray:
+    """Return what a perfect prediction reaches against all cells, from the agreement of halves; at least 0."""
+    agreement = np.maximum(halves, 0.0)
+    return np.sqrt(2 * agreement / (1 + agreement))
+
+
+def size_of_effect(effect: np.ndarray, profile: np.ndarray) -> float:
+    """Return the dissimilarity of a profile and the same after an effect (genes,), without the genes that are NaN."""
+    kept = np.isfinite(effect)
+    if not kept.any():
+        return np.nan
+    before = profile[kept]
+    after = np.expm1(np.maximum(np.log1p(SCALE * before) + effect[kept], 0.0))
+    before, after = (one / max(one.sum(), np.finfo(float).tiny) for one in (before, after))
+    return float(bray_curtis(before[None, :], after[None, :])[0])
+
+
+def shares(values: sparse.csr_array) -> sparse.csr_array:
+    """Turn log values back into profiles."""
+    profiles = values.copy()
+    profiles.data = np.expm1(values.data) / SCALE
+    return profiles
+
+
+def _sides(
+    perturbed: Matrix, control: Matrix, without: Columns, logged: bool
+) -> tuple[sparse.csr_array, sparse.csr_array, np.ndarray]:
+    """Return log values of both sides, and which genes are left."""
+    if not perturbed.shape[0] or not control.shape[0] or perturbed.shape[1] != control.shape[1]:
+        raise ValueError(f"Both sides need cells, of the same genes; got {perturbed.shape} and {control.shape}.")
+    values = [sparse.csr_array(one) if logged else log_profiles(one, without=without) for one in (perturbed, control)]
+    return values[0], values[1], ~columns_mask(without, control.shape[1])
+
+
+def _mean(values: sparse.csr_array) -> np.ndarray:
+    return np.asarray(values.mean(axis=0)).ravel()
+
+
+def _means_of_parts(
+    values: sparse.csr_array, size: int, n_parts: int, n_splits: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the means of disjoint random parts of `size` cells, again for every split: parts x splits x genes."""
+    n_cells = values.shape[0]
+    order = rng.permuted(np.tile(np.arange(n_cells), (n_splits, 1)), axis=1)
+    weights = np.zeros((n_parts, n_splits, n_cells))
+    for part in range(n_parts):
+        np.put_along_axis(weights[part], order[:, part * size : (part + 1) * size], 1 / size, axis=1)
+    means = weights.reshape(-1, n_cells) @ values
+    return np.asarray(means).reshape(n_parts, n_splits, values.shape[1])

@@ -1,0 +1,141 @@
+"""Relative profiles: their logarithm, how well predicted ones fit, and what the mean of each gene predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .._compat import Matrix
+from .._core.verb import verb
+from ._agreement import spearman
+from ._distances import bray_curtis
+
+Columns: TypeAlias = Sequence[int] | np.ndarray
+# Profiles are taken to so many counts per cell before the logarithm.
+SCALE = 1e4
+
+
+@verb
+def log_profiles(profiles: Matrix, *, without: Columns = ()) -> sparse.csr_array:
+    """Take genes out of profiles, make these sum to 1 again, and return log1p(1e4 * profile).
+
+    Parameters
+    ----------
+    profiles
+        Cells x genes, dense or sparse, not negative: relative expression or counts.
+    without
+        Columns of genes to take out. A knocked-out gene leaves room in the profile, which would decide the sign of
+        every other change, so it has to be taken out on both sides of a comparison.
+
+    Returns
+    -------
+    CSR float64, cells x genes, without entries for the genes that were taken out and for cells that have no other.
+    """
+    values = _csr(profiles)
+    values.data[columns_mask(without, values.shape[1])[values.indices]] = 0
+    values.eliminate_zeros()
+    total = np.asarray(values.sum(axis=1)).ravel()
+    values.data = np.log1p(SCALE * values.data / np.repeat(total, np.diff(values.indptr)))
+    return values
+
+
+@verb
+def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
+    """Compare predicted with observed profiles.
+
+    Read these numbers beside those of :func:`dko.metrics.gene_mean`, which fits absolute profiles well too.
+
+    Parameters
+    ----------
+    observed, predicted
+        Profiles, cells x genes, dense or sparse.
+
+    Returns
+    -------
+    ``bray_curtis`` (mean over cells), ``spearman`` (over all expressed entries) and ``spearman_within_gene``: per gene
+    over the cells that express it, mean over genes that at least 3 cells express; what a gene's mean cannot know.
+    """
+    truth, guess = _csr(observed), _csr(predicted)
+    truth.eliminate_zeros()
+    distance = float(np.nanmean(bray_curtis(truth, guess)))
+    # What indexing an array by pairs gives has changed between versions of SciPy; for a matrix it has not.
+    guessed = np.asarray(sparse.csr_matrix(guess)[truth.nonzero()]).ravel()
+    # The entries of each gene, one after the other.
+    order = np.argsort(truth.indices, kind="stable")
+    genes = np.split(order, np.cumsum(np.bincount(truth.indices))[:-1])
+    within = np.array([spearman(truth.data[some], guessed[some]) for some in genes if len(some) >= 3])
+    defined = within[np.isfinite(within)]
+    return {
+        "bray_curtis": distance,
+        "spearman": spearman(truth.data, guessed),
+        "spearman_within_gene": float(defined.mean()) if len(defined) else np.nan,
+    }
+
+
+@verb
+def gene_mean(
+    training: Matrix,
+    assemblages: Matrix,
+    *,
+    training_groups: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> sparse.csr_array:
+    """Predict profiles from each gene's mean alone: the genes that are present, at their mean when expressed.
+
+    Parameters
+    ----------
+    training
+        Profiles that the means are taken from, cells x genes, dense or sparse.
+    assemblages
+        Cells to predict, cells x genes, dense or sparse; a gene is present where this is above 0.
+    training_groups, groups
+        The group of each training cell, and of each cell to predict, whose means are then those of its own group.
+        Cells without a group (NaN, None) are a group too.
+
+    Returns
+    -------
+    Profiles, CSR float64, cells x genes, an entry per gene that is present; each row sums to 1. A gene that no training
+    cell (of the group) expresses gets 0.
+    """
+    if (training_groups is None) != (groups is None):
+        raise ValueError("training_groups and groups belong together; give both or neither.")
+    train, predicted = _csr(training), _csr(assemblages)
+    for matrix in (train, predicted):
+        matrix.data[~(matrix.data > 0)] = 0
+        matrix.eliminate_zeros()
+    if training_groups is None or groups is None:
+        training_groups, groups = np.zeros(train.shape[0]), np.zeros(predicted.shape[0])
+    both = pd.Series([*training_groups, *groups], dtype=object)
+    number, names = pd.factorize(both, use_na_sentinel=False)
+    of_training, of_entries = number[: train.shape[0]], number[train.shape[0] :][predicted.nonzero()[0]]
+    for group in range(len(names)):
+        entries = of_entries == group
+        predicted.data[entries] = _means(train[of_training == group])[predicted.indices[entries]]
+    total = np.repeat(predicted.sum(axis=1), np.diff(predicted.indptr))
+    predicted.data = np.divide(predicted.data, total, out=np.zeros_like(total), where=total > 0)
+    return predicted
+
+
+def columns_mask(columns: Columns, n_genes: int) -> np.ndarray:
+    """Return a mask of some columns."""
+    mask = np.zeros(n_genes, dtype=bool)
+    mask[np.asarray(columns, dtype=int)] = True
+    return mask
+
+
+def _csr(matrix: Matrix) -> sparse.csr_array:
+    """Return a CSR copy in float64 whose indices are sorted and unique; nothing grows to cells x genes."""
+    copy = sparse.csr_array(matrix, dtype=np.float64, copy=True)
+    copy.sum_duplicates()
+    return copy
+
+
+def _means(training: sparse.csr_array) -> np.ndarray:
+    """Return the mean of each gene over the cells that express it, 0 where none does."""
+    n_genes = training.shape[1]
+    n_cells = np.bincount(training.indices, minlength=n_genes)
+    return np.bincount(training.indices, weights=training.data, minlength=n_genes) / np.maximum(n_cells, 1)
