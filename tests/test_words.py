@@ -18,7 +18,9 @@ FILES = [
     path
     for where in ("src", "docs", "benchmarks", "tutorials", "README.md", "tests")
     for path in ([ROOT / where] if (ROOT / where).is_file() else sorted((ROOT / where).rglob("*")))
-    if path.suffix in {".py", ".md", ".html", ".j2", ".ipynb"} and path.name not in {"test_words.py", "references.md"} and "_build" not in path.parts
+    if path.suffix in {".py", ".md", ".html", ".j2", ".ipynb"}
+    and path.name not in {"test_words.py", "references.md"}
+    and "_build" not in path.parts
 ]
 
 

@@ -60,7 +60,7 @@ def test_per_group_of_the_control_cells(perturbed):
 
 def test_groups_without_a_control_cell(perturbed):
     perturbed.obs["guide"] = [None if label == "control" else "sg1" for label in perturbed.obs["perturbation"]]
-    with pytest.raises(ValueError, match=r"No control cell, .* has a value in obs\['guide'\]"):
+    with pytest.raises(ValueError, match=r"No cell in which knockouts are predicted has a value in obs\['guide'\]"):
         dko.get.effects(perturbed, groupby="guide")
 
 

@@ -201,7 +201,7 @@ def refused(fitted, place, tmp_path, capsys, monkeypatch):
         raise AssertionError("The work has begun.")
 
     monkeypatch.chdir(place)
-    monkeypatch.setattr(dko.tl._scan, "open_task", never)
+    monkeypatch.setattr(dko.tl._scan, "open_model", never)
     monkeypatch.setattr(dko.report, "open_run", never)
     monkeypatch.setattr(dko.tl, "rank_genes", never)
 

@@ -131,20 +131,3 @@ def test_cells_need_names_of_their_own(fitted):
     fitted.obs_names = ["same", "same", *fitted.obs_names[2:]]
     with pytest.raises(ValueError, match="obs_names holds 'same' more than once; call adata.obs_names_make_unique"):
         dko.tl.double_ko(fitted, n_samples=5)
-
-
-def test_tells_of_a_long_job_and_makes_it_piece_by_piece(fitted, monkeypatch, capsys):
-    from dko.tl import _double_ko
-
-    dko.tl.double_ko(fitted, n_samples=300)
-    expected = dko.get.pairs(fitted).copy()
-    monkeypatch.setattr(_double_ko, "_LONG", 0)
-    monkeypatch.setattr(_double_ko, "_PIECE", 7)
-    capsys.readouterr()
-    dko.tl.double_ko(fitted, n_samples=300)
-    first, *_ = capsys.readouterr().err.splitlines()
-    assert first.startswith("About 300 double knockouts in ") and first.endswith(" 0 MiB of results.")
-    found = dko.get.pairs(fitted)
-    assert found[["gene_a", "gene_b", "cell"]].equals(expected[["gene_a", "gene_b", "cell"]])
-    np.testing.assert_allclose(found["impact"], expected["impact"], atol=1e-6)
-    np.testing.assert_allclose(found["additive"], expected["additive"], atol=1e-6)

@@ -172,7 +172,7 @@ def test_control_cells_move_towards_the_cells_of_the_perturbation(screen_of_six)
 def test_an_sccvae_and_no_dose(screen_of_six):
     gene = screen_of_six.obs["perturbation"].unique()[1]
     for dose in (1.5, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="must be (above 0 and at most 1|a number)"):
+        with pytest.raises(ValueError, match="must be (from 0|a number)"):
             dko.tl.identity_shift(screen_of_six, gene, basis="map", dose=dose)
     dko.tl.identity_shift(screen_of_six, gene, basis="map", dose=0.0)
     assert np.nanmax(np.abs(screen_of_six.obsm[f"dko_shift_map_{gene}"])) < 1e-5
@@ -230,8 +230,8 @@ def test_refusals(types):
         tell(types, "gene_x")
     with pytest.raises(KeyError, match="No column 'celltype'"):
         tell(types, "gene_3", groupby="celltype")
-    with pytest.raises(ValueError, match="dose=0 must be above 0"):
-        tell(types, "gene_3", dose=0)
+    with pytest.raises(ValueError, match="dose=1.1 must be from 0"):
+        tell(types, "gene_3", dose=1.1)
     untyped = types.obs["cell_type"].isna().to_numpy()
     with pytest.raises(ValueError, match="No chosen cell with a knocked-out gene has a value in obs.'cell_type'."):
         dko.tl.identity_shift(types, "gene_3", groupby="cell_type", groups=untyped)

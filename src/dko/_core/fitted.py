@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from .._compat import stored
+from ..models import Frame, model_class
 from . import keys
 from .cells import Source, profiles, require_unique
 from .checks import checked_cells, checked_frame, checked_weights
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
+    from ..models import Model
+    from ..models.dko_model import DkoModel
     from ..models.knockout import AnyMap, Map
     from ..models.total import Null
 
@@ -66,43 +70,37 @@ class Fitted:
         """Which model it is, ``"dko"`` or ``"sccvae"``."""
         return str(self.params.get("model", keys.DKO))
 
+    @cached_property
+    def model(self) -> Model:
+        """The model itself."""
+        return model_class(self.kind)(Frame(self.params, self.genes, self.groups, self.targets), self.weights)
+
     @property
     def total(self) -> bool:
         """Whether knockouts have total effects, which another map than that of the profiles holds."""
-        return keys.TOTAL_INFLUENCE in self.weights
+        return bool(getattr(self.model, "total", False))
 
     @property
     def outdated(self) -> bool:
         """Whether the effects are total ones as version 0.1.0 estimated them, many times too small."""
-        return self.total and keys.TOTAL_INTERCEPT in self.weights
+        return self.model.outdated
 
     @property
     def signal(self) -> np.ndarray | None:
-        """False discovery rate of the downstream impact of each gene, where effects are total."""
+        """False discovery rate of the downstream impact of each gene, where it is known."""
         return self.weights.get(keys.SIGNAL)
 
     def affine(self, group: int) -> Map:
         """Return the map of one group that predicts profiles from assemblages."""
-        from ..models.knockout import map_of
-
-        return map_of({name: array[group] for name, array in self.weights.items() if name not in _TOTAL})
+        return cast("DkoModel", self.model.part(group)).predicting
 
     def effects(self, group: int) -> AnyMap:
         """Return the map of one group that knockouts go through."""
-        from ..models.knockout import FactorMap
-
-        if not self.total:
-            return self.affine(group)
-        found = {name: self.weights[place][group] for name, place in keys.TOTAL.items() if place in self.weights}
-        return FactorMap(**found)
+        return cast("DkoModel", self.model.part(group)).map
 
     def null(self, group: int) -> Null | None:
         """Return what knockouts of permuted genes seem to do in one group, where effects are total."""
-        from ..models.total import Null
-
-        if keys.NULL_CHANGES not in self.weights:
-            return None
-        return Null(**{name: self.weights[place][group] for name, place in keys.NULL.items()})
+        return getattr(self.model.part(group), "null", None)
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
@@ -114,8 +112,6 @@ class Fitted:
 
 # False discovery rate above which nothing is known of what a gene does to others.
 NO_SIGNAL = 0.05
-
-_TOTAL = (*keys.TOTAL.values(), *keys.NULL.values(), keys.SIGNAL, keys.TOTAL_INTERCEPT, keys.VARIATION)
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:

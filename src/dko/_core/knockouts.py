@@ -1,18 +1,32 @@
-"""From a fitted AnnData to the knockouts of its cells: each cell through the model of its group."""
+"""The one way from an AnnData to knockouts of its cells, whichever model was fitted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
+from .._compat import stored
 from .._rng import generator, seed_of
 from .._settings import settings
+from ..models import Model
+from ..models.base import AT_A_TIME
 from . import keys
 from .cells import profiles, unwrap
-from .fitted import aligned_layer, gene_columns, presence_blocks, read_fitted, read_presence, require_assemblages
+from .fitted import (
+    NO_SIGNAL,
+    aligned_layer,
+    gene_columns,
+    presence_blocks,
+    read_fitted,
+    read_presence,
+    read_profiles,
+    require_assemblages,
+)
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
@@ -24,14 +38,366 @@ if TYPE_CHECKING:
     import torch
     from anndata import AnnData
     from mudata import MuData
-    from scipy import sparse
 
     from .._rng import RNG
+    from ..models import Knockout
     from ..models.knockout import AnyMap, Engine
     from ..models.sccvae import Ensemble
     from .fitted import Fitted
     from .groups import Groups
     from .names import Knockouts
+
+
+class Block(NamedTuple):
+    """Some cells in a row, as a model reads them.
+
+    Attributes
+    ----------
+    first, stop
+        Rows of the AnnData.
+    rows
+        Those of them that are predicted.
+    values
+        What the model reads of these, CSR float32, cells x genes of the model.
+    """
+
+    first: int
+    stop: int
+    rows: np.ndarray
+    values: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Cells of an AnnData, and the model that predicts their knockouts.
+
+    Attributes
+    ----------
+    adata, fitted, model
+        What was opened, what ``uns[key]`` holds, and the model that is made of it.
+    columns
+        Where the genes of the model are in ``var_names``.
+    models
+        Number of the model of each cell; -1 for cells that are not chosen, or that it does not predict.
+    draws
+        Number of each cell among all that it predicts: random numbers are the same whichever are chosen.
+    """
+
+    adata: AnnData
+    fitted: Fitted
+    model: Model
+    columns: np.ndarray
+    models: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def cells(self) -> np.ndarray:
+        """The cells that are predicted, as a mask."""
+        return self.models >= 0
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The cells that are predicted, as rows of the AnnData."""
+        return np.flatnonzero(self.cells)
+
+    @cached_property
+    def values(self) -> sparse.csr_matrix:
+        """What the model reads of these cells, as it says in ``reads``."""
+        if self.model.log:
+            return read_log_values(self.adata, self.fitted, self.rows)
+        return _stacked([block.values for block in self.blocks(None)])
+
+    @cached_property
+    def trained(self) -> dict[str, list[str]]:
+        """Genes of every perturbation that the model was trained on, by label; none of a model of unperturbed cells."""
+        if keys.PERTURBATIONS not in self.fitted.tables:
+            return {}
+        table = self.fitted.table(keys.PERTURBATIONS)
+        known = set(self.model.targets)
+        return {label: members(label, known) for label in table.loc[table["role"] == TRAINED, "perturbation"]}
+
+    def among(self, cells: np.ndarray) -> Predictor:
+        """Return the same for some of the cells, a mask over all."""
+        if cells[self.rows].all():
+            return self
+        part = replace(self, models=np.where(cells, self.models, -1))
+        if "values" in vars(self):  # not read a second time
+            vars(part)["values"] = self.values[cells[self.rows]]
+        return part
+
+    def log_values(self) -> sparse.csr_matrix:
+        """Return the log expression of all cells as changes are measured in: of profiles, log1p(1e4 * profile)."""
+        from ..metrics import log_profiles
+
+        if self.model.log:
+            return read_log_values(self.adata, self.fitted)
+        return log_profiles(read_profiles(self.adata, self.fitted))
+
+    @property
+    def all_sets(self) -> dict[str, list[str]]:
+        """All that the model was trained on or, of a model of unperturbed cells, each of its genes."""
+        return self.trained or {gene: [gene] for gene in self.model.targets}
+
+    def sets(self, genes: Knockouts) -> dict[str, list[str]]:
+        """Return the genes of each knockout that a user has named, by its label; ``"A+B"`` and ``("B", "A")`` are one.
+
+        Raises
+        ------
+        KeyError
+            A gene that the model cannot knock out.
+        ValueError
+            No gene; the label of several is the name of another gene.
+        """
+        known = {*self.model.targets, *self.adata.var_names}
+        named = [members(given[0], known) if len(given) == 1 else given for given in gene_sets(genes)]
+        self._require(list(dict.fromkeys(gene for some in named for gene in some)))
+        for some in named:
+            if len(some) > 1 and keys.label(some) in self.adata.var_names:
+                label = keys.label(some)
+                raise ValueError(f"The label of {tuple(some)} is also the name of a gene, {label!r}; rename that gene.")
+        return {keys.label(some): some for some in named}
+
+    def _require(self, genes: list[str]) -> None:
+        if not self.fitted.targets:
+            return require_genes(genes, self.fitted.genes, self.adata)
+        return require_targets(genes, self.fitted, self.adata)
+
+    def numbers(self, sets: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Return the genes of each set as the model numbers its targets."""
+        position = {gene: number for number, gene in enumerate(self.model.targets)}
+        return [np.array([position[gene] for gene in genes]) for genes in sets]
+
+    def blocks(self, n_rows: int | None) -> Iterator[Block]:
+        """Yield the cells in blocks of `n_rows` cells, or of as many as fit into memory."""
+        if n_rows is not None and n_rows < 1:
+            raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
+        if self.model.log or "values" in vars(self):
+            step = n_rows or self.adata.n_obs
+            edges = [0, *self.rows[step::step], self.adata.n_obs]
+            for number, (first, stop) in enumerate(pairwise(edges)):
+                some = slice(number * step, (number + 1) * step)
+                yield Block(first, stop, self.rows[some], self.values[some])
+            return
+        for first, block in presence_blocks(self.adata, self.fitted, n_rows):
+            stop = first + block.shape[0]
+            there = np.flatnonzero(self.cells[first:stop])
+            values = block if len(there) == block.shape[0] else block[there]
+            yield Block(first, stop, first + there, profiles(values) if self.model.reads == "profiles" else values)
+
+    def parts(self, block: Block) -> Iterator[tuple[Model, np.ndarray]]:
+        """Yield each model that cells of a block have, and which of its `rows` these are."""
+        models = self.models[block.rows]
+        for number in np.unique(models):
+            yield self.model.part(int(number)), np.flatnonzero(models == number)
+
+    def before(self, function: str = "before") -> sparse.csr_matrix:
+        """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
+        found, rows = [], []
+        for block in self.blocks(None):
+            for model, there in self.parts(block):
+                found.append(getattr(model, function)(block.values[there]))
+                rows.append(block.rows[there])
+        return _stacked(found)[np.argsort(np.concatenate(rows))]
+
+    def layer(self, values: sparse.csr_matrix, rows: np.ndarray, n_rows: int) -> sparse.csr_matrix:
+        """Return values of some cells, over the genes of the model, in a matrix like X; NaN stands for no entry."""
+        kept = ~np.isnan(values.data)
+        sizes = np.zeros(n_rows, dtype=np.int64)
+        sizes[rows] = np.diff(np.concatenate([[0], np.cumsum(kept)])[values.indptr])
+        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        content = (values.data[kept], self.columns[values.indices[kept]], indptr)
+        layer = stored(content, shape=(n_rows, self.adata.n_vars))
+        layer.sort_indices()
+        return layer
+
+    def predict(
+        self,
+        sets: Sequence[Sequence[str]],
+        doses: Sequence[float] | np.ndarray = (1.0,),
+        *,
+        profiles: bool = True,
+        mixture: bool = False,
+        rng: RNG = 0,
+        batch_size: int | None = None,
+        description: str = "knockouts",
+    ) -> Iterator[Knockout]:
+        """Yield each knockout at each dose, block by block of cells, with rows of the AnnData.
+
+        With `mixture` a dose is the share of cells that lose the genes in full, the others stay as they are; a cell
+        that loses them at one dose does so at every higher one. The random numbers of a cell are the same for all
+        knockouts, and whichever other cells are chosen: differences are effects, not chance.
+        """
+        numbers, asked = self.numbers(sets), (1.0,) if mixture else tuple(float(dose) for dose in doses)
+        for_noise, for_escape = self._streams(rng)
+        escapes = for_escape.random(self.draws.max() + 1) if mixture else np.empty(0)
+        n_asked = len(sets) * len(asked) if self.model.log or profiles else None
+        for block, noise in self._drawn(batch_size, n_asked, for_noise, description):
+            for model, there in self.parts(block):
+                values = block.values if len(there) == len(block.rows) else block.values[there]
+                for found in model.knock_out(values, numbers, asked, noise[there], profiles=profiles):
+                    rows = block.rows[there[found.rows]]
+                    knockout = model.with_impacts(found, numbers[found.number])._replace(rows=rows)
+                    if not mixture:
+                        yield knockout
+                        continue
+                    for dose in doses:
+                        yield _mixed(knockout, float(dose), escapes[self.draws[rows]] < dose)
+
+    def effect_sums(
+        self, sets: Sequence[Sequence[str]], group: np.ndarray, n_groups: int, rng: RNG = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sums of changes of log expression over the cells of each group (-1: none), and their numbers.
+
+        Groups x sets x genes, float64, and groups x sets.
+        """
+        numbers, some = self.numbers(sets), self.among(group >= 0)
+        totals = np.zeros((n_groups, len(sets), len(self.model.genes)))
+        n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
+        several = self.model.log or any(len(genes) > 1 for genes in sets)
+        for_noise, _ = self._streams(rng)
+        for block, noise in some._drawn(None, len(sets) if several else None, for_noise, "effects"):
+            for model, there in some.parts(block):
+                of_each = group[block.rows[there]]
+                changes, n = model.effect_sums(block.values[there], numbers, of_each, n_groups, noise[there])
+                totals += changes
+                n_cells += n
+        return totals, n_cells
+
+    def _streams(self, rng: RNG) -> list[np.random.Generator]:
+        """Return what the random numbers of the model, and which cells escape a mixture, are drawn with."""
+        stream = generator(seed_of(rng))
+        return stream.spawn(2) if self.model.n_random else [stream, stream]
+
+    def _drawn(
+        self, n_rows: int | None, n_asked: int | None, rng: np.random.Generator, description: str
+    ) -> Iterator[tuple[Block, np.ndarray]]:
+        """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
+        if n_rows is None and n_asked is not None:
+            n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
+        n_drawn = 0
+        with progress_of(len(self.rows), description=description, unit="cell") as advance:
+            for block in self.blocks(n_rows):
+                if not len(block.rows):
+                    continue
+                numbers = self.draws[block.rows]
+                # Those of cells in between are drawn too, or the numbers would depend on who is chosen.
+                size = (numbers[-1] + 1 - n_drawn, self.model.n_random)
+                yield block, rng.standard_normal(size, dtype=np.float32)[numbers - n_drawn]
+                n_drawn = numbers[-1] + 1
+                advance(len(block.rows))
+
+
+def _stacked(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+
+
+def _mixed(knockout: Knockout, dose: float, affected: np.ndarray) -> Knockout:
+    """Return a complete knockout of some of the cells, the others as they are without it."""
+    found = knockout._replace(dose=dose, impact=knockout.impact * affected, downstream=knockout.downstream * affected)
+    if knockout.after is None:
+        return found
+    if not sparse.issparse(knockout.after):
+        return found._replace(after=np.where(affected[:, None], knockout.after, knockout.before))
+    kept, lost = (sparse.diags_array(some.astype(np.float32)) for some in (~affected, affected))
+    return found._replace(after=sparse.csr_matrix(kept @ knockout.before + lost @ knockout.after))
+
+
+def open_model(
+    data: AnnData | MuData,
+    key: str,
+    mod: str,
+    groups: Groups = None,
+    *,
+    groupby: str | None = None,
+    device: str | None = None,
+    needs: str = "knock_out",
+) -> Predictor:
+    """Find the model of an AnnData or MuData, and the cells among the chosen ones that it predicts.
+
+    Parameters
+    ----------
+    data, key, mod, groups
+        As in :func:`dko.tl.virtual_ko`.
+    groupby
+        Column that names of groups are of, by default that of the fit.
+    device
+        Where to compute; None if nothing is.
+    needs
+        What of the model is used that not every one has.
+    """
+    adata = unwrap(data, mod)
+    fitted = read_fitted(adata, key)
+    model = fitted.model
+    if device is not None:
+        from ..models._device import resolve_device
+
+        model = model.to(resolve_device(device))
+    if getattr(model, needs, None) is None:
+        raise ValueError(
+            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
+            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
+        )
+    columns = gene_columns(adata, fitted)
+    if model.outdated:
+        logger.warning(
+            "The model in adata.uns[%r] was fitted with version 0.1.0, whose effects are too small; run "
+            "dko.tl.fit(adata, key_added=%r) again.",
+            key,
+            key,
+        )
+    usable = _control(adata, fitted) if model.where == "control" else np.ones(adata.n_obs, dtype=bool)
+    chosen = select_cells(data, mod, groupby or fitted.params.get("groupby"), groups) & usable
+    if model.where == "control" and not chosen.any():
+        raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
+    return Predictor(adata, fitted, model, columns, models_of(adata, fitted, chosen), np.cumsum(usable) - 1)
+
+
+def require_cells(predictor: Predictor, sets: dict[str, list[str]], touched: Sequence[bool] | np.ndarray) -> None:
+    """Refuse knockouts that touch no cell; warn of genes of which the cells do not tell what they do."""
+    if none := [label for label, some in zip(sets, touched, strict=True) if not some]:
+        raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
+    if predictor.fitted.signal is None:
+        return
+    rates = dict(zip(predictor.fitted.genes, predictor.fitted.signal, strict=True))
+    named = dict.fromkeys(gene for genes in sets.values() for gene in genes)
+    if silent := [gene for gene in named if rates[gene] > NO_SIGNAL]:
+        logger.warning(
+            "There is no evidence in the cells of the fit that other genes depend on %s (FDR above 5 %%, var[%r]): "
+            "what the knockout does to them may be noise.",
+            listed(silent),
+            keys.signal(predictor.fitted.key),
+        )
+
+
+def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
+    column, control = fitted.params["perturbation_key"], fitted.params["control"]
+    if column not in adata.obs:
+        say(f"There is no obs[{column!r}], so all {adata.n_obs} cells are taken for unperturbed ones.")
+        return np.ones(adata.n_obs, dtype=bool)
+    known = group_values(adata, column, keep=[control]).dropna().unique()
+    control = name_in(control, known)
+    labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets})
+    if not (labels == control).any():
+        raise KeyError(
+            f"No cell is {control!r}, the control of the fit, in obs[{column!r}], which has "
+            f"{listed(sorted(known), 20) or 'missing values only'}; perturbations are predicted in control cells."
+        )
+    return (labels == control).to_numpy()
+
+
+def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> None:
+    """Refuse genes of which the model has no features."""
+    known = set(fitted.targets)
+    if missing := [gene for gene in dict.fromkeys(genes) if gene not in known]:
+        refuse_of_raw(missing, adata)
+        message = unknown("gene", missing, fitted.targets, "what this model can perturb")
+        if message.endswith("?"):
+            raise KeyError(message)
+        how = "which it was trained on" if fitted.params["features"] == "onehot" else "that have features"
+        raise KeyError(f"{message} It knows the {len(fitted.targets)} genes {how}; fit with features=... of others.")
+
+
+# LEGACY until ranking, interactions and evaluation are converted
 
 
 class Part(NamedTuple):
@@ -359,34 +725,6 @@ def open_perturber(
 def is_sccvae(data: AnnData | MuData, key: str, mod: str) -> bool:
     """Whether a key holds an SCCVAE."""
     return read_fitted(unwrap(data, mod), key).kind == keys.SCCVAE
-
-
-def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
-    column, control = fitted.params["perturbation_key"], fitted.params["control"]
-    if column not in adata.obs:
-        say(f"There is no obs[{column!r}], so all {adata.n_obs} cells are taken for unperturbed ones.")
-        return np.ones(adata.n_obs, dtype=bool)
-    known = group_values(adata, column, keep=[control]).dropna().unique()
-    control = name_in(control, known)
-    labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets})
-    if not (labels == control).any():
-        raise KeyError(
-            f"No cell is {control!r}, the control of the fit, in obs[{column!r}], which has "
-            f"{listed(sorted(known), 20) or 'missing values only'}; perturbations are predicted in control cells."
-        )
-    return (labels == control).to_numpy()
-
-
-def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> None:
-    """Refuse genes of which the model has no features."""
-    known = set(fitted.targets)
-    if missing := [gene for gene in dict.fromkeys(genes) if gene not in known]:
-        refuse_of_raw(missing, adata)
-        message = unknown("gene", missing, fitted.targets, "what this model can perturb")
-        if message.endswith("?"):
-            raise KeyError(message)
-        how = "which it was trained on" if fitted.params["features"] == "onehot" else "that have features"
-        raise KeyError(f"{message} It knows the {len(fitted.targets)} genes {how}; fit with features=... of others.")
 
 
 def perturbed_sets(genes: Knockouts, perturber: Perturber) -> dict[str, list[str]]:

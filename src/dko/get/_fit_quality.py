@@ -8,8 +8,9 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted, read_profiles, require_assemblages
+from .._core.fitted import read_profiles
 from .._core.groups import group_of_cells
+from .._core.knockouts import open_model
 from .._core.verb import verb
 from ._profiles import profiles
 
@@ -67,8 +68,7 @@ def predict_all(adata: AnnData, split: str | None, groupby: str | None, key: str
     """Return the profiles of a split (``uns["split"]`` says of which) and, by name, all predictions of them."""
     from ..metrics import gene_mean
 
-    fitted = read_fitted(adata, key)
-    require_assemblages(fitted)
+    fitted = open_model(adata, key, "", needs="reconstruct").fitted
     groupby = groupby or fitted.params.get("groupby")
     groups = None if groupby is None else group_of_cells(adata, groupby)
     splits = adata.obs.get(keys.split(key), pd.Series(index=adata.obs_names, dtype=object))

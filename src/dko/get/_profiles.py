@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from anndata import AnnData
+from scipy import sparse
 
 from .._compat import stored
 from .._core import keys
-from .._core.cells import unwrap
-from .._core.fitted import read_fitted, read_profiles, require_assemblages
-from .._core.knockouts import open_task
+from .._core.fitted import read_profiles
+from .._core.knockouts import open_model
 from .._core.messages import listed
 from .._core.verb import verb
 
@@ -36,8 +36,9 @@ def profiles(
         After :func:`dko.tl.fit`.
     split
         Cells to return: ``"train"``, ``"validation"``, ``"test"``, ``"unused"``; all by default.
-    key, mod, device
-        Where the fit is; where to compute.
+    %(fit)s
+    device
+        Where to compute.
 
     Returns
     -------
@@ -50,34 +51,23 @@ def profiles(
     KeyError
         No fit, or no such split.
     """
-    from ..models._device import resolve_device
-    from ..models.knockout import engine
-
-    target = unwrap(adata, mod)
-    fitted = read_fitted(target, key)
-    require_assemblages(fitted)
-    cells = _cells_of(target, split, key)
-    observed = read_profiles(target, fitted)
-    predicted = observed.copy()
-    predicted.data[:] = 0
-    predict = engine(resolve_device(device)).predict
-    task = open_task(adata, key, mod)
-    models = np.where(cells, task.models, -1)
-    for number in np.unique(models[models >= 0]):
-        rows = np.flatnonzero(models == number)
-        presence = observed[rows]
-        presence.data[:] = 1
-        entries = np.concatenate([np.arange(observed.indptr[row], observed.indptr[row + 1]) for row in rows])
-        predicted.data[entries] = predict(fitted.affine(number), presence)
-    before = observed.copy()
-    before.data[:] = 0
-    for part in task.parts(task.presence, cells=cells):
-        before.data[part.entries] = predict(part.affine, part.presence)
+    cells = open_model(adata, key, mod, device=device, needs="reconstruct")
+    chosen = _cells_of(cells.adata, split, key)
+    observed = read_profiles(cells.adata, cells.fitted)
+    cells = cells.among(chosen)
+    # Cells that have no model have no entries, as the last row.
+    place = np.full(cells.adata.n_obs, len(cells.rows))
+    place[cells.rows] = np.arange(len(cells.rows))
+    none = sparse.csr_matrix((1, observed.shape[1]), dtype=np.float32)
+    layers = {
+        name: stored(sparse.vstack([cells.before(function), none], format="csr")[place[chosen]])
+        for name, function in (("predicted", "reconstruct"), ("before", "before"))
+    }
     return AnnData(
-        stored(observed[cells]),
-        obs=target.obs[cells].copy(),
-        var=target.var.loc[fitted.genes].copy(),
-        layers={"predicted": stored(predicted[cells]), "before": stored(before[cells])},
+        stored(observed[chosen]),
+        obs=cells.adata.obs[chosen].copy(),
+        var=cells.adata.var.loc[cells.model.genes].copy(),
+        layers=layers,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from .._core import keys
-from .base import AT_A_TIME, Frame, Knockout, Model, Sets, require
+from .base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
 
 if TYPE_CHECKING:
     import torch
@@ -90,13 +90,14 @@ class DkoModel(Model):
             return None
         return Null(**{name: self.arrays[place][self._group] for name, place in keys.NULL.items()})
 
-    def reconstruct(self, presence: sparse.csr_matrix) -> sparse.csr_matrix:
+    def reconstruct(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Predict the profiles of cells from the genes that are present, whatever knockouts start from."""
-        return _like(presence, self.engine.predict(self.predicting, presence))
+        presence = like(values, np.ones(values.nnz, dtype=np.float32))
+        return like(presence, self.engine.predict(self.predicting, presence))
 
     def before(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return profiles before any knockout: with total effects those observed, with direct ones predicted."""
-        return _like(values, self.engine.predict(self.map, values))
+        return like(values, self.engine.predict(self.map, values))
 
     def knock_out(
         self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
@@ -108,6 +109,8 @@ class DkoModel(Model):
         step = AT_A_TIME if profiles else len(sets)
         for first in range(0, len(sets), step):
             row, number, removed = find(values, _padded(sets[first : first + step]))
+            if not len(row):
+                continue
             order = np.argsort(number, kind="stable")
             found, starts = np.unique(number[order], return_index=True)
             for dose in doses:
@@ -119,7 +122,7 @@ class DkoModel(Model):
                 for one, places in zip(found, np.split(order, starts[1:]), strict=True):
                     pair = (None, None)
                     if before is not None and after is not None:
-                        pair = (before[row[places]], _like(values, after[one])[row[places]])
+                        pair = (before[row[places]], like(values, after[one])[row[places]])
                     yield Knockout(first + int(one), dose, row[places], *pair, *impacts[:, places])
 
     def effect_sums(
@@ -142,6 +145,16 @@ class DkoModel(Model):
         mask = None if wanted.all() else wanted
         found = self.engine.scan(self.map, values, wanted=mask, downstream=downstream, advance=advance)
         return np.atleast_2d(found)
+
+    def pair_impacts(self, values: sparse.csr_matrix, row: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """Return both impacts of pairs of genes, together and each alone, in one cell each."""
+        part, row = values[row[0] : row[-1] + 1], row - row[0]
+        entries = part.indptr[row][:, None] + position
+        genes = np.zeros(part.shape[1], dtype=bool)
+        genes[part.indices[entries]] = True
+        both = self.engine.knock_out(self.map, part, row, position, downstream=True)
+        singles = self.engine.scan(self.map, part, wanted=genes, downstream=True)[:, entries]
+        return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 
     @classmethod
     def check_frame(cls, frame: Frame) -> None:
@@ -199,7 +212,3 @@ def _padded(sets: Sets) -> np.ndarray:
     for row, genes in zip(padded, sets, strict=True):
         row[: len(genes)] = genes
     return padded
-
-
-def _like(values: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
-    return sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape)

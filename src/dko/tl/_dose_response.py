@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
-from .._core.knockouts import is_sccvae, knockout_sets, open_perturber, open_task, perturbed_sets
+from .._core.knockouts import open_model, require_cells
 from .._core.verb import verb
 from .._core.write import writable, write
-from .._rng import generator, seed_of
-from .knockouts._assemblage_doses import assemblage_doses
-from .knockouts._dose_curves import checked_doses, responders_of, table_of
-from .knockouts._perturb_doses import perturb_doses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +19,11 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._core.groups import Groups
+    from .._core.knockouts import Predictor
     from .._core.names import Knockouts
     from .._rng import RNG
-    from .knockouts._dose_curves import Curve
+
+_QUARTILES = {"impact_q25": 0.25, "impact_median": 0.5, "impact_q75": 0.75}
 
 
 @verb
@@ -68,13 +66,11 @@ def dose_response(
         Change of log expression above which ``n_changed`` counts a gene.
     n_responders
         Genes per knockout whose changes are kept.
-    groups
-        Cells, as in :func:`dko.tl.virtual_ko`.
+    %(groups)s
     %(fit)s
     device
         Where to compute.
-    rng
-        Seed or generator of the draw from the posterior of each cell (``model="sccvae"``), and of who escapes.
+    %(rng)s
     %(progress)s
     %(copy)s
 
@@ -106,61 +102,119 @@ def dose_response(
     ValueError
         A dose outside 0 to 1 without, or where there is no, `extrapolate`; no cell that has the gene.
     """
-    data = writable(adata, copy, mod)
-    target, sccvae = unwrap(data, mod), is_sccvae(data, key, mod)
-    wanted = checked_doses(doses, extrapolate=extrapolate and sccvae and not mixture)
     if n_responders < 1:
         raise ValueError(f"n_responders={n_responders} must be at least 1.")
-    curves, names = (_sccvae if sccvae else _assemblage)(
-        data, genes, doses=wanted, mixture=mixture, groups=groups, key=key, mod=mod, device=device, rng=rng
-    )
+    data = writable(adata, copy, mod)
+    cells = open_model(data, key, mod, groups, device=device)
+    wanted = _checked(doses, cells.model.doses if extrapolate and not mixture else (0.0, 1.0))
+    sets = cells.sets(genes)
+    curves = _curves(cells, sets, wanted, mixture=mixture, rng=rng)
     content = {
         keys.PARAMS: {
-            "model": keys.SCCVAE if sccvae else keys.DKO,
+            "model": cells.model.name,
             "knockouts": list(curves),
             "doses": wanted,
             "mixture": mixture,
             "threshold": threshold,
         },
-        keys.TABLE: table_of(curves, wanted, threshold),
-        keys.RESPONDERS: responders_of(curves, wanted, names, n_responders),
+        keys.TABLE: _table(curves, wanted, threshold),
+        keys.RESPONDERS: _responders(curves, wanted, cells.model.genes, n_responders),
     }
-    write(target, uns={keys.dose_response(key): content})
+    write(cells.adata, uns={keys.dose_response(key): content})
     return data if copy else None
 
 
-def _sccvae(
-    data: AnnData | MuData,
-    genes: Knockouts,
-    *,
-    doses: np.ndarray,
-    mixture: bool,
-    groups: Groups,
-    key: str,
-    mod: str,
-    device: str,
-    rng: RNG,
-) -> tuple[dict[str, Curve], list[str]]:
-    perturber = open_perturber(data, key, mod, groups=groups, device=device)
-    # One number, as a generator would go on from dose to dose.
-    seed = seed_of(rng)
-    sets = perturbed_sets(genes, perturber)
-    return perturb_doses(perturber, sets, doses, mixture=mixture, seed=seed), perturber.fitted.genes
+class _Curve(NamedTuple):
+    """One knockout at each dose.
+
+    Attributes
+    ----------
+    impact, downstream
+        Per cell, cells x doses.
+    change
+        Mean change of log expression over the cells, doses x genes; NaN at the genes that are knocked out.
+    latent
+        Length of the shift in the latent space at dose 1, of a model that has one.
+    """
+
+    impact: np.ndarray
+    downstream: np.ndarray
+    change: np.ndarray
+    latent: float | None
 
 
-def _assemblage(
-    data: AnnData | MuData,
-    genes: Knockouts,
-    *,
-    doses: np.ndarray,
-    mixture: bool,
-    groups: Groups,
-    key: str,
-    mod: str,
-    device: str,
-    rng: RNG,
-) -> tuple[dict[str, Curve], list[str]]:
-    task = open_task(data, key, mod, groups)
-    sets = knockout_sets(genes, task.fitted.genes, task.adata)
-    found = assemblage_doses(task, sets, doses, mixture=mixture, rng=generator(rng), device=device)
-    return found, task.fitted.genes
+def _checked(doses: Sequence[float] | np.ndarray | None, allowed: tuple[float, float]) -> np.ndarray:
+    """Return doses in ascending order, each once; by default 0, 0.1 and so on to 1."""
+    if doses is None:
+        return np.linspace(0.0, 1.0, 11).round(1)
+    found = np.unique(np.asarray(doses, dtype=float))
+    if not len(found) or not np.isfinite(found).all():
+        raise ValueError(f"doses={doses!r} must hold at least one number, and neither NaN nor infinity.")
+    if len(outside := found[(found < allowed[0]) | (found > allowed[1])]):
+        raise ValueError(
+            f"The dose {outside[0]:g} is outside 0 (no knockout) to 1 (complete); with model='sccvae' and graded "
+            "doses, extrapolate=True allows it, and what is predicted there was never seen in training."
+        )
+    return found
+
+
+def _curves(
+    cells: Predictor, sets: dict[str, list[str]], doses: np.ndarray, *, mixture: bool, rng: RNG
+) -> dict[str, _Curve]:
+    """Return the curve of each knockout over the cells that are predicted."""
+    numbers = cells.numbers(list(sets.values()))
+    columns = [cells.model.columns(genes) for genes in numbers]
+    impacts: list[list[list[np.ndarray]]] = [[[] for _ in doses] for _ in sets]
+    totals = np.zeros((len(sets), len(doses), len(cells.model.genes)))
+    how: dict[str, Any] = {"mixture": mixture, "rng": rng, "description": "dose_response"}
+    for knockout in cells.predict(list(sets.values()), doses, **how):
+        number, place = knockout.number, int(np.searchsorted(doses, knockout.dose))
+        impacts[number][place].append(np.stack([knockout.impact, knockout.downstream]))
+        change = cells.model.change(knockout, columns[number])
+        totals[number, place] += np.asarray(change.sum(axis=0, dtype=float)).ravel()
+    require_cells(cells, sets, [bool(of_set[0]) for of_set in impacts])
+    latent, curves = cells.model.latent(numbers), {}
+    for number, label in enumerate(sets):
+        impact, downstream = np.stack([np.concatenate(of_dose, axis=1) for of_dose in impacts[number]], axis=2)
+        totals[number][:, columns[number]] = np.nan
+        length = None if latent is None else float(np.linalg.norm(latent[number]))
+        curves[label] = _Curve(impact, downstream, totals[number] / len(impact), length)
+    return curves
+
+
+def _table(curves: dict[str, _Curve], doses: np.ndarray, threshold: float) -> pd.DataFrame:
+    """Return a row per knockout and dose."""
+    parts = []
+    for label, curve in curves.items():
+        quartiles = np.quantile(curve.impact, list(_QUARTILES.values()), axis=0)
+        part = {
+            "knockout": label,
+            "dose": doses,
+            "impact_mean": curve.impact.mean(axis=0, dtype=float),
+            **dict(zip(_QUARTILES, quartiles, strict=True)),
+            "downstream_mean": curve.downstream.mean(axis=0, dtype=float),
+            "distance": np.sqrt(np.nansum(curve.change**2, axis=1)),
+            "n_changed": (np.abs(np.nan_to_num(curve.change)) > threshold).sum(axis=1),
+            "n_cells": len(curve.impact),
+        }
+        if curve.latent is not None:
+            part["latent"] = curve.latent * np.abs(doses)
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _responders(curves: dict[str, _Curve], doses: np.ndarray, genes: Sequence[str], n_genes: int) -> pd.DataFrame:
+    """Return the genes that change most at the dose furthest from 0, most first: their mean change at each dose."""
+    parts, furthest = [], 0 if -doses[0] > doses[-1] else -1
+    for label, curve in curves.items():
+        size = np.abs(curve.change[furthest])
+        order = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")
+        top = [column for column in order[:n_genes] if np.isfinite(size[column])]
+        part = {
+            "knockout": label,
+            "gene": np.repeat(np.asarray(genes, dtype=object)[top], len(doses)),
+            "dose": np.tile(doses, len(top)),
+            "change": curve.change[:, top].T.ravel(),
+        }
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)

@@ -9,12 +9,11 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import require_unique
-from .._core.knockouts import engine_on, open_task
+from .._core.knockouts import open_model
 from .._core.messages import progress_of, require_genes, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .knockouts._estimate import Estimate, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,16 +22,14 @@ if TYPE_CHECKING:
     from mudata import MuData
     from scipy import sparse
 
-    from .._core.fitted import Fitted
     from .._core.groups import Groups
-    from .._core.knockouts import Task
+    from .._core.knockouts import Predictor
     from .._rng import RNG
 
 _N_SAMPLES = 50_000
 
-# Pairs that are made between two movements of the progress bar; above how many it is told how long they take, from how
-# many of them that is measured, and bytes of a row of the table.
-_PIECE, _LONG, _TIMED, _ROW = 2**18, 10**6, 2_000, 36
+# Pairs that are made between two movements of the progress bar.
+_PIECE = 2**18
 
 
 @verb
@@ -63,11 +60,13 @@ def double_ko(
     n_samples
         Number of distinct (pair, cell) to draw at random among the candidates. Default: 50,000 without `pairs` (as in
         the paper), all with `pairs`. Fewer are made where there are fewer.
-    groups, key, mod, device, copy
-        As in :func:`dko.tl.virtual_ko`.
-    rng
-        Seed or generator of the draw.
+    %(groups)s
+    %(fit)s
+    %(rng)s
+    device
+        Where to compute.
     %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -96,53 +95,45 @@ def double_ko(
         A pair of one gene; no cell that expresses both genes of any pair.
     """
     data = writable(adata, copy, mod)
-    task = open_task(data, key, mod, groups)
-    target = task.adata
-    require_unique(target.obs_names, "obs_names")
-    wanted = None if pairs is None else _pair_columns(pairs, task.fitted, target)
+    cells = open_model(data, key, mod, groups, device=device, needs="pair_impacts")
+    require_unique(cells.adata.obs_names, "obs_names")
+    wanted = None if pairs is None else _pair_columns(pairs, cells)
     if n_samples is None and wanted is None:
         n_samples = _N_SAMPLES
-    cell, position = _candidates(task.presence, task.cells, wanted, n_samples, generator(rng))
-    if not len(cell):
+    row, position = _candidates(cells.values, wanted, n_samples, generator(rng))
+    if not len(row):
         raise ValueError("No cell that has a model expresses both genes of any pair, so there is nothing to knock out.")
-    drawn = np.zeros(target.n_obs, dtype=bool)
-    drawn[cell] = True
-    table = _table(task, cell, position, _impacts(task, drawn, cell, position, device))
-    write(target, uns={key: lambda model: {**model, keys.PAIRS: table}})
-    say(f"Knocked out {len(table):,} pairs of genes in {int(drawn.sum()):,} cells.")
+    table = _table(cells, row, position, _impacts(cells, row, position))
+    write(cells.adata, uns={key: lambda model: {**model, keys.PAIRS: table}})
+    say(f"Knocked out {len(table):,} pairs of genes in {len(np.unique(row)):,} cells.")
     return data if copy else None
 
 
-def _pair_columns(pairs: Sequence[tuple[str, str]], fitted: Fitted, adata: AnnData) -> np.ndarray:
+def _pair_columns(pairs: Sequence[tuple[str, str]], cells: Predictor) -> np.ndarray:
     """Return the distinct pairs as columns of the model, shape (pairs, 2)."""
     wrong = [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]]
     if wrong or not len(pairs):
         raise ValueError(f"pairs must hold tuples of two different genes, got {repr(wrong[0]) if wrong else 'none'}.")
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), fitted.genes, adata)
-    position = {gene: i for i, gene in enumerate(fitted.genes)}
-    columns = np.array([[position[gene] for gene in pair] for pair in pairs])
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), cells.model.genes, cells.adata)
+    columns = pd.Index(cells.model.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)
     return np.unique(np.sort(columns, axis=1), axis=0)
 
 
 def _candidates(
-    presence: sparse.csr_matrix,
-    usable: np.ndarray,
-    wanted: np.ndarray | None,
-    n_samples: int | None,
-    rng: np.random.Generator,
+    values: sparse.csr_matrix, wanted: np.ndarray | None, n_samples: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows of cells, ascending, and the two positions among their present genes, shape (n, 2)."""
     if wanted is None:
-        n_present = np.where(usable, np.diff(presence.indptr), 0).astype(np.int64)
+        n_present = np.diff(values.indptr).astype(np.int64)
         ends = np.cumsum(n_present * (n_present - 1) // 2)
-        drawn = _draw(int(ends[-1]), n_samples, rng)
-        cell = np.searchsorted(ends, drawn, side="right")
-        return cell, _unrank(drawn - np.concatenate([[0], ends])[cell], n_present[cell])
+        drawn = _draw(int(ends[-1]) if len(ends) else 0, n_samples, rng)
+        row = np.searchsorted(ends, drawn, side="right")
+        return row, _unrank(drawn - np.concatenate([[0], ends])[row], n_present[row])
     from ..models.knockout import find
 
-    cell, _, position = find(presence[usable], wanted, whole=True)
-    drawn = _draw(len(cell), n_samples, rng)
-    return np.flatnonzero(usable)[cell[drawn]], position[drawn]
+    row, _, position = find(values, wanted, whole=True)
+    drawn = _draw(len(row), n_samples, rng)
+    return row[drawn], position[drawn]
 
 
 def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -162,55 +153,34 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.stack([n - 2 - k, n - 1 - (from_end - k * (k + 1) // 2)], axis=1)
 
 
-def _impacts(task: Task, drawn: np.ndarray, cell: np.ndarray, position: np.ndarray, device: str) -> np.ndarray:
+def _impacts(cells: Predictor, row: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Return the impacts, and downstream impacts, of each pair, its first and its second gene, shape (n, 2, 3)."""
-    engine, impacts = engine_on(device), np.empty((len(cell), 2, 3), dtype=np.float32)
-    models = list(task.parts(task.presence, cells=drawn))
-
-    def knock_out(number: int, some: np.ndarray) -> np.ndarray:
-        """Return the impacts of some pairs in cells of one of the models."""
-        affine, rows, presence, _ = models[number]
-        row, pair = np.searchsorted(rows, cell[some]), position[some]
-        part, row = presence[row[0] : row[-1] + 1], row - row[0]
-        entries = part.indptr[row][:, None] + pair
-        genes = np.zeros(part.shape[1], dtype=bool)
-        genes[part.indices[entries]] = True
-        both = engine.knock_out(affine, part, row, pair, downstream=True)
-        singles = engine.scan(affine, part, wanted=genes, downstream=True)[:, entries]
-        return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
-
-    pieces = []
-    for number, (_, rows, *_) in enumerate(models):
-        there = np.flatnonzero(np.isin(cell, rows))
-        pieces += [(number, there[start : start + _PIECE]) for start in range(0, len(there), _PIECE)]
-    if len(cell) > _LONG:
-        number, some = pieces[0]
-        seconds = time_of(lambda n: knock_out(number, some[:n]), len(some[:_TIMED]), len(cell))
-        Estimate(len(cell), int(drawn.sum()), seconds, _ROW * len(cell)).tell("double knockouts")
-    with progress_of(len(cell), description="double_ko", unit="pair") as advance:
-        for number, some in pieces:
-            impacts[some] = knock_out(number, some)
-            advance(len(some))
+    impacts, models = np.empty((len(row), 2, 3), dtype=np.float32), cells.models[cells.rows]
+    with progress_of(len(row), description="double_ko", unit="pair") as advance:
+        for number in np.unique(models[row]):
+            model, there = cells.model.part(int(number)), np.flatnonzero(models == number)
+            values, of_model = cells.values[there], np.flatnonzero(models[row] == number)
+            for some in np.split(of_model, range(_PIECE, len(of_model), _PIECE)):
+                impacts[some] = model.pair_impacts(values, np.searchsorted(there, row[some]), position[some])
+                advance(len(some))
     return impacts
 
 
-def _table(task: Task, cell: np.ndarray, position: np.ndarray, impact: np.ndarray) -> pd.DataFrame:
-    presence = task.presence
-    genes = np.asarray(task.fitted.genes, dtype=object)
-    names = np.sort(genes[presence.indices[presence.indptr[cell][:, None] + position]].astype(str), axis=1)
+def _table(cells: Predictor, row: np.ndarray, position: np.ndarray, impact: np.ndarray) -> pd.DataFrame:
+    genes, values = np.asarray(cells.model.genes, dtype=object), cells.values
+    names = np.sort(genes[values.indices[values.indptr[row][:, None] + position]].astype(str), axis=1)
     additive = impact[..., 1] + impact[..., 2]
     interaction = impact[..., 0] - additive
-    cells, number = np.unique(cell, return_inverse=True)
-    return pd.DataFrame(
-        {
-            "gene_a": pd.Categorical(names[:, 0].astype(object)),
-            "gene_b": pd.Categorical(names[:, 1].astype(object)),
-            "cell": pd.Categorical.from_codes(number, categories=task.adata.obs_names[cells]),
-            "impact": impact[:, 0, 0],
-            "additive": additive[:, 0],
-            "interaction": interaction[:, 0],
-            "downstream": impact[:, 1, 0],
-            "downstream_additive": additive[:, 1],
-            "downstream_interaction": interaction[:, 1],
+    used, number = np.unique(row, return_inverse=True)
+    found = {
+        "gene_a": pd.Categorical(names[:, 0].astype(object)),
+        "gene_b": pd.Categorical(names[:, 1].astype(object)),
+        "cell": pd.Categorical.from_codes(number, categories=cells.adata.obs_names[cells.rows[used]]),
+    }
+    for kind, prefix in enumerate(("", "downstream_")):
+        found |= {
+            prefix.rstrip("_") or "impact": impact[:, kind, 0],
+            f"{prefix}additive": additive[:, kind],
+            f"{prefix}interaction": interaction[:, kind],
         }
-    )
+    return pd.DataFrame(found)

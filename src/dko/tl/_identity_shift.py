@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._core import keys
 from .._core.cells import read_basis, unwrap
-from .._core.fitted import read_profiles
 from .._core.groups import group_of_cells
-from .._core.knockouts import is_sccvae, knockout_sets, open_perturber, open_task, perturbed_sets
-from .._core.messages import listed
+from .._core.knockouts import open_model, require_cells
 from .._core.results import after_shift
-from .._core.scale import read_log_values
 from .._core.verb import verb
 from .._core.write import writable, write, writing
 from .._rng import generator
-from ..metrics import log_profiles
-from .identity._changes import assemblage_changes, perturbed_changes
-from .identity._found import Found
-from .identity._space import Types, space_of
-from .identity._surroundings import Surroundings
-from .knockouts._assemblage_ko import warn_of_silence
+from ._cell_shifts import Found, Surroundings, Types, space_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,8 +23,6 @@ if TYPE_CHECKING:
     from .._core.groups import Groups
     from .._core.names import Knockouts
     from .._rng import RNG
-    from .identity._changes import Changes
-    from .identity._space import Space
 
 
 @verb
@@ -120,63 +112,30 @@ def identity_shift(
     for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1.")
-    # Of an SCCVAE a dose of 0 decodes the cells as they are.
-    if not (0 <= dose <= 1 and (dose or is_sccvae(adata, key, mod))):
-        raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
+    if not 0 <= dose <= 1:
+        raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)
     short, embedding = read_basis(target, basis)
     cell_types = None if groupby is None else group_of_cells(target, groupby)
-    of_model = _sccvae if is_sccvae(data, key, mod) else _assemblage
-    plan = _Plan(genes, groups, dose, n_pcs, key, mod, device, batch_size, int(rng.integers(2**31)))
-    labels, space, changes = of_model(data, plan)
+    seed = int(rng.integers(2**31))
+    cells = open_model(data, key, mod, groups, device=device)
+    sets = cells.sets(genes)
+    space = space_of(cells.log_values(), n_pcs, seed)
     around = Surroundings(space.positions, embedding, n_neighbors, rng)
     types = None if cell_types is None else Types(space, cell_types, str(groupby))
-    found = Found(labels, target.obs_names, types, cell_types)
-    for number, rows, shifts in changes:
-        found.add(number, rows, shifts, around.moves(rows, shifts))
-    if none := found.without_cells:
-        raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
+    found = Found(list(sets), target.obs_names, types, cell_types)
+    columns = [cells.model.columns(numbers) for numbers in cells.numbers(list(sets.values()))]
+    how: dict[str, Any] = {"rng": seed, "batch_size": batch_size, "description": "identity_shift"}
+    for knockout in cells.predict(list(sets.values()), (dose,), **how):
+        shifts = cells.model.change(knockout, columns[knockout.number]) @ space.components
+        found.add(knockout.number, knockout.rows, shifts, around.moves(knockout.rows, shifts))
+    require_cells(cells, sets, np.isfinite(found.lengths).any(axis=1))
     if types is not None and not found.typed:
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
-    params: dict[str, Any] = {"basis": short, "knockouts": labels, "dose": float(dose)}
+    params: dict[str, Any] = {"basis": short, "knockouts": list(sets), "dose": float(dose)}
     params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
     arrays, content = found.arrays(key, short), {keys.PARAMS: params, keys.TABLE: found.table()}
     with writing():
         write(target, remove=after_shift(target, key), obsm=arrays, uns={keys.identity(key): content})
     return data if copy else None
-
-
-class _Plan(NamedTuple):
-    """What the user asked for; see :func:`identity_shift`."""
-
-    genes: Knockouts
-    groups: Groups
-    dose: float
-    n_pcs: int
-    key: str
-    mod: str
-    device: str
-    batch_size: int | None
-    seed: int
-
-
-def _assemblage(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
-    task = open_task(data, plan.key, plan.mod, plan.groups)
-    sets = knockout_sets(plan.genes, task.fitted.genes, task.adata)
-    warn_of_silence(task, sets)
-    space = space_of(log_profiles(read_profiles(task.adata, task.fitted)), plan.n_pcs, plan.seed)
-    changes = assemblage_changes(
-        task, sets, space.components, dose=plan.dose, device=plan.device, batch_size=plan.batch_size
-    )
-    return list(sets), space, changes
-
-
-def _sccvae(data: AnnData | MuData, plan: _Plan) -> tuple[list[str], Space, Changes]:
-    perturber = open_perturber(data, plan.key, plan.mod, groups=plan.groups, device=plan.device)
-    sets = perturbed_sets(plan.genes, perturber)
-    space = space_of(read_log_values(perturber.adata, perturber.fitted), plan.n_pcs, plan.seed)
-    changes = perturbed_changes(
-        perturber, sets, space.components, dose=plan.dose, batch_size=plan.batch_size, seed=plan.seed
-    )
-    return list(sets), space, changes

@@ -9,15 +9,14 @@ import numpy as np
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import aligned_layer
-from .._core.knockouts import engine_on, open_task
+from .._core.knockouts import open_model
 from .._core.messages import progress_of, require_genes, say
 from .._core.results import after_scan
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._settings import settings
 from ..io._blocks import check_blocks, stack, write_blocks
-from .knockouts._estimate import estimate
+from ..models.base import like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._core.groups import Groups
-    from .._core.knockouts import Task
-    from ..models.knockout import Engine
+    from .._core.knockouts import Predictor
 
 
 @verb
@@ -63,9 +61,11 @@ def scan(
         ``layers[f"{key}_downstream"]``, for ``anndata.read_zarr`` or ``anndata.read_h5ad(..., backed="r")``. A file, or
         a ``.zarr`` store of an AnnData, that is there is replaced once the new one is complete; but not the one that
         these cells are read from, nor any if they are dask arrays.
-    groups, key, mod, device, batch_size, copy
-        As in :func:`dko.tl.virtual_ko`.
+    %(groups)s
+    %(fit)s
+    %(device)s
     %(progress)s
+    %(copy)s
 
     Returns
     -------
@@ -96,19 +96,19 @@ def scan(
     if out is not None:
         check_blocks(out, unwrap(adata, mod))
     data = writable(adata, copy, mod)
-    task = open_task(data, key, mod, groups)
-    wanted = _wanted(genes, task)
-    tally = _Tally(task.adata.n_vars, "No cell" if groups is None else "No cell of the chosen groups")
+    cells = open_model(data, key, mod, groups, device=device, needs="scan")
+    wanted = _wanted(genes, cells)
+    tally = _Tally(cells.adata.n_vars)
     names = [keys.impact(key), keys.downstream(key)] if downstream else [keys.impact(key)]
-    blocks = tally.count(_blocks(task, wanted, engine_on(device), batch_size, len(names), in_memory=out is None))
+    blocks = tally.count(_blocks(cells, wanted, batch_size, len(names), in_memory=out is None))
     layers = {}
     if out is None:
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
         layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
-        write_blocks(out, blocks, names[1:], task.adata.obs, task.adata.var, lambda: tally.columns(key))
+        write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: tally.columns(key))
     write(
-        task.adata,
+        cells.adata,
         # Without new impacts here, those of an earlier scan would stand beside the means of this one.
         remove=after_scan(key),
         layers=layers,
@@ -120,50 +120,54 @@ def scan(
     return data if copy else None
 
 
-def _wanted(genes: str | Sequence[str] | None, task: Task) -> np.ndarray:
+def _wanted(genes: str | Sequence[str] | None, cells: Predictor) -> np.ndarray:
     """Return which genes of the model to knock out, as a mask."""
     if genes is None:
-        return np.ones(len(task.fitted.genes), dtype=bool)
+        return np.ones(len(cells.fitted.genes), dtype=bool)
     names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    require_genes(names, task.fitted.genes, task.adata)
-    return np.isin(task.fitted.genes, names)
+    require_genes(names, cells.fitted.genes, cells.adata)
+    return np.isin(cells.fitted.genes, names)
+
+
+# Bytes of an entry of a CSR matrix.
+_ENTRY = 8
 
 
 def _blocks(
-    task: Task, wanted: np.ndarray, engine: Engine, batch_size: int | None, n_kinds: int, in_memory: bool
+    cells: Predictor, wanted: np.ndarray, batch_size: int | None, n_kinds: int, *, in_memory: bool
 ) -> Iterator[list[sparse.csr_matrix]]:
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X."""
-    blocks = task.blocks(batch_size)
+    blocks = cells.blocks(batch_size)
     beginning = next(blocks)
-    expected = estimate(task, beginning[1], wanted, engine)
-    blocks = chain([beginning], blocks)
-    del beginning
-    if in_memory and (size := n_kinds * expected.n_bytes) > settings.result_budget:
+    # The first block stands for all.
+    per_cell = np.count_nonzero(wanted[beginning.values.indices]) / max(1, len(beginning.rows))
+    n_knockouts = round(per_cell * len(cells.rows))
+    if in_memory and (size := n_kinds * _ENTRY * n_knockouts) > settings.result_budget:
         raise ValueError(
             f"The impacts would take about {size / 2**30:.1f} GiB; name a file for them, "
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
-    expected.tell("knockouts")
-    chosen = None if wanted.all() else wanted
-    with progress_of(expected.n_knockouts, description="scan", unit="knockout") as advance:
-        for first, block in blocks:
-            found = np.full((2, block.nnz), np.nan, dtype=np.float32)
-            for part in task.parts(block, first):
-                found[:n_kinds, part.entries] = engine.scan(
-                    part.affine, part.presence, wanted=chosen, downstream=n_kinds > 1, advance=advance
-                )
-            yield [aligned_layer(values, block, task.columns, task.adata.n_vars) for values in found[:n_kinds]]
+    with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
+        for block in chain([beginning], blocks):
+            found = np.full((n_kinds, block.values.nnz), np.nan, dtype=np.float32)
+            for model, there in cells.parts(block):
+                entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
+                values = block.values[there]
+                found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
+            yield [
+                cells.layer(like(block.values, impacts), block.rows - block.first, block.stop - block.first)
+                for impacts in found
+            ]
 
 
 class _Tally:
     """Mean impacts and number of cells of each gene, counted while the blocks go by."""
 
-    def __init__(self, n_vars: int, none: str):
+    def __init__(self, n_vars: int):
         self.n_cells = np.zeros(n_vars, dtype=np.int64)
         self.n_scanned = 0
         self._totals: list[np.ndarray] = []
         self._n_vars = n_vars
-        self._none = none
 
     def count(self, blocks: Iterator[list[sparse.csr_matrix]]) -> Iterator[list[sparse.csr_matrix]]:
         """Yield the blocks, each of one kind of impact or of both."""
@@ -178,7 +182,7 @@ class _Tally:
         """Return the columns of ``var``; raise if nothing went by."""
         if not self.n_scanned:
             raise ValueError(
-                f"{self._none} that has a model expresses any of the genes, so there is nothing to knock out."
+                "No chosen cell that has a model expresses any of the genes, so there is nothing to knock out."
             )
         with np.errstate(invalid="ignore"):
             means = [(total / self.n_cells).astype(np.float32) for total in self._totals]

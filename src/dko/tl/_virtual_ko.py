@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted
+from .._core.knockouts import open_model, require_cells
 from .._core.messages import listed, say
-from .._core.names import labels_of
 from .._core.verb import verb
 from .._core.write import writable, write
-from .knockouts._assemblage_ko import knock_out
-from .knockouts._perturb_ko import perturb
+from .._settings import settings
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
     from .._core.groups import Groups
+    from .._core.knockouts import Predictor
     from .._core.names import Knockouts
     from .._rng import RNG
+    from ..models import Knockout
 
 
 @verb
@@ -53,21 +54,18 @@ def virtual_ko(
     adata
         The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
     genes
-        One gene, a list of genes (each knocked out alone), or tuples of genes (removed together).
+        One gene, a list of genes (each knocked out alone), or tuples of genes (removed together, also ``"A+B"``).
     dose
-        Fraction that is removed, above 0 and at most 1 (1: knockout; below: knockdown). Of an SCCVAE the penetrance:
-        every cell gets this part of the shift, from 0 (none) to 1.
-    groups
-        Cells to knock out in: names of groups of the fit's ``groupby``, a mapping ``{obs column: names}``, or a boolean
-        array. Default: all cells; of an SCCVAE the control cells among them, as it predicts no others.
+        Fraction that is removed, 0 to 1 (1: knockout; below: knockdown). Of an SCCVAE every cell gets this part of the
+        shift.
+    %(groups)s
     profiles
         Write the predicted profiles; the impacts are written in any case.
     %(fit)s
     %(device)s
     mixture
-        Of an SCCVAE: `dose` is the share of cells that get the shift in full; the others escape, and stay as observed.
-    rng
-        Of an SCCVAE: seed or generator of the draw from the posterior of each cell, and of who escapes.
+        `dose` is the share of cells that lose the genes in full; the others escape, and stay as they are.
+    %(rng)s
     %(progress)s
     %(copy)s
 
@@ -97,10 +95,9 @@ def virtual_ko(
     Raises
     ------
     KeyError
-        No fit; a gene that is not in the fit (said apart: unknown, or left out of it), or that has no features.
+        No fit; a gene that is not in the fit (unknown, or left out of it), or that has no features.
     ValueError
-        No cell expresses a gene; no control cell; a dose outside (0, 1], of an SCCVAE outside [0, 1]; `mixture`
-        with the other model; more profiles than memory is sensible for.
+        No cell expresses a gene; no control cell; a dose outside 0 to 1; more profiles than memory is sensible for.
 
     Notes
     -----
@@ -111,27 +108,24 @@ def virtual_ko(
     through the network (arXiv 2510.03359 has one pass per gene and cell). An SCCVAE gets the gene, and no data of cells
     that have lost it. In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
-    if isinstance(dose, bool) or not isinstance(dose, int | float | np.number) or not 0 <= dose <= 1:
-        raise ValueError(f"dose={dose!r} must be above 0 and at most 1: the fraction of the gene that is removed.")
+    if not 0 <= dose <= 1:
+        raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
-    common: dict[str, Any] = {
-        "dose": dose,
-        "groups": groups,
-        "profiles": profiles,
-        "device": device,
-        "batch_size": batch_size,
-    }
-    fitted = read_fitted(target, key)
-    _require_room(target.obsm.get(keys.impact(key)), labels_of(genes), key)
-    if keys.KNOCKOUTS in fitted.tables:
-        fitted.table(keys.KNOCKOUTS)  # refused, where it is damaged, before any work
-    if fitted.kind == keys.SCCVAE:
-        labels, impacts, layers = perturb(data, genes, mixture=mixture, rng=rng, key=key, mod=mod, **common)
-    elif mixture:
-        raise ValueError("mixture=True is for model='sccvae'; with this model name cells by groups=... instead.")
-    else:
-        labels, impacts, layers = knock_out(data, genes, key=key, mod=mod, **common)
+    cells = open_model(data, key, mod, groups, device=device)
+    sets = cells.sets(genes)
+    labels, impacts = list(sets), np.full((2, target.n_obs, len(sets)), np.nan, dtype=np.float32)
+    _require_room(target.obsm.get(keys.impact(key)), labels, key)
+    if keys.KNOCKOUTS in cells.fitted.tables:
+        cells.fitted.table(keys.KNOCKOUTS)  # refused, where it is damaged, before any work
+    found = _Profiles(cells, len(sets)) if profiles else None
+    how: dict[str, Any] = {"mixture": mixture, "rng": rng, "batch_size": batch_size, "description": "virtual_ko"}
+    for knockout in cells.predict(list(sets.values()), (dose,), profiles=profiles, **how):
+        impacts[:, knockout.rows, knockout.number] = knockout.impact, knockout.downstream
+        if found is not None:
+            found.add(knockout)
+    require_cells(cells, sets, np.isfinite(impacts[0]).any(axis=0))
+    layers = [] if found is None else found.layers()
     columns = [keys.column(label, target.obs_names) for label in labels]
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts[0]).sum(axis=0)})
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
@@ -153,6 +147,44 @@ def virtual_ko(
         f"{' and so on' * (profiles and len(labels) > 1)}."
     )
     return data if copy else None
+
+
+class _Profiles:
+    """Predicted cells, as they come block by block: in matrices like X, dense where they are log expression."""
+
+    def __init__(self, cells: Predictor, n_sets: int):
+        self._cells, shape = cells, cells.adata.shape
+        # Of a CSR matrix twelve bytes per entry: the profile, and its value and column in the layer.
+        size = n_sets * (4 * shape[0] * shape[1] if cells.model.log else 12 * cells.values.nnz)
+        if size > settings.result_budget:
+            raise ValueError(
+                f"The profiles of {n_sets} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
+                "impacts alone, or fewer genes."
+            )
+        self._dense = [np.full(shape, np.nan, dtype=np.float32) for _ in range(n_sets * cells.model.log)]
+        self._found: list[list[Knockout]] = [[] for _ in range(n_sets)]
+
+    def add(self, knockout: Knockout) -> None:
+        """Take in the cells of a block after one of the knockouts."""
+        if self._cells.model.log:
+            self._dense[knockout.number][np.ix_(knockout.rows, self._cells.columns)] = knockout.after
+        else:
+            self._found[knockout.number].append(knockout)
+
+    def layers(self) -> list[Any]:
+        """Return a layer for each knockout; cells that lack its genes keep the profile that they had before."""
+        if self._cells.model.log:
+            return self._dense
+        before, rows = self._cells.before(), self._cells.rows
+        layers = []
+        for found in self._found:
+            source = np.arange(len(rows))
+            touched = np.searchsorted(rows, np.concatenate([knockout.rows for knockout in found]))
+            source[touched] = len(rows) + np.arange(len(touched))
+            after = sparse.csr_matrix(sparse.vstack([before, *(one.after for one in found)], format="csr"))[source]
+            after.eliminate_zeros()
+            layers.append(self._cells.layer(after, rows, self._cells.adata.n_obs))
+        return layers
 
 
 def _require_room(earlier: pd.DataFrame | None, labels: list[str], key: str) -> None:

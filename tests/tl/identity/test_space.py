@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dko.tl.identity._space import Types, space_of
+from dko.tl._cell_shifts import Types, space_of
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import dko
-from dko.tl.identity import _surroundings
-from dko.tl.identity._surroundings import Surroundings
+from dko.tl import _cell_shifts as _surroundings
+from dko.tl._cell_shifts import Surroundings
 
 
 @pytest.fixture

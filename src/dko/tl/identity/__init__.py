@@ -1,1 +1,0 @@
-"""Where knockouts would move cells, among the observed ones."""
