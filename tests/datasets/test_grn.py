@@ -61,12 +61,6 @@ def test_counts_have_the_depth_asked_for():
     np.testing.assert_allclose(np.asarray(adata.X.sum(axis=0)).ravel(), expected, atol=5 * np.sqrt(expected.max()))
 
 
-def test_no_cell_without_counts():
-    totals = np.asarray(grn(300, 20, density=0.3, depth=1, rng=0).X.sum(axis=1))
-    assert totals.min() == 1
-    assert totals.mean() == pytest.approx(1 / (1 - np.exp(-1)), abs=0.2)  # Poisson around 1, given that it is not 0
-
-
 def test_noise_is_log_normal_of_mean_one():
     adata = grn(400, 50, noise=0.5, rng=0)
     ratio = adata.X.data / adata.layers["truth"].data
@@ -100,6 +94,56 @@ def test_default_density_gives_ten_regulators():
         assert network.nnz / n_genes == pytest.approx(expected, rel=0.05)
 
 
+def test_default_network_has_the_density_signs_and_weights_asked_for():
+    network = grn(2, 300, density=0.1, repression_share=0.3).varp["network"]
+    assert network.nnz / (300 * 299) == pytest.approx(0.1, rel=0.03)
+    assert (network.data < 0).mean() == pytest.approx(0.3, abs=0.02)
+    sizes = np.abs(network.data)
+    assert 0 < sizes.min() < 0.01 and 0.99 < sizes.max() <= 1 and sizes.mean() == pytest.approx(0.5, abs=0.01)
+    full = grn(2, 7, density=1.0, repression_share=1.0).varp["network"].toarray()
+    assert ((full < 0) == ~np.eye(7, dtype=bool)).all()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.coo_array, np.ndarray.tolist])
+def test_networks_are_dense_or_sparse_or_named(form):
+    matrix = np.array([[0.0, 2.0], [-1.0, 0.5]])
+    assert grn(2, network=form(matrix), share_present=1.0).varp["network"].toarray().tolist() == matrix.tolist()
+    frame = pd.DataFrame(matrix[:, ::-1], index=["A", "B"], columns=["B", "A"])
+    adata = grn(2, network=frame, share_present=1.0)
+    assert list(adata.var_names) == ["A", "B"] and adata.varp["network"].toarray().tolist() == matrix.tolist()
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        # Nothing produces gene 0, so it dies out and represses nothing; then the same of gene 1, and so on.
+        ([[0, -2, 0, 0, 0], [0, 0, -1, 0, 0], [0] * 5, [0, 0, 0, 0, -1], [0, 0, 0, -1, 0]], [0, 0, 0, 1, 1]),
+        # x = 3 x / (1 + x): activation that lasts; at 0.9 instead of 3 it would die out.
+        ([[0, 3, 0], [3, 0, 0], [0, 0, 0.9]], [2, 2, 0]),
+    ],
+)
+def test_genes_that_nothing_keeps_alive_are_left_out(network, expected):
+    truth = grn(1, network=np.array(network, dtype=float), share_present=1.0).layers["truth"].toarray()[0]
+    assert ((truth > 0) == (np.array(expected) > 0)).all()
+    if 2 in expected:
+        np.testing.assert_allclose(truth, expected)
+
+
+def test_many_cells_are_solved_as_each_one_alone(integrate):
+    """More cells than are solved or iterated together, with a sparse network."""
+    adata = grn(1_100, 60, density=0.02, repression_share=1.0, heterogeneity=0.1, share_present=(0.5, 1.0))
+    network = adata.varp["network"].toarray()
+    truth, factors = (adata.layers[name][[0, 1_050]].toarray() for name in ("truth", "production"))
+    for x, production in zip(truth, factors, strict=True):
+        np.testing.assert_allclose(x, integrate(x > 0, network, production=production), rtol=1e-5, atol=1e-6)
+
+
+def test_cells_that_do_not_settle_are_counted(monkeypatch):
+    monkeypatch.setattr("dko.datasets._dynamics.MAX_ITERATIONS", 3)
+    with pytest.raises(RuntimeError, match="2 of 2 cells did not settle in 3 iterations"):
+        grn(2, network=np.array([[0.0, 3.0], [3.0, 0.0]]), share_present=1.0)
+
+
 def test_given_network_keeps_names_and_direction():
     frame = pd.DataFrame([[0.0, -2.0], [-1.0, 0.0]], index=["A", "B"], columns=["A", "B"])
     adata = grn(3, network=frame, share_present=1.0)
@@ -107,12 +151,6 @@ def test_given_network_keeps_names_and_direction():
     # a = 1 / (1 + b), b = 2 / (1 + a): a (1 + a) + 2 a = 1 + a
     a = np.sqrt(2) - 1
     np.testing.assert_allclose(adata.X.toarray(), [[a, 2 / (1 + a)]] * 3, rtol=1e-6)
-    assert grn(3, network=sparse.csr_array(frame), share_present=1.0).n_vars == 2
-
-
-def test_more_cells_than_a_block():
-    adata = grn(1_100, 10, density=1.0, repression_share=1.0, heterogeneity=0.1)
-    assert adata.layers["truth"].shape == adata.layers["production"].shape == (1_100, 10)
 
 
 def test_round_trip(tmp_path):
@@ -139,6 +177,11 @@ def test_round_trip(tmp_path):
         ({"heterogeneity": float("nan")}, "heterogeneity=nan must be a number"),
         ({"depth": 0.5}, "depth is 0.5"),
         ({"density": 0.0}, "No gene lasts in 500 of 500 cells"),
+        ({"network": np.ones((2, 3))}, r"shape \(2, 3\): give a square matrix"),
+        ({"network": np.ones((0, 0))}, "give a square matrix"),
+        ({"network": np.array([[0.0, np.nan], [1.0, 0.0]])}, "NaN or infinite"),
+        ({"network": pd.DataFrame(np.ones((2, 2)), ["A", "B"], ["A", "C"])}, "'B', 'C' on one axis only"),
+        ({"network": pd.DataFrame(np.ones((2, 2)), ["A", "A"], ["A", "A"])}, "'A' more than once"),
     ],
 )
 def test_refuses_parameters_out_of_range(options, message):

@@ -158,7 +158,7 @@ def test_all_of_it_survives_a_file(name, tmp_path):
         ({"n_modules": 21}, "n_modules is 21"),
         ({"n_perturbations": 2, "n_pairs": 2}, "n_pairs is 2: 2 targets have 1 pairs"),
         ({"n_without_effect": -1}, "n_without_effect is -1"),
-        ({"density": 2}, "density is 2: give a probability"),
+        ({"density": 2}, "density is 2: give a share"),
         ({"strength": (2, 1)}, r"strength is \(2, 1\): give a range"),
         ({"penetrance": np.nan}, "penetrance=nan must be a number"),
         ({"knockdown": 1.0}, "knockdown is 1.0"),

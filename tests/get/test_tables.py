@@ -154,7 +154,7 @@ def test_the_summary_of_an_evaluation_has_an_interval_beside_each_mean(evaluated
 def test_an_evaluation_has_a_row_per_method_and_perturbation(evaluated):
     found = dko.get.evaluation(evaluated, summary=False)
     assert found.index.names == ["method", "perturbation"] and found.index.is_unique
-    tidy = evaluated.uns["dko_evaluation"]["table"].query("method == 'ridge on assemblage' & perturbation == 'gene_6'")
+    tidy = evaluated.uns["dko_evaluation"]["table"].query("method == 'gene mean' & perturbation == 'gene_6'")
     for metric, value in tidy.set_index("metric")["value"].items():
         np.testing.assert_equal(found.at[("gene mean", "gene_6"), metric], value)
     assert found.loc["measurement", "n_cells"].eq(40).all()

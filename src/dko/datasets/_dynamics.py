@@ -1,6 +1,6 @@
-r"""Steady state of the regulatory dynamics: mathematics on arrays, no AnnData.
+r"""Levels of genes that regulate each other: mathematics on arrays, no AnnData.
 
-Gene j of a cell, with production factor h_j and decay B, follows
+**Steady state.** Gene j of a cell, with production factor h_j and decay B, follows
 
 .. math:: \dot x_j = h_j \Big(\sum_{i: W_{ij} > 0} W_{ij} \frac{x_i}{1 + x_i}
           + \sum_{i: W_{ij} < 0} |W_{ij}| \frac{1}{1 + x_i}\Big) - B x_j
@@ -15,6 +15,13 @@ absolute row sums are at most 1, because a term of the production answers a rela
 does the flow of the differential equation. Plain iteration x <- F(x) therefore leads where the equation leads.
 A present gene that nothing present produces, directly or through others, decays to 0: it has died out. It still
 counts as present in the equation, so the genes that it would repress are free of it.
+
+**Hill kinetics** without a cycle. With the occupancy :math:`u_i = x_i^2 / (h_i^2 + x_i^2)` of a regulator i at its
+half-response h_i, and f_j a factor of the cell, gene j has the level
+
+.. math:: x_j = f_j \Big(\sum_{i: W_{ij} > 0} W_{ij} u_i + \sum_{i: W_{ij} < 0} |W_{ij}| (1 - u_i)\Big)
+
+or f_j if nothing regulates it: the sum is u W less the summed negative weights.
 """
 
 from __future__ import annotations
@@ -25,11 +32,13 @@ import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Network: TypeAlias = "NDArray[np.float64] | sparse.csr_array"
 
-TOLERANCE = 1e-10  # A cell has settled when no gene moves by more than this times (1 + x) in one iteration.
+TOLERANCE = 1e-10  # A cell has settled when no gene changes by more than this times (1 + x) in one iteration.
 EXTINCT = 1e-6  # A gene below this, in units of the half-saturation level, has died out and is set to 0.
 MAX_ITERATIONS = 100_000  # About 20 are usual; thousands where activation barely keeps a group of genes alive.
 _BLOCK_ELEMENTS = 2**14  # Cells x genes iterated together, 128 kB in float64: the temporaries stay in the cache.
@@ -51,31 +60,9 @@ def steady_state(
     decay: float = 1.0,
     start: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
-    """Solve for the steady state of every cell.
+    """Return the steady state of every cell, cells x genes, 0 where a gene is absent or has died out.
 
-    Parameters
-    ----------
-    presence
-        Genes present, shape ``(n_cells, n_genes)``.
-    network
-        Signed weights, shape ``(n_genes, n_genes)``: row regulates column, positive activates, negative represses.
-    production
-        Factor on the production of every gene in every cell, shape ``(n_cells, n_genes)``. All 1 by default.
-    decay
-        Rate B, positive.
-    start
-        Where to start, shape ``(n_cells, n_genes)``. Present genes start at 1 by default, and where `start` is 0.
-        It changes the time taken, not the answer.
-
-    Returns
-    -------
-    Expression in units of the half-saturation level, float64, shape ``(n_cells, n_genes)``. Zero where a gene is absent
-    or has died out.
-
-    Raises
-    ------
-    RuntimeError
-        If cells have not settled after ``MAX_ITERATIONS``.
+    Present genes `start` at 1 by default, and where `start` is 0: it changes the time taken, not the answer.
     """
     activation = network * (network > 0)
     x = np.where(presence, 1.0, 0.0)
@@ -105,7 +92,7 @@ def _settle(
     activators: NDArray[np.float64],
     network: Network,
 ) -> int:
-    """Iterate a block of cells in place, letting go of those that have settled; return how many have not."""
+    """Iterate a block of cells in place, dropping those that have settled; return how many have not."""
     moving = np.arange(len(x))
     current = x.copy()
     for _ in range(MAX_ITERATIONS):
@@ -124,16 +111,11 @@ def _settle(
 
 
 def viable_steady_state(
-    presence: NDArray[np.bool_],
-    network: Network,
-    *,
-    production: NDArray[np.floating] | None = None,
-    decay: float = 1.0,
+    presence: NDArray[np.bool_], network: Network, *, production: NDArray[np.floating] | None, decay: float
 ) -> NDArray[np.float64]:
-    """Solve for the steady state of the genes that can last: those that die out are taken from the cell, in turn.
+    """Return the steady state of the genes that can last: those that die out are taken from the cell, in turn.
 
-    Arguments as in :func:`steady_state`, and its result, with one thing added: it is the steady state of just the genes
-    that it shows above 0, so the expressed genes of a cell are the genes present in it.
+    So it is the steady state of just the genes that it shows above 0: the expressed genes are those present.
     """
     x = steady_state(presence, network, production=production, decay=decay)
     shrunk = np.flatnonzero((presence & (x == 0)).any(axis=1))
@@ -145,7 +127,32 @@ def viable_steady_state(
     return x
 
 
-def to_profile(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide every row by its sum; a row of zeros stays one."""
-    total = x.sum(axis=1, keepdims=True)
-    return np.divide(x, total, out=np.zeros_like(x), where=total > 0)
+def hill_levels(
+    factor: NDArray[np.floating], network: NDArray[np.float64], half_response: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return levels, cells x genes, and half-responses: by default the mean levels over these cells."""
+    x = factor.astype(np.float64)
+    occupancy = np.empty_like(x)
+    half = np.empty(x.shape[1]) if half_response is None else half_response
+    for genes in _layers(network != 0):
+        regulators = np.flatnonzero(network[:, genes].any(axis=1))
+        if len(regulators):
+            weights = network[np.ix_(regulators, genes)]
+            production = occupancy[:, regulators] @ weights - weights.clip(max=0).sum(axis=0)
+            x[:, genes] *= production.clip(min=0)  # Rounding leaves -1e-17 where a repressor saturates.
+        if half_response is None:
+            half[genes] = x[:, genes].mean(axis=0)
+        squares = x[:, genes] ** 2
+        occupancy[:, genes] = squares / (half[genes] ** 2 + squares)
+    return x, half
+
+
+def _layers(edges: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
+    """Yield the genes in turn: first those that nothing regulates, then those that only these regulate, and so on."""
+    left = np.ones(len(edges), dtype=bool)
+    while left.any():
+        ready = left & ~edges[left].any(axis=0)
+        if not ready.any():
+            raise ValueError("The network has a cycle: use varp['network'] as dko.datasets.grn_types() returned it.")
+        yield np.flatnonzero(ready)
+        left &= ~ready

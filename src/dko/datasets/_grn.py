@@ -9,12 +9,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .._core.messages import listed
 from .._core.verb import verb
 from .._rng import generator
-from . import _keys
+from . import _common
+from ._common import require, require_shares, seed_noted
 from ._dynamics import compact, viable_steady_state
-from ._network import draw_network, read_network
-from ._require import require
+from ._truth import BLOCK_CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .._rng import RNG
     from ._dynamics import Network
 
-_BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 MB per array of 2,000 genes.
 _REGULATORS = 10  # Regulators per gene, on average, where no density is given: enough for nearly all genes to last.
 _DRAWS = 100  # How often the genes of a cell are drawn anew when none of them lasts, before the network is blamed.
 
@@ -49,30 +49,22 @@ def grn(
     .. math:: \dot x_j = h_j \Big(\sum_i W^{act}_{ij} \frac{x_i}{1 + x_i}
               + \sum_i W^{rep}_{ij} \frac{1}{1 + x_i}\Big) - B x_j
 
-    where i and j run over the genes present in the cell. Absent genes stay at 0 and regulate nothing. The steady state
-    is unique. There is no basal production: a gene that nothing present produces, directly or through others, dies out.
-    Genes drawn for a cell that would die out there are left out of it, in turn, so that the genes present in a cell are
-    those above 0 in ``layers["truth"]``, a few less than were drawn where the network is sparse. A cell in which no
-    gene would last is drawn anew.
+    where i and j run over the genes present in the cell. Absent genes stay at 0 and regulate nothing. There is no basal
+    production: genes that nothing present produces, directly or through others, are left out of a cell, so that the
+    genes present are those above 0 in ``layers["truth"]``. A cell in which no gene would last is drawn anew.
 
     Parameters
     ----------
-    n_cells
-        Number of cells.
-    n_genes
-        Number of genes. Not used where `network` is given.
+    n_cells, n_genes
+        Number of cells and, unless `network` is given, of genes.
     network
         Signed weights, genes x genes, dense or sparse, or a DataFrame with gene names on both axes: rows regulate
-        columns, positive weights activate, negative ones repress, and a gene may regulate itself. By default a
-        directed Erdos-Renyi graph without self-loops, its weights uniform in (0, 1].
-    density
-        Probability of an edge from one gene to another; by default such that a gene has 10 regulators on average (all
-        other genes, if these are fewer). Not used where `network` is given.
-    repression_share
-        Probability that an edge represses. Not used where `network` is given.
+        columns, positive weights activate, negative ones repress. By default a directed Erdos-Renyi graph without
+        self-loops, its weights uniform in (0, 1].
+    density, repression_share
+        Of the default network: probability of an edge (by default 10 regulators per gene), and that it represses.
     share_present
-        Share of the genes drawn for a cell, at random, or the range from which every cell draws its own share,
-        uniformly.
+        Share of the genes drawn for a cell, or the range from which every cell draws its share.
     decay
         Rate B.
     noise
@@ -80,11 +72,9 @@ def grn(
     heterogeneity
         Standard deviation of the log of the production factors h, log-normal of median 1, one per cell and gene.
     depth
-        Mean number of counts per cell. The counts of a cell are Poisson around its profile, noise included, and drawn
-        again should all be 0. By default X holds the values themselves.
+        Mean number of counts per cell, Poisson around its profile with noise. By default X holds the values themselves.
     rng
-        Seed or generator. Each part of the simulation has a stream of its own, so that changing the depth or the noise
-        leaves the network and the true cells as they are.
+        Seed or generator. Depth and noise leave the network and the true cells as they are.
 
     Returns
     -------
@@ -104,32 +94,24 @@ def grn(
     Raises
     ------
     ValueError
-        If a parameter is out of range, the network is no square matrix of finite weights, or no gene lasts in a
-        cell however often it is drawn.
-
-    See Also
-    --------
-    dko.datasets.grn_types : cells of several types, none of whose genes is absent.
-    dko.datasets.grn_knockout : true profile after a knockout.
-    dko.datasets.grn_impact : true impact of every single knockout.
+        A parameter is out of range, the network is no square matrix of finite weights, or no gene lasts in a cell.
     """
     low, high = _share_range(share_present)
     require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
     if density is None:
         density = min(_REGULATORS / max(n_genes - 1, 1), 1.0)
-    require(0 <= density <= 1, f"density is {density}: give a share between 0 and 1")
-    require(0 <= repression_share <= 1, f"repression_share is {repression_share}: give a share between 0 and 1")
+    require_shares(density=density, repression_share=repression_share)
     require(0 < decay < np.inf, f"decay is {decay}: give a positive rate")
-    require(0 <= noise < np.inf, f"noise is {noise}: give a standard deviation, 0 for none")
-    require(0 <= heterogeneity < np.inf, f"heterogeneity is {heterogeneity}: give a standard deviation, 0 for none")
+    for name, deviation in (("noise", noise), ("heterogeneity", heterogeneity)):
+        require(0 <= deviation < np.inf, f"{name} is {deviation}: give a standard deviation, 0 for none")
     require(depth is None or 1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell, or None")
 
     for_network, for_cells, for_noise, for_counts = generator(rng).spawn(4)
     if network is None:
-        weights = draw_network(n_genes, density=density, repression_share=repression_share, rng=for_network)
+        weights = _draw_network(n_genes, density, repression_share, for_network)
         names = [f"gene_{i}" for i in range(n_genes)]
     else:
-        weights, names = read_network(network)
+        weights, names = _read_network(network)
     truth, production = _cells(n_cells, compact(weights), (low, high), decay, heterogeneity, for_cells)
     observed = truth
     if noise > 0:
@@ -146,11 +128,19 @@ def grn(
         "noise": float(noise),
         "heterogeneity": float(heterogeneity),
         "depth": None if depth is None else float(depth),
-        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+        "rng": seed_noted(rng),
     }
     if network is None:
         params |= {"density": float(density), "repression_share": float(repression_share)}
-    return _assemble(observed, truth, production, weights, names, params)
+    adata = AnnData(
+        observed.copy() if observed is truth else observed,
+        obs=pd.DataFrame(index=[f"cell_{i}" for i in range(n_cells)]),
+        var=pd.DataFrame(index=names),
+        layers={_common.TRUTH: truth} | ({} if production is None else {_common.PRODUCTION: production}),
+        uns={_common.GRN: params},
+    )
+    adata.varp[_common.NETWORK] = sparse.csr_matrix(weights)
+    return adata
 
 
 def _share_range(share_present: float | tuple[float, float]) -> tuple[float, float]:
@@ -174,8 +164,8 @@ def _cells(
     """Draw which genes the cells have and how strongly these are produced, and solve for their steady states."""
     n_genes = network.shape[0]
     truths, factors = [], []
-    for first in range(0, n_cells, _BLOCK_CELLS):
-        shape = (min(_BLOCK_CELLS, n_cells - first), n_genes)
+    for first in range(0, n_cells, BLOCK_CELLS):
+        shape = (min(BLOCK_CELLS, n_cells - first), n_genes)
         # Rounded before they are used, so that the stored factors give the stored truth.
         factor = rng.lognormal(0.0, heterogeneity, shape).astype(np.float32) if heterogeneity > 0 else None
         x = np.zeros(shape)
@@ -224,21 +214,39 @@ def _counts(observed: sparse.csr_matrix, depth: float, rng: np.random.Generator)
     return matrix
 
 
-def _assemble(
-    observed: sparse.csr_matrix,
-    truth: sparse.csr_matrix,
-    production: sparse.csr_matrix | None,
-    weights: sparse.csr_array,
-    names: list[str],
-    params: dict[str, object],
-) -> AnnData:
-    """Put the parts into an AnnData."""
-    adata = AnnData(
-        observed.copy() if observed is truth else observed,
-        obs=pd.DataFrame(index=[f"cell_{i}" for i in range(observed.shape[0])]),
-        var=pd.DataFrame(index=names),
-        layers={_keys.TRUTH: truth} | ({} if production is None else {_keys.PRODUCTION: production}),
-        uns={_keys.GRN: params},
-    )
-    adata.varp[_keys.NETWORK] = sparse.csr_matrix(weights)
-    return adata
+def _draw_network(n_genes: int, density: float, repression_share: float, rng: np.random.Generator) -> sparse.csr_array:
+    """Draw a directed Erdos-Renyi graph without self-loops, weights uniform in (0, 1], rows regulate columns."""
+    n_pairs = n_genes * (n_genes - 1)
+    pairs = rng.choice(n_pairs, size=rng.binomial(n_pairs, density), replace=False, shuffle=False)
+    source, target = np.divmod(pairs, max(n_genes - 1, 1))
+    target += target >= source  # Step over the gene itself.
+    weight = 1.0 - rng.random(len(pairs))
+    weight[rng.random(len(pairs)) < repression_share] *= -1
+    return sparse.csr_array((weight, (source, target)), shape=(n_genes, n_genes))
+
+
+def _read_network(
+    network: pd.DataFrame | ArrayLike | sparse.sparray | sparse.spmatrix,
+) -> tuple[sparse.csr_array, list[str]]:
+    """Return the signed weights and gene names of a network that the user gives."""
+    names = None
+    if isinstance(network, pd.DataFrame):
+        network = network.rename(index=str, columns=str)
+        names = list(network.index)
+        _require_same_names(network.index, network.columns)
+        network = network[names].to_numpy()
+    weights = sparse.csr_array(network, dtype=np.float64, copy=True)
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1] or not weights.shape[0]:
+        raise ValueError(f"The network has shape {weights.shape}: give a square matrix, genes x genes.")
+    if not np.isfinite(weights.data).all():
+        raise ValueError("The network has weights that are NaN or infinite: replace them, by 0 where there is no edge.")
+    weights.sum_duplicates()
+    weights.eliminate_zeros()
+    return weights, names or [f"gene_{i}" for i in range(weights.shape[0])]
+
+
+def _require_same_names(rows: pd.Index, columns: pd.Index) -> None:
+    twice = sorted({*rows[rows.duplicated()], *columns[columns.duplicated()]})
+    require(not twice, f"The network names {listed(twice)} more than once: make the gene names unique")
+    odd = sorted(set(rows) ^ set(columns))
+    require(not odd, f"The network has {listed(odd)} on one axis only: rows and columns must name the same genes")

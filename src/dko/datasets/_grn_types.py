@@ -8,21 +8,23 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+from scipy.special import expit
 
 from .._core.verb import verb
 from .._rng import generator
-from . import _keys
-from ._hill import hill_levels
-from ._network import draw_acyclic_network
-from ._require import require
-from ._sequencing import draw_counts, dropout_midpoint
+from . import _common
+from ._common import poisson_counts, require, require_shares, seed_noted
+from ._dynamics import hill_levels
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._rng import RNG
 
 _ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
 _MASTERS = 0.05  # Share of the genes that are master regulators, where no number is given.
 _MOST_NOISE, _MOST_COUNTS = 5, 10**9  # Beyond, levels and counts are no numbers that a computer has.
+_SLOPE = 6.5  # Of the logistic curve of dropout, as in the examples of SERGIO.
 _SCALE = 1.0  # Standard deviation of the log scale of genes: mean levels span two orders of magnitude.
 
 
@@ -61,19 +63,14 @@ def grn_types(
     the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout. Scales of genes, a
     factor of K and b, are log-normal with standard deviation 1.
 
-    Where SERGIO follows noisy dynamics in time and gives all cells of one library size the same total, levels here are
-    steady states, and expected counts are proportional to the levels times a log-normal library size: cells with more
-    RNA have more counts. A value is lost with a probability that falls with log(1 + expected count), logistic of slope
-    6.5 and one half at the percentile `dropout` of all of these; what is left is drawn from a Poisson distribution.
+    Unlike in SERGIO, levels are steady states, and expected counts are proportional to the levels times a log-normal
+    library size. A value is lost with a probability that falls with log(1 + expected count), logistic of slope 6.5 and
+    one half at the percentile `dropout` of all of these; the others are drawn from a Poisson distribution.
 
     Parameters
     ----------
-    n_cells
-        Number of cells. Types are of equal size, the cells in random order.
-    n_genes
-        Number of genes.
-    n_types
-        Number of cell types.
+    n_cells, n_genes, n_types
+        Number of cells, genes and types. Types are of equal size, the cells in random order.
     n_masters
         Number of master regulators; by default 5 % of the genes, and at least 1.
     regulating_share
@@ -86,17 +83,14 @@ def grn_types(
         for no modules, close to 1 for a few that have most of the genes.
     repression_share
         Probability that an edge represses.
-    noise
-        Standard deviation of the log of the noise e, whose mean is 1.
+    noise, library
+        Standard deviation of the log of the noise e, and of the library size.
     depth
         Mean number of counts per cell, about, before any is lost to dropout.
-    library
-        Standard deviation of the log library size.
     dropout
         Percentile of the log expected counts at which half of the values are lost; None for no loss.
     rng
-        Seed or generator. Network, types, cells and counts have streams of their own, so that changing the depth
-        leaves the true cells as they are.
+        Seed or generator. Depth and dropout leave the true cells as they are.
 
     Returns
     -------
@@ -119,17 +113,6 @@ def grn_types(
     ``uns["grn"]``
         Parameters, and ``"dropout_midpoint"``, the log(1 + expected count) at which half of the values are lost.
 
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    See Also
-    --------
-    dko.datasets.grn : one kind of cells, with genes present at random.
-    dko.datasets.grn_knockout : true profile after a knockout.
-    dko.datasets.grn_impact : true impact of every single knockout.
-
     References
     ----------
     Dibaeinia and Sinha (2020), SERGIO: a single-cell expression simulator guided by gene regulatory networks. Cell
@@ -146,8 +129,7 @@ def grn_types(
         f"n_regulators is {n_regulators}: give a range of two whole numbers from 1 on, the fewest first",
     )
     shares = {"regulating_share": regulating_share, "copying": copying, "repression_share": repression_share}
-    for name, share in shares.items():
-        require(0 <= share <= 1, f"{name} is {share}: give a share between 0 and 1")
+    require_shares(**shares)
     for name, deviation in (("noise", noise), ("library", library)):
         require(
             0 <= deviation <= _MOST_NOISE, f"{name} is {deviation}: give a standard deviation from 0 to {_MOST_NOISE}"
@@ -157,7 +139,7 @@ def grn_types(
 
     for_network, for_types, for_cells, for_counts = generator(rng).spawn(4)
     scale = for_network.lognormal(0.0, _SCALE, n_genes)
-    network = scale * draw_acyclic_network(
+    network = scale * _draw_network(
         n_genes,
         n_masters=n_masters,
         n_regulating=max(round(regulating_share * n_genes), n_masters),
@@ -175,26 +157,29 @@ def grn_types(
     truth, half_response = hill_levels(production, network)
     expected = for_counts.lognormal(-(library**2) / 2, library, (n_cells, 1)) * truth
     expected *= depth / truth.sum(axis=1).mean()
-    midpoint = None if dropout is None else dropout_midpoint(expected, dropout)
+    logs, midpoint, kept = np.log1p(expected), None, None
+    if dropout is not None:
+        midpoint = float(np.percentile(logs, dropout))
+        kept = expit(_SLOPE * (logs - midpoint))
 
     adata = AnnData(
-        draw_counts(expected, midpoint, for_counts),
+        poisson_counts(expected, for_counts, kept),
         obs=pd.DataFrame(
             {"cell_type": pd.Categorical.from_codes(types, [f"type_{number}" for number in range(n_types)])},
             index=[f"cell_{i}" for i in range(n_cells)],
         ),
-        var=pd.DataFrame({_keys.HALF_RESPONSE: half_response}, index=[f"gene_{i}" for i in range(n_genes)]),
+        var=pd.DataFrame({_common.HALF_RESPONSE: half_response}, index=[f"gene_{i}" for i in range(n_genes)]),
         layers={
-            _keys.TRUTH: sparse.csr_matrix(truth.astype(np.float32)),
-            _keys.PRODUCTION: sparse.csr_matrix(production),
+            _common.TRUTH: sparse.csr_matrix(truth.astype(np.float32)),
+            _common.PRODUCTION: sparse.csr_matrix(production),
         },
     )
     adata.varm["basal"] = pd.DataFrame(basal, index=adata.var_names, columns=adata.obs["cell_type"].cat.categories)
-    adata.varp[_keys.NETWORK] = sparse.csr_matrix(network)
-    adata.uns[_keys.GRN] = {
+    adata.varp[_common.NETWORK] = sparse.csr_matrix(network)
+    adata.uns[_common.GRN] = {
         "n_cells": n_cells,
         "n_genes": n_genes,
-        "network": _keys.ACYCLIC,
+        "network": _common.ACYCLIC,
         "n_types": n_types,
         "n_masters": n_masters,
         "n_regulators": [int(number) for number in n_regulators],
@@ -204,6 +189,29 @@ def grn_types(
         "library": float(library),
         "dropout": None if dropout is None else float(dropout),
         "dropout_midpoint": midpoint,
-        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+        "rng": seed_noted(rng),
     }
     return adata
+
+
+def _draw_network(
+    n_genes: int,
+    *,
+    n_masters: int,
+    n_regulating: int,
+    n_regulators: tuple[int, int],
+    copying: float,
+    repression_share: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Draw a directed graph without a cycle, genes x genes: the first `n_regulating` genes regulate later ones."""
+    signs = np.zeros((n_genes, n_genes))
+    for gene in range(n_masters, n_genes):
+        if gene > n_regulating and rng.random() < copying:
+            signs[:, gene] = signs[:, rng.integers(n_regulating, gene)]
+            continue
+        possible = min(gene, n_regulating)
+        number = min(int(rng.integers(*n_regulators, endpoint=True)), possible)
+        chosen = rng.choice(possible, number, replace=False)
+        signs[chosen, gene] = np.where(rng.random(number) < repression_share, -1.0, 1.0)
+    return signs * rng.uniform(1, 5, signs.shape)

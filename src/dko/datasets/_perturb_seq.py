@@ -11,8 +11,8 @@ from scipy import sparse
 
 from .._core.verb import verb
 from .._rng import generator
-from . import _keys
-from ._require import require
+from . import _common
+from ._common import poisson_counts, require, require_shares, seed_noted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,14 +58,10 @@ def perturb_seq(
     ----------
     n_perturbations
         Targets, each knocked down alone. They are spread evenly over the modules.
-    n_genes
-        Number of genes.
-    n_cells
-        Cells of each perturbation.
-    n_controls
-        Unperturbed cells.
-    n_modules
-        Number of modules.
+    n_genes, n_modules
+        Number of genes and modules.
+    n_cells, n_controls
+        Cells of each perturbation, and unperturbed cells.
     n_pairs
         Pairs of these targets that are also knocked down together, drawn at random, called ``"A+B"``.
     n_without_effect
@@ -81,8 +77,7 @@ def perturb_seq(
     depth
         Counts per control cell, about.
     rng
-        Seed or generator. Genes and cells have streams of their own, so that the number of cells leaves the effects
-        as they are.
+        Seed or generator. The number of cells leaves the effects as they are.
 
     Returns
     -------
@@ -102,14 +97,6 @@ def perturb_seq(
     ``uns["perturb_seq"]``
         ``"strength"`` (DataFrame, one row per target), ``"network"`` (D, modules x modules) and ``"params"``.
 
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    See Also
-    --------
-    dko.datasets.grn : cells of regulatory dynamics, with the true knockout of any gene.
     """
     least, largest = strength
     n_possible = n_perturbations * (n_perturbations - 1) // 2
@@ -124,9 +111,8 @@ def perturb_seq(
         0 <= n_without_effect <= n_perturbations,
         f"n_without_effect is {n_without_effect}: give at most n_perturbations={n_perturbations}",
     )
-    require(0 <= density <= 1, f"density is {density}: give a probability")
     require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
-    require(0 <= penetrance <= 1, f"penetrance is {penetrance}: give a share between 0 and 1")
+    require_shares(density=density, penetrance=penetrance)
     require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
     require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
     for_genes, for_cells = generator(rng).spawn(2)
@@ -145,44 +131,28 @@ def perturb_seq(
     number = np.where(affected, shifts.index.get_indexer(labels), -1)
     counts = _draw_counts(truth, shifts.to_numpy(), own, number, labels == CONTROL, depth, for_cells)
     adata = _assemble(counts, labels, affected, truth, effects)
-    adata.uns[_keys.PERTURB_SEQ] = {
+    adata.uns[_common.PERTURB_SEQ] = {
         "strength": targets,
         "network": truth.network,
         "params": {
             "penetrance": float(penetrance),
             "knockdown": float(knockdown),
             "depth": float(depth),
-            "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+            "rng": seed_noted(rng),
         },
     }
     return adata
 
 
 class _Truth(NamedTuple):
-    """Genes and modules.
-
-    Attributes
-    ----------
-    names
-        Of the genes.
-    order
-        The genes in random order, but the modules in turn.
-    module
-        Number of the module of each gene.
-    network
-        D, modules x modules.
-    baseline
-        Log rate of each gene.
-    responses
-        Modules x genes: change of the log rates per unit of a module's own activity, through all modules.
-    """
+    """Genes and modules."""
 
     names: pd.Index
-    order: NDArray[np.intp]
-    module: NDArray[np.intp]
-    network: NDArray[np.float64]
-    baseline: NDArray[np.float64]
-    responses: NDArray[np.float64]
+    order: NDArray[np.intp]  # the genes in random order, but the modules in turn
+    module: NDArray[np.intp]  # number of the module of each gene
+    network: NDArray[np.float64]  # D, modules x modules
+    baseline: NDArray[np.float64]  # log rate of each gene
+    responses: NDArray[np.float64]  # modules x genes: change of the log rates per unit of a module, through all modules
 
 
 def _draw_truth(n_genes: int, n_modules: int, density: float, rng: np.random.Generator) -> _Truth:
@@ -243,19 +213,13 @@ def _draw_counts(
     depth: float,
     rng: np.random.Generator,
 ) -> sparse.csr_matrix:
-    """Draw the counts of cells with the perturbations of these numbers, -1 for none.
-
-    A cell without any count gets one of its gene of the highest rate.
-    """
+    """Draw the counts of cells with the perturbations of these numbers, -1 for none."""
     # What -1 takes, the last row, is that of cells without effect.
     shift, lowered = (np.vstack([rows, np.zeros_like(rows[:1])])[number] for rows in (shifts, own))
     activity = rng.normal(0, _ACTIVITY, (len(number), len(truth.network)))
     rate = np.exp(truth.baseline + (activity + shift) @ truth.responses + lowered)
     rate *= depth / rate[control].sum(axis=1).mean()
-    counts = rng.poisson(rate * rng.lognormal(0, _LIBRARY, (len(rate), 1)))
-    empty = np.flatnonzero(counts.sum(axis=1) == 0)
-    counts[empty, rate[empty].argmax(axis=1)] = 1
-    return sparse.csr_matrix(counts.astype(np.float32))
+    return poisson_counts(rate * rng.lognormal(0, _LIBRARY, (len(rate), 1)), rng)
 
 
 def _assemble(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dko.datasets import grn, grn_knockout
+from dko.datasets import grn, grn_impact, grn_knockout
 
 
 @pytest.mark.parametrize("genes", ["gene_3", ["gene_0", "gene_7", "gene_11"]])
@@ -88,3 +88,24 @@ def test_errors_name_what_is_wrong(cells):
     del bare.layers["production"]
     with pytest.raises(ValueError, match=r"layers\['production'\] is missing"):
         grn_knockout(bare, "gene_2")
+
+
+def test_impacts_agree_with_one_knockout_after_the_other(cells):
+    impact = grn_impact(cells)
+    before = grn_knockout(cells, []).toarray()
+    expected = np.zeros(cells.shape)
+    for j, gene in enumerate(cells.var_names):
+        expected[:, j] = 0.5 * np.abs(grn_knockout(cells, gene).toarray() - before).sum(axis=1)
+    np.testing.assert_allclose(impact.toarray(), expected, atol=1e-8)
+
+
+def test_impacts_lie_on_the_pattern_of_the_truth(cells):
+    impact, truth = grn_impact(cells), cells.layers["truth"]
+    np.testing.assert_array_equal(impact.indices, truth.indices)
+    np.testing.assert_array_equal(impact.indptr, truth.indptr)
+    assert impact.data.min() > 0 and impact.data.max() <= 1
+
+
+def test_impact_is_one_where_no_gene_is_left():
+    adata = grn(1, network=np.array([[0.0, -1.0], [-1.0, 0.0]]), share_present=1.0)
+    assert grn_impact(adata).toarray().tolist() == [[1.0, 1.0]]
