@@ -547,9 +547,9 @@ class Perturber:
     @cached_property
     def model(self) -> Ensemble:
         """The model, on its device."""
-        from ..models.sccvae import config_of, ensemble_of
+        from ..models.sccvae import Ensemble, config_of
 
-        return ensemble_of(config_of(self.fitted.params["config"]), self.fitted.weights).to(self.device)
+        return Ensemble.from_arrays(config_of(self.fitted.params["config"]), self.fitted.weights).to(self.device)
 
     @cached_property
     def values(self) -> sparse.csr_matrix:

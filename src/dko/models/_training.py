@@ -1,12 +1,12 @@
-"""The training loop that every model shares: minibatches, validation, the best weights kept."""
+"""The training loop of every model: minibatches, validation, the best weights kept."""
 
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,28 +15,15 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from .._core.messages import bar, logger
-from ._threads import one_thread
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
+"""Order of the rows, or None as they come -> batches on the device."""
 
-    Batch: TypeAlias = Any
-    """What a loader yields and a loss takes: a tensor of rows, or several."""
-    Loss = Callable[[Any, Batch], torch.Tensor]
-    """(network, batch) -> one loss per row of the batch."""
-    Loader = Callable[[np.ndarray | None], Iterable[Batch]]
-    """order of the rows, or None as they come -> batches on the device."""
-
-
-Network = TypeVar("Network", bound=torch.nn.Module)
-
-# Multiplications per pass forward below which a step, about a millisecond, is made on one thread.
-_SMALL_STEP = 2**24
-
-
-# What a step size is multiplied with when it is cut.
+# Multiplications per pass forward below which one thread makes a step: in well under a tenth of a second. A second one
+# gains little there, and on a busy machine the first waits for it many times a step, at full use of its core.
+_SMALL_STEP = 2**30
+# What the step size is multiplied with when it is cut.
 _CUT = 0.3
-
 # With few cells a pass is a step or two, too short to tell progress from noise.
 _FEWEST_STEPS = 10
 
@@ -61,6 +48,8 @@ class Schedule:
     validate_every
         Steps between validations; None validates once a pass, but not more often than every 10 steps, nor more seldom
         than 50 times in all.
+    clip
+        Largest norm of the gradient, which longer ones are cut to.
     """
 
     batch_size: int
@@ -70,6 +59,7 @@ class Schedule:
     patience: int | None = None
     reductions: int = 0
     validate_every: int | None = None
+    clip: float | None = None
 
     def n_steps(self, n_rows: int) -> int:
         """Return the steps at most for so many training rows."""
@@ -84,6 +74,11 @@ class Schedule:
         """Return the steps in one pass over so many training rows."""
         return math.ceil(n_rows / self.batch_size)
 
+    def steps_to_validation(self, n_rows: int) -> int:
+        """Return the steps between two validations."""
+        often = min(self.steps_per_epoch(n_rows), self.n_steps(n_rows) // 50)
+        return self.validate_every or max(_FEWEST_STEPS, often)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -93,39 +88,41 @@ class Trained:
     interrupted: bool
 
 
+def fabric_on(device: torch.device) -> Fabric:
+    """Return what moves, differentiates and steps: this process alone, on one device."""
+    # Without the plugin, Fabric would take its tasks from the batch system that it runs under.
+    index = 1 if device.index is None or device.type == "cpu" else [device.index]
+    return Fabric(accelerator=device.type, devices=index, plugins=[LightningEnvironment()])
+
+
 def train(
-    network: Network,
-    loss: Loss,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
     training: Loader,
     validation: Loader,
     n_rows: int,
     schedule: Schedule,
     *,
-    device: torch.device,
+    fabric: Fabric,
     rng: np.random.Generator,
-    descend: Callable[[Network, Batch], torch.Tensor] | None = None,
-    optimizer: Callable[[Network], torch.optim.Optimizer] | None = None,
     label: str = "fit",
 ) -> Trained:
-    """Train `network` in place and leave it with the weights of the best validation loss.
+    """Train `network` in place and leave it, on the CPU, with the weights of the best validation loss.
 
     Parameters
     ----------
     network
-        On `device`; back on the CPU afterwards.
-    loss
-        ``loss(network, batch)`` is one number per row of the batch.
+        Its output for a batch is one loss per row.
+    optimizer
+        Of its parameters; its step sizes are cut.
     training, validation
-        Given an order of the rows (or None), the dense batches of the training and of the validation rows.
+        Given an order of the rows (or None), the batches of the training and of the validation rows.
     n_rows
         Number of training rows.
+    fabric
+        Where and how: device, precision, strategy.
     rng
         Shuffles the training rows before each pass.
-    descend
-        ``descend(network, batch)`` sets the gradients of the mean loss and returns it; by default through automatic
-        differentiation of `loss`.
-    optimizer
-        Makes the optimiser of a network, whose step sizes are cut; by default Adam with the step size of the schedule.
 
     Returns
     -------
@@ -133,101 +130,57 @@ def train(
     ``validation_loss``. Ctrl-C ends training early and keeps the best weights so far; before the first validation
     there are none, and it goes on to the caller.
     """
-    # This process alone: without the plugin, Fabric would take its tasks from the batch system it runs under.
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=1 if device.index is None or device.type == "cpu" else [device.index],
-        plugins=[LightningEnvironment()],
-    )
-    if optimizer is None:
-        fused = True if device.type in {"cpu", "cuda"} else None
-        adam: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused)
-    else:
-        adam = optimizer(network)
-    module, stepper = fabric.setup(network, adam)
-
-    def by_autograd(network: Network, batch: Batch) -> torch.Tensor:
-        step_loss = loss(module, batch).mean()
-        network.zero_grad()
-        fabric.backward(step_loss)
-        return step_loss.detach()
-
-    gradients = by_autograd if descend is None else descend
-
-    def make_step(batch: Batch) -> torch.Tensor:
-        step_loss = gradients(network, batch)
-        stepper.step()
-        return step_loss
-
-    def cut() -> None:
-        for group in adam.param_groups:
-            group["lr"] *= _CUT
-
-    best = _Best(network)
-    shown = bar(total=schedule.n_steps(n_rows), description=label, unit="step", leave=False)
-    small = schedule.batch_size * sum(weight.numel() for weight in network.parameters()) < _SMALL_STEP
-    with one_thread() if small else nullcontext(), shown:
-        steps = _steps(training, n_rows, schedule.n_steps(n_rows), rng)
-        validate = partial(_mean_loss, network, loss, validation)
-        trained = _loop(steps, make_step, validate, cut, n_rows, schedule, best, shown)
-    if trained.interrupted:
-        done = trained.history["step"].iloc[-1]
-        logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, done)
-    best.restore()
-    network.to("cpu")
-    return trained
-
-
-def _loop(
-    steps: Iterator[tuple[int, int, Batch]],
-    make_step: Callable[[Batch], torch.Tensor],
-    validate: Callable[[], float],
-    cut: Callable[[], None],
-    n_rows: int,
-    schedule: Schedule,
-    best: _Best,
-    shown: Any,
-) -> Trained:
-    """Make steps, validate now and then, offer the weights to `best`, and cut the step size or end without patience."""
-    n_steps = schedule.n_steps(n_rows)
-    every = schedule.validate_every or max(_FEWEST_STEPS, min(schedule.steps_per_epoch(n_rows), n_steps // 50))
+    model, stepper = fabric.setup(network, optimizer)
+    n_steps, every = schedule.n_steps(n_rows), schedule.steps_to_validation(n_rows)
+    best, cuts, interrupted = _Best(network), 0, False
     history: list[tuple[int, int, float, float]] = []
     # The losses of the steps since the last validation; on the device, as reading each of them would wait for it.
     losses: list[torch.Tensor] = []
-    interrupted = False
-    cuts = 0
-    try:
-        for step, epoch, batch in steps:
-            losses.append(make_step(batch))
-            if step % every and step != n_steps:
-                continue
-            validation_loss = validate()
-            if not math.isfinite(validation_loss):
-                raise FloatingPointError(
-                    f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
-                    f"(it is {schedule.learning_rate})."
-                )
-            history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
-            best.offer(validation_loss)
-            if shown.update(len(losses)):
-                shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
-            losses.clear()
-            if schedule.patience is not None and best.age >= schedule.patience:
+    n_weights = sum(weight.numel() for weight in network.parameters())
+    shown = bar(total=n_steps, description=label, unit="step", leave=False)
+    with _threads(small=schedule.batch_size * n_weights < _SMALL_STEP), shown:
+        try:
+            for step, epoch, batch in _steps(training, n_rows, n_steps, rng):
+                loss = model(batch).mean()
+                stepper.zero_grad()
+                fabric.backward(loss)
+                if schedule.clip is not None:
+                    fabric.clip_gradients(model, stepper, max_norm=schedule.clip, error_if_nonfinite=False)
+                stepper.step()
+                losses.append(loss.detach())
+                if step % every and step != n_steps:
+                    continue
+                validation_loss = _mean_loss(model, validation, fabric)
+                if not math.isfinite(validation_loss):
+                    raise FloatingPointError(
+                        f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
+                        f"(it is {schedule.learning_rate})."
+                    )
+                history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
+                best.offer(validation_loss)
+                if shown.update(len(losses)):
+                    shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
+                losses.clear()
+                if schedule.patience is None or best.age < schedule.patience:
+                    continue
                 if cuts == schedule.reductions:
                     break
                 best.restore()
-                cut()
+                for group in optimizer.param_groups:
+                    group["lr"] *= _CUT
                 cuts, best.age = cuts + 1, 0
-    except KeyboardInterrupt:
-        if not history:
-            raise
-        interrupted = True
-    return Trained(
-        pd.DataFrame(history, columns=["step", "epoch", "train_loss", "validation_loss"]), interrupted=interrupted
-    )
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            interrupted = True
+            logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, history[-1][0])
+    best.restore()
+    network.to("cpu")
+    columns = ["step", "epoch", "train_loss", "validation_loss"]
+    return Trained(pd.DataFrame(history, columns=columns), interrupted)
 
 
-def _steps(training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, Batch]]:
+def _steps(training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, Any]]:
     """Yield (step, epoch, batch), both counted from 1, until `n_steps` are made."""
     step = epoch = 0
     while True:
@@ -240,23 +193,21 @@ def _steps(training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator
 
 
 @torch.inference_mode()
-def _mean_loss(network: torch.nn.Module, loss: Loss, validation: Loader) -> float:
-    network.eval()
-    losses = [loss(network, batch) for batch in validation(None)]
-    network.train()
-    return torch.cat(losses).mean().item()
+def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> float:
+    model.eval()
+    losses = [model(batch) for batch in validation(None)]
+    model.train()
+    # With several processes, the mean over all; this waits for the device.
+    return float(fabric.all_reduce(torch.cat(losses).mean()))
 
 
 class _Best:
-    """The weights of the lowest validation loss so far."""
+    """The weights of the lowest validation loss so far, and for how many validations they have been."""
 
     def __init__(self, network: torch.nn.Module):
         self._weights = [parameter.detach() for parameter in network.parameters()]
-        self._kept = [weight.clone() for weight in self._weights]
-        self._spare = [weight.clone() for weight in self._weights]
-        self.loss = math.inf
-        self.age = 0
-        """Validations since the best one, or since the step size was cut."""
+        self._kept, self._spare = ([weight.clone() for weight in self._weights] for _ in range(2))
+        self.loss, self.age = math.inf, 0
 
     def offer(self, loss: float) -> None:
         if loss < self.loss:
@@ -273,3 +224,15 @@ class _Best:
 def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
     for old, new in zip(source, target, strict=True):
         new.copy_(old)
+
+
+@contextmanager
+def _threads(*, small: bool) -> Iterator[None]:
+    """Use one thread inside the block where steps are `small`, and restore the number afterwards."""
+    before = torch.get_num_threads()
+    try:
+        if small:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,9 +10,8 @@ import torch
 
 from ..._rng import torch_seed
 from .._batches import loader
-from .._training import Schedule, Trained, train
+from .._training import Schedule, Trained, fabric_on, train
 from ..knockout import Map
-from ._gradient import descend
 from ._loss import profile_distance
 from ._network import AssemblageNetwork
 
@@ -33,9 +32,15 @@ class Fit:
     trained: Trained
 
 
-def loss(network: torch.nn.Module, profiles: torch.Tensor) -> torch.Tensor:
+class ProfileLoss(torch.nn.Module):
     """Bray-Curtis dissimilarity of predicted and observed profile, per cell (cells,)."""
-    return profile_distance(network(profiles.sign()), profiles)
+
+    def __init__(self, network: AssemblageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, profiles: torch.Tensor) -> torch.Tensor:
+        return profile_distance(self.network(profiles.sign()), profiles)
 
 
 def fit(
@@ -70,17 +75,17 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(rng))
         network = _network(training, init, rank, published).to(device)
+    fused = True if device.type in {"cpu", "cuda"} else None
     trained = train(
-        network,
-        loss,
+        ProfileLoss(network),
+        torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused),
         loader(training, schedule.batch_size, device),
         loader(validation, schedule.batch_size * 8, device),
         training.shape[0],
         schedule,
-        device=device,
+        fabric=fabric_on(device),
         rng=rng,
         label=label,
-        descend=descend,
     )
     return Fit(network.affine() if rank is None else network.low_rank(), trained)
 

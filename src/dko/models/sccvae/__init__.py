@@ -1,47 +1,54 @@
 """SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
 
-from ._cells import NEITHER, Batch, Cells
-from ._config import CODES, PAIRINGS, PAPER, Config, config_of
-from ._ensemble import SHARED, Ensemble, ensemble_of
-from ._fit import fit
-from ._fit_ensemble import fit_ensemble
-from ._graph import acyclic_order, effect_graph, full_mask, ordered_mask, random_mask
-from ._loss import gaussian_kl, grouped_mmd, median_bandwidths
-from ._model import Model, model_of, shapes_of
-from ._network import Network
-from ._observed import changed
-from ._scm import propagation
-from ._strength import STRENGTHS, strengths, with_strengths
+from ._config import CODES, PAPER, Config, config_of
+from ._fit import fit, fit_members, on_target_effects
+from ._loss import Loss, gaussian_kl, grouped_mmd, median_bandwidths
+from ._model import SHARED, Ensemble, Member, changed, shapes_of
+from ._network import Network, propagation
+from ._sampler import Batch, Cells, Sampler
+from ._strength import with_strength
+from ._targets import (
+    FeaturesOf,
+    Graph,
+    Targets,
+    acyclic_order,
+    check_features,
+    features_of,
+    full_mask,
+    graph_of,
+    ordered_mask,
+)
 
 __all__ = [
     "CODES",
-    "NEITHER",
-    "PAIRINGS",
     "PAPER",
     "SHARED",
-    "STRENGTHS",
     "Batch",
     "Cells",
     "Config",
     "Ensemble",
-    "Model",
+    "FeaturesOf",
+    "Graph",
+    "Loss",
+    "Member",
     "Network",
+    "Sampler",
+    "Targets",
     "acyclic_order",
     "changed",
+    "check_features",
     "config_of",
-    "effect_graph",
-    "ensemble_of",
+    "features_of",
     "fit",
-    "fit_ensemble",
+    "fit_members",
     "full_mask",
     "gaussian_kl",
+    "graph_of",
     "grouped_mmd",
     "median_bandwidths",
-    "model_of",
+    "on_target_effects",
     "ordered_mask",
     "propagation",
-    "random_mask",
     "shapes_of",
-    "strengths",
-    "with_strengths",
+    "with_strength",
 ]

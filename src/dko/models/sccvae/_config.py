@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..._core.messages import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CODES = ("neighbours", "unit", "softmax")
-PAIRINGS = ("mean", "random")
+CODES = ("neighbours", "softmax")
 
 
 @dataclass(frozen=True)
@@ -29,35 +27,28 @@ class Config:
         Widths of the hidden layers of the encoder, and of the decoder.
     code
         How a target gene becomes a shift. ``"neighbours"``: one free vector per training target; a target that was not
-        trained on gets the mean of these, weighted by the similarity of features. ``"unit"`` and ``"softmax"`` (as
-        published): a network from features to a direction, of length 1 or in the simplex, times a strength per target.
-    code_hidden
-        Widths of the hidden layers of that network.
-    dropout
-        Of its hidden layers.
+        trained on gets the mean of these, weighted by the similarity of features. ``"softmax"`` (as published): a
+        network from features to a direction in the simplex, times a strength per training target.
+    code_hidden, dropout
+        Widths of the hidden layers of that network, and their dropout.
     coexpression
-        With ``"neighbours"``, for targets that were not trained on: length of the direction in which the control cells
-        go that express less of the target, relative to the rest of the shift; negative for activations.
+        With ``"neighbours"``, for targets that were not trained on: length of the direction of control cells that
+        express less of the target, relative to the rest of the shift; negative for activations.
     coupling
         Standard deviation of the initial entries of the graph, times the square root of `n_latent`.
     groups, cells
         Perturbations (the control is one of them) and cells of each in one step.
-    pairing
-        What predicted cells are held against: ``"mean"``, their mean change against the measured one, or ``"random"``
-        (as published), each against one measured cell.
-    effect, reconstruction, kl, mmd, sparsity
-        Weights of the distance from the measured change of the mean, of the reconstruction of control cells, of the
-        divergence of the posterior from the prior (per latent dimension), of the maximum mean discrepancy, and of the
-        absolute entries of the graph.
+    effect, pairs, reconstruction, kl, mmd, sparsity
+        Weights of the terms of the loss: squared distance of the mean predicted change from the measured one; of each
+        predicted cell from a random measured one (as published); reconstruction of control cells; divergence of the
+        posterior from the prior (per latent dimension); maximum mean discrepancy; absolute entries of the graph.
     warm_up
         Share of the longest training over which the weight of the divergence rises from 0.
     bandwidths
         Squared bandwidths of the kernels of the discrepancy; None takes multiples of the median squared distance of
         control cells.
-    decay
-        Weight decay of matrices.
-    epsilon
-        Of Adam.
+    decay, epsilon
+        Weight decay of matrices, and epsilon of Adam.
     faster
         How many times faster the shifts or strengths of targets learn than the rest: each takes part in few steps.
     balance
@@ -74,8 +65,8 @@ class Config:
     coupling: float = 0.5
     groups: int = 8
     cells: int = 32
-    pairing: str = "mean"
     effect: float = 300.0
+    pairs: float = 0.0
     reconstruction: float = 0.25
     kl: float = 0.05
     mmd: float = 1.0
@@ -89,9 +80,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, or would be read as something else."""
-        for name, choices in (("code", CODES), ("pairing", PAIRINGS)):
-            if (chosen := getattr(self, name)) not in choices:
-                raise ValueError(f"{name}={chosen!r} must be one of {listed(choices, len(choices))}.")
+        if self.code not in CODES:
+            raise ValueError(f"code={self.code!r} must be one of {listed(CODES)}.")
         for name, least in (("n_latent", 1), ("groups", 1), ("cells", 2)):
             if not _whole(size := getattr(self, name), least):
                 raise ValueError(f"{name}={size!r} must be a whole number, at least {least}.")
@@ -100,42 +90,43 @@ class Config:
             listing = isinstance(widths, list | tuple) and len(widths) >= fewest
             if not listing or not all(_whole(width, 1) for width in widths):
                 raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
-        for name in _NUMBERS:
+        for name in (field.name for field in fields(Config) if field.type == "float"):
             if not _number(value := getattr(self, name)):
                 raise ValueError(f"{name}={value!r} must be a number.")
             if value < 0 and name != "coexpression":
                 raise ValueError(f"{name}={value!r} must be at least 0.")
         widths = self.bandwidths
-        if not (
-            widths is None or (isinstance(widths, list | tuple) and widths and all(_positive(one) for one in widths))
-        ):
-            raise ValueError(f"bandwidths={self.bandwidths!r} must list numbers above 0.")
+        above = isinstance(widths, list | tuple) and widths and all(_number(one) and one > 0 for one in widths)
+        if not (widths is None or above):
+            raise ValueError(f"bandwidths={widths!r} must list numbers above 0.")
         if not (self.dropout < 1 and self.warm_up <= 1 and self.epsilon > 0):
             raise ValueError("dropout=... must be below 1, warm_up=... at most 1, and epsilon=... above 0.")
 
-
-_NUMBERS = (
-    *("dropout", "coexpression", "coupling", "effect", "reconstruction", "kl", "mmd", "sparsity", "warm_up"),
-    *("decay", "epsilon", "faster", "balance"),
-)
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The fields that are set, in types that files know."""
+        given = {field.name: getattr(self, field.name) for field in fields(Config)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value is not None
+        }
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _positive(value: Any) -> bool:
-    return _number(value) and value > 0
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def config_of(values: Mapping[str, Any]) -> Config:
     """Return the configuration that files keep as `values`, in which tuples have become lists."""
-    known = {field.name for field in fields(Config)}
+    if values.get("code") == "unit":
+        raise ValueError("code='unit' is of version 0.1.0, and no longer read; fit again")
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    known = {field.name for field in fields(Config)}
     return Config(**{name: value for name, value in given.items() if name in known})
 
 
@@ -149,8 +140,8 @@ PAPER = Config(
     coexpression=0.0,
     coupling=0.1 * 512**0.5,
     groups=1,
-    cells=32,
-    pairing="random",
+    effect=0.0,
+    pairs=1.0,
     kl=1.0,
     mmd=10.0,
     sparsity=0.0,

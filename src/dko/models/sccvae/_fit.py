@@ -1,4 +1,4 @@
-"""Training an SCCVAE."""
+"""Training SCCVAEs on one screen."""
 
 from __future__ import annotations
 
@@ -7,184 +7,133 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..._core.messages import logger
 from ..._rng import torch_seed
-from .._batches import batches
-from .._training import Schedule, Trained, train
-from ._cells import Batch, Cells, Sampler
-from ._loss import effect_distance, gaussian_kl, grouped_mmd, median_bandwidths, pair_distance
-from ._model import Model, own_dimensions
+from .._batches import loader
+from .._training import Trained, fabric_on, train
+from ._loss import Loss, median_bandwidths
+from ._model import Ensemble, Member, named_dimensions
 from ._network import Network
-from ._own import own_changes
+from ._sampler import Cells, Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    import pandas as pd
     from scipy import sparse
 
+    from .._training import Schedule
     from ._config import Config
+    from ._targets import Targets
 
-# Control cells that bandwidths are had from.
+# Control cells that bandwidths are computed from.
 _FOR_BANDWIDTHS = 500
 # With few cells a pass is short, and validation after each would cost more than training.
 _FEWEST_BATCHES = 50
 _VALIDATION_BATCHES = 12
-_CLIP = 1.0
 # Cells that are encoded at a time after training.
 _BLOCK = 1024
-
-
-class Objective:
-    """The loss of a batch, one number per group; the divergence counts in full once training has warmed up.
-
-    Parameters
-    ----------
-    config
-        The weights of the terms.
-    bandwidths
-        Of the kernels of the discrepancy.
-    columns
-        Column of each training target, -1 for those that are not measured: what happens to the transcript that is
-        perturbed itself is no consequence of the shift, and similar targets would inherit it.
-    n_warm
-        Steps over which the weight of the divergence rises.
-    """
-
-    def __init__(self, config: Config, bandwidths: torch.Tensor, columns: np.ndarray, n_warm: int):
-        self._config, self._bandwidths, self._n_warm = config, bandwidths, n_warm
-        self._measured = torch.from_numpy(np.flatnonzero(columns >= 0)).to(bandwidths.device)
-        self._columns = torch.from_numpy(columns[columns >= 0]).to(bandwidths.device)
-        self._step = 0
-
-    def __call__(self, network: Network, batch: Batch) -> torch.Tensor:
-        """Return the loss of each group."""
-        config = self._config
-        mean, variance = network.encode(batch.before)
-        latent = mean + variance.sqrt() * batch.noise
-        propagated = network.propagation()
-        shift = (batch.members @ network.shifts())[:, None]
-        after = network.decode(latent + shift, propagated)
-        # A quarter of the cells is enough, and a third of the time less.
-        some = max(1, latent.shape[1] // 4)
-        before = network.decode(latent[:, :some], propagated)
-        return (
-            config.reconstruction * pair_distance(before, batch.before[:, :some])
-            + self._distance(before, after, batch)
-            + self._weight_of_divergence(network.training) * gaussian_kl(mean, variance).mean(dim=1)
-            + config.mmd * grouped_mmd(after, batch.after, self._bandwidths)
-            + config.sparsity * network.graph().abs().sum()
-        )
-
-    def _distance(self, before: torch.Tensor, after: torch.Tensor, batch: Batch) -> torch.Tensor:
-        if self._config.pairing == "random":
-            return pair_distance(after, batch.after)
-        counted = torch.ones_like(batch.effect)
-        counted[:, self._columns] = 1 - batch.members[:, self._measured]
-        return self._config.effect * effect_distance(before, after[:, : before.shape[1]], batch.effect, counted)
-
-    def _weight_of_divergence(self, training: bool) -> float:
-        if not training:
-            return self._config.kl
-        self._step += 1
-        return self._config.kl * min(1.0, self._step / max(1, self._n_warm))
 
 
 def fit(
     training: Cells,
     validation: Cells,
-    features: np.ndarray,
-    targets: np.ndarray,
-    columns: np.ndarray,
-    mask: np.ndarray,
-    node: np.ndarray,
+    targets: Targets,
     config: Config,
     schedule: Schedule,
     *,
     device: torch.device,
     rng: np.random.Generator,
     label: str = "fit",
-) -> tuple[Model, Trained]:
-    """Train on perturbed and control cells.
+) -> tuple[Member, Trained]:
+    """Train one SCCVAE on perturbed and control cells.
 
-    Parameters
-    ----------
-    training, validation
-        Cells, with the same perturbations and targets; both have control cells.
-    features
-        Of all genes that can be perturbed, genes x features, float32.
-    targets
-        Which of these genes each training target is.
-    columns
-        Column of the values of each of these genes, -1 for genes that are not measured.
-    mask
-        Latent x latent, boolean, strictly upper triangular.
-    node
-        The latent dimension of each gene that has one, -1 for the others.
-    config, schedule
-        What to train, and how long.
+    Both sets of cells have the same perturbations and targets, and control cells.
 
     Returns
     -------
-    The model with the best validation loss, on the CPU, with strengths of 1 (see :func:`strengths`), and the history.
+    The model with the best validation loss, on the CPU, with strengths of 1 (see :func:`with_strength`), and the
+    history.
     """
-    n_latent, n_targets = len(mask), len(targets)
     control = training.values[training.control]
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
-    of_genes = torch.tensor(features)  # a copy: these may be the user's own
-    own = own_dimensions(node[targets], n_latent)
-    seed = torch_seed(rng)
-    per_batch = config.groups * config.cells
-    n_batches = max(_FEWEST_BATCHES, len(training) // per_batch)
+    features = torch.tensor(targets.features)  # a copy: these may be the user's own
+    mask, named = torch.from_numpy(targets.mask), named_dimensions(targets.node[targets.trained], len(targets.mask))
+    seed, n_rows = torch_seed(rng), config.groups * config.cells
+    n_batches = max(_FEWEST_BATCHES, len(training) // n_rows)
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        network = Network(config, centre, torch.from_numpy(mask), of_genes[torch.from_numpy(targets)], own).to(device)
-        n_steps = schedule.n_steps(n_batches * per_batch)
+        network = Network(config, centre, mask, features[torch.from_numpy(targets.trained)], named).to(device)
+        n_warm = round(config.warm_up * schedule.n_steps(n_batches * n_rows))
         bandwidths = _bandwidths(config, training, rng).to(device)
-        objective = Objective(config, bandwidths, columns[targets], round(config.warm_up * n_steps))
         trained = train(
-            network,
-            objective,
-            Sampler(training, config, n_batches, n_latent, device, rng),
-            Sampler(validation, config, _VALIDATION_BATCHES, n_latent, device, rng, fixed=True),
-            n_batches * per_batch,
+            Loss(network, config, bandwidths, targets.columns[targets.trained], n_warm),
+            network.optimizer(config, schedule.learning_rate),
+            Sampler(training, config, n_batches, len(mask), device, rng),
+            Sampler(validation, config, _VALIDATION_BATCHES, len(mask), device, rng, fixed=True),
+            n_batches * n_rows,
             schedule,
-            device=device,
+            fabric=fabric_on(device),
             rng=rng,
-            descend=_descend_with(objective),
-            optimizer=lambda network: torch.optim.AdamW(
-                network.parameter_groups(schedule.learning_rate, config.decay, config.faster),
-                lr=schedule.learning_rate,
-                eps=config.epsilon,
-            ),
             label=label,
         )
     # Training has left it on the CPU.
-    network.to(device).eval()
-    latent = _posterior_means(network, control, device)
+    latent = _posterior_means(network.to(device).eval(), control, device)
     trained_as = np.full(len(features), -1)
-    trained_as[targets] = np.arange(n_targets)
-    model = Model(
+    trained_as[targets.trained] = np.arange(len(targets.trained))
+    member = Member(
         config=config,
         network=network.to("cpu"),
-        features=of_genes,
-        coexpression=_coexpression(latent.cpu().numpy(), control, columns),
-        node=node,
+        features=features,
+        coexpression=_coexpression(latent, control, targets.columns),
+        node=targets.node,
         trained=trained_as,
         strength=np.ones(len(features), dtype=np.float32),
-        own=own_changes(training, columns, targets),
+        own=on_target_effects(training, targets.columns, targets.trained),
     )
-    return model, trained
+    return member, trained
 
 
-def _descend_with(objective: Objective) -> Callable[[Network, Batch], torch.Tensor]:
-    def descend(network: Network, batch: Batch) -> torch.Tensor:
-        loss = objective(network, batch).mean()
-        network.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        return loss.detach()
+def fit_members(
+    cells: Cells,
+    validations: Sequence[np.ndarray],
+    targets: Targets,
+    config: Config,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> tuple[Ensemble, list[pd.DataFrame]]:
+    """Train a member per set of validation cells (rows), on all other cells, each with its own random numbers.
 
-    return descend
+    The first members of more are those of fewer.
+
+    Returns
+    -------
+    The members that were trained to the end, or the first one as far as the user let it, and their histories.
+    """
+    fits: list[tuple[Member, Trained]] = []
+    n_members = len(validations)
+    rows = np.flatnonzero(cells.used)
+    for number, (validation, own) in enumerate(zip(validations, rng.spawn(n_members), strict=True), start=1):
+        training = cells.of(np.setdiff1d(rows, validation))
+        label = "fit" if n_members == 1 else f"fit {number}/{n_members}"
+        try:
+            found = fit(training, cells.of(validation), targets, config, schedule, device=device, rng=own, label=label)
+        except KeyboardInterrupt:
+            # Before its first validation a member has no weights worth keeping; those before it have.
+            if not fits:
+                raise
+            break
+        if not found[1].interrupted or not fits:
+            fits.append(found)
+        if found[1].interrupted:
+            break
+    if len(fits) < n_members:
+        what = "the first, as far as it came" if fits[0][1].interrupted else "those that were trained to the end"
+        logger.warning("Stopped by the user: the model has %d of %d members: %s.", len(fits), n_members, what)
+    return Ensemble(tuple(member for member, _ in fits)), [trained.history for _, trained in fits]
 
 
 def _bandwidths(config: Config, training: Cells, rng: np.random.Generator) -> torch.Tensor:
@@ -195,8 +144,9 @@ def _bandwidths(config: Config, training: Cells, rng: np.random.Generator) -> to
 
 
 @torch.no_grad()
-def _posterior_means(network: Network, cells: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
-    return torch.cat([network.encode(block)[0] for block in batches(cells, _BLOCK, device)])
+def _posterior_means(network: Network, cells: sparse.csr_matrix, device: torch.device) -> np.ndarray:
+    blocks = loader(cells, _BLOCK, device)(None)
+    return torch.cat([network.encode(block)[0] for block in blocks]).cpu().numpy()
 
 
 def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> torch.Tensor:
@@ -209,3 +159,32 @@ def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndar
     measured = columns >= 0
     directions[measured] = -(cells.T @ centred)[columns[measured]]
     return torch.nn.functional.normalize(torch.from_numpy(directions), dim=1)
+
+
+def on_target_effects(training: Cells, columns: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the change of the mean log-normalised expression of each gene when it is perturbed itself, float32.
+
+    Of training `targets` (by number of the gene) as measured; of other genes, where perturbations lower their targets,
+    the median share of the mean that is lost (knockdown efficiency; of targets that control cells express), and where
+    they raise them, the median rise. NaN for genes that are not measured (`columns` of -1), and for all others where no
+    target was perturbed alone.
+    """
+    means = training.means()
+    control, changes = means[0], means[1:] - means[0]
+    numbers = np.unique(training.perturbation[training.perturbation >= 0])
+    alone = training.members[numbers].sum(axis=1) == 1
+    of = targets[training.members[numbers][alone].argmax(axis=1)]
+    measured = columns[of] >= 0
+    of, change = of[measured], changes[alone][measured, columns[of[measured]]]
+    own = np.full(len(columns), np.nan, dtype=np.float32)
+    if not len(of):
+        return own
+    level = np.where(columns >= 0, control[columns], np.nan)
+    if np.median(change) > 0:
+        own[columns >= 0] = np.median(change)
+    else:
+        expressed = level[of] > 0
+        share = change[expressed] / level[of[expressed]]
+        own[:] = level * (np.median(share) if len(share) else 0.0)
+    own[of] = change
+    return own

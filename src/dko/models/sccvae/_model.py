@@ -1,16 +1,15 @@
-"""A trained SCCVAE: the shift of any target, and what cells look like with it."""
+"""Trained SCCVAEs: the shift of any target, and by how much cells change with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from ._network import Network
-from ._unseen import neighbour_shifts, with_coexpression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +17,17 @@ if TYPE_CHECKING:
     from ._config import Config
 
 _STATE = "network."
+# Arrays of a model that have nothing to do with its cells or with chance, and are the same for all members.
+SHARED = ("features", "node", "trained")
+# No layer is wider; the number of the entries of a matrix of this size fits into 64 bits.
+_WIDEST = 2**24
+# Features whose cosines differ by less are all alike.
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True)
-class Model:
-    """What predicts perturbations of any gene that has features.
+class Member:
+    """One fit, which predicts perturbations of any gene that has features.
 
     Attributes
     ----------
@@ -35,13 +40,13 @@ class Model:
     coexpression
         The same genes x latent: the direction, of length 1, of cells that express less of it; zeros where unknown.
     node
-        The dimension of each of these genes, -1 for those without one.
+        The latent dimension that is named after each of these genes, -1 for none.
     trained
         Which row of the trained targets each of these genes is, -1 for those that were not trained on.
     strength
         Per gene, what the shift of an untrained one is multiplied with.
     own
-        Per gene, the change of its own expression when it is perturbed; NaN where that is not known.
+        Per gene, its on-target effect: the change of its own expression when it is perturbed; NaN where unknown.
     """
 
     config: Config
@@ -55,12 +60,28 @@ class Model:
 
     @torch.no_grad()
     def shifts(self, genes: np.ndarray) -> torch.Tensor:
-        """Return the shifts of genes, by number (n x latent), each through its own strength."""
-        network, trained = self.network, self.trained[genes]
-        seen = network.shifts()
-        found = unseen_shifts(self, genes) * torch.from_numpy(self.strength[genes].astype(np.float32))[:, None].to(seen)
+        """Return the shifts of genes, by number (n x latent): as trained, or as features say times the strength."""
+        trained = self.trained[genes]
+        seen = self.network.shifts()
+        found = self.unseen(genes) * torch.from_numpy(self.strength[genes].astype(np.float32))[:, None].to(seen)
         known = torch.from_numpy(trained >= 0).to(seen.device)
         return torch.where(known[:, None], seen[torch.from_numpy(np.maximum(trained, 0)).to(seen.device)], found)
+
+    def unseen(self, genes: np.ndarray, *, leave_out: bool = False) -> torch.Tensor:
+        """Return the shifts that genes have by their features (n x latent), whether they were trained on or not.
+
+        With `leave_out`, genes are trained targets, and what is known of each plays no part in its own shift: only with
+        the code ``"neighbours"``.
+        """
+        network, features = self.network, self.features[torch.from_numpy(genes)]
+        own = named_dimensions(self.node[genes], len(network.mask)).to(features)
+        if not network.free:
+            return network.directions(features, own)
+        left = torch.from_numpy(self.trained[genes]) if leave_out else None
+        shifts = neighbour_shifts(features, network.features, network.codes, left_out=left)
+        direction = self.coexpression[torch.from_numpy(genes)]
+        along = self.config.coexpression * shifts.norm(dim=1, keepdim=True) * direction
+        return shifts + along + network.own_weight * own
 
     @torch.no_grad()
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
@@ -91,60 +112,161 @@ class Model:
         """Return how far shifts (n x latent) move the causal variables, through the graph."""
         return shifts @ self.network.propagation()
 
-    def to(self, device: torch.device) -> Model:
+    def to(self, device: torch.device) -> Member:
         """Return the model on a device; its network is moved there, not copied."""
-        moved = {name: getattr(self, name).to(device) for name in ("network", "features", "coexpression")}
-        return Model(**{**vars(self), **moved})
+        return replace(
+            self,
+            network=self.network.to(device),
+            features=self.features.to(device),
+            coexpression=self.coexpression.to(device),
+        )
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that :func:`model_of` needs beside the configuration."""
+        """All that :meth:`from_arrays` needs beside the configuration."""
         state = {_STATE + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        own = {name: getattr(self, name) for name in ("node", "trained", "strength", "own")}
+        tensors = {name: getattr(self, name).cpu().numpy() for name in ("features", "coexpression")}
+        return state | tensors | own
+
+    @classmethod
+    def from_arrays(cls, config: Config, arrays: Mapping[str, np.ndarray]) -> Member:
+        """Return the model of :attr:`arrays`."""
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        state = {name.removeprefix(_STATE): tensor for name, tensor in tensors.items() if name.startswith(_STATE)}
+        with torch.random.fork_rng(devices=[]):
+            network = Network(config, *(state[name] for name in ("centre", "mask", "features", "own")))
+        network.load_state_dict(state)
+        own = {name: np.asarray(arrays[name]) for name in ("node", "trained", "strength", "own")}
+        return cls(config, network.eval(), tensors["features"], tensors["coexpression"], **own)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Members whose predicted changes are averaged; its latent space is that of the members side by side."""
+
+    members: tuple[Member, ...]
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """On-target effect per gene: the mean change of its own expression when it is perturbed; NaN where unknown."""
+        return np.mean([member.own for member in self.members], axis=0)
+
+    @cached_property
+    def level(self) -> torch.Tensor:
+        """Mean expression of the control cells that were trained on, one value per gene."""
+        return torch.stack([member.network.centre for member in self.members]).mean(dim=0)
+
+    def shifts(self, genes: np.ndarray) -> torch.Tensor:
+        """Return the shifts of genes, by number: n x (members x latent)."""
+        return torch.cat([member.shifts(genes) for member in self.members], dim=1)
+
+    def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return how far shifts move the causal variables through the graph of each member, n x (members x latent).
+
+        Divided by the root of the number of members, so that lengths and angles are means over these.
+        """
+        parts = zip(self.members, self._split(shifts), strict=True)
+        return torch.cat([member.propagated(part) for member, part in parts], dim=1) / self._root
+
+    def length(self, shift: torch.Tensor) -> float:
+        """Return the length of one shift, the root mean square over the members."""
+        return float(shift.norm()) / self._root
+
+    @property
+    def _root(self) -> float:
+        return len(self.members) ** 0.5
+
+    def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Return the change of control cells with each shift, the mean over the members (n x cells x genes).
+
+        The arguments are those of :meth:`Member.changes`, with the latent dimensions of all members side by side.
+        """
+        draws = [None] * len(self.members) if noise is None else self._split(noise)
+        total = torch.zeros(len(shifts), *cells.shape, device=cells.device)
+        # One member after the other, as what each says is as large as what is returned.
+        for member, shift, draw in zip(self.members, self._split(shifts), draws, strict=True):
+            total += member.changes(cells, shift, draw)
+        return total.div_(len(self.members))
+
+    def _split(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return values.chunk(len(self.members), dim=-1)
+
+    def to(self, device: torch.device) -> Ensemble:
+        """Return the models on a device."""
+        return Ensemble(tuple(member.to(device) for member in self.members))
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that :meth:`from_arrays` needs beside the configuration; of each member along the first axis."""
+        every = [member.arrays for member in self.members]
         return {
-            **state,
-            "features": self.features.cpu().numpy(),
-            "coexpression": self.coexpression.cpu().numpy(),
-            "node": self.node,
-            "trained": self.trained,
-            "strength": self.strength,
-            "own": self.own,
+            name: shared if name in SHARED else np.stack([arrays[name] for arrays in every])
+            for name, shared in every[0].items()
         }
 
-
-def unseen_shifts(model: Model, genes: np.ndarray, *, leave_out: bool = False) -> torch.Tensor:
-    """Return the shifts that genes have by their features (n x latent), whether they were trained on or not.
-
-    With `leave_out`, genes are trained targets, and what is known of each plays no part in its own shift: only with
-    the code ``"neighbours"``.
-    """
-    network, config = model.network, model.config
-    features = model.features[torch.from_numpy(genes)]
-    own = own_dimensions(model.node[genes], len(network.mask)).to(features)
-    if config.code != "neighbours":
-        return network.directions(features, own)
-    left = torch.from_numpy(model.trained[genes]) if leave_out else None
-    shifts = neighbour_shifts(features, network.features, network.codes, own=left)
-    shifts = with_coexpression(shifts, model.coexpression[torch.from_numpy(genes)], config.coexpression)
-    return shifts + network.own_weight * own
+    @classmethod
+    def from_arrays(cls, config: Config, arrays: Mapping[str, np.ndarray]) -> Ensemble:
+        """Return the models of :attr:`arrays`, or the one of arrays that know of no members."""
+        if np.ndim(arrays["strength"]) == 1:
+            return cls((Member.from_arrays(config, arrays),))
+        every = (
+            {name: array if name in SHARED else array[number] for name, array in arrays.items()}
+            for number in range(len(arrays["strength"]))
+        )
+        return cls(tuple(Member.from_arrays(config, own) for own in every))
 
 
-def own_dimensions(node: np.ndarray, n_latent: int) -> torch.Tensor:
-    """Return ones where a gene has a dimension of its own (genes x latent)."""
+def named_dimensions(node: np.ndarray, n_latent: int) -> torch.Tensor:
+    """Return ones at the dimension that is named after each gene (genes x latent)."""
     own = torch.zeros(len(node), n_latent)
     named = np.flatnonzero(node >= 0)
     own[named, node[named]] = 1.0
     return own
 
 
-# No layer is wider; the number of the entries of a matrix of this size fits into 64 bits.
-_WIDEST = 2**24
+def neighbour_shifts(
+    features: torch.Tensor, trained: torch.Tensor, shifts: torch.Tensor, *, left_out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the mean of the shifts of training targets, weighted by how similar their features are (n x latent).
+
+    Weights are the softmax of the cosine of the `features` asked for (n x features) and those of training targets
+    (`trained`, targets x features), in standard deviations of the cosines among these: the estimator of Nadaraya and
+    Watson (1964). Where neighbours disagree the mean is short; where features are all alike, it is that of all.
+    `left_out` is the training target that each row is, which then has no weight.
+    """
+    similarity = _cosine(features, trained)
+    among = _cosine(trained, trained)[~torch.eye(len(trained), dtype=torch.bool, device=trained.device)]
+    spread = among.std() if len(among) > 1 else among.new_zeros(())
+    logits = similarity / spread if spread > _ALIKE else torch.zeros_like(similarity)
+    if left_out is not None:
+        logits[torch.arange(len(left_out), device=left_out.device), left_out] = -torch.inf
+    return logits.softmax(dim=1) @ shifts
+
+
+def _cosine(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    unit = torch.nn.functional.normalize
+    return unit(left, dim=1) @ unit(right, dim=1).T
+
+
+def changed(cells: torch.Tensor, change: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+    """Return observed cells (cells x genes, none below 0) with predicted changes (n x cells x genes); none is below 0.
+
+    The change is applied in proportion to the `level`, the mean of control cells: a cell that expresses twice the level
+    changes by twice as much, and a cell without the gene not at all. So a change that is the same for all cells changes
+    their mean by just as much, and zeros stay zeros, without any value being cut off. A gene loses at most all of its
+    expression. A rise is applied in proportion up to the level; the rest is added to every cell, as otherwise a few
+    cells would carry all of it.
+    """
+    share = torch.where(level > 0, change.clamp(-level, level) / level, 0.0)
+    return (1 + share).mul_(cells).add_((change - level).clamp_(min=0))
 
 
 @lru_cache(maxsize=16)
 def shapes_of(
     config: Config, n_genes: int, n_targets: int, n_trained: int, n_features: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of :attr:`Model.arrays` by name; no memory is taken for any of them."""
+    """Return the shapes of :attr:`Member.arrays` by name; no memory is taken for any of them."""
     if max(config.n_latent, *config.hidden, *config.code_hidden, n_features) > _WIDEST:
         raise ValueError(f"a layer is wider than {_WIDEST:,}")
     shapes = {
@@ -157,26 +279,3 @@ def shapes_of(
         own, features = torch.empty(n_trained, config.n_latent), torch.empty(n_trained, n_features)
         network = Network(config, torch.empty(n_genes), torch.empty(config.n_latent, config.n_latent), features, own)
     return shapes | {_STATE + name: tuple(value.shape) for name, value in network.state_dict().items()}
-
-
-def model_of(config: Config, arrays: Mapping[str, np.ndarray]) -> Model:
-    """Return the model of :attr:`Model.arrays`."""
-    state = {
-        name.removeprefix(_STATE): torch.from_numpy(np.array(array))
-        for name, array in arrays.items()
-        if name.startswith(_STATE)
-    }
-    with torch.random.fork_rng(devices=[]):
-        network = Network(config, *(state[name] for name in ("centre", "mask", "features", "own")))
-    network.load_state_dict(state)
-    network.eval()
-    return Model(
-        config=config,
-        network=network,
-        features=torch.from_numpy(np.array(arrays["features"])),
-        coexpression=torch.from_numpy(np.array(arrays["coexpression"])),
-        node=np.asarray(arrays["node"]),
-        trained=np.asarray(arrays["trained"]),
-        strength=np.asarray(arrays["strength"]),
-        own=np.asarray(arrays["own"]),
-    )

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ._scm import propagation
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,8 +21,8 @@ _LEAST_VARIANCE = 1e-4
 class Network(nn.Module):
     """A causal variational autoencoder of control cells, with a shift in the latent space for every perturbation.
 
-    With e_t the code of a target gene t, c_t its strength, and A the graph: z ~ q(z | x), u = (z + sum c_t e_t)
-    (I - A)^-1, and the expression is the decoded u.
+    With w_t the shift of a target gene t, and A the graph: z ~ q(z | x), u = (z + sum w_t) (I - A)^-1, and the
+    expression is the decoded u.
 
     Parameters
     ----------
@@ -37,7 +35,7 @@ class Network(nn.Module):
     features
         Targets x features, of the targets that are trained on.
     own
-        Targets x latent: ones where a target has a dimension of its own; zeros without named dimensions.
+        Targets x latent: ones where a latent dimension is named after the target.
     """
 
     centre: torch.Tensor
@@ -51,7 +49,6 @@ class Network(nn.Module):
     ):
         super().__init__()
         n_latent, n_genes, n_targets = len(mask), len(centre), len(features)
-        self.kind = config.code
         # The offset is kept apart from the centre as files of version 0.1.0 hold another one; predicted changes do not
         # depend on it.
         buffers = {"centre": centre, "offset": centre.clone(), "mask": mask.float(), "features": features, "own": own}
@@ -63,7 +60,8 @@ class Network(nn.Module):
         self.decoder = nn.Sequential(*_layers([n_latent, *config.hidden[::-1]]), nn.Linear(config.hidden[0], n_genes))
         self.edges = nn.Parameter(torch.randn(n_latent, n_latent) * config.coupling / n_latent**0.5)
         self.own_weight = nn.Parameter(torch.ones(1))
-        if self.kind == "neighbours":
+        self.free = config.code == "neighbours"
+        if self.free:
             self.codes = nn.Parameter(torch.zeros(n_targets, n_latent))
         else:
             widths = [features.shape[1], *config.code_hidden]
@@ -88,27 +86,44 @@ class Network(nn.Module):
         return propagation(self.graph())
 
     def directions(self, features: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """Return the codes of targets with these features: of length 1, or in the simplex (not of ``neighbours``)."""
-        logits = self.code(features) + self.own_weight.abs() * own
-        return logits.softmax(dim=-1) if self.kind == "softmax" else nn.functional.normalize(logits, dim=-1)
+        """Return the codes in the simplex of targets with these features."""
+        return (self.code(features) + self.own_weight.abs() * own).softmax(dim=-1)
 
     def shifts(self) -> torch.Tensor:
         """Return the shifts of the targets that are trained on (targets x latent)."""
-        if self.kind == "neighbours":
+        if self.free:
             return self.codes + self.own_weight * self.own
         return self.strength[:, None] * self.directions(self.features, self.own)
 
-    def parameter_groups(self, learning_rate: float, decay: float, faster: float) -> list[dict[str, object]]:
-        """Return parameters for the optimiser: only matrices of layers decay; codes and strengths learn faster."""
+    def optimizer(self, config: Config, learning_rate: float) -> torch.optim.Optimizer:
+        """Return the optimiser: only matrices of layers decay; codes and strengths learn faster."""
         layers = [weight for name, weight in self.named_parameters() if name.endswith(".weight")]
         fast = [weight for name, weight in self.named_parameters() if name in {"codes", "strength"}]
         chosen = {id(weight) for weight in (*layers, *fast)}
         rest = [weight for weight in self.parameters() if id(weight) not in chosen]
-        return [
-            {"params": layers, "weight_decay": decay},
-            {"params": fast, "lr": faster * learning_rate, "weight_decay": 0.0},
+        groups = [
+            {"params": layers, "weight_decay": config.decay},
+            {"params": fast, "lr": config.faster * learning_rate, "weight_decay": 0.0},
             {"params": rest, "weight_decay": 0.0},
         ]
+        return torch.optim.AdamW(groups, lr=learning_rate, eps=config.epsilon)
+
+
+def propagation(influence: torch.Tensor) -> torch.Tensor:
+    """Return the inverse of I - A for a strictly upper triangular A.
+
+    Row vectors: causal variables are u = u A + z, hence u = z (I - A)^-1. A is nilpotent, so that the inverse always
+    exists and equals (I + A)(I + A^2)(I + A^4) ..., of which ceil(log2 d) factors are not I. Products run on every
+    device, which triangular solves do not.
+    """
+    n = influence.shape[0]
+    total = torch.eye(n, dtype=influence.dtype, device=influence.device) + influence
+    power, reached = influence, 2
+    while reached < n:
+        power = power @ power
+        total = total + total @ power
+        reached *= 2
+    return total
 
 
 def _layers(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:

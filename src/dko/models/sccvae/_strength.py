@@ -1,7 +1,8 @@
-"""How strong an unseen perturbation is, from the perturbations of the training cells alone."""
+"""How strong unseen perturbations are, from the perturbations of the training cells alone."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,36 +10,30 @@ import numpy as np
 import torch
 
 from ..._core.messages import logger
-from ._held_out import held_out_shifts
-from ._model import unseen_shifts
+from ..._rng import torch_seed
 
 if TYPE_CHECKING:
-    from ._cells import Cells
-    from ._ensemble import Ensemble
-    from ._model import Model
+    from ._config import Config
+    from ._model import Ensemble, Member
+    from ._network import Network
+    from ._sampler import Cells
 
-STRENGTHS = ("auto", "calibrated", "unit", "mean", "predict")
 # Fewer perturbations say nothing of others.
 _FEWEST = 5
 _LARGEST = 2.0
 # Control cells that an effect is predicted in.
 _N_CELLS = 256
-_PENALTIES = np.logspace(-2, 4, 13)
+# Of networks from features to directions, each trained on all targets but those of a fold.
+_FOLDS, _STEPS, _LEARNING_RATE = 5, 100, 1e-2
 
 
-def with_strengths(
-    ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str, rng: np.random.Generator
-) -> Ensemble:
-    """Return an ensemble with the strengths that :func:`strengths` finds."""
-    found = strengths(ensemble, training, columns, policy, rng)
-    members = zip(ensemble.members, found, strict=True)
-    return replace(ensemble, members=tuple(replace(member, strength=own) for member, own in members))
+def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng: np.random.Generator) -> Ensemble:
+    """Return an ensemble with the strength of shifts of genes that it was not trained on.
 
-
-def strengths(
-    ensemble: Ensemble, training: Cells, columns: np.ndarray, policy: str, rng: np.random.Generator
-) -> np.ndarray:
-    """Return, for every gene, what the shift that its features say is multiplied with, should it not be trained on.
+    One factor for all genes and members, with which the effects of training perturbations, each predicted from the
+    others (leave-one-out), come closest to the measured ones; 1 with fewer than 5 perturbations of single genes. No
+    cell of a perturbation that is not trained on enters; for the strength that would suit these cells best, an oracle,
+    see :func:`dko.metrics.oracle_strength`.
 
     Parameters
     ----------
@@ -48,69 +43,22 @@ def strengths(
         The cells it was trained on.
     columns
         Column of each gene among the values, -1 for genes that are not measured.
-    policy
-        ``"unit"``: 1. ``"mean"``: the median length of the trained shifts. ``"predict"``: their length by a ridge
-        regression on the features. ``"calibrated"``: one factor for all genes and members, with which the effects of
-        training perturbations, each predicted from the others, come closest to the measured ones. ``"auto"``:
-        calibrated from 5 training targets on, else unit.
     rng
-        Decides in which control cells effects are predicted, and the folds of :func:`held_out_shifts`.
-
-    Returns
-    -------
-    Members x genes, float32.
-
-    Notes
-    -----
-    No cell of a perturbation that is not trained on enters; for the strength that would suit these cells best, an
-    oracle, see :func:`dko.metrics.oracle_strength`.
+        Decides in which control cells effects are predicted, and the folds of the code ``"softmax"``.
     """
-    first = ensemble.members[0]
-    found = np.ones((len(ensemble.members), len(first.trained)), dtype=np.float32)
-    perturbations, genes = _alone(first, training)
-    if policy == "auto":
-        policy = "calibrated" if len(genes) >= _FEWEST else "unit"
-    if policy == "calibrated" and len(genes):
-        found *= _calibrated(ensemble, training, columns, perturbations, genes, rng)
-    elif policy in {"mean", "predict"}:
-        found[:] = [_to_lengths(member, policy) for member in ensemble.members]
-    return found
-
-
-def _to_lengths(member: Model, policy: str) -> np.ndarray:
-    """Return what gives the shifts of a member the median length of trained ones, or the one that features say."""
-    lengths = member.network.shifts().norm(dim=1).detach().numpy()
-    of_features = unseen_shifts(member, np.arange(len(member.trained))).norm(dim=1).clamp_min(1e-12).detach().numpy()
-    return (np.median(lengths) if policy == "mean" else _predicted(member, lengths)) / of_features
-
-
-def _alone(model: Model, training: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Return the perturbations of one target, and the number of the gene of each."""
-    single = np.flatnonzero(
-        (training.members.sum(axis=1) == 1) & np.isin(np.arange(len(training.members)), training.perturbation)
-    )
-    gene_of = np.flatnonzero(model.trained >= 0)[np.argsort(model.trained[model.trained >= 0])]
-    return single, gene_of[training.members[single].argmax(axis=1)]
-
-
-def _calibrated(
-    ensemble: Ensemble,
-    training: Cells,
-    columns: np.ndarray,
-    perturbations: np.ndarray,
-    genes: np.ndarray,
-    rng: np.random.Generator,
-) -> float:
-    """Return the least-squares factor of predicted on measured effects, without the expression of the target itself."""
+    perturbations, genes = _single(ensemble.members[0], training)
+    if len(genes) < _FEWEST:
+        return ensemble
     control = training.values[training.control]
     mean = np.asarray(control.mean(axis=0)).ravel()
     cells = torch.from_numpy(control[rng.permutation(control.shape[0])[:_N_CELLS]].toarray())
-    shifts = torch.cat([held_out_shifts(member, genes, rng) for member in ensemble.members], dim=1)
+    shifts = torch.cat([left_out_shifts(member, genes, rng) for member in ensemble.members], dim=1)
     both = squares = 0.0
     for perturbation, gene, shift in zip(perturbations, genes, shifts, strict=True):
         predicted = ensemble.changes(cells, shift[None], None)[0].mean(dim=0).numpy()
         own = training.values[np.flatnonzero(training.perturbation == perturbation)]
         measured = np.asarray(own.mean(axis=0)).ravel() - mean
+        # The transcript of the target itself says nothing of what follows.
         if columns[gene] >= 0:
             predicted[columns[gene]] = 0.0
         both += float(predicted @ measured)
@@ -119,16 +67,58 @@ def _calibrated(
     if factor == 0:
         logger.warning(
             "With these features, the effects of training perturbations cannot be predicted from each other, so "
-            "perturbations that were not trained on are predicted to do nothing; give other features=..., or "
-            "strength='unit'."
+            "perturbations that were not trained on are predicted to do nothing; give other features=..."
         )
-    return factor
+    strength = np.full(len(columns), factor, dtype=np.float32)
+    return replace(ensemble, members=tuple(replace(member, strength=strength) for member in ensemble.members))
 
 
-def _predicted(model: Model, lengths: np.ndarray) -> np.ndarray:
-    from sklearn.linear_model import RidgeCV
+def _single(member: Member, training: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """Return the perturbations of one target, and the number of the gene of each."""
+    there = np.isin(np.arange(len(training.members)), training.perturbation)
+    single = np.flatnonzero((training.members.sum(axis=1) == 1) & there)
+    genes = np.flatnonzero(member.trained >= 0)
+    gene_of = genes[np.argsort(member.trained[genes])]
+    return single, gene_of[training.members[single].argmax(axis=1)]
 
-    trained = model.network.features.numpy()
-    scale = trained.std(axis=0) + 1e-12
-    ridge = RidgeCV(alphas=_PENALTIES).fit(trained / scale, lengths)
-    return np.clip(ridge.predict(model.features.numpy() / scale), 0.0, lengths.max())
+
+def left_out_shifts(member: Member, genes: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Return the shifts that training targets would have if they were unseen, with strength 1 (n x latent).
+
+    Encoder, decoder and the shifts of the other targets stay those of the model. With the code ``"neighbours"`` a
+    target is left out of the mean over its neighbours; with a network from features to directions, a new network is
+    trained on the directions of the other targets.
+    """
+    if member.network.free:
+        return member.unseen(genes, leave_out=True).detach()
+    return _cross_fitted(member.network, member.config, rng)[torch.from_numpy(member.trained[genes])]
+
+
+def _cross_fitted(network: Network, config: Config, rng: np.random.Generator) -> torch.Tensor:
+    """Return the direction of each training target, predicted by a network that was trained on the other folds."""
+    features, own, n = network.features, network.own, len(network.features)
+    known = network.directions(features, own).detach()
+    found = torch.empty_like(known)
+    n_folds = min(_FOLDS, n)
+    folds = torch.from_numpy(rng.permutation(n) % n_folds)
+    seed = torch_seed(rng)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for fold in range(n_folds):
+            out, rest = folds == fold, folds != fold
+            other = deepcopy(network)
+            other.code.apply(_start_anew)
+            optimizer = torch.optim.AdamW(other.code.parameters(), lr=_LEARNING_RATE, weight_decay=config.decay)
+            other.train()
+            for _ in range(_STEPS):
+                loss = (other.directions(features[rest], own[rest]) - known[rest]).square().sum(dim=1).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            found[out] = other.eval().directions(features[out], own[out]).detach()
+    return found
+
+
+def _start_anew(layer: torch.nn.Module) -> None:
+    if isinstance(layer, torch.nn.Linear):
+        layer.reset_parameters()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +11,24 @@ import pandas as pd
 
 from ..._core import keys
 from ..._core.cells import Source
-from ..._core.fitted import source_params
+from ..._core.fitted import of_members, source_params
 from ..._core.messages import say
 from ..._core.scale import check_normalize, read_expression
 from ..._core.write import write_model
 from ..._rng import generator
 from ._log_expression import log_expression
 from ._perturbed_cells import MIN_CELLS, PerturbedCells, perturbed_cells
-from ._sccvae_config import plain, settings_of
+from ._sccvae_config import settings_of
 from ._split import check_fractions, split_cells, validations
-from ._target_features import target_features
-from ._target_graph import target_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from anndata import AnnData
     from scipy import sparse
 
     from ..._rng import RNG
-    from ...models.sccvae import Cells, Ensemble
-    from ._sccvae_config import Settings
-    from ._target_features import Features, FeaturesOf
-    from ._target_graph import Graph, TargetGraph
+    from ...models.sccvae import Cells, Ensemble, FeaturesOf, Graph
 
 
 def fit_sccvae(
@@ -61,7 +54,6 @@ def fit_sccvae(
     features: FeaturesOf | None = None,
     n_components: int | None = None,
     graph: Graph = "full",
-    strength: str = "auto",
     n_members: int | None = None,
     max_epochs: int | None = None,
     max_steps: int | None = None,
@@ -72,11 +64,11 @@ def fit_sccvae(
 ) -> None:
     """Fit and write, as :func:`dko.tl.fit` says; `of_model` overrides fields of the configuration."""
     from ...models._device import resolve_device
+    from ...models.sccvae import Targets, features_of, fit_members, graph_of, with_strength
 
     settings = settings_of(
         preset,
         n_members=n_members,
-        strength=strength,
         features=features,
         n_components=n_components,
         batch_size=batch_size,
@@ -90,7 +82,7 @@ def fit_sccvae(
     )
     check_fractions(validation_fraction, test_fraction)
     place = resolve_device(device)
-    for_split, for_features, for_graph, for_training, for_controls = generator(rng).spawn(5)
+    for_split, for_features, _, for_training, for_controls = generator(rng).spawn(5)
 
     source = Source(target, layer, use_raw)
     found = read_expression(source, log1p, linear=False)
@@ -106,30 +98,28 @@ def fit_sccvae(
     # As large as X, and no longer needed where genes were left out.
     del raw, found
     measured = expression.genes
-    described = target_features(
+    names, values = features_of(
         settings.features,
         expression.values[np.flatnonzero(seen & (cells.number < 0) & cells.used)],
         measured,
         cells.targets,
         settings.n_components,
-        scaled=settings.scaled,
-        rng=for_features,
+        for_features,
+        scaled=settings.config.code == "neighbours",
     )
     known = _cells(expression.values, cells).of(np.flatnonzero(seen))
-    network = target_graph(graph, described, cells.trained, known, measured, settings.config.n_latent, for_graph)
-    settings = replace(settings, config=replace(settings.config, n_latent=len(network.mask)))
-    validating = validations(cells.rows, split, settings.n_members, for_split)
-    model, history = _train(
-        known,
-        validating,
-        described,
-        described.position(cells.targets),
-        described.columns(measured),
-        network,
-        settings,
-        device=place,
-        rng=for_training,
+    mask, node = graph_of(graph, names, cells.targets, settings.config.n_latent)
+    config = replace(settings.config, n_latent=len(mask))
+    index = pd.Index(names)
+    targets = Targets(
+        names, values, index.get_indexer(cells.targets), pd.Index(measured).get_indexer(index), mask, node
     )
+    validating = validations(cells.rows, split, settings.n_members, for_split)
+    model, histories = fit_members(
+        known, validating, targets, config, settings.schedule, device=place, rng=for_training
+    )
+    (for_strengths,) = for_training.spawn(1)
+    model = with_strength(model, known, targets.columns, for_strengths)
     say(
         f"Fitted {len(model.members)} model(s) of {len(cells.trained)} perturbations of {len(cells.targets)} genes on "
         f"{place}."
@@ -146,11 +136,10 @@ def fit_sccvae(
         "test_fraction": test_fraction,
         "test_controls": test_controls,
         "min_cells": min_cells,
-        "features": described.kind,
-        "graph": network.kind,
-        "strength": strength,
+        "features": settings.features if isinstance(settings.features, str) else "given",
+        "graph": graph if isinstance(graph, str) else "given",
         "n_members": len(model.members),
-        "config": plain(settings.config),
+        "config": config.plain,
         "rng": int(rng) if isinstance(rng, int | np.integer) else None,
         **vars(settings.schedule),
     }
@@ -161,46 +150,13 @@ def fit_sccvae(
             keys.PARAMS: {name: value for name, value in params.items() if value is not None},
             keys.GENES: measured,
             keys.GROUPS: [],
-            keys.TARGETS: described.names,
+            keys.TARGETS: names,
             keys.WEIGHTS: model.arrays,
-            keys.HISTORY: history,
-            keys.PERTURBATIONS: _table(cells, described, model),
+            keys.HISTORY: histories[0] if settings.n_members == 1 else of_members(histories),
+            keys.PERTURBATIONS: _table(cells, names, model),
         },
         obs={keys.split(key_added): pd.Categorical(split, categories=keys.SPLITS)},
     )
-
-
-def _train(
-    known: Cells,
-    validating: list[np.ndarray],
-    described: Features,
-    targets: np.ndarray,
-    columns: np.ndarray,
-    network: TargetGraph,
-    settings: Settings,
-    *,
-    device: torch.device,
-    rng: np.random.Generator,
-) -> tuple[Ensemble, pd.DataFrame]:
-    """Fit the members, each on all known cells but those that it validates on."""
-    from ...models.sccvae import NEITHER, fit, fit_ensemble, with_strengths
-
-    rows = np.flatnonzero(known.perturbation != NEITHER)
-    parts = [(known.of(np.setdiff1d(rows, validation)), known.of(validation)) for validation in validating]
-    fit_one = partial(
-        fit,
-        features=described.values,
-        targets=targets,
-        columns=columns,
-        mask=network.mask,
-        node=network.node,
-        config=settings.config,
-        schedule=settings.schedule,
-        device=device,
-    )
-    model, history = fit_ensemble(fit_one, parts, rng)
-    (for_strengths,) = rng.spawn(1)
-    return with_strengths(model, known, columns, settings.strength, for_strengths), history
 
 
 def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
@@ -213,12 +169,12 @@ def _cells(values: sparse.csr_matrix, cells: PerturbedCells) -> Cells:
     return Cells(values, cells.number, members)
 
 
-def _table(cells: PerturbedCells, described: Features, model: Ensemble) -> pd.DataFrame:
+def _table(cells: PerturbedCells, names: list[str], model: Ensemble) -> pd.DataFrame:
     """Return what became of every perturbation."""
     table = cells.table()
-    lengths, known = np.full(len(table), np.nan, dtype=np.float32), set(described.names)
+    lengths, known = np.full(len(table), np.nan, dtype=np.float32), set(names)
     for row, label in enumerate(table["perturbation"]):
         genes = cells.genes_of(label)
         if known.issuperset(genes):
-            lengths[row] = model.length(model.shifts(described.position(genes)).sum(dim=0))
+            lengths[row] = model.length(model.shifts(pd.Index(names).get_indexer(genes)).sum(dim=0))
     return table.assign(strength=lengths)

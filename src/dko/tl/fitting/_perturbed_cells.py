@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from ._target_features import FeaturesOf
+    from ...models.sccvae import FeaturesOf
 
 MIN_CELLS = 20
 # Control cells that a model can be trained on.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..._core.messages import listed
 from ._schedule import overridden
-from ._target_features import check_features
 
 if TYPE_CHECKING:
     from ...models._training import Schedule
-    from ...models.sccvae import Config
-    from ._target_features import FeaturesOf
+    from ...models.sccvae import Config, FeaturesOf
 
 
 @dataclass(frozen=True)
@@ -25,26 +22,21 @@ class Settings:
         What to train, and how long.
     n_members
         Models to fit and average.
-    strength
-        Of the shifts of genes that are not trained on.
-    features, n_components, scaled
-        See `target_features`.
+    features, n_components
+        See `features_of`.
     """
 
     config: Config
     schedule: Schedule
     n_members: int
-    strength: str
     features: FeaturesOf
     n_components: int
-    scaled: bool
 
 
 def settings_of(
     preset: str | None,
     *,
     n_members: int | None,
-    strength: str,
     features: FeaturesOf | None,
     n_components: int | None,
     batch_size: int | None,
@@ -52,20 +44,18 @@ def settings_of(
     of_model: dict[str, Any],
 ) -> Settings:
     """Return the settings of a preset with what the user has given: `limits` of the schedule, fields `of_model`."""
-    from ...models.sccvae import STRENGTHS
+    from ...models.sccvae import check_features
 
     config = configuration(preset, batch_size, of_model)
     schedule = overridden(schedule_of(preset, config), **limits)
     members = number_of_members(preset, n_members)
-    if strength not in STRENGTHS:
-        raise ValueError(f"strength={strength!r} must be one of {listed(STRENGTHS, len(STRENGTHS))}.")
     published = preset == "paper"
     if features is None:
         features = "pca" if published else "influence"
-    check_features(features, n_components)
-    return Settings(
-        config, schedule, members, strength, features, n_components or (50 if published else 20), scaled=not published
-    )
+    check_features(features)
+    if n_components is not None and n_components < 1:
+        raise ValueError(f"n_components={n_components} must be at least 1.")
+    return Settings(config, schedule, members, features, n_components or (50 if published else 20))
 
 
 # Keywords of the fit, beside those of the model itself, and what they take.
@@ -77,7 +67,6 @@ _OF_FIT = {
     "features": "FeaturesOf | None",
     "n_components": "int | None",
     "graph": "Graph",
-    "strength": "str",
     "n_members": "int | None",
 }
 
@@ -121,11 +110,5 @@ def schedule_of(preset: str | None, config: Config) -> Schedule:
 
     size = config.groups * config.cells
     if preset == "paper":
-        return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100)
-    return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1)
-
-
-def plain(config: Config) -> dict[str, Any]:
-    """Return the configuration in types that files know."""
-    given = {name: value for name, value in asdict(config).items() if value is not None}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100, clip=1.0)
+    return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1, clip=1.0)

@@ -1,4 +1,4 @@
-"""Control and perturbed cells as they are drawn for training: groups of cells, gathered from CSR rows."""
+"""Control and perturbed cells, and how they are drawn for training: groups of cells, gathered from CSR rows."""
 
 from __future__ import annotations
 
@@ -66,13 +66,18 @@ class Cells:
         """Rows of the control cells."""
         return np.flatnonzero(self.perturbation == CONTROL)
 
+    @property
+    def used(self) -> np.ndarray:
+        """Which cells are not passed over."""
+        return self.perturbation != NEITHER
+
     def __len__(self) -> int:
-        return int((self.perturbation != NEITHER).sum())
+        return int(self.used.sum())
 
     def means(self) -> np.ndarray:
         """Return the mean of the control cells, and then of each perturbation that has cells: float32, x genes."""
         # One after the other: in double precision, all of them would be larger than the values.
-        found = np.unique(self.perturbation[self.perturbation != NEITHER])
+        found = np.unique(self.perturbation[self.used])
         means = (self.values[self.perturbation == number].mean(axis=0, dtype=np.float64) for number in found)
         return np.concatenate([np.asarray(mean, dtype=np.float32) for mean in means])
 
@@ -84,25 +89,11 @@ class Cells:
 
 
 class Sampler:
-    """Draws batches: the control and other perturbations, the more often the more cells they have.
+    """Draws the batches of a pass: the control and other perturbations, the more often the more cells they have.
 
     Perturbations are drawn as ``balance`` of the configuration says, their cells, and control cells, with replacement:
-    none is left out for being few, or the last of a pass.
-
-    Parameters
-    ----------
-    cells
-        What is drawn from.
-    config
-        Groups and cells per group; with one group only, the control is one perturbation among the others.
-    n_batches
-        Batches in a pass.
-    n_latent
-        Latent dimensions, of the noise.
-    rng
-        Decides what is drawn.
-    fixed
-        Draw the same in every pass, as validation does.
+    none is left out for being few, or the last of a pass. With one group, the control is one perturbation among the
+    others. What is `fixed` is the same in every pass, as validation is.
     """
 
     def __init__(
@@ -117,7 +108,7 @@ class Sampler:
         fixed: bool = False,
     ):
         self._rows = rows_on(cells.values, device)
-        used = np.flatnonzero(cells.perturbation != NEITHER)
+        used = np.flatnonzero(cells.used)
         order = used[np.argsort(cells.perturbation[used], kind="stable")]
         numbers, self._start, self._count = np.unique(cells.perturbation[order], return_index=True, return_counts=True)
         self._order, self._numbers = order, numbers

@@ -1,0 +1,239 @@
+"""Genes that can be perturbed: their features, and the graph between latent dimensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from ..._core.cells import profiles
+from ..._core.evidence import counts_again
+from ..._core.messages import listed, say, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from scipy import sparse
+
+FeaturesOf: TypeAlias = str | pd.DataFrame
+Graph: TypeAlias = Any
+"""``"full"``, ``"none"``, a square DataFrame or a networkx DiGraph."""
+
+# Control cells that components are computed from, at most.
+_MAX_CELLS = 5_000
+# Latent dimensions without a name, beside the genes of a given graph.
+_N_FREE = 16
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is known of the genes that can be perturbed.
+
+    Attributes
+    ----------
+    names
+        The genes.
+    features
+        Genes x features, float32.
+    trained
+        Which of these genes each training target is.
+    columns
+        Column of each gene among the measured ones, -1 for those that are not measured.
+    mask
+        The graph: latent x latent, boolean, strictly upper triangular.
+    node
+        The latent dimension that is named after each gene, -1 for none.
+    """
+
+    names: list[str]
+    features: np.ndarray
+    trained: np.ndarray
+    columns: np.ndarray
+    mask: np.ndarray
+    node: np.ndarray
+
+
+def check_features(features: FeaturesOf) -> None:
+    """Refuse what is not a choice of features."""
+    if isinstance(features, pd.DataFrame):
+        _checked(features)
+    elif not isinstance(features, str) or features not in {"influence", "pca", "onehot"}:
+        raise ValueError(
+            f"features={shown(features)} must be 'influence', 'pca', 'onehot' or a DataFrame with genes in its index."
+        )
+
+
+def features_of(
+    features: FeaturesOf,
+    control: sparse.csr_matrix,
+    genes: Sequence[str],
+    targets: Sequence[str],
+    n_components: int,
+    rng: np.random.Generator,
+    *,
+    scaled: bool,
+) -> tuple[list[str], np.ndarray]:
+    """Return the genes that have features, and these (genes x features, float32).
+
+    ``"influence"``: what a knockout of the gene would do to every other, as the first model estimates it from `control`
+    cells (log-normalised, over `genes`). ``"pca"``: the co-expression of a gene with others in these, with `scaled`
+    each component divided by its standard deviation over genes. ``"onehot"``: nothing but which gene it is, for the
+    training `targets`. A DataFrame has genes in its index.
+    """
+    if isinstance(features, pd.DataFrame):
+        return _checked(features)
+    if features == "onehot":
+        return list(targets), np.eye(len(targets), dtype=np.float32)
+    if control.shape[0] > _MAX_CELLS:
+        control = control[np.sort(rng.choice(control.shape[0], _MAX_CELLS, replace=False))]
+    if features == "influence":
+        return list(genes), influence_components(control, n_components, rng)
+    # A gene is a sample here and a control cell a feature; each gene is centred over cells.
+    centred = control.toarray() - np.asarray(control.mean(axis=0))
+    scores = _scores(centred.T, n_components, rng)
+    spread = np.maximum(scores.std(axis=0), 1e-12) if scaled else 1.0
+    return list(genes), np.ascontiguousarray(scores / spread, dtype=np.float32)
+
+
+def influence_components(control: sparse.csr_matrix, n_components: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the scores of genes in components of their total effects on all genes, genes x components, float32.
+
+    The effects are those of the first model, in closed form, from log-normalised cells. Components keep their
+    variances, so that how many of them there are matters little, and all are divided by one number.
+    """
+    from ..total import influence
+
+    values = control.copy()
+    values.data = np.expm1(values.data)
+    values = values[np.diff(values.indptr) > 0]
+    counts = counts_again(values)
+    totals = np.asarray((values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
+    of_gene = influence(profiles(values), totals, counts=counts is not None).T
+    of_gene -= of_gene.mean(axis=0)
+    scores = _scores(of_gene, n_components, rng)
+    return np.ascontiguousarray(scores / max(float(scores.std()), 1e-12), dtype=np.float32)
+
+
+def _scores(genes: np.ndarray, n_components: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the scores of the rows in the largest components."""
+    from sklearn.decomposition import TruncatedSVD
+
+    n_components = max(1, min(n_components, min(genes.shape) - 1))
+    return TruncatedSVD(n_components, random_state=int(rng.integers(2**31))).fit_transform(genes)
+
+
+def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+    names = [str(name) for name in table.index]
+    if len(set(names)) < len(names):
+        raise ValueError("The index of features=... names a gene more than once.")
+    if words := [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]:
+        raise ValueError(f"features=... has columns that hold no numbers: {listed(words)}; drop these.")
+    values = table.to_numpy(dtype=np.float32)
+    if not np.isfinite(values).all():
+        bad = [name for name, row in zip(names, values, strict=True) if not np.isfinite(row).all()]
+        raise ValueError(f"features=... has missing or infinite values for {listed(bad)}; drop these rows.")
+    return names, values
+
+
+def graph_of(
+    graph: Graph, names: Sequence[str], targets: Sequence[str], n_latent: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mask of a graph, and the latent dimension that is named after each of `names` (-1: none).
+
+    A graph between genes is restricted to the training `targets`: each that it has gets a latent dimension, and 16 more
+    dimensions belong to none.
+    """
+    node = np.full(len(names), -1)
+    if isinstance(graph, str):
+        if graph not in {"full", "none"}:
+            raise ValueError(_NO_GRAPH.format(shown(graph)))
+        return (full_mask(n_latent) if graph == "full" else np.zeros((n_latent, n_latent), dtype=bool)), node
+    nodes, weights = _between(graph, targets)
+    order, mask, dropped = ordered_mask(weights, _N_FREE)
+    n_edges = mask[: len(nodes), : len(nodes)].sum()
+    say(f"Graph: {len(nodes)} genes, {n_edges} edges; {dropped} that close cycles were left out.")
+    node[pd.Index(names).get_indexer([nodes[i] for i in order])] = np.arange(len(order))
+    return mask, node
+
+
+_NO_GRAPH = "graph={} must be 'full', 'none', or a network between genes: a square DataFrame or a networkx DiGraph."
+
+
+def _between(graph: Any, targets: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the targets that are in a graph between genes, and the weights of the edges from each to each."""
+    if hasattr(graph, "subgraph"):
+        from networkx import to_pandas_adjacency
+
+        if not graph.is_directed():
+            raise ValueError("graph=... must be directed, a networkx DiGraph: an edge says which gene acts on which.")
+        # Only these are made dense: a network may have many genes.
+        known = set(targets)
+        graph = to_pandas_adjacency(graph.subgraph([node for node in graph if str(node) in known]))
+    if not isinstance(graph, pd.DataFrame):
+        raise ValueError(_NO_GRAPH.format(shown(graph)))
+    names = pd.Index([str(name) for name in graph.index])
+    if list(names) != [str(name) for name in graph.columns]:
+        raise ValueError("graph=... as a DataFrame needs the same genes, in the same order, as rows and columns.")
+    if not names.is_unique:
+        raise ValueError(f"graph=... has {listed(names[names.duplicated()].unique())} more than once.")
+    nodes = [gene for gene in targets if gene in names]
+    if not nodes:
+        raise ValueError("graph=... shares no gene with the perturbations that are trained on; are its names symbols?")
+    at = names.get_indexer(nodes)
+    weights = graph.iloc[at, at].to_numpy(dtype=np.float64)
+    if not np.isfinite(weights).all():
+        raise ValueError("graph=... has missing or infinite weights; make them 0 where there is no edge.")
+    return nodes, weights
+
+
+def full_mask(n: int) -> np.ndarray:
+    """Return the mask in which each dimension acts on all later ones (n x n, boolean)."""
+    return np.triu(np.ones((n, n), dtype=bool), k=1)
+
+
+def ordered_mask(weights: ArrayLike, n_free: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Make a graph between genes a mask, with `n_free` further dimensions, on which all nodes may act.
+
+    Returns
+    -------
+    The order of the nodes, from first to last; the mask, (n + n_free) x (n + n_free), boolean, strictly upper
+    triangular; and how many edges pointed backwards and were left out.
+    """
+    edges = np.array(weights) != 0
+    np.fill_diagonal(edges, False)
+    order = acyclic_order(np.where(edges, weights, 0.0))
+    n = len(order)
+    mask = full_mask(n + n_free)
+    mask[:n, :n] &= edges[np.ix_(order, order)]
+    return order, mask, int(edges.sum() - mask[:n, :n].sum())
+
+
+def acyclic_order(weights: ArrayLike) -> np.ndarray:
+    """Order the nodes of a weighted directed graph (n x n, [i, j] from i to j) so that few edges point backwards.
+
+    The greedy heuristic of Eades, Lin and Smyth (Information Processing Letters 47, 1993), which no library has: sinks
+    go to the end, sources to the beginning, and when there are neither, the node with the largest difference of what
+    goes out and what comes in goes to the beginning. A graph without cycles keeps all its edges.
+    """
+    left = np.abs(np.array(weights, dtype=np.float64))
+    np.fill_diagonal(left, 0.0)
+    remaining = np.ones(len(left), dtype=bool)
+    first: list[int] = []
+    last: list[int] = []
+    for _ in range(len(left)):
+        out, into = left.sum(axis=1), left.sum(axis=0)
+        sinks = np.flatnonzero(remaining & (out == 0))
+        sources = np.flatnonzero(remaining & (into == 0))
+        if len(sinks):
+            node = int(sinks[-1])
+            last.append(node)
+        else:
+            surplus = np.where(remaining, out - into, -np.inf)
+            node = int(sources[0]) if len(sources) else int(surplus.argmax())
+            first.append(node)
+        remaining[node] = False
+        left[node] = left[:, node] = 0.0
+    return np.array(first + last[::-1], dtype=int)
