@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from dko import settings
-from dko.models._batches import batches, dense_rows, loader
+from dko.models._batches import loader, rows_on
 
 CPU = torch.device("cpu")
 
@@ -19,23 +19,13 @@ def matrix():
     return sparse.csr_matrix(rows)
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, 10), (3, 4), (2, 7), (5, 5)])
-def test_dense_rows(matrix, start, stop):
-    rows = dense_rows(matrix, start, stop, CPU)
-    assert rows.dtype == torch.float32
-    np.testing.assert_array_equal(rows, matrix.toarray()[start:stop])
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 5, 10, 100])
-def test_batches_cover_all_rows_in_order(matrix, batch_size):
-    parts = list(batches(matrix, batch_size, CPU))
-    assert max(len(part) for part in parts) == min(batch_size, 10)
-    np.testing.assert_array_equal(torch.cat(parts), matrix.toarray())
-
-
-def test_batches_follow_the_given_order(matrix):
-    order = np.random.default_rng(1).permutation(10)
-    np.testing.assert_array_equal(torch.cat(list(batches(matrix, 4, CPU, order))), matrix.toarray()[order])
+@pytest.mark.parametrize("memory_budget", [1, 10**6])
+@pytest.mark.parametrize("rows", [[], [3], [9, 0, 3, 3]])
+def test_rows(matrix, rows, memory_budget):
+    with settings.override(memory_budget=memory_budget):
+        found = rows_on(matrix, CPU)(np.array(rows, dtype=int))
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found, matrix.toarray()[rows])
 
 
 @pytest.mark.parametrize("memory_budget", [1, 10**6])

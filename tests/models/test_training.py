@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from dko._core.messages import bars
-from dko.models._training import Schedule, train
+from dko.models._training import Schedule, fabric_on, train
 
 CPU = torch.device("cpu")
 
@@ -23,24 +24,21 @@ class Slope(torch.nn.Module):
         return (rows[:, 0] - self.value) ** 2
 
 
-def loss(network, rows):
-    return network(rows)
-
-
 def constant(value, n=8, batch_size=4):
     """Loader of rows that all hold `value`."""
     return lambda order: [torch.full((batch_size, 1), value) for _ in range(n // batch_size)]
 
 
-def run(network, *, training=None, validation=None, n_rows=8, rng=0, **schedule):
+def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None, optimizer=torch.optim.Adam, **how):
+    schedule = Schedule(**{"batch_size": 4, "learning_rate": 0.1, **how})
     return train(
         network,
-        loss,
+        optimizer(network.parameters(), lr=schedule.learning_rate),
         training or constant(1.0),
         validation or constant(1.0),
         n_rows,
-        Schedule(**{"batch_size": 4, "learning_rate": 0.1, **schedule}),
-        device=CPU,
+        schedule,
+        fabric=fabric or fabric_on(CPU),
         rng=np.random.default_rng(rng),
     )
 
@@ -62,47 +60,63 @@ def test_patience_ends_training():
     assert not trained.interrupted
 
 
+class Constant(torch.nn.Module):
+    """The slope of its loss is -1 at every row, so that plain descent goes up by just the step size."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.tensor([0.0]))
+        self.seen = []
+
+    def forward(self, rows):
+        if torch.is_grad_enabled():
+            return -self.value.expand(len(rows))
+        self.seen.append(self.value.item())
+        return (rows[:, 0] - self.value) ** 2
+
+
 @pytest.mark.parametrize("reductions", [0, 1, 3])
 def test_out_of_patience_it_goes_back_with_smaller_steps_so_many_times(reductions):
     # Wide steps from 0 overshoot what validation likes best; smaller ones from the best weights come closer.
-    seen = []
-
-    class Watched(Slope):
-        def forward(self, rows):
-            if not torch.is_grad_enabled():
-                seen.append(self.value.item())
-            return super().forward(rows)
-
-    # A constant gradient, so that Adam steps by just the step size.
-    network = Watched()
-    trained = train(
-        network,
-        loss,
-        constant(1.0),
-        constant(0.24, batch_size=8),
-        8,
-        Schedule(batch_size=4, learning_rate=0.1, max_steps=1000, patience=2, reductions=reductions, validate_every=1),
-        device=CPU,
-        rng=np.random.default_rng(0),
-        descend=upwards,
-    )
-    steps = 0.1 * 0.3 ** np.arange(reductions + 1)
+    network = Constant()
+    how = {"max_steps": 1000, "patience": 2, "reductions": reductions, "validate_every": 1}
+    trained = run(network, validation=constant(0.24, batch_size=8), optimizer=torch.optim.SGD, **how)
     expected, best, kept = [], np.inf, 0.0
-    for step in steps:
+    for step in 0.1 * 0.3 ** np.arange(reductions + 1):
         value, age = kept, 0
         while age < 2:
             value += step
             expected.append(value)
             gap = abs(value - 0.24)
             best, kept, age = (gap, value, 0) if gap < best else (best, kept, age + 1)
-    np.testing.assert_allclose(seen, expected, atol=1e-4)
+    np.testing.assert_allclose(network.seen, expected, atol=1e-4)
     assert network.value.item() == pytest.approx(kept, abs=1e-4)
     assert len(trained.history) == len(expected)
 
 
-def upwards(network, rows):
-    network.value.grad = torch.tensor([-1.0])
-    return network.value.detach()[0] * 0
+@pytest.mark.parametrize(("clip", "moved"), [(None, 0.1), (0.5, 0.05)])
+def test_long_gradients_are_cut(clip, moved):
+    network = Constant()
+    run(network, optimizer=torch.optim.SGD, max_steps=1, clip=clip)
+    assert network.value.item() == pytest.approx(moved)
+
+
+def test_gradients_and_precision_are_those_of_fabric():
+    """What is asked of Fabric holds in every step: bfloat16 here, devices and strategies elsewhere."""
+    kinds = []
+
+    class Watched(Slope):
+        def forward(self, rows):
+            kinds.append((rows @ self.value).dtype)
+            return super().forward(rows)
+
+    fabric = Fabric(accelerator="cpu", precision="bf16-mixed")
+    backward, fabric.backward = fabric.backward, lambda loss: kinds.append("backward") or backward(loss)
+    network = Watched()
+    trained = run(network, fabric=fabric, max_steps=2, validate_every=2)
+    assert kinds == [torch.bfloat16, "backward", torch.bfloat16, "backward", *[torch.bfloat16] * 2]
+    assert network.value.dtype == torch.float32 and network.value.item() == pytest.approx(0.2, abs=0.02)
+    assert len(trained.history) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import torch
 
 import dko
 from dko.models._training import Schedule
-from dko.models.sccvae import Cells, Config, Ensemble, fit, full_mask, with_strengths
+from dko.models.sccvae import Cells, Config, Ensemble, Targets, fit, full_mask, with_strength
 
 CPU = torch.device("cpu")
-TINY = Config(n_latent=8, hidden=(16, 16), code_hidden=(8,), groups=4, cells=8)
+TINY = Config(n_latent=8, hidden=(16, 16), code_hidden=(8,), groups=4)
 
 
 class Screen(NamedTuple):
@@ -51,6 +51,13 @@ def screen():
     )
 
 
+def targets_of(screen, mask, node=None):
+    """All 40 genes can be perturbed."""
+    names = [f"gene_{number}" for number in range(len(screen.features))]
+    node = np.full(len(names), -1) if node is None else node
+    return Targets(names, screen.features, screen.targets, screen.columns, mask, node)
+
+
 @pytest.fixture(scope="session")
 def config():
     """Sizes of a network that trains in a second."""
@@ -62,25 +69,20 @@ def fitted(screen):
     """(model, training) of a short fit, as a function of fields of the configuration, graph, seed and steps."""
     from dataclasses import replace
 
-    def run(*, mask=None, node=None, seed=0, max_steps=40, strength="unit", learning_rate=1e-3, of=screen, **changed):
+    def run(*, mask=None, node=None, seed=0, max_steps=40, calibrated=False, learning_rate=1e-3, of=screen, **changed):
         config = replace(TINY, **changed)
-        mask = full_mask(config.n_latent) if mask is None else mask
         found, trained = fit(
             of.training,
             of.validation,
-            of.features,
-            of.targets,
-            of.columns,
-            mask,
-            np.full(len(of.features), -1) if node is None else node,
-            replace(config, n_latent=len(mask)),
-            Schedule(batch_size=config.groups * config.cells, learning_rate=learning_rate, max_steps=max_steps),
+            targets_of(of, full_mask(config.n_latent) if mask is None else mask, node),
+            config,
+            Schedule(8 * config.groups, learning_rate, max_steps=max_steps, clip=1.0),
             device=CPU,
             rng=np.random.default_rng(seed),
         )
-        (found,) = with_strengths(
-            Ensemble((found,)), of.training, of.columns, strength, np.random.default_rng(0)
-        ).members
+        if calibrated:
+            rng = np.random.default_rng(0)
+            (found,) = with_strength(Ensemble((found,)), of.training, of.columns, rng).members
         return found, trained
 
     return run

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dko.models.sccvae import PAPER, Config, Network, full_mask, propagation
 
@@ -16,6 +18,10 @@ def network(code="neighbours", mask=None, own=None, **changed):
     features = torch.randn(4, 3)
     own = torch.zeros(4, len(mask)) if own is None else own
     return Network(replace(TINY, code=code, **changed), torch.rand(9), mask, features, own).eval()
+
+
+def groups_of(made, **how):
+    return made.optimizer(replace(TINY, **how), 1e-3).param_groups
 
 
 def test_shapes_and_least_variance():
@@ -56,17 +62,14 @@ def test_without_a_graph_a_shift_is_what_moves():
     torch.testing.assert_close((z + shift) @ made.propagation(), z + shift)
 
 
-def test_codes_have_length_one_or_lie_in_the_simplex():
-    unit, softmax = network("unit"), network("softmax")
-    torch.testing.assert_close(unit.shifts().norm(dim=1), torch.ones(4))
-    assert (unit.shifts() < 0).any()
-    torch.testing.assert_close(softmax.shifts().sum(dim=1), torch.ones(4))
-    assert (softmax.shifts() > 0).all()
+def test_codes_lie_in_the_simplex():
+    found = network("softmax").shifts()
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(4))
+    assert (found > 0).all()
 
 
-@pytest.mark.parametrize("code", ["unit", "softmax"])
-def test_strengths_multiply_codes(code):
-    made = network(code)
+def test_strengths_multiply_codes():
+    made = network("softmax")
     with torch.no_grad():
         made.strength.copy_(torch.tensor([0.0, 1.0, -2.0, 3.0]))
     directions = made.directions(made.features, made.own)
@@ -77,7 +80,7 @@ def test_free_codes_start_at_no_shift():
     assert (network().shifts() == 0).all()
 
 
-@pytest.mark.parametrize("code", ["neighbours", "unit", "softmax"])
+@pytest.mark.parametrize("code", ["neighbours", "softmax"])
 def test_a_target_with_a_dimension_of_its_own_moves_it(code):
     own = torch.zeros(4, 6)
     own[2, 5] = 1.0
@@ -87,19 +90,19 @@ def test_a_target_with_a_dimension_of_its_own_moves_it(code):
     assert (gain[[0, 1, 3]] == 0).all()
 
 
-@pytest.mark.parametrize("code", ["neighbours", "unit"])
+@pytest.mark.parametrize("code", ["neighbours", "softmax"])
 def test_codes_strengths_edges_and_biases_do_not_decay(code):
     """T8: what no cell of the batch has anything to do with stays as it is."""
     made = network(code)
-    of = {id(weight): group for group in made.parameter_groups(1e-3, 0.1, 10.0) for weight in group["params"]}
+    of = {id(weight): group for group in groups_of(made, decay=0.1) for weight in group["params"]}
     assert len(of) == len(list(made.parameters()))
     for name, weight in made.named_parameters():
         assert of[id(weight)]["weight_decay"] == (0.1 if name.endswith("weight") and name != "own_weight" else 0.0)
-        assert (of[id(weight)].get("lr", 1e-3) > 1e-3) == (name in {"codes", "strength"})
+        assert (of[id(weight)]["lr"] > 1e-3) == (name in {"codes", "strength"})
 
 
 def test_as_published_nothing_learns_faster():
-    rates = {group.get("lr", 1e-3) for group in network("softmax").parameter_groups(1e-3, 0.1, PAPER.faster)}
+    rates = {group["lr"] for group in groups_of(network("softmax"), faster=PAPER.faster)}
     assert rates == {1e-3}
 
 
@@ -112,5 +115,40 @@ def test_the_published_sizes():
 
 
 def test_other_codes_are_refused():
-    with pytest.raises(ValueError, match="code='free' must be one of 'neighbours', 'unit', 'softmax'"):
+    with pytest.raises(ValueError, match="code='free' must be one of 'neighbours', 'softmax'"):
         network("free")
+
+
+def influence(n, seed, dtype=torch.float32):
+    """Strictly upper triangular, of entries as they are at the start of training."""
+    drawn = torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return (drawn * 0.5 / n**0.5).triu(1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64])
+def test_product_is_the_inverse_and_the_triangular_solve(n):
+    a = influence(n, n)
+    found, eye = propagation(a), torch.eye(n)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, torch.linalg.inv(eye - a), atol=1e-5, rtol=1e-5)
+    solved = torch.linalg.solve_triangular(eye - a, eye, upper=True)
+    torch.testing.assert_close(found, solved, atol=1e-5, rtol=1e-5)
+
+
+@given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+def test_variables_are_what_the_equation_says(n, seed):
+    """u = u A + z, and no dimension acts on an earlier one."""
+    a = influence(n, seed, torch.float64)
+    z = torch.randn(3, n, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    matrix = propagation(a)
+    torch.testing.assert_close(z @ matrix, z @ matrix @ a + z)
+    assert torch.equal(matrix.tril(), torch.eye(n, dtype=torch.float64))
+
+
+def test_gradients_are_those_of_the_inverse():
+    a = influence(6, 0, torch.float64).requires_grad_()
+    mask = torch.ones(6, 6, dtype=torch.float64).triu(1)
+    found = torch.autograd.grad(propagation(a * mask).square().sum(), a)[0]
+    eye = torch.eye(6, dtype=torch.float64)
+    expected = torch.autograd.grad(torch.linalg.inv(eye - a * mask).square().sum(), a)[0]
+    torch.testing.assert_close(found, expected)

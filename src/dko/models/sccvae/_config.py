@@ -36,8 +36,8 @@ class Config:
         express less of the target, relative to the rest of the shift; negative for activations.
     coupling
         Standard deviation of the initial entries of the graph, times the square root of `n_latent`.
-    groups, cells
-        Perturbations (the control is one of them) and cells of each in one step.
+    groups
+        Perturbations in one step; the control is one of them.
     effect, pairs, reconstruction, kl, mmd, sparsity
         Weights of the terms of the loss: squared distance of the mean predicted change from the measured one; of each
         predicted cell from a random measured one (as published); reconstruction of control cells; divergence of the
@@ -64,7 +64,6 @@ class Config:
     coexpression: float = 0.5
     coupling: float = 0.5
     groups: int = 8
-    cells: int = 32
     effect: float = 300.0
     pairs: float = 0.0
     reconstruction: float = 0.25
@@ -79,16 +78,16 @@ class Config:
     balance: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained, or would be read as something else."""
+        """Refuse what cannot be trained."""
         if self.code not in CODES:
             raise ValueError(f"code={self.code!r} must be one of {listed(CODES)}.")
-        for name, least in (("n_latent", 1), ("groups", 1), ("cells", 2)):
-            if not _whole(size := getattr(self, name), least):
-                raise ValueError(f"{name}={size!r} must be a whole number, at least {least}.")
+        for name in ("n_latent", "groups"):
+            if not _whole(size := getattr(self, name)):
+                raise ValueError(f"{name}={size!r} must be a whole number, at least 1.")
         for name, fewest in (("hidden", 1), ("code_hidden", 0)):
             widths = getattr(self, name)
             listing = isinstance(widths, list | tuple) and len(widths) >= fewest
-            if not listing or not all(_whole(width, 1) for width in widths):
+            if not listing or not all(_whole(width) for width in widths):
                 raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
         for name in (field.name for field in fields(Config) if field.type == "float"):
             if not _number(value := getattr(self, name)):
@@ -113,8 +112,8 @@ class Config:
         }
 
 
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
 
 def _number(value: Any) -> bool:

@@ -59,7 +59,8 @@ def fit(
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
     features = torch.tensor(targets.features)  # a copy: these may be the user's own
     mask, named = torch.from_numpy(targets.mask), named_dimensions(targets.node[targets.trained], len(targets.mask))
-    seed, n_rows = torch_seed(rng), config.groups * config.cells
+    seed, n_rows = torch_seed(rng), schedule.batch_size
+    n_cells, n_latent = n_rows // config.groups, len(mask)
     n_batches = max(_FEWEST_BATCHES, len(training) // n_rows)
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -70,8 +71,8 @@ def fit(
         trained = train(
             Loss(network, config, bandwidths, targets.columns[targets.trained], n_warm),
             network.optimizer(config, schedule.learning_rate),
-            Sampler(training, config, n_batches, len(mask), device, rng),
-            Sampler(validation, config, _VALIDATION_BATCHES, len(mask), device, rng, fixed=True),
+            Sampler(training, config, n_batches, n_cells, n_latent, device, rng),
+            Sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
             n_batches * n_rows,
             schedule,
             fabric=fabric_on(device),

@@ -101,6 +101,7 @@ class Sampler:
         cells: Cells,
         config: Config,
         n_batches: int,
+        n_cells: int,
         n_latent: int,
         device: torch.device,
         rng: np.random.Generator,
@@ -115,7 +116,8 @@ class Sampler:
         means = torch.from_numpy(cells.means()).to(device)
         self._effects = means - means[0]
         self._members = torch.from_numpy(cells.members.astype(np.float32)).to(device)
-        self._device, self._config, self._n_batches, self._n_latent = device, config, n_batches, n_latent
+        self._device, self._config, self._n_batches = device, config, n_batches
+        self._n_cells, self._n_latent = n_cells, n_latent
         self._rng, self._seed = rng, int(rng.integers(2**63)) if fixed else None
 
     def __call__(self, _order: np.ndarray | None = None) -> Iterator[Batch]:
@@ -125,8 +127,7 @@ class Sampler:
             yield self._draw(rng)
 
     def _draw(self, rng: np.random.Generator) -> Batch:
-        n_groups, n_cells = self._config.groups, self._config.cells
-        groups = self._choose(rng, n_groups)
+        n_cells, groups = self._n_cells, self._choose(rng, self._config.groups)
         drawn = rng.random((len(groups), n_cells))
         after = self._order[self._start[groups, None] + (drawn * self._count[groups, None]).astype(int)]
         control = self._order[self._start[0] + (rng.random((len(groups), n_cells)) * self._count[0]).astype(int)]

@@ -47,7 +47,7 @@ def settings_of(
     from ...models.sccvae import check_features
 
     config = configuration(preset, batch_size, of_model)
-    schedule = overridden(schedule_of(preset, config), **limits)
+    schedule = overridden(schedule_of(preset, config, batch_size), **limits)
     members = number_of_members(preset, n_members)
     published = preset == "paper"
     if features is None:
@@ -86,13 +86,11 @@ def configuration(preset: str | None, batch_size: int | None, of_model: dict[str
     if preset not in presets:
         raise ValueError(f"No preset {preset!r}; choose 'paper' or leave it out.")
     config = replace(presets[preset], **of_model)
-    if batch_size is None:
-        return config
-    if batch_size < 2 * config.groups:
+    if batch_size is not None and batch_size < 2 * config.groups:
         raise ValueError(
             f"batch_size={batch_size} must be at least {2 * config.groups}: 2 cells of each of {config.groups} groups."
         )
-    return replace(config, cells=batch_size // config.groups)
+    return config
 
 
 def number_of_members(preset: str | None, n_members: int | None) -> int:
@@ -104,11 +102,11 @@ def number_of_members(preset: str | None, n_members: int | None) -> int:
     return int(n_members)
 
 
-def schedule_of(preset: str | None, config: Config) -> Schedule:
+def schedule_of(preset: str | None, config: Config, batch_size: int | None) -> Schedule:
     """Return how long, and in which steps, a preset trains."""
     from ...models._training import Schedule
 
-    size = config.groups * config.cells
+    size = batch_size or 32 * config.groups
     if preset == "paper":
         return Schedule(batch_size=size, learning_rate=5e-4, max_epochs=100, clip=1.0)
     return Schedule(batch_size=size, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1, clip=1.0)
