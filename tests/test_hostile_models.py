@@ -17,13 +17,13 @@ from dko._core.fitted import read_fitted
 from dko.io._files import read_any, write_any
 
 SMALL: dict[str, Any] = {"max_steps": 2, "progress": False}
-SCREEN = {"perturbation_key": "perturbation", "control": "control", "n_latent": 4, "hidden": (8,), "cells": 4}
+SCREEN = {"perturbation_key": "perturbation", "control": "control", "n_latent": 4, "hidden": (8,), "batch_size": 32}
 FITS: dict[str, dict[str, Any]] = {
     "direct by group": {"effects": "direct", "groupby": "half"},
     "total": {"effects": "total"},
     "total by group": {"effects": "total", "groupby": "half"},
     "low rank": {"rank": 3},
-    "screen": {"model": "sccvae", "strength": "unit", "n_members": 2, **SCREEN},
+    "screen": {"model": "sccvae", "n_members": 2, **SCREEN},
     "published screen": {"model": "sccvae", "preset": "paper", "code_hidden": (6,), **SCREEN},
 }
 

@@ -168,7 +168,7 @@ def test_all_functions_have_one_parser(_spelled):
     dko.tl.fit(_spelled, max_steps=2, effects="direct", progress=False, **HOW)
     assert (_spelled.obs["dko_split"] != "unused").tolist() == unperturbed.tolist()
     more: dict[str, Any] = {"normalize": True, "n_members": 1, "n_latent": 4, "hidden": [8], "graph": "none"}
-    small: dict[str, Any] = {"max_steps": 2, "min_cells": 5, "strength": "unit", "progress": False}
+    small: dict[str, Any] = {"max_steps": 2, "min_cells": 5, "progress": False}
     dko.tl.fit(_spelled, model="sccvae", key_added="sccvae", **small, **more, **HOW)
     table = _spelled.uns["sccvae"]["perturbations"].set_index("perturbation")["n_cells"]
     expected = {"gene_15": 40, "gene_18+gene_8": 40, "gene_2": 40, "gene_22": 40, "gene_6": 20}

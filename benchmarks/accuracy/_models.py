@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PAPER, DIRECT, TOTAL, DEFAULT = "paper", "direct", "total", "default"
 # Of the model of perturbations: one fit instead of the mean of several, and so with other ways from a gene to a shift.
+# The code "unit" was one of version 0.1.0, which stored results are of.
 SINGLE, UNIT, SOFTMAX = "single fit", "unit code", "softmax code"
 MODELS = (DEFAULT, TOTAL, DIRECT, PAPER, SINGLE, UNIT, SOFTMAX)
 _QUICK_STEPS = 20

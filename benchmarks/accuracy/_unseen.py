@@ -10,7 +10,7 @@ import pandas as pd
 import dko
 
 from ..inputs import DATA
-from ._models import DEFAULT, SINGLE, SOFTMAX, UNIT
+from ._models import DEFAULT, SINGLE, SOFTMAX
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ FILES = ("renge23_hipsc_crispr_ko_103genes.h5ad", "norman19_k562_crispra_500hvg.
 _HOW: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     SINGLE: {"n_members": 1},
-    UNIT: {"n_members": 1, "code": "unit"},
     SOFTMAX: {"n_members": 1, "code": "softmax"},
 }
 _N_FOLDS, _TEST_FRACTION, _TEST_CONTROLS, _QUICK_STEPS = 5, 0.2, 1 / 3, 20
@@ -40,7 +39,7 @@ _GAINS = {"pearson": 1, "energy_distance": -1}
 def jobs(seeds: int, quick: bool) -> Iterator[Job]:
     for data in (RENGE, APART, PAIRS, SEEN):
         for seed in range(1 if quick else seeds):
-            for method in (DEFAULT, UNIT, SOFTMAX) if data in (RENGE, SEEN) else [DEFAULT]:
+            for method in (DEFAULT, SOFTMAX) if data in (RENGE, SEEN) else [DEFAULT]:
                 yield measure, {"data": data, "method": method, "seed": seed, "quick": quick}
 
 

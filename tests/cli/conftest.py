@@ -103,7 +103,14 @@ def _perturbations():
 
 @pytest.fixture(scope="session")
 def _perturbed(_perturbations):
-    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "n_members": 1, "max_steps": 40}
+    sizes: dict[str, Any] = {
+        "n_latent": 4,
+        "hidden": (8,),
+        "groups": 4,
+        "batch_size": 32,
+        "n_members": 1,
+        "max_steps": 40,
+    }
     return package.tl.fit(
         _perturbations,
         model="sccvae",

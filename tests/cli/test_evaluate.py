@@ -50,7 +50,14 @@ def test_a_model_of_perturbations(dko, store):
     """What it was not trained on, beside what follows from what it was trained on."""
     adata = package.datasets.perturb_seq(8, 40, n_cells=40, n_controls=120, strength=(2.0, 3.0), depth=2_000, rng=0)
     named: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
-    some: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "n_members": 1, "max_steps": 10}
+    some: dict[str, Any] = {
+        "n_latent": 4,
+        "hidden": (8,),
+        "groups": 4,
+        "batch_size": 32,
+        "n_members": 1,
+        "max_steps": 10,
+    }
     package.tl.fit(adata, model="sccvae", holdout=list(adata.varm["effect"])[:3], **named, **some)
     words = ("--perturbation-key", "perturbation", "--control", "control", "--quiet", "--oracle")
     ran = dko("evaluate", store(adata, "perturbed.h5ad"), *words)

@@ -11,7 +11,7 @@ from dko._core.fitted import best_loss
 from dko.cli._parser import build_parser
 from dko.cli._perturbation_tables import perturbation_table
 from dko.io._files import read_any
-from dko.models.sccvae import CODES, STRENGTHS
+from dko.models.sccvae import CODES
 
 HOW = ("--model", "sccvae", "--perturbation-key", "perturbation", "--control", "control", "--quiet")
 
@@ -81,19 +81,17 @@ def test_options_reach_the_fit(dko, store, perturbations, tmp_path):
         "--graph",
         "none",
         "--code",
-        "unit",
-        "--strength",
-        "mean",
+        "softmax",
         "--holdout",
         f"@{tmp_path}/holdout.txt",
     )
     ran = dko("fit", source, "--out", out, *HOW, *words, *model)
     assert ran.code == 0, ran
     stored = read_any(out).uns["mine"]
-    expected = {"layer": "counts", "values": "counts", "min_cells": 10, "graph": "none", "strength": "mean"}
+    expected = {"layer": "counts", "values": "counts", "min_cells": 10, "graph": "none"}
     expected["n_members"] = 1
     assert {name: stored["params"][name] for name in expected} == expected
-    assert stored["params"]["config"]["code"] == "unit" and stored["params"]["features"] == "influence"
+    assert stored["params"]["config"]["code"] == "softmax" and stored["params"]["features"] == "influence"
     role = stored["perturbations"].set_index("perturbation")["role"]
     assert role["gene_29"] == "trained" and role["gene_36"] == "dropped"
     assert set(role.index[role == "held out"]) == {"gene_7", "gene_15"}
@@ -103,7 +101,7 @@ def test_choices_are_those_of_the_model():
     """They are spelled out, so that --help is light."""
     commands = next(iter(build_parser()._subparsers._group_actions))  # type: ignore[union-attr]
     choices = {action.dest: action.choices for action in commands.choices["fit"]._actions}  # type: ignore[index]
-    assert tuple(choices["code"]) == CODES and set(choices["strength"]) == set(STRENGTHS)
+    assert tuple(choices["code"]) == CODES
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,7 @@ def test_bad_input_is_refused_before_training(dko, store, perturbations, tmp_pat
     def never(*_, **__):
         raise AssertionError("Training has begun.")
 
-    monkeypatch.setattr("dko.models.sccvae.fit", never)
+    monkeypatch.setattr("dko.models.sccvae._fit.fit", never)
     source = store(perturbations, "in.h5ad")
     with kept:
         assert says in dko("fit", source, "--out", tmp_path / "out.h5ad", *words).error

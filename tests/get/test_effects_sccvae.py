@@ -12,8 +12,8 @@ from dko._core.knockouts import open_perturber
 def _perturbed():
     adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=50, n_modules=2, n_pairs=1, rng=1)
     dko.tl.fit(
-        adata, model="sccvae", perturbation_key="perturbation", control="control", strength="unit", n_latent=8,
-        hidden=(16,), groups=4, cells=8, max_steps=40, n_members=1, progress=False,
+        adata, model="sccvae", perturbation_key="perturbation", control="control", n_latent=8,
+        hidden=(16,), groups=4, batch_size=32, max_steps=40, n_members=1, progress=False,
     )  # fmt: skip
     adata.obs["half"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 3, "most", "few"))
     return adata

@@ -17,12 +17,11 @@ FIT: dict[str, Any] = {
     "model": "sccvae",
     "perturbation_key": "perturbation",
     "control": "control",
-    "strength": "unit",
     "n_latent": 8,
     "hidden": (16, 16),
     "code_hidden": (8,),
     "groups": 4,
-    "cells": 8,
+    "batch_size": 32,
     "n_members": 2,
     "max_steps": 10,
     "progress": False,
@@ -40,12 +39,12 @@ def _screens():
     }
     adata.obs["perturbation"] = adata.obs["perturbation"].astype(str).replace(labels).astype("category")
     del adata.varm["effect"]
-    fitted = {code: dko.tl.fit(adata, **FIT, code=code, copy=True) for code in ("neighbours", "unit", "softmax")}
+    fitted = {code: dko.tl.fit(adata, **FIT, code=code, copy=True) for code in ("neighbours", "softmax")}
     graph = pd.DataFrame(np.ones((2, 2)), index=["HLA/DR", "50%_%2F"], columns=["HLA/DR", "50%_%2F"])
     return fitted | {"network": dko.tl.fit(adata, **FIT, graph=graph, copy=True)}
 
 
-@pytest.fixture(params=["neighbours", "unit", "softmax", "network"])
+@pytest.fixture(params=["neighbours", "softmax", "network"])
 def fitted(request, _screens):
     """A fit of each kind of code, and with a network; one gene has a slash in its name, one target percent signs."""
     return _screens[request.param].copy()
@@ -101,7 +100,7 @@ def assert_same_fit(found, expected):
 @pytest.mark.parametrize(
     ("fitted", "name"),
     [
-        *((kind, "cells.h5ad") for kind in ("neighbours", "unit", "softmax", "network")),
+        *((kind, "cells.h5ad") for kind in ("neighbours", "softmax", "network")),
         # Slow, and the same for all kinds.
         ("network", "cells.zarr"),
     ],

@@ -29,7 +29,14 @@ def perturbed():
     """After the evaluation of a model of perturbations, three of which it has not seen."""
     adata = dko.datasets.perturb_seq(8, 40, n_cells=40, n_controls=120, strength=(2.0, 3.0), depth=2_000, rng=0)
     named: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
-    some: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "n_members": 1, "max_steps": 20}
+    some: dict[str, Any] = {
+        "n_latent": 4,
+        "hidden": (8,),
+        "groups": 4,
+        "batch_size": 32,
+        "n_members": 1,
+        "max_steps": 20,
+    }
     dko.tl.fit(adata, model="sccvae", holdout=list(adata.varm["effect"])[:3], **named, **some)
     dko.tl.evaluate(adata, n_bootstrap=20, n_splits=3, oracle=True, **named)
     return adata

@@ -115,7 +115,7 @@ def test_evaluation(evaluated, page_of):
 
 def test_a_model_of_perturbations(screen, page_of):
     how: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "progress": False}
-    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "max_steps": 10}
+    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "batch_size": 32, "max_steps": 10}
     dko.tl.fit(screen, model="sccvae", normalize=True, key_added="screen", **how, **sizes)
     bare = page_of(screen, key="screen")
     assert list(bare.sections) == ["summary", "remarks", "perturbations", "fit", "missing", "parameters"]

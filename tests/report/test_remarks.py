@@ -103,7 +103,14 @@ def test_baselines_that_foretell_better(evaluated):
 
 def test_perturbations_that_were_dropped(screen):
     how: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "progress": False}
-    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "groups": 4, "cells": 8, "n_members": 1, "max_steps": 3}
+    sizes: dict[str, Any] = {
+        "n_latent": 4,
+        "hidden": (8,),
+        "groups": 4,
+        "batch_size": 32,
+        "n_members": 1,
+        "max_steps": 3,
+    }
     screen = screen[~screen.obs_names.isin(screen.obs_names[screen.obs["knockout"] == "gene_6"][5:])].copy()
     dko.tl.fit(screen, model="sccvae", normalize=True, holdout=["gene_2"], **how, **sizes)
     found = warnings_of(screen)

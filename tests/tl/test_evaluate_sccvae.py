@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "n_latent": 8,
     "hidden": (16, 16),
     "groups": 4,
-    "cells": 8,
+    "batch_size": 32,
     "n_members": 2,
     "max_steps": 30,
     "test_fraction": 0.3,

@@ -231,21 +231,25 @@ def test_scale_of_a_cell_does_not_matter(cells, quick):
 class CtrlC:
     """A training step that is interrupted, as by Ctrl-C, when it has been made so often."""
 
-    def __init__(self, descend, after):
-        self.descend, self.left = descend, after
+    def __init__(self, forward, after):
+        self.forward, self.left = forward, after
 
-    def __call__(self, network, batch):
-        self.left -= 1
+    def __call__(self, *args):
+        self.left -= torch.is_grad_enabled()
         if not self.left:
             raise KeyboardInterrupt
-        return self.descend(network, batch)
+        return self.forward(*args)
 
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    from dko.models.assemblage import _fit
+    from dko.models.assemblage._fit import ProfileLoss
 
-    return lambda after: monkeypatch.setattr(_fit, "descend", CtrlC(_fit.descend, after))
+    def at(step):
+        press = CtrlC(ProfileLoss.forward, step)
+        monkeypatch.setattr(ProfileLoss, "forward", lambda *args: press(*args))
+
+    return at
 
 
 def test_interrupted_fit_keeps_what_it_has(cells, interrupt, caplog):

@@ -36,7 +36,7 @@ _OF_MODEL = {
     keys.DKO: ("groupby", "rank", "effects", "prior"),
     keys.SCCVAE: (
         *("holdout", "test_controls", "normalize", "min_cells"),
-        *("features", "code", "n_members", "strength", "graph"),
+        *("features", "code", "n_members", "graph"),
     ),
 }
 
@@ -144,25 +144,20 @@ def _add_perturbations(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--features",
         choices=["influence", "pca", "onehot"],
-        help="of genes: what they do to others in control cells, their co-expression with these, or nothing, also for "
-        "unmeasured ones (default: influence)",
+        help="of genes: regulatory effects or expression PCA in control cells, or one-hot, also for unmeasured "
+        "ones (default: influence)",
     )
     group.add_argument(
         "--code",
-        choices=["neighbours", "unit", "softmax"],
+        choices=["neighbours", "softmax"],
         help="how a gene becomes a shift: by similar ones, or by a network, as published (default: neighbours)",
     )
     group.add_argument(
         "--n-members", type=int, metavar="N", help="models to fit and average, each of which takes as long (default: 3)"
     )
     group.add_argument(
-        "--strength",
-        choices=["auto", "calibrated", "unit", "mean", "predict"],
-        help="of the shifts of genes that were not trained on (default: auto)",
-    )
-    group.add_argument(
         "--graph",
-        choices=["full", "none", "random", "effects"],
+        choices=["full", "none"],
         help="which latent dimension may act on which (default: full)",
     )
 

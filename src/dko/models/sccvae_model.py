@@ -46,9 +46,9 @@ class ScCvaeModel(Model):
     @cached_property
     def ensemble(self) -> Ensemble:
         """The networks, on the device."""
-        from .sccvae import ensemble_of
+        from .sccvae import Ensemble
 
-        return ensemble_of(_config(self.frame), self.arrays).to(self._device)
+        return Ensemble.from_arrays(_config(self.frame), self.arrays).to(self._device)
 
     @property
     def n_random(self) -> int:  # type: ignore[override]

@@ -167,16 +167,12 @@ def fit(
             also for genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
             Default: ``"influence"``; of ``preset="paper"``, ``"pca"``.
         ``graph``
-            Which latent dimension may act on which: ``"full"``, ``"none"``, ``"random"``, ``"effects"`` (estimated from
-            what the training perturbations do to each other's targets), or a network between genes (square DataFrame,
-            sparse matrix, networkx DiGraph), whose cycles are broken. Edges are no gene regulation: only with a named
+            Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes (square
+            DataFrame, networkx DiGraph), whose cycles are broken. Edges are no gene regulation: only with a named
             network does a dimension belong to a gene.
         ``code``
             How a gene becomes a shift: ``"neighbours"``, by the shifts of similar perturbed genes and by how control
-            cells that express less of it differ; ``"unit"`` or ``"softmax"`` (as published), by a network on features.
-        ``strength``
-            Of the shifts of genes that were not trained on: ``"auto"``, ``"calibrated"``, ``"unit"``, ``"mean"`` or
-            ``"predict"``, all from training perturbations alone; see docs, sccvae.
+            cells that express less of it differ; ``"softmax"`` (as published), by a network on features.
         ``n_members``
             Models to fit, each with random numbers and validation cells of its own, whose predicted changes are
             averaged (3; ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 
 import dko
 
@@ -17,7 +16,7 @@ SMALL: dict[str, Any] = {
     "hidden": (16, 16),
     "code_hidden": (8,),
     "groups": 4,
-    "cells": 8,
+    "batch_size": 32,
     "n_members": 1,
     "max_steps": 6,
     "progress": False,
@@ -49,13 +48,13 @@ def measured_effects(adata, labels, cells):
 # T1: the graph
 
 
-@pytest.mark.parametrize("graph", ["full", "none", "random"])
+@pytest.mark.parametrize("graph", ["full", "none"])
 def test_edges_lie_within_the_graph(graph, screen):
     """T1."""
     weights = fit(screen, graph=graph)["weights"]
     (mask,) = weights["network.mask"].astype(bool)
     assert mask.shape == (8, 8) and not np.tril(mask).any()
-    assert {"full": mask.sum() == 28, "none": mask.sum() == 0, "random": mask.sum() < 15}[graph]
+    assert {"full": mask.sum() == 28, "none": mask.sum() == 0}[graph]
 
 
 def chain(genes):
@@ -63,18 +62,12 @@ def chain(genes):
     return pd.DataFrame(np.diag(np.ones(len(genes) - 1), 1), index=genes, columns=genes)
 
 
-def as_sparse(frame, genes):
-    return sparse.csr_matrix(frame.reindex(index=genes, columns=genes, fill_value=0.0).to_numpy())
-
-
 def as_networkx(frame, genes):
     networkx = pytest.importorskip("networkx")
     return networkx.from_pandas_adjacency(frame, create_using=networkx.DiGraph)
 
 
-@pytest.mark.parametrize(
-    "kind", [lambda frame, genes: frame, as_sparse, as_networkx], ids=["frame", "sparse", "networkx"]
-)
+@pytest.mark.parametrize("kind", [lambda frame, genes: frame, as_networkx], ids=["frame", "networkx"])
 def test_a_network_of_genes(kind, screen, singles):
     """T1: targets have dimensions of their own, in whose graph no edge is that the network has not."""
     order = sorted(singles)[::-1]
@@ -103,12 +96,6 @@ def test_cycles_of_a_network_are_broken_and_counted(screen, singles, capsys):
     assert "Graph: 6 genes, 5 edges; 1 " in capsys.readouterr().err
 
 
-def test_a_graph_from_measured_effects(screen, singles, capsys):
-    weights = fit(screen, graph="effects", n_latent=8)["weights"]
-    assert sorted(weights["node"][weights["node"] >= 0]) == list(range(6))
-    assert "Graph: 6 genes" in capsys.readouterr().err
-
-
 def test_a_network_of_other_genes(screen):
     """T9."""
     with pytest.raises(ValueError, match="shares no gene with the perturbations that are trained on"):
@@ -122,7 +109,7 @@ def test_a_network_of_other_genes(screen):
 # T4: features
 
 
-def test_features_go_by_name(screen):
+def test_features_are_found_by_name(screen):
     """T4: in whatever order the genes are, those of a gene are the same, up to the sign of a component."""
     expected = features_of(fit(screen))
     turned = screen[:, np.random.default_rng(0).permutation(40)].copy()
@@ -146,11 +133,11 @@ def test_features_of_the_user(screen, singles):
     """By name, of genes that are not measured as well."""
     genes = [*singles, "lncRNA-7"]
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(7, 3)), index=genes)
-    first = fit(screen, features=table, strength="unit")
+    first = fit(screen, features=table)
     assert first["targets"] == genes and first["params"]["features"] == "given"
     unmeasured = effects_of(screen, ["lncRNA-7"])
-    assert np.isfinite(unmeasured).all() and np.abs(unmeasured).max() > 0
-    turned = fit(screen, features=table.iloc[::-1], strength="unit")
+    assert np.isfinite(unmeasured).all()
+    turned = fit(screen, features=table.iloc[::-1])
     assert turned["targets"] == genes[::-1]
     for name in first["weights"]:
         if name.startswith("network."):
@@ -168,9 +155,9 @@ def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
     assert f"'{singles[0]}'" in caplog.text and "have no features" in caplog.text
     caplog.clear()
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 3)), index=singles)
-    found = fit(part, features=table, strength="unit")
+    found = fit(part, features=table)
     assert (found["perturbations"]["role"] == "trained").all()
-    assert not caplog.text
+    assert "have no features" not in caplog.text
     assert np.isfinite(effects_of(part, [singles[0]])).all()
 
 
