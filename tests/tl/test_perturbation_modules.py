@@ -128,9 +128,7 @@ def test_effects_as_a_basis_and_without_the_target_itself(modular, inert):
     affects = table[table["module"] != "no effect"]
     assert set(table.index) - set(affects.index) == inert
     assert adjusted_rand_score(affects["group"], affects["module"]) > 0.8
-    effects = dko._core.knockouts.open_perturber(modular, "dko", "rna").mean_effects(
-        [[gene] for gene in table.index], 0
-    )
+    effects = dko.get.effects(modular, list(table.index)).X
     effects[np.arange(20), modular.var_names.get_indexer(table.index)] = 0
     lengths = np.linalg.norm(effects, axis=1)
     # Another draw from the posterior of the cells, of which only the mean counts.
@@ -249,7 +247,7 @@ def test_refusals(modular):
     tell = dko.tl.perturbation_modules
     with pytest.raises(KeyError, match="No fitted model"):
         tell(modular, key="other")
-    with pytest.raises(ValueError, match="Modules are of several perturbations, got 1"):
+    with pytest.raises(ValueError, match="Modules are of several knockouts, got 1"):
         tell(modular, "gene_1")
     with pytest.raises(KeyError, match="No gene 'gene_x'"):
         tell(modular, ["gene_1", "gene_x"])

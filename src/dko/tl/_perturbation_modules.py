@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.knockouts import is_sccvae, open_perturber, perturbed_sets
+from .._core.knockouts import open_model
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .grouping._assemblage_modules import assemblage_modules
-from .grouping._find_modules import find_modules
-from .grouping._module_tables import known_groups
-from .grouping._modules_of import Plan
+from ._module_effects import effects_of, widespread
+from ._modules import Plan, in_order, known_groups, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     import pandas as pd
     from anndata import AnnData
@@ -55,9 +52,9 @@ def perturbation_modules(
     adata
         After :func:`dko.tl.fit`, of either model.
     genes
-        Perturbations, as in :func:`dko.tl.virtual_ko`. With ``model="sccvae"`` also ones that were not measured; by
-        default all that the model was trained on. Otherwise single genes; by default the 500 in most cells, without
-        those that have no effect.
+        Knockouts, as in :func:`dko.tl.virtual_ko`. With ``model="sccvae"`` also ones that were not measured; by default
+        all that the model was trained on. Otherwise by default the 500 genes in most cells, without those that have no
+        effect.
     basis
         ``"latent"``, with ``model="sccvae"`` and its default: the shift of the latent state after the graph.
         ``"effect"``: the predicted mean change of all genes but the targets, in its principal directions: in at most
@@ -75,8 +72,7 @@ def perturbation_modules(
     %(fit)s
     device
         Where to compute.
-    rng
-        Decides the random groups, the draw from the posterior of cells, and where neighbours are drawn.
+    %(rng)s
     %(progress)s
     %(copy)s
 
@@ -110,8 +106,6 @@ def perturbation_modules(
     ------
     KeyError
         No fit, or a gene that is not in the fit, or has no features.
-    TypeError
-        Genes together, without ``model="sccvae"``.
     ValueError
         Fewer than 2 perturbations; fewer than two known groups; a gene without cells; an argument out of range.
     ImportError
@@ -137,42 +131,26 @@ def perturbation_modules(
     effects are over the cells that express the gene: genes of one cell type tend to share a module.
     """
     data = writable(adata, copy, mod)
-    sccvae = is_sccvae(data, key, mod)
-    plan = Plan(basis or ("latent" if sccvae else "effect"), resolution, alpha, n_null, n_markers)
-    _check(plan, sccvae)
+    cells = open_model(data, key, mod, device=device)
+    plan = Plan(basis or "effect", resolution, alpha, n_null, n_markers)
+    _check(plan)
+    sets = cells.sets(genes) if genes is not None else cells.trained or widespread(cells, alpha)
+    if len(sets) < 2:
+        raise ValueError(f"Modules are of several knockouts, got {len(sets)}; name at least two that have cells.")
+    has_latent = cells.model.latent(cells.numbers(list(sets.values())[:1])) is not None
+    if basis == "latent" and not has_latent:
+        raise ValueError("basis='latent' is for a fit with model='sccvae'; this model has no latent space.")
+    plan = plan._replace(basis=basis or ("latent" if has_latent else "effect"))
+    known = known_groups(groups, sorted(sets), set(cells.model.targets))
     seed = int(generator(rng).integers(2**31))
-    of_model = _sccvae if sccvae else assemblage_modules
-    found = of_model(data, genes, groups, plan, key=key, mod=mod, device=device, seed=seed)
+    found = in_order(modules_of(effects_of(cells, sets, plan, seed), known, plan, seed), list(sets))
     write(unwrap(data, mod), uns={keys.modules(key): {keys.PARAMS: plan._asdict(), **found}})
     return data if copy else None
 
 
-def _sccvae(
-    data: AnnData | MuData,
-    genes: Knockouts | None,
-    groups: Mapping[str, str] | pd.Series | None,
-    plan: Plan,
-    *,
-    key: str,
-    mod: str,
-    device: str,
-    seed: int,
-) -> dict[str, Any]:
-    perturber = open_perturber(data, key, mod, device=device)
-    sets = perturber.trained if genes is None else perturbed_sets(genes, perturber)
-    if len(sets) < 2:
-        raise ValueError(f"Modules are of several perturbations, got {len(sets)}.")
-    known = known_groups(groups, sorted(sets), set(perturber.fitted.targets))
-    return find_modules(perturber, sets, known, plan, seed)
-
-
-def _check(plan: Plan, sccvae: bool) -> None:
+def _check(plan: Plan) -> None:
     if plan.basis not in _BASES:
         raise ValueError(f"basis={plan.basis!r} must be 'latent' or 'effect'.")
-    if plan.basis == "latent" and not sccvae:
-        raise ValueError(
-            "basis='latent' is for a fit with model='sccvae'; this one has no latent space: basis='effect'."
-        )
     if not plan.resolution > 0:
         raise ValueError(f"resolution={plan.resolution} must be above 0.")
     if not 0 < plan.alpha <= 1:

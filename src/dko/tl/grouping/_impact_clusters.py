@@ -11,7 +11,7 @@ from ..._compat import stored
 from ..._core.cells import require_unique
 from ..._core.messages import progress_of
 from ..._core.process import numba_threads
-from ._module_labels import require_leiden
+from .._modules import require_leiden
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import adjusted_rand_score
 
-from dko.tl.grouping._module_labels import module_numbers, places, reduced, unit
+from dko.tl._modules import module_numbers, places, reduced, unit
 
 
 def bundles(n_each, n_kinds, rng, noise=0.15):
