@@ -130,7 +130,7 @@ def identity_shift(
     for knockout in cells.predict(list(sets.values()), (dose,), **how):
         shifts = cells.model.change(knockout, columns[knockout.number]) @ space.components
         found.add(knockout.number, knockout.rows, shifts, around.moves(knockout.rows, shifts))
-    require_cells(cells, sets, np.isfinite(found.lengths).any(axis=1))
+    require_cells(cells, sets, [bool(np.isfinite(lengths).any()) for lengths in found.lengths])
     if types is not None and not found.typed:
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": list(sets), "dose": float(dose)}
