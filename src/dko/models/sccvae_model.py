@@ -33,7 +33,8 @@ class ScCvaeModel(Model):
     doses = (-np.inf, np.inf)
     whole = ("node", "trained")
     may_lack = ("own",)
-    scan = None  # type: ignore[assignment]  # cells without the gene are predicted, too
+    # In control cells, whether they express the gene or not.
+    scan = pair_impacts = None  # type: ignore[assignment]
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], device: Any = "cpu"):
         super().__init__(frame, arrays)

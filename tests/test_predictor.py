@@ -1,0 +1,207 @@
+"""The one way from an AnnData to knockouts of its cells."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import dko
+from dko._core.knockouts import open_model
+
+
+def predicted(adata, sets, doses=(1.0,), groups=None, **how):
+    """Each prediction by number of its set and dose: rows, before and after, impact; all blocks together."""
+    found = {}
+    for one in open_model(adata, "dko", "rna", groups, device="cpu").predict(sets, doses, **how):
+        found.setdefault((one.number, one.dose), []).append(one)
+    return {
+        place: tuple(
+            np.concatenate([np.asarray(getattr(one, name)) for one in parts])
+            for name in ("rows", "before", "after", "impact")
+        )
+        for place, parts in found.items()
+    }
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 200])
+@pytest.mark.parametrize("which", ["fitted", "grouped", "perturbations"])
+def test_blocks_hold_the_chosen_cells_each_with_its_model(which, batch_size, request):
+    adata = request.getfixturevalue(which)
+    chosen = np.arange(80) % 7 == 0
+    cells = open_model(adata, "dko", "rna", chosen)
+    seen, edges = [], [0]
+    for block in cells.blocks(batch_size):
+        assert block.first == edges[-1]
+        edges.append(block.stop)
+        expected = adata.X[block.rows].toarray()
+        np.testing.assert_array_equal(block.values.toarray() > 0, expected > 0)
+        for model, there in cells.parts(block):
+            for row in block.rows[there]:
+                number = list(cells.fitted.groups).index(adata.obs["cell_type"].iloc[row]) if which == "grouped" else 0
+                if which != "perturbations":
+                    expected = cells.fitted.weights["intercept"][number]
+                    np.testing.assert_array_equal(model.map.intercept, expected)
+                seen.append(row)
+    assert edges[-1] == 80
+    predicted_in = chosen & (adata.obs["knockout"] == "control") if which == "perturbations" else chosen
+    assert sorted(seen) == np.flatnonzero(predicted_in).tolist() == cells.rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("genes", "expected"),
+    [
+        ("gene_2", {"gene_2": ["gene_2"]}),
+        (["gene_3", "gene_2"], {"gene_3": ["gene_3"], "gene_2": ["gene_2"]}),
+        (("gene_3", "gene_2"), {"gene_2+gene_3": ["gene_2", "gene_3"]}),
+        ("gene_3+gene_2", {"gene_2+gene_3": ["gene_2", "gene_3"]}),
+        ([("gene_3", "gene_2"), "gene_4"], {"gene_2+gene_3": ["gene_2", "gene_3"], "gene_4": ["gene_4"]}),
+        (["gene_2", "gene_2"], {"gene_2": ["gene_2"]}),
+        ([["gene_4", "gene_2", "gene_4"]], {"gene_2+gene_4": ["gene_2", "gene_4"]}),
+        (pd.Index(["gene_2", "gene_3"]), {"gene_2": ["gene_2"], "gene_3": ["gene_3"]}),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("which", ["fitted", "perturbations"])
+def test_what_may_be_named(genes, expected, which, request):
+    cells = open_model(request.getfixturevalue(which), "dko", "rna")
+    assert cells.sets(genes) == expected
+
+
+def test_all_that_a_model_knows(fitted, perturbations):
+    assert open_model(fitted, "dko", "rna").all_sets == {gene: [gene] for gene in fitted.var_names}
+    assert open_model(perturbations, "dko", "rna").all_sets == {"gene_3": ["gene_3"], "gene_4": ["gene_4"]}
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+@pytest.mark.parametrize("which", ["grouped", "perturbations"])
+def test_a_prediction_of_a_cell_does_not_depend_on_what_else_is_asked(which, mixture, request):
+    """Other knockouts, other doses, other cells, other blocks: differences are effects, and not chance."""
+    adata, sets, doses = request.getfixturevalue(which), [["gene_3"], ["gene_2", "gene_4"]], (0.0, 0.4, 1.0)
+
+    def dense(**how):
+        cells = open_model(adata, "dko", "rna", how.pop("groups", None), device="cpu")
+        found = {}
+        for one in cells.predict(how.pop("sets", sets), how.pop("doses", doses), mixture=mixture, rng=3, **how):
+            values = one.after.toarray() if hasattr(one.after, "toarray") else one.after
+            for row, after, impact in zip(one.rows, values, one.impact, strict=True):
+                found[one.number, one.dose, row] = np.append(after, impact)
+        return found
+
+    whole = dense()
+    assert {dose for _, dose, _ in whole} == set(doses)
+    for part in (dense(batch_size=9), dense(groups=np.arange(80) % 3 == 0), dense(sets=sets[:1]), dense(doses=(0.4,))):
+        assert part.keys() <= whole.keys() and len(part) > 10
+        for place, values in part.items():
+            np.testing.assert_allclose(values, whole[place], atol=2e-5)
+
+
+def test_no_dose_is_no_change_and_the_seed_decides_the_draw(perturbations):
+    first, again, other = (predicted(perturbations, [["gene_3"]], (0.0, 1.0), rng=rng) for rng in (1, 1, 2))
+    rows, before, after, impact = first[0, 0.0]
+    np.testing.assert_array_equal(after, before)
+    assert (impact == 0).all() and len(rows) == 50
+    np.testing.assert_array_equal(first[0, 1.0][2], again[0, 1.0][2])
+    assert not np.array_equal(first[0, 1.0][2], other[0, 1.0][2])
+
+
+@pytest.mark.parametrize("n_sets", [2, 18])
+def test_sums_of_effects_are_those_of_predicted_cells(perturbations, n_sets):
+    """More sets than are decoded at a time, and in groups."""
+    genes, group = list(perturbations.var_names[:n_sets]), np.arange(80) % 3 - 1
+    cells = open_model(perturbations, "dko", "rna", device="cpu")
+    sums, n_cells = cells.effect_sums([[gene] for gene in genes], group, 2, rng=2)
+    found = predicted(perturbations, [[gene] for gene in genes], rng=2)
+    for number in range(n_sets):
+        rows, before, after, _ = found[number, 1.0]
+        for one in range(2):
+            there = group[rows] == one
+            np.testing.assert_allclose(sums[one, number], (after - before)[there].sum(axis=0), atol=1e-3)
+            assert n_cells[one, number] == there.sum()
+    with dko.settings.override(memory_budget=1):
+        few, _ = cells.effect_sums([genes[:1]], group, 2, rng=2)
+    np.testing.assert_allclose(few[:, 0], sums[:, 0], atol=1e-3)
+
+
+def test_all_doses_of_a_block_fit_into_memory(perturbations):
+    doses = (0.0, 0.2, 0.5, 1.0)
+    with dko.settings.override(memory_budget=16 * 20 * (1 + len(doses)) * 7):
+        cells = open_model(perturbations, "dko", "rna", device="cpu")
+        sizes = [len(one.rows) for one in cells.predict([["gene_3"]], doses)]
+    assert max(sizes) == 7 and sum(sizes) == 50 * len(doses)
+
+
+def test_a_transcript_changes_as_that_of_training_targets(perturbations):
+    """Every knockdown lowers its own transcript, in proportion to the dose."""
+    cells = open_model(perturbations, "dko", "rna", device="cpu")
+    column, ensemble = list(cells.model.genes).index("gene_3"), cells.model.ensemble
+    own = ensemble.own[cells.model.targets.index("gene_3")] / float(ensemble.level[column])
+    for (_, dose), (_, before, after, _) in predicted(perturbations, [["gene_3"]], (0.25, 1.0)).items():
+        expected = max(dose * own, -1) * before[:, column]
+        np.testing.assert_allclose((after - before)[:, column], expected, atol=1e-5)
+
+
+def test_latent_shifts_of_sets_are_sums(perturbations):
+    """The causal model is linear, so effects of pairs on its variables are additive, whatever the order."""
+    cells = open_model(perturbations, "dko", "rna", device="cpu")
+    first, second, pair, turned = cells.model.latent(
+        cells.numbers([["gene_3"], ["gene_9"], ["gene_3", "gene_9"], ["gene_9", "gene_3"]])
+    )
+    np.testing.assert_allclose(pair, first + second, atol=1e-5)
+    np.testing.assert_allclose(turned, pair, atol=1e-6)
+
+
+def test_counts_are_read_as_the_fit_has_read_them(perturbations):
+    """Normalised to the total of the fit, also for other cells; some of the cells are not read again."""
+    cells = open_model(perturbations, "dko", "rna")
+    counts, total = perturbations.X[cells.rows].toarray(), perturbations.uns["dko"]["params"]["target_sum"]
+    by_hand = np.log1p(total * counts / counts.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(cells.values.toarray(), by_hand, rtol=1e-5)
+    few = perturbations[cells.rows[:3]].copy()
+    np.testing.assert_allclose(open_model(few, "dko", "rna").values.toarray(), by_hand[:3], rtol=1e-5)
+    part = cells.among(np.isin(np.arange(80), cells.rows[1:4]))
+    np.testing.assert_array_equal(part.values.toarray(), cells.values[1:4].toarray())
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_control"),
+    [
+        (lambda labels: labels.astype(str), 50),
+        (lambda labels: labels.astype("category"), 50),
+        (lambda labels: labels.astype(object).where(np.arange(80) > 4), 45),
+        (lambda labels: labels.where(np.arange(80) > 4, "control+control"), 50),
+    ],
+    ids=["text", "categories", "missing", "two guides"],
+)
+def test_control_cells_are_found_however_they_are_spelled(labels, n_control, perturbations):
+    perturbations.obs["knockout"] = labels(perturbations.obs["knockout"].astype(str))
+    assert len(open_model(perturbations, "dko", "rna").rows) == n_control
+
+
+def test_refusals(fitted, perturbations):
+    with pytest.raises(KeyError, match="No gene 'SOX2' .* It knows the 20 genes that have features"):
+        open_model(perturbations, "dko", "rna").sets("SOX2")
+    with pytest.raises(ValueError, match="None of the chosen cells is a control cell"):
+        open_model(perturbations, "dko", "rna", np.arange(80) >= 50)
+    with pytest.raises(KeyError, match="lacks 1 of the 20 genes of the fit: 'HSPA1A/B'"):
+        open_model(perturbations[:, 1:].copy(), "dko", "rna")
+    with pytest.raises(ValueError, match="device='tpu9' cannot be used here"):
+        open_model(fitted, "dko", "rna", device="tpu9")
+    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
+        list(open_model(fitted, "dko", "rna").blocks(0))
+    for verb in (dko.tl.scan, dko.tl.double_ko, dko.get.profiles):
+        with pytest.raises(ValueError, match="holds a model of kind 'sccvae', which this is not for; it answers to"):
+            verb(perturbations)
+    perturbations.obs["knockout"] = perturbations.obs["knockout"].replace("control", "ctrl")
+    with pytest.raises(KeyError, match=r"No cell is 'control', .* obs\['knockout'\], which has 'ctrl', 'gene_3'"):
+        open_model(perturbations, "dko", "rna")
+
+
+def test_a_gene_that_only_raw_has_is_named(perturbations):
+    more = AnnData(np.ones((80, 1)), perturbations.obs, pd.DataFrame(index=["SOX2"]))
+    perturbations.raw = ad.concat([perturbations, more], axis=1)
+    for call in (dko.tl.virtual_ko, dko.get.effects):
+        with pytest.raises(KeyError, match="'SOX2': in adata.raw but not in var_names, which has 20 of its 21 genes"):
+            call(perturbations, ["SOX2"])
