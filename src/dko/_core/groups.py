@@ -60,6 +60,11 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
     """Return the sorted names of the groups, and the number of the group of each cell, -1 for cells of none.
 
     Without `groupby` there is one group, ``""``. Cells that are not `among` the chosen ones are in none.
+
+    Raises
+    ------
+    ValueError
+        There is no group, or a value for every cell.
     """
     if groupby is None:
         return [""], np.zeros(adata.n_obs, dtype=int) if among is None else np.where(among, 0, -1)
@@ -67,6 +72,9 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
     if among is not None:
         values = values.where(among, None)
     names = sorted(values.dropna().unique())
+    if not names:
+        chosen = "" if among is None else "chosen "
+        raise ValueError(f"No {chosen}cell has a value in obs[{groupby!r}], so there are no groups.")
     _require_groups(_column(adata, groupby), names, int(values.notna().sum()))
     text = _column(adata, groupby).dropna().astype("string")
     if len(spelled := text[text.isin(MISSING)]):

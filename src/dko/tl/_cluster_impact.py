@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from .. import get
 from .._core import keys
@@ -16,14 +15,7 @@ from .._core.messages import say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .grouping._impact_clusters import (
-    CLUSTER,
-    ImpactPlan,
-    agreement_with,
-    cluster_cells,
-    markers_of_clusters,
-    relative_impacts,
-)
+from ._impact_clusters import CLUSTER, Plan, agreement_with, cluster_cells, markers_of_clusters, relative_impacts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -110,7 +102,7 @@ def cluster_impact(
     ImportError
         Leiden is not installed.
     """
-    plan = ImpactPlan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
+    plan = Plan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
     plan.check()
     name = key if key_added is None else key_added
     data = writable(adata, copy, mod)
@@ -130,7 +122,7 @@ def cluster_impact(
         content[keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
     write(
         target,
-        obs={keys.cluster(name): _placed_labels(labels, rows, target.n_obs)},
+        obs={keys.cluster(name): labels.reindex(target.obs_names).array},
         obsm={
             keys.impact_pca(name): _placed(relative.obsm["X_pca"], rows, target.n_obs),
             keys.impact_umap(name): _placed(relative.obsm["X_umap"], rows, target.n_obs),
@@ -148,9 +140,3 @@ def _placed(values: np.ndarray, rows: np.ndarray, n_cells: int) -> np.ndarray:
     found = np.full((n_cells, values.shape[1]), np.nan, dtype=np.float32)
     found[rows] = values
     return found
-
-
-def _placed_labels(labels: pd.Series, rows: np.ndarray, n_cells: int) -> pd.Categorical:
-    codes = np.full(n_cells, -1)
-    codes[rows] = labels.cat.codes
-    return pd.Categorical.from_codes(codes, categories=labels.cat.categories)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
-from .._core.fitted import read_profiles
+from .._core.groups import grouping
 from .._core.knockouts import engine_on, open_task
-from .._core.messages import progress_of, say
+from .._core.messages import require_genes, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .interacting._asked import asked_groups, asked_pairs
-from .interacting._null import draw_moves
-from .interacting._table import ADDITIVE, table_of
-from .knockouts._estimate import Estimate, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +26,8 @@ if TYPE_CHECKING:
     from .._core.knockouts import Task
     from .._rng import RNG
 
-# Fewest permutations from which a standard deviation can be told.
+# Fewest permutations from which a standard deviation can be estimated.
 _FEWEST = 10
-
-# Knockouts of pairs in cells, permutations counted in, above which it is told how long they take; from how many pairs
-# that is measured; and bytes of a row of the table.
-_LONG, _TIMED, _ROW = 4 * 10**6, 8, 160
 
 
 @verb
@@ -56,24 +48,23 @@ def interactions(
     progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
-    """Knock out pairs of genes in all cells that express both, and tell which of them interact.
+    """Knock out pairs of genes in all cells that express both, and test which of them interact.
 
-    Two genes interact where their knockouts together do not do what the two single ones add up to. What is compared is
-    downstream impacts, how far the other genes move; *additive* is the sum of those of the two single knockouts. They
-    are distances: those of two knockouts add up only where both change the same genes in the same direction, and of two
-    that act on unrelated genes the impact is less than the sum. So the interaction is not held against 0 but
-    against that of unrelated genes with these impacts. For these, what one of the two acts on (its column of the map)
-    is permuted over genes of similar expression, ten at a time, while the cells, the other gene and what each gene does
-    to itself stay; the interaction relative to the sum of the singles is compared, so that a change of the singles
-    themselves does not count.
+    Two genes interact where their knockouts together do not do what the two single ones add up to. Downstream impacts
+    are compared; *additive* is the sum of those of the two single knockouts. They are distances: those of two
+    knockouts add up only where both change the same genes in the same direction, and of two that act on unrelated
+    genes the impact is less than the sum. So the interaction is not compared with 0 but with that of unrelated genes
+    of these impacts: what one of the two acts on is permuted over genes of similar expression, ten at a time, while
+    the cells, the other gene and what each gene does to itself stay. The interaction relative to the sum of the
+    singles is compared, so that a change of the singles themselves does not count.
 
     What it can mean depends on the model. *Total effects* (``uns[key]["params"]["effects"]``) multiply, those of a pair
     by a regression on both genes at once: on a log scale they add up but for the normalisation and for what the two
-    genes, being co-expressed, have in common, which counts once. So an interaction only tells whether two genes act on
-    the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare predictions that
-    are divided by the number of present genes, so that profiles can interact too. Genes of one programme act
-    alike, so that many pairs within and between programmes are related; `z` ranks them. Neither model has seen a double
-    knockout: that two genes can replace each other, or work only together, is nothing that it could know.
+    genes, being co-expressed, share, which counts once. So an interaction only says whether two genes act on the same
+    genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare predictions that are
+    divided by the number of present genes, so that profiles can interact too. Genes of one programme act alike, so that
+    many pairs within and between programmes are related; `z` ranks them. Neither model has seen a double knockout: that
+    two genes can replace each other, or work only together, is nothing that it could know.
 
     Parameters
     ----------
@@ -93,7 +84,7 @@ def interactions(
         False discovery rate above which a pair is called additive.
     %(fit)s
     rng
-        Seed or generator of the permutations and of the at most 64 cells in which a pair is held against them.
+        Seed or generator of the permutations, and of the at most 64 cells in which a pair is compared with them.
     device
         Where to compute the impacts.
     key_added
@@ -109,8 +100,7 @@ def interactions(
     ``gene_a``, ``gene_b``, ``n_cells``
         The two genes, sorted by name, and how many cells express both. All means are over these.
     ``downstream``, ``downstream_a``, ``downstream_b``
-        Mean downstream impact of both together and of each alone (Bray-Curtis dissimilarity of the profiles without the
-        genes that are knocked out, as in :func:`dko.tl.double_ko`).
+        Mean downstream impact of both together and of each alone, as in :func:`dko.tl.double_ko`.
     ``additive``, ``interaction``, ``interaction_low``, ``interaction_high``
         ``downstream_a + downstream_b``; ``downstream - additive``, and its 95 % interval over cells (normal).
     ``expected``, ``excess``, ``z``, ``pval``, ``pval_adj``
@@ -134,65 +124,59 @@ def interactions(
         A pair of one gene; fewer than two genes; no pair that enough cells express; fewer than 10 permutations.
     """
     if n_permutations < _FEWEST:
-        raise ValueError(f"n_permutations={n_permutations} must be at least {_FEWEST}, to tell chance from effect.")
+        raise ValueError(
+            f"n_permutations={n_permutations} must be at least {_FEWEST}, to tell an interaction from chance."
+        )
     if min_cells < 1:
         raise ValueError(f"min_cells={min_cells} must be at least 1.")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)
-    target = unwrap(data, mod)
     task = open_task(data, key, mod, groups, groupby=groupby)
-    pairs = asked_pairs(genes, task.fitted, target)
-    names, group_of = asked_groups(target, groupby, task.cells)
-    table = _measured(task, pairs, names, group_of, n_permutations, min_cells, alpha, generator(rng), device)
+    pairs = _pairs_of(genes, task)
+    if not task.cells.any():
+        raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
+    names, group_of = grouping(task.adata, groupby, task.cells)
+
+    # Compiled code, which takes long to import.
+    from ._pair_tables import ADDITIVE, Plan, interaction_table
+
+    plan = Plan(n_permutations, min_cells, alpha)
+    table = interaction_table(task, pairs, (names, group_of), plan, engine_on(device), generator(rng))
     if table.empty:
         raise ValueError(
             f"No pair of these genes is expressed by {min_cells} cells that have a model; lower min_cells."
         )
     for column in ("gene_a", "gene_b", "group"):
         table[column] = pd.Categorical(table[column])
+    params = {"key": key, **plan._asdict()}
     if groupby is None:
         table = table.drop(columns="group")
-    params = {"key": key, "n_permutations": n_permutations, "min_cells": min_cells, "alpha": alpha}
-    params |= {} if groupby is None else {"groupby": groupby}
-    write(target, uns={keys.interactions(key_added or key): {keys.PARAMS: params, keys.TABLE: table}})
-    n_found = int((table["class"] != ADDITIVE).sum())
+    else:
+        params["groupby"] = groupby
+    place = keys.interactions(key_added or key)
+    write(task.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
+    n = int((table["class"] != ADDITIVE).sum())
     say(
-        f"{n_found:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they move other genes more "
-        f"or less than unrelated genes would. The table is in uns[{keys.interactions(key_added or key)!r}]."
+        f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they change other genes more or "
+        f"less than unrelated genes would. The table is in uns[{place!r}]."
     )
     return data if copy else None
 
 
-def _measured(
-    task: Task,
-    pairs: np.ndarray,
-    groups: list[str],
-    group_of: np.ndarray,
-    n_permutations: int,
-    min_cells: int,
-    alpha: float,
-    rng: np.random.Generator,
-    device: str,
-) -> pd.DataFrame:
-    # Compiled code, which takes long to import.
-    from .interacting._measure import NULL_CELLS, cells_of, measure, n_double_knockouts, pieces_of
-
-    engine = engine_on(device)
-    shares = np.asarray(read_profiles(task.adata, task.fitted)[group_of >= 0].mean(axis=0)).ravel()
-    moves, rank = draw_moves(shares, n_permutations, rng), rng.permutation(len(group_of))
-    parts = task.parts(task.presence, cells=group_of >= 0)
-    cells = [cells_of(part, group_of, rank, pairs, engine) for part in parts]
-    names = np.asarray(task.fitted.genes, dtype=object)[pairs]
-    n_knockouts = sum(n_double_knockouts(some.part.presence, pairs) for some in cells)
-    if n_knockouts + len(pairs) * len(groups) * n_permutations * NULL_CELLS > _LONG:
-        timed = pairs[:_TIMED]
-        seconds = time_of(lambda n: measure(cells, len(groups), timed[:n], moves, engine), len(timed), len(pairs))
-        n_cells = sum(len(some.group) for some in cells)
-        Estimate(n_knockouts, n_cells, seconds, _ROW * len(pairs) * len(groups)).tell("double knockouts")
-    pieces, sums = pieces_of(len(pairs), len(groups), moves.shape[1], n_knockouts), []
-    with progress_of(len(pairs), description="interactions", unit="pair") as advance:
-        for piece in pieces:
-            sums.append(measure(cells, len(groups), pairs[piece], moves, engine))
-            advance(len(pairs[piece]))
-    return table_of(sums, [names[piece] for piece in pieces], groups, min_cells, alpha)
+def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], task: Task) -> np.ndarray:
+    """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
+    items = [] if isinstance(genes, str) else list(genes)
+    if bad := [item for item in items if not isinstance(item, str | tuple | list)]:
+        raise TypeError(f"genes holds {bad[0]!r}; give names of genes, or pairs of names.")
+    names = sorted({item for item in items if isinstance(item, str)})
+    if all(isinstance(item, str) for item in items):
+        if len(names) < 2:
+            raise ValueError(f"genes={genes!r} makes no pair; give a list of at least two genes, or of pairs of genes.")
+        pairs = list(combinations(names, 2))
+    else:
+        if wrong := [item for item in items if isinstance(item, str) or len(item) != 2 or item[0] == item[1]]:
+            raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
+        pairs = sorted({(min(pair), max(pair)) for pair in items})
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), task.fitted.genes, task.adata)
+    return pd.Index(task.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)

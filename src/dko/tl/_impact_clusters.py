@@ -1,4 +1,4 @@
-"""From the impacts in each cell to groups of cells, and to the knockouts that mark them."""
+"""From the impacts of each cell to groups of cells, and to the knockouts that mark them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..._compat import stored
-from ..._core.cells import require_unique
-from ..._core.messages import progress_of
-from ..._core.process import numba_threads
-from .._modules import require_leiden
+from .._compat import stored
+from .._core.cells import require_unique
+from .._core.messages import progress_of
+from .._core.process import keep_compiled_umap, numba_threads
+from ._modules import require_leiden
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 # Fewer knockouts, or cells, have no principal components and no neighbours worth the name.
 _FEWEST = 3
-IMPACT = "impact"
-CLUSTER = "cluster"
+CLUSTER, _IMPACT = "cluster", "impact"
 # Columns of scanpy's table, and what they are called here.
 _COLUMNS = {
+    "group": CLUSTER,
     "names": "knockout",
     "scores": "score",
     "logfoldchanges": "log_fold_change",
@@ -29,10 +29,10 @@ _COLUMNS = {
     "pct_nz_group": "fraction",
     "pct_nz_reference": "fraction_others",
 }
-_MARKERS = [CLUSTER, *_COLUMNS.values(), "downstream_mean"]
+_MARKERS = [*_COLUMNS.values(), "downstream_mean"]
 
 
-class ImpactPlan(NamedTuple):
+class Plan(NamedTuple):
     """What the user asked for; see :func:`dko.tl.cluster_impact`."""
 
     n_neighbors: int
@@ -51,7 +51,7 @@ class ImpactPlan(NamedTuple):
 
 
 @numba_threads()
-def relative_impacts(impacts: AnnData, plan: ImpactPlan) -> AnnData:
+def relative_impacts(impacts: AnnData, plan: Plan) -> AnnData:
     """Return log1p of how many times the mean impact of the cell each impact is, and the impacts as a layer.
 
     CSR float32, without the knockouts of few cells, and without the cells that have no impact.
@@ -75,18 +75,19 @@ def relative_impacts(impacts: AnnData, plan: ImpactPlan) -> AnnData:
         obs=pd.DataFrame(index=impacts.obs_names[cells]),
         var=pd.DataFrame(index=impacts.var_names[wanted]),
     )
-    found.layers[IMPACT] = found.X.copy()
+    found.layers[_IMPACT] = found.X.copy()
     sc.pp.normalize_total(found, target_sum=found.n_vars)
     sc.pp.log1p(found)
     return found
 
 
 @numba_threads()
-def cluster_cells(relative: AnnData, plan: ImpactPlan, seed: int) -> None:
+def cluster_cells(relative: AnnData, plan: Plan, seed: int) -> None:
     """Set ``obsm["X_pca"]``, ``obsm["X_umap"]`` and ``obs["cluster"]``, by size; sparse values stay sparse."""
     import scanpy as sc
 
     require_leiden("Clusters")
+    keep_compiled_umap()
     n_neighbors = min(plan.n_neighbors, relative.n_obs - 1)
     with progress_of(4, description="cluster_impact", unit="step") as advance:
         sc.pp.pca(relative, n_comps=min(plan.n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
@@ -103,15 +104,11 @@ def cluster_cells(relative: AnnData, plan: ImpactPlan, seed: int) -> None:
             key_added=CLUSTER,
         )
         advance(1)
-        _name_by_size(relative)
+        clusters = relative.obs[CLUSTER]
+        number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
+        relative.obs[CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
         sc.tl.umap(relative, random_state=seed)
         advance(1)
-
-
-def _name_by_size(relative: AnnData) -> None:
-    clusters = relative.obs[CLUSTER]
-    number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
-    relative.obs[CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
 
 
 @numba_threads()
@@ -124,14 +121,17 @@ def markers_of_clusters(relative: AnnData, n_markers: int) -> pd.DataFrame:
     if len(sizes) < 2 or not clusters:
         return pd.DataFrame(columns=_MARKERS)
     sc.tl.rank_genes_groups(relative, CLUSTER, groups=clusters, method="t-test", pts=True)
-    parts = []
-    for name in clusters:
-        found = sc.get.rank_genes_groups_df(relative, name).rename(columns=_COLUMNS)
-        found = found[found["score"] > 0].head(n_markers)
-        impacts = stored(relative[relative.obs[CLUSTER] == name, found["knockout"]].layers[IMPACT])
-        mean = np.asarray(impacts.sum(axis=0)).ravel() / np.maximum(impacts.getnnz(axis=0), 1)
-        parts.append(found.assign(**{CLUSTER: name, "downstream_mean": mean})[_MARKERS])
-    return pd.concat(parts, ignore_index=True)
+    found = sc.get.rank_genes_groups_df(relative, clusters)
+    if "group" not in found:  # where there is one
+        found["group"] = clusters[0]
+    found = found.rename(columns=_COLUMNS).query("score > 0").groupby(CLUSTER, observed=True).head(n_markers)
+    row, column = (
+        names.get_indexer(found[name]) for names, name in ((sizes.index, CLUSTER), (relative.var_names, "knockout"))
+    )
+    of_cluster = pd.get_dummies(relative.obs[CLUSTER], dtype=np.float64).to_numpy().T
+    total, n = (of_cluster @ values for values in (relative.layers[_IMPACT], relative.layers[_IMPACT] != 0))
+    found["downstream_mean"] = total[row, column] / np.maximum(n[row, column], 1)
+    return found.astype({CLUSTER: object})[_MARKERS].reset_index(drop=True)
 
 
 def agreement_with(groupby: str, known: np.ndarray, clusters: np.ndarray) -> pd.DataFrame:

@@ -1,0 +1,221 @@
+"""What pairs of genes do together, and whether unrelated genes would do the same: steps of ``tl.interactions``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .._core.fitted import read_profiles
+from .._core.messages import progress_of
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._core.knockouts import Part, Task
+    from ..models.knockout import Engine
+
+# Classes of pairs.
+ADDITIVE, SYNERGY, BUFFERING, EPISTASIS = CLASSES = ("additive", "synergy", "buffering", "epistasis")
+_COLUMNS = [
+    *("group", "gene_a", "gene_b", "n_cells", "downstream", "downstream_a", "downstream_b", "additive"),
+    *("interaction", "interaction_low", "interaction_high", "expected", "excess", "z", "pval", "pval_adj", "class"),
+    *("profile_interaction", "coefficient_a", "coefficient_b"),
+]
+# The smaller coefficient relative to the larger, below which a pair looks like one of its genes: half way from effects
+# that add up (1) to the effect of one gene alone (0).
+_DOMINANT = 0.5
+# Pairs at a time at most, so that the progress bar advances; bytes of a pair in a cell while it is knocked out.
+_PIECE, _BYTES = 256, 96
+# Cells in which a pair is compared with chance. Chance lies in which genes the two act on, and these are the same in
+# all cells: more cells hardly change the result.
+_NULL_CELLS = 64
+# Genes of similar expression among which effects are permuted: enough for chance to be wide, few enough for a gene to
+# keep its impact.
+_STRATUM = 10
+
+
+class Plan(NamedTuple):
+    """What the user asked for."""
+
+    n_permutations: int
+    min_cells: int
+    alpha: float
+
+
+class _Cells(NamedTuple):
+    """Cells of one model: of each its group (-1: none) and its rank in a random order, and the single knockouts.
+
+    `single` has their downstream impacts, one per entry of ``part.presence``, NaN at genes of no pair.
+    """
+
+    part: Part
+    group: np.ndarray
+    rank: np.ndarray
+    single: np.ndarray
+
+
+def interaction_table(
+    task: Task,
+    pairs: np.ndarray,
+    groups: tuple[list[str], np.ndarray],
+    plan: Plan,
+    engine: Engine,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return a row per group and pair that enough cells express.
+
+    Parameters
+    ----------
+    pairs
+        Columns of the model, pairs x 2.
+    groups
+        Names of the groups, and the number of the group of each cell, -1 for none.
+    """
+    names, group_of = groups
+    shares = np.asarray(read_profiles(task.adata, task.fitted)[group_of >= 0].mean(axis=0)).ravel()
+    moves, rank = permutations_of(shares, plan.n_permutations, rng), rng.permutation(len(group_of))
+    wanted = np.zeros(len(shares), dtype=bool)
+    wanted[pairs] = True
+    cells = []
+    for part in task.parts(task.presence, cells=group_of >= 0):
+        single = engine.scan(part.affine, part.presence, wanted=wanted, downstream=True)[1]
+        cells.append(_Cells(part, group_of[part.rows], rank[part.rows], single))
+    step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
+    step = int(np.clip(step, 1, _PIECE))
+    found = []
+    with progress_of(len(pairs), description="interactions", unit="pair") as advance:
+        for first in range(0, len(pairs), step):
+            piece = pairs[first : first + step]
+            found.append(_knocked_out(cells, len(names), piece, moves, engine))
+            advance(len(piece))
+    table, relative = pd.concat([one for one, _ in found], ignore_index=True), np.concatenate([one for _, one in found])
+    genes = np.asarray(task.fitted.genes, dtype=object)[table[["gene_a", "gene_b"]]]
+    table["gene_a"], table["gene_b"] = genes.T
+    table["group"] = np.asarray(names, dtype=object)[table["group"]]
+    kept = (table["n_cells"] >= plan.min_cells).to_numpy()
+    return _judged(table[kept], relative[kept], plan.alpha) if kept.any() else table[kept]
+
+
+def _knocked_out(
+    cells: Sequence[_Cells], n_groups: int, pairs: np.ndarray, moves: np.ndarray, engine: Engine
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Knock out pairs in all cells that have both genes.
+
+    Returns
+    -------
+    A row per group and pair, and the interactions relative to the sum of the singles in at most 64 of the cells, as
+    they are and after each permutation (rows x (1 + permutations)).
+    """
+    from ..metrics import pair_interaction
+    from ..models.knockout import find, pair_effects, pair_null
+
+    n, n_genes = n_groups * len(pairs), moves.shape[1]
+    of_all = np.tile(pairs, (n_groups, 1))
+    places = []
+    for some in cells:
+        row, number, position = find(some.part.presence, pairs, whole=True)
+        there = some.group[row] >= 0
+        places.append((row[there], (some.group[row] * len(pairs) + number)[there], position[there]))
+    n_cells, squares = np.zeros(n, dtype=int), np.zeros(n)
+    impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, n_genes)), np.zeros((n, 1 + len(moves), 3))
+    for some, (row, number, position), few in zip(cells, places, _some_of_each(cells, places), strict=True):
+        affine, presence = some.part.affine, some.part.presence
+        both = engine.knock_out(affine, presence, row, position, downstream=True)[1]
+        three = np.column_stack([both, some.single[presence.indptr[row][:, None] + position]]).astype(float)
+        n_cells += np.bincount(number, minlength=n)
+        impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
+        squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
+        effects += pair_effects(affine, presence, of_all, _rows_of(row, number, n))
+        null += pair_null(affine, presence, of_all, _rows_of(row[few], number[few], n), moves)
+    size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
+    both, first, second = (impacts / np.maximum(n_cells, 1)[:, None]).T
+    interaction = both - first - second
+    variance = np.maximum(squares / np.maximum(n_cells, 1) - interaction**2, 0) / np.maximum(n_cells - 1, 1)
+    margin = stats.norm.ppf(0.975) * np.sqrt(variance)
+    table = pd.DataFrame(
+        {
+            "group": np.repeat(np.arange(n_groups), len(pairs)),
+            "gene_a": of_all[:, 0],
+            "gene_b": of_all[:, 1],
+            "n_cells": n_cells,
+            "downstream": both,
+            "downstream_a": first,
+            "downstream_b": second,
+            "additive": first + second,
+            "interaction": interaction,
+            "interaction_low": interaction - margin,
+            "interaction_high": interaction + margin,
+            "profile_interaction": size,
+            "coefficient_a": coefficients[:, 0],
+            "coefficient_b": coefficients[:, 1],
+        }
+    )
+    return table, relative_interaction(null)
+
+
+def _some_of_each(cells: Sequence[_Cells], places: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Mark the cells of each group and pair, 64 at most, that come first in the random order."""
+    number = np.concatenate([number for _, number, _ in places])
+    rank = np.concatenate([some.rank[row] for some, (row, _, _) in zip(cells, places, strict=True)])
+    few = pd.Series(rank).groupby(number).rank().to_numpy() <= _NULL_CELLS
+    return np.split(few, np.cumsum([len(row) for row, _, _ in places])[:-1])
+
+
+def _rows_of(row: np.ndarray, number: np.ndarray, n: int) -> list[np.ndarray]:
+    """Return the rows of each number below `n`."""
+    order = np.argsort(number, kind="stable")
+    return np.split(row[order], np.cumsum(np.bincount(number, minlength=n))[:-1])
+
+
+def _judged(table: pd.DataFrame, relative: np.ndarray, alpha: float) -> pd.DataFrame:
+    """Compare with chance, and give each pair its class."""
+    expected, z, pval = compared_with_null(relative)
+    table = table.assign(expected=expected * table["additive"], z=z, pval=pval)
+    table["excess"] = table["interaction"] - table["expected"]
+    table["pval_adj"] = table.groupby("group")["pval"].transform(stats.false_discovery_control)
+    smaller, larger = np.sort(np.abs(table[["coefficient_a", "coefficient_b"]].to_numpy()), axis=1).T
+    conditions = [table["pval_adj"] > alpha, smaller < _DOMINANT * larger, table["z"] > 0]
+    kind = np.select(conditions, [ADDITIVE, EPISTASIS, SYNERGY], BUFFERING)
+    table["class"] = pd.Categorical(kind, categories=CLASSES)
+    return table.sort_values(["group", "gene_a", "gene_b"], ignore_index=True)[_COLUMNS]
+
+
+def permutations_of(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw permutations of genes, n x genes, within strata of similar mean share."""
+    moves = np.empty((n, len(shares)), dtype=np.int64)
+    for stratum in np.array_split(np.argsort(-shares, kind="stable"), max(1, len(shares) // _STRATUM)):
+        moves[:, stratum] = rng.permuted(np.tile(stratum, (n, 1)), axis=1)
+    return moves
+
+
+def relative_interaction(impacts: np.ndarray) -> np.ndarray:
+    """Return the interaction relative to what the singles add up to; `impacts` ... x 3 of both genes and of each."""
+    additive = impacts[..., 1] + impacts[..., 2]
+    return np.divide(impacts[..., 0] - additive, additive, out=np.zeros_like(additive), where=additive > 0)
+
+
+def compared_with_null(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare relative interactions, pairs x (1 + permutations), the first without a permutation, with the others.
+
+    Returns
+    -------
+    Mean over the permutations; z, how far the first one is from it in standard deviations; and two-sided p-values: the
+    share of the z of all permutations of all pairs, each against the other permutations, that are as far. That chance
+    is not normal is in them then, and they go far below the inverse of the permutations of one pair. 0 and 1 for a pair
+    that no permutation changes.
+    """
+    observed, null = relative[:, 0], relative[:, 1:]
+    n, expected, variance = null.shape[1], null.mean(axis=1), null.var(axis=1, ddof=1)
+    # Of numbers that are all the same, rounding leaves a little.
+    usable = variance > 1e-18
+    z = np.zeros(len(observed))
+    z[usable] = (observed - expected)[usable] / np.sqrt(variance[usable] * (1 + 1 / n))
+    apart = (null - expected[:, None])[usable]
+    of_others = ((n - 1) * variance[usable][:, None] - apart**2 * n / (n - 1)) / (n - 2)
+    chance = np.sort(np.abs(apart).ravel() * np.sqrt(n / (n - 1) / np.maximum(of_others.ravel(), 1e-30)))
+    further = len(chance) - np.searchsorted(chance, np.abs(z))
+    return expected, z, np.where(usable, (1 + further) / (1 + len(chance)), 1.0)
