@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import mudata
@@ -56,6 +57,17 @@ def dko(capsys):
         return ran
 
     return run
+
+
+@pytest.fixture
+def verb_is(monkeypatch):
+    """Put other work in the place of a verb, with the parameters of that verb."""
+
+    def put(name, work):
+        real = getattr(package.tl, name)
+        monkeypatch.setattr(package.tl, name, wraps(real)(lambda *_, **__: work()))
+
+    return put
 
 
 @pytest.fixture

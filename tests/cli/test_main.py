@@ -1,34 +1,41 @@
+"""Usage, help, exit codes, and the real command as a process."""
+
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
 
 import pytest
 
 from dko import settings
-from dko.cli import _fit, main
+from dko.cli import main
+from dko.io._files import read_any
 
-FIT = ("fit", "in.h5ad", "--out", "out.h5ad")
-
-
-@pytest.fixture
-def running(dko, monkeypatch):
-    """Run ``dko fit`` with other work in place of the fit."""
-
-    def run(work, *words):
-        monkeypatch.setattr(_fit, "run", work)
-        return dko(*FIT, *words)
-
-    return run
+DKO = (sys.executable, "-m", "dko")
+COMMANDS = (
+    *("demo", "fit", "ko", "dose", "scan", "rank", "affected", "interactions", "modules", "evaluate", "report"),
+    "reproduce",
+)
 
 
 def raising(error):
-    def work(_):
+    def work():
         raise error
 
     return work
 
 
-def test_success_is_0(running):
-    ran = running(lambda _: print("a result"))
-    assert (ran.code, ran.out, ran.err) == (0, "a result\n", "")
+@pytest.fixture
+def running(dko, verb_is, raw_file, tmp_path):
+    """Run ``dko fit`` with other work in place of the fit."""
+
+    def run(work, *words):
+        verb_is("fit", work)
+        return dko("fit", raw_file, "--out", tmp_path / "out.h5ad", *words)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -37,9 +44,9 @@ def test_success_is_0(running):
         (ValueError("No such layer."), 2, "No such layer."),
         (KeyError("No 'gene' in it."), 2, "No 'gene' in it."),
         (OSError(28, "No space left on device"), 2, "[Errno 28] No space left on device"),
-        (FloatingPointError("Not a number."), 2, "Not a number."),
         (ValueError("two\n  lines"), 2, "two lines"),
         (ValueError(), 2, "ValueError"),
+        (ImportError("It needs igraph; pip install it."), 2, "It needs igraph; pip install it."),
         (KeyboardInterrupt(), 130, "stopped by the user."),
         (TypeError("a fault"), 1, "unexpected TypeError: a fault (--debug shows where)"),
         (MemoryError(), 1, "unexpected MemoryError: MemoryError (--debug shows where)"),
@@ -50,24 +57,95 @@ def test_errors_are_one_line_and_a_code(running, error, code, line):
     assert (ran.code, ran.out, ran.err) == (code, "", f"dko: error: {line}\n")
 
 
-@pytest.mark.parametrize("error", [ValueError("wrong"), KeyboardInterrupt(), TypeError("wrong")])
-def test_debug_shows_the_traceback_first(running, error):
-    lines = running(raising(error), "--debug").err.splitlines()
+def test_debug_shows_the_traceback_first(running):
+    lines = running(raising(ValueError("wrong")), "--debug").err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[-1].startswith("dko: error: ")
 
 
 def test_quiet_silences_the_package_while_it_runs(running):
     seen = []
+
+    def work():
+        seen.append(settings.verbosity)
+        raise ValueError("wrong")
+
     with settings.override(verbosity=1):
-        running(lambda _: seen.append(settings.verbosity), "--quiet")
-        running(lambda _: seen.append(settings.verbosity))
-        running(raising(ValueError("wrong")), "--quiet")
+        running(work, "--quiet")
+        running(work)
         assert settings.verbosity == 1
     assert seen == [0, 1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_explains_it(dko, command):
+    shown = dko(command, "--help")
+    assert shown.code == 0 and shown.err == ""
+    assert shown.out.startswith(f"Usage: dko {command} ")
+    assert "--quiet" in shown.out and "--debug" in shown.out and "%(" not in shown.out and "``" not in shown.out
+
+
+@pytest.mark.parametrize("words", [(), ("--help",)])
+def test_help_lists_all_commands(dko, words):
+    ran = dko(*words)
+    assert ran.code == 0 and ran.err == "" and ran.out.startswith("Usage: dko ") and "start here:" in ran.out
+    assert all(f" {command} " in ran.out for command in COMMANDS)
+    assert dko("--version").out.strip() == f"dko {version('dko')}"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("fly",), "Unknown command: fly (see `dko --help`)."),
+        (("evalute", "--grouby"), "Did you mean evaluate?"),
+        (("--verson",), "Did you mean --version? (see `dko --help`)"),
+        (("scan", "a.h5ad", "--ot", "b.h5ad"), "Did you mean --out instead of --ot? (see `dko scan --help`)"),
+        (("fit", "a.h5ad", "--grouby=x", "--out", "b.h5ad"), "Did you mean --groupby?"),
+        (("fit", "a.h5ad", "--seed", "1", "--out", "b.h5ad"), "Did you mean --rng?"),
+        (("fit", "a.h5ad", "--xyzzy", "1", "--out", "b.h5ad"), "Unknown option: --xyzzy (see `dko fit --help`)"),
+        (("fit", "a.h5ad"), "--out requires an argument (see `dko fit --help`)"),
+        (("fit", "a.h5ad", "--out", "b.h5ad", "--max-steps", "many"), '--max-steps: unable to convert "many" into int'),
+        (("ko", "a.h5ad", "--out", "b.h5ad"), "GENE requires an argument (see `dko ko --help`)"),
+        (("reproduce", "a.csv"), "--out requires an argument (see `dko reproduce --help`)"),
+    ],
+)
+def test_bad_usage_is_one_line(dko, words, says):
+    assert says in dko(*words).error
+
+
+def test_module_runs_and_returns_the_exit_code(fitted_file, tmp_path):
+    words = ("scan", str(fitted_file), "--out", str(tmp_path / "out.h5ad"))
+    ran = subprocess.run([*DKO, *words], capture_output=True, text=True)
+    assert ran.returncode == 0 and ran.stdout.startswith("Keystone genes"), ran
+    assert "dko_impact" in read_any(tmp_path / "out.h5ad").layers
+    again = subprocess.run([*DKO, *words], capture_output=True, text=True)
+    assert again.returncode == 2 and again.stdout == ""
+    assert again.stderr == f"dko: error: '{tmp_path / 'out.h5ad'}' exists; add --force to replace it.\n"
+
+
+@pytest.mark.slow
+def test_reader_of_the_results_may_leave(fitted_file, tmp_path):
+    words = ("scan", str(fitted_file), "--out", str(tmp_path / "out.h5ad"), "--quiet")
+    with subprocess.Popen([*DKO, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_help_is_light():
+    heavy = ("torch", "scanpy", "matplotlib", "anndata", "pandas", "numba", "scipy")
+    code = f"""if True:
+        import json, sys
+        from dko.cli import main
+        main(["--help"])
+        print(json.dumps([name for name in {heavy} if name in sys.modules]), file=sys.stderr)
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stderr) == []
 
 
 def test_words_of_the_process_are_taken(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["dko", "fly"])
     assert main() == 2
-    assert "'fly'" in capsys.readouterr().err
+    assert "fly" in capsys.readouterr().err

@@ -65,7 +65,7 @@ class Page(HTMLParser):
             self.table.values.append([])
         if tag == "td":
             self.table.rows[-1].append("")
-            self.table.values[-1].append(given.get("data-value"))
+            self.table.values[-1].append(given.get("data-sort"))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

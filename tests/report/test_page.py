@@ -1,4 +1,4 @@
-"""The page as a whole: what it holds, that it is safe, and that it loads nothing."""
+"""The page as a whole: what it holds, what it warns of, that it is safe, and that it loads nothing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,8 @@ def test_every_result_has_a_section_with_a_table_and_a_picture(full_page):
     assert len(full_page.named("img")) >= len(SECTIONS)
     links = {attrs["href"].removeprefix("#") for attrs in full_page.named("a")}
     assert links == {*SECTIONS, "parameters"}
-    assert "dko.tl.evaluate(adata, perturbation_key='...', control='...')" in full_page.sections["missing"]
-
-
-def test_what_is_not_there_is_a_call_to_make(fitted, page_of):
-    page = page_of(fitted)
-    assert list(page.sections) == ["summary", "remarks", "fit", "missing", "parameters"]
-    calls = re.findall(r"dko\.tl\.(\w+)\(adata", page.sections["missing"])
-    assert set(calls) == set(dko.tl.__all__) - {"fit", "double_ko", "enrichment"}
+    assert "dko.tl.evaluate(adata, perturbation_key=..., control=...)" in full_page.sections["missing"]
+    assert "dko.get.ranking(adata, groupby='cell_type', key_added='by_type')" in full_page.sections["ranking"]
 
 
 def test_it_loads_nothing(full_page):
@@ -62,9 +56,6 @@ def test_it_is_a_document_that_can_be_read_aloud(full_page):
     assert all(table.caption for tables in full_page.tables.values() for table in tables)
     ids = [attrs["id"] for _, attrs in full_page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
-
-
-def test_a_page_that_is_not_closed_is_noticed(full_page):
     with pytest.raises(AssertionError):
         Page(full_page.html.replace("</section>", "", 1))
 
@@ -102,7 +93,28 @@ def test_parameters_and_facts(full_page, complete):
     assert "80" in summary and "20 in the file" in summary and "64 train, 16 validation" in summary
 
 
-def test_evaluation(evaluated, page_of):
+def test_a_model_with_nothing_but_direct_effects_and_modules(fitted, page_of):
+    """What is not there is a call to make; direct effects are not tested."""
+    dko.tl.perturbation_modules(fitted)
+    page = page_of(fitted)
+    assert list(page.sections) == ["summary", "remarks", "fit", "modules", "missing", "parameters"]
+    calls = re.findall(r"dko\.tl\.(\w+)\(adata", page.sections["missing"])
+    others = {"fit", "scan", "double_ko", "enrichment", "perturbation_modules"}
+    assert set(calls) == set(dko.tl.__all__) - others
+    members, _ = page.tables["modules"]
+    assert len(members.rows) == 20 and "p of an effect" not in members.header
+    assert "direct ones" in page.sections["remarks"] and "compared with measured" in page.sections["remarks"]
+
+
+def test_a_file_without_its_held_out_cells(fitted, page_of):
+    rest = fitted[fitted.obs["dko_split"] == "train"].copy()
+    assert "The quality of the fit is unknown: No validation cells" in page_of(rest).sections["fit"]
+
+
+@pytest.mark.parametrize(("score", "is_worse"), [(2.0, False), (-2.0, True)])
+def test_evaluation(evaluated, page_of, score, is_worse):
+    summary = evaluated.uns["dko_evaluation"]["summary"]
+    summary.loc[(summary["method"] == "model") & (summary["metric"] == "pearson"), "mean"] = score
     page = page_of(evaluated)
     assert list(page.sections)[:4] == ["summary", "remarks", "fit", "evaluation"]
     (scores,) = page.tables["evaluation"]
@@ -111,24 +123,25 @@ def test_evaluation(evaluated, page_of):
     correlations = [float(row[1]) for row in scores.values if row[1]]
     assert correlations == sorted(correlations, reverse=True)
     assert "has been compared" not in page.sections["remarks"]
+    assert ("predicted better by" in page.sections["remarks"]) == is_worse
 
 
 def test_a_model_of_perturbations(screen, page_of):
     how: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "progress": False}
-    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "batch_size": 32, "max_steps": 10}
+    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "batch_size": 32, "n_members": 1, "max_steps": 10}
+    screen = screen[~screen.obs_names.isin(screen.obs_names[screen.obs["knockout"] == "gene_6"][5:])].copy()
     dko.tl.fit(screen, model="sccvae", normalize=True, key_added="screen", **how, **sizes)
     bare = page_of(screen, key="screen")
     assert list(bare.sections) == ["summary", "remarks", "perturbations", "fit", "missing", "parameters"]
-    assert "key='screen'" in bare.sections["missing"] and "tl.scan" not in bare.sections["missing"]
+    assert "key='screen'" in bare.sections["missing"] and "tl.rank_genes" not in bare.sections["missing"]
     assert "No perturbation was held out" in bare.sections["remarks"]
+    assert "were dropped, for too few cells or unknown genes: gene_6." in bare.sections["remarks"]
     dko.tl.virtual_ko(screen, ["gene_2"], key="screen")
     dko.tl.dose_response(screen, "gene_2", doses=[0, 1], key="screen")
-    dko.tl.perturbation_modules(screen, n_null=20, key="screen")
     page = page_of(screen, key="screen")
-    assert {"knockouts", "doses", "modules"} <= set(page.sections)
-    perturbations = screen.uns["screen"]["perturbations"]
+    assert {"knockouts", "doses"} <= set(page.sections)
     (listed,) = page.tables["perturbations"]
-    assert sorted(listed.column("perturbation")) == sorted(perturbations["perturbation"])
+    assert sorted(listed.column("perturbation")) == sorted(screen.uns["screen"]["perturbations"]["perturbation"])
 
 
 def test_a_model_per_group(cells, page_of, quick):
@@ -142,50 +155,63 @@ def test_a_model_per_group(cells, page_of, quick):
     page = page_of(grouped, n_genes=2)
     groups, by_type = page.tables["ranking"]
     assert groups.column("group") == ["B", "CD4/CD8 T"] and groups.column("cells") == ["38", "38"]
-    assert by_type.column("group") == ["B", "B", "CD4/CD8 T", "CD4/CD8 T"] and "beyond expression" not in by_type.header
+    assert by_type.column("group") == ["B", "B", "CD4/CD8 T", "CD4/CD8 T"]
     assert page.tables["affected"][1].column("group") == ["B", "B", "CD4/CD8 T", "CD4/CD8 T"] * 2
     assert {"B", "CD4/CD8 T"} == set(page.tables["interactions"][0].column("group"))
     assert "2 models" in " ".join(page.sections["summary"].split())
     assert "gene mean per cell_type" in page.tables["fit"][0].column("prediction")
 
 
-def test_sets_of_genes_and_modules_that_agree(complete, page_of):
-    sets = {
-        "knockout": ["gene_3"] * 3,
-        "source": ["A", "B", "C"],
-        "score": [0.5, -3.0, 1.0],
-        "pval_adj": [0.5, 0.01, 0.1],
-    }
+def test_sets_of_genes_and_known_groups_of_knockouts(complete, page_of):
+    sets = {"knockout": "gene_3", "group": ["B", "T"] * 2, "source": ["A", "A", "B", "B"], "score": [1.0, -2, 3, -4]}
     complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets)}
     known = {name: "first" if number % 2 else "second" for number, name in enumerate(complete.var_names)}
     dko.tl.perturbation_modules(complete, groups=known, alpha=1.0)
-    page = page_of(complete, n_genes=2)
-    assert page.tables["affected"][2].column("set of genes") == ["B", "C"]
-    agreement = page.tables["modules"][2]
-    place, found = agreement.header.index("adjusted Rand index"), dko.get.modules(complete, what="agreement")
+    page = page_of(complete, n_genes=1)
+    assert "group" not in page.tables["affected"][1].header
+    assert page.tables["enrichment"][0].column("set of genes") == ["B", "B"]
+    agreement, found = page.tables["modules"][2], dko.get.modules(complete, what="agreement")
+    place = agreement.header.index("adjusted Rand index")
     assert [row[place] for row in agreement.values] == [str(value) for value in found["ari"]]
 
 
-def test_modules_of_direct_effects_which_are_not_tested(fitted, page_of):
-    dko.tl.perturbation_modules(fitted)
-    members, _ = page_of(fitted).tables["modules"]
-    assert len(members.rows) == 20 and set(members.column("p of an effect")) == {""}
+def test_warnings(complete, page_of):
+    """Of a group of few cells and no ranking, genes without co-expression, effects that are alike, an early end."""
+    weights, params = complete.uns["dko"]["weights"], complete.uns["dko"]["params"]
+    weights["signal"][:], weights["signal"][:3] = 0.01, 0.5
+    weights["influence"][:], weights["intercept"][:] = 0, 1
+    params["similarity"] = 0.71
+    history = complete.uns["dko"]["history"].iloc[[0] * 3].reset_index(drop=True)
+    complete.uns["dko"]["history"] = history.assign(validation_loss=[3.0, 2.0, 1.0])
+    complete.obs["half"] = pd.Categorical(["a"] * 75 + ["b"] * 5)
+    said = " ".join(page_of(complete, groupby="half").sections["remarks"].split())
+    for sentence in (
+        "3 of the 20 genes have no significant co-expression in these cells",
+        "correlate at 0.71",
+        "The validation loss was still falling",
+        "no better than the gene mean (Bray-Curtis",
+        "Fewer than 50 cells: b (5).",
+        "Genes are ranked in groups of half without intervals",
+        "dko.tl.rank_genes(adata, groupby='half')",
+        "Genes are not ranked in b:",
+    ):
+        assert sentence in said, sentence
+    weights["signal"][:], params["similarity"] = 0.01, 0.2
+    complete.uns["dko"]["history"] = history.assign(validation_loss=[3.0, 1.0, 2.0])
+    said = page_of(complete).sections["remarks"]
+    assert not any(words in said for words in ("no significant", "resemble", "still falling", "are ranked"))
 
 
-def test_sets_of_genes_of_groups_beside_genes_of_all_cells(complete, page_of):
-    """The groups of either table are its own."""
-    sets = {"knockout": "gene_3", "group": ["B", "T"] * 2, "source": ["A", "A", "B", "B"], "score": [1.0, 2, 3, 4]}
-    complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets)}
-    affected = page_of(complete, n_genes=1).tables["affected"]
-    assert "group" not in affected[1].header and affected[2].column("group") == ["T", "B"]
-    dko.tl.affected_genes(complete, "gene_3", groupby="cell_type", n_others=5)
-    complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets).drop(columns="group")}
-    affected = page_of(complete, n_genes=1).tables["affected"]
-    assert len(affected[1].rows) == 2 and affected[2].column("set of genes") == ["B"]
-
-
-def test_groups_that_are_true_or_false(complete, page_of):
-    complete.obs["is_b"] = (complete.obs["cell_type"] == HOSTILE).to_numpy()
-    page = page_of(complete, groupby="is_b")
-    assert any("coloured by is_b" in attrs["alt"] for attrs in page.named("img"))
-    assert {"gene mean per is_b"} <= set(page.tables["fit"][0].column("prediction"))
+def test_cells_are_drawn_in_the_colours_of_their_groups(complete, page_of, monkeypatch):
+    """Those that the user has given, in the order of the column, which may be true or false."""
+    drawn = []
+    monkeypatch.setattr("dko.report._sections.embedding", lambda adata, *_, **how: drawn.append((adata, how["color"])))
+    complete.obs["flag"] = pd.Categorical((complete.obs["cell_type"] == HOSTILE).to_numpy(), categories=[True, False])
+    complete.obs.loc[complete.obs_names[0], "flag"] = np.nan
+    complete.obsm["X_umap"][3] = np.nan
+    complete.uns["flag_colors"] = ["#ff0000", "#00ff00"]
+    page = page_of(complete, groupby="flag")
+    assert any("coloured by flag" in attrs["alt"] for attrs in page.named("img"))
+    adata = next(adata for adata, color in drawn if color == "flag")
+    assert list(adata.obs["flag"].cat.categories) == ["True", "False"] and adata.n_obs == 78
+    assert list(adata.uns["flag_colors"]) == ["#ff0000", "#00ff00"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from . import keys
+from . import columns, keys
 from .checks import plain
 from .messages import listed
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from .tables import Column
 
 # The tables beside a model: columns that are read of them.
 OF_MODEL: dict[str, Sequence[str]] = {
@@ -34,7 +35,7 @@ _NAMES = {
 
 
 class Result(NamedTuple):
-    """A kind of result.
+    """A kind of result: where it is, how it is read, and what a report and the command line show of it.
 
     Attributes
     ----------
@@ -50,6 +51,14 @@ class Result(NamedTuple):
         Parameters that are read.
     slots
         What it is made of elsewhere, by slot of the AnnData.
+    title, lead
+        Heading, and what it tells in a sentence or two.
+    getter
+        Function of :mod:`dko.get` that returns it.
+    columns
+        Columns to show, by the name of the table.
+    of_scans
+        Whether only models that can scan all genes have it.
     """
 
     what: str
@@ -58,6 +67,11 @@ class Result(NamedTuple):
     tables: Mapping[str, Sequence[str]]
     params: Sequence[str] = ()
     slots: Mapping[str, Sequence[keys.Place]] = {}
+    title: str = ""
+    lead: str = ""
+    getter: str = ""
+    columns: Mapping[str, Sequence[Column]] = {}
+    of_scans: bool = False
 
     def made_by(self, key: str) -> str:
         """Spell out the call that makes it."""
@@ -65,48 +79,138 @@ class Result(NamedTuple):
         return f"dko.tl.{name}(adata, {given}{', ' * bool(given)}key={key!r})"
 
 
+QUALITY = Result(
+    "quality of the fit",
+    ("fit", ""),
+    keys.Place("{}"),
+    {},
+    title="Quality of the fit",
+    lead="Profiles of held-out cells, predicted from which genes are present, beside predictions from means alone. "
+    "A model that does not beat the last row has learned nothing about which genes are present.",
+    getter="fit_quality",
+    columns={keys.TABLE: columns.QUALITY},
+)
+PERTURBATIONS = Result(
+    "perturbations",
+    ("fit", ""),
+    keys.Place("{}"),
+    {},
+    title="Perturbations",
+    lead="What became of the perturbations of the screen. Those that were held out are predicted, not learned; "
+    "those that were dropped have too few cells, or genes of which nothing is known.",
+    columns={keys.TABLE: columns.PERTURBATIONS},
+)
+KNOCKOUTS = Result(
+    "knockouts",
+    ("virtual_ko", "genes"),
+    keys.Place("{}"),
+    {},
+    title="Named knockouts",
+    lead="How far the predicted profile without a gene is from the one before: over the cells that express the gene"
+    " or, of a model of perturbations, over control cells.",
+    getter="impact",
+    columns={keys.TABLE: columns.KNOCKOUTS},
+)
+RANKING = Result(
+    "ranking",
+    ("rank_genes", ""),
+    keys.ranking,
+    {keys.TABLE: ("gene", "impact_mean", "n_cells")},
+    ("groupby",),
+    title="Keystone genes",
+    lead="Genes whose knockout changes the other genes most; those on which other genes significantly depend (FDR <"
+    " 0.05) come first. The impact beside it contains the gene's own share of the expression. Sizes are those "
+    "of correlation, an upper bound of what is causal.",
+    getter="ranking",
+    columns={keys.TABLE: columns.RANKING, keys.GROUPS: columns.RANKED_GROUPS},
+    of_scans=True,
+)
 AFFECTED = Result(
     "affected genes",
     ("affected_genes", "gene"),
     keys.affected,
     {keys.TABLE: ("knockout", "gene", "n_cells", "change", "z", "pval_adj", "specific")},
+    title="Genes that knockouts change",
+    lead="Which genes each knockout lowers or raises. `change` is what the model predicts, `z` the co-expression of "
+    "the two genes in these cells: trust a change whose z is significant and of the same sign.",
+    getter="affected_genes",
+    columns={keys.TABLE: columns.AFFECTED, keys.SUMMARY: columns.AFFECTED_COUNTS},
+    of_scans=True,
 )
 CLUSTERS = Result(
     "clusters",
     ("cluster_impact", ""),
     keys.cluster,
     {keys.MARKERS: ("cluster", "knockout"), keys.AGREEMENT: ("ami", "ari")},
+    title="Dependency clusters",
+    lead="Cells grouped by which knockouts have the largest impact on them.",
     slots={"obs": [keys.cluster], "obsm": [keys.impact_pca, keys.impact_umap]},
+    getter="clusters",
+    columns={keys.MARKERS: columns.CLUSTERS},
+    of_scans=True,
 )
 DOSES = Result(
     "doses",
-    ("dose_response", "..."),
+    ("dose_response", "genes"),
     keys.dose_response,
     {
         keys.TABLE: ("knockout", "dose", "impact_mean", "impact_q25", "impact_q75"),
         keys.RESPONDERS: ("knockout", "gene", "dose", "change"),
     },
     ("mixture", "threshold"),
+    title="Dose response",
+    lead="What knockouts do as their dose grows.",
+    getter="dose_response",
+    columns={keys.TABLE: columns.DOSES},
 )
-ENRICHMENT = Result("enrichment", ("enrichment", "net"), keys.enrichment, {keys.TABLE: ("knockout", "source", "score")})
+ENRICHMENT = Result(
+    "enrichment",
+    ("enrichment", "net"),
+    keys.enrichment,
+    {keys.TABLE: ("knockout", "source", "score")},
+    title="Sets of genes that knockouts change",
+    getter="enrichment",
+    columns={keys.TABLE: columns.ENRICHMENT},
+    of_scans=True,
+)
 EVALUATION = Result(
     "evaluation",
-    ("evaluate", "..."),
+    ("evaluate", "perturbation_key=..., control=..."),
     keys.evaluation,
     {
         keys.TABLE: ("method", "perturbation", "metric", "value"),
         keys.SUMMARY: ("method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high"),
     },
     ("n_perturbations", "summary_over"),
+    title="Comparison with measured knockouts",
+    lead="Predicted effects of the model and of baselines, compared with measured ones.",
+    getter="evaluation",
+    columns={keys.SUMMARY: columns.EVALUATION},
 )
 IDENTITY = Result(
     "shifts",
-    ("identity_shift", "..."),
+    ("identity_shift", "genes"),
     keys.identity,
     {keys.TABLE: ("knockout", "length", "n_cells")},
     ("basis", "knockouts"),
+    title="Shifts of cell identity",
+    lead="In which direction each knockout would shift cells. Arrows are drawn longer or shorter than the shifts, by "
+    "the factor in each title; take directions, of many cells together, from the picture, and sizes from the table.",
+    getter="identity",
+    columns={keys.TABLE: columns.IDENTITY},
 )
-INTERACTIONS = Result("interactions", ("interactions", "genes"), keys.interactions, {keys.TABLE: ("gene_a", "gene_b")})
+INTERACTIONS = Result(
+    "interactions",
+    ("interactions", "genes"),
+    keys.interactions,
+    {keys.TABLE: ("gene_a", "gene_b")},
+    title="Interactions of pairs of genes",
+    lead="Pairs whose joint impact is larger (synergy) or smaller (buffering) than that of unrelated genes with these "
+    "impacts. The model has seen no double knockout: a pair that interacts is one that acts on the same genes.",
+    getter="interactions",
+    columns={keys.TABLE: columns.INTERACTIONS},
+    of_scans=True,
+)
 MODULES = Result(
     "modules",
     ("perturbation_modules", ""),
@@ -117,14 +221,21 @@ MODULES = Result(
         keys.AGREEMENT: ("ari", "nmi"),
     },
     ("basis",),
+    title="Modules of knockouts",
+    lead="Knockouts grouped by the kind of their effect, whatever its strength.",
+    getter="modules",
+    columns={
+        keys.TABLE: columns.MODULES,
+        keys.MARKERS: columns.MODULE_MARKERS,
+        keys.AGREEMENT: columns.MODULE_AGREEMENT,
+    },
 )
 
 
 def ranking_at(place: str) -> Result:
     """Return the kind of result of a ranking, which is stored under a key that the user names."""
-    columns = {keys.TABLE: ("gene", "impact_mean", "n_cells")}
     at = keys.Place(place.replace("{", "{{").replace("}", "}}"))
-    return Result("ranking", ("rank_genes", f"key_added={place!r}"), at, columns, ("groupby",))
+    return RANKING._replace(call=("rank_genes", f"key_added={place!r}"), place=at)
 
 
 # What a fit and a scan write beside uns[key]; the ranking where it is by default.

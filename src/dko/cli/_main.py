@@ -6,18 +6,61 @@ import os
 import sys
 import traceback
 from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from .._core.messages import worded
-from .._settings import settings
-from ._parser import build_parser
 from ._wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What a user's input or files can cause; anything else is a fault of this package.
-_EXPECTED = (OSError, ValueError, KeyError, FloatingPointError)
+    from cyclopts import CycloptsError
+
+# What a user's input or files can cause, ImportError where another package is needed; anything else is a fault of ours.
+_EXPECTED = (OSError, ValueError, KeyError, FloatingPointError, ImportError)
+
+_DESCRIPTION = """\
+Virtual gene knockouts in single cells: what would each cell look like without a gene?
+
+A model learns from the cells of a file how the genes that are present in a cell determine its
+expression profile; then genes are removed. The impact of a knockout is the Bray-Curtis
+dissimilarity, 0 to 1, of a cell's profile after and before; genes of large impact are keystone
+genes. A second model, --model sccvae, learns from cells of measured perturbations what others
+would do.
+
+start here:
+  dko demo                                     real blood cells, from fit to plots, in under two minutes
+  dko fit cells.h5ad --out fitted.h5ad         then, on your own cells: learn ...
+  dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
+  dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
+  dko report scanned.h5ad                      ... and all results on one page, scanned.html
+
+with a screen of perturbations:
+  dko fit screen.h5ad --model sccvae --perturbation-key gene --control ctrl --out fitted.h5ad
+  dko ko fitted.h5ad SOX2 --out ko.h5ad        ... measured or not
+
+Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdout, messages and progress to stderr.
+Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
+`dko COMMAND --help` tells more."""
+
+# Each command: the module that has it, and a line for the list.
+COMMANDS = {
+    "demo": ("_workflows", "fit, scan and plot real blood cells"),
+    "fit": ("_commands", "learn from the cells of a file"),
+    "ko": ("_commands", "knock out a few genes"),
+    "dose": ("_commands", "knock out a few genes at several doses"),
+    "scan": ("_commands", "knock out every gene"),
+    "rank": ("_commands", "rank genes, with intervals and p-values"),
+    "affected": ("_commands", "find the genes that a knockout changes"),
+    "interactions": ("_commands", "find the pairs of genes that interact"),
+    "modules": ("_commands", "group knockouts by their effects"),
+    "evaluate": ("_commands", "compare with measured knockouts"),
+    "report": ("_commands", "write all results on one page"),
+    "reproduce": ("_workflows", "the paper's workflow, CSV to CSV"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,23 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of this package. Errors are one line on
-    stderr; ``--debug`` shows where they came from. ``--help`` and ``--version`` raise SystemExit, as argparse has it;
-    no words at all print the help.
+    stderr; ``--debug`` shows where they came from. No words at all print the help.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
-    parser = build_parser()
-    if not words:
-        parser.print_help()
-        return 0
-    wording = partial(in_options, parsers=parser.commands, command=words[0])
+    words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    wording = partial(in_options, command=words[0])
     try:
-        if words[0] in parser.commands:
-            parser.commands[words[0]].check_options(words)
-        else:
-            parser.check_options(words[:1])
-        args = parser.parse_args(words)
-        with settings.override(verbosity=0 if args.quiet else settings.verbosity), worded(wording):
-            args.run(args)
+        with worded(wording):
+            _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of stdout (head, less) has had enough. Nothing may be left to flush at exit.
@@ -61,6 +94,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         fault = f"unexpected {type(error).__name__}: {wording(_sentence(error))} (--debug shows where)"
         return _complain(fault, 1, words)
     return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    """Parse the words and run the command; only its own options are looked up, so that the rest is not imported."""
+    from cyclopts import App, CycloptsError
+    from rich.console import Console
+
+    app = App(
+        "dko",
+        console=Console(width=max(80, min(get_terminal_size((110, 24)).columns, 110)), highlight=False),
+        help=_DESCRIPTION,
+        help_format="plaintext",
+        version=f"dko {version('dko')}",
+        suppress_keyboard_interrupt=False,
+    )
+    for place, (name, (module, line)) in enumerate(COMMANDS.items()):
+        if name == words[0]:
+            app.command(import_module(f".{module}", __package__).command(name), name=name)
+        else:
+            app.command(_later, name=name, help=line, sort_key=place)
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        prog = f"dko {words[0]}" if words[0] in COMMANDS else "dko"
+        raise ValueError(f"{_usage(error, words[0])} (see `{prog} --help`).") from error
+
+
+def _later() -> None:
+    """Stand in for a command that was not asked for."""
+
+
+def _usage(error: CycloptsError, word: str) -> str:
+    """Say what is wrong with the words, and name the option or command that was meant, also by what others call it."""
+    from cyclopts import UnknownOptionError
+
+    from .._core.verb import near
+
+    error.verbose = False
+    if isinstance(error, UnknownOptionError):
+        known, what = {name for one in error.argument_collection for name in one.names}, "option"
+        given = (error.token.keyword or error.token.value).partition("=")[0]
+    elif word not in COMMANDS:
+        known, what, given = {*COMMANDS, "--help", "--version"}, "command", word
+    else:
+        return _sentence(error).rstrip(".")
+    by_name = {name.lstrip("-").replace("-", "_"): name for name in known}
+    meant = [by_name[name] for name in near(given.lstrip("-").replace("-", "_"), list(by_name))]
+    return f"Unknown {what}: {given}" + (f". Did you mean {' or '.join(meant)}?" if meant else "")
 
 
 def _sentence(error: BaseException) -> str:

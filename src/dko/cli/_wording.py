@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
 
 # Functions whose command has another name, and keywords whose option has.
 _COMMANDS = {
@@ -18,7 +13,7 @@ _COMMANDS = {
     "perturbation_modules": "modules",
     "write_report": "report",
 }
-_OPTIONS = {"key_added": "key", "n_permutations": "permutations"}
+_OPTIONS = {"key_added": "key"}
 _VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|\([^)]*\)|\.\.\.|-?(?:[\w.]*\w)?"
 _OPEN = ("...", "[...]")
 _KEYWORD = re.compile(rf"(\w+)=({_VALUE})")
@@ -35,56 +30,64 @@ _PYTHON = re.compile(
 )
 
 
-def in_options(text: str, parsers: Mapping[str, argparse.ArgumentParser], command: str) -> str:
+def in_options(text: str, command: str) -> str:
     """Say with the options of a command, or those of another, what a sentence says with calls and keywords.
 
     A keyword that no command has an option for loses its ``=``. What stands in quotes is the user's and stays.
     """
+    from ._main import COMMANDS
+
+    if command not in COMMANDS or not _PYTHON.search(text):
+        return text
+    from ._commands import options_of
 
     def say(found: re.Match[str]) -> str:
         if found["settings"]:
             return ""
         if found["call"]:
-            return _call(found["call"], found["given"] or "", parsers)
+            return _call(found["call"], found["given"] or "")
         if found["library"]:
             return f"use {found['function']} of {'anndata' if found['library'] == 'adata' else 'scanpy'}"
         if found["name"]:
-            return _option(found["name"], found["value"], parsers, command)
-        if found["bare"] and _flag(found["bare"], parsers[command]):
-            return _option(found["bare"], "", parsers, command)
+            return _option(found["name"], found["value"], command)
+        if found["bare"] and _OPTIONS.get(found["bare"], found["bare"]) in options_of(command):
+            return _option(found["bare"], "", command)
         return found[0]
 
-    return _PYTHON.sub(say, text) if command in parsers else text
+    return _PYTHON.sub(say, text)
 
 
-def _call(function: str, given: str, parsers: Mapping[str, argparse.ArgumentParser]) -> str:
+def _call(function: str, given: str) -> str:
+    from ._commands import options_of
+    from ._main import COMMANDS
+
     command = _COMMANDS.get(function, function)
-    if command not in parsers:
+    if command not in COMMANDS:
         return f"{function} in Python"
     options = [
-        _option(name, value, parsers, command) + (" ..." if value in _OPEN else "")
+        _option(name, value, command) + (" ..." if value in _OPEN else "")
         for name, value in _KEYWORD.findall(given)
-        if _flag(name, parsers[command]) and not (name == "key_added" and function != "fit")
+        if _OPTIONS.get(name, name) in options_of(command) and not (name == "key_added" and function != "fit")
     ]
     return f"`{' '.join(['dko', command, *options])}`"
 
 
-def _option(name: str, value: str, parsers: Mapping[str, argparse.ArgumentParser], command: str) -> str:
+def _option(name: str, value: str, command: str) -> str:
     """Spell ``name=value`` as an option of this command, its argument, or an option of another command."""
-    own = parsers[command]
-    if name == "out" and _flag("impacts", own):
+    from ._commands import ARGUMENTS, options_of
+    from ._main import COMMANDS
+
+    own, name = options_of(command), _OPTIONS.get(name, name)
+    if name == "out" and "impacts" in own:
         name = "impacts"
-    if value == "False" and (off := _flag(f"no_{name}", own, *parsers.values())):
-        return off
-    arguments = {action.dest: str(action.metavar) for action in own._get_positional_actions()}
-    word = _flag(name, own) or arguments.get(name) or _flag(name, *parsers.values()) or name.replace("_", " ")
-    return f"{word} {_spelled(value)}".rstrip()
-
-
-def _flag(name: str, *parsers: argparse.ArgumentParser) -> str:
-    """Return the option for a keyword, if any of these has one."""
-    flag = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
-    return flag if any(flag in parser._option_string_actions for parser in parsers) else ""
+    known = name in own or any(name in options_of(other) for other in COMMANDS)
+    if name not in own and name in ARGUMENTS.get(command, {}):
+        word = ARGUMENTS[command][name]
+    elif known:
+        word = f"--{'no-' * (value == 'False')}{name.replace('_', '-')}"
+    else:
+        word = name.replace("_", " ")
+    return f"{word} {'' if known and value == 'False' else _spelled(value)}".rstrip()
 
 
 def _spelled(value: str) -> str:

@@ -28,7 +28,7 @@ def write_report(
     title: str | None = None,
     n_genes: int = 20,
 ) -> None:
-    """Write what has been found out under a key as one HTML page: quality, warnings, tables and pictures.
+    """Write all results under a key as one HTML page: quality, warnings, tables and pictures.
 
     The page holds its pictures, style and script, and loads nothing, so that it can be sent by mail. Each result has a
     section if it is there; otherwise the page names the call that makes it. Nothing is computed but the quality of the
@@ -39,12 +39,10 @@ def write_report(
     adata
         After :func:`dko.tl.fit`, of either model, and whatever else has been run.
     path
-        File to write; by custom it ends in ``.html``. An older file is replaced once the new one is complete, and its
-        mode stays; nothing but a regular file is replaced. Symbolic links are followed.
+        File to write, ``.html`` by custom. An older file is replaced once the new one is complete.
     groupby
         ``obs`` column of cell types; by default that of :func:`dko.tl.rank_genes`, or of the fit, if any.
-    key, mod
-        Where the fit and its results are.
+    %(results)s
     title
         Of the page.
     n_genes
@@ -68,7 +66,8 @@ def write_report(
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes} must be at least 1.")
     check_target(path)
-    page = render(open_run(adata, key, mod, groupby, n_genes), title or "Virtual knockouts")
+    run = open_run(adata, key=key, mod=mod, groupby=groupby, n_rows=n_genes)
+    page = render(run, title or "Virtual knockouts")
     with atomic(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     say(f"Wrote {path}.")

@@ -64,9 +64,10 @@ def fit(
     quality = get.fit_quality(adata, split=split, key=key, mod=mod)
     split = quality.attrs["split"]
     held_out = get.profiles(adata, split=split, key=key, mod=mod)
-    observed, predicted = held_out.X, held_out.layers["predicted"]
+    observed = held_out.X
+    predicted = np.asarray(held_out.layers["predicted"][observed.nonzero()]).ravel()  # 0 in cells without a model
     axes, ours = panels(1, ax, size=(6.2 if observed.nnz > _MAX_POINTS else 5.2, 4.6), what="fit")
-    _draw(axes[0], observed.data, predicted.data)
+    _draw(axes[0], observed.data, predicted)
     axes[0].set_title(f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries", fontsize="medium")
     _write_quality(axes[0], quality)
     return finish(axes, ours=ours, show=show, return_fig=return_fig)

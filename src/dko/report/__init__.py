@@ -1,6 +1,7 @@
 """The report: everything that a file of results has, on one page."""
 
 from ._page import render
-from ._run import open_run
+from ._run import Run, open_run
+from ._sections import SECTIONS
 
-__all__ = ["open_run", "render"]
+__all__ = ["SECTIONS", "Run", "open_run", "render"]

@@ -1,51 +1,60 @@
-"""What all sections of a report are about."""
+"""What a report is about: a fit, its results, and what the user wants to see of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from .. import get
+from .. import get, pl
+from .._compat import layer_names
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import read_fitted
 from .._core.groups import group_values, grouping
-from ._rankings import ranked_by, read_rankings
+from .._core.results import RANKING, is_ranking, ranking_at, read_params
+from ..models import model_class
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from mudata import MuData
 
     from .._core.fitted import Fitted
-    from ._rankings import Ranking
+    from .._core.results import Result
+    from ..models import Model
 
-# Embeddings that tell cells apart at a glance, best first.
+# Embeddings that show the types of cells, best first.
 _BASES = ("X_umap", "umap", "X_tsne", "tsne", "spatial", "X_pca")
+# What scanpy calls the one group of a ranking without groups.
+_ALL = "all"
+
+
+class Ranking(NamedTuple):
+    """A ranking: column of its groups, key in ``uns`` if :func:`dko.tl.rank_genes` made it, and the table."""
+
+    groupby: str | None
+    place: str | None
+    table: pd.DataFrame
+
+    @property
+    def rates(self) -> pd.Series | None:
+        """False discovery rates of the downstream impacts: of the ranking, or else those of the fit, if any."""
+        return next((self.table[name] for name in ("pval_adj", "signal") if name in self.table), None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A fit with its results, and what the user wants to see of them.
-
-    Attributes
-    ----------
-    adata
-        Cells with all results.
-    fitted
-        The fit.
-    groupby
-        Column of cell types, if there is one.
-    n_genes
-        Rows of tables per group or knockout.
-    """
+    """A fit with its results; `labels` are the knockouts to show, None shows all."""
 
     adata: AnnData
     fitted: Fitted
     groupby: str | None
-    n_genes: int
+    n_rows: int
+    labels: Sequence[str] | None = None
 
     @property
     def key(self) -> str:
@@ -53,9 +62,13 @@ class Run:
         return self.fitted.key
 
     @property
-    def sccvae(self) -> bool:
-        """Whether the model has learned from perturbations."""
-        return self.fitted.kind == keys.SCCVAE
+    def model(self) -> type[Model]:
+        """The kind of model."""
+        return model_class(self.fitted.kind)
+
+    def can_have(self, result: Result) -> bool:
+        """Whether a verb makes this result with such a model, and no other package is needed for it."""
+        return result.call[0] not in ("fit", "enrichment") and (not result.of_scans or self.model.scan is not None)
 
     @property
     def groups(self) -> pd.Series:
@@ -68,29 +81,69 @@ class Run:
         return next((name.removeprefix("X_") for name in _BASES if name in self.adata.obsm), None)
 
     @cached_property
-    def quality(self) -> pd.DataFrame | str:
-        """How well the fit predicts cells, or why that cannot be told: cells may have been taken away since."""
+    def quality(self) -> pd.DataFrame | str | None:
+        """How well the fit predicts cells; why that is unknown; None of a model that predicts no profiles."""
         try:
-            return get.fit_quality(self.adata, groupby=self.groupby, key=self.key)
-        except KeyError as error:
+            return self.get("fit_quality", groupby=self.groupby)
+        except KeyError as error:  # cells may have been taken away since
             return str(error.args[0])
+        except ValueError:
+            return None
 
     @cached_property
     def rankings(self) -> list[Ranking]:
-        """Keystone genes, per group and overall, where genes were scanned."""
-        return read_rankings(self.adata, self.fitted, self.groupby)
+        """Rankings of a scan: of the groups, if there are any, and over all cells, if the fit is of all of them."""
+        if not self.can_have(RANKING) or keys.impact(self.key) not in layer_names(self.adata):
+            return []
+        made = ranked_columns(self.adata, self.key)
+        found = []
+        for groupby in dict.fromkeys([self.groupby, self.fitted.params.get("groupby")]):
+            place = next((name for name, column in made.items() if column == (groupby or _ALL)), None)
+            table = self.get("ranking", groupby=groupby, key_added=place)
+            # Without a ranking over all cells, that of the groups would stand in for it.
+            if ("group" in table) == (groupby is not None):
+                found.append(Ranking(groupby, place, table))
+        return found
+
+    def get(self, name: str, *words: Any, **how: Any) -> Any:
+        """Read a result."""
+        return getattr(get, name)(self.adata, *words, key=self.key, **how)
+
+    def draw(self, name: str, *words: Any, **how: Any) -> Any:
+        """Draw a result; returns the figure."""
+        return getattr(pl, name)(self.adata, *words, key=self.key, return_fig=True, **how)
 
     def call(self, name: str, *words: str, **options: object) -> str:
         """Spell a call of this package out, as it would be written in Python."""
         given = {**options, "key": None if self.key == keys.DEFAULT else self.key}
         named = [f"{option}={value!r}" for option, value in given.items() if value is not None]
-        return f"dko.{name}({', '.join(['adata', *words, *named])})"
+        return f"dko.{name}({', '.join(['adata', *filter(None, words), *named])})"
 
 
-def open_run(data: AnnData | MuData, key: str, mod: str, groupby: str | None, n_genes: int) -> Run:
-    """Find the fit, and the column of the groups."""
+def open_run(
+    data: AnnData | MuData,
+    *,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    groupby: str | None = None,
+    n_rows: int = 20,
+    labels: Sequence[str] | None = None,
+) -> Run:
+    """Find the fit, and the column of the groups: the one asked for, of the ranking, or of the fit."""
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
     if groupby is not None:
         grouping(adata, groupby)  # or says that these are no groups
-    return Run(adata, fitted, groupby or ranked_by(adata, key) or fitted.params.get("groupby"), n_genes)
+    else:
+        ranked = [column for column in ranked_columns(adata, key).values() if column in adata.obs]
+        groupby = ranked[0] if ranked else fitted.params.get("groupby")
+    return Run(adata, fitted, groupby, n_rows, labels)
+
+
+def ranked_columns(adata: AnnData, key: str) -> dict[str, str]:
+    """Return the column of the groups of each ranking of a fit, the default one first."""
+    default = RANKING.place(key)
+    others = {RANKING.place(name) for name in adata.uns if name != key}
+    names = sorted(adata.uns, key=lambda name: name != default)
+    found = [name for name in names if name not in others and is_ranking(adata.uns[name])]
+    return {name: str(read_params(adata, ranking_at(name), key)["groupby"]) for name in found}

@@ -1,0 +1,347 @@
+"""Commands from the signatures of the verbs: read cells, call the verb, write cells and table, print the table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from inspect import Parameter, Signature, getdoc, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from cyclopts import Parameter as Option
+
+from .. import io, tl
+from .._core import results
+from .._core.names import labels_of
+from .._settings import settings
+from ..io._files import read_any, read_prior
+from ..report import open_run
+from ._files import Outputs, check_input, check_metric, check_output, names, open_fit, show, undisplayed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anndata import AnnData
+
+    from .._core.fitted import Fitted
+    from ..report import Run
+
+
+class Command(NamedTuple):
+    """A verb as a command.
+
+    Attributes
+    ----------
+    verb
+        Function of :mod:`dko.tl`.
+    examples
+        Words after the name.
+    sections
+        Of the report, those that are printed.
+    table
+        Function of :mod:`dko.get` whose table is written, and its keywords.
+    rows
+        How many rows are printed over all cells or per knockout, and per group.
+    then
+        The next command.
+    result
+        What the verb makes, where not every model has it.
+    """
+
+    verb: str
+    examples: Sequence[str]
+    sections: Sequence[str]
+    table: tuple[str, dict[str, Any]] | None = None
+    rows: tuple[int, int] = (10, 3)
+    then: str = "dko report {out}"
+    result: results.Result | None = None
+
+
+_FIT = (
+    "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2",
+    "cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000 --prior collectri.csv",
+    "screen.h5ad --out fitted.h5ad --model sccvae --perturbation-key gene --control ctrl",
+)
+_KO = (
+    "fitted.h5ad CD74+FTL --out ko.h5ad --groups cell_type=Dendritic",
+    "fitted.h5ad CD74 --dose 0.5 --no-profiles --out knockdown.h5ad",
+)
+_DOSE = ("fitted.h5ad CD74+FTL --doses 0,0.5,1 --mixture --out doses.h5ad",)
+_SCAN = ("fitted.h5ad --out scanned.h5ad --groups cell_type=Dendritic --table impacts.csv.gz",)
+_RANK = ("scanned.h5ad --out ranked.h5ad --groupby cell_type --table keystones.csv",)
+_AFFECTED = ("fitted.h5ad CD74 FTL --out affected.h5ad --groupby cell_type --table affected.csv",)
+_PAIRS = ("fitted.h5ad CD74 FTL LYZ S100A9 --out pairs.h5ad --groupby cell_type --table pairs.csv",)
+_MODULES = ("perturbed.h5ad --out modules.h5ad --genes SOX2,MYC,NANOG+POU5F1 --resolution 1.5",)
+_SCORES = ("fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png",)
+_REPORT = ('scanned.h5ad --groupby cell_type --out keystones.html --title "Keystone genes of blood"',)
+COMMANDS = {
+    "fit": Command("fit", _FIT, ("perturbations", "fit"), then="dko ko {out} GENE --out ko.h5ad"),
+    "ko": Command("virtual_ko", _KO, ("knockouts",), ("impact", {"tidy": True})),
+    "dose": Command("dose_response", _DOSE, ("doses",), ("dose_response", {})),
+    "scan": Command(
+        "scan",
+        _SCAN,
+        ("ranking",),
+        ("impact_table", {}),
+        then="dko rank {out} --out ranked.h5ad",
+        result=results.RANKING,
+    ),
+    "rank": Command("rank_genes", _RANK, ("ranking",), ("ranking", {}), result=results.RANKING),
+    "affected": Command(
+        "affected_genes", _AFFECTED, ("affected",), ("affected_genes", {}), rows=(10, 5), result=results.AFFECTED
+    ),
+    "interactions": Command(
+        "interactions", _PAIRS, ("interactions",), ("interactions", {}), rows=(20, 5), result=results.INTERACTIONS
+    ),
+    "modules": Command("perturbation_modules", _MODULES, ("modules",), ("modules", {})),
+    "evaluate": Command("evaluate", _SCORES, ("evaluation",), ("evaluation", {"summary": False})),
+    "report": Command("write_report", _REPORT, ()),
+}
+# What is typed without an option, by parameter.
+ARGUMENTS = {name: {"genes": "GENE", "gene": "GENE"} for name in ("ko", "dose", "affected", "interactions")}
+
+# The options of single models, which `tl.fit` takes as further keywords, with their types.
+_OF_MODELS = {
+    **{
+        "holdout": "Sequence[str]",
+        "test_controls": "float",
+        "normalize": "bool",
+        "min_cells": "int",
+        "n_members": "int",
+    },
+    **dict.fromkeys(("features", "code", "graph"), "str"),
+}
+# What is typed for a parameter of this type; one of any other type has no option.
+_LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("str", "str | float | bool", "Sequence[float]", *_LISTS), str),
+    **dict.fromkeys(("Names", "Groups", "Marks"), list[str]),
+    **{"int": int, "float": float, "bool": bool, "RNG": int, "PriorKnowledge": Path, "str | Path": Path},
+}
+_RENAMED = {"key_added": "key", "out": "impacts"}
+_NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
+# Instead of what the verb says of it.
+_HELP = {
+    "impacts": "Write the impacts to this .zarr or .h5ad, block by block, instead of into OUT, and print no ranking: "
+    "for more of them than fit into memory.",
+    "key": "Name of the fit in the file.",
+    "mod": "Modality with the genes, in .h5mu files.",
+    "rng": "Seed of all random numbers.",
+    "device": "Where to compute: auto, cpu, cuda, cuda:1, mps.",
+    "genes": "Genes to take, or to knock out.",
+    "n_top_genes": "Number of genes in all.",
+    "perturbation_key": "obs column that names the perturbation of a cell.",
+    "control": "Its value for unperturbed cells.",
+    "max_epochs": "Passes over the training cells at most.",
+    "max_steps": "Steps of the training at most.",
+    "batch_size": "Cells per step, or at a time.",
+    "learning_rate": "Step size.",
+    "effects": "Of a knockout on other genes: direct, with all else as it is, total, on all paths, or auto.",
+    "prior": "Known regulation, CSV with the columns source, target and weight, or measured effects, CSV or h5ad of "
+    "perturbed genes x genes, log fold changes.",
+}
+_GROUPS = "Only cells of these groups of the fit's --groupby or, written COLUMN=GROUP, of any obs column."
+
+
+def _verb(name: str) -> Callable[..., Any]:
+    return getattr(io if name == "report" else tl, COMMANDS[name].verb)
+
+
+@cache
+def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
+    """Return the parameters of a verb that can be typed, by option: their types, ``None`` left out, and defaults."""
+    found = {}
+    for parameter in signature(_verb(name)).parameters.values():
+        kind = str(parameter.annotation).removesuffix(" | None")
+        if parameter.name not in _NO_OPTION and (parameter.name != "key_added" or name == "fit"):
+            found[_RENAMED.get(parameter.name, parameter.name)] = kind, parameter.default
+    if name == "fit":
+        found |= {option: (kind, None) for option, kind in _OF_MODELS.items()}
+    if "exclude" in found:
+        found["exclude"] = "Marks", None
+    places = ARGUMENTS.get(name, {})
+    return {option: one for option, one in found.items() if one[0] in _TYPES or option in places}
+
+
+@cache
+def options_of(name: str) -> frozenset[str]:
+    """Return the names of the options of a command, spelled as in Python."""
+    if name not in COMMANDS:
+        from . import _workflows
+
+        return frozenset(signature(getattr(_workflows, name)).parameters)
+    return frozenset(parameter.name for parameter in _parameters(name) if parameter.kind == Parameter.KEYWORD_ONLY)
+
+
+def command(name: str) -> Callable[..., None]:
+    """Return the function of a command, with the parameters of its verb and what all commands have."""
+    parameters = _parameters(name)
+    words = Signature(parameters)
+
+    def run(*args: Any, **given: Any) -> None:
+        bound = words.bind(*args, **given)
+        bound.apply_defaults()
+        _run(name, dict(bound.arguments))
+
+    run.__signature__ = words  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    says = " ".join((getdoc(_verb(name)) or "").partition("\n\n")[0].split())
+    run.__doc__ = "\n".join([says, "", "examples:", *(f"  dko {name} {words}" for words in COMMANDS[name].examples)])
+    return run
+
+
+def _parameters(name: str) -> list[Parameter]:
+    places, kinds, found = (
+        ARGUMENTS.get(name, {}),
+        kinds_of(name),
+        [_argument("input", Path, "IN", "Cells: .h5ad, .h5mu or .zarr.")],
+    )
+    for option in (option for option in kinds if option in places):
+        together = ", or genes removed together: CD74+FTL" if kinds[option][0] == "Knockouts" else ""
+        found.append(_argument(option, list[str], places[option], f"Gene{together}."))
+    out = "File to write, of the same kind as IN (.h5ad and .zarr are); or .csv or .tsv, for the table alone."
+    out = "Page to write; IN with the ending .html by default." if name == "report" else out
+    found.append(_option("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
+    if COMMANDS[name].table is not None:
+        found.append(_option("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
+    if name == "evaluate":
+        found.append(_option("plot", Path, "Draw a score of all methods, in the format that the file ends in."))
+        found.append(_option("metric", str, "Which score to draw.", "pearson"))
+    texts = _texts(name) | _HELP
+    for option, (kind, default) in kinds.items():
+        if option not in places:
+            text = _GROUPS if kind == "Groups" else texts.get(option, "")
+            text += " A,B,C, or @FILE with one per line." if kind in _LISTS else ""
+            alias = "--permutations" if option == "n_permutations" else ()
+            found.append(_option(option, _TYPES[kind], text, default, alias=alias))
+    flags = {
+        "force": "Replace files that exist; then OUT may also be IN.",
+        "quiet": "No messages and no progress bars, results only.",
+        "debug": "Show the traceback of an error.",
+    }
+    return [*found, *(_option(flag, bool, text, False) for flag, text in flags.items())]
+
+
+def _argument(name: str, kind: Any, metavar: str, text: str) -> Parameter:
+    return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=Annotated[kind, Option(name=metavar, help=text)])
+
+
+def _option(name: str, kind: Any, text: str, default: Any = None, **how: Any) -> Parameter:
+    how |= {"help": text, "show_default": default not in (None, False, True)}
+    if default is False:
+        how["negative"] = ()
+    if kind == list[str]:
+        how |= {"negative": (), "consume_multiple": True}
+    annotation: Any = Annotated[kind if default is Parameter.empty else kind | None, Option(**how)]
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _texts(name: str) -> dict[str, str]:
+    """Return the first sentence of what the docstring of a verb says of each parameter."""
+    from docstring_parser import DocstringStyle, parse
+
+    parsed = parse(_verb(name).__doc__ or "", DocstringStyle.NUMPYDOC)
+    described = {one.arg_name: one.description or "" for one in parsed.params}
+    described |= re.findall(r"^``(\w+)``\n((?:    .*\n?)+)", described.get("**model_kwargs", ""), re.MULTILINE)
+    found: dict[str, str] = {}
+    for options, text in described.items():
+        plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", " ".join(text.split())).replace("`", "").replace('"', "")
+        first = re.split(r"(?<=[.:;]) (?=[A-Z])", plain)[0].rstrip(".:;")
+        found |= {_RENAMED.get(option, option): f"{first}." for option in options.split(", ")}
+    return found
+
+
+def _run(name: str, given: dict[str, Any]) -> None:
+    """Do what a command is for; nothing is computed before all that is wrong with its words is known."""
+    if name == "report":
+        return _write_report(given)
+    chosen, kinds = COMMANDS[name], kinds_of(name)
+    outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
+    with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
+        outputs.check(force=given["force"], has_table=chosen.table is not None)
+        check_metric(given.get("metric"))
+        options = {option: _typed(option, kind, given[option]) for option, (kind, _) in kinds.items()}
+        data = read_any(outputs.source)
+        if name != "fit":
+            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"], chosen.result)
+            for option, (kind, _) in kinds.items():
+                if options[option] is not None:
+                    options[option] = _among(options, option, kind, adata, fitted)
+        _call(_verb(name), data, options)
+        outputs.write_cells(data, chosen.then)
+        if outputs.impacts is not None:
+            return
+        run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
+        if chosen.table is not None and outputs.table is not None:
+            getter, how = chosen.table
+            outputs.write_table(run.get(getter, **how, **({"groupby": options["groupby"]} if name == "rank" else {})))
+        show(_shown(run, chosen, options), *chosen.sections)
+        outputs.write_plot(run, given.get("metric"))
+
+
+def _write_report(given: dict[str, Any]) -> None:
+    source, title = given["input"], given["title"] or f"Virtual knockouts: {given['input'].name}"
+    page = given["out"] or source.with_suffix(".html")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {str(page)!r} has to end in .html.")
+    check_input(source)
+    check_output(page, given["force"])
+    undisplayed()
+    with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
+        data = read_any(source)
+        open_fit(data, source, given["key"], given["mod"])
+        options = {option: given[option] for option in kinds_of("report")}
+        io.write_report(data, page, **{**options, "title": title})
+
+
+def _shown(run: Run, chosen: Command, options: dict[str, Any]) -> Run:
+    """Return what is to be printed: the knockouts that were asked for, of groups where there are groups."""
+    grouped = options.get("groupby") is not None or bool(run.fitted.groups)
+    labels = {"virtual_ko": lambda: labels_of(options["genes"]), "affected_genes": lambda: options["gene"]}
+    asked = labels.get(chosen.verb, lambda: None)()
+    return replace(run, n_rows=chosen.rows[grouped], labels=asked, groupby=run.groupby if grouped else None)
+
+
+def _typed(option: str, kind: str, value: Any) -> Any:
+    """Return what the verb takes for what was typed."""
+    if kind == "PriorKnowledge" and value is not None:
+        return read_prior(value)
+    if kind == "Sequence[float]" and isinstance(value, str):
+        try:
+            return [float(word) for word in value.split(",")]
+        except ValueError as error:
+            raise ValueError(f"--{option} {value} is not numbers separated by commas, such as 0,0.5,1.") from error
+    return names(value) if kind in _LISTS and isinstance(value, str) else value
+
+
+def _among(options: dict[str, Any], option: str, kind: str, adata: AnnData, fitted: Fitted) -> Any:
+    """Return genes removed together as a tuple, unless ``A+B`` is a gene, and groups by their column."""
+    words, groupby = options[option], options.get("groupby") or fitted.params.get("groupby")
+    if kind == "Knockouts":
+        known = fitted.targets or adata.var_names
+        return [word if "+" not in word or word in known else tuple(word.split("+")) for word in words]
+    if kind != "Groups":
+        return words
+    pairs = [word.partition("=") for word in words]
+    if groupby is not None and not any(equals and column in adata.obs for column, equals, _ in pairs):
+        return words
+    found: dict[str, list[str]] = {}
+    for column, equals, name in pairs:
+        if not equals:
+            raise ValueError(f"--groups {column!r} names no column; write COLUMN={column}, with a column of obs.")
+        found.setdefault(column, []).append(name)
+    return found
+
+
+def _call(verb: Callable[..., Any], data: Any, options: dict[str, Any]) -> None:
+    known = signature(verb).parameters
+    renamed = {option: name for name, option in _RENAMED.items() if name in known and option not in known}
+    given = {renamed.get(option, option): value for option, value in options.items() if value is not None}
+    places = [given.pop(name) for name in ("genes", "gene") if name in given and known[name].default is Parameter.empty]
+    try:
+        verb(data, *places, **given)
+    except TypeError as error:
+        if "takes no" not in str(error):  # an option of another model
+            raise
+        raise ValueError(str(error)) from error

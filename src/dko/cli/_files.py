@@ -1,0 +1,204 @@
+"""Files at both ends of a command, checked before any long work is done, and tables as text."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._core.cells import unwrap
+from .._core.fitted import read_fitted
+from .._core.messages import say, unknown
+from .._core.tables import Table
+from ..io._files import check_endings, write_any, write_figure, write_table
+from ..io._target import check_folder as check_target_folder
+from ..io._target import check_target
+from ..models import model_class
+from ..report import SECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+    from .._core.fitted import Fitted
+    from .._core.results import Result
+    from ..report import Run
+
+_WIDTH, _MOST_ROWS = 112, 40
+_TABLES = (".csv", ".tsv")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a name without that of its compression."""
+    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+
+
+class Outputs(NamedTuple):
+    """The files of a command: what it reads, and what it writes; `out` is cells or, by its ending, a table."""
+
+    source: Path
+    out: Path | None
+    also: Path | None
+    impacts: Path | None
+    plot: Path | None
+
+    @property
+    def cells(self) -> Path | None:
+        """Where the cells go."""
+        return self.out if self.out is None or _ending(self.out) not in _TABLES else None
+
+    @property
+    def table(self) -> Path | None:
+        """Where the table goes."""
+        return self.also if self.out == self.cells else self.out
+
+    def check(self, *, force: bool, has_table: bool) -> None:
+        """Refuse an input that is not there, and outputs that could not be written in the end or are one file."""
+        check_input(self.source)
+        if self.out != self.cells and (self.also is not None or not has_table):
+            raise ValueError(f"--out {str(self.out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
+        if None not in (self.impacts, self.table):
+            raise ValueError(
+                "--table is made of impacts in memory, which --impacts writes to a file; name one of the two."
+            )
+        if self.cells is not None:
+            check_endings(self.source, self.cells)
+        check_plot(self.plot)
+        places = {
+            "IN": self.source,
+            "--out": self.out,
+            "--table": self.also,
+            "--impacts": self.impacts,
+            "--plot": self.plot,
+        }
+        named = {name: path for name, path in places.items() if path is not None}
+        for one, other in combinations(named, 2):
+            same = os.path.realpath(named[one]) == os.path.realpath(named[other])
+            if same and not (one == "IN" and named[other] == self.cells):
+                raise ValueError(
+                    f"{one} and {other} are one file, {str(named[other])!r}; they have to be different files."
+                )
+        for name in [name for name in named if name != "IN"]:
+            check_output(named[name], force, store=name in ("--out", "--impacts") and named[name].suffix == ".zarr")
+
+    def write_cells(self, data: AnnData | MuData, then: str) -> None:
+        """Write the cells, first of all: whatever becomes of the tables, the results are kept."""
+        if self.cells is not None:
+            write_any(data, self.cells)
+            say(f"Wrote {self.cells}. Next: {then.format(out=self.cells)}")
+
+    def write_table(self, table: pd.DataFrame) -> None:
+        """Write the whole table."""
+        if self.table is not None:
+            named = any(name is not None for name in table.index.names)
+            write_table(table, self.table, index=named, sep="\t" if _ending(self.table) == ".tsv" else ",")
+            say(f"Wrote {self.table}.")
+
+    def write_plot(self, run: Run, metric: str | None) -> None:
+        """Draw the scores."""
+        if self.plot is not None:
+            undisplayed()
+            write_figure(run.draw("evaluation", metric=metric), self.plot)
+            say(f"Wrote {self.plot}.")
+
+
+def undisplayed() -> None:
+    """Draw without a display: a command has no window to draw in."""
+    import matplotlib
+
+    matplotlib.use("agg")
+
+
+def check_input(path: Path) -> None:
+    """Refuse an input that is not there."""
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+
+
+def check_output(path: Path, force: bool, *, store: bool = False) -> None:
+    """Refuse an output that could not be written in the end, or would replace what the user has not given up."""
+    if check_target(path, store=store).exists() and not force:
+        raise FileExistsError(f"{str(path)!r} exists; add --force to replace it.")
+
+
+def check_folder(folder: Path, files: Iterable[str]) -> None:
+    """Refuse a folder that cannot be made or written to, or in which one of these files could not be written."""
+    # A path of which more than the last folder is missing is mistyped more often than meant.
+    if not folder.parent.is_dir():
+        raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
+    check_target_folder(folder, files)
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a format that matplotlib does not have."""
+    if path is None:
+        return
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in kinds:
+        raise ValueError(f"--plot {str(path)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
+
+
+def check_metric(metric: str | None) -> None:
+    """Refuse a score that cannot be drawn."""
+    from ..pl._evaluation import LABELS
+
+    if metric is not None and metric not in LABELS:
+        raise ValueError(f"{unknown('metric', [metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")
+
+
+def open_fit(
+    data: AnnData | MuData, source: Path, key: str, mod: str, result: Result | None = None
+) -> tuple[AnnData, Fitted]:
+    """Return the cells of the modality and the fit that they have to hold, of a model that can have this result."""
+    adata = unwrap(data, mod)
+    try:
+        fitted = read_fitted(adata, key)
+    except KeyError as error:
+        raise ValueError(
+            f"{str(source)!r} holds no fit named {key!r}; run `dko fit {source} --out ...` first."
+        ) from error
+    if result is not None and result.of_scans and model_class(fitted.kind).scan is None:
+        raise ValueError(
+            f"The fit named {key!r} in {str(source)!r} is of --model {fitted.kind}, and this command needs one that "
+            "can scan all genes, such as --model dko; for this one there are `dko ko`, `dko dose`, `dko modules`, `dko "
+            "evaluate` and `dko report`."
+        )
+    return adata, fitted
+
+
+def names(text: str) -> list[str]:
+    """Read ``A,B,C``, or ``@FILE`` with a name per line, into a list."""
+    if not text.startswith("@"):
+        found = [name.strip() for name in text.split(",")]
+    else:
+        path = Path(text[1:])
+        if not path.is_file():
+            raise ValueError(f"There is no file {str(path)!r}, which {text} names.")
+        found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if not any(found):
+        raise ValueError(f"{text!r} names nothing.")
+    return [name for name in found if name]
+
+
+def show(run: Run, *sections: str) -> None:
+    """Print sections of the report: what a result is, what it says here, and its tables with their notes."""
+    for section in SECTIONS:
+        if section.id not in sections or not section.is_there(run):
+            continue
+        blocks = [block for block in section.blocks(run) if isinstance(block, str | Table)]
+        said = " ".join(block for block in blocks if isinstance(block, str))
+        tables = [block for block in blocks if isinstance(block, Table)]
+        lead = section.result.lead.replace("`", "") if tables else ""
+        parts = [section.result.title, textwrap.fill(f"{lead} {said}".strip(), _WIDTH)]
+        for table in tables:
+            notes = textwrap.fill(table.notes, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+            parts.append("\n".join(filter(None, [f"{table.caption}:", table.as_text(_MOST_ROWS), notes])))
+        print("\n\n".join(parts), end="\n\n", flush=True)

@@ -1,0 +1,336 @@
+"""The sections of a report, in their order: a list, from which the command line prints its tables as well."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from .._compat import embedding, layer_names
+from .._core import keys, results
+from .._core.fitted import best_loss
+from .._core.names import DROPPED, HELD_OUT, TRAINED
+from .._core.results import read_params
+from .._core.tables import Table, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .._core.results import Result
+    from ._run import Ranking, Run
+
+FDR = 0.05
+# Area of a point in square points, times the number of cells; and the largest.
+_POINT_AREA, _LARGEST = 60_000, 60.0
+# Panels of a picture that keep the overview; names in a row.
+_MOST_PANELS, _MOST_GROUPS, _N_NAMES = 6, 4, 5
+
+
+class Picture(NamedTuple):
+    """A picture that has not been drawn yet, and what a reader who cannot see it reads."""
+
+    alt: str
+    draw: Callable[[], Any]
+
+
+# A string is a sentence about these results.
+Blocks: TypeAlias = "Iterator[str | Table | Picture]"
+
+
+class Section(NamedTuple):
+    """A result on the page: its name there, what it is, whether it is there, and what is shown of it."""
+
+    id: str
+    result: Result
+    is_there: Callable[[Run], bool]
+    blocks: Callable[[Run], Blocks]
+
+
+def _first(rows: pd.DataFrame, n: int, *by: str) -> pd.DataFrame:
+    """Return the first rows of each group of those columns that there are."""
+    there = [name for name in by if name in rows]
+    return rows.groupby(there, observed=True, sort=False).head(n) if there else rows.head(n)
+
+
+def _largest(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows.loc[rows[column].abs().sort_values(ascending=False, kind="stable").index]
+
+
+def _table(result: Result, rows: pd.DataFrame, caption: str, name: str = keys.TABLE) -> Table:
+    return table_of(rows, result.columns[name], caption)
+
+
+def _perturbations(run: Run) -> Blocks:
+    rows = run.fitted.table(keys.PERTURBATIONS)
+    yield ", ".join(f"{(rows['role'] == role).sum():,} {role}" for role in (TRAINED, HELD_OUT, DROPPED)) + "."
+    rows = rows.sort_values("strength", ascending=False, kind="stable", na_position="last")
+    yield _table(results.PERTURBATIONS, rows, "Perturbations, the strongest first")
+
+
+def _fit(run: Run) -> Blocks:
+    history = run.get("history")
+    members = " on average over the members" if keys.MEMBER in history else ""
+    yield f"Best validation loss: {best_loss(history):.4g}{members}."
+    if isinstance(run.quality, str):
+        yield f"The quality of the fit is unknown: {run.quality}"
+    elif run.quality is not None:
+        cells = f"{run.quality.attrs['n_cells']:,} {run.quality.attrs['split']} cells"
+        rows = run.quality.rename_axis("method").reset_index()
+        yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
+        yield Picture(f"Predicted against observed share of expression of {cells}", partial(run.draw, "fit"))
+    yield Picture("Training and validation loss against time of training", partial(run.draw, "history"))
+
+
+def _evaluation(run: Run) -> Blocks:
+    summary = run.get("evaluation")
+    n, measured, rows = summary.attrs["n_perturbations"], summary.loc["measurement"], predictions(run)
+    over = f"{n} {'reliable ' if summary.attrs['over'] == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    gain = "; above {}: {}".format(*best) if (best := best_baseline(rows)) else ""
+    yield f"Means over {over}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
+    yield (
+        f"Pearson of the two halves of the measurement: {measured['ceiling']:.3f} (a perfect prediction reaches "
+        f"{measured['ceiling_whole']:.3f}). AUPRC by chance: {measured['base_rate']:.3f}."
+    )
+    if n > 1:
+        yield f"Similarity of the measured effects: {measured['similarity']:.3f}."
+    shown = [column.name for column in results.EVALUATION.columns[keys.SUMMARY] if column.name in rows]
+    rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False, na_position="last")
+    yield _table(
+        results.EVALUATION, rows.rename_axis("method").reset_index(), "Scores, best correlation first", keys.SUMMARY
+    )
+    yield Picture(
+        "Correlation of predicted and measured effects, of the model and of baselines", partial(run.draw, "evaluation")
+    )
+
+
+def predictions(run: Run) -> pd.DataFrame:
+    """Return the scores of the model and the baselines, without the rows of what was measured."""
+    return run.get("evaluation").drop(index=["measurement", "replicate"], errors="ignore")
+
+
+def best_baseline(rows: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the best of the baselines, and how much better than it the model is."""
+    others = rows["pearson"].drop(["model", "oracle strength"], errors="ignore").dropna()
+    return None if others.empty else (str(others.idxmax()), _interval(rows.loc[others.idxmax()], "pearson_gain", "+"))
+
+
+def _interval(row: pd.Series, name: str, sign: str = "") -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:{sign}.3f}" + (f" (95 % interval {low:{sign}.3f} to {high:{sign}.3f})" if low == low else "")
+
+
+def _ranking(run: Run) -> Blocks:
+    there = [found for found in run.rankings if not found.table.empty]
+    for found in run.rankings:
+        which = "over all cells" if found.groupby is None else f"in each group of {found.groupby}"
+        where = {"groupby": found.groupby, "key_added": found.place}
+        if found not in there:
+            yield f"Too few cells express any gene to rank genes {which}."
+            continue
+        if "group" in found.table:
+            yield _table(results.RANKING, _groups(run, found), f"Groups of {found.groupby}", keys.GROUPS)
+            if found.table["group"].nunique() > 1:
+                alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
+                yield Picture(alt, partial(run.draw, "heatmap", **where, n_genes=3))
+        alt = f"Downstream impact of the first genes {which}"
+        yield Picture(alt, partial(run.draw, "ranking", **where, n_genes=10))
+        order = "" if found.rates is None else f", those at FDR < {FDR:g} first"
+        rows = _first(found.table, run.n_rows, "group")
+        yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}{order}")
+    if run.basis is not None and there:
+        if run.groupby is not None:
+            yield _colored(run, run.basis, run.groupby)
+        first = there[0].table
+        first = _first(first, 1, "group") if "group" in first else first
+        yield _impacts(run, list(dict.fromkeys(map(str, first["gene"]))))
+
+
+def _groups(run: Run, found: Ranking) -> pd.DataFrame:
+    """Return a row per group: how many genes were ranked, and the names of the first."""
+    parts = dict(list(found.table.groupby("group", observed=True)))
+    rows = pd.DataFrame({"group": list(parts), "n_ranked": [len(part) for part in parts.values()]})
+    rows["n_cells"] = rows["group"].astype(str).map(run.groups.value_counts())
+    rows["first"] = [", ".join(part["gene"].astype(str)[:_N_NAMES]) for part in parts.values()]
+    if found.rates is not None:
+        rows["n_found"] = [int((found.rates[part.index] <= FDR).sum()) for part in parts.values()]
+    return rows
+
+
+def _knockouts(run: Run) -> Blocks:
+    rows = run.fitted.table(keys.KNOCKOUTS)
+    rows = rows if run.labels is None else rows[rows["label"].isin(run.labels)]
+    impact = run.get("impact", [str(label) for label in rows["label"]])
+    means = {"mean": impact.mean(), "q25": impact.quantile(0.25), "q75": impact.quantile(0.75), "max": impact.max()}
+    rows = rows.assign(**{name: found.to_numpy() for name, found in means.items()})
+    rows = rows.sort_values("mean", ascending=False, kind="stable")
+    yield _table(results.KNOCKOUTS, rows, "Named knockouts, the largest mean impact first")
+    labels = [str(label) for label in rows["label"]]
+    if run.basis is not None:
+        yield _impacts(run, labels)
+    profiled = [label for label in labels if keys.ko_layer(run.key, label) in layer_names(run.adata)][:4]
+    if profiled and run.model.where == "all":
+        alt = f"Mean profiles before and after {', '.join(profiled)}"
+        yield Picture(alt, partial(run.draw, "profile", profiled, n_genes=15))
+
+
+def _affected(run: Run) -> Blocks:
+    found = run.get("affected_genes", run.labels)
+    by = [name for name in ("knockout", "group") if name in found]
+    groups = [str(group) for group in found["group"].unique()][:_MOST_PANELS] if "group" in found else None
+    first = [str(name) for name in found["knockout"].unique()][: max(1, _MOST_PANELS // len(groups or [""]))]
+    alt = f"Change of each gene and its significance, after knocking out {', '.join(first)}"
+    yield Picture(alt, partial(run.draw, "effect", first, group=groups, n_genes=8, ncols=3))
+    if found["knockout"].nunique() > 1:
+        alt = "Change of the genes that change most, after each knockout"
+        yield Picture(alt, partial(run.draw, "effect", kind="heatmap"))
+    yield _table(results.AFFECTED, _counts(found, by), "Genes that change", keys.SUMMARY)
+    rows = _first(found, run.n_rows, *by).sort_values(by, kind="stable")
+    rows = rows.assign(is_specific=rows["specific"].map({True: "yes", False: "no"}))
+    caption = f"The first {run.n_rows} genes per {' and '.join(by)}, the smallest p-value first"
+    yield _table(results.AFFECTED, rows, caption)
+
+
+def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Count the significant genes of each knockout."""
+    significant = found["pval_adj"] <= FDR
+    marks = found[[*by, "n_cells"]].assign(
+        lowered=significant & (found["z"] < 0),
+        raised=significant & (found["z"] > 0),
+        agree=(found["change"] * found["z"] > 0).astype(float).where(significant),
+        n_specific=significant & found["specific"],
+    )
+    how = {"n_cells": "first", "lowered": "sum", "raised": "sum", "agree": "mean", "n_specific": "sum"}
+    return marks.groupby(by, observed=True).agg(how).reset_index()
+
+
+def _enrichment(run: Run) -> Blocks:
+    rows = _first(_largest(run.get("enrichment"), "score"), run.n_rows, "knockout", "group")
+    yield _table(results.ENRICHMENT, rows, "Sets of genes, the largest score first")
+
+
+def _interactions(run: Run) -> Blocks:
+    found = run.get("interactions")
+    classes = ", ".join(f"{n:,} {name}" for name, n in found["class"].value_counts().items() if n)
+    yield f"Of {len(found):,} pairs: {classes}."
+    rows = _first(_largest(found, "z"), run.n_rows, "group")
+    yield _table(results.INTERACTIONS, rows, "Pairs of genes, the largest z first")
+    groups = list(dict.fromkeys(found["group"].astype(str)))[:_MOST_GROUPS] if "group" in found else [None]
+    for group in groups:
+        for kind in ("matrix", "network"):
+            alt = f"Pairs of genes that interact{'' if group is None else f' in {group}'}, as a {kind}"
+            yield Picture(alt, partial(run.draw, "pairs", kind=kind, group=group))
+
+
+def _clusters(run: Run) -> Blocks:
+    place, umap, found = keys.cluster(run.key), keys.impact_umap(run.key), run.get("clusters")
+    yield f"There are {found['cluster'].nunique()} clusters."
+    if keys.AGREEMENT in run.adata.uns[place]:
+        known = run.get("clusters", what="agreement").iloc[0]
+        yield (
+            f"They agree with {known['groupby']} at an adjusted mutual information of {known['ami']:.2f} and an "
+            f"adjusted Rand index of {known['ari']:.2f} (1 is the same, 0 chance)."
+        )
+    if place in run.adata.obs and umap in run.adata.obsm:
+        for column in filter(None, (place, run.groupby)):
+            yield _colored(run, umap, column)
+    rows = _first(found, max(3, run.n_rows // 4), "cluster")
+    yield _table(results.CLUSTERS, rows, "Knockouts that mark each cluster, best first", keys.MARKERS)
+
+
+def _identity(run: Run) -> Blocks:
+    found, basis = run.get("identity"), str(read_params(run.adata, results.IDENTITY, run.key)["basis"])
+    how: dict[str, Any] = {"basis": basis, "color": run.groupby if run.groupby in run.adata.obs else None}
+    alt = f"Mean shift of cells in the embedding {basis} after each knockout"
+    yield Picture(alt, partial(run.draw, "shift", **how, kind="grid", ncols=2))
+    rows = _first(_largest(found, "change" if "change" in found else "length"), run.n_rows, "knockout")
+    rows = rows.sort_values("knockout", kind="stable") if "type" in rows else rows
+    yield _table(results.IDENTITY, rows, f"The {run.n_rows} largest per knockout")
+
+
+def _doses(run: Run) -> Blocks:
+    found, params = run.get("dose_response"), read_params(run.adata, results.DOSES, run.key)
+    dose = (
+        "share of cells with the knockout" if params["mixture"] else "share of the gene, or of the shift, in every cell"
+    )
+    yield f"Dose: {dose}. Genes count as changed above {params['threshold']:g}."
+    alt = f"Impact against dose of {', '.join(dict.fromkeys(found['knockout'].astype(str)))}"
+    yield Picture(alt, partial(run.draw, "dose_response"))
+    yield _table(results.DOSES, found, "Dose response")
+
+
+def _modules(run: Run) -> Blocks:
+    members, markers = run.get("modules"), run.get("modules", what="markers")
+    has_effect = members["module"] != keys.NO_EFFECT
+    n_modules, n_without = members.loc[has_effect, "module"].nunique(), (~has_effect).sum()
+    yield f"{len(members):,} knockouts: {n_modules} modules, and {n_without:,} without a significant effect."
+    yield Picture("Map of the knockouts, coloured by module", partial(run.draw, "modules"))
+    rows = members.sort_values(["module", "strength"], ascending=[True, False])
+    yield _table(results.MODULES, rows, "Members of the modules, the strongest first")
+    rows = _first(markers, max(3, run.n_rows // 4), "module")
+    yield _table(results.MODULES, rows, "Genes that mark each module", keys.MARKERS)
+    if keys.AGREEMENT in run.adata.uns[keys.modules(run.key)]:
+        rows = run.get("modules", what="agreement")
+        yield _table(results.MODULES, rows, "Agreement with known groups", keys.AGREEMENT)
+
+
+def _beside_fit(name: str) -> Callable[[Run], bool]:
+    return lambda run: name in run.fitted.tables
+
+
+def _in_uns(result: Result) -> Callable[[Run], bool]:
+    return lambda run: result.place(run.key) in run.adata.uns
+
+
+SECTIONS = (
+    Section("perturbations", results.PERTURBATIONS, _beside_fit(keys.PERTURBATIONS), _perturbations),
+    Section("fit", results.QUALITY, lambda _: True, _fit),
+    Section("evaluation", results.EVALUATION, _in_uns(results.EVALUATION), _evaluation),
+    Section("ranking", results.RANKING, lambda run: bool(run.rankings), _ranking),
+    Section("knockouts", results.KNOCKOUTS, _beside_fit(keys.KNOCKOUTS), _knockouts),
+    Section("affected", results.AFFECTED, _in_uns(results.AFFECTED), _affected),
+    Section("enrichment", results.ENRICHMENT, _in_uns(results.ENRICHMENT), _enrichment),
+    Section("interactions", results.INTERACTIONS, _in_uns(results.INTERACTIONS), _interactions),
+    Section("clusters", results.CLUSTERS, _in_uns(results.CLUSTERS), _clusters),
+    Section("identity", results.IDENTITY, _in_uns(results.IDENTITY), _identity),
+    Section("doses", results.DOSES, _in_uns(results.DOSES), _doses),
+    Section("modules", results.MODULES, _in_uns(results.MODULES), _modules),
+)
+
+
+def _impacts(run: Run, labels: Sequence[str]) -> Picture:
+    """Draw where knockouts have an impact, on a scale that shows the weak ones beside the strong."""
+    labels = labels[:8]
+
+    def draw() -> Any:
+        from matplotlib.colors import PowerNorm
+
+        largest = float(np.nanmax(run.get("impact", labels).to_numpy(), initial=0.0))
+        norm, size = PowerNorm(0.5, vmin=0.0, vmax=largest or 1.0), min(_POINT_AREA / run.adata.n_obs, _LARGEST)
+        return run.draw("impact", labels, basis=str(run.basis), norm=norm, size=size, frameon=False)
+
+    return Picture(f"Impact in each cell, in the embedding {run.basis}, of the knockouts of {', '.join(labels)}", draw)
+
+
+def _colored(run: Run, basis: str, column: str) -> Picture:
+    """Draw cells in an embedding, coloured by a column of ``obs``; cells without a place or a value are left out."""
+    name = basis if basis in run.adata.obsm else f"X_{basis}"
+
+    def draw() -> Any:
+        import matplotlib.pyplot as plt
+
+        groups = pd.Categorical(run.adata.obs[column]).rename_categories(str)
+        colors, places = list(run.adata.uns.get(f"{column}_colors", [])), np.asarray(run.adata.obsm[name][:, :2], float)
+        # A copy, because scanpy writes the colours that it chooses.
+        slim = AnnData(obs=pd.DataFrame({column: groups}, index=run.adata.obs_names), obsm={name: places})
+        if len(colors) >= len(groups.categories):
+            slim.uns[f"{column}_colors"] = [str(color) for color in colors]
+        slim = slim[np.isfinite(places).all(axis=1) & ~groups.isna()].copy()
+        figure, axes = plt.subplots(figsize=(5.0, 4.2), layout="constrained")
+        size = min(_POINT_AREA / max(1, slim.n_obs), _LARGEST)
+        embedding(slim, basis, color=column, title=column, size=size, frameon=False, ax=axes, show=False)
+        return figure
+
+    return Picture(f"Cells in the embedding {basis}, coloured by {column}", draw)

@@ -1,0 +1,303 @@
+"""Each command does from files what its verb does in Python, and prints the tables of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dko as package
+from dko.cli._commands import COMMANDS, options_of
+from dko.io._files import read_any
+
+SLASH = "HSPA1A/B"
+SCREEN = ("--model", "sccvae", "--perturbation-key", "perturbation", "--control", "control", "--quiet")
+COMMON = {"out", "key", "mod", "force", "quiet", "debug"}
+OPTIONS = {
+    "fit": {
+        *("model", "layer", "use_raw", "log1p", "genes", "n_top_genes", "groupby", "perturbation_key", "control"),
+        *("preset", "max_epochs", "max_steps", "batch_size", "learning_rate", "validation_fraction", "test_fraction"),
+        *(
+            "patience",
+            "rank",
+            "effects",
+            "prior",
+            "rng",
+            "device",
+            "holdout",
+            "test_controls",
+            "normalize",
+            "min_cells",
+        ),
+        *("features", "code", "n_members", "graph"),
+    },
+    "ko": {"table", "dose", "mixture", "profiles", "groups", "rng", "device"},
+    "dose": {"table", "doses", "mixture", "extrapolate", "groups", "rng", "device"},
+    "scan": {"table", "genes", "groups", "impacts", "device"},
+    "rank": {"table", "groupby", "groups", "by", "exclude", "rng"},
+    "affected": {"table", "groupby", "rng", "device"},
+    "interactions": {"table", "groupby", "n_permutations", "rng", "device"},
+    "modules": {"table", "genes", "resolution", "rng", "device"},
+    "report": {"groupby", "title", "n_genes"},
+    "evaluate": {
+        *("table", "perturbation_key", "control", "perturbations", "oracle", "baselines", "rng", "plot", "metric"),
+        "device",
+    },
+}
+
+
+def read(path):
+    data = read_any(path)
+    return data["rna"] if path.suffix == ".h5mu" else data
+
+
+def column(ran, name, caption=None):
+    """The first words, in a printed table, of the rows below a header that starts so."""
+    lines = ran.out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.split()[:1] == [name])
+    rows = lines[start + 1 :]
+    return [
+        row.split()[0] for row in rows[: next((n for n, row in enumerate(rows) if row[:1] in ("", " ")), len(rows))]
+    ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_are_the_parameters_of_the_verb(name):
+    assert OPTIONS[name] | COMMON <= options_of(name)
+    assert not {"adata", "copy", "progress", "covariates", "key_added"} & options_of(name)
+
+
+@pytest.mark.parametrize("ending", [".h5ad", ".zarr", ".h5mu"])
+def test_fit(dko, store, cells, tmp_path, ending):
+    source, out = store(cells, f"in{ending}"), tmp_path / f"out{ending}"
+    words = ("--test-fraction", "0.2", "--rng", "3", "--max-epochs", "2", "--learning-rate", "0.01")
+    ran = dko("fit", source, "--out", out, *words, "--groupby", "cell_type", "--no-log1p")
+    assert ran.code == 0 and "Values of X" in ran.err, ran
+    assert ran.err.endswith(f"Wrote {out}. Next: dko ko {out} GENE --out ko.h5ad\n") and "Wrote" not in ran.out
+    assert "Profiles of 16 test cells" in ran.out and "gene mean per cell_type" in ran.out
+    how: dict[str, Any] = {"test_fraction": 0.2, "rng": 3, "max_epochs": 2, "learning_rate": 0.01, "progress": False}
+    package.tl.fit(cells, groupby="cell_type", log1p=False, **how)
+    after = read(out)
+    for name, weights in cells.uns["dko"]["weights"].items():
+        np.testing.assert_array_equal(after.uns["dko"]["weights"][name], weights)
+    assert list(after.obs["dko_split"]) == list(cells.obs["dko_split"])
+    np.testing.assert_array_equal(after.X.toarray(), cells.X.toarray())
+
+
+def test_options_reach_the_fit(dko, store, cells, tmp_path):
+    cells.layers["counts"] = cells.X.copy()
+    source, out = store(cells, "in.h5ad"), tmp_path / "out.h5ad"
+    (tmp_path / "genes.txt").write_text("\n".join(cells.var_names[:15]) + "\n\n")
+    (tmp_path / "prior.csv").write_text("source,target,weight\ngene_3,gene_9,1\n")
+    choice = ("--layer", "counts", "--genes", f"@{tmp_path}/genes.txt", "--prior", tmp_path / "prior.csv")
+    steps = ("--max-steps", "4", "--batch-size", "8", "--patience", "7", "--key", "mine")
+    assert dko("fit", source, "--out", out, *choice, *steps, "--quiet").code == 0
+    stored = read_any(out).uns["mine"]
+    assert list(stored["genes"]) == list(cells.var_names[:15])
+    expected = {"layer": "counts", "max_steps": 4, "batch_size": 8, "patience": 7, "prior": "network"}
+    assert {name: stored["params"][name] for name in expected} == expected
+
+
+def test_fit_of_perturbations(dko, store, perturbations, tmp_path):
+    source, out = store(perturbations, "in.h5mu"), tmp_path / "out.h5mu"
+    words = ("--features", "onehot", "--holdout", "gene_7,gene_21+gene_7", "--max-steps", "2", "--n-members", "1")
+    ran = dko("fit", source, "--out", out, *SCREEN, *words, "--test-controls", "0.2", "--min-cells", "10")
+    assert ran.code == 0 and ran.err == "", ran
+    how: dict[str, Any] = {"model": "sccvae", "perturbation_key": "perturbation", "control": "control"}
+    how |= {"features": "onehot", "holdout": ["gene_7", "gene_21+gene_7"], "max_steps": 2, "n_members": 1}
+    package.tl.fit(perturbations, **how, test_controls=0.2, min_cells=10, progress=False)
+    after = read(out)
+    for name, weights in perturbations.uns["dko"]["weights"].items():
+        np.testing.assert_array_equal(after.uns["dko"]["weights"][name], weights)
+    assert "5 trained, 2 held out, 0 dropped" in ran.out and "Best validation loss: " in ran.out
+    assert set(column(ran, "perturbation")) == set(perturbations.uns["dko"]["perturbations"]["perturbation"])
+
+
+@pytest.mark.parametrize("ending", [".h5ad", ".h5mu"])
+def test_ko(dko, store, fitted, tmp_path, ending):
+    package.tl.virtual_ko(fitted, "gene_5", dose=0.5)
+    source, out = store(fitted, f"in{ending}"), tmp_path / f"out{ending}"
+    words = ("--dose", "0.5", "--groups", "cell_type=CD4/CD8 T", "--quiet")
+    ran = dko("ko", source, SLASH, "gene_4+gene_3", "--out", out, *words)
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.virtual_ko(fitted, [SLASH, ("gene_3", "gene_4")], dose=0.5, groups={"cell_type": "CD4/CD8 T"})
+    after = read(out)
+    np.testing.assert_array_equal(package.get.impact(after), package.get.impact(fitted))
+    for name in ("dko_ko_HSPA1A%2FB", "dko_ko_gene_3+gene_4"):
+        np.testing.assert_array_equal(after.layers[name].toarray(), fitted.layers[name].toarray())
+    assert set(column(ran, "knockout")) == {SLASH, "gene_3+gene_4"}, "those of this call alone"
+
+
+def test_ko_in_groups_of_the_fit_without_profiles(dko, grouped_file, tmp_path):
+    out = tmp_path / "out.h5ad"
+    words = ("gene_3", "--no-profiles", "--groups", "B", "--quiet")
+    assert dko("ko", grouped_file, *words, "--out", out).code == 0
+    after = read_any(out)
+    assert set(after.obs["cell_type"][package.get.impact(after)["gene_3"].notna()]) == {"B"} and not after.layers
+
+
+def test_ko_of_perturbations(dko, perturbed_file, perturbed, tmp_path):
+    """Of a gene that is not measured, of one that was held out of the fit, and of both."""
+    out, words = tmp_path / "out.h5ad", ("--dose", "0.7", "--mixture", "--rng", "3", "--quiet")
+    assert dko("ko", perturbed_file, "gene_36", "gene_21", "gene_36+gene_21", "--out", out, *words).code == 0
+    sets = ["gene_36", "gene_21", ("gene_36", "gene_21")]
+    package.tl.virtual_ko(perturbed, sets, dose=0.7, mixture=True, rng=3)
+    np.testing.assert_array_equal(package.get.impact(read_any(out)), package.get.impact(perturbed))
+
+
+def test_dose(dko, perturbed_file, perturbed, tmp_path):
+    out, words = tmp_path / "out.h5ad", ("--doses", "1,0,0.5", "--mixture", "--rng", "3", "--quiet")
+    ran = dko("dose", perturbed_file, "gene_36", "gene_7+gene_36", "--out", out, *words)
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.dose_response(perturbed, ["gene_36", ("gene_7", "gene_36")], doses=[0, 0.5, 1], mixture=True, rng=3)
+    table = package.get.dose_response(perturbed)
+    pd.testing.assert_frame_equal(package.get.dose_response(read_any(out)), table)
+    assert "Dose: share of cells with the knockout." in ran.out
+    assert column(ran, "knockout") == table["knockout"].to_list()
+    words = ("dose", perturbed_file, "gene_7", "--out", out, "--force", "--quiet", "--doses=-0.5,2", "--extrapolate")
+    assert dko(*words).code == 0 and list(package.get.dose_response(read_any(out))["dose"]) == [-0.5, 2]
+
+
+def test_scan(dko, fitted_file, fitted, grouped_file, grouped, tmp_path):
+    out = tmp_path / "out.h5ad"
+    ran = dko("scan", fitted_file, "--out", out, "--quiet")
+    package.tl.scan(fitted)
+    np.testing.assert_array_equal(read_any(out).layers["dko_impact"].toarray(), fitted.layers["dko_impact"].toarray())
+    assert column(ran, "gene") == package.get.ranking(fitted)["gene"].head(10).tolist()
+    ran = dko("scan", grouped_file, "--out", tmp_path / "by_group.h5ad", "--quiet")
+    assert "The first 3 genes in each group of cell_type" in ran.out
+
+
+def test_scan_with_impacts_in_another_file(dko, fitted_file, fitted, tmp_path):
+    out, impacts = tmp_path / "out.h5ad", tmp_path / "impacts.h5ad"
+    assert dko("scan", fitted_file, "--out", out, "--impacts", impacts, "--quiet").out == ""
+    cells = read_any(out)
+    assert read_any(impacts).X.nnz == fitted.X.nnz and "dko_impact" not in cells.layers
+    assert "dko_impact_mean" in cells.var
+
+
+def test_rank(dko, store, fitted, tmp_path):
+    package.tl.scan(fitted)
+    source, out, csv = store(fitted, "in.h5mu"), tmp_path / "out.h5mu", tmp_path / "ranking.csv"
+    words = (
+        "--groupby",
+        "cell_type",
+        "--groups",
+        "B",
+        "--exclude",
+        "few cells",
+        "--rng",
+        "3",
+        "--table",
+        csv,
+        "--quiet",
+    )
+    ran = dko("rank", source, "--out", out, *words)
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.rank_genes(fitted, groupby="cell_type", groups=["B"], exclude=["few cells"], rng=3)
+    table = package.get.ranking(fitted, groupby="cell_type")
+    pd.testing.assert_frame_equal(package.get.ranking(read(out), groupby="cell_type"), table)
+    assert pd.read_csv(csv)["gene"].tolist() == table["gene"].tolist()
+    assert "significant" in ran.out and set(column(ran, "group")) == {"B"}
+
+
+def test_affected(dko, fitted_file, fitted, tmp_path):
+    out, csv = tmp_path / "out.h5ad", tmp_path / "affected.csv"
+    ran = dko("affected", fitted_file, "gene_3", SLASH, "--out", out, "--rng", "1", "--table", csv, "--quiet")
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.affected_genes(fitted, ["gene_3", SLASH], rng=1)
+    table = package.get.affected_genes(fitted)
+    pd.testing.assert_frame_equal(package.get.affected_genes(read_any(out)), table)
+    assert pd.read_csv(csv)["gene"].tolist() == table["gene"].tolist()
+    assert set(column(ran, "knockout")) == {"gene_3", SLASH}
+
+
+def test_interactions(dko, fitted_file, fitted, tmp_path):
+    genes, out = ("gene_3", "gene_4", SLASH), tmp_path / "out.h5ad"
+    ran = dko("interactions", fitted_file, *genes, "--out", out, "--permutations", "10", "--quiet")
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.interactions(fitted, genes, n_permutations=10)
+    pd.testing.assert_frame_equal(package.get.interactions(read_any(out)), package.get.interactions(fitted))
+    assert "Of 3 pairs: " in " ".join(ran.out.split()) and len(column(ran, "gene")) == 3
+
+
+def test_modules(dko, perturbed_file, perturbed, tmp_path):
+    out = tmp_path / "out.h5ad"
+    words = ("--genes", "gene_21,gene_36+gene_7,gene_15,gene_23", "--resolution", "1.5", "--rng", "3", "--quiet")
+    ran = dko("modules", perturbed_file, "--out", out, *words)
+    assert ran.code == 0 and ran.err == "", ran
+    genes = ["gene_21", ("gene_36", "gene_7"), "gene_15", "gene_23"]
+    package.tl.perturbation_modules(perturbed, genes, resolution=1.5, rng=3)
+    table = package.get.modules(perturbed)
+    pd.testing.assert_frame_equal(package.get.modules(read_any(out)), table)
+    assert set(column(ran, "knockout")) == set(table["perturbation"])
+
+
+def test_evaluate(dko, store, screen, tmp_path, kept):
+    table, plot, source = tmp_path / "scores.csv", tmp_path / "scores.png", store(screen, "screen.h5ad")
+    words = ("evaluate", source, "--perturbation-key", "knockout", "--control", "control", "--quiet")
+    ran = dko(*words, "--out", table, "--plot", plot)
+    assert ran.code == 0 and ran.err == "", ran
+    package.tl.evaluate(screen, perturbation_key="knockout", control="control")
+    summary = package.get.evaluation(screen)
+    said = " ".join(ran.out.split())
+    assert f"Means over {summary.attrs['n_perturbations']} reliable perturbations. Pearson of the model: " in said
+    best = summary["pearson"].drop(["model", "measurement", "replicate"], errors="ignore").idxmax()
+    assert f"above {best}: {summary.at[best, 'pearson_gain']:+.3f}" in said
+    assert max(map(len, ran.out.splitlines())) <= 130
+    written = pd.read_csv(table, index_col=["method", "perturbation"])
+    pd.testing.assert_frame_equal(written, package.get.evaluation(screen, summary=False))
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    with kept:
+        ran = dko(*words, "--perturbations", "gene_6", "--no-baselines")
+        assert (
+            ran.code == 0 and column(ran, "method")[:1] == ["model"] and "over 1 reliable" in " ".join(ran.out.split())
+        )
+        for more, says in (
+            (("--metric", "person"), "No metric 'person'"),
+            (("--plot", tmp_path / "x.txt"), "has to end in one of ."),
+        ):
+            assert says in dko(*words, *more).error
+        assert "No value 'ctrl' in obs['knockout']" in dko(*words[:5], "ctrl", "--quiet").error
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("fit", "--genes", "gene_3,gen_4"), "No gene 'gen_4' in var_names. Did you mean 'gene_4'"),
+        (("fit", "--genes", " , "), "names nothing"),
+        (("fit", "--genes", "@gone.txt"), "There is no file 'gone.txt'"),
+        (("fit", "--prior", "gone.csv"), "There is no file 'gone.csv'"),
+        (("fit", "--layer", "count"), "No layer 'count' in adata.layers."),
+        (("fit", "--validation-fraction", "1.5"), "--validation-fraction 1.5 must lie between 0 and 1"),
+        (("fit", "--effects", "totl"), "'totl'"),
+        (("fit", "--model", "scvi"), "'scvi'"),
+        (("fit", "--min-cells", "5"), "min_cells"),
+        (("fit", "--control", "ctrl"), "--control ctrl needs --perturbation-key"),
+        (("fit", "--out", "x.csv"), "is a table; name a file of cells"),
+        (("ko", "gene_3+gen_4"), "No gene 'gen_4' in var_names."),
+        (("ko", "gene_3", "--dose", "2"), "--dose 2.0 must be"),
+        (("ko", "gene_3", "--groups", "B"), "'B' names no column; write COLUMN=B"),
+        (("ko", "gene_3", "--groups", "cell_typ=B"), "Did you mean 'cell_type'"),
+        (("dose", "gene_3", "--doses", "0,x"), "--doses 0,x is not numbers separated by commas"),
+        (("scan", "--genes", "gen_3"), "No gene 'gen_3' in var_names. Did you mean 'gene_3'"),
+        (("rank",), "No scan in adata.layers['dko_impact']; run `dko scan --key dko` first."),
+        (("modules", "--genes", "gene_7"), "Modules are of several knockouts, got 1"),
+        (("modules", "--resolution", "0"), "--resolution 0.0 must be above 0"),
+    ],
+)
+def test_bad_input_is_one_line(dko, fitted_file, tmp_path, kept, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    command, *rest = words
+    out = () if "--out" in rest else ("--out", "out.h5ad")
+    with kept:
+        assert says in dko(command, fitted_file, *rest, *out, "--quiet").error
+
+
+@pytest.mark.parametrize("command", ["scan", "rank", "affected", "interactions"])
+def test_commands_of_models_that_scan(dko, perturbed_file, tmp_path, command):
+    genes = ("gene_3", "gene_4") if command in ("affected", "interactions") else ()
+    error = dko(command, perturbed_file, *genes, "--out", tmp_path / "out.h5ad", "--quiet").error
+    assert "is of --model sccvae, and this command needs one that can scan all genes" in error

@@ -1,0 +1,137 @@
+"""Bad files at either end: every command that reads cells refuses them alike, before any work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import dko as package
+from dko.io._files import read_any
+
+COMMANDS = {"fit": ("fit", ()), "ko": ("virtual_ko", ("gene_3",)), "scan": ("scan", ())}
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request, dko, kept, verb_is):
+    """Run a command that is to fail before any work and to leave all files alone."""
+    verb, given = COMMANDS[request.param]
+
+    def never():
+        raise AssertionError("The work has begun.")
+
+    verb_is(verb, never)
+
+    def run(source, out, *words):
+        with kept:
+            return dko(request.param, source, *given, "--out", out, "--quiet", *words).error
+
+    return run
+
+
+def test_missing_and_unreadable_input(command, tmp_path):
+    assert command(tmp_path / "gone.h5ad", tmp_path / "out.h5ad") == f"There is no file '{tmp_path}/gone.h5ad'."
+    (tmp_path / "bad.h5mu").write_text("no cells")
+    assert "bad.h5mu' cannot be read as .h5mu: " in command(tmp_path / "bad.h5mu", tmp_path / "out.h5mu")
+    (tmp_path / "cells.loom").touch()
+    assert "ends in none of .h5ad, .zarr and .h5mu" in command(tmp_path / "cells.loom", tmp_path / "out.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("out.txt", "ends in none of"),
+        ("out.h5mu", "let it end in .h5ad or .zarr."),
+        ("nowhere/out.h5ad", "nowhere' does not exist; make it first."),
+        ("fitted.h5ad", "fitted.h5ad' exists; add --force to replace it."),
+    ],
+)
+def test_output_that_cannot_be_written(command, fitted_file, tmp_path, name, says):
+    assert says in command(fitted_file, tmp_path / name)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that not even root can write to")
+def test_output_folder_that_cannot_be_written_to(command, fitted_file):
+    assert "The folder '/proc' cannot be written to: " in command(fitted_file, Path("/proc/out.h5ad"))
+
+
+@pytest.mark.parametrize("name", ["other.h5ad", "other.zarr"])
+def test_folder_of_something_else_is_never_replaced(command, fitted_file, tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("years of work")
+    assert "is a folder with other content" in command(fitted_file, tmp_path / name, "--force")
+
+
+def test_modality_and_fit_that_are_not_there(dko, store, fitted, raw_file, tmp_path, kept):
+    source = store(fitted, "fitted.h5mu")
+    with kept:
+        ran = dko("scan", source, "--out", tmp_path / "out.h5mu", "--mod", "rma", "--quiet")
+        assert ran.error == "No modality 'rma' in the MuData. Did you mean 'rna'? It has 'rna', 'prot'."
+        ran = dko("scan", raw_file, "--out", tmp_path / "out.h5ad", "--quiet", "--key", "mine")
+    assert ran.error == f"'{raw_file}' holds no fit named 'mine'; run `dko fit {raw_file} --out ...` first."
+
+
+def test_failing_write_leaves_the_old_file(dko, fitted_file, store, cells, kept, monkeypatch):
+    old = store(cells, "old.h5ad")
+
+    def half(self, target):
+        target.write_text("half")
+        raise OSError("No space left on device.")
+
+    monkeypatch.setattr(AnnData, "write_h5ad", half)
+    with kept:
+        ran = dko("scan", fitted_file, "--out", old, "--force", "--quiet")
+    assert (ran.code, ran.err) == (2, "dko: error: No space left on device.\n")
+
+
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr", "cells.h5mu"])
+def test_file_may_be_changed_in_place_with_force(dko, store, fitted, tmp_path, name):
+    path = store(fitted, name)
+    assert dko("scan", path, "--out", path, "--force").code == 0
+    back = read_any(path)
+    assert "dko_impact" in (back["rna"] if name.endswith("h5mu") else back).layers
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
+def test_cells_are_saved_before_tables_are_made(dko, fitted_file, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("No table today.")
+
+    monkeypatch.setattr("dko.cli._commands.show", fails)
+    assert dko("scan", fitted_file, "--out", tmp_path / "out.h5ad", "--quiet").error == "No table today."
+    assert "dko_impact" in read_any(tmp_path / "out.h5ad").layers
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".tsv"])
+def test_a_table_beside_the_cells_or_instead_of_them(dko, fitted_file, fitted, tmp_path, kept, ending):
+    table, separator = tmp_path / f"impacts{ending}", "\t" if "tsv" in ending else ","
+    words = ("scan", fitted_file, "--genes", "gene_3,gene_4", "--groups", "cell_type=B", "--quiet")
+    assert dko(*words, "--out", tmp_path / "out.h5ad", "--table", table).code == 0
+    package.tl.scan(fitted, genes=["gene_3", "gene_4"], groups={"cell_type": "B"})
+    expected = package.get.impact_table(fitted)
+    written = pd.read_csv(table, sep=separator, dtype={"cell_id": str})
+    pd.testing.assert_frame_equal(written, expected.astype({"gene_id": object, "cell_id": object}), check_dtype=False)
+    with kept:
+        assert dko(*words, "--out", table).error == f"'{table}' exists; add --force to replace it."
+    assert dko(*words, "--out", table, "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("--out", "a.h5ad", "--table", "a.h5ad"),
+            "--out and --table are one file, 'a.h5ad'; they have to be different",
+        ),
+        (("--out", "a.h5ad", "--table", "nowhere/a.csv"), "The folder 'nowhere' does not exist; make it first."),
+        (("--out", "a.csv", "--table", "b.csv"), "--out 'a.csv' is a table; name a file of cells"),
+        (("--out", "a.h5ad", "--table", "a.csv", "--impacts", "a.zarr"), "name one of the two"),
+    ],
+)
+def test_outputs_that_do_not_fit_together(dko, fitted_file, tmp_path, kept, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    with kept:
+        assert says in dko("scan", fitted_file, *words, "--quiet").error
