@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,16 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import read_fitted
-from .._core.messages import listed, say
+from .._core.messages import listed, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .evaluation._scores import MEASUREMENT, counted
-from .evaluation._summary import summarise
-from .evaluation._trial import score_trial
-from .evaluation._trial_assemblage import open_assemblage_trial
+from ..metrics._baselines import components
+from .evaluation import _methods
+from .evaluation._methods import Predicted, distances, predict, training_effects
+from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
+from .evaluation._screen import measure, open_screen, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
     from .._rng import RNG
     from .evaluation._screen import Screen
-    from .evaluation._trial import Trial
 
-# Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
-_N_SHUFFLES = 10
+# Baselines and components are had from dense values of at most so many unperturbed cells.
+_MAX_CELLS = 5_000
+# Knockouts that are predicted together.
+_AT_A_TIME = 16
 
 
 @verb
@@ -54,44 +56,37 @@ def evaluate(
 ) -> AnnData | MuData | None:
     """Score predicted against measured knockouts, beside baselines and beside what the measurement itself allows.
 
-    *An assemblage model* foretells knockouts from unperturbed cells. Effects are changes of the mean of log1p(1e4 *
-    profile), over the genes of the model, the knocked-out genes taken out of both sides and both renormalised.
-    Predicted ones are averaged over the unperturbed cells that have a model and express any of these genes; of a fit
-    with groups, over all groups as they occur among the unperturbed cells, whatever groups the perturbed cells are of.
+    Effects are changes of mean log expression over the genes of the model, without the knocked-out genes: of
+    log1p(1e4 * profile), both sides made to sum to 1 again, or of the log-normalised values that the model reads.
+    Predicted ones are averaged over the unperturbed cells in which the model predicts the knockout.
 
-    *An SCCVAE* foretells perturbations from others. Effects are changes of the mean of the log-normalised values that
-    it was trained on, without the perturbed genes, averaged over all control cells; they are measured against the
-    control cells that the fit has kept out (``test_controls=...``, ``test_fraction=...``), if there are any. Scored are
-    the perturbations that it was not trained on; where there are none, or where others are named, the test cells of
-    those that it was trained on. Baselines see the cells that the fit has trained and validated on, and thus those that
-    are scored only where the model has seen them too, which a warning says.
+    *A model of unperturbed cells* is scored on all perturbations of its genes. *A model of perturbations* is scored on
+    those that it was not trained on or, where there are none or others are named, on the test cells of those that it
+    was trained on, measured against the control cells that the fit has kept out, if there are any. Baselines see the
+    cells of its training and validation.
 
     Parameters
     ----------
     adata
         Perturbed and unperturbed cells, with a model:
-        ``dko.tl.fit(adata, perturbation_key=..., control=...)``, of an SCCVAE with ``holdout=[...]`` or
+        ``dko.tl.fit(adata, perturbation_key=..., control=...)``, of perturbations with ``holdout=[...]`` or
         ``test_fraction=0.2``.
     perturbation_key, control
         ``obs`` column of the gene that was knocked out (several joined by ``+``), and its value for unperturbed cells.
     %(fit)s
     baselines
-        Also score what can be said without the model: see :func:`dko.metrics.baseline_effects`, or of an SCCVAE
-        :func:`dko.metrics.supervised_effects`. The former is had from 5,000 random unperturbed cells if there are more,
-        the ridge from 2,000; ``permuted cells`` has the mean scores of 10 shuffles.
+        Also score what can be said without the model: :func:`dko.metrics.baseline_effects` (in 5,000 random unperturbed
+        cells if there are more) or, beside a model of perturbations, :func:`dko.metrics.supervised_effects`.
     perturbations
-        Perturbations to score; by default all whose genes the model knows, as said above. Those of fewer than 10 cells
-        are left out.
+        Perturbations to score, by default all, as said above. Those of fewer than 10 cells are left out.
     n_splits
         Random halves of the cells for the ceiling, and random choices for the measured size.
     n_bootstrap
-        Resamples of the perturbations for the intervals that are had from these.
+        Resamples of the perturbations for the intervals that come from these.
     oracle
-        Of an SCCVAE, also score ``oracle strength``: each prediction with the strength that fits the measured effect
-        best. It has seen the answer, and is no prediction: see :func:`dko.metrics.oracle_strength`. The model stays as
-        it is.
-    rng
-        Seed or generator: halves, resamples, and the cells that distances are taken between.
+        Also score ``oracle strength``: each prediction with the strength that fits the measured effect best. It has
+        seen the answer, and is no prediction: see :func:`dko.metrics.oracle_strength`. Of a model of perturbations.
+    %(rng)s
     device
         Where to compute.
     %(progress)s
@@ -106,71 +101,49 @@ def evaluate(
         ``method``, ``perturbation``, ``metric``, ``value``, a row for each.
     ``summary``
         ``method``, ``metric``, ``mean``, ``low``, ``high``, ``scaled``, ``gain``, ``gain_low``, ``gain_high``,
-        ``n_perturbations`` (that have a value): over the reliable ones (ceiling above 0.3), or all where none is
-        reliable; without those that are not predictable. ``scaled`` is the mean from that of ``no change``, 0, to that
-        of ``replicate``, 1; see :func:`dko.metrics.scaled`. The gain is the difference of model minus method, pair by
-        pair. Intervals are 95 %, over perturbations: Student's t of the mean with fewer than 30, else percentiles of a
-        bootstrap, and always the latter for ``impact_ranking``, which has none with fewer than 5.
+        ``n_perturbations`` (that have a value): over the reliable and predictable ones (ceiling above 0.3), or all
+        where none is reliable. ``scaled`` is the mean from that of ``no change``, 0, to that of ``replicate``, 1; the
+        gain is the difference of model minus method, pair by pair. Intervals are 95 %, over perturbations: Student's t
+        with fewer than 30, else a bootstrap, and always the latter for ``impact_ranking``.
 
-    Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else; its impact is the
-    gene's share; not of an SCCVAE) and the baselines. Those of an SCCVAE are ``mean effect``, ``ridge`` and ``nearest``
-    of :func:`dko.metrics.supervised_effects`, ``additive`` (the sum of the measured effects of several genes that were
-    all trained on alone), ``co-expression`` (of single measured genes) and ``gaussian``. The metrics of each:
+    Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else), the baselines
+    (``permuted cells`` has the mean scores of 10 shuffles), ``additive`` (the sum of the measured effects of several
+    genes that were all trained on alone), ``replicate`` (a random half of the cells as a prediction of the other half)
+    and ``measurement``. The metrics of each:
 
     ``pearson``, ``spearman``
         Correlation over genes of predicted and measured effect; 0 for a constant prediction.
-    ``pearson_centred`` (SCCVAE)
-        The former after subtracting, on both sides, the mean effect of the training perturbations: what is predicted of
-        this one that is not true of all. 0 for ``mean effect``. Minus the mean effect is what ``no change`` says then,
-        which fits wherever a perturbation does less than most.
+    ``pearson_centred``
+        The former after subtracting the mean effect of the training perturbations on both sides: what is predicted of
+        this one that is not true of all. 0 for ``mean effect``; of ``no change``, minus the mean effect.
     ``calibration_slope``, ``relative_error``, ``mse``, ``mse_corrected``
-        Whether effects have the right size: the factor that is missing to the measured ones
-        (:func:`dko.metrics.calibration_slope`, 1 is right), the squared error over that of no change
-        (:func:`dko.metrics.relative_error`, below 1 is a gain), the mean squared error, and this without the sampling
+        Whether effects have the right size: :func:`dko.metrics.calibration_slope` (1 is right),
+        :func:`dko.metrics.relative_error` (below 1 is a gain), the mean squared error, and this without the sampling
         variance of the measurement. NaN for baselines whose scale is a convention.
-    ``direction_20``, ``direction_50``
-        Share of right signs among the 20 or 50 genes that change most of those that change significantly: the mean of
-        that of the rising and that of the falling ones, by chance 0.5. NaN where all change in one direction.
-    ``direction_fidelity``, ``direction_reach``
-        Share of right signs among the genes that are predicted to change most, as many as change significantly, by
-        chance 0.5; and how far down the genes that change, by the size of their prediction, 90 % of the signs are
-        right. As in cell-eval2: :func:`dko.metrics.direction_fidelity`, :func:`dko.metrics.direction_reach`.
-    ``auprc``, ``auroc``, ``auroc_matched``
-        Recovery of the genes that change significantly by the size of the prediction; the last within fifths of genes
-        by expression. By chance the base rate, 0.5 and 0.5.
-    ``jaccard``
-        Overlap of the genes that change significantly and as many that are predicted to change most.
-    ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``
-        Share of the other perturbations whose effect fits the prediction worse than its own, by correlation; also after
-        subtracting what the others have in common; and by the cosine, as the perturbation discrimination score of
-        cell-eval2 (:func:`dko.metrics.retrieval_cosine`). By chance 0.5. Like ``similarity``, among the perturbations
-        of the summary.
-    ``similarity``
-        Mean rank correlation with the predictions for other perturbations; compare that of the measurement.
+    ``direction_20``, ``direction_50``, ``direction_fidelity``, ``direction_reach``
+        Right signs among the genes that change significantly: :func:`dko.metrics.direction` of the 20 or 50 genes that
+        change most, :func:`dko.metrics.direction_fidelity` (by chance 0.5), :func:`dko.metrics.direction_reach`.
+    ``auprc``, ``auroc``, ``auroc_matched``, ``jaccard``
+        Recovery of the genes that change significantly: :func:`dko.metrics.recovery`, :func:`dko.metrics.jaccard`.
+    ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``, ``similarity``
+        Whether predictions differ between perturbations as the measured effects do, among those of the summary:
+        :func:`dko.metrics.retrieval` (by chance 0.5), :func:`dko.metrics.similarity`.
     ``impact``
-        Mean impact in the cells that express the gene, its own share included; of ``renormalise`` that share; of an
-        SCCVAE as :func:`dko.tl.virtual_ko` has it, in all control cells.
+        Mean impact as of :func:`dko.tl.virtual_ko`; of ``renormalise`` the gene's share.
     ``size``, ``impact_ranking`` (summary only)
-        Bray-Curtis dissimilarity of the mean profiles of all unperturbed cells before and after, the gene taken out of
-        both (of baselines and of an SCCVAE, of the measured mean profile and the same after the effect); its rank
-        correlation over perturbations with the measured size, :func:`dko.metrics.effect_size` with as many cells for
-        all perturbations as the one of the fewest has.
+        Bray-Curtis dissimilarity of the mean profiles before and after, without the gene; its rank correlation over
+        perturbations with the measured size, :func:`dko.metrics.effect_size` in as many cells for all perturbations.
     ``energy_distance``, ``mmd``
         Of ``model`` and ``no change``: how far predicted cells, the unperturbed ones plus what is predicted to change
-        in each, are from the perturbed ones, in 20 principal components of the unperturbed cells. Of ``gaussian``: the
-        same of draws from a normal distribution around the mean of control cells plus the mean effect, or, of a
-        perturbation that was trained on, its own effect in the training cells; with the covariance of control cells.
+        in each, are from the perturbed ones, in 20 principal components of the unperturbed cells.
     ``strength``
         Of ``oracle strength``: what was found, 1 being the strength of the model.
 
-    The method ``replicate`` is a random half of the cells, perturbed and unperturbed, as a prediction of the other
-    half: what a repeated measurement would reach. The method ``measurement`` has ``n_cells``, ``n_changed`` and
-    ``base_rate`` (genes that change significantly), ``ceiling`` (the agreement of halves of the cells),
-    ``ceiling_whole`` (sqrt(2 r / (1 + r)) of it, r, which is what a perfect prediction reaches against the whole
-    measurement), ``reliable``, ``predictable`` (any unperturbed cell expresses the gene; always of an SCCVAE),
-    ``similarity``, the measured ``size``, ``mse`` (the sampling variance of the effect, which is the error of a perfect
-    prediction), and the distances of unperturbed cells from other unperturbed cells; beside an SCCVAE also ``trained``
-    (whether the model was trained on this perturbation).
+    ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly), ``ceiling``
+    (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (what a perfect prediction reaches against the whole measurement),
+    ``reliable``, ``predictable`` (the model predicts anything), ``similarity``, the measured ``size``, ``mse`` (the
+    sampling variance of the effect), the distances of unperturbed cells from other unperturbed cells, and beside a
+    model of perturbations ``trained`` (whether it was trained on this one).
 
     Raises
     ------
@@ -178,8 +151,7 @@ def evaluate(
         No fit; no such column, control or perturbation.
     ValueError
         Fewer than 20 unperturbed cells; no perturbation of genes of the model, none of 10 cells, or none of a gene that
-        an unperturbed cell expresses; of an SCCVAE, another control than that of the fit; `oracle` of a model
-        without strengths.
+        an unperturbed cell expresses; another control than that of the fit; `oracle` of a model of unperturbed cells.
 
     Notes
     -----
@@ -192,54 +164,68 @@ def evaluate(
             raise ValueError(f"{name}={value!r} must be at least 1.")
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
-    wanted = (
-        [perturbations] if isinstance(perturbations, str) else None if perturbations is None else list(perturbations)
-    )
+    doses = read_fitted(target, key).model.doses
+    if oracle and not doses[0] <= min(_methods.STRENGTHS) < max(_methods.STRENGTHS) <= doses[1]:
+        raise ValueError("oracle=True searches the strength of an effect, which this model has not; leave it out.")
+    wanted = [perturbations] if isinstance(perturbations, str) else perturbations
     control = control_of(target, perturbation_key, control)
-    how = {"baselines": baselines, "device": device, "rng": stream}
-    trial = _open(target, key, perturbation_key, control, wanted, oracle=oracle, **how)
-    scores, screen = score_trial(trial, n_splits, stream), trial.screen
+    screen = open_screen(target, key, perturbation_key, control, wanted, device=device, rng=stream)
+    scores, n_trained = _scored(screen, stream, n_splits, baselines=baselines, oracle=oracle)
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
-    reliable = _tell(scores[MEASUREMENT], screen)
+    reliable = _tell(scores[MEASUREMENT], list(screen.genes))
     params = {
         "perturbation_key": perturbation_key,
         "control": control,
-        "n_control": screen.control.shape[0],
+        "n_control": len(screen.cells.rows),
         "held_out": screen.held_out_are,
         "summary_over": "reliable" if reliable else "all",
         "n_perturbations": int(chosen.sum()),
         "n_splits": n_splits,
         "n_bootstrap": n_bootstrap,
-        **trial.params,
+        **({"n_trained": n_trained, "oracle": oracle} if screen.trained else {}),
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
     }
-    content = {keys.PARAMS: params, keys.TABLE: _tidy(scores, list(screen.columns)), keys.SUMMARY: summary}
+    content = {keys.PARAMS: params, keys.TABLE: _tidy(scores, list(screen.genes)), keys.SUMMARY: summary}
     write(target, uns={keys.evaluation(key): content})
     return data if copy else None
 
 
-def _open(
-    adata: AnnData,
-    key: str,
-    perturbation_key: str,
-    control: str,
-    perturbations: Sequence[str] | None,
-    *,
-    oracle: bool,
-    **how: Any,
-) -> Trial:
-    """Get the model ready that is there."""
-    if read_fitted(adata, key).kind == keys.SCCVAE:
-        # It imports torch.
-        from .evaluation._trial_sccvae import open_sccvae_trial
-
-        return open_sccvae_trial(adata, key, perturbation_key, control, perturbations, oracle=oracle, **how)
+def _scored(
+    screen: Screen, rng: np.random.Generator, n_splits: int, *, baselines: bool, oracle: bool
+) -> tuple[dict[str, pd.DataFrame], int]:
+    """Return the table of every method, a row per knockout, and how many training perturbations were measured."""
+    control, labels = screen.cells.rows, list(screen.genes)
+    values = some(screen.log_values(control, np.empty(0, dtype=int)), _MAX_CELLS, rng).toarray()
+    axes = components(values).components_.T
+    training = training_effects(screen)
+    measured, predicted, apart = [], [], []
+    for number in progress(range(len(labels)), total=len(labels), description="evaluate", unit="knockout"):
+        if number % _AT_A_TIME == 0:
+            predictions = predict(screen, labels[number : number + _AT_A_TIME], axes)
+        prediction, without = predictions[number % _AT_A_TIME], screen.columns[number]
+        pair = screen.log_values(screen.perturbed[labels[number]], without), screen.log_values(control, without)
+        measured.append(measure(screen, pair, without, n_splits, rng))
+        apart.append(distances(pair, prediction.change, axes, rng))
+        predicted.append(prediction[:3])
+    effects, impacts, sizes = (np.array(part) for part in zip(*predicted, strict=True))
+    model = Predicted(effects, impacts, sizes)
+    tries = {"model": [model]}
+    tries |= _methods.without_model(screen, measured, values, training, rng, baselines=baselines)
     if oracle:
-        raise ValueError(
-            "oracle=True searches the strength of a shift, which a model of this kind has not; leave it out."
-        )
-    return open_assemblage_trial(adata, key, perturbation_key, control, perturbations, n_shuffles=_N_SHUFFLES, **how)
+        tries["oracle strength"] = [_methods.with_oracle(screen, measured)]
+    measurement = score_measurement(measured, model.effects)
+    how = counted(measurement), values.mean(axis=0), training.mean if screen.trained else None
+    if screen.trained:
+        measurement["trained"] = [float(label in screen.trained) for label in labels]
+    scores = {}
+    for name, each in tries.items():
+        tables = [score(one, measured, *how) for one in each]
+        scores[name] = sum(tables[1:], start=tables[0]) / len(tables)
+    scores |= {REPLICATE: score_replicate(measured, *how), MEASUREMENT: measurement}
+    for method in apart[0]:
+        scores[method] = scores[method].join(pd.DataFrame([one[method] for one in apart]))
+    return scores, len(training.genes)
 
 
 def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
@@ -250,9 +236,9 @@ def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _tell(measurement: pd.DataFrame, screen: Screen) -> int:
+def _tell(measurement: pd.DataFrame, names: list[str]) -> int:
     """Say what was evaluated; return how many knockouts are reliable, of those that are predictable."""
-    labels = np.array(list(screen.columns), dtype=object)
+    labels = np.array(names, dtype=object)
     predictable = measurement["predictable"].to_numpy(dtype=bool)
     if not predictable.all():
         say(f"Not predictable, as no unperturbed cell expresses the gene: {listed(labels[~predictable])}.")

@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dko.tl.evaluation._scores import MEASUREMENT
-from dko.tl.evaluation._summary import summarise
+from dko.tl.evaluation._scores import MEASUREMENT, summarise
 
 RNG = np.random.default_rng(0)
 
 
 def summary(n_bootstrap=200, chosen=None, **methods):
-    """Summarise the columns of methods; sizes are measured as 0, 1, 2 ... and foretold at random."""
+    """Summarise the columns of methods; sizes are measured as 0, 1, 2 ... and predicted at random."""
     n = len(next(iter(methods["model"].values())))
     tables = {name: pd.DataFrame({"size": RNG.normal(size=n), "impact": np.nan} | one) for name, one in methods.items()}
     scores = {**tables, MEASUREMENT: pd.DataFrame({"size": np.arange(n, dtype=float), "ceiling": np.ones(n)})}

@@ -1,1 +1,1 @@
-"""Predicted against measured knockouts, for either model."""
+"""Predicted against measured knockouts: the screen, what each method predicts, scores and their summary."""
