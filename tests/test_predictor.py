@@ -38,7 +38,7 @@ def test_blocks_hold_the_chosen_cells_each_with_its_model(which, batch_size, req
         edges.append(block.stop)
         expected = adata.X[block.rows].toarray()
         np.testing.assert_array_equal(block.values.toarray() > 0, expected > 0)
-        for model, there in cells.parts(block):
+        for model, there, _ in cells.parts(block):
             for row in block.rows[there]:
                 number = list(cells.fitted.groups).index(adata.obs["cell_type"].iloc[row]) if which == "grouped" else 0
                 if which != "perturbations":

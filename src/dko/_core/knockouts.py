@@ -67,6 +67,14 @@ class Block(NamedTuple):
     values: sparse.csr_matrix
 
 
+class Part(NamedTuple):
+    """Cells of a block that have one model: the model, which of the `rows` of the block, and what it reads of them."""
+
+    model: Model
+    there: np.ndarray
+    values: sparse.csr_matrix
+
+
 @dataclass(frozen=True)
 class Predictor:
     """Cells of an AnnData, and the model that predicts their knockouts.
@@ -106,6 +114,11 @@ class Predictor:
         if self.model.log:
             return read_log_values(self.adata, self.fitted, self.rows)
         return _stacked([block.values for block in self.blocks(None)])
+
+    @property
+    def whole(self) -> Block:
+        """All cells that are predicted as one block."""
+        return Block(0, self.adata.n_obs, self.rows, self.values)
 
     @cached_property
     def trained(self) -> dict[str, list[str]]:
@@ -184,18 +197,20 @@ class Predictor:
             values = block if len(there) == block.shape[0] else block[there]
             yield Block(first, stop, first + there, profiles(values) if self.model.reads == "profiles" else values)
 
-    def parts(self, block: Block) -> Iterator[tuple[Model, np.ndarray]]:
-        """Yield each model that cells of a block have, and which of its `rows` these are."""
+    def parts(self, block: Block) -> Iterator[Part]:
+        """Yield the cells of each model that a block has."""
         models = self.models[block.rows]
         for number in np.unique(models):
-            yield self.model.part(int(number)), np.flatnonzero(models == number)
+            there = np.flatnonzero(models == number)
+            values = block.values if len(there) == len(models) else block.values[there]
+            yield Part(self.model.part(int(number)), there, values)
 
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
         found, rows = [], []
         for block in self.blocks(None):
-            for model, there in self.parts(block):
-                found.append(getattr(model, function)(block.values[there]))
+            for model, there, values in self.parts(block):
+                found.append(getattr(model, function)(values))
                 rows.append(block.rows[there])
         return _stacked(found)[np.argsort(np.concatenate(rows))]
 
@@ -232,8 +247,7 @@ class Predictor:
         escapes = for_escape.random(self.draws.max() + 1) if mixture else np.empty(0)
         n_asked = len(sets) * len(asked) if self.model.log or profiles else None
         for block, noise in self._drawn(batch_size, n_asked, for_noise, description):
-            for model, there in self.parts(block):
-                values = block.values if len(there) == len(block.rows) else block.values[there]
+            for model, there, values in self.parts(block):
                 for found in model.knock_out(values, numbers, asked, noise[there], profiles=profiles):
                     rows = block.rows[there[found.rows]]
                     knockout = model.with_impacts(found, numbers[found.number])._replace(rows=rows)
@@ -256,9 +270,9 @@ class Predictor:
         several = self.model.log or any(len(genes) > 1 for genes in sets)
         for_noise, _ = self._streams(rng)
         for block, noise in some._drawn(None, len(sets) if several else None, for_noise, "effects"):
-            for model, there in some.parts(block):
+            for model, there, values in some.parts(block):
                 of_each = group[block.rows[there]]
-                changes, n = model.effect_sums(block.values[there], numbers, of_each, n_groups, noise[there])
+                changes, n = model.effect_sums(values, numbers, of_each, n_groups, noise[there])
                 totals += changes
                 n_cells += n
         return totals, n_cells
@@ -400,7 +414,7 @@ def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> Non
 # LEGACY until ranking, interactions and evaluation are converted
 
 
-class Part(NamedTuple):
+class OldPart(NamedTuple):
     """Cells that one model speaks about.
 
     Attributes
@@ -461,7 +475,7 @@ class Task:
         """Put one value per entry of `presence` (NaN: none) into a matrix like X."""
         return aligned_layer(values, self.presence, self.columns, self.adata.n_vars)
 
-    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[Part]:
+    def parts(self, presence: sparse.csr_matrix, first: int = 0, cells: np.ndarray | None = None) -> Iterator[OldPart]:
         """Yield, for each model, the rows of `presence` that it speaks about.
 
         `first` is the row of the AnnData that `presence` begins with; `cells`, a mask of its rows, leaves others out.
@@ -477,8 +491,8 @@ class Task:
             entries = np.flatnonzero(np.repeat(models == number, np.diff(presence.indptr)))
             yield self._part(number, rows, presence[rows], entries)
 
-    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> Part:
-        return Part(self.fitted.effects(number), rows, profiles(values) if self.fitted.total else values, entries)
+    def _part(self, number: int, rows: np.ndarray, values: sparse.csr_matrix, entries: np.ndarray | slice) -> OldPart:
+        return OldPart(self.fitted.effects(number), rows, profiles(values) if self.fitted.total else values, entries)
 
 
 def open_task(data: AnnData | MuData, key: str, mod: str, groups: Groups = None, *, groupby: str | None = None) -> Task:

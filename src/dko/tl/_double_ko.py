@@ -155,12 +155,12 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 def _impacts(cells: Predictor, row: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Return the impacts, and downstream impacts, of each pair, its first and its second gene, shape (n, 2, 3)."""
-    impacts, models = np.empty((len(row), 2, 3), dtype=np.float32), cells.models[cells.rows]
+    impacts = np.empty((len(row), 2, 3), dtype=np.float32)
     with progress_of(len(row), description="double_ko", unit="pair") as advance:
-        for number in np.unique(models[row]):
-            model, there = cells.model.part(int(number)), np.flatnonzero(models == number)
-            values, of_model = cells.values[there], np.flatnonzero(models[row] == number)
-            for some in np.split(of_model, range(_PIECE, len(of_model), _PIECE)):
+        for model, there, values in cells.parts(cells.whole):
+            of_model = np.flatnonzero(np.isin(row, there))
+            for start in range(0, len(of_model), _PIECE):
+                some = of_model[start : start + _PIECE]
                 impacts[some] = model.pair_impacts(values, np.searchsorted(there, row[some]), position[some])
                 advance(len(some))
     return impacts

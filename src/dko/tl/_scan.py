@@ -150,9 +150,8 @@ def _blocks(
     with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
         for block in chain([beginning], blocks):
             found = np.full((n_kinds, block.values.nnz), np.nan, dtype=np.float32)
-            for model, there in cells.parts(block):
+            for model, there, values in cells.parts(block):
                 entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
-                values = block.values[there]
                 found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
             yield [
                 cells.layer(like(block.values, impacts), block.rows - block.first, block.stop - block.first)
