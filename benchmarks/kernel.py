@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from dko._core.knockouts import open_task
+from dko._core.knockouts import open_model
 from dko.models.knockout import _factor_scan, _scan, scan
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def single_knockouts(cells: AnnData) -> Callable[[], object]:
     """Return a call that makes all single knockouts of fitted cells: from a CSR matrix to an array of impacts."""
-    task = open_task(cells, "dko", "rna")
-    (part,) = task.parts(task.presence)
-    return partial(scan, part.affine, part.presence)
+    opened = open_model(cells, "dko", "rna")
+    ((model, _, values),) = opened.parts(opened.whole)
+    return partial(scan, model.map, values)
 
 
 def seconds_in_loops(call: Callable[[], object]) -> float:

@@ -346,11 +346,7 @@ def open_model(
         from ..models._device import resolve_device
 
         model = model.to(resolve_device(device))
-    if getattr(model, needs, None) is None:
-        raise ValueError(
-            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
-            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
-        )
+    require_ability(model, key, needs)
     columns = gene_columns(adata, fitted)
     if model.outdated:
         logger.warning(
@@ -364,6 +360,15 @@ def open_model(
     if model.where == "control" and not chosen.any():
         raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
     return Predictor(adata, fitted, model, columns, models_of(adata, fitted, chosen), np.cumsum(usable) - 1)
+
+
+def require_ability(model: Model, key: str, needs: str) -> None:
+    """Refuse a model that lacks a function which not every model has."""
+    if getattr(model, needs, None) is None:
+        raise ValueError(
+            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
+            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
+        )
 
 
 def require_cells(predictor: Predictor, sets: dict[str, list[str]], touched: Sequence[bool] | np.ndarray) -> None:

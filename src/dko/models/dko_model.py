@@ -156,6 +156,23 @@ class DkoModel(Model):
         singles = self.engine.scan(self.map, part, wanted=genes, downstream=True)[:, entries]
         return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 
+    def pair_effects(self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the sums of changes by pairs and by each of their genes; see :func:`dko.models.knockout.pair_effects`.
+
+        `rows` are the cells of each pair.
+        """
+        from .knockout import pair_effects
+
+        return pair_effects(self.map, values, pairs, rows)
+
+    def pair_null(
+        self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray], moves: np.ndarray
+    ) -> np.ndarray:
+        """Return impacts of pairs whose effects are those of permuted genes; see :mod:`dko.models.knockout`."""
+        from .knockout import pair_null
+
+        return pair_null(self.map, values, pairs, rows, moves)
+
     @classmethod
     def check_frame(cls, frame: Frame) -> None:
         """Refuse parameters that do not say on which scale the fit has read, and names of targets."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from .. import get
 from .._core import keys
-from .._core.fitted import apart
-from .._core.knockouts import is_sccvae
+from .._core.cells import unwrap
+from .._core.fitted import apart, read_fitted
 from .._core.verb import verb
 from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels
 
@@ -63,7 +63,7 @@ def history(
     panel = axes[0]
     for number, (name, curve) in enumerate(curves.items()):
         _draw(panel, curve, time, name, number)
-    panel.set(xlabel=time, ylabel="loss" if is_sccvae(adata, key, mod) else f"loss ({IMPACT})")
+    panel.set(xlabel=time, ylabel="loss" if read_fitted(unwrap(adata, mod), key).model.log else f"loss ({IMPACT})")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(handles=_handles(panel, several), **(BESIDE if ours and several else INSIDE))

@@ -13,8 +13,9 @@ from .._compat import layer_names
 from .._core import keys
 from .._core.cells import profiles as relative
 from .._core.cells import unwrap
-from .._core.fitted import gene_columns, read_fitted, require_assemblages
+from .._core.fitted import gene_columns, read_fitted
 from .._core.groups import select_cells
+from .._core.knockouts import require_ability
 from .._core.messages import unknown
 from .._core.names import labels_of, members
 from .._core.verb import verb
@@ -85,7 +86,7 @@ def profile(
         raise ValueError(f"n_genes={n_genes} must be at least 1.")
     target = unwrap(adata, mod)
     fitted = read_fitted(target, key)
-    require_assemblages(fitted)
+    require_ability(fitted.model, key, "reconstruct")
     labels = _labels(target, genes, key)
     cells = select_cells(adata, mod, fitted.params.get("groupby"), groups)
     before = get.profiles(target, key=key, device=device).layers["before"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.knockouts import open_task
+from .._core.knockouts import open_model
 from .._core.messages import listed, require_genes, say
 from .._core.names import gene_sets
 from .._core.results import AFFECTED, read_params, read_table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._core.groups import Names
-    from .._core.knockouts import Task
+    from .._core.knockouts import Predictor
     from .._rng import RNG
 
 
@@ -110,7 +110,7 @@ def affected_genes(
     if n_others < 0 or min_cells < 1:
         raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")
     data = writable(adata, copy, mod)
-    task = open_task(data, key, mod)
+    task = open_model(data, key, mod, needs="scan")
     names = _names(gene, task)
     groupby = groupby or task.fitted.params.get("groupby")
     members, chosen = members_of(task.adata, groupby, groups)
@@ -131,7 +131,7 @@ def affected_genes(
     return data if copy else None
 
 
-def _names(gene: str | Sequence[str], task: Task) -> list[str]:
+def _names(gene: str | Sequence[str], task: Predictor) -> list[str]:
     sets = gene_sets(gene)
     if several := [members for members in sets if len(members) > 1]:
         raise TypeError(f"Affected genes are those of single knockouts, got {several[0]!r}.")
@@ -146,7 +146,7 @@ def _others(genes: list[str], n_others: int, rng: np.random.Generator) -> list[s
 
 
 def _table(
-    task: Task,
+    task: Predictor,
     names: list[str],
     others: list[str],
     members: dict[str, np.ndarray],
@@ -190,14 +190,14 @@ def _params(groupby: str | None, n_others: int, min_cells: int) -> dict[str, Any
     return params if groupby is None else {"groupby": groupby, **params}
 
 
-def _earlier(task: Task, key: str, groupby: str | None) -> pd.DataFrame | None:
+def _earlier(task: Predictor, key: str, groupby: str | None) -> pd.DataFrame | None:
     """Return the genes that knockouts were found to change before, if it was in the same groups."""
     if keys.affected(key) not in task.adata.uns or read_params(task.adata, AFFECTED, key).get("groupby") != groupby:
         return None
     return read_table(task.adata, AFFECTED, key)
 
 
-def _kept(task: Task, earlier: pd.DataFrame | None, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
+def _kept(task: Predictor, earlier: pd.DataFrame | None, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the rows of earlier knockouts before it, and names as categories."""
     if earlier is not None:
         before = earlier[~earlier["knockout"].isin(table["knockout"].unique())]

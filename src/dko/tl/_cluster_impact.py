@@ -9,8 +9,8 @@ import numpy as np
 from .. import get
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted, require_assemblages
 from .._core.groups import group_of_cells
+from .._core.knockouts import open_model
 from .._core.messages import say
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -108,7 +108,7 @@ def cluster_impact(
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     if key in target.uns:
-        require_assemblages(read_fitted(target, key))
+        open_model(target, key, "", needs="scan")
     known = None if groupby is None else group_of_cells(target, groupby)
     relative = relative_impacts(get.impact(target, genes, as_anndata=True, downstream=True, key=key), plan)
     cluster_cells(relative, plan, int(generator(rng).integers(2**31)))

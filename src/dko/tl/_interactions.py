@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.groups import grouping
-from .._core.knockouts import engine_on, open_task
+from .._core.knockouts import open_model
 from .._core.messages import require_genes, say
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from .._core.groups import Groups
-    from .._core.knockouts import Task
+    from .._core.knockouts import Predictor
     from .._rng import RNG
 
 # Fewest permutations from which a standard deviation can be estimated.
@@ -132,17 +132,17 @@ def interactions(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)
-    task = open_task(data, key, mod, groups, groupby=groupby)
-    pairs = _pairs_of(genes, task)
-    if not task.cells.any():
+    cells = open_model(data, key, mod, groups, groupby=groupby, device=device, needs="pair_effects")
+    pairs = _pairs_of(genes, cells)
+    if not cells.cells.any():
         raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
-    names, group_of = grouping(task.adata, groupby, task.cells)
+    names, group_of = grouping(cells.adata, groupby, cells.cells)
 
     # Compiled code, which takes long to import.
     from ._pair_tables import ADDITIVE, Plan, interaction_table
 
     plan = Plan(n_permutations, min_cells, alpha)
-    table = interaction_table(task, pairs, (names, group_of), plan, engine_on(device), generator(rng))
+    table = interaction_table(cells, pairs, (names, group_of), plan, generator(rng))
     if table.empty:
         raise ValueError(
             f"No pair of these genes is expressed by {min_cells} cells that have a model; lower min_cells."
@@ -155,7 +155,7 @@ def interactions(
     else:
         params["groupby"] = groupby
     place = keys.interactions(key_added or key)
-    write(task.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
+    write(cells.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
     n = int((table["class"] != ADDITIVE).sum())
     say(
         f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they change other genes more or "
@@ -164,7 +164,7 @@ def interactions(
     return data if copy else None
 
 
-def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], task: Task) -> np.ndarray:
+def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], cells: Predictor) -> np.ndarray:
     """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
     items = [] if isinstance(genes, str) else list(genes)
     if bad := [item for item in items if not isinstance(item, str | tuple | list)]:
@@ -178,5 +178,5 @@ def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], task: Task) -> n
         if wrong := [item for item in items if isinstance(item, str) or len(item) != 2 or item[0] == item[1]]:
             raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
         pairs = sorted({(min(pair), max(pair)) for pair in items})
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), task.fitted.genes, task.adata)
-    return pd.Index(task.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), cells.fitted.genes, cells.adata)
+    return pd.Index(cells.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ from .._settings import settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._core.knockouts import Part, Task
-    from ..models.knockout import Engine
+    from scipy import sparse
+
+    from .._core.knockouts import Predictor
+    from ..models.dko_model import DkoModel
 
 # Classes of pairs.
 ADDITIVE, SYNERGY, BUFFERING, EPISTASIS = CLASSES = ("additive", "synergy", "buffering", "epistasis")
@@ -47,23 +49,23 @@ class Plan(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Cells of one model: of each its group (-1: none) and its rank in a random order, and the single knockouts.
+    """Cells of one model: of each its group and its rank in a random order, and the single knockouts.
 
-    `single` has their downstream impacts, one per entry of ``part.presence``, NaN at genes of no pair.
+    `single` has their downstream impacts, one per entry of `values`, NaN at genes of no pair.
     """
 
-    part: Part
+    model: DkoModel
+    values: sparse.csr_matrix
     group: np.ndarray
     rank: np.ndarray
     single: np.ndarray
 
 
 def interaction_table(
-    task: Task,
+    predictor: Predictor,
     pairs: np.ndarray,
     groups: tuple[list[str], np.ndarray],
     plan: Plan,
-    engine: Engine,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Return a row per group and pair that enough cells express.
@@ -76,24 +78,25 @@ def interaction_table(
         Names of the groups, and the number of the group of each cell, -1 for none.
     """
     names, group_of = groups
-    shares = np.asarray(read_profiles(task.adata, task.fitted)[group_of >= 0].mean(axis=0)).ravel()
+    shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
     moves, rank = permutations_of(shares, plan.n_permutations, rng), rng.permutation(len(group_of))
     wanted = np.zeros(len(shares), dtype=bool)
     wanted[pairs] = True
     cells = []
-    for part in task.parts(task.presence, cells=group_of >= 0):
-        single = engine.scan(part.affine, part.presence, wanted=wanted, downstream=True)[1]
-        cells.append(_Cells(part, group_of[part.rows], rank[part.rows], single))
+    grouped = predictor.among(group_of >= 0)
+    for model, there, values in grouped.parts(grouped.whole):
+        rows = grouped.rows[there]
+        cells.append(_Cells(cast("DkoModel", model), values, group_of[rows], rank[rows], model.scan(values, wanted)[1]))
     step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
     step = int(np.clip(step, 1, _PIECE))
     found = []
     with progress_of(len(pairs), description="interactions", unit="pair") as advance:
         for first in range(0, len(pairs), step):
             piece = pairs[first : first + step]
-            found.append(_knocked_out(cells, len(names), piece, moves, engine))
+            found.append(_knocked_out(cells, len(names), piece, moves))
             advance(len(piece))
     table, relative = pd.concat([one for one, _ in found], ignore_index=True), np.concatenate([one for _, one in found])
-    genes = np.asarray(task.fitted.genes, dtype=object)[table[["gene_a", "gene_b"]]]
+    genes = np.asarray(predictor.fitted.genes, dtype=object)[table[["gene_a", "gene_b"]]]
     table["gene_a"], table["gene_b"] = genes.T
     table["group"] = np.asarray(names, dtype=object)[table["group"]]
     kept = (table["n_cells"] >= plan.min_cells).to_numpy()
@@ -101,7 +104,7 @@ def interaction_table(
 
 
 def _knocked_out(
-    cells: Sequence[_Cells], n_groups: int, pairs: np.ndarray, moves: np.ndarray, engine: Engine
+    cells: Sequence[_Cells], n_groups: int, pairs: np.ndarray, moves: np.ndarray
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Knock out pairs in all cells that have both genes.
 
@@ -111,26 +114,24 @@ def _knocked_out(
     they are and after each permutation (rows x (1 + permutations)).
     """
     from ..metrics import pair_interaction
-    from ..models.knockout import find, pair_effects, pair_null
+    from ..models.knockout import find
 
     n, n_genes = n_groups * len(pairs), moves.shape[1]
     of_all = np.tile(pairs, (n_groups, 1))
     places = []
     for some in cells:
-        row, number, position = find(some.part.presence, pairs, whole=True)
-        there = some.group[row] >= 0
-        places.append((row[there], (some.group[row] * len(pairs) + number)[there], position[there]))
+        row, number, position = find(some.values, pairs, whole=True)
+        places.append((row, some.group[row] * len(pairs) + number, position))
     n_cells, squares = np.zeros(n, dtype=int), np.zeros(n)
     impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, n_genes)), np.zeros((n, 1 + len(moves), 3))
     for some, (row, number, position), few in zip(cells, places, _some_of_each(cells, places), strict=True):
-        affine, presence = some.part.affine, some.part.presence
-        both = engine.knock_out(affine, presence, row, position, downstream=True)[1]
-        three = np.column_stack([both, some.single[presence.indptr[row][:, None] + position]]).astype(float)
+        both = some.model.engine.knock_out(some.model.map, some.values, row, position, downstream=True)[1]
+        three = np.column_stack([both, some.single[some.values.indptr[row][:, None] + position]]).astype(float)
         n_cells += np.bincount(number, minlength=n)
         impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
         squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
-        effects += pair_effects(affine, presence, of_all, _rows_of(row, number, n))
-        null += pair_null(affine, presence, of_all, _rows_of(row[few], number[few], n), moves)
+        effects += some.model.pair_effects(some.values, of_all, _rows_of(row, number, n))
+        null += some.model.pair_null(some.values, of_all, _rows_of(row[few], number[few], n), moves)
     size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
     both, first, second = (impacts / np.maximum(n_cells, 1)[:, None]).T
     interaction = both - first - second

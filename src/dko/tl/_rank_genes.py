@@ -10,7 +10,7 @@ import pandas as pd
 from .._core import keys
 from .._core.fitted import NO_SIGNAL, check_place
 from .._core.genes import KINDS
-from .._core.knockouts import open_task
+from .._core.knockouts import open_model
 from .._core.messages import listed, progress_of, say
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -149,7 +149,7 @@ def rank_genes(
     plan = Plan(by, (exclude,) if isinstance(exclude, str) else tuple(exclude), n_bootstraps, min_cells)
     _check(plan, n_permutations)
     data = writable(adata, copy, mod)
-    task = open_task(data, key, mod)
+    task = open_model(data, key, mod, needs="scan")
     target, place = task.adata, keys.ranking(key) if key_added is None else key_added
     check_place(target, place)
     require_scan(task, key)
@@ -187,7 +187,7 @@ def rank_genes(
         where = {"varm": {place: pd.DataFrame(columns, index=target.var_names)}}
     stale = {"var": [rate], "varm": [place]} if place in target.uns else {}
     write(target, remove=stale, uns={place: content}, **where)
-    _tell(tables, groupby, place, total=task.fitted.null(0) is not None)
+    _tell(tables, groupby, place, total=getattr(task.model, "null", None) is not None)
     return data if copy else None
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ..._core.fitted import read_fitted, require_assemblages
+from ..._core.fitted import read_fitted
+from ..._core.knockouts import require_ability
 from ..._core.messages import listed
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from ...models.dko_model import DkoModel
     from ...models.knockout import Map
 
 
@@ -37,7 +39,7 @@ def initial_maps(
             f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save."
         )
     source = read_fitted(adata, str(init_from)) if str(init_from) in adata.uns else read_model(Path(init_from))
-    require_assemblages(source)
+    require_ability(source.model, str(init_from), "predicting")
     if (there := source.params.get("rank")) != rank:
         form = "a full map; leave out rank=..." if there is None else f"a map of rank {there}; fit with rank={there}"
         raise ValueError(f"init_from={str(init_from)!r} holds {form}, or start without it.")
@@ -54,4 +56,6 @@ def initial_maps(
             f"init_from={str(init_from)!r} has no model for {listed(absent)}; it has {listed(source.groups)}."
         )
     order = [position[gene] for gene in genes]
-    return {group: source.affine(source.groups.index(group) if source.groups else 0).subset(order) for group in groups}
+    numbers = {group: source.groups.index(group) if source.groups else 0 for group in groups}
+    models = {group: cast("DkoModel", source.model.part(number)) for group, number in numbers.items()}
+    return {group: model.predicting.subset(order) for group, model in models.items()}

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ..._core.knockouts import Task
+    from ..._core.knockouts import Predictor
+    from ...models.dko_model import DkoModel
     from ...models.knockout import FactorMap
     from ...models.total import Null
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     """From a mask of cells to a p-value of each gene of the model."""
 
 
-def test_of(task: Task, observed: sparse.csr_matrix, min_cells: int, n_permutations: int | None) -> Test:
+def test_of(task: Predictor, observed: sparse.csr_matrix, min_cells: int, n_permutations: int | None) -> Test:
     """Return the test of a fit: of downstream impacts where effects are total, otherwise of co-expression.
 
     Parameters
@@ -31,13 +32,13 @@ def test_of(task: Task, observed: sparse.csr_matrix, min_cells: int, n_permutati
     min_cells, n_permutations
         For co-expression: cells that express a gene to be compared with, and permutations.
     """
-    if task.fitted.null(0) is not None:
+    if getattr(task.model, "null", None) is not None:
         return lambda cells, _: downstream_p_values(task, observed, cells)
     counts = read_counts(task)
     return lambda cells, rng: _co_expression(counts[cells], min_cells, n_permutations, rng)
 
 
-def downstream_p_values(task: Task, observed: sparse.csr_matrix, cells: np.ndarray) -> np.ndarray:
+def downstream_p_values(task: Predictor, observed: sparse.csr_matrix, cells: np.ndarray) -> np.ndarray:
     """Compare the downstream impacts on the mean profile of some cells with those of permuted genes.
 
     Where these cells have several models, the smallest p-value times the number of models.
@@ -46,8 +47,8 @@ def downstream_p_values(task: Task, observed: sparse.csr_matrix, cells: np.ndarr
 
     found = [np.ones(observed.shape[1])]
     for number in np.unique(task.models[cells & task.cells]):
-        effects = cast("FactorMap", task.fitted.effects(number))
-        null, of_model = cast("Null", task.fitted.null(number)), task.models == number
+        model, of_model = cast("DkoModel", task.model.part(int(number))), task.models == number
+        effects, null = cast("FactorMap", model.map), cast("Null", model.null)
         profile = np.asarray(observed[cells & of_model].mean(axis=0), dtype=np.float64).ravel()
         # How noisy its effects are depends on all cells of the model, not on those that are looked at.
         seen = np.bincount(observed[of_model].indices, minlength=len(profile))

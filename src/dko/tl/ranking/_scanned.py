@@ -17,7 +17,7 @@ from ..._core.messages import say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..._core.knockouts import Task
+    from ..._core.knockouts import Predictor
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Scanned:
         return Scanned(self.impact[rows], self.downstream[rows], self.observed[rows], self.cells[rows])
 
 
-def require_scan(task: Task, key: str) -> None:
+def require_scan(task: Predictor, key: str) -> None:
     """Raise unless there is a scan with downstream impacts."""
     for place, what in (
         (keys.impact(key), "scan"),
@@ -54,7 +54,7 @@ def require_scan(task: Task, key: str) -> None:
             raise KeyError(f"No {what} in adata.layers[{place!r}]; run dko.tl.scan(adata, key={key!r}) first.")
 
 
-def read_scan(task: Task, key: str, groups: Iterable[np.ndarray]) -> Scanned:
+def read_scan(task: Predictor, key: str, groups: Iterable[np.ndarray]) -> Scanned:
     """Read a scan and what belongs to it; `groups` are masks of cells, each of which was scanned or left out."""
     impact, downstream = (_read(task, place) for place in (keys.impact(key), keys.downstream(key)))
     observed = read_profiles(task.adata, task.fitted)
@@ -62,7 +62,7 @@ def read_scan(task: Task, key: str, groups: Iterable[np.ndarray]) -> Scanned:
     return Scanned(impact, downstream, observed, _scanned_cells(impact, observed, task.cells, groups))
 
 
-def _read(task: Task, place: str) -> sparse.csr_matrix:
+def _read(task: Predictor, place: str) -> sparse.csr_matrix:
     values = sparse.csr_matrix(task.adata.layers[place])[:, task.columns]
     values.sort_indices()
     return values
@@ -114,7 +114,7 @@ def _scanned_cells(
     return scanned
 
 
-def read_counts(task: Task) -> sparse.csr_matrix:
+def read_counts(task: Predictor) -> sparse.csr_matrix:
     """Return counts, or what they are for comparisons between genes, CSR, cells x genes of the model."""
     from ...models.significance import comparable
 
