@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 import dko
 
@@ -27,6 +28,10 @@ def scan(**kwargs):
 
 def pairs(of=None, **kwargs):
     return lambda adata: dko.tl.double_ko(adata, of, **kwargs)
+
+
+def shift(basis):
+    return lambda adata: dko.tl.identity_shift(adata, "gene_2", basis=basis)
 
 
 def get(name, *args, **kwargs):
@@ -98,6 +103,16 @@ def drop_genes(adata):
 
 def no_x(adata):
     adata.X = None
+
+
+def only_in_raw(adata):
+    dko.tl.fit(adata, **FIT)
+    adata.raw = AnnData(np.ones((80, 21), np.float32), adata.obs, pd.DataFrame(index=[*adata.var_names, "SOX2"]))
+
+
+def no_map(adata):
+    dko.tl.fit(adata, **FIT)
+    del adata.obsm["X_umap"]
 
 
 def log_mark(adata):
@@ -176,6 +191,20 @@ CASES: dict[str, Any] = {
         KeyError,
         ["HSPA1AB", "Did you mean 'HSPA1A/B'"],
     ),
+    "unknown genes": (
+        "fitted",
+        ko(list("stuvwxy")),
+        KeyError,
+        ["No gene 's', 't', 'u', 'v', 'w' and 2 more in var_names"],
+    ),
+    "a gene that only raw has": (
+        only_in_raw,
+        ko("SOX2"),
+        KeyError,
+        ["'SOX2': in adata.raw but not in var_names", "21"],
+    ),
+    "no such map": ("fitted", shift("tsne"), KeyError, ["No embedding 'tsne' in adata.obsm; there are 'X_umap'."]),
+    "no map": (no_map, shift("umap"), KeyError, ["there is none; run sc.tl.umap(adata) first"]),
     "unknown gene in a tuple": ("fitted", ko(("gene_2", "GENE_5")), KeyError, ["GENE_5", "gene_5"]),
     "unknown gene, scan": ("fitted", scan(genes="gene5"), KeyError, ["gene5", "gene_5"]),
     "unknown gene, pairs": ("fitted", pairs([("gene_2", "zzz")]), KeyError, ["No gene 'zzz' in var_names."]),
@@ -321,17 +350,15 @@ CASES: dict[str, Any] = {
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique:UserWarning")  # anndata, where the test makes them so
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input(case, cells, unchanged, tmp_path, monkeypatch):
+def test_bad_input(case, request, unchanged, tmp_path, monkeypatch):
     prepare, call, error, said = CASES[case]
-    if prepare == "fitted":
-        dko.tl.fit(cells, **FIT)
-    elif prepare is not None:
+    cells = request.getfixturevalue("fitted" if prepare == "fitted" else "cells")
+    if callable(prepare):
         prepare(cells)
     monkeypatch.chdir(tmp_path)
     with unchanged(cells), pytest.raises(error) as raised:
         call(cells)
     message = raised.value.args[0]
-    print(f"{case}: {message}")
     for part in said:
         assert part in message
     assert type(raised.value) is error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -256,3 +258,14 @@ def test_copying_a_mudata_says_nothing(fitted):
     copied = dko.tl.scan(data, copy=True)
     assert copied is not None
     assert "dko_impact" in copied["rna"].layers and "dko_impact" not in data["rna"].layers
+
+
+def test_every_test_that_holds_a_promise_is_there():
+    root = Path(__file__).parents[1]
+    page = root / "docs" / "promises.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not in the source archive")
+    path = ""
+    for here, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", page.read_text()):
+        path = here or path
+        assert name is None or not name or f"def {name}(" in (root / path).read_text(), f"{path}::{name}"

@@ -1,87 +1,85 @@
+"""Perturbations and controls as users spell them, through the verb that sorts cells by them."""
+
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dko
-from dko._core.names import control_of, members, perturbations, spelled
 
-GENES = ["A", "B", "C", "HLA+DR"]
+HOW: dict[str, Any] = {"perturbation_key": "guide", "control": "control"}
+MORE = ["more", "still more"]
 
 
 def cells(labels, **kwargs):
     obs = pd.DataFrame({"guide": pd.Series(labels, **kwargs).to_numpy()}, index=[f"c{i}" for i in range(len(labels))])
-    return AnnData(np.ones((len(labels), 1)), obs=obs)
+    names = ["A", "B", "C", "HLA+DR"]
+    rng = np.random.default_rng(0)
+    return AnnData(1 + rng.poisson(3, (len(labels), 4)).astype(np.float32), obs=obs, var=pd.DataFrame(index=names))
+
+
+def folds(adata, control: Any = "control"):
+    dko.pp.split_perturbations(adata, perturbation_key="guide", control=control, n_folds=2)
+    return adata.obs["fold"].astype(object)
+
+
+def n_perturbations(labels, capsys):
+    """How many different ones there are, beside two of the test itself."""
+    capsys.readouterr()
+    folds(cells([*labels, *MORE, "control"]))
+    return int(re.search(r"(\d+) perturbations", capsys.readouterr().err)[1]) - len(MORE)  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
-    ("label", "expected"),
+    ("label", "as_well", "n"),
     [
-        ("A", "A"),
-        ("B+A", "A+B"),
-        ("A+B", "A+B"),
-        ("A+control", "A"),
-        ("control+A", "A"),
-        ("C+control+A", "A+C"),
-        ("control", "control"),
-        ("control+control", "control"),
-        ("HLA+DR", "HLA+DR"),
-        ("not measured", "not measured"),
+        *(("B+A", "A+B", 1), ("A+control", "A", 1), ("control+A", "A", 1), ("C+control+A", "A+C", 1)),
+        *(("control", "control+control", 0), ("not measured", "A", 2), ("A+B", "A", 2)),
+        *(("HLA+DR", "DR+HLA", 2), ("HLA+DR", "HLA+DR", 1)),  # the first is a gene
     ],
 )
-def test_one_spelling(label, expected):
+def test_one_spelling(label, as_well, n, capsys):
     """T15: order is irrelevant, a control that is named with genes too; a gene may have a plus in its name."""
-    assert spelled(label, "control", GENES) == expected
+    assert n_perturbations([label, as_well], capsys) == n
 
 
 @given(st.sets(st.sampled_from("ABCDE"), min_size=1), st.randoms(use_true_random=False))
-def test_every_order_has_the_same_spelling_and_members(genes, random):
-    label = "+".join(random.sample([*sorted(genes), "control"], len(genes) + 1))
-    found = spelled(label, "control", "ABCDE")
-    assert found == "+".join(sorted(genes))
-    assert members(found, "ABCDE") == sorted(genes)
-
-
-def test_members_of_a_gene_with_a_plus_in_its_name():
-    assert members("HLA+DR", GENES) == ["HLA+DR"]
-
-
-def test_perturbations_of_cells():
-    found = perturbations(cells(["B+A", "A+B", "control", None, "A+control"]), "guide", "control", GENES)
-    assert found.isna().tolist() == [False, False, False, True, False]
-    assert found.dropna().tolist() == ["A+B", "A+B", "control", "A"]
-    assert list(found.index) == ["c0", "c1", "c2", "c3", "c4"]
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_order_has_the_same_spelling(capsys, genes, random):
+    orders = ["+".join(random.sample([*sorted(genes), "control"], len(genes) + 1)) for _ in range(3)]
+    assert n_perturbations(orders, capsys) == 1
 
 
 @pytest.mark.parametrize(
     ("labels", "control"),
     [
-        ([0, 1, 0], 0),
-        ([False, True, False], False),
-        (["0", "1", "0"], 0),
-        ([0, 1, 0], "0"),
-        ([0.0, 1.0, 0.0], 0),
-        ([0.0, 1.0, 0.0], "0"),
-        ([0, 1, 0], 0.0),
-        ([0.5, 1.0, 0.5], 0.5),
+        *(([0, 1, 2], 0), ([False, True, None], False), (["0", "1", "2"], 0), ([0, 1, 2], "0"), ([0.0, 1.0, 2.0], 0)),
+        *(([0.0, 1.0, 2.0], "0"), ([0, 1, 2], 0.0), ([0.5, 1.0, 2.0], 0.5)),
+        *(([name, "A", "B"], name) for name in ("None", "nan", "")),  # spelled as a missing value is
     ],
 )
-def test_labels_and_control_of_other_types(labels, control):
-    adata = cells(labels)
-    name = control_of(adata, "guide", control)
-    assert (perturbations(adata, "guide", name, ["1", "True"]) == name).tolist() == [True, False, True]
+def test_the_control_may_be_of_another_type(labels, control):
+    adata = cells([*labels, "more"], dtype=object)
+    assert (folds(adata, control) == "control").tolist() == [True, False, False, False]
 
 
-def test_a_category_nobody_has_is_no_perturbation():
-    adata = cells(["A", "control"])
-    adata.obs["guide"] = pd.Categorical(adata.obs["guide"], ["A", "control", "B"])
-    assert set(perturbations(adata, "guide", "control", GENES)) == {"A", "control"}
+@pytest.mark.parametrize("missing", ["nan", "NaN", "None", "<NA>", "", None, np.nan], ids=repr)
+def test_missing_perturbations(missing):
+    assert folds(cells(["A", missing, "control", "B"])).isna().tolist() == [False, True, False, False]
+
+
+def test_a_category_nobody_has_is_no_perturbation(capsys):
+    adata = cells(["A", "control", *MORE])
+    adata.obs["guide"] = pd.Categorical(adata.obs["guide"], ["A", "control", "B", *MORE])
+    folds(adata)
+    assert "3 perturbations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -95,23 +93,7 @@ def test_a_category_nobody_has_is_no_perturbation():
 def test_what_is_not_there_is_named(key, control, message):
     """T9."""
     with pytest.raises(KeyError, match=message):
-        control_of(cells(["A", "control"]), key, control)
-
-
-@pytest.mark.parametrize("control", ["None", "nan", ""])
-def test_a_control_that_is_spelled_as_a_missing_value(control):
-    adata = cells([control, "A", None, "NaN"])
-    found = perturbations(adata, "guide", control_of(adata, "guide", control), ["A"])
-    assert found[:2].tolist() == [control, "A"] and found[2:].isna().all()
-
-
-@pytest.mark.parametrize("missing", ["nan", "NaN", "None", "<NA>", "", None, np.nan], ids=repr)
-def test_missing_perturbations(missing):
-    assert perturbations(cells(["A", missing, "control"]), "guide", "control", GENES).isna().tolist() == [
-        False,
-        True,
-        False,
-    ]
+        dko.pp.split_perturbations(cells(["A", "control"]), perturbation_key=key, control=control)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +110,9 @@ def test_missing_perturbations(missing):
     ],
 )
 def test_other_labels_that_look_like_controls_are_told(labels, named, caplog):
-    adata = cells(labels)
-    adata.var_names = ["CTRL1"]
-    assert control_of(adata, "guide", "control") == "control"
+    adata = cells([*labels, *MORE])
+    adata.var_names = ["CTRL1", *"ABC"]
+    folds(adata)
     assert len(caplog.messages) == bool(named)
     if named:
         assert f"look like controls ({named}); only cells of 'control' are taken as control" in caplog.messages[0]
@@ -155,9 +137,6 @@ def _spelled(_screen):
         labels.iloc[np.flatnonzero(labels == old)[number : number + 10]] = new
     adata.obs["guide"] = labels
     return adata
-
-
-HOW: dict[str, Any] = {"perturbation_key": "guide", "control": "control"}
 
 
 def test_all_functions_have_one_parser(_spelled):
@@ -188,5 +167,4 @@ def test_numbers_name_the_control_whatever_the_type_of_the_column(dtype, control
     adata.obs["guide"] = values.astype(str).to_numpy() if dtype in ("string", "object") else values.to_numpy()
     spellings: list[Any] = [f"{control}.0"] if as_text else [control, float(control), np.int8(control), str(control)]
     for given_as in spellings:
-        name = control_of(adata, "guide", given_as)
-        assert np.flatnonzero(perturbations(adata, "guide", name, []) == name).tolist() == [control]
+        assert np.flatnonzero(folds(adata, given_as) == "control").tolist() == [control]

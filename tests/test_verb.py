@@ -127,12 +127,3 @@ def test_bars_only_where_they_are_wanted(name, fitted, monkeypatch):
 
 def test_every_long_call_on_cells_is_tried():
     assert set(CALLS) == set(LONG) - {"datasets.grn_impact"}
-
-
-def test_the_call_inside_follows_the_one_outside(capsys, fitted, monkeypatch):
-    """A report, or whatever else calls a public function, decides for it."""
-    from dko._core.messages import bar, bars
-
-    with bars(shown=False), bars(shown=True):
-        assert bar(total=1, description="x", unit="cell").disable
-    assert not bar(total=1, description="x", unit="cell", delay=9).disable

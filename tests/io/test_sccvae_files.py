@@ -172,7 +172,7 @@ def test_other_cells_with_genes_in_another_order(network, tmp_path):
 
 
 def test_a_model_of_counts_finds_counts_elsewhere(network, tmp_path):
-    """The total that cells were normalised to goes with the model."""
+    """The total that cells were normalised to is kept beside the model."""
     counts = network.copy()
     counts.X = counts.layers["counts"]
     dko.tl.fit(counts, **FIT, normalize=True)
