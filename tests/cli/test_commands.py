@@ -260,6 +260,8 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
             (("--plot", tmp_path / "x.txt"), "has to end in one of ."),
         ):
             assert says in dko(*words, *more).error
+        ran = dko(*words, "--perturbations", "gene_6", "--metric", "retrieval", "--plot", plot, "--force")
+        assert ran.code == 2 and "No method has a value of 'retrieval'" in ran.err, "nothing is written, nor replaced"
         assert "No value 'ctrl' in obs['knockout']" in dko(*words[:5], "ctrl", "--quiet").error
 
 

@@ -128,7 +128,7 @@ def test_a_table_beside_the_cells_or_instead_of_them(dko, fitted_file, fitted, t
         ),
         (("--out", "a.h5ad", "--table", "nowhere/a.csv"), "The folder 'nowhere' does not exist; make it first."),
         (("--out", "a.csv", "--table", "b.csv"), "--out 'a.csv' is a table; name a file of cells"),
-        (("--out", "a.h5ad", "--table", "a.csv", "--impacts", "a.zarr"), "name one of the two"),
+        (("--out", "a.h5ad", "--table", "a.csv", "--impacts", "a.zarr"), "choose one."),
     ],
 )
 def test_outputs_that_do_not_fit_together(dko, fitted_file, tmp_path, kept, monkeypatch, words, says):

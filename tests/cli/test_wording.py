@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dko as package
-from dko.cli._main import COMMANDS
-from dko.cli._wording import in_options
+from dko.cli._main import COMMANDS, in_options
 from tests.cli.conftest import python_in
 
 

@@ -21,10 +21,10 @@ document.addEventListener("securitypolicyviolation", (event) => {
 });
 const tables = document.querySelectorAll("#ranking table");
 const header = (table, name) => [...table.tHead.rows[0].cells].find((cell) => cell.textContent === name);
-header(tables[2], "impact").querySelector("button").click();
-header(tables[2], "impact").querySelector("button").click();
-header(tables[1], "group").querySelector("button").focus();
-document.activeElement.click();
+header(tables[2], "impact").click();
+header(tables[2], "impact").click();
+header(tables[1], "group").focus();
+document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
 const search = document.querySelector("#parameters input");
 search.value = "FRACTION";
 search.dispatchEvent(new Event("input"));

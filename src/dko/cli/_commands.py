@@ -14,13 +14,14 @@ from cyclopts import Parameter as Option
 from .. import io, tl
 from .._core import results
 from .._core.names import labels_of
+from .._core.results import Result
 from .._settings import settings
 from ..io._files import read_any, read_prior
 from ..report import open_run
-from ._files import Outputs, check_input, check_metric, check_output, names, open_fit, show, undisplayed
+from ._files import Outputs, check_input, check_output, check_plot, names, open_fit, show, undisplayed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from anndata import AnnData
 
@@ -29,88 +30,48 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """A verb as a command.
-
-    Attributes
-    ----------
-    verb
-        Function of :mod:`dko.tl`.
-    examples
-        Words after the name.
-    sections
-        Of the report, those that are printed.
-    table
-        Function of :mod:`dko.get` whose table is written, and its keywords.
-    rows
-        How many rows are printed over all cells or per knockout, and per group.
-    then
-        The next command.
-    result
-        What the verb makes, where not every model has it.
-    """
+    """A verb as a command: words of an example, and what it makes, which is printed as the report shows it."""
 
     verb: str
-    examples: Sequence[str]
-    sections: Sequence[str]
-    table: tuple[str, dict[str, Any]] | None = None
+    example: str
+    made: tuple[Result, ...] = ()
+    # What --table writes: a function of dko.get, the one of the result if none is named, and its keywords.
+    getter: str = ""
+    how: Mapping[str, Any] = {}
+    # How many rows are printed over all cells or per knockout, and per group.
     rows: tuple[int, int] = (10, 3)
-    then: str = "dko report {out}"
-    result: results.Result | None = None
 
 
-_FIT = (
-    "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --test-fraction 0.2",
-    "cells.h5mu --out fitted.h5mu --genes CD74,FTL --n-top-genes 1000 --prior collectri.csv",
-    "screen.h5ad --out fitted.h5ad --model sccvae --perturbation-key gene --control ctrl",
-)
-_KO = (
-    "fitted.h5ad CD74+FTL --out ko.h5ad --groups cell_type=Dendritic",
-    "fitted.h5ad CD74 --dose 0.5 --no-profiles --out knockdown.h5ad",
-)
-_DOSE = ("fitted.h5ad CD74+FTL --doses 0,0.5,1 --mixture --out doses.h5ad",)
-_SCAN = ("fitted.h5ad --out scanned.h5ad --groups cell_type=Dendritic --table impacts.csv.gz",)
-_RANK = ("scanned.h5ad --out ranked.h5ad --groupby cell_type --table keystones.csv",)
-_AFFECTED = ("fitted.h5ad CD74 FTL --out affected.h5ad --groupby cell_type --table affected.csv",)
-_PAIRS = ("fitted.h5ad CD74 FTL LYZ S100A9 --out pairs.h5ad --groupby cell_type --table pairs.csv",)
-_MODULES = ("perturbed.h5ad --out modules.h5ad --genes SOX2,MYC,NANOG+POU5F1 --resolution 1.5",)
-_SCORES = ("fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png",)
-_REPORT = ('scanned.h5ad --groupby cell_type --out keystones.html --title "Keystone genes of blood"',)
+_FIT = "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --genes CD74,FTL --n-top-genes 1000"
+_KO = "fitted.h5ad CD74 FTL+LYZ --dose 0.5 --groups cell_type=Dendritic --out ko.h5ad"
+_DOSE = "fitted.h5ad CD74+FTL --doses 0,0.5,1 --mixture --out doses.h5ad"
+_SCAN = "fitted.h5ad --out scanned.h5ad --groups cell_type=Dendritic --table impacts.csv.gz"
+_RANK = "scanned.h5ad --out ranked.h5ad --groupby cell_type --table keystones.csv"
+_AFFECTED = "fitted.h5ad CD74 FTL --out affected.h5ad --groupby cell_type --table affected.csv"
+_PAIRS = "fitted.h5ad CD74 FTL LYZ S100A9 --out pairs.h5ad --groupby cell_type --table pairs.csv"
+_MODULES = "perturbed.h5ad --out modules.h5ad --genes SOX2,MYC,NANOG+POU5F1 --resolution 1.5"
+_SCORES = "fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png"
+_REPORT = "scanned.h5ad --groupby cell_type --title 'Keystone genes of blood'"
 COMMANDS = {
-    "fit": Command("fit", _FIT, ("perturbations", "fit"), then="dko ko {out} GENE --out ko.h5ad"),
-    "ko": Command("virtual_ko", _KO, ("knockouts",), ("impact", {"tidy": True})),
-    "dose": Command("dose_response", _DOSE, ("doses",), ("dose_response", {})),
-    "scan": Command(
-        "scan",
-        _SCAN,
-        ("ranking",),
-        ("impact_table", {}),
-        then="dko rank {out} --out ranked.h5ad",
-        result=results.RANKING,
-    ),
-    "rank": Command("rank_genes", _RANK, ("ranking",), ("ranking", {}), result=results.RANKING),
-    "affected": Command(
-        "affected_genes", _AFFECTED, ("affected",), ("affected_genes", {}), rows=(10, 5), result=results.AFFECTED
-    ),
-    "interactions": Command(
-        "interactions", _PAIRS, ("interactions",), ("interactions", {}), rows=(20, 5), result=results.INTERACTIONS
-    ),
-    "modules": Command("perturbation_modules", _MODULES, ("modules",), ("modules", {})),
-    "evaluate": Command("evaluate", _SCORES, ("evaluation",), ("evaluation", {"summary": False})),
-    "report": Command("write_report", _REPORT, ()),
+    "fit": Command("fit", _FIT, (results.PERTURBATIONS, results.QUALITY)),
+    "ko": Command("virtual_ko", _KO, (results.KNOCKOUTS,), how={"tidy": True}),
+    "dose": Command("dose_response", _DOSE, (results.DOSES,)),
+    "scan": Command("scan", _SCAN, (results.RANKING,), "impact_table"),
+    "rank": Command("rank_genes", _RANK, (results.RANKING,)),
+    "affected": Command("affected_genes", _AFFECTED, (results.AFFECTED,), rows=(10, 5)),
+    "interactions": Command("interactions", _PAIRS, (results.INTERACTIONS,), rows=(20, 5)),
+    "modules": Command("perturbation_modules", _MODULES, (results.MODULES,)),
+    "evaluate": Command("evaluate", _SCORES, (results.EVALUATION,), how={"summary": False}),
+    "report": Command("write_report", _REPORT),
 }
+_NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out ranked.h5ad"}
 # What is typed without an option, by parameter.
 ARGUMENTS = {name: {"genes": "GENE", "gene": "GENE"} for name in ("ko", "dose", "affected", "interactions")}
 
 # The options of single models, which `tl.fit` takes as further keywords, with their types.
 _OF_MODELS = {
-    **{
-        "holdout": "Sequence[str]",
-        "test_controls": "float",
-        "normalize": "bool",
-        "min_cells": "int",
-        "n_members": "int",
-    },
-    **dict.fromkeys(("features", "code", "graph"), "str"),
+    **{"holdout": "Sequence[str]", "normalize": "bool", "test_controls": "float", "features": "str", "code": "str"},
+    **{"graph": "str", "min_cells": "int", "n_members": "int"},
 }
 # What is typed for a parameter of this type; one of any other type has no option.
 _LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")
@@ -119,7 +80,7 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("Names", "Groups", "Marks"), list[str]),
     **{"int": int, "float": float, "bool": bool, "RNG": int, "PriorKnowledge": Path, "str | Path": Path},
 }
-_RENAMED = {"key_added": "key", "out": "impacts"}
+OPTION_OF = {"key_added": "key", "out": "impacts"}
 _NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
 # Instead of what the verb says of it.
 _HELP = {
@@ -133,10 +94,6 @@ _HELP = {
     "n_top_genes": "Number of genes in all.",
     "perturbation_key": "obs column that names the perturbation of a cell.",
     "control": "Its value for unperturbed cells.",
-    "max_epochs": "Passes over the training cells at most.",
-    "max_steps": "Steps of the training at most.",
-    "batch_size": "Cells per step, or at a time.",
-    "learning_rate": "Step size.",
     "effects": "Of a knockout on other genes: direct, with all else as it is, total, on all paths, or auto.",
     "prior": "Known regulation, CSV with the columns source, target and weight, or measured effects, CSV or h5ad of "
     "perturbed genes x genes, log fold changes.",
@@ -155,7 +112,7 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
     for parameter in signature(_verb(name)).parameters.values():
         kind = str(parameter.annotation).removesuffix(" | None")
         if parameter.name not in _NO_OPTION and (parameter.name != "key_added" or name == "fit"):
-            found[_RENAMED.get(parameter.name, parameter.name)] = kind, parameter.default
+            found[OPTION_OF.get(parameter.name, parameter.name)] = kind, parameter.default
     if name == "fit":
         found |= {option: (kind, None) for option, kind in _OF_MODELS.items()}
     if "exclude" in found:
@@ -187,23 +144,20 @@ def command(name: str) -> Callable[..., None]:
     run.__signature__ = words  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     says = " ".join((getdoc(_verb(name)) or "").partition("\n\n")[0].split())
-    run.__doc__ = "\n".join([says, "", "examples:", *(f"  dko {name} {words}" for words in COMMANDS[name].examples)])
+    run.__doc__ = f"{says}\n\nexample:\n  dko {name} {COMMANDS[name].example}"
     return run
 
 
 def _parameters(name: str) -> list[Parameter]:
-    places, kinds, found = (
-        ARGUMENTS.get(name, {}),
-        kinds_of(name),
-        [_argument("input", Path, "IN", "Cells: .h5ad, .h5mu or .zarr.")],
-    )
+    places, kinds = ARGUMENTS.get(name, {}), kinds_of(name)
+    found = [_argument("input", Path, "IN", "Cells: .h5ad, .h5mu or .zarr.")]
     for option in (option for option in kinds if option in places):
         together = ", or genes removed together: CD74+FTL" if kinds[option][0] == "Knockouts" else ""
         found.append(_argument(option, list[str], places[option], f"Gene{together}."))
     out = "File to write, of the same kind as IN (.h5ad and .zarr are); or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
     found.append(_option("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
-    if COMMANDS[name].table is not None:
+    if name not in ("fit", "report"):
         found.append(_option("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     if name == "evaluate":
         found.append(_option("plot", Path, "Draw a score of all methods, in the format that the file ends in."))
@@ -248,36 +202,39 @@ def _texts(name: str) -> dict[str, str]:
     for options, text in described.items():
         plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", " ".join(text.split())).replace("`", "").replace('"', "")
         first = re.split(r"(?<=[.:;]) (?=[A-Z])", plain)[0].rstrip(".:;")
-        found |= {_RENAMED.get(option, option): f"{first}." for option in options.split(", ")}
+        found |= {OPTION_OF.get(option, option): f"{first}." for option in options.split(", ")}
     return found
 
 
 def _run(name: str, given: dict[str, Any]) -> None:
     """Do what a command is for; nothing is computed before all that is wrong with its words is known."""
-    if name == "report":
-        return _write_report(given)
     chosen, kinds = COMMANDS[name], kinds_of(name)
-    outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
     with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
-        outputs.check(force=given["force"], has_table=chosen.table is not None)
-        check_metric(given.get("metric"))
+        if name == "report":
+            return _write_report(given)
+        outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
+        outputs.check(force=given["force"], has_table="table" in given)
+        if "metric" in given:
+            check_plot(outputs.plot, given["metric"])
         options = {option: _typed(option, kind, given[option]) for option, (kind, _) in kinds.items()}
         data = read_any(outputs.source)
         if name != "fit":
-            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"], chosen.result)
-            for option, (kind, _) in kinds.items():
-                if options[option] is not None:
-                    options[option] = _among(options, option, kind, adata, fitted)
+            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"], chosen.made)
+            for option in [option for option in options if options[option] is not None]:
+                options[option] = _among(options, option, kinds[option][0], adata, fitted)
         _call(_verb(name), data, options)
-        outputs.write_cells(data, chosen.then)
-        if outputs.impacts is not None:
-            return
         run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
-        if chosen.table is not None and outputs.table is not None:
-            getter, how = chosen.table
-            outputs.write_table(run.get(getter, **how, **({"groupby": options["groupby"]} if name == "rank" else {})))
-        show(_shown(run, chosen, options), *chosen.sections)
-        outputs.write_plot(run, given.get("metric"))
+        # What cannot be drawn is known before anything is written.
+        figure = None if outputs.plot is None else run.draw("evaluation", metric=given["metric"])
+        outputs.write_cells(data, _NEXT.get(name, "dko report {out}"))
+        if outputs.impacts is not None:
+            return None
+        if outputs.table is not None:
+            how = {"groupby": options["groupby"]} if name == "rank" else chosen.how
+            outputs.write_table(run.get(chosen.getter or chosen.made[-1].getter, **how))
+        show(_shown(run, chosen, options), *chosen.made)
+        outputs.write_figure(figure)
+    return None
 
 
 def _write_report(given: dict[str, Any]) -> None:
@@ -288,11 +245,9 @@ def _write_report(given: dict[str, Any]) -> None:
     check_input(source)
     check_output(page, given["force"])
     undisplayed()
-    with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
-        data = read_any(source)
-        open_fit(data, source, given["key"], given["mod"])
-        options = {option: given[option] for option in kinds_of("report")}
-        io.write_report(data, page, **{**options, "title": title})
+    data = read_any(source)
+    open_fit(data, source, given["key"], given["mod"])
+    io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})
 
 
 def _shown(run: Run, chosen: Command, options: dict[str, Any]) -> Run:
@@ -336,7 +291,7 @@ def _among(options: dict[str, Any], option: str, kind: str, adata: AnnData, fitt
 
 def _call(verb: Callable[..., Any], data: Any, options: dict[str, Any]) -> None:
     known = signature(verb).parameters
-    renamed = {option: name for name, option in _RENAMED.items() if name in known and option not in known}
+    renamed = {option: name for name, option in OPTION_OF.items() if name in known and option not in known}
     given = {renamed.get(option, option): value for option, value in options.items() if value is not None}
     places = [given.pop(name) for name in ("genes", "gene") if name in given and known[name].default is Parameter.empty]
     try:

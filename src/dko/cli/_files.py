@@ -19,10 +19,11 @@ from ..models import model_class
 from ..report import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.figure import Figure
     from mudata import MuData
 
     from .._core.fitted import Fitted
@@ -30,13 +31,7 @@ if TYPE_CHECKING:
     from ..report import Run
 
 _WIDTH, _MOST_ROWS = 112, 40
-_TABLES = (".csv", ".tsv")
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-
-
-def _ending(path: Path) -> str:
-    """Return the ending of a name without that of its compression."""
-    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+_TABLES, _COMPRESSED = (".csv", ".tsv"), (".gz", ".bz2", ".xz", ".zst")
 
 
 class Outputs(NamedTuple):
@@ -64,26 +59,16 @@ class Outputs(NamedTuple):
         if self.out != self.cells and (self.also is not None or not has_table):
             raise ValueError(f"--out {str(self.out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
         if None not in (self.impacts, self.table):
-            raise ValueError(
-                "--table is made of impacts in memory, which --impacts writes to a file; name one of the two."
-            )
+            raise ValueError("--table needs the impacts in memory, which --impacts writes to a file; choose one.")
         if self.cells is not None:
             check_endings(self.source, self.cells)
-        check_plot(self.plot)
-        places = {
-            "IN": self.source,
-            "--out": self.out,
-            "--table": self.also,
-            "--impacts": self.impacts,
-            "--plot": self.plot,
-        }
-        named = {name: path for name, path in places.items() if path is not None}
+        places = zip(("IN", "--out", "--table", "--impacts", "--plot"), self, strict=True)
+        named = {name: path for name, path in places if path is not None}
         for one, other in combinations(named, 2):
             same = os.path.realpath(named[one]) == os.path.realpath(named[other])
             if same and not (one == "IN" and named[other] == self.cells):
-                raise ValueError(
-                    f"{one} and {other} are one file, {str(named[other])!r}; they have to be different files."
-                )
+                path = str(named[other])
+                raise ValueError(f"{one} and {other} are one file, {path!r}; they have to be different files.")
         for name in [name for name in named if name != "IN"]:
             check_output(named[name], force, store=name in ("--out", "--impacts") and named[name].suffix == ".zarr")
 
@@ -100,12 +85,16 @@ class Outputs(NamedTuple):
             write_table(table, self.table, index=named, sep="\t" if _ending(self.table) == ".tsv" else ",")
             say(f"Wrote {self.table}.")
 
-    def write_plot(self, run: Run, metric: str | None) -> None:
-        """Draw the scores."""
-        if self.plot is not None:
-            undisplayed()
-            write_figure(run.draw("evaluation", metric=metric), self.plot)
+    def write_figure(self, figure: Figure | None) -> None:
+        """Write what was drawn."""
+        if self.plot is not None and figure is not None:
+            write_figure(figure, self.plot)
             say(f"Wrote {self.plot}.")
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a name without that of its compression."""
+    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
 def undisplayed() -> None:
@@ -135,69 +124,62 @@ def check_folder(folder: Path, files: Iterable[str]) -> None:
     check_target_folder(folder, files)
 
 
-def check_plot(path: Path | None) -> None:
-    """Refuse a format that matplotlib does not have."""
-    if path is None:
-        return
+def check_plot(path: Path | None, metric: str) -> None:
+    """Refuse a score that cannot be drawn, and a format that matplotlib does not have; draw without a display."""
     from matplotlib.backend_bases import FigureCanvasBase
 
+    from ..pl._evaluation import LABELS
+
+    if metric not in LABELS:
+        raise ValueError(f"{unknown('metric', [metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")
+    undisplayed()
     kinds = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in kinds:
+    if path is not None and path.suffix.lower().removeprefix(".") not in kinds:
         raise ValueError(f"--plot {str(path)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
 
 
-def check_metric(metric: str | None) -> None:
-    """Refuse a score that cannot be drawn."""
-    from ..pl._evaluation import LABELS
-
-    if metric is not None and metric not in LABELS:
-        raise ValueError(f"{unknown('metric', [metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")
-
-
 def open_fit(
-    data: AnnData | MuData, source: Path, key: str, mod: str, result: Result | None = None
+    data: AnnData | MuData, source: Path, key: str, mod: str, made: Sequence[Result] = ()
 ) -> tuple[AnnData, Fitted]:
-    """Return the cells of the modality and the fit that they have to hold, of a model that can have this result."""
+    """Return the cells of the modality and the fit that they have to hold, of a model that can have these results."""
     adata = unwrap(data, mod)
     try:
         fitted = read_fitted(adata, key)
     except KeyError as error:
-        raise ValueError(
-            f"{str(source)!r} holds no fit named {key!r}; run `dko fit {source} --out ...` first."
-        ) from error
-    if result is not None and result.of_scans and model_class(fitted.kind).scan is None:
+        remedy = f"run `dko fit {source} --out ...` first."
+        raise ValueError(f"{str(source)!r} holds no fit named {key!r}; {remedy}") from error
+    if any(result.of_scans for result in made) and model_class(fitted.kind).scan is None:
         raise ValueError(
             f"The fit named {key!r} in {str(source)!r} is of --model {fitted.kind}, and this command needs one that "
-            "can scan all genes, such as --model dko; for this one there are `dko ko`, `dko dose`, `dko modules`, `dko "
-            "evaluate` and `dko report`."
+            "can scan all genes, such as --model dko; for this one there are `dko ko`, `dko dose`, `dko modules`, "
+            "`dko evaluate` and `dko report`."
         )
     return adata, fitted
 
 
 def names(text: str) -> list[str]:
     """Read ``A,B,C``, or ``@FILE`` with a name per line, into a list."""
-    if not text.startswith("@"):
-        found = [name.strip() for name in text.split(",")]
-    else:
-        path = Path(text[1:])
-        if not path.is_file():
-            raise ValueError(f"There is no file {str(path)!r}, which {text} names.")
-        found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    if not any(found):
+    path = Path(text[1:])
+    if text.startswith("@") and not path.is_file():
+        raise ValueError(f"There is no file {str(path)!r}, which {text} names.")
+    words = path.read_text(encoding="utf-8").splitlines() if text.startswith("@") else text.split(",")
+    if not any(word.strip() for word in words):
         raise ValueError(f"{text!r} names nothing.")
-    return [name for name in found if name]
+    return [word.strip() for word in words if word.strip()]
 
 
-def show(run: Run, *sections: str) -> None:
+def show(run: Run, *shown: Result) -> None:
     """Print sections of the report: what a result is, what it says here, and its tables with their notes."""
     for section in SECTIONS:
-        if section.id not in sections or not section.is_there(run):
+        if section.result not in shown or not section.is_there(run):
             continue
-        blocks = [block for block in section.blocks(run) if isinstance(block, str | Table)]
-        said = " ".join(block for block in blocks if isinstance(block, str))
+        blocks = list(section.blocks(run))
         tables = [block for block in blocks if isinstance(block, Table)]
-        lead = section.result.lead.replace("`", "") if tables else ""
-        parts = [section.result.title, textwrap.fill(f"{lead} {said}".strip(), _WIDTH)]
+        said = [
+            section.result.lead.replace("`", "") if tables else "",
+            *(one for one in blocks if isinstance(one, str)),
+        ]
+        parts = [section.result.title, textwrap.fill(" ".join(said).strip(), _WIDTH)]
         for table in tables:
             notes = textwrap.fill(table.notes, _WIDTH, initial_indent="  ", subsequent_indent="  ")
             parts.append("\n".join(filter(None, [f"{table.caption}:", table.as_text(_MOST_ROWS), notes])))

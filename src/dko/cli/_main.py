@@ -1,8 +1,9 @@
-"""The ``dko`` command."""
+"""The ``dko`` command: from words to a command, and from errors to one line in the words of the command line."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from functools import partial
@@ -12,7 +13,6 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from .._core.messages import worded
-from ._wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # What a user's input or files can cause, ImportError where another package is needed; anything else is a fault of ours.
 _EXPECTED = (OSError, ValueError, KeyError, FloatingPointError, ImportError)
-
 _DESCRIPTION = """\
 Virtual gene knockouts in single cells: what would each cell look like without a gene?
 
@@ -82,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with worded(wording):
             _run(words)
         sys.stdout.flush()
+        return 0
     except BrokenPipeError:
         # The reader of stdout (head, less) has had enough. Nothing may be left to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,7 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 the last resort of a command: its user sees a line, not a traceback
         fault = f"unexpected {type(error).__name__}: {wording(_sentence(error))} (--debug shows where)"
         return _complain(fault, 1, words)
-    return 0
+
+
+def _complain(message: str, code: int, words: Sequence[str]) -> int:
+    if "--debug" in words:
+        traceback.print_exc()
+    sys.stderr.write(f"dko: error: {message}\n")
+    return code
 
 
 def _run(words: Sequence[str]) -> None:
@@ -113,16 +119,12 @@ def _run(words: Sequence[str]) -> None:
         if name == words[0]:
             app.command(import_module(f".{module}", __package__).command(name), name=name)
         else:
-            app.command(_later, name=name, help=line, sort_key=place)
+            app.command(lambda: None, name=name, help=line, sort_key=place)
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         prog = f"dko {words[0]}" if words[0] in COMMANDS else "dko"
         raise ValueError(f"{_usage(error, words[0])} (see `{prog} --help`).") from error
-
-
-def _later() -> None:
-    """Stand in for a command that was not asked for."""
 
 
 def _usage(error: CycloptsError, word: str) -> str:
@@ -150,8 +152,71 @@ def _sentence(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _complain(message: str, code: int, words: Sequence[str]) -> int:
-    if "--debug" in words:
-        traceback.print_exc()
-    sys.stderr.write(f"dko: error: {message}\n")
-    return code
+_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|\([^)]*\)|\.\.\.|-?(?:[\w.]*\w)?"
+_PYTHON = re.compile(
+    rf"""
+    (?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)                                 # names, values and commands stay as they are
+    | (?P<settings>,?\ or\ raise\ dko\.settings\.\w+)
+    | dko\.\w+\.(?P<call>\w+)(?:\((?P<given>[^()]*)\))?
+    | (?:(?:call|run)\ )?(?P<library>sc\.\w+|adata)\.(?P<function>\w+)\([^()]*\)
+    | \b(?P<name>[a-z]\w*)=(?P<value>{_VALUE})
+    | \b(?P<bare>[a-z]+_\w+)\b
+    """,
+    re.VERBOSE,
+)
+
+
+def in_options(text: str, command: str) -> str:
+    """Say with the options of a command, or those of another, what a sentence says with calls and keywords.
+
+    A keyword that no command has an option for loses its ``=``. What stands in quotes is the user's and stays.
+    """
+    if command not in COMMANDS or not _PYTHON.search(text):
+        return text
+    from ._commands import ARGUMENTS, OPTION_OF, options_of
+    from ._commands import COMMANDS as OF_VERBS
+
+    def option(name: str, value: str, command: str) -> str:
+        name, own = OPTION_OF.get(name, name), options_of(command)
+        if name not in own and name in ARGUMENTS.get(command, {}):
+            word = ARGUMENTS[command][name]
+        elif name in own or any(name in options_of(other) for other in COMMANDS):
+            word = f"--{'no-' * (value == 'False')}{name.replace('_', '-')}"
+        else:
+            word = name.replace("_", " ")
+        return word if word.startswith("--no-") else f"{word} {_typed(value)}".rstrip()
+
+    def call(verb: str, given: str) -> str:
+        name = next((name for name, one in OF_VERBS.items() if one.verb == verb), None)
+        if name is None:
+            return f"{verb} in Python"
+        words = [
+            option(keyword, value, name) + " ..." * (value in ("...", "[...]"))
+            for keyword, value in re.findall(rf"(\w+)=({_VALUE})", given)
+            if OPTION_OF.get(keyword, keyword) in options_of(name) and (keyword != "key_added" or name == "fit")
+        ]
+        return f"`{' '.join(['dko', name, *words])}`"
+
+    def say(found: re.Match[str]) -> str:
+        if found["settings"]:
+            return ""
+        if found["call"]:
+            return call(found["call"], found["given"] or "")
+        if found["library"]:
+            return f"use {found['function']} of {'anndata' if found['library'] == 'adata' else 'scanpy'}"
+        if found["name"]:
+            return option(found["name"], found["value"], command)
+        if found["bare"] and OPTION_OF.get(found["bare"], found["bare"]) in options_of(command):
+            return option(found["bare"], "", command)
+        return found[0]
+
+    return _PYTHON.sub(say, text)
+
+
+def _typed(value: str) -> str:
+    """Spell a value as it is typed; nothing for one that is left open, and for a switch."""
+    if value in {"True", "None", "[]", "{}", "...", "[...]"}:
+        return ""
+    if value.startswith("["):
+        return ",".join(_typed(part.strip()) for part in value[1:-1].split(","))
+    return value[1:-1] if re.fullmatch(r"'[\w.+/:-]+'", value) else value

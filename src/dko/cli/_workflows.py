@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .. import datasets, get, io, tl
+from .._core import results
 from .._core.messages import require_known, say, unknown
 from .._settings import settings
 from ..io._files import write_any, write_figure
@@ -70,13 +71,13 @@ def demo(
         )
         # One model for all cells: most of the types have too few for one of their own.
         tl.fit(adata, test_fraction=0.2, rng=rng, device=device, progress=not quiet)
-        show(open_run(adata, groupby=_CELL_TYPE), "fit")
+        show(open_run(adata, groupby=_CELL_TYPE), results.QUALITY)
         tl.scan(adata, device=device)
-        show(open_run(adata, groupby=_CELL_TYPE, n_rows=3), "ranking")
+        show(open_run(adata, groupby=_CELL_TYPE, n_rows=3), results.RANKING)
         top = get.ranking(adata)["gene"].head(4).tolist()
         tl.virtual_ko(adata, top[0], device=device)
         tl.affected_genes(adata, top[0], device=device, rng=rng)
-        show(open_run(adata, n_rows=5), "affected")
+        show(open_run(adata, n_rows=5), results.AFFECTED)
         undisplayed()
         run = open_run(adata)
         out.mkdir(exist_ok=True)
@@ -155,7 +156,7 @@ def reproduce(
             # Links stay, as they do when a table is written.
             Path(os.path.realpath(out / name)).unlink(missing_ok=True)
         io.write_reference(adata, out, key="mapping")
-        show(open_run(adata, key="mapping"), "fit")
+        show(open_run(adata, key="mapping"), results.QUALITY)
         _say_all_entries(adata)
 
         tl.fit(adata, key_added="dko", **training)
