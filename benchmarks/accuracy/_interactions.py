@@ -110,6 +110,6 @@ def expression_says(
         sizes = np.abs(changes).sum(axis=1)[columns].sum(axis=1)
         if (sizes > 0).all():
             both = np.abs(changes[columns].sum(axis=1)).sum(axis=1)
-            beyond = both - sizes
-            found[name] = (np.where(np.abs(beyond) > _ROUNDING * sizes, beyond, 0.0), sizes)
+            interaction = both - sizes
+            found[name] = (np.where(np.abs(interaction) > _ROUNDING * sizes, interaction, 0.0), sizes)
     return found

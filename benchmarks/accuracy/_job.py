@@ -39,9 +39,9 @@ def run(jobs: Sequence[Job], workers: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for future in as_completed(futures):
             number = futures[future]
             results[number] = future.result()
-            told = ", ".join(str(value) for value in jobs[number][1].values())
+            which = ", ".join(str(value) for value in jobs[number][1].values())
             minutes = (time.perf_counter() - start) / 60
-            print(f"{len(results)}/{len(jobs)} after {minutes:.1f} min: {told}", file=sys.stderr, flush=True)
+            print(f"{len(results)}/{len(jobs)} after {minutes:.1f} min: {which}", file=sys.stderr, flush=True)
     return _tables(results[number] for number in sorted(results))
 
 

@@ -1,4 +1,4 @@
-"""Whether knockouts of different genes give different answers: 25 regulators with targets of their own, simulated."""
+"""Whether knockouts of different genes give different answers: 25 regulators with targets each, simulated."""
 
 from __future__ import annotations
 

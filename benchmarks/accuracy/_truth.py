@@ -60,7 +60,7 @@ def agreement(predicted: np.ndarray, true: np.ndarray) -> float:
 
 
 def baselines(cells: AnnData, genes: np.ndarray, rng: int = 0) -> dict[str, np.ndarray]:
-    """Return the effects, knockouts x genes, that can be foretold without a model of knockouts."""
+    """Return the effects, knockouts x genes, that can be predicted without a model of knockouts."""
     none = {"no change": np.zeros((len(genes), cells.n_vars))}
     return none | dko.metrics.baseline_effects(dko.metrics.log_profiles(cells.X), genes, rng=rng)
 

@@ -32,7 +32,7 @@ _HOW: dict[str, dict[str, Any]] = {
 _N_FOLDS, _TEST_FRACTION, _TEST_CONTROLS, _QUICK_STEPS = 5, 0.2, 1 / 3, 20
 # Draws of the bootstrap over perturbations.
 _N_DRAWS = 2_000
-# Of which gains are told, and whether more of it is better.
+# The gains that are shown, and whether more of it is better.
 _GAINS = {"pearson": 1, "energy_distance": -1}
 
 
@@ -66,17 +66,17 @@ def folds(cells: AnnData, data: str, seed: int) -> list[list[str]]:
         labels = set(cells.obs[KEY])
         return [sorted(label for label in labels if "+" in label and labels >= set(label.split("+")))]
     dko.pp.split_perturbations(cells, perturbation_key=KEY, control=CONTROL, n_folds=_N_FOLDS, rng=seed)
-    dealt = cells.obs.groupby("fold", observed=True)[KEY].unique()
-    return [sorted(map(str, labels)) for fold, labels in dealt.items() if fold.isdigit()]
+    assigned = cells.obs.groupby("fold", observed=True)[KEY].unique()
+    return [sorted(map(str, labels)) for fold, labels in assigned.items() if fold.isdigit()]
 
 
 def measure(data: str, method: str, seed: int, quick: bool) -> list[Row]:
     """Return the scores of a model over the perturbations of all folds; with the default, of a single fit as well."""
     cells = cells_of(data)
-    dealt = folds(cells, data, seed)
+    held_out = folds(cells, data, seed)
 
     def table(method: str) -> pd.DataFrame:
-        return pd.concat([_evaluated(cells, data, method, seed, fold, quick) for fold in dealt])
+        return pd.concat([_evaluated(cells, data, method, seed, fold, quick) for fold in held_out])
 
     found = table(method)
     if method == DEFAULT:

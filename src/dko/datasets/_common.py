@@ -26,16 +26,19 @@ def require_shares(**shares: float) -> None:
         require(0 <= share <= 1, f"{name} is {share}: give a share between 0 and 1")
 
 
+def require_within(name: str, value: int, least: int, **most: int) -> None:
+    """Refuse numbers that are too small, or larger than another one."""
+    ((other, limit),) = most.items()
+    require(least <= value <= limit, f"{name} is {value}: give at least {least} and at most {other}={limit}")
+
+
 def seed_noted(rng: object) -> int | None:
     """Return a seed as the parameters of a simulation have it; None for a generator."""
     return int(rng) if isinstance(rng, int | np.integer) else None
 
 
 def poisson_counts(expected: np.ndarray, rng: np.random.Generator, kept: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Draw counts, cells x genes; a cell without any gets one of its gene of the highest expected count.
-
-    `kept` is the probability of each value to be measured at all, 1 by default.
-    """
+    """Draw counts of values that are `kept` with a probability; a cell without any gets one of its highest gene."""
     counts = rng.poisson(expected)
     if kept is not None:
         counts *= rng.random(expected.shape) < kept

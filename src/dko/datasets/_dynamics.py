@@ -9,12 +9,11 @@ where i and j run over the genes present in the cell; absent genes stay at 0 and
 occupancy u_i = 1 / (1 + x_i) of present genes (0 for absent ones) and c_j the summed weights of the activators present,
 the production is c - u W: one matrix product for all cells at once.
 
-A cell has one steady state, whatever its positive start. In log x the map F(x) = h (c - u W) / B has a Jacobian whose
-absolute row sums are at most 1, because a term of the production answers a relative change of its regulator by
-1/(1+x) or x/(1+x) of it, both at most 1. So F never lets two states drift apart in the largest log ratio, and nor
-does the flow of the differential equation. Plain iteration x <- F(x) therefore leads where the equation leads.
-A present gene that nothing present produces, directly or through others, decays to 0: it has died out. It still
-counts as present in the equation, so the genes that it would repress are free of it.
+A cell has one steady state, whatever its positive start: in log x, absolute row sums of the Jacobian of
+F(x) = h (c - u W) / B are at most 1, as a term answers a relative change of its regulator by 1/(1+x) or x/(1+x) of it.
+So F never increases the largest log ratio of two states, nor does the flow of the equation, and plain iteration
+x <- F(x) leads where the equation leads. A present gene that nothing present produces decays to 0: it has died out.
+It still counts as present in the equation, so the genes that it would repress are free of it.
 
 **Hill kinetics** without a cycle. With the occupancy :math:`u_i = x_i^2 / (h_i^2 + x_i^2)` of a regulator i at its
 half-response h_i, and f_j a factor of the cell, gene j has the level

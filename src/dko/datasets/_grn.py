@@ -80,16 +80,11 @@ def grn(
     -------
     AnnData of cells x genes with
 
-    ``X``
-        Observed values or counts, CSR, float32.
-    ``layers["truth"]``
-        Steady state without noise, in units of the half-saturation level, CSR, float32.
-    ``layers["production"]``
-        Production factors h of the genes present, CSR, float32. Only with `heterogeneity`.
-    ``varp["network"]``
-        Signed weights, rows regulate columns, CSR, float64.
-    ``uns["grn"]``
-        Parameters.
+    ``X``, ``layers["truth"]``, ``layers["production"]``
+        Observed values or counts; the steady state without noise, in units of the half-saturation level; with
+        `heterogeneity`, the production factors h of the genes present. CSR, float32.
+    ``varp["network"]``, ``uns["grn"]``
+        Signed weights, rows regulate columns, CSR, float64; parameters.
 
     Raises
     ------
@@ -146,10 +141,8 @@ def grn(
 def _share_range(share_present: float | tuple[float, float]) -> tuple[float, float]:
     """Return the lowest and highest share of genes present."""
     low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
-    require(
-        0 < low <= high <= 1,
-        f"share_present is {share_present}: give a share, or a range of shares, above 0 and up to 1",
-    )
+    right = "give a share, or a range of shares, above 0 and up to 1"
+    require(0 < low <= high <= 1, f"share_present is {share_present}: {right}")
     return low, high
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import poisson_counts, require, require_shares, seed_noted
+from ._common import poisson_counts, require, require_shares, require_within, seed_noted
 from ._dynamics import hill_levels
 
 if TYPE_CHECKING:
@@ -59,13 +59,12 @@ def grn_types(
 
     the steady state of production at this rate and decay at rate 1. Types t differ in nothing but the basal production
     b of masters, nearly off, low or high in each at random (0.05, 0.3 or 1.5 times the scale of the gene). The noise e
-    is log-normal and runs down the network, so that genes are correlated within types as well. The half-response h is
-    the mean level of the regulator over the unperturbed cells, and stays what it is in a knockout. Scales of genes, a
-    factor of K and b, are log-normal with standard deviation 1.
+    is log-normal, and the half-response h the mean level of the regulator over the unperturbed cells. Scales of genes,
+    a factor of K and b, are log-normal with standard deviation 1.
 
-    Unlike in SERGIO, levels are steady states, and expected counts are proportional to the levels times a log-normal
-    library size. A value is lost with a probability that falls with log(1 + expected count), logistic of slope 6.5 and
-    one half at the percentile `dropout` of all of these; the others are drawn from a Poisson distribution.
+    Expected counts are proportional to the levels times a log-normal library size. A value is lost with a probability
+    that falls with log(1 + expected count), logistic of slope 6.5 and one half at the percentile `dropout` of all of
+    these; the others are drawn from a Poisson distribution.
 
     Parameters
     ----------
@@ -96,18 +95,12 @@ def grn_types(
     -------
     AnnData of cells x genes with
 
-    ``X``
-        Counts, CSR, float32.
+    ``X``, ``layers["truth"]``, ``layers["production"]``
+        Counts, levels x, and factors on the production (e, for master regulators times b), CSR, float32.
     ``obs["cell_type"]``
         ``"type_0"`` and so on.
-    ``layers["truth"]``
-        Levels x, CSR, float32.
-    ``layers["production"]``
-        Factors on the production: e, for master regulators times b; CSR, float32.
-    ``var["half_response"]``
-        h, float64.
-    ``varm["basal"]``
-        b of master regulators, 0 for other genes: DataFrame, genes x types, float64.
+    ``var["half_response"]``, ``varm["basal"]``
+        h; b of master regulators, 0 for other genes, DataFrame, genes x types, float64.
     ``varp["network"]``
         K, positive where the row activates the column, negative where it represses it, CSR, float64.
     ``uns["grn"]``
@@ -120,20 +113,17 @@ def grn_types(
     """
     n_masters = max(round(_MASTERS * n_genes), 1) if n_masters is None else n_masters
     require(n_genes >= 1, f"n_genes is {n_genes}: give at least 1")
-    require(1 <= n_types <= n_cells, f"n_types is {n_types}: give at least 1 and at most n_cells={n_cells}")
-    require(1 <= n_masters <= n_genes, f"n_masters is {n_masters}: give at least 1 and at most n_genes={n_genes}")
+    require_within("n_types", n_types, 1, n_cells=n_cells)
+    require_within("n_masters", n_masters, 1, n_genes=n_genes)
+    whole = np.shape(n_regulators) == (2,) and all(isinstance(number, int | np.integer) for number in n_regulators)
     require(
-        np.shape(n_regulators) == (2,)
-        and all(isinstance(number, int | np.integer) for number in n_regulators)
-        and 1 <= n_regulators[0] <= n_regulators[1],
+        whole and 1 <= n_regulators[0] <= n_regulators[1],
         f"n_regulators is {n_regulators}: give a range of two whole numbers from 1 on, the fewest first",
     )
     shares = {"regulating_share": regulating_share, "copying": copying, "repression_share": repression_share}
     require_shares(**shares)
-    for name, deviation in (("noise", noise), ("library", library)):
-        require(
-            0 <= deviation <= _MOST_NOISE, f"{name} is {deviation}: give a standard deviation from 0 to {_MOST_NOISE}"
-        )
+    for name, width in (("noise", noise), ("library", library)):
+        require(0 <= width <= _MOST_NOISE, f"{name} is {width}: give a standard deviation from 0 to {_MOST_NOISE}")
     require(1 <= depth <= _MOST_COUNTS, f"depth is {depth}: give 1 to {_MOST_COUNTS:,} counts per cell")
     require(dropout is None or 0 <= dropout <= 100, f"dropout is {dropout}: give a percentile from 0 to 100, or None")
 
@@ -162,12 +152,10 @@ def grn_types(
         midpoint = float(np.percentile(logs, dropout))
         kept = expit(_SLOPE * (logs - midpoint))
 
+    cell_type = pd.Categorical.from_codes(types, [f"type_{number}" for number in range(n_types)])
     adata = AnnData(
         poisson_counts(expected, for_counts, kept),
-        obs=pd.DataFrame(
-            {"cell_type": pd.Categorical.from_codes(types, [f"type_{number}" for number in range(n_types)])},
-            index=[f"cell_{i}" for i in range(n_cells)],
-        ),
+        obs=pd.DataFrame({"cell_type": cell_type}, index=[f"cell_{i}" for i in range(n_cells)]),
         var=pd.DataFrame({_common.HALF_RESPONSE: half_response}, index=[f"gene_{i}" for i in range(n_genes)]),
         layers={
             _common.TRUTH: sparse.csr_matrix(truth.astype(np.float32)),
@@ -176,6 +164,7 @@ def grn_types(
     )
     adata.varm["basal"] = pd.DataFrame(basal, index=adata.var_names, columns=adata.obs["cell_type"].cat.categories)
     adata.varp[_common.NETWORK] = sparse.csr_matrix(network)
+    numbers = {"noise": noise, "depth": depth, "library": library, **shares}
     adata.uns[_common.GRN] = {
         "n_cells": n_cells,
         "n_genes": n_genes,
@@ -183,10 +172,7 @@ def grn_types(
         "n_types": n_types,
         "n_masters": n_masters,
         "n_regulators": [int(number) for number in n_regulators],
-        **{name: float(share) for name, share in shares.items()},
-        "noise": float(noise),
-        "depth": float(depth),
-        "library": float(library),
+        **{name: float(number) for name, number in numbers.items()},
         "dropout": None if dropout is None else float(dropout),
         "dropout_midpoint": midpoint,
         "rng": seed_noted(rng),

@@ -12,7 +12,7 @@ from scipy import sparse
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import poisson_counts, require, require_shares, seed_noted
+from ._common import poisson_counts, require, require_shares, require_within, seed_noted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,34 +83,23 @@ def perturb_seq(
     -------
     AnnData of cells x genes, the cells in random order, with
 
-    ``X``
-        Normalised to the median total and logged, CSR, float32; ``uns["log1p"]`` says so, as scanpy does.
-    ``layers["counts"]``
-        Counts, CSR, float32.
-    ``obs["perturbation"]``, ``obs["affected"]``
-        ``"control"``, a gene or ``"A+B"``; whether the cell is affected.
-    ``var["module"]``
-        Module of each gene.
+    ``X``, ``layers["counts"]``
+        Normalised to the median total and log1p-transformed, and the counts, CSR, float32.
+    ``obs["perturbation"]``, ``obs["affected"]``, ``var["module"]``
+        ``"control"``, a gene or ``"A+B"``; whether the cell is affected; module of each gene.
     ``varm["effect"]``
         Mean over the cells of a perturbation of the change of the log rate (natural logarithm, before library size),
         escaping cells included: DataFrame, genes x perturbations, float32. That of a pair is the sum of both.
     ``uns["perturb_seq"]``
         ``"strength"`` (DataFrame, one row per target), ``"network"`` (D, modules x modules) and ``"params"``.
-
     """
     least, largest = strength
     n_possible = n_perturbations * (n_perturbations - 1) // 2
     require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
-    require(
-        1 <= n_perturbations <= n_genes,
-        f"n_perturbations is {n_perturbations}: give at least 1 and at most n_genes={n_genes}",
-    )
-    require(n_modules <= n_genes, f"n_modules is {n_modules}: give at most n_genes={n_genes}")
+    require_within("n_perturbations", n_perturbations, 1, n_genes=n_genes)
+    require_within("n_modules", n_modules, 1, n_genes=n_genes)
     require(0 <= n_pairs <= n_possible, f"n_pairs is {n_pairs}: {n_perturbations} targets have {n_possible} pairs")
-    require(
-        0 <= n_without_effect <= n_perturbations,
-        f"n_without_effect is {n_without_effect}: give at most n_perturbations={n_perturbations}",
-    )
+    require_within("n_without_effect", n_without_effect, 0, n_perturbations=n_perturbations)
     require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
     require_shares(density=density, penetrance=penetrance)
     require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
@@ -186,7 +175,7 @@ def _draw_targets(
 
 
 def _shifts(truth: _Truth, targets: pd.DataFrame, n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Return how each perturbation, singles before pairs, shifts the activity of each module on its own."""
+    """Return how each perturbation, singles before pairs, shifts the activity of each module directly."""
     alone = np.zeros((len(targets), len(truth.network)))
     alone[np.arange(len(targets)), truth.module[truth.order[: len(targets)]]] = -targets["strength"]
     first, second = np.triu_indices(len(targets), k=1)

@@ -9,6 +9,8 @@ import numpy as np
 from .._core.verb import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
 # Values that differ by less than this fraction of the largest are rounding, not a direction.
@@ -57,7 +59,7 @@ def mse(predicted: np.ndarray, measured: np.ndarray, *, noise: float = 0.0) -> f
 
     Returns
     -------
-    About 0 for a perfect prediction, in squared units of the effects; NaN if no gene is known in both.
+    In squared units of the effects; NaN if no gene is known in both.
     """
     a, b = _known(predicted, measured)
     return float(np.square(a - b).mean()) - noise if len(a) else np.nan
@@ -103,8 +105,7 @@ def calibration_slope(predicted: np.ndarray, measured: np.ndarray) -> float:
 def oracle_strength(effects: np.ndarray, measured: np.ndarray, *, strengths: np.ndarray) -> float:
     """Find the strength at which the predicted effect is closest to the measured one.
 
-    It fits a number to the very cells that a prediction is then scored on: an upper bound, as in the publication of the
-    SCCVAE, and no prediction.
+    It has seen the answer: an upper bound, as in the publication of the SCCVAE, and no prediction.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ def direction_fidelity(predicted: np.ndarray, measured: np.ndarray, *, changed: 
 
     Returns
     -------
-    0 to 1; about 0.5 by chance, 0 for no predicted change. NaN where no gene changes significantly.
+    0 to 1; about 0.5 by chance, 0 for no predicted change; NaN where no gene changes significantly.
     """
     right, known = _right_signs(predicted, measured)
     n_changed = int((known & changed).sum())
@@ -236,14 +237,12 @@ def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarr
     size, truth = np.abs(predicted[known]), changed[known]
     if truth.all() or not truth.any():
         return {"auprc": np.nan, "auroc": np.nan, "auroc_matched": np.nan}
-    rank = np.argsort(np.argsort(expression[known], kind="stable"))
-    stratum = rank * _N_STRATA // len(rank)
-    within = np.array([_auroc(size[stratum == number], truth[stratum == number]) for number in range(_N_STRATA)])
-    defined = within[np.isfinite(within)]
+    order = np.argsort(expression[known], kind="stable")
+    fifths = np.split(order, -(-len(order) * np.arange(1, _N_STRATA) // _N_STRATA))
     return {
         "auprc": float(average_precision_score(truth, size)),
         "auroc": _auroc(size, truth),
-        "auroc_matched": float(defined.mean()) if len(defined) else np.nan,
+        "auroc_matched": mean_of_known([_auroc(size[some], truth[some]) for some in fifths]),
     }
 
 
@@ -276,6 +275,12 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return np.nan
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+
+def mean_of_known(values: Sequence[float]) -> float:
+    """Return the mean of what is not NaN."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def is_constant(values: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from .._compat import Matrix
 from .._core.verb import verb
-from ._agreement import spearman
+from ._agreement import mean_of_known, spearman
 from ._distances import bray_curtis
 
 Columns: TypeAlias = Sequence[int] | np.ndarray
@@ -67,13 +67,9 @@ def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
     # The entries of each gene, one after the other.
     order = np.argsort(truth.indices, kind="stable")
     genes = np.split(order, np.cumsum(np.bincount(truth.indices))[:-1])
-    within = np.array([spearman(truth.data[some], guessed[some]) for some in genes if len(some) >= 3])
-    defined = within[np.isfinite(within)]
-    return {
-        "bray_curtis": distance,
-        "spearman": spearman(truth.data, guessed),
-        "spearman_within_gene": float(defined.mean()) if len(defined) else np.nan,
-    }
+    within = [spearman(truth.data[some], guessed[some]) for some in genes if len(some) >= 3]
+    whole = spearman(truth.data, guessed)
+    return {"bray_curtis": distance, "spearman": whole, "spearman_within_gene": mean_of_known(within)}
 
 
 @verb

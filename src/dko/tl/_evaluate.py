@@ -75,8 +75,8 @@ def evaluate(
         ``obs`` column of the gene that was knocked out (several joined by ``+``), and its value for unperturbed cells.
     %(fit)s
     baselines
-        Also score what can be said without the model: :func:`dko.metrics.baseline_effects` (in 5,000 random unperturbed
-        cells if there are more) or, beside a model of perturbations, :func:`dko.metrics.supervised_effects`.
+        Also score :func:`dko.metrics.baseline_effects` (in at most 5,000 random unperturbed cells) or, beside a model
+        of perturbations, :func:`dko.metrics.supervised_effects`.
     perturbations
         Perturbations to score, by default all, as said above. Those of fewer than 10 cells are left out.
     n_splits
@@ -84,8 +84,8 @@ def evaluate(
     n_bootstrap
         Resamples of the perturbations for the intervals that come from these.
     oracle
-        Also score ``oracle strength``: each prediction with the strength that fits the measured effect best. It has
-        seen the answer, and is no prediction: see :func:`dko.metrics.oracle_strength`. Of a model of perturbations.
+        Also score ``oracle strength``, of a model of perturbations: each prediction with the strength that fits the
+        measured effect best, which is no prediction: :func:`dko.metrics.oracle_strength`.
     %(rng)s
     device
         Where to compute.
@@ -111,18 +111,14 @@ def evaluate(
     genes that were all trained on alone), ``replicate`` (a random half of the cells as a prediction of the other half)
     and ``measurement``. The metrics of each:
 
-    ``pearson``, ``spearman``
-        Correlation over genes of predicted and measured effect; 0 for a constant prediction.
-    ``pearson_centred``
-        The former after subtracting the mean effect of the training perturbations on both sides: what is predicted of
-        this one that is not true of all. 0 for ``mean effect``; of ``no change``, minus the mean effect.
+    ``pearson``, ``spearman``, ``pearson_centred``
+        Correlation over genes of predicted and measured effect; the last after subtracting the mean effect of the
+        training perturbations on both sides, so that ``mean effect`` has 0.
     ``calibration_slope``, ``relative_error``, ``mse``, ``mse_corrected``
-        Whether effects have the right size: :func:`dko.metrics.calibration_slope` (1 is right),
-        :func:`dko.metrics.relative_error` (below 1 is a gain), the mean squared error, and this without the sampling
-        variance of the measurement. NaN for baselines whose scale is a convention.
+        Whether effects have the right size (1 is right; below 1 is a gain), and the mean squared error, also without
+        the sampling variance of the measurement. NaN for baselines whose scale is a convention.
     ``direction_20``, ``direction_50``, ``direction_fidelity``, ``direction_reach``
-        Right signs among the genes that change significantly: :func:`dko.metrics.direction` of the 20 or 50 genes that
-        change most, :func:`dko.metrics.direction_fidelity` (by chance 0.5), :func:`dko.metrics.direction_reach`.
+        Right signs among the genes that change significantly, by chance 0.5, and how far down their list.
     ``auprc``, ``auroc``, ``auroc_matched``, ``jaccard``
         Recovery of the genes that change significantly: :func:`dko.metrics.recovery`, :func:`dko.metrics.jaccard`.
     ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``, ``similarity``
@@ -140,24 +136,22 @@ def evaluate(
         Of ``oracle strength``: what was found, 1 being the strength of the model.
 
     ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly), ``ceiling``
-    (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (what a perfect prediction reaches against the whole measurement),
-    ``reliable``, ``predictable`` (the model predicts anything), ``similarity``, the measured ``size``, ``mse`` (the
-    sampling variance of the effect), the distances of unperturbed cells from other unperturbed cells, and beside a
-    model of perturbations ``trained`` (whether it was trained on this one).
+    (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (of a perfect prediction), ``reliable``, ``predictable``,
+    ``similarity``, the measured ``size``, ``mse`` (the sampling variance of the effect), the distances of unperturbed
+    cells from others, and beside a model of perturbations ``trained`` (whether it was trained on this one).
 
     Raises
     ------
     KeyError
         No fit; no such column, control or perturbation.
     ValueError
-        Fewer than 20 unperturbed cells; no perturbation of genes of the model, none of 10 cells, or none of a gene that
-        an unperturbed cell expresses; another control than that of the fit; `oracle` of a model of unperturbed cells.
+        Too few cells; no perturbation that the model can predict; another control than that of the fit.
 
     Notes
     -----
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
-    random half), and their direction is measured against the others, so that no chance value of the unperturbed cells
-    both selects a gene and gives it its sign.
+    random half), and their direction is measured against the others, so that chance does not both select a gene and
+    give it its sign.
     """
     for name, value in (("n_splits", n_splits), ("n_bootstrap", n_bootstrap)):
         if value < 1:

@@ -59,49 +59,38 @@ def score(
     after subtracting it.
     """
     effects, truth = method.effects, np.array([one.effect for one in measured])
-    rows = []
-    for predicted, one in zip(effects, measured, strict=True):
-        rows.append(
-            {
-                "pearson": correlation(predicted, one.effect),
-                "spearman": correlation(predicted, one.effect, method="spearman"),
-                **_errors(predicted, one, sized=method.sized),
-                **_directions(predicted, one),
-                **recovery(predicted, one.changed, expression=expression),
-                "jaccard": jaccard(predicted, one.changed),
-            }
-        )
-        if centre is not None:
-            rows[-1]["pearson_centred"] = correlation(predicted - centre, one.effect - centre)
-    table = pd.DataFrame(rows)
-    for name, centred in (("retrieval", False), ("retrieval_centred", True)):
-        table[name] = _among(chosen, retrieval(effects[chosen], truth[chosen], centred=centred))
-    table["retrieval_cosine"] = _among(chosen, retrieval_cosine(effects[chosen], truth[chosen]))
-    table["similarity"] = _among(chosen, similarity(effects[chosen]))
+    table = pd.DataFrame([_score_one(*pair, expression) for pair in zip(effects, measured, strict=True)])
+    if not method.sized:
+        table[["calibration_slope", "relative_error", "mse", "mse_corrected"]] = np.nan
+    if centre is not None:
+        pairs = zip(effects - centre, truth - centre, strict=True)
+        table["pearson_centred"] = [correlation(*pair) for pair in pairs]
+    among = effects[chosen], truth[chosen]
+    table.loc[chosen, "retrieval"] = retrieval(*among)
+    table.loc[chosen, "retrieval_centred"] = retrieval(*among, centred=True)
+    table.loc[chosen, "retrieval_cosine"] = retrieval_cosine(*among)
+    table.loc[chosen, "similarity"] = similarity(effects[chosen])
     table["impact"], table["size"] = method.impacts, method.sizes
     if method.strengths is not None:
         table["strength"] = method.strengths
     return table
 
 
-def _errors(predicted: np.ndarray, measured: Measurement, *, sized: bool) -> dict[str, float]:
-    """Return how far off the size of a prediction is; NaN where its scale is a convention."""
-    truth = measured.effect
-    found = {
+def _score_one(predicted: np.ndarray, measured: Measurement, expression: np.ndarray) -> dict[str, float]:
+    """Return what one prediction scores by itself."""
+    truth, elsewhere, changed = measured.effect, measured.effect_elsewhere, measured.changed
+    return {
+        "pearson": correlation(predicted, truth),
+        "spearman": correlation(predicted, truth, method="spearman"),
         "calibration_slope": calibration_slope(predicted, truth),
         "relative_error": relative_error(predicted, truth),
         "mse": mse(predicted, truth),
         "mse_corrected": mse(predicted, truth, noise=measured.noise),
-    }
-    return found if sized else dict.fromkeys(found, np.nan)
-
-
-def _directions(predicted: np.ndarray, measured: Measurement) -> dict[str, float]:
-    truth, changed = measured.effect_elsewhere, measured.changed
-    return {
-        **{f"direction_{n}": direction(predicted, truth, changed=changed, n_genes=n) for n in (20, 50)},
-        "direction_fidelity": direction_fidelity(predicted, truth, changed=changed),
-        "direction_reach": direction_reach(predicted, truth, changed=changed),
+        **{f"direction_{n}": direction(predicted, elsewhere, changed=changed, n_genes=n) for n in (20, 50)},
+        "direction_fidelity": direction_fidelity(predicted, elsewhere, changed=changed),
+        "direction_reach": direction_reach(predicted, elsewhere, changed=changed),
+        **recovery(predicted, changed, expression=expression),
+        "jaccard": jaccard(predicted, changed),
     }
 
 
@@ -117,13 +106,6 @@ def score_replicate(
     ]
     unknown = np.full(len(measured), np.nan)
     return score(Predicted(first, unknown, unknown), others, chosen, expression, centre)
-
-
-def _among(chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Put values where the chosen knockouts are."""
-    found = np.full(len(chosen), np.nan)
-    found[chosen] = values
-    return found
 
 
 def score_measurement(measured: Sequence[Measurement], effects: np.ndarray) -> pd.DataFrame:
@@ -146,7 +128,7 @@ def score_measurement(measured: Sequence[Measurement], effects: np.ndarray) -> p
         dtype=np.float64,
     )
     chosen = counted(table)
-    table["similarity"] = _among(chosen, similarity(truth[chosen]))
+    table.loc[chosen, "similarity"] = similarity(truth[chosen])
     return table
 
 
@@ -171,19 +153,13 @@ def summarise(
         for metric in table.columns.drop(list(_NOT_AVERAGED), errors="ignore"):
             values = table[metric].to_numpy()[chosen]
             gain = model[metric].to_numpy() - values if compared and metric in model else np.full(n, np.nan)
-            row = (_averaged(values, draws), _averaged(gain, draws), int(np.isfinite(values).sum()))
-            rows.append((method, metric, *row))
+            rows.append((method, metric, *_averaged(values, draws), *_averaged(gain, draws), np.isfinite(values).sum()))
         if method != MEASUREMENT:
             values, others = table["size"].to_numpy()[chosen], model["size"].to_numpy()
-            gain = _ranked(others, size, draws, values) if compared else (np.nan,) * 3
-            row = (_ranked(values, size, draws), gain, int(np.isfinite(values).sum()))
-            rows.append((method, "impact_ranking", *row))
-    names = ["mean", "low", "high", "gain", "gain_low", "gain_high"]
-    records = [
-        {"method": method, "metric": metric, **dict(zip(names, mean + gain, strict=True)), "n_perturbations": known}
-        for method, metric, mean, gain, known in rows
-    ]
-    return _with_scale(pd.DataFrame(records))
+            ranks = _ranked(values, size, draws), _ranked(others, size, draws, values if compared else values * np.nan)
+            rows.append((method, "impact_ranking", *ranks[0], *ranks[1], np.isfinite(values).sum()))
+    names = ["method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high", "n_perturbations"]
+    return _with_scale(pd.DataFrame(rows, columns=names))
 
 
 def _with_scale(summary: pd.DataFrame) -> pd.DataFrame:
@@ -202,16 +178,14 @@ def _averaged(values: np.ndarray, draws: np.ndarray) -> Interval:
 
     known = values[np.isfinite(values)]
     n = len(known)
-    if not n:
-        return np.nan, np.nan, np.nan
-    mean = float(known.mean())
     # An interval from one knockout would be a point.
-    if n == 1:
-        return mean, np.nan, np.nan
-    if n < _MIN_BOOTSTRAP:
-        half = float(stdtrit(n - 1, _ENDS[1]) * known.std(ddof=1) / np.sqrt(n))
-        return mean, mean - half, mean + half
-    return mean, *_ends(_means(values[draws]))
+    if n < 2:
+        return known[0] if n else np.nan, np.nan, np.nan
+    mean = known.mean()
+    if n >= _MIN_BOOTSTRAP:
+        return mean, *pd.DataFrame(values[draws]).mean(axis=1).quantile(_ENDS)
+    half = stdtrit(n - 1, _ENDS[1]) * known.std(ddof=1) / np.sqrt(n)
+    return mean, mean - half, mean + half
 
 
 def _ranked(values: np.ndarray, size: np.ndarray, draws: np.ndarray, less: np.ndarray | None = None) -> Interval:
@@ -224,28 +198,12 @@ def _ranked(values: np.ndarray, size: np.ndarray, draws: np.ndarray, less: np.nd
     mean = float(found(lambda one: one[None])[0])
     if not np.isfinite(mean) or len(values) < _MIN_RANKED:
         return mean, np.nan, np.nan
-    return mean, *_ends(found(lambda one: one[draws]))
-
-
-def _ends(replicates: np.ndarray) -> tuple[float, float]:
-    known = replicates[np.isfinite(replicates)]
-    low, high = np.quantile(known, _ENDS) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """Return the mean of each row over what is known."""
-    known = np.isfinite(values)
-    n = known.sum(axis=1)
-    return np.divide(np.where(known, values, 0.0).sum(axis=1), n, out=np.full(len(values), np.nan), where=n > 0)
+    return mean, *pd.Series(found(lambda one: one[draws])).quantile(_ENDS)
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return Spearman's correlation of each row of `a` with that of `b`; NaN where it is not defined."""
-    from scipy.stats import rankdata
-
     if a.shape[1] < 3 or not np.isfinite(a).all():
         return np.full(len(a), np.nan)
-    a, b = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (a, b))
-    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)
+    first, second = (pd.DataFrame(values).rank(axis=1) for values in (a, b))
+    return first.corrwith(second, axis=1).to_numpy()
