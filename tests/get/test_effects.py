@@ -71,3 +71,83 @@ def test_a_gene_that_no_cell_expresses_has_no_row(fitted):
 def test_unknown_column(fitted):
     with pytest.raises(KeyError, match="No column 'celltype' in adata.obs. Did you mean 'cell_type'"):
         dko.get.effects(fitted, groupby="celltype")
+
+
+def test_of_genes_together(fitted, layers_of):
+    """Both are taken out of both profiles; over the cells that express either."""
+    fitted.X = fitted.X.toarray()
+    found = dko.get.effects(fitted, ("gene_3", "gene_5"))
+    pair, changes = [3, 5], []
+    for z in (fitted.X > 0).astype(float):
+        if z[pair].any():
+            profiles = [
+                naive.profile(layers_of(fitted), z),
+                naive.profile(layers_of(fitted), naive.knocked_out(z, [g for g in pair if z[g]])),
+            ]
+            for profile in profiles:
+                profile[pair] = 0
+            changes.append(np.subtract(*[np.log1p(1e4 * p / p.sum()) for p in profiles[::-1]]))
+    assert found.obs_names.tolist() == ["gene_3+gene_5"] and found.obs["n_cells"].item() == len(changes)
+    np.testing.assert_allclose(found.X[0], np.mean(changes, axis=0), atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def _perturbed():
+    adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=50, n_modules=2, n_pairs=1, rng=1)
+    dko.tl.fit(
+        adata, model="sccvae", perturbation_key="perturbation", control="control", n_latent=8,
+        hidden=(16,), groups=4, batch_size=32, max_steps=40, n_members=1, progress=False,
+    )  # fmt: skip
+    adata.obs["half"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 3, "most", "few"))
+    return adata
+
+
+@pytest.fixture
+def perturbed(_perturbed):
+    return _perturbed.copy()
+
+
+@pytest.fixture
+def pair(_perturbed):
+    return next(label for label in _perturbed.varm["effect"] if "+" in label)
+
+
+def test_by_default_those_of_the_perturbations_that_were_trained_on(perturbed):
+    effects = dko.get.effects(perturbed)
+    assert sorted(effects.obs_names) == sorted(perturbed.varm["effect"].columns)
+    assert list(effects.var_names) == perturbed.uns["dko"]["genes"] and effects.X.dtype == np.float32
+    assert (effects.obs["n_cells"] == 50).all()
+
+
+def test_pairs_by_label_or_as_tuples(perturbed, pair):
+    first, second = pair.split("+")
+    expected = dko.get.effects(perturbed)[pair].X
+    for asked in (pair, f"{second}+{first}", (first, second)):
+        found = dko.get.effects(perturbed, [asked])
+        assert found.obs_names.tolist() == [pair]
+        np.testing.assert_allclose(found.X, expected, atol=1e-5)
+
+
+def test_per_group_of_the_control_cells(perturbed):
+    gene = perturbed.uns["dko"]["targets"][3]
+    effects = dko.get.effects(perturbed, gene, groupby="half")
+    control = perturbed.obs["perturbation"] == "control"
+    assert effects.obs_names.tolist() == [f"{gene} (few)", f"{gene} (most)"]
+    assert effects.obs["n_cells"].tolist() == [(control & (perturbed.obs["half"] == h)).sum() for h in ("few", "most")]
+    dko.tl.virtual_ko(perturbed, gene, groups={"half": "few"})
+    change = np.nanmean(perturbed.layers[f"dko_ko_{gene}"] - perturbed.X.toarray(), axis=0)
+    np.testing.assert_allclose(effects.X[0], change, atol=1e-5)
+
+
+def test_groups_without_a_control_cell(perturbed):
+    perturbed.obs["guide"] = [None if label == "control" else "sg1" for label in perturbed.obs["perturbation"]]
+    with pytest.raises(ValueError, match=r"No cell in which knockouts are predicted has a value in obs\['guide'\]"):
+        dko.get.effects(perturbed, groupby="guide")
+
+
+def test_centred_against_the_others(perturbed):
+    effects = dko.get.effects(perturbed)
+    centred = dko.get.effects(perturbed, centred=True)
+    np.testing.assert_allclose(centred.X[0], effects.X[0] - effects.X[1:].mean(axis=0), atol=1e-5)
+    with pytest.raises(ValueError, match="name at least two genes"):
+        dko.get.effects(perturbed, effects.obs_names[0], centred=True)

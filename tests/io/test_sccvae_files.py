@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko._core.knockouts import open_perturber
+from dko._core.fitted import read_fitted
 
 FIT: dict[str, Any] = {
     "model": "sccvae",
@@ -154,7 +154,7 @@ def test_the_mask_is_kept(network, tmp_path):
     back = network.copy()
     dko.io.load(back, tmp_path / "model.npz")
     masks = network.uns["dko"]["weights"]["network.mask"].astype(bool)
-    for member, mask in zip(open_perturber(back, "dko", "rna").model.members, masks, strict=True):
+    for member, mask in zip(read_fitted(back, "dko").model.ensemble.members, masks, strict=True):
         graph = member.network.graph().detach().numpy()
         assert not np.tril(mask).any()
         assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()

@@ -105,7 +105,8 @@ def test_p_values_of_direct_effects_are_of_the_counts_of_the_cells_of_the_group(
 
 def expected_p_values(fitted, group, adata, cells):
     """Compare downstream impacts on the mean profile of some cells, all of one model, with those of permuted genes."""
-    effects, null = fitted.effects(group), fitted.null(group)
+    model = fitted.model.part(group)
+    effects, null = model.map, model.null
     counts = adata.X.toarray()
     profile = (counts / counts.sum(axis=1, keepdims=True))[cells].mean(axis=0)
     of_model = slice(None) if not fitted.groups else (adata.obs["cell_type"] == fitted.groups[group]).to_numpy()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .._compat import stored
 from ..models import Frame, model_class
 from . import keys
 from .cells import Source, profiles, require_unique
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from ..models import Model
-    from ..models.dko_model import DkoModel
-    from ..models.knockout import AnyMap, Map
-    from ..models.total import Null
 
 
 @dataclass(frozen=True)
@@ -76,31 +72,9 @@ class Fitted:
         return model_class(self.kind)(Frame(self.params, self.genes, self.groups, self.targets), self.weights)
 
     @property
-    def total(self) -> bool:
-        """Whether knockouts have total effects, which another map than that of the profiles holds."""
-        return bool(getattr(self.model, "total", False))
-
-    @property
-    def outdated(self) -> bool:
-        """Whether the effects are total ones as version 0.1.0 estimated them, many times too small."""
-        return self.model.outdated
-
-    @property
     def signal(self) -> np.ndarray | None:
         """False discovery rate of the downstream impact of each gene, where it is known."""
         return self.weights.get(keys.SIGNAL)
-
-    def affine(self, group: int) -> Map:
-        """Return the map of one group that predicts profiles from assemblages."""
-        return cast("DkoModel", self.model.part(group)).predicting
-
-    def effects(self, group: int) -> AnyMap:
-        """Return the map of one group that knockouts go through."""
-        return cast("DkoModel", self.model.part(group)).map
-
-    def null(self, group: int) -> Null | None:
-        """Return what knockouts of permuted genes seem to do in one group, where effects are total."""
-        return getattr(self.model.part(group), "null", None)
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
@@ -142,15 +116,6 @@ def fitted_of(model: Mapping[str, Any], key: str) -> Fitted:
     arrays = checked_weights(frame, {str(name): np.asarray(array) for name, array in weights.items()})
     cells = checked_cells(frame, model.get(keys.CELLS, {}))
     return Fitted(key, frame.params, frame.genes, frame.groups, arrays, frame.targets, cells, model)
-
-
-def require_assemblages(fitted: Fitted) -> None:
-    """Refuse a model that is not one of assemblages."""
-    if fitted.kind != keys.DKO:
-        raise ValueError(
-            f"adata.uns[{fitted.key!r}] holds a model of kind {fitted.kind!r}, which this is not for; it answers to "
-            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
-        )
 
 
 def _is_model(entry: Any) -> bool:
@@ -205,35 +170,20 @@ def signal_column(
     return {keys.signal(key): column}
 
 
-def read_presence(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    """Read which genes of the model are present in which cell: CSR float32, cells x genes of the model.
-
-    The entries are ones, or the values on a linear scale where knockouts start from them.
-    """
-    return _as_presence(_read_values(adata, fitted), _scale_of_start(adata, fitted))
-
-
-def _scale_of_start(adata: AnnData, fitted: Fitted) -> Scale | None:
-    """Return the scale of the values that knockouts start from; None where they start from presence alone."""
-    return scale_now(adata, fitted.params) if fitted.total else None
-
-
-def _as_presence(values: sparse.csr_matrix, scale: Scale | None) -> sparse.csr_matrix:
-    if scale is None:
-        values.data[:] = 1.0
-    else:
-        scale.to_linear(values)
-    return values
-
-
 def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield the same in blocks of cells with the row of the first, `n_rows` each or as many as fit into memory."""
-    if n_rows is not None and n_rows < 1:
-        raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
+    """Yield cells x genes of the model with the row of the first: linear values, or ones if the model reads these.
+
+    Of `n_rows` cells each, or as many as fit into memory.
+    """
+    scale = None
     for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
-        if not first:  # the first values have been found to be expression
-            scale = _scale_of_start(adata, fitted)
-        yield first, _as_presence(block, scale)
+        if fitted.model.reads == "presence":
+            block.data[:] = 1.0
+        else:
+            # After the first values have been found to be expression.
+            scale = scale or scale_now(adata, fitted.params)
+            scale.to_linear(block)
+        yield first, block
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
@@ -252,21 +202,6 @@ def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the genes of the model from where the fit has read them."""
     gene_columns(adata, fitted)
     return source_of(adata, fitted.params).read(fitted.genes)
-
-
-def aligned_layer(
-    values: np.ndarray, presence: sparse.csr_matrix, columns: np.ndarray, n_vars: int
-) -> sparse.csr_matrix:
-    """Put one value per present gene where it belongs in the AnnData; NaN means no entry."""
-    kept = ~np.isnan(values)
-    if kept.all():
-        indptr, indices = presence.indptr, presence.indices
-    else:
-        values, indices = values[kept], presence.indices[kept]
-        indptr = np.concatenate([[0], np.cumsum(kept)])[presence.indptr]
-    layer = stored((values, columns[indices], indptr), shape=(presence.shape[0], n_vars))
-    layer.sort_indices()
-    return layer
 
 
 _OF_MODELS = (keys.GROUP, keys.MEMBER)

@@ -132,10 +132,11 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
         roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
         yield "Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out"
     else:
-        kind = (
-            ("total", "on all paths between genes") if fitted.total else ("direct", "with all other genes as they are")
+        total = fitted.params.get("effects") == "total"
+        yield (
+            "Effects",
+            *(("total", "on all paths between genes") if total else ("direct", "with all other genes as they are")),
         )
-        yield "Effects", *kind
     if fitted.signal is not None:
         n = int((fitted.signal <= NO_SIGNAL).sum())
         yield "Genes with significant co-expression", f"{n:,}", f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}"

@@ -49,7 +49,7 @@ def _of_effects(run: Run) -> Iterator[Remark]:
     kind = (
         "total ones: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
         "shrunken."
-        if fitted.total
+        if fitted.params.get("effects") == "total"
         else "direct ones: what a gene does while the presence of all other genes stays as it is. They are not tested."
     )
     yield Remark(f"Effects are {kind}", is_warning=False)

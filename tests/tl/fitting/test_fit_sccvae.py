@@ -40,9 +40,7 @@ def same_weights(a, b, tolerance=0.0):
 
 def effects_of(adata, genes):
     """Mean change of control cells per gene that is perturbed: genes x genes."""
-    from dko._core.knockouts import open_perturber
-
-    return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
+    return dko.get.effects(adata, list(genes)).X
 
 
 def measured_effects(adata, labels, cells):

@@ -34,9 +34,7 @@ def features_of(found):
 
 def effects_of(adata, genes):
     """Mean change of control cells per gene that is perturbed: genes x genes."""
-    from dko._core.knockouts import open_perturber
-
-    return open_perturber(adata, "dko", "rna").mean_effects([[gene] for gene in genes])
+    return dko.get.effects(adata, list(genes)).X
 
 
 def measured_effects(adata, labels, cells):
@@ -80,9 +78,9 @@ def test_a_network_of_genes(kind, screen, singles):
     assert {(a, b) for a in singles for b in singles if mask[node[a], node[b]]} == set(
         zip(order, order[1:], strict=False)
     )
-    from dko._core.knockouts import open_perturber
+    from dko._core.fitted import read_fitted
 
-    (member,) = open_perturber(screen, "dko", "rna").model.members
+    (member,) = read_fitted(screen, "dko").model.ensemble.members
     graph = member.network.graph().detach().numpy()
     assert (graph[~mask] == 0).all() and (graph[mask] != 0).all()
 

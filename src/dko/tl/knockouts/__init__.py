@@ -1,1 +1,0 @@
-"""Named knockouts and doses with either model."""
