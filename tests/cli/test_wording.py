@@ -6,8 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import dko as package
 from dko.cli._main import COMMANDS, in_options
@@ -43,13 +41,6 @@ from tests.cli.conftest import python_in
 )  # fmt: skip
 def test_sentences(command, text, said):
     assert in_options(text, command) == (text if said is None else said)
-
-
-@given(st.text(), st.sampled_from(list(COMMANDS)))
-def test_what_users_have_named_stays(name, command):
-    text = f"No gene {name!r} in it"
-    if "\\" not in text:
-        assert in_options(f"{text}; see layer={name!r}.", command).startswith(f"{text}; see ")
 
 
 def sentences():

@@ -355,7 +355,8 @@ def require_ability(model: Model, key: str, needs: str) -> None:
     if getattr(model, needs, None) is None:
         raise ValueError(
             f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
-            "dko.tl.virtual_ko, dose_response, identity_shift, perturbation_modules, evaluate, and dko.get.effects."
+            "dko.tl.virtual_ko, dko.tl.dose_response, dko.tl.identity_shift, dko.tl.perturbation_modules, "
+            "dko.tl.evaluate and dko.get.effects."
         )
 
 

@@ -57,8 +57,8 @@ class Result(NamedTuple):
         Function of :mod:`dko.get` that returns it.
     columns
         Columns to show, by the name of the table.
-    of_scans
-        Whether only models that can scan all genes have it.
+    needs
+        Function of the model that it takes, which not every model has.
     """
 
     what: str
@@ -71,7 +71,7 @@ class Result(NamedTuple):
     lead: str = ""
     getter: str = ""
     columns: Mapping[str, Sequence[Column]] = {}
-    of_scans: bool = False
+    needs: str = "knock_out"
 
     def made_by(self, key: str) -> str:
         """Spell out the call that makes it."""
@@ -88,6 +88,7 @@ QUALITY = Result(
     lead="Profiles of held-out cells, predicted from which genes are present, beside predictions from means alone. "
     "A model that does not beat the last row has learned nothing about which genes are present.",
     getter="fit_quality",
+    needs="reconstruct",
     columns={keys.TABLE: columns.QUALITY},
 )
 PERTURBATIONS = Result(
@@ -123,7 +124,7 @@ RANKING = Result(
     "of correlation, an upper bound of what is causal.",
     getter="ranking",
     columns={keys.TABLE: columns.RANKING, keys.GROUPS: columns.RANKED_GROUPS},
-    of_scans=True,
+    needs="scan",
 )
 AFFECTED = Result(
     "affected genes",
@@ -135,7 +136,7 @@ AFFECTED = Result(
     "the two genes in these cells: trust a change whose z is significant and of the same sign.",
     getter="affected_genes",
     columns={keys.TABLE: columns.AFFECTED, keys.SUMMARY: columns.AFFECTED_COUNTS},
-    of_scans=True,
+    needs="scan",
 )
 CLUSTERS = Result(
     "clusters",
@@ -147,7 +148,7 @@ CLUSTERS = Result(
     slots={"obs": [keys.cluster], "obsm": [keys.impact_pca, keys.impact_umap]},
     getter="clusters",
     columns={keys.MARKERS: columns.CLUSTERS},
-    of_scans=True,
+    needs="scan",
 )
 DOSES = Result(
     "doses",
@@ -171,7 +172,7 @@ ENRICHMENT = Result(
     title="Sets of genes that knockouts change",
     getter="enrichment",
     columns={keys.TABLE: columns.ENRICHMENT},
-    of_scans=True,
+    needs="scan",
 )
 EVALUATION = Result(
     "evaluation",
@@ -209,7 +210,7 @@ INTERACTIONS = Result(
     "impacts. The model has seen no double knockout: a pair that interacts is one that acts on the same genes.",
     getter="interactions",
     columns={keys.TABLE: columns.INTERACTIONS},
-    of_scans=True,
+    needs="pair_effects",
 )
 MODULES = Result(
     "modules",

@@ -219,7 +219,7 @@ def _run(name: str, given: dict[str, Any]) -> None:
         options = {option: _typed(option, kind, given[option]) for option, (kind, _) in kinds.items()}
         data = read_any(outputs.source)
         if name != "fit":
-            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"], chosen.made)
+            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"])
             for option in [option for option in options if options[option] is not None]:
                 options[option] = _among(options, option, kinds[option][0], adata, fitted)
         _call(_verb(name), data, options)

@@ -15,11 +15,10 @@ from .._core.tables import Table
 from ..io._files import check_endings, write_any, write_figure, write_table
 from ..io._target import check_folder as check_target_folder
 from ..io._target import check_target
-from ..models import model_class
 from ..report import SECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import pandas as pd
     from anndata import AnnData
@@ -138,23 +137,14 @@ def check_plot(path: Path | None, metric: str) -> None:
         raise ValueError(f"--plot {str(path)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
 
 
-def open_fit(
-    data: AnnData | MuData, source: Path, key: str, mod: str, made: Sequence[Result] = ()
-) -> tuple[AnnData, Fitted]:
-    """Return the cells of the modality and the fit that they have to hold, of a model that can have these results."""
+def open_fit(data: AnnData | MuData, source: Path, key: str, mod: str) -> tuple[AnnData, Fitted]:
+    """Return the cells of the modality and the fit that they have to hold."""
     adata = unwrap(data, mod)
     try:
-        fitted = read_fitted(adata, key)
+        return adata, read_fitted(adata, key)
     except KeyError as error:
         remedy = f"run `dko fit {source} --out ...` first."
         raise ValueError(f"{str(source)!r} holds no fit named {key!r}; {remedy}") from error
-    if any(result.of_scans for result in made) and model_class(fitted.kind).scan is None:
-        raise ValueError(
-            f"The fit named {key!r} in {str(source)!r} is of --model {fitted.kind}, and this command needs one that "
-            "can scan all genes, such as --model dko; for this one there are `dko ko`, `dko dose`, `dko modules`, "
-            "`dko evaluate` and `dko report`."
-        )
-    return adata, fitted
 
 
 def names(text: str) -> list[str]:

@@ -111,9 +111,10 @@ def _image(picture: Picture) -> Image:
 def _missing(run: Run) -> Iterator[tuple[str, str]]:
     """Name the results that are not there and the calls that make them, of those that this model can have."""
     for section in SECTIONS:
-        if section.is_there(run) or not run.can_have(section.result):
-            continue
         name, given = section.result.call
+        # A new fit is no result of this one, and enrichment needs another package.
+        if section.is_there(run) or not run.can_have(section.result) or name in ("fit", "enrichment"):
+            continue
         yield section.result.title, run.call(f"tl.{name}", given, **_options(tl, name, run))
 
 
@@ -122,7 +123,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
     adata, fitted = run.adata, run.fitted
     counts = adata.obs[keys.split(run.key)].value_counts() if keys.split(run.key) in adata.obs else {}
     split = ", ".join(f"{counts[name]:,} {name}" for name in keys.SPLITS if counts.get(name, 0))
-    yield "Model", fitted.kind, run.model.title
+    yield "Model", fitted.kind, fitted.model.title
     yield "Cells", f"{adata.n_obs:,}", split
     yield "Genes of the model", f"{len(fitted.genes):,}", f"of {adata.n_vars:,} in the file"
     if run.groupby is not None:

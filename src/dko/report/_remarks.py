@@ -39,7 +39,7 @@ def remarks(run: Run) -> list[Remark]:
 def _of_effects(run: Run) -> Iterator[Remark]:
     """Say what results of unperturbed cells can show."""
     fitted = run.fitted
-    if run.model.where == "control":
+    if run.fitted.model.where == "control":
         return
     yield Remark(
         "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take the "

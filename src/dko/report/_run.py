@@ -14,8 +14,7 @@ from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import read_fitted
 from .._core.groups import group_values, grouping
-from .._core.results import RANKING, is_ranking, ranking_at, read_params
-from ..models import model_class
+from .._core.results import QUALITY, RANKING, is_ranking, ranking_at, read_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from .._core.fitted import Fitted
     from .._core.results import Result
-    from ..models import Model
 
 # Embeddings that show the types of cells, best first.
 _BASES = ("X_umap", "umap", "X_tsne", "tsne", "spatial", "X_pca")
@@ -61,14 +59,9 @@ class Run:
         """Where the results are."""
         return self.fitted.key
 
-    @property
-    def model(self) -> type[Model]:
-        """The kind of model."""
-        return model_class(self.fitted.kind)
-
     def can_have(self, result: Result) -> bool:
-        """Whether a verb makes this result with such a model, and no other package is needed for it."""
-        return result.call[0] not in ("fit", "enrichment") and (not result.of_scans or self.model.scan is not None)
+        """Whether the model has what this result takes."""
+        return getattr(self.fitted.model, result.needs, None) is not None
 
     @property
     def groups(self) -> pd.Series:
@@ -84,11 +77,9 @@ class Run:
     def quality(self) -> pd.DataFrame | str | None:
         """How well the fit predicts cells; why that is unknown; None of a model that predicts no profiles."""
         try:
-            return self.get("fit_quality", groupby=self.groupby)
+            return self.get("fit_quality", groupby=self.groupby) if self.can_have(QUALITY) else None
         except KeyError as error:  # cells may have been taken away since
             return str(error.args[0])
-        except ValueError:
-            return None
 
     @cached_property
     def rankings(self) -> list[Ranking]:

@@ -127,7 +127,7 @@ def _ranking(run: Run) -> Blocks:
     for found in run.rankings:
         which = "over all cells" if found.groupby is None else f"in each group of {found.groupby}"
         where = {"groupby": found.groupby, "key_added": found.place}
-        if found not in there:
+        if found.table.empty:
             yield f"Too few cells express any gene to rank genes {which}."
             continue
         if "group" in found.table:
@@ -171,7 +171,7 @@ def _knockouts(run: Run) -> Blocks:
     if run.basis is not None:
         yield _impacts(run, labels)
     profiled = [label for label in labels if keys.ko_layer(run.key, label) in layer_names(run.adata)][:4]
-    if profiled and run.model.where == "all":
+    if profiled and run.fitted.model.where == "all":
         alt = f"Mean profiles before and after {', '.join(profiled)}"
         yield Picture(alt, partial(run.draw, "profile", profiled, n_genes=15))
 
