@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import warnings
-
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,14 +99,6 @@ def test_dose_0_is_the_cell_itself(name, request, targets):
         assert (nothing[columns] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["fitted", "perturbed"])
-@pytest.mark.parametrize("mixture", [False, True])
-def test_dose_0_alone(name, mixture, request, targets):
-    adata, gene = request.getfixturevalue(name), targets[0] if name == "perturbed" else "gene_2"
-    dko.tl.dose_response(adata, gene, doses=[0.0], mixture=mixture)
-    assert curve(adata, gene, "impact_mean") == [0] and curve(adata, gene, "distance") == [0]
-
-
 def test_the_latent_shift_is_linear_and_the_distance_grows(perturbed, targets):
     """T5."""
     dko.tl.dose_response(perturbed, targets, doses=list(np.linspace(0, 1, 6)))
@@ -152,18 +141,6 @@ def test_a_mixture_of_cells_that_escape(name, request, targets):
     np.testing.assert_allclose(whole.iloc[0, 1:].astype(float), found.iloc[-1, 1:].astype(float), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["fitted", "perturbed"])
-def test_a_dose_says_the_same_whatever_the_others(name, request, targets):
-    adata = request.getfixturevalue(name)
-    gene = "gene_2" if name == "fitted" else targets[0]
-    for mixture in (False, True):
-        dko.tl.dose_response(adata, gene, doses=[0.7, 0.2, 0.5, 0.2], mixture=mixture)
-        several = dko.get.dose_response(adata)
-        assert several["dose"].tolist() == [0.2, 0.5, 0.7]
-        dko.tl.dose_response(adata, gene, doses=[0.5], mixture=mixture)
-        pd.testing.assert_frame_equal(dko.get.dose_response(adata), several.iloc[[1]].reset_index(drop=True))
-
-
 def test_a_generator_is_drawn_from_once(perturbed, targets):
     """Or each dose would have cells of its own."""
     dko.tl.dose_response(perturbed, targets[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
@@ -199,22 +176,6 @@ def test_groups_choose_cells(fitted, perturbed, targets):
     dko.tl.dose_response(perturbed, targets[0], doses=[1.0], groups=some)
     n_control = (perturbed.obs["perturbation"][some] == "control").sum()
     assert curve(perturbed, targets[0], "n_cells")[0] == n_control
-
-
-@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
-def test_it_survives_a_file(name, fitted, tmp_path):
-    dko.tl.dose_response(fitted, ["HSPA1A/B", ("50%_%2F", "gene_3")], doses=DOSES, n_responders=3)
-    before = fitted.copy()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        getattr(fitted, f"write_{name[-4:]}")(tmp_path / name)
-    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
-    for responders in (False, True):
-        expected = dko.get.dose_response(before, responders=responders)
-        found = dko.get.dose_response(back, responders=responders)
-        pd.testing.assert_frame_equal(found.astype(str), expected.astype(str))
-    assert dko.get.dose_response(back, "HSPA1A/B")["knockout"].unique().tolist() == ["HSPA1A/B"]
-    assert back.uns["dko_dose_response"]["params"]["doses"].tolist() == DOSES
 
 
 def test_refusals(fitted, perturbed):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,27 +80,9 @@ def test_a_sample_of_named_pairs(fitted):
     assert len(dko.get.pairs(fitted)) == 7
 
 
-def test_the_rng_decides(fitted):
-    def draw(rng):
-        return dko.get.pairs(dko.tl.double_ko(fitted, n_samples=40, rng=rng, copy=True))
-
-    first = draw(1)
-    assert first.equals(draw(1))
-    assert first.equals(draw(np.random.default_rng(1)))
-    assert not first.equals(draw(2))
-
-
 def test_groups_limit_the_cells(grouped):
     dko.tl.double_ko(grouped, n_samples=50, groups="CD4/CD8 T")
     assert (grouped.obs.loc[dko.get.pairs(grouped)["cell"], "cell_type"] == "CD4/CD8 T").all()
-
-
-def test_types(fitted):
-    dko.tl.double_ko(fitted, n_samples=20)
-    table = dko.get.pairs(fitted)
-    kinds = ["impact", "additive", "interaction", "downstream", "downstream_additive", "downstream_interaction"]
-    assert table.columns.tolist() == ["gene_a", "gene_b", "cell", *kinds]
-    assert [str(dtype) for dtype in table.dtypes] == ["category"] * 3 + ["float32"] * 6
 
 
 def test_both_genes_of_a_cell_with_two(fitted):
@@ -111,12 +91,6 @@ def test_both_genes_of_a_cell_with_two(fitted):
     fitted.X = counts
     dko.tl.double_ko(fitted, [("gene_2", "gene_3")], groups=np.arange(80) == 0)
     assert dko.get.pairs(fitted)["impact"].tolist() == [1]
-
-
-@pytest.mark.parametrize("n", [2, 3, 4, 17])
-def test_unrank_lists_all_pairs(n):
-    total = n * (n - 1) // 2
-    assert _unrank(np.arange(total), np.full(total, n)).tolist() == [list(pair) for pair in combinations(range(n), 2)]
 
 
 @given(n=st.integers(2, 30_000), share=st.floats(0, 1, exclude_max=True))

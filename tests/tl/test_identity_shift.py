@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import warnings
-
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +7,6 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
-from dko._compat import modalities_apart
 from dko.metrics import log_profiles
 
 
@@ -151,13 +147,6 @@ def test_an_earlier_call_is_replaced(shifted):
     np.testing.assert_allclose(shifted.obsm["dko_shift_two_gene_3"], 2 * small, rtol=1e-4, atol=1e-6)
 
 
-def test_direct_effects_of_a_model_per_group(grouped):
-    dko.tl.identity_shift(grouped, ["HSPA1A/B", "gene_3"], groupby="cell_type", n_neighbors=5)
-    expresses = grouped[:, "gene_3"].X.toarray().ravel() > 0
-    assert (np.isfinite(grouped.obsm["dko_shift_umap_gene_3"]).all(axis=1) == expresses).all()
-    assert set(dko.get.identity(grouped)["group"]) == {"B", "CD4/CD8 T"}
-
-
 def test_control_cells_move_towards_the_cells_of_the_perturbation(screen_of_six):
     labels = [name for name in screen_of_six.obs["perturbation"].unique() if name != "control"]
     dko.tl.identity_shift(screen_of_six, labels, basis="map", groupby="perturbation")
@@ -169,57 +158,10 @@ def test_control_cells_move_towards_the_cells_of_the_perturbation(screen_of_six)
     assert (np.isfinite(screen_of_six.obsm[f"dko_shift_map_{labels[0]}"]).all(axis=1) == control).all()
 
 
-def test_an_sccvae_and_no_dose(screen_of_six):
-    gene = screen_of_six.obs["perturbation"].unique()[1]
-    for dose in (1.5, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="must be (from 0|a number)"):
-            dko.tl.identity_shift(screen_of_six, gene, basis="map", dose=dose)
-    dko.tl.identity_shift(screen_of_six, gene, basis="map", dose=0.0)
-    assert np.nanmax(np.abs(screen_of_six.obsm[f"dko_shift_map_{gene}"])) < 1e-5
-    assert dko.get.identity(screen_of_six)["length"].item() < 1e-4
-
-
-def assert_same_shifts(found, expected):
-    """The engine computes in single precision, of which the last digit may differ from call to call."""
-    assert set(found.obsm) == set(expected.obsm)
-    for name in expected.obsm:
-        np.testing.assert_allclose(found.obsm[name], expected.obsm[name], atol=1e-6, err_msg=name)
-    pd.testing.assert_frame_equal(dko.get.identity(found), dko.get.identity(expected), atol=1e-6)
-
-
-def test_the_same_seed_says_the_same(types, _shifted):
-    dko.tl.identity_shift(types, ["gene_3", "gene_13", "A/B"], groupby="cell_type")
-    assert_same_shifts(types, _shifted)
-
-
 def test_genes_without_signal_are_warned_of(types, caplog):
     types.uns["dko"]["weights"]["signal"][3] = 0.5
     dko.tl.identity_shift(types, "gene_3")
     assert "no evidence in the cells of the fit that other genes depend on 'gene_3'" in caplog.text
-
-
-def test_in_a_mudata(types, _shifted):
-    from mudata import MuData
-
-    with modalities_apart():
-        data = MuData({"gex": types})
-    changed = dko.tl.identity_shift(data, ["gene_3", "gene_13", "A/B"], groupby="cell_type", mod="gex", copy=True)
-    assert "dko_identity" not in data["gex"].uns
-    assert changed is not None
-    assert_same_shifts(changed["gex"], _shifted)
-
-
-@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
-def test_it_survives_a_file(name, shifted, tmp_path):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        getattr(shifted, f"write_{name[-4:]}")(tmp_path / name)
-    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
-    pd.testing.assert_frame_equal(dko.get.identity(back).astype(str), dko.get.identity(shifted).astype(str))
-    for entry in ("dko_shift_umap_A%2FB", "dko_identity_A%2FB"):
-        np.testing.assert_array_equal(back.obsm[entry], shifted.obsm[entry])
-    dko.tl.identity_shift(back, "gene_3")
-    assert "dko_shift_umap_A%2FB" not in back.obsm
 
 
 def test_refusals(types):

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,12 +92,6 @@ def test_order_of_perturbations_says_nothing(modular):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), after["strength"], rtol=1e-5)
 
 
-def test_the_same_seed_says_the_same(modular, same):
-    before = modular.copy()
-    dko.tl.perturbation_modules(modular, groups=modular.var["module"].astype(str))
-    same(modular, before)
-
-
 def test_unseen_ones_are_placed_without_a_look_at_their_cells(modular, unseen):
     trained = list(by_name(modular).index)
     dko.tl.perturbation_modules(modular, [*trained, *unseen])
@@ -148,16 +140,6 @@ def test_agreement_is_that_of_the_modules_beside_that_of_raw_effects(modular):
     assert found["ari"][0] == pytest.approx(adjusted_rand_score(affects["group"], affects["module"]))
     assert (found[["ari", "nmi", "neighbours"]] > 0.8).all(axis=None) and (found["neighbours_p"] < 0.01).all()
     assert found["neighbours_expected"].between(0.3, 0.6).all()
-
-
-def test_groups_may_leave_some_out(modular):
-    names = by_name(modular).index
-    groups = {name: modular.var.loc[name, "module"] for name in names[::2]} | {"somebody else": "module_7"}
-    dko.tl.perturbation_modules(modular, groups=groups)
-    table = by_name(modular)
-    assert (table.loc[names[1::2], "group"] == "").all()
-    known = table[(table["group"] != "") & (table["module"] != "no effect")]
-    assert (dko.get.modules(modular, what="agreement")["n_perturbations"] == len(known)).all()
 
 
 def test_groups_of_pairs_in_any_order(modular, inert):
@@ -215,21 +197,6 @@ def test_an_alpha_that_nothing_passes(modular):
     dko.tl.perturbation_modules(modular, sorted(by_name(modular).query("module == 'no effect'").index))
     assert set(by_name(modular)["module"]) == {"no effect"}
     assert dko.get.modules(modular, what="markers").empty
-
-
-@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
-def test_it_survives_a_file(name, modular, tmp_path):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        getattr(modular, f"write_{name[-4:]}")(tmp_path / name)
-    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
-    for what in ("modules", "markers", "agreement"):
-        pd.testing.assert_frame_equal(
-            dko.get.modules(back, what=what).astype(str), dko.get.modules(modular, what=what).astype(str)
-        )
-    before = by_name(modular)
-    dko.tl.perturbation_modules(back, groups=back.var["module"].astype(str))
-    pd.testing.assert_frame_equal(by_name(back).astype(str), before.astype(str))
 
 
 def test_control_cells_alone_are_enough(modular, inert):

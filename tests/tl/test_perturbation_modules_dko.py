@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import warnings
-
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +8,6 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 import dko
-from dko._compat import modalities_apart
 
 PROGRAMMES = 3
 
@@ -113,44 +109,6 @@ def test_direct_effects_have_no_signal_to_go_by(fitted):
     table = by_name(fitted)
     assert set(table.index) == set(fitted.var_names) and table["p_effect"].isna().all()
     assert "no effect" not in set(table["module"])
-
-
-def test_a_model_per_group(grouped):
-    dko.tl.perturbation_modules(grouped, ["HSPA1A/B", "gene_3", "gene_4"])
-    table = by_name(grouped)
-    n_cells = (grouped[:, table.index].X > 0).sum(axis=0).A1
-    assert table["n_cells"].tolist() == n_cells.tolist()
-
-
-def test_it_is_drawn(grouped_genes):
-    import matplotlib.pyplot as plt
-
-    ax = dko.pl.modules(grouped_genes, show=False)
-    assert {text.get_text() for text in ax.texts} == set(by_name(grouped_genes).index)
-    plt.close("all")
-
-
-@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
-def test_it_survives_a_file(name, grouped_genes, tmp_path):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        getattr(grouped_genes, f"write_{name[-4:]}")(tmp_path / name)
-    back = getattr(ad, f"read_{name[-4:]}")(tmp_path / name)
-    expected = by_name(grouped_genes).astype(str)
-    pd.testing.assert_frame_equal(by_name(back).astype(str), expected)
-    dko.tl.perturbation_modules(back, groups=back.var["programme"].astype(str))
-    pd.testing.assert_frame_equal(by_name(back).astype(str), expected)
-
-
-def test_in_a_mudata(programmes, _grouped_genes, same):
-    from mudata import MuData
-
-    with modalities_apart():
-        data = MuData({"gex": programmes})
-    changed = dko.tl.perturbation_modules(data, groups=programmes.var["programme"], mod="gex", copy=True)
-    assert "dko_modules" not in data["gex"].uns
-    assert changed is not None
-    same(changed["gex"], _grouped_genes)
 
 
 def test_refusals(programmes):

@@ -108,19 +108,6 @@ def test_a_cell_with_one_gene_left_and_a_cell_with_none(fitted, layers_of):
     check(fitted, "gene_3", layers_of(fitted), rows=slice(2, None))
 
 
-def test_small_doses_do_less(fitted):
-    impacts = [
-        dko.get.impact(dko.tl.virtual_ko(fitted, "gene_2", dose=dose, copy=True)).mean() for dose in (0.01, 0.5, 1.0)
-    ]
-    assert 0 < float(impacts[0].iloc[0]) < float(impacts[1].iloc[0]) < float(impacts[2].iloc[0])
-
-
-def test_without_profiles(fitted):
-    dko.tl.virtual_ko(fitted, ["gene_2", "gene_3"], profiles=False)
-    assert not [name for name in fitted.layers if name]
-    assert dko.get.impact(fitted).shape == (80, 2)
-
-
 def test_later_calls_add_to_earlier_ones_and_replace_the_same(fitted):
     dko.tl.virtual_ko(fitted, ["gene_2", "gene_3"])
     before = dko.get.impact(fitted)
@@ -186,19 +173,6 @@ def test_a_label_stands_for_one_knockout(cells, quick):
     dko.tl.fit(cells, **quick)
     with pytest.raises(ValueError, match="also the name of a gene, 'gene_5.gene_6'; rename"):
         dko.tl.virtual_ko(cells, ["gene_5+gene_6", ("gene_5", "gene_6")])
-
-
-@pytest.mark.parametrize("genes", [3, [3], [("gene_5", 3)]])
-def test_names_are_strings(genes, fitted):
-    with pytest.raises(TypeError, match="3.*no name; give a symbol"):
-        dko.tl.virtual_ko(fitted, genes)
-
-
-def test_many_calls_and_many_knockouts_make_no_noise(fitted):
-    """pandas warns of frames that have been put together column by column."""
-    dko.tl.virtual_ko(fitted, [(a, b) for a in fitted.var_names[:8] for b in fitted.var_names[8:]], profiles=False)
-    dko.tl.virtual_ko(fitted, list(fitted.var_names), profiles=False)
-    assert fitted.obsm["dko_impact"].shape[1] == 8 * 12 + 20
 
 
 def test_a_stale_profile_leaves_a_view_without_a_warning(fitted):
