@@ -7,9 +7,20 @@ import pytest
 from scipy import sparse
 
 from dko.models.assemblage import _reference as naive
-from dko.models.knockout import AffineMap, FactorMap
+from dko.models.knockout import AffineMap, FactorMap, engine, torch_engine
 
 BOTH = (naive.impact, naive.downstream)
+
+
+@pytest.fixture(scope="session", params=["compiled", "torch", pytest.param("cuda", marks=pytest.mark.gpu)])
+def machine(request):
+    """The same functions, compiled and in torch."""
+    torch = pytest.importorskip("torch")
+    if request.param == "compiled":
+        return engine(torch.device("cpu"))
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch_engine(torch.device("cuda" if request.param == "cuda" else "cpu"))
 
 
 @pytest.fixture(scope="session")

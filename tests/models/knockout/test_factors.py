@@ -1,60 +1,175 @@
+"""Knockouts with a map of factors, compiled and in torch, against the formula as it stands."""
+
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy import sparse
 
-from dko.models.knockout import FactorMap
+import dko
+from dko.models.knockout import FactorMap, effect_sums, find, pair_effects, scan
 
-RNG = np.random.default_rng(0)
-
-
-def test_a_gene_alone_has_its_own_effect(make_factors):
-    factors = make_factors(8, RNG)
-    np.testing.assert_allclose(factors.of_set(np.array([3])), factors.influence[:, 3])
-    np.testing.assert_array_equal(factors.columns(np.array([3, 5])), factors.influence[:, [3, 5]].T)
-
-
-def test_effects_of_uncorrelated_genes_add_up():
-    influence = RNG.normal(size=(5, 5)).astype(np.float32)
-    for factors in (FactorMap(influence), FactorMap(influence, np.eye(5, dtype=np.float16), np.arange(1, 6))):
-        np.testing.assert_allclose(factors.of_set(np.array([1, 3])), influence[:, [1, 3]].sum(1), rtol=1e-6)
+LAVISH = 2**28
 
 
-def test_genes_that_are_the_same_count_once():
-    influence = RNG.normal(size=(5, 1)).astype(np.float32) * np.ones(5, dtype=np.float32)
-    factors = FactorMap(influence, np.ones((5, 5), dtype=np.float16), np.full(5, 2.0))
-    for n in (2, 5):
-        found = factors.of_set(np.arange(n)) / influence[:, 0]
-        assert ((found >= 1) & (found < 1.1)).all()
+def dense(profiles):
+    rows = profiles.toarray().astype(float)
+    return rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-300)
 
 
-def test_effects_of_a_set_are_those_of_a_regression_on_all_of_it():
-    """Standardised levels x of genes, and a response y: a ridge regression on three genes at once."""
-    levels = RNG.normal(size=(10_000, 3)) @ RNG.normal(size=(3, 3))
-    levels /= levels.std(axis=0)
-    response = levels @ [0.3, -0.2, 0.5] + RNG.normal(size=10_000)
-    response -= response.mean()
-    levels -= levels.mean(axis=0)
-    gram, step = levels.T @ levels / 10_000, np.array([0.5, 1.0, 2.0])
-    both = np.linalg.solve((gram + 0.1 * np.eye(3)) / 1.1, levels.T @ response / 10_000)
-    influence = np.zeros((4, 4), dtype=np.float32)
-    influence[3, :3] = step * (levels.T @ response) / 10_000
-    correlation = np.eye(4)
-    correlation[:3, :3] = gram
-    factors = FactorMap(influence, correlation, np.append(step, 1.0))
-    np.testing.assert_allclose(factors.of_set(np.arange(3))[3], step @ both, rtol=1e-5)
+@given(
+    seed=st.integers(0, 2**16),
+    n_cells=st.integers(1, 6),
+    n_genes=st.integers(1, 40),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    scale=st.sampled_from([0.0, 0.01, 1.0, 3.0, 100.0]),
+    dose=st.sampled_from([1.0, 0.9, 0.3, 0.001]),
+    wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
+    budget=st.sampled_from([1, 1_000, LAVISH]),
+)
+@example(0, 1, 1, 1.0, 1.0, 1.0, 1.0, 1)  # a gene that is all of a cell
+@example(0, 1, 1, 1.0, 1.0, 0.3, 1.0, 1)
+@example(0, 6, 40, 1.0, 100.0, 1.0, 1.0, LAVISH)  # factors from e^-30 to e^30
+def test_scan_equals_the_naive_formula(
+    machine,
+    make_factors,
+    make_profiles,
+    naive_factors,
+    seed,
+    n_cells,
+    n_genes,
+    share,
+    scale,
+    dose,
+    wanted_share,
+    budget,
+):
+    rng = np.random.default_rng(seed)
+    factors, profiles = make_factors(n_genes, rng, scale), make_profiles(n_cells, n_genes, share, rng)
+    wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
+    done: list[int] = []
+    with dko.settings.override(memory_budget=budget):
+        found = machine.scan(factors, profiles, wanted=wanted, dose=dose, downstream=True, advance=done.append)
+    assert found.dtype == np.float32
+    assert sum(done) in (profiles.nnz, np.count_nonzero(~np.isnan(found[0])))
+    expected = [
+        naive_factors(factors, row, [gene], dose)[1:] if wanted is None or wanted[gene] else (np.nan, np.nan)
+        for row in dense(profiles)
+        for gene in np.flatnonzero(row).tolist()
+    ]
+    np.testing.assert_allclose(found.T, np.reshape(expected, (-1, 2)), atol=1e-6)
+    assert not (found > 1).any(), "whatever the rounding"
+    with dko.settings.override(memory_budget=budget):
+        np.testing.assert_array_equal(machine.scan(factors, profiles, wanted=wanted, dose=dose), found[0])
 
 
-def test_genes_that_pad_a_set_do_not_count(make_factors):
-    factors = make_factors(9, RNG)
-    sets = np.array([[2, 7, -1], [4, -1, -1], [-1, -1, -1]])
-    found = factors.weights(sets)
-    np.testing.assert_allclose(found[0, :2], factors.weights(sets[:1, :2])[0])
-    assert found[0, 2] == 0 and found[1].tolist() == [1, 0, 0] and not found[2].any()
+@given(
+    seed=st.integers(0, 2**16),
+    n_genes=st.integers(1, 30),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    scale=st.sampled_from([0.01, 1.0, 100.0]),
+    dose=st.sampled_from([1.0, 0.9, 0.01]),
+    size=st.integers(1, 4),
+    budget=st.sampled_from([1, 3_000, LAVISH]),
+)
+@example(0, 3, 1.0, 1.0, 1.0, 3, 1)  # nothing is left
+def test_sets_equal_the_naive_formula(
+    machine, make_factors, make_profiles, naive_factors, seed, n_genes, share, scale, dose, size, budget
+):
+    rng = np.random.default_rng(seed)
+    factors, profiles = make_factors(n_genes, rng, scale), make_profiles(8, n_genes, share, rng)
+    size = min(size, n_genes)
+    sets = np.array([[*rng.permutation(n_genes)[:k], *[-1] * (size - k)] for k in rng.integers(1, size + 1, 7)])
+    row, number, removed = find(profiles, sets)
+    after = np.full((len(sets), profiles.nnz), -1, dtype=np.float32)
+    with dko.settings.override(memory_budget=budget):
+        found = machine.knock_out(
+            factors, profiles, row, removed, dose=dose, downstream=True, after=after, number=number
+        )
+    assert not (found > 1).any(), "whatever the rounding"
+    rows = dense(profiles)
+    for place, (cell, which) in enumerate(zip(row, number, strict=True)):
+        profile, *impacts = naive_factors(factors, rows[cell], sets[which][sets[which] >= 0].tolist(), dose)
+        np.testing.assert_allclose(found[:, place], impacts, atol=3e-6)
+        entries = slice(*profiles.indptr[cell : cell + 2])
+        np.testing.assert_allclose(after[which, entries], profile[rows[cell] > 0], atol=3e-6)
 
 
-def test_among_some_of_the_genes(make_factors):
-    factors = make_factors(9, RNG)
-    among = factors.subset([6, 2, 3])
-    assert among.n_genes == 3
-    np.testing.assert_allclose(among.of_set(np.array([0, 2])), factors.of_set(np.array([6, 3]))[[6, 2, 3]])
-    assert FactorMap(factors.influence).subset([1]).correlation is None
+def test_large_cells_are_exact_to_a_millionth(machine, naive_factors):
+    rng, n = np.random.default_rng(0), 3_000
+    influence = rng.normal(scale=0.5, size=(n, n)).astype(np.float32)
+    profiles = sparse.csr_matrix(rng.dirichlet(np.full(n, 0.3), 1).astype(np.float32))
+    wanted = np.isin(np.arange(n), rng.choice(profiles.indices, 3, replace=False))
+    found = machine.scan(FactorMap(influence), profiles, wanted=wanted, downstream=True)[:, wanted[profiles.indices]]
+    (row,) = dense(profiles)
+    expected = [naive_factors(FactorMap(influence), row, [gene])[1:] for gene in np.flatnonzero(wanted).tolist()]
+    np.testing.assert_allclose(found.T, expected, atol=1e-6)
+
+
+def test_where_nothing_else_moves_downstream_is_0_and_the_impact_is_the_share(machine, make_profiles):
+    profiles = make_profiles(20, 30, 0.5, np.random.default_rng(0))
+    for constant in (0, 1):  # what all others lose alike is no change of theirs
+        influence = np.full((30, 30), constant, dtype=np.float32)
+        impact, downstream = machine.scan(FactorMap(influence), profiles, downstream=True)
+        assert downstream.max() < 3e-7
+        if not constant:
+            assert not scan(FactorMap(influence), profiles, downstream=True)[1].any()
+            np.testing.assert_allclose(impact, profiles.data, atol=1e-6)
+
+
+def test_small_effects_keep_their_digits(make_factors, make_profiles, naive_factors):
+    rng = np.random.default_rng(0)
+    factors, profiles = make_factors(40, rng, 1e-6), make_profiles(10, 40, 0.8, rng)
+    found = scan(factors, profiles, downstream=True)[1]
+    rows = dense(profiles)
+    expected = [naive_factors(factors, row, [g])[2] for row in rows for g in np.flatnonzero(row).tolist()]
+    large = np.array(expected) > 1e-8
+    np.testing.assert_allclose(found[large], np.array(expected)[large], rtol=1e-4)
+
+
+@pytest.mark.parametrize("budget", [1, 1_000, LAVISH])
+def test_effects_equal_the_naive_formula(machine, make_factors, make_profiles, naive_factors, budget):
+    rng = np.random.default_rng(0)
+    factors, profiles = make_factors(25, rng, 0.5), make_profiles(40, 25, 0.5, rng)
+    group, wanted = np.arange(40) % 4 - 1, rng.permutation(25)[:17]
+    with dko.settings.override(memory_budget=budget):
+        totals, n_cells = machine.effect_sums(factors, profiles, wanted, group, 3)
+    expected = np.zeros_like(totals)
+    rows = dense(profiles)
+    for cell, number in zip(*np.nonzero(rows[:, wanted] * (group >= 0)[:, None]), strict=True):
+        change = change_of(factors, rows[cell], [wanted[number]], [wanted[number]], naive_factors)
+        expected[group[cell], number] += change
+    np.testing.assert_allclose(totals, expected, rtol=1e-4, atol=1e-4)
+    assert n_cells.sum() == (rows[:, wanted] * (group >= 0)[:, None] > 0).sum()
+
+
+def change_of(factors, profile, genes, without, naive_factors):
+    """Change of log1p(1e4 profile), some genes taken out of both."""
+    logs = []
+    for one in (profile, naive_factors(factors, profile, genes)[0]):
+        rest = one.copy()
+        rest[without] = 0
+        logs.append(np.log1p(1e4 * rest / max(rest.sum(), 1e-300)))
+    return logs[1] - logs[0]
+
+
+def test_effects_of_pairs_equal_the_naive_formula(make_factors, make_profiles, naive_factors):
+    rng = np.random.default_rng(0)
+    factors, profiles = make_factors(20, rng, 0.5), make_profiles(30, 20, 0.6, rng)
+    pairs = np.array([[0, 1], [5, 9]])
+    rows = [np.flatnonzero((profiles[:, pair].toarray() > 0).all(axis=1)) for pair in pairs]
+    found = pair_effects(factors, profiles, pairs, rows)
+    for number, pair in enumerate(pairs):
+        for which, genes in enumerate(([*pair], [pair[0]], [pair[1]])):
+            changes = [change_of(factors, row, genes, [*pair], naive_factors) for row in dense(profiles)[rows[number]]]
+            np.testing.assert_allclose(found[number, which], sum(changes), rtol=1e-4, atol=1e-5)
+
+
+def test_no_cells_and_no_knockouts(machine, make_factors):
+    factors, none = make_factors(5, np.random.default_rng(0)), sparse.csr_matrix((4, 5), dtype=np.float32)
+    assert machine.scan(factors, none, downstream=True).shape == (2, 0)
+    sets = np.empty((0, 2), dtype=int)
+    assert machine.knock_out(factors, none, sets[:, 0], sets).shape == (0,)
+    assert not effect_sums(factors, none, np.arange(5), np.zeros(4, dtype=int), 1)[0].any()

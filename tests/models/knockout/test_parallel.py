@@ -10,8 +10,8 @@ import numba
 import numpy as np
 import pytest
 
+from dko.models._parallel import in_parallel, n_threads
 from dko.models.knockout import effect_sums, knock_out, scan
-from dko.models.knockout._parallel import in_parallel, n_threads
 
 
 @pytest.fixture
@@ -128,6 +128,6 @@ def test_in_forked_processes():
 
 
 def test_asking_for_the_number_of_threads_does_not_start_those_of_numba():
-    script = "import numba, dko.models.knockout._parallel as p; p.n_threads(); numba.threading_layer()"
+    script = "import numba, dko.models._parallel as p; p.n_threads(); numba.threading_layer()"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "ValueError: Threading layer is not initialized" in ran.stderr

@@ -11,15 +11,18 @@ its columns together. Genes that are absent never enter.
 
 from __future__ import annotations
 
-from ._effects import effect_sums
-from ._engine import Engine, engine, knock_out, scan
-from ._factors import FactorMap
-from ._find import find
-from ._map import AffineMap, AnyMap, LowRankMap, Map, map_of
-from ._pair_effects import pair_effects
-from ._pair_null import pair_null
-from ._predict import predict
-from ._presence import presence_of
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .kernels import scan
+from .maps import AffineMap, AnyMap, FactorMap, LowRankMap, Map, find, map_of, predict, presence_of
+from .sets import effect_sums, knock_out, pair_effects, pair_null
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
 
 __all__ = [
     "AffineMap",
@@ -39,3 +42,27 @@ __all__ = [
     "presence_of",
     "scan",
 ]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What knocks out on one device."""
+
+    scan: Callable
+    knock_out: Callable
+    effect_sums: Callable
+    predict: Callable = predict
+
+
+def engine(device: torch.device) -> Engine:
+    """Return what knocks out on a device: compiled loops on a CPU, torch elsewhere."""
+    if device.type == "cpu":
+        return Engine(scan, knock_out, effect_sums)
+    return torch_engine(device)
+
+
+def torch_engine(device: torch.device) -> Engine:
+    """Return the same functions in torch, for any device."""
+    from . import torch as twin
+
+    return Engine(*(partial(function, device=device) for function in (twin.scan, twin.knock_out, twin.effect_sums)))

@@ -1,0 +1,71 @@
+"""Compiled work on several threads, and a word to the user before a function is compiled."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numba
+from numba.core import event
+
+from .._core.messages import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
+    R = TypeVar("R")
+
+
+def n_threads() -> int:
+    """Return how many threads to use: as many as numba and, where it is loaded, torch are allowed."""
+    try:
+        # To ask for the number would start numba's own threads, which forked processes do not survive.
+        numba.threading_layer()
+    except ValueError:
+        allowed = numba.config.NUMBA_NUM_THREADS
+    else:
+        allowed = numba.get_num_threads()
+    torch = sys.modules.get("torch")
+    return allowed if torch is None else min(allowed, torch.get_num_threads())
+
+
+def in_parallel(work: Callable[[T], R], pieces: Sequence[T], done: Callable[[R], object] = lambda found: None) -> None:
+    """Do `work`, which lets go of Python's lock, on every piece, and tell `done` what it returns.
+
+    These are plain threads: they need no set-up of numba's own, which forked processes do not survive.
+    """
+    with _announced():
+        if n_threads() == 1 or len(pieces) < 2:
+            for piece in pieces:
+                done(work(piece))
+            return
+        pool = ThreadPoolExecutor(n_threads())
+        try:
+            for found in pool.map(work, pieces):
+                done(found)
+        finally:
+            # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
+            pool.shutdown(cancel_futures=True)
+
+
+class _Announcer(event.Listener):
+    said = False
+
+    def on_start(self, happening: event.Event) -> None:
+        if not _Announcer.said and happening.data["dispatcher"].py_func.__module__.startswith(__package__):
+            _Announcer.said = True
+            say("Compiling the knockout engine: a few seconds, once on this machine.")
+
+    def on_end(self, happening: event.Event) -> None:
+        pass
+
+
+@contextmanager
+def _announced() -> Iterator[None]:
+    """Say it if something of this package is compiled inside the block, and not found in numba's cache."""
+    with event.install_listener("numba:compile", _Announcer()):
+        yield

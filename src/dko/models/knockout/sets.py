@@ -1,0 +1,367 @@
+"""Knocking out any genes together, in double precision: impacts and profiles, and effects summed over cells."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..._settings import settings
+from .._parallel import in_parallel
+from .maps import BOUND, FactorMap, all_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scipy import sparse
+
+    from .maps import AnyMap, Cells
+
+# Sets of genes that one thread takes at a time.
+_PIECE = 2048
+
+
+class Sets(NamedTuple):
+    """Some knockouts of several genes, one row each.
+
+    Attributes
+    ----------
+    row
+        Cell, ascending.
+    removed, local
+        Genes, as positions among those of the cell and as rows of `columns`; -1 pads.
+    weights
+        How much each counts, the dose included.
+    columns
+        What the loss of some genes does to each, genes x all genes.
+    number
+        Row that the profile after the knockout goes to.
+    """
+
+    row: np.ndarray
+    removed: np.ndarray
+    local: np.ndarray
+    weights: np.ndarray
+    columns: np.ndarray
+    number: np.ndarray
+
+
+def knock_out(
+    affine: AnyMap,
+    presence: sparse.csr_matrix,
+    row: np.ndarray,
+    removed: np.ndarray,
+    *,
+    dose: float = 1.0,
+    downstream: bool = False,
+    after: np.ndarray | None = None,
+    number: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the impact of each knockout of any genes together (float32).
+
+    Parameters
+    ----------
+    affine, presence, dose, downstream
+        As in :func:`scan`.
+    row
+        Row of the cell of each knockout, ascending.
+    removed
+        Its genes, each once, knockouts x genes, as positions among the present genes of the cell; -1 pads.
+    after
+        Where the profiles after the knockouts are written, float32: any number of rows x entries of `presence`.
+    number
+        Row of `after` of each knockout.
+    """
+    found = knock_out_cells(affine, all_cells(affine, presence), row, removed, dose, after, number)
+    return found if downstream else found[0]
+
+
+def knock_out_cells(
+    affine: AnyMap,
+    cells: Cells,
+    row: np.ndarray,
+    removed: np.ndarray,
+    dose: float,
+    after: np.ndarray | None = None,
+    number: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return both impacts of knockouts, a row each, in cells that are known; the arguments are as above."""
+    found = np.zeros((2, len(row)), dtype=np.float32)
+    if after is None or number is None:
+        after, number = np.empty((0, 0), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
+    genes = np.full(removed.shape, -1)
+    there = removed >= 0
+    genes[there] = cells.indices[(cells.indptr[row][:, None] + removed)[there]]
+    # So many knockouts at a time that the columns of all their genes fit into memory.
+    room = settings.memory_budget // (8 * affine.n_genes)
+    step = max(1, len(row) if room >= affine.n_genes else room // removed.shape[1])
+    for first in range(0, len(row), step):
+        part = slice(first, first + step)
+        some, local = np.unique(genes[part], return_inverse=True)
+        local = local.reshape(genes[part].shape) - int(some[0] < 0)
+        columns = np.ascontiguousarray(affine.columns(some[some >= 0]))
+
+        def work(start: int, part: slice = part, local: np.ndarray = local, columns: np.ndarray = columns) -> None:
+            piece = slice(start, start + _PIECE)
+            weights = dose * affine.weights(genes[part][piece])
+            sets = Sets(row[part][piece], removed[part][piece], local[piece], weights, columns, number[part][piece])
+            knock_out_sets(cells, sets, float(dose), found[:, part][:, piece], after)
+
+        in_parallel(work, range(0, len(local), _PIECE))
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def knock_out_sets(cells: Cells, sets: Sets, dose: float, found: np.ndarray, after: np.ndarray) -> None:
+    """Write impacts and downstream impacts, and profiles where `after` has rows for them, in double precision."""
+    longest = 0
+    for cell in sets.row:
+        longest = max(longest, cells.indptr[cell + 1] - cells.indptr[cell])
+    fall, is_lost = np.empty(longest), np.empty(longest, dtype=np.bool_)
+    for knockout in range(len(sets.row)):
+        start, stop = cells.indptr[sets.row[knockout]], cells.indptr[sets.row[knockout] + 1]
+        indices, profile, n = cells.indices[start:stop], cells.profile[start:stop], stop - start
+        fall[:n], is_lost[:n], n_left = 0, False, float(n)
+        for k in range(sets.removed.shape[1]):
+            if sets.removed[knockout, k] >= 0:
+                n_left -= dose
+                is_lost[sets.removed[knockout, k]] = True
+                column, weight = sets.columns[sets.local[knockout, k]], sets.weights[knockout, k]
+                for j in range(n):
+                    fall[j] += weight * column[indices[j]]
+        for j in range(n):
+            if cells.observed:
+                factor = 1.0 if is_lost[j] else math.exp(-max(-BOUND * dose, min(BOUND * dose, fall[j])))
+                fall[j] = profile[j] * factor
+            else:
+                raw = cells.sums[start + j] - fall[j]
+                fall[j] = abs(raw / max(n_left, 1.2e-7) + cells.intercept[indices[j]])
+            if is_lost[j]:
+                fall[j] *= 1 - dose
+        impact, others = _compare(profile, fall[:n], is_lost[:n])
+        # The last digit may say a little more than everything.
+        found[0, knockout], found[1, knockout] = min(1.0, impact), min(1.0, others)
+        if len(after):
+            after[sets.number[knockout], start:stop] = fall[:n]
+
+
+@njit(nogil=True, error_model="numpy")
+def _compare(before: np.ndarray, after: np.ndarray, is_lost: np.ndarray) -> tuple[float, float]:
+    """Return impact and downstream impact; `after`, on any scale, is made to sum to 1."""
+    sums = np.zeros((2, 2))
+    for j in range(len(before)):
+        sums[0, int(is_lost[j])] += before[j]
+        sums[1, int(is_lost[j])] += after[j]
+    total, whole, rest, others = sums[0].sum(), sums[1].sum(), sums[0, 0], sums[1, 0]
+    one, scale = 1 / total if total > 0 else 0.0, 1 / whole if whole > 0 else 0.0
+    one_rest, scale_rest = 1 / rest if rest > 0 else 0.0, 1 / others if others > 0 else 0.0
+    impact = apart = 0.0
+    for j in range(len(before)):
+        if not is_lost[j]:
+            apart += abs(after[j] * scale_rest - before[j] * one_rest)
+        after[j] *= scale
+        impact += abs(after[j] - before[j] * one)
+    return impact / max(1, (one > 0) + (scale > 0)), apart / max(1, (one_rest > 0) + (scale_rest > 0))
+
+
+def effect_sums(
+    affine: AnyMap, presence: sparse.csr_matrix, wanted: np.ndarray, group: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
+
+    The knocked-out gene is taken out of both profiles, and both are made to sum to 1 again.
+
+    Parameters
+    ----------
+    affine, presence
+        As in :func:`dko.models.knockout.scan`.
+    wanted
+        Genes to knock out, each alone.
+    group
+        Group of each cell; -1 for a cell that does not count.
+
+    Returns
+    -------
+    float64, groups x wanted genes x genes, 0 at genes that a cell lacks and at the gene itself; and int, groups x
+    wanted genes.
+    """
+    cells, having = all_cells(affine, presence), presence.tocsc()
+    totals = np.zeros((n_groups, len(wanted), affine.n_genes))
+    n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
+
+    def work(number: int) -> None:
+        gene = wanted[number]
+        rows = having.indices[having.indptr[gene] : having.indptr[gene + 1]].astype(np.int64)
+        change = _changes_of(affine, wanted[number : number + 1])[0]
+        for one in np.unique(group[rows][group[rows] >= 0]):
+            some = rows[group[rows] == one]
+            n_cells[one, number] = len(some)
+            add_effects(cells, some, change, np.array([gene, gene]), 1, totals[one, number])
+
+    in_parallel(work, range(len(wanted)))
+    return totals, n_cells
+
+
+def pair_effects(
+    affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the sums over cells of the change of log1p(1e4 * profile) by pairs, and by each of their genes alone.
+
+    Both genes are taken out of all four profiles, and each is made to sum to 1 again.
+
+    Parameters
+    ----------
+    affine, presence
+        As in :func:`dko.models.knockout.scan`.
+    pairs
+        Genes of each pair, pairs x 2.
+    rows
+        Of each pair, the cells to knock it out in; they have both genes.
+
+    Returns
+    -------
+    float64, pairs x 3 x genes: of both, of the first and of the second gene; 0 at the two genes and, in each cell, at
+    genes that it lacks.
+    """
+    totals = np.zeros((len(pairs), 3, affine.n_genes))
+    cells, rows = _cells_of(affine, presence, rows)
+
+    def work(number: int) -> None:
+        if len(rows[number]):
+            changes = _changes_of(affine, pairs[number])
+            for change, n_lost, total in zip(changes, (2, 1, 1), totals[number], strict=True):
+                add_effects(cells, rows[number], change, pairs[number], n_lost, total)
+
+    in_parallel(work, range(len(pairs)))
+    return totals
+
+
+def pair_null(
+    affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray], moves: np.ndarray
+) -> np.ndarray:
+    """Return downstream impacts of pairs and of their genes, as they are and with what one acts on permuted.
+
+    The cells stay as they are; what a knockout takes out of the raw outputs, the column of the map, is permuted over
+    the genes. What a gene does to itself stays with it. Where outputs are divided by the number of present genes, a
+    knockout changes nothing that the others make up for: what genes have in common on average stays where it is.
+
+    Parameters
+    ----------
+    affine, presence, pairs, rows
+        As in :func:`pair_effects`.
+    moves
+        Permutations x genes: from which gene each gene gets its number. The first permutation changes the column of the
+        second gene of the pair, the next that of the first, and so on.
+
+    Returns
+    -------
+    float64, pairs x (1 + permutations) x 3: sums over the cells of the downstream impact of both, of the first and of
+    the second gene; first with nothing permuted.
+    """
+    common, totals = affine.mean_level(presence), np.zeros((len(pairs), 1 + len(moves), 3))
+    cells, rows = _cells_of(affine, presence, rows)
+
+    def work(number: int) -> None:
+        pair = pairs[number]
+        if not len(rows[number]):
+            return
+        alone = affine.columns(pair).astype(float)
+        impacts = [(0, _changes_of(affine, pair)), *((1 + n, None) for n in range(len(moves)))]
+        for turn, changes in impacts:
+            if changes is None:
+                columns, which = alone.copy(), turn % 2
+                columns[which] = permuted(alone[which], common, moves[turn - 1], pair[which])
+                changes = _changes_of(affine, pair, columns)
+            for which, (change, lost) in enumerate(zip(changes, (pair, pair[[0, 0]], pair[[1, 1]]), strict=True)):
+                totals[number, turn, which] = others_apart(cells, rows[number], change, lost, 1 + (which == 0))
+
+    in_parallel(work, range(len(pairs)))
+    return totals
+
+
+def permuted(column: np.ndarray, common: np.ndarray, move: np.ndarray, own: int) -> np.ndarray:
+    """Return a column whose difference to `common` is permuted, but for the number of the gene itself."""
+    special = column - common
+    found = special[move]
+    found[move == own] = special[move[own]]
+    found[own] = special[own]
+    return found + common
+
+
+def _cells_of(
+    affine: AnyMap, presence: sparse.csr_matrix, rows: Sequence[np.ndarray]
+) -> tuple[Cells, list[np.ndarray]]:
+    """Return the cells that any knockout is made in, and where those of each are among them."""
+    used = np.unique(np.concatenate([np.empty(0, dtype=int), *rows]))
+    return all_cells(affine, presence[used]), [np.searchsorted(used, some) for some in rows]
+
+
+def _changes_of(affine: AnyMap, genes: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+    """Return what the loss of both of two genes does to all, and of each: of one gene, that alone.
+
+    It is what outputs lose or, with a map of factors, by what they are multiplied (float64, 3 or 1 x genes).
+    """
+    columns = affine.columns(genes).astype(float) if columns is None else columns
+    if len(genes) > 1:
+        columns = np.vstack([affine.weights(genes[None])[0] @ columns, columns])
+    return np.exp(-np.clip(columns, -BOUND, BOUND)) if isinstance(affine, FactorMap) else columns
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outputs_of(cells: Cells, cell: int, change: np.ndarray, lost: np.ndarray, n_lost: int, out: np.ndarray) -> int:
+    """Write the outputs of a cell without some genes, 0 at both genes of `lost`, on any scale; return their number."""
+    start, n = cells.indptr[cell], cells.indptr[cell + 1] - cells.indptr[cell]
+    size = max(n - float(n_lost), 1e-7)
+    for j in range(n):
+        gene = cells.indices[start + j]
+        if gene == lost[0] or gene == lost[1]:
+            out[j] = 0.0
+        elif cells.observed:
+            out[j] = cells.profile[start + j] * change[gene]
+        else:
+            out[j] = abs((cells.sums[start + j] - change[gene]) / size + cells.intercept[gene])
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def rest_of(cells: Cells, cell: int, lost: np.ndarray) -> float:
+    """Return the sum of the profile of a cell without both genes of `lost`."""
+    rest = 0.0
+    for entry in range(cells.indptr[cell], cells.indptr[cell + 1]):
+        if cells.indices[entry] != lost[0] and cells.indices[entry] != lost[1]:
+            rest += cells.profile[entry]
+    return rest
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_effects(
+    cells: Cells, rows: np.ndarray, change: np.ndarray, lost: np.ndarray, n_lost: int, total: np.ndarray
+) -> None:
+    """Add the change of log1p(1e4 * profile) in some cells, both profiles without the genes of `lost`."""
+    out = np.empty(len(change))
+    for cell in rows:
+        start, n = cells.indptr[cell], outputs_of(cells, cell, change, lost, n_lost, out)
+        after, before = out[:n].sum(), rest_of(cells, cell, lost)
+        scale, scale_before = 1e4 / after if after > 0 else 0.0, 1e4 / before if before > 0 else 0.0
+        for j in range(n):
+            gene = cells.indices[start + j]
+            if gene != lost[0] and gene != lost[1]:
+                total[gene] += math.log((1 + scale * out[j]) / (1 + scale_before * cells.profile[start + j]))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def others_apart(cells: Cells, rows: np.ndarray, change: np.ndarray, lost: np.ndarray, n_lost: int) -> float:
+    """Return the sum over some cells of the downstream impact."""
+    found, out = 0.0, np.empty(len(change))
+    for cell in rows:
+        start, n = cells.indptr[cell], outputs_of(cells, cell, change, lost, n_lost, out)
+        after, before, apart = out[:n].sum(), rest_of(cells, cell, lost), 0.0
+        scale, scale_before = 1 / after if after > 0 else 0.0, 1 / before if before > 0 else 0.0
+        for j in range(n):
+            gene = cells.indices[start + j]
+            if gene != lost[0] and gene != lost[1]:
+                apart += abs(out[j] * scale - cells.profile[start + j] * scale_before)
+        found += apart / max(1, (after > 0) + (before > 0))
+    return found
