@@ -93,7 +93,7 @@ def _evaluated(cells: AnnData, data: str, method: str, seed: int, fold: list[str
         holdout=fold,
         test_fraction=0.0 if fold else _TEST_FRACTION,
         test_controls=_TEST_CONTROLS if data == APART else 0.0,
-        features="onehot" if data == PAIRS else None,
+        features="onehot" if data == PAIRS else "influence",
         **_HOW[method],
         max_steps=_QUICK_STEPS if quick else None,
         rng=seed,

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from .._core.messages import bar, logger
+from .fitting import Schedule
 
 Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 """Order of the rows, or None as they come -> batches on the device."""
@@ -24,60 +25,6 @@ Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 _SMALL_STEP = 2**30
 # What the step size is multiplied with when it is cut.
 _CUT = 0.3
-# With few cells a pass is a step or two, too short to tell progress from noise.
-_FEWEST_STEPS = 10
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and in which steps to train.
-
-    Attributes
-    ----------
-    batch_size
-        Rows per step.
-    learning_rate
-        Step size of Adam.
-    max_epochs, max_steps
-        Passes over the training rows, and steps, after which training ends; at least one of them is given.
-    patience
-        After this many validations without a better loss training goes back to the best weights with a smaller step
-        size, or ends; None never does either.
-    reductions
-        How often it goes back, each time with 0.3 of the step size, before it ends.
-    validate_every
-        Steps between validations; None validates once a pass, but not more often than every 10 steps, nor more seldom
-        than 50 times in all.
-    clip
-        Largest norm of the gradient, which longer ones are cut to.
-    """
-
-    batch_size: int
-    learning_rate: float
-    max_epochs: int | None = None
-    max_steps: int | None = None
-    patience: int | None = None
-    reductions: int = 0
-    validate_every: int | None = None
-    clip: float | None = None
-
-    def n_steps(self, n_rows: int) -> int:
-        """Return the steps at most for so many training rows."""
-        limits = [] if self.max_steps is None else [self.max_steps]
-        if self.max_epochs is not None:
-            limits.append(self.max_epochs * self.steps_per_epoch(n_rows))
-        if not limits or min(limits) < 1:
-            raise ValueError("Training needs max_steps or max_epochs of at least 1.")
-        return min(limits)
-
-    def steps_per_epoch(self, n_rows: int) -> int:
-        """Return the steps in one pass over so many training rows."""
-        return math.ceil(n_rows / self.batch_size)
-
-    def steps_to_validation(self, n_rows: int) -> int:
-        """Return the steps between two validations."""
-        often = min(self.steps_per_epoch(n_rows), self.n_steps(n_rows) // 50)
-        return self.validate_every or max(_FEWEST_STEPS, often)
 
 
 @dataclass(frozen=True)

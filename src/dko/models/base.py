@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .fitting import Config, Fit, Presets, Schedule, TrainingCells
+
 if TYPE_CHECKING:
     import torch
 
@@ -93,6 +95,13 @@ class Model(ABC):
         Least and largest dose that it has a meaning for.
     n_random
         Standard normal numbers that it takes per cell; a cell gets the same ones whichever others are chosen.
+    presets
+        Options of a fit, and how it trains, by name; None is the default.
+    takes
+        Which of ``groupby`` and ``init_from`` a fit takes; of the latter, :meth:`fit` gets the model as ``init``.
+    most_genes
+        With more genes than the first number, a fit takes the second number of the most variable ones; None leaves
+        this to ``dko.settings``.
     """
 
     name: ClassVar[str]
@@ -101,6 +110,9 @@ class Model(ABC):
     where: ClassVar[Literal["all", "control"]] = "all"
     doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
     n_random: int = 0
+    presets: ClassVar[Presets] = {None: (Config(), Schedule(batch_size=64, learning_rate=1e-3, max_steps=1_000))}
+    takes: ClassVar[tuple[str, ...]] = ()
+    most_genes: ClassVar[tuple[int, int] | None] = None
     # Of its arrays: which count, which may be in half precision, in which NaN says that something is not known.
     whole: ClassVar[tuple[str, ...]] = ()
     half: ClassVar[tuple[str, ...]] = ()
@@ -115,9 +127,28 @@ class Model(ABC):
     # What a model has to say.
 
     @classmethod
-    def fit(cls, cells: Any, **settings: Any) -> Any:
-        """Fit the model to cells; see :func:`dko.tl.fit`."""
-        raise NotImplementedError(f"{cls.__name__} has no fit.")
+    @abstractmethod
+    def fit(
+        cls,
+        cells: TrainingCells,
+        config: Any,
+        schedule: Schedule,
+        *,
+        device: torch.device,
+        rngs: Sequence[np.random.Generator],
+    ) -> Fit:
+        """Fit the model.
+
+        Parameters
+        ----------
+        cells
+            Of a screen where the model predicts in control cells, else unperturbed ones, on the scale of :attr:`reads`:
+            log-normalised expression, or linear values.
+        config, schedule
+            Those of one of its :attr:`presets`, with what the user has changed.
+        rngs
+            Four independent generators, for whatever is left to chance.
+        """
 
     @abstractmethod
     def knock_out(

@@ -11,10 +11,12 @@ from scipy import sparse
 
 from .._core import keys
 from .base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
+from .dko_fit import PRESETS, fit
 
 if TYPE_CHECKING:
     import torch
 
+    from .fitting import Fit, Schedule, TrainingCells
     from .knockout import AnyMap, Engine, Map
     from .total import Null
 
@@ -30,6 +32,14 @@ class DkoModel(Model):
     whole = (keys.NULL_GENES,)
     half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
     may_lack = (keys.VARIATION,)
+    reads = "presence"
+    presets = PRESETS
+    takes = ("groupby", "init_from")
+
+    @classmethod
+    def fit(cls, cells: TrainingCells, config: Any, schedule: Schedule, **how: Any) -> Fit:
+        """Fit networks and total effects; see :func:`dko.models.dko_fit.fit`."""
+        return fit(cells, config, schedule, **how)
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
         super().__init__(frame, arrays)

@@ -8,15 +8,20 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .._core import keys
+from .._core.messages import say
 from .base import AT_A_TIME, Frame, Knockout, Model, Sets, require
+from .fitting import Fit
+from .sccvae_config import PRESETS, Config, ScCvaeConfig, config_of
 
 if TYPE_CHECKING:
     import torch
     from scipy import sparse
 
-    from .sccvae import Config, Ensemble
+    from .fitting import Schedule, TrainingCells
+    from .sccvae import Cells, Ensemble
 
 
 class ScCvaeModel(Model):
@@ -35,6 +40,59 @@ class ScCvaeModel(Model):
     may_lack = ("own",)
     # In control cells, whether they express the gene or not.
     scan = pair_impacts = None  # type: ignore[assignment]
+    presets = PRESETS
+    # A decoder takes many genes, but its time grows with them.
+    most_genes = (6_000, 5_000)
+
+    @classmethod
+    def fit(
+        cls,
+        cells: TrainingCells,
+        config: ScCvaeConfig,
+        schedule: Schedule,
+        *,
+        device: torch.device,
+        rngs: Sequence[np.random.Generator],
+    ) -> Fit:
+        """Describe the genes that can be perturbed, train the members, and calibrate the strength of unseen ones."""
+        from .sccvae import Targets, features_of, fit_members, graph_of, with_strength
+
+        for_features, _, for_training, for_validation = rngs
+        trained = {label: cells.perturbations[label].genes for label in cells.groups if label}
+        genes = sorted({gene for of in trained.values() for gene in of})
+        control = cells.values[cells.rows(keys.TRAIN, keys.VALIDATION, group="")]
+        names, features = features_of(
+            config.features,
+            control,
+            cells.genes,
+            genes,
+            config.n_components,
+            for_features,
+            scaled=config.code == "neighbours",
+        )
+        mask, node = graph_of(config.graph, names, genes, config.n_latent)
+        network = config_of(config.plain | {"n_latent": len(mask)})
+        index = pd.Index(names)
+        targets = Targets(
+            names, features, index.get_indexer(genes), pd.Index(cells.genes).get_indexer(index), mask, node
+        )
+        screen = _screen(cells, trained, genes)
+        validations = _validations(cells, config.n_members, for_validation)
+        how = {"device": device, "rng": for_training}
+        ensemble, histories = fit_members(screen, validations, targets, network, schedule, **how)
+        (for_strength,) = for_training.spawn(1)
+        ensemble = with_strength(ensemble, screen, targets.columns, for_strength)
+        n_members = len(ensemble.members)
+        say(f"Fitted {n_members} model(s) of {len(trained)} perturbations of {len(genes)} genes on {device}.")
+        alone = config.n_members == 1
+        return Fit(
+            ensemble.arrays,
+            {"": histories[0]} if alone else {str(number): one for number, one in enumerate(histories, start=1)},
+            "member",
+            params={"config": network.plain, "n_members": n_members},
+            targets=names,
+            tables={keys.PERTURBATIONS: _table(cells, index, ensemble)},
+        )
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], device: Any = "cpu"):
         super().__init__(frame, arrays)
@@ -156,7 +214,45 @@ class ScCvaeModel(Model):
         require(bool(right.all()), "'own' is not known of the genes that are measured")
 
 
-def _config(frame: Frame) -> Config:
-    from .sccvae import config_of
+def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str]) -> Cells:
+    """Return the cells that train or validate as the networks take them."""
+    from .sccvae import Cells
 
+    number = np.full(len(cells.split), -1)
+    members = np.zeros((len(trained), len(genes)), dtype=bool)
+    position = {gene: place for place, gene in enumerate(genes)}
+    for row, (label, of) in enumerate(trained.items()):
+        number[cells.groups[label]] = row
+        members[row, [position[gene] for gene in of]] = True
+    return Cells(cells.values, number, members).of(cells.rows(keys.TRAIN, keys.VALIDATION))
+
+
+def _validations(cells: TrainingCells, n_members: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the validation cells of each member: those of the split, and for others as many of each group in turn.
+
+    Which cells train matters more than all other chance. No cell validates twice before all of its group have once.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in range(n_members)]
+    for group in cells.groups:
+        own, rest = (cells.rows(part, group=group) for part in (keys.VALIDATION, keys.TRAIN))
+        order = np.concatenate([own, rng.permutation(rest)])
+        for member, parts in enumerate(found):
+            parts.append(np.take(order, np.arange(len(own)) + member * len(own), mode="wrap"))
+    return [np.concatenate(parts) for parts in found]
+
+
+def _table(cells: TrainingCells, index: pd.Index, ensemble: Ensemble) -> pd.DataFrame:
+    """Return what became of every perturbation."""
+    table = pd.DataFrame(
+        [(label, one.n_cells, one.role) for label, one in cells.perturbations.items()],
+        columns=["perturbation", "n_cells", "role"],
+    )
+    lengths = np.full(len(table), np.nan, dtype=np.float32)
+    for row, one in enumerate(cells.perturbations.values()):
+        if (at := index.get_indexer(one.genes)).min() >= 0:
+            lengths[row] = ensemble.length(ensemble.shifts(at).sum(dim=0))
+    return table.assign(strength=lengths)
+
+
+def _config(frame: Frame) -> Config:
     return config_of(frame.params["config"])

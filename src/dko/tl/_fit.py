@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.metadata import version
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import check_key
+from .._core.fitted import check_key, read_fitted, signal_column, together
+from .._core.groups import membership
 from .._core.messages import listed, require_known
 from .._core.names import control_of
 from .._core.verb import check_values, unknown_keywords, verb
-from .._core.write import writable
-from .fitting._fit_assemblage import fit_assemblage
-from .fitting._fit_sccvae import fit_sccvae
-from .fitting._sccvae_config import keywords
+from .._core.write import writable, write_model
+from .._rng import generator
+from ..models import REGISTRY, model_class
+from ._training_cells import Request, read_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from anndata import AnnData
     from mudata import MuData
 
     from .._rng import RNG
-    from .fitting._prior import PriorKnowledge
+    from ..models import Model
+    from ..models.dko_prior import PriorKnowledge
+    from ..models.fitting import Config, Fit, TrainingCells
 
 
 @verb
@@ -51,8 +59,6 @@ def fit(
     validation_fraction: float = 0.2,
     test_fraction: float = 0.0,
     patience: int | None = None,
-    rank: int | None = None,
-    effects: str = "auto",
     prior: PriorKnowledge | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -72,8 +78,8 @@ def fit(
         Cells: counts, normalised or log1p-normalised values (dense, CSR, CSC, backed or dask). ``"sccvae"`` takes
         log-normalised values, and counts only with ``normalize=True``.
     model
-        ``"dko"``, the assemblage model (arXiv 2510.03359), or ``"sccvae"``, a causal variational autoencoder of
-        Perturb-seq data (bioRxiv 2025.06.05.657988).
+        ``"dko"``, the assemblage model (arXiv 2510.03359), ``"sccvae"``, a causal variational autoencoder of
+        Perturb-seq data (bioRxiv 2025.06.05.657988), or one of your own (:func:`dko.models.register`).
     preset
         ``"paper"`` trains as published (5,000 steps of 20 cells, step size 0.01, validation after every step;
         ``"sccvae"``: sizes, loss and steps of its publication; docs, sccvae lists what still differs). None trains
@@ -113,18 +119,6 @@ def fit(
     patience
         Validations without a better loss after which the step size is cut or, once that has been done twice
         (``preset="paper"``: never), training ends.
-    rank
-        Keep the gene x gene influence as the product of two matrices with so many columns and rows: the way to fit
-        20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. None keeps the full matrix.
-    effects
-        What a knockout does to other genes. ``"direct"``: what the assemblage model says with all other genes as they
-        are, as published. ``"total"``: on all paths, estimated from how genes are co-expressed over the cells, by
-        regressions of the share of every gene on the level of every other, shrunken and penalised (docs, design); the
-        sizes are those of correlation, an upper bound of what is causal. ``"auto"`` takes the direct ones where the
-        assemblages of the validation cells explain at least half of the variance of the levels of genes, as in
-        simulations without noise, and otherwise, as in all real cells so far, the total ones, which agree better with
-        measured knockouts (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With a `prior`,
-        always total ones.
     prior
         What is known of some genes beside the cells; knockouts of all other genes are as without it.
 
@@ -148,7 +142,22 @@ def fit(
         Where results go.
     %(copy)s
     **model_kwargs
-        Of ``model="sccvae"``.
+        Options of the model. Of ``"dko"``
+
+        ``rank``
+            Keep the gene x gene influence as the product of two matrices with so many columns and rows: the way to fit
+            20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. None keeps the full matrix.
+        ``effects``
+            What a knockout does to other genes. ``"direct"``: what the assemblage model predicts with all other genes
+            as they are, as published. ``"total"``: on all paths, estimated from how genes are co-expressed over the
+            cells, by regressions of the share of every gene on the level of every other, shrunken and penalised (docs,
+            design); the sizes are those of correlation, an upper bound of what is causal. ``"auto"`` takes the direct
+            ones where the assemblages of the validation cells explain at least half of the variance of the levels of
+            genes, as in simulations without noise, and otherwise, as in all real cells so far, the total ones, which
+            agree better with measured knockouts (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With
+            a `prior`, always total ones.
+
+        Of ``"sccvae"``
 
         ``normalize``
             Counts are divided by the sum over the genes of their cell, multiplied by the median sum of the control
@@ -220,39 +229,82 @@ def fit(
     KeyError
         A gene, layer, column or control value that is not there.
     """
-    common: dict[str, Any] = {
-        "preset": preset,
-        "layer": layer,
-        "use_raw": use_raw,
-        "log1p": log1p,
-        "genes": genes,
-        "n_top_genes": n_top_genes,
-        "perturbation_key": perturbation_key,
-        "control": control,
-        "max_epochs": max_epochs,
-        "max_steps": max_steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "validation_fraction": validation_fraction,
-        "test_fraction": test_fraction,
-        "patience": patience,
-        "device": device,
-        "rng": rng,
-        "key_added": key_added,
-    }
-    of_assemblages: dict[str, Any] = {"groupby": groupby, "init_from": init_from, "rank": rank}
-    of_assemblages |= {"effects": effects, "prior": prior}
-    _check_model(model, covariates, of_assemblages, model_kwargs)
+    kind = model_class(model)
+    given = {} if prior is None else {"prior": _frame(prior)}
+    config = _config(model, preset, given | {name: _frame(value) for name, value in model_kwargs.items()})
+    if covariates is not None:
+        raise ValueError(
+            "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
+        )
+    if refused := [
+        name
+        for name, value in {"groupby": groupby, "init_from": init_from}.items()
+        if value is not None and name not in kind.takes
+    ]:
+        raise TypeError(f"model={model!r} takes no {listed(refused)}; leave them out.")
+    limits = {"max_epochs": max_epochs, "max_steps": max_steps, "batch_size": batch_size}
+    schedule = kind.presets[preset][1].with_limits(**limits, learning_rate=learning_rate, patience=patience)
+    config.check(schedule)
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     check_key(target, key_added)
-    common["control"] = _control(target, perturbation_key, control)
+    spelled = _control(target, perturbation_key, control)
     require_known(genes, target)
-    if model == keys.DKO:
-        fit_assemblage(target, **common, **of_assemblages)
-    else:
-        fit_sccvae(target, **common, **model_kwargs)
+    where = (layer, use_raw, log1p, genes, n_top_genes, groupby, perturbation_key, spelled)
+    asked = Request(*where, validation_fraction, test_fraction)
+    asked.check()
+    start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
+
+    from ..models._device import resolve_device
+
+    place = resolve_device(device)
+    # Streams of their own: the split does not depend on how a model trains.
+    for_split, *streams, for_controls = generator(rng).spawn(5)
+    cells, found_in = read_cells(target, kind, config, asked, (for_split, for_controls))
+    found = kind.fit(cells, config, schedule, device=place, rngs=(*streams, for_split), **start)
+    params = {
+        "version": version("dko"),
+        "model": model,
+        **found_in,
+        "groupby": groupby,
+        "perturbation_key": perturbation_key,
+        "control": spelled,
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        **config.params,
+        **vars(schedule),
+        **found.params,
+        "rng": int(rng) if isinstance(rng, int | np.integer) else None,
+    }
+    _write(target, key_added, cells, found, params)
     return data if copy else None
+
+
+def _frame(value: Any) -> Any:
+    """Return measured effects in an AnnData as a table; models take no AnnData."""
+    if not isinstance(value, AnnData):
+        return value
+    if value.X is None:
+        raise ValueError("prior has no X, where measured effects have to be.")
+    return value.to_df()
+
+
+def _config(model: str, preset: str | None, given: dict[str, Any]) -> Config:
+    """Return the options of a preset with those that a user has given."""
+    kind = model_class(model)
+    if preset not in kind.presets:
+        names = [repr(name) for name in kind.presets if name is not None]
+        raise ValueError(f"No preset {preset!r}; choose {' or '.join(names) or 'none'} or leave it out.")
+    config = kind.presets[preset][0]
+    known = config.options()
+    if wrong := [name for name in given if name not in known]:
+        others = {name: model_class(name).presets[None][0].options() for name in REGISTRY if name != model}
+        for name, options in others.items():
+            if set(wrong) <= set(options):
+                raise TypeError(f"model={model!r} takes no {listed(wrong)}; only model={name!r} does.")
+        raise TypeError(unknown_keywords("dko.tl.fit", wrong, [*list(signature(fit).parameters)[:-1], *known]))
+    check_values(given, known)
+    return replace(config, **given)
 
 
 def _control(adata: AnnData, perturbation_key: str | None, control: str | float | bool | None) -> str | None:
@@ -266,29 +318,39 @@ def _control(adata: AnnData, perturbation_key: str | None, control: str | float 
     return control_of(adata, perturbation_key, control)
 
 
-def _check_model(
-    model: str, covariates: Sequence[str] | None, of_assemblages: dict[str, Any], model_kwargs: dict[str, Any]
-) -> None:
-    if model not in {keys.DKO, keys.SCCVAE}:
-        raise ValueError(f"No model {model!r}; there are {keys.DKO!r} and {keys.SCCVAE!r}.")
-    if covariates is not None:
-        raise ValueError(
-            "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
+def _initial(adata: AnnData, init_from: str | Path, kind: type[Model]) -> Model:
+    """Return the model that a fit starts from."""
+    from ..io._model import read_model
+
+    if str(init_from) in adata.uns:
+        source = read_fitted(adata, str(init_from))
+    elif Path(init_from).is_file():
+        source = read_model(Path(init_from))
+    else:
+        raise FileNotFoundError(
+            f"init_from={str(init_from)!r} is neither a key of adata.uns nor a file of dko.io.save."
         )
-    if model_kwargs:
-        _check_keywords(model, model_kwargs)
-    given = [
-        name for name, value in of_assemblages.items() if value is not None and (name, value) != ("effects", "auto")
-    ]
-    if model == keys.SCCVAE and given:
-        raise TypeError(f"model='sccvae' takes no {listed(given)}; leave them out.")
+    if not isinstance(source.model, kind):
+        raise ValueError(f"init_from={str(init_from)!r} holds a model of kind {source.kind!r}, and not {kind.name!r}.")
+    return source.model
 
 
-def _check_keywords(model: str, given: dict[str, Any]) -> None:
-    of_all, of_sccvae = list(signature(fit).parameters)[:-1], keywords()
-    if wrong := [name for name in given if name not in of_sccvae]:
-        known = of_all if model == keys.DKO else [*of_all, *of_sccvae]
-        raise TypeError(unknown_keywords("dko.tl.fit", wrong, known))
-    if model == keys.DKO:
-        raise TypeError(f"model='dko' takes no {listed(given)}; only model='sccvae' does.")
-    check_values(given, of_sccvae)
+def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: Mapping[str, Any]) -> None:
+    groupby, history = params["groupby"], found.histories.get("")
+    content = {
+        # None cannot be distinguished from a missing entry once it has been in a file.
+        keys.PARAMS: {name: value for name, value in params.items() if value is not None},
+        keys.GENES: cells.genes,
+        keys.GROUPS: list(found.groups),
+        keys.WEIGHTS: found.arrays,
+        keys.HISTORY: together(found.histories, found.column) if history is None else history,
+        **found.tables,
+    }
+    if found.targets:
+        content[keys.TARGETS] = list(found.targets)
+    if groupby is not None:
+        content[keys.CELLS] = membership(adata, groupby, found.groups)
+    obs: dict[str, Any] = {keys.split(key): pd.Categorical(cells.split, categories=keys.SPLITS)}
+    if found.errors is not None:
+        obs[keys.fit_error(key)] = found.errors
+    write_model(adata, key, content, var=signal_column(found.arrays, cells.genes, adata, key), obs=obs)

@@ -1,6 +1,6 @@
 """SCCVAE, a causal variational autoencoder of perturbed cells (bioRxiv 2025.06.05.657988): tensors only."""
 
-from ._config import CODES, PAPER, Config, config_of
+from ..sccvae_config import CODES, Config, config_of
 from ._fit import fit, fit_members, on_target_effects
 from ._loss import Loss, gaussian_kl, grouped_mmd, median_bandwidths
 from ._model import SHARED, Ensemble, Member, changed, shapes_of
@@ -21,7 +21,6 @@ from ._targets import (
 
 __all__ = [
     "CODES",
-    "PAPER",
     "SHARED",
     "Batch",
     "Cells",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._training import Schedule
-    from ._config import Config
+    from ..sccvae_config import Config
     from ._targets import Targets
 
 # Control cells that bandwidths are computed from.

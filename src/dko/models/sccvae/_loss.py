@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._config import Config
+    from ..sccvae_config import Config
     from ._network import Network
     from ._sampler import Batch
 

@@ -14,7 +14,7 @@ from ._network import Network
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._config import Config
+    from ..sccvae_config import Config
 
 _STATE = "network."
 # Arrays of a model that have nothing to do with its cells or with chance, and are the same for all members.

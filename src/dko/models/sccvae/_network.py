@@ -11,7 +11,7 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._config import Config
+    from ..sccvae_config import Config
 
 _SLOPE = 0.2
 # Variances of the posterior are at least this.

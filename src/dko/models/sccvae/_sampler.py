@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ._config import Config
+    from ..sccvae_config import Config
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,7 @@ from ..._core.messages import logger
 from ..._rng import torch_seed
 
 if TYPE_CHECKING:
-    from ._config import Config
+    from ..sccvae_config import Config
     from ._model import Ensemble, Member
     from ._network import Network
     from ._sampler import Cells

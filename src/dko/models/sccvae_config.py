@@ -1,16 +1,19 @@
-"""What an SCCVAE is made of and trained with: the default, and the published setting."""
+"""Options of an SCCVAE: what it is made of and trained with, the default and the published setting."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..._core.messages import listed
+from .._core.messages import listed
+from .fitting import Presets, Schedule, ScreenConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
 CODES = ("neighbours", "softmax")
 
@@ -129,25 +132,87 @@ def config_of(values: Mapping[str, Any]) -> Config:
     return Config(**{name: value for name, value in given.items() if name in known})
 
 
-# The public code of the paper. Its batches are of one perturbation. What differs still: docs, sccvae.
-PAPER = Config(
-    n_latent=512,
-    hidden=(1024, 1024),
-    code="softmax",
-    code_hidden=(1024, 1024),
-    dropout=0.0,
-    coexpression=0.0,
-    coupling=0.1 * 512**0.5,
-    groups=1,
-    effect=0.0,
-    pairs=1.0,
-    kl=1.0,
-    mmd=10.0,
-    sparsity=0.0,
-    warm_up=1.0,
-    bandwidths=tuple(31.25 * 2.0**i for i in range(10)),
-    decay=1e-6,
-    epsilon=0.01,
-    faster=1.0,
-    balance=1.0,
-)
+@dataclass(frozen=True)
+class ScCvaeConfig(Config, ScreenConfig):
+    """Options of ``model="sccvae"``: those of its networks, of all models of a screen, and these.
+
+    Attributes
+    ----------
+    features
+        What is known of a gene that is perturbed: ``"influence"``, ``"pca"``, ``"onehot"``, or a DataFrame.
+    n_components
+        Of the first two.
+    graph
+        Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes.
+    n_members
+        Models to fit, whose predicted changes are averaged.
+    """
+
+    # Those of its networks are kept by themselves.
+    unkept: ClassVar[tuple[str, ...]] = (*ScreenConfig.unkept, *(field.name for field in fields(Config)))
+
+    features: str | pd.DataFrame = "influence"
+    n_components: int = 20
+    graph: Any = "full"
+    n_members: int = 3
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        ScreenConfig.__post_init__(self)
+        for name in ("n_components", "n_members"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse features that cannot be used, and steps with too few cells of each perturbation."""
+        from .sccvae import check_features
+
+        check_features(self.features)
+        if schedule.batch_size < 2 * self.groups:
+            raise ValueError(
+                f"batch_size={schedule.batch_size} must be at least {2 * self.groups}: 2 cells of each of "
+                f"{self.groups} groups."
+            )
+
+    def known(self, measured: Sequence[str]) -> set[str] | None:
+        """Return the genes that have features; None: all."""
+        if isinstance(self.features, str):
+            return None if self.features == "onehot" else set(measured)
+        return set(map(str, self.features.index))
+
+
+PRESETS: Presets = {
+    None: (
+        ScCvaeConfig(),
+        Schedule(batch_size=256, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1, clip=1.0),
+    ),
+    # The public code of the paper. Its batches are of one perturbation. What differs still: docs, sccvae.
+    "paper": (
+        ScCvaeConfig(
+            preset="paper",
+            n_latent=512,
+            hidden=(1024, 1024),
+            code="softmax",
+            code_hidden=(1024, 1024),
+            dropout=0.0,
+            coexpression=0.0,
+            coupling=0.1 * 512**0.5,
+            groups=1,
+            effect=0.0,
+            pairs=1.0,
+            kl=1.0,
+            mmd=10.0,
+            sparsity=0.0,
+            warm_up=1.0,
+            bandwidths=tuple(31.25 * 2.0**i for i in range(10)),
+            decay=1e-6,
+            epsilon=0.01,
+            faster=1.0,
+            balance=1.0,
+            features="pca",
+            n_components=50,
+            n_members=1,
+        ),
+        Schedule(batch_size=32, learning_rate=5e-4, max_epochs=100, clip=1.0),
+    ),
+}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
-from ..._core.messages import listed, say, shown
+from .._core.messages import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...models.total import Prior, TotalFit
+    from .total import Prior
 
-PriorKnowledge: TypeAlias = pd.DataFrame | AnnData
+PriorKnowledge: TypeAlias = Any
+"""A DataFrame, checked by :func:`read_prior`."""
 
 _EDGES = ("source", "target", "weight")
 _DOROTHEA = ("tf", "target", "mor")
@@ -46,7 +46,7 @@ class Known:
 
     def among(self, genes: Sequence[str]) -> Prior:
         """Return what concerns the genes of the fit; a ValueError if nothing does."""
-        from ...models.total import Prior
+        from .total import Prior
 
         falls = self._falls(pd.Index(genes))
         np.fill_diagonal(falls, np.nan)
@@ -70,34 +70,10 @@ class Known:
         return found
 
 
-def prior_params(known: Known | None, prior: Prior | None, fits: list[TotalFit]) -> dict[str, str | int | float]:
-    """Return, and say, how much prior knowledge there was, what it counted for, and whether the cells agree with it."""
-    if known is None or prior is None:
-        return {}
-    n_effects = int(np.isfinite(prior.falls).sum())
-    agreement = float(np.mean([fit.agreement for fit in fits if fit.agreement is not None]))
-    say(
-        f"Prior: {n_effects} {'measured effects' if known.measured else 'edges'} of {len(prior.genes)} genes count "
-        f"with a weight of {prior.weight}; all other genes are as without them. The cells alone give {agreement:.0%} "
-        "of them the same sign (50 % by chance)."
-    )
-    return {
-        "prior": known.kind,
-        "prior_weight": prior.weight,
-        "prior_genes": len(prior.genes),
-        "prior_effects": n_effects,
-        "prior_agreement": agreement,
-    }
-
-
 def read_prior(prior: PriorKnowledge | None) -> Known | None:
-    """Check what a user gives, before any work."""
+    """Check what a user gives."""
     if prior is None:
         return None
-    if isinstance(prior, AnnData):
-        if prior.X is None:
-            raise ValueError("prior has no X, where measured effects have to be.")
-        return Known(_effects(prior.to_df()), measured=True)
     if not isinstance(prior, pd.DataFrame):
         raise TypeError(
             f"prior={shown(prior)} must be a table with the columns source, target and weight, or measured effects: an "

@@ -1,0 +1,227 @@
+"""What a model is fitted with and to, and what a fit leaves: options, schedule, cells, result.
+
+Nothing here knows AnnData, or needs torch: :func:`dko.tl.fit` makes the options and reads the cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy import sparse
+
+# With few cells a pass is a step or two, too short to tell progress from noise.
+_FEWEST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of a fit: a model declares its own in a subclass, a field each.
+
+    :func:`dko.tl.fit` takes them as keywords and checks their types by the annotations of the fields; what else has to
+    hold, ``__post_init__`` checks.
+    """
+
+    # Options that are not kept with a fit, as they say nothing of the model.
+    unkept: ClassVar[tuple[str, ...]] = ()
+
+    preset: str | None = None
+
+    @classmethod
+    def options(cls) -> dict[str, str]:
+        """Return the keywords of the model, and what they take."""
+        return {one.name: str(one.type) for one in fields(cls) if one.name != "preset"}
+
+    def check(self, schedule: Schedule) -> None:
+        """Raise a ValueError where the schedule does not suit these options."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The options as they are kept with a fit: text and numbers; of tables and networks, that they were given."""
+        given = {name: getattr(self, name) for name in ("preset", *self.options()) if name not in self.unkept}
+        return {name: one if one is None or isinstance(one, str | Real) else "given" for name, one in given.items()}
+
+
+@dataclass(frozen=True)
+class ScreenConfig(Config):
+    """Options of all models that learn from measured perturbations.
+
+    Attributes
+    ----------
+    normalize
+        Whether values are counts, to be normalised and logged.
+    holdout
+        Perturbations whose cells are kept out of the fit.
+    test_controls
+        Share of the control cells that is kept out too.
+    min_cells
+        Perturbations of fewer cells are left out.
+    """
+
+    unkept: ClassVar[tuple[str, ...]] = ("normalize", "holdout")
+
+    normalize: bool = False
+    holdout: str | Sequence[str] = ()
+    test_controls: float = 0.0
+    min_cells: int = 20
+
+    def __post_init__(self) -> None:
+        if self.min_cells < 2:
+            raise ValueError(
+                f"min_cells={self.min_cells} must be at least 2: one cell to train on and one to validate on."
+            )
+        if not 0 <= self.test_controls < 1:
+            raise ValueError(f"test_controls={self.test_controls} must be at least 0 and below 1.")
+
+    def known(self, measured: Sequence[str]) -> set[str] | None:
+        """Return the genes whose perturbations can be trained on; None: any."""
+        return set(measured)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and in which steps to train.
+
+    Attributes
+    ----------
+    batch_size
+        Rows per step.
+    learning_rate
+        Step size of Adam.
+    max_epochs, max_steps
+        Passes over the training rows, and steps, after which training ends; at least one of them is given.
+    patience
+        After this many validations without a better loss training goes back to the best weights with a smaller step
+        size, or ends; None never does either.
+    reductions
+        How often it goes back, each time with 0.3 of the step size, before it ends.
+    validate_every
+        Steps between validations; None validates once a pass, but not more often than every 10 steps, nor more seldom
+        than 50 times in all.
+    clip
+        Largest norm of the gradient, which longer ones are cut to.
+    """
+
+    batch_size: int
+    learning_rate: float
+    max_epochs: int | None = None
+    max_steps: int | None = None
+    patience: int | None = None
+    reductions: int = 0
+    validate_every: int | None = None
+    clip: float | None = None
+
+    def with_limits(self, **given: Any) -> Schedule:
+        """Return the schedule with what a user has given; a limit of one kind takes the place of the other."""
+        chosen = {name: value for name, value in given.items() if value is not None}
+        for name, value in chosen.items():
+            if value <= 0:
+                raise ValueError(f"{name}={value} must be {'a whole number ' * (name != 'learning_rate')}above 0.")
+        other = {"max_epochs": "max_steps", "max_steps": "max_epochs"}
+        gone = {other[name]: None for name in chosen if other.get(name, name) not in chosen}
+        return replace(self, **gone, **chosen)
+
+    def n_steps(self, n_rows: int) -> int:
+        """Return the steps at most for so many training rows."""
+        limits = [] if self.max_steps is None else [self.max_steps]
+        if self.max_epochs is not None:
+            limits.append(self.max_epochs * self.steps_per_epoch(n_rows))
+        if not limits or min(limits) < 1:
+            raise ValueError("Training needs max_steps or max_epochs of at least 1.")
+        return min(limits)
+
+    def steps_per_epoch(self, n_rows: int) -> int:
+        """Return the steps in one pass over so many training rows."""
+        return math.ceil(n_rows / self.batch_size)
+
+    def steps_to_validation(self, n_rows: int) -> int:
+        """Return the steps between two validations."""
+        often = min(self.steps_per_epoch(n_rows), self.n_steps(n_rows) // 50)
+        return self.validate_every or max(_FEWEST_STEPS, often)
+
+
+Presets: TypeAlias = Mapping[str | None, tuple[Config, Schedule]]
+"""The default (None) and named settings: options, and how to train."""
+
+
+class Perturbation(NamedTuple):
+    """A perturbation of a screen: its cells, what becomes of it, and its genes."""
+
+    n_cells: int
+    role: str
+    genes: list[str]
+
+
+@dataclass
+class TrainingCells:
+    """The cells of a fit.
+
+    Attributes
+    ----------
+    values
+        CSR float32, cells x genes: log-normalised expression of a model that reads ``"log"``, else linear values.
+    genes
+        Names of the columns.
+    counts
+        Whether linear values are counts.
+    groups
+        Rows that may be used, by name of the group; ``""`` is the only one without groups. Of a model of
+        perturbations, by perturbation, where ``""`` are the control cells.
+    split
+        Part of each cell: ``"train"``, ``"validation"``, ``"test"`` or ``"unused"``. A fit may set more cells aside.
+    everyone
+        All cells of each group, also those that take no part in the fit.
+    perturbations
+        Every perturbation of a screen by name, also those that are not trained on.
+    """
+
+    values: sparse.csr_matrix
+    genes: list[str]
+    counts: bool
+    groups: dict[str, np.ndarray]
+    split: np.ndarray
+    everyone: dict[str, np.ndarray] = field(default_factory=dict)
+    perturbations: dict[str, Perturbation] = field(default_factory=dict)
+
+    def rows(self, *parts: str, group: str | None = None) -> np.ndarray:
+        """Return the rows of some parts of the cells, of one group or of all."""
+        rows = np.sort(np.concatenate(list(self.groups.values()))) if group is None else self.groups[group]
+        return rows[np.isin(self.split[rows], parts)]
+
+
+class Fit(NamedTuple):
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    arrays
+        All that is learned; of a model per group, with the groups along the first axis.
+    histories
+        Loss histories by name of the group, or number of the member; ``""`` where there is one alone.
+    column
+        What these names are: ``"group"`` or ``"member"``.
+    params
+        What was found out, in plain types, to be kept with what the user has chosen.
+    groups, targets
+        As in :class:`~dko.models.base.Frame`.
+    tables
+        Beside the model, by name.
+    errors
+        Error of each cell, NaN where it is not known; None if the model has none.
+    """
+
+    arrays: dict[str, np.ndarray]
+    histories: Mapping[str, pd.DataFrame]
+    column: str = "group"
+    params: Mapping[str, Any] = {}
+    groups: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    tables: Mapping[str, pd.DataFrame] = {}
+    errors: np.ndarray | None = None

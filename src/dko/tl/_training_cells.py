@@ -1,0 +1,243 @@
+"""Reading the cells of a fit: their groups or perturbations, the split, and the genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .._core import keys
+from .._core.cells import Source
+from .._core.fitted import source_params
+from .._core.groups import group_values, grouping
+from .._core.messages import listed, logger, say, unknown
+from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
+from .._core.scale import check_normalize, read_expression, take_log
+from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
+from ..pp._select_genes import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anndata import AnnData
+    from scipy import sparse
+
+    from ..models import Model
+    from ..models.fitting import Config
+
+# Two or three cells to learn from, one to validate on, one to test on, with the customary fractions.
+_MIN_CELLS = 5
+# Control cells that a model of perturbations can be trained on.
+_MIN_CONTROLS = 20
+
+
+class Request(NamedTuple):
+    """Which cells and genes a user wants a model to be fitted to; see :func:`dko.tl.fit`."""
+
+    layer: str | None
+    use_raw: bool
+    log1p: bool | None
+    genes: str | Sequence[str] | None
+    n_top_genes: int | None
+    groupby: str | None
+    perturbation_key: str | None
+    control: str | None
+    validation_fraction: float
+    test_fraction: float
+
+    def check(self) -> None:
+        """Refuse fractions that leave nothing to train or to validate on."""
+        if not 0 < self.validation_fraction < 1 or not 0 <= self.test_fraction < 1:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} must lie between 0 and 1 (both excluded) and "
+                f"test_fraction={self.test_fraction} must be at least 0 and below 1."
+            )
+
+
+def read_cells(
+    adata: AnnData, model: type[Model], config: Config, asked: Request, rngs: Sequence[np.random.Generator]
+) -> tuple[TrainingCells, dict[str, Any]]:
+    """Return the cells that a model is fitted to, and parameters that say where they were found.
+
+    `rngs` decide the split, and which control cells are kept out.
+    """
+    source = Source(adata, asked.layer, asked.use_raw)
+    log = model.reads == "log"
+    found = read_expression(source, asked.log1p, linear=not log)
+    values, names, scale = found.values, found.genes, found.scale
+    held_out, everyone, screen = np.array([], dtype=int), {}, {}  # type: ignore[var-annotated]
+    if model.where == "control":
+        if not isinstance(config, ScreenConfig):
+            raise TypeError(f"The options of model={model.name!r} must be a subclass of ScreenConfig.")
+        check_normalize(scale, config.normalize, source)
+        groups, held_out, screen = _screen(adata, names, config, asked, rngs[1])
+    else:
+        groups, everyone = _unperturbed(adata, asked)
+    split = split_cells(groups, adata.n_obs, asked.validation_fraction, asked.test_fraction, rngs[0])
+    split[held_out] = keys.TEST
+    cells = TrainingCells(values, names, scale.kind == "counts", groups, split, everyone, screen)
+    params = source_params(scale, source)
+    if not screen:
+        _refuse_empty_cells(cells, adata)
+    if log:
+        params |= _take_log(cells, scale.kind)
+    always = {gene for label in groups if label for gene in (screen[label].genes if screen else ())}
+    chosen = _choose_genes(cells, model, asked, always)
+    if len(chosen) < len(names):
+        # As large as X, and no longer needed.
+        del values, found
+        cells.values = cells.values[:, pd.Index(names).get_indexer(chosen)]
+        cells.values.sort_indices()
+        cells.genes = chosen
+    return cells, params
+
+
+def _unperturbed(adata: AnnData, asked: Request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the rows that may train, by group, and all rows of these groups; without groups there is one, named ''."""
+    usable = np.ones(adata.n_obs, dtype=bool)
+    if asked.perturbation_key is not None and asked.control is not None:
+        values = perturbations(adata, asked.perturbation_key, asked.control, adata.var_names)
+        usable = (values == asked.control).to_numpy()
+    names, group_of = grouping(adata, asked.groupby, usable)
+    groups = {name: np.flatnonzero(group_of == number) for number, name in enumerate(names)}
+    small = {name: len(rows) for name, rows in groups.items() if len(rows) < _MIN_CELLS}
+    if len(small) == len(groups):
+        what = "cells" if asked.perturbation_key is None else "unperturbed cells"
+        where = " in a group" if asked.groupby else ""
+        raise ValueError(f"A fit needs at least {_MIN_CELLS} {what}{where}, got {max(small.values(), default=0)}.")
+    if small:
+        logger.warning("Groups of fewer than %d cells get no model: %s.", _MIN_CELLS, listed(small))
+    groups = {name: rows for name, rows in groups.items() if name not in small}
+    if asked.groupby is None:
+        return groups, {"": np.arange(adata.n_obs)}
+    values = group_values(adata, asked.groupby).to_numpy()
+    return groups, {name: np.flatnonzero(values == name) for name in groups}
+
+
+def _screen(
+    adata: AnnData, measured: Sequence[str], config: ScreenConfig, asked: Request, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Perturbation]]:
+    """Return the rows of control cells and of each trained perturbation, those kept out, and all perturbations."""
+    if asked.perturbation_key is None or asked.control is None:
+        raise ValueError(
+            "This model learns from measured perturbations; name their obs column and its value for unperturbed "
+            "cells, perturbation_key=... and control=..."
+        )
+    described = config.known(measured)
+    genes = set(measured) | (described or set())
+    values = perturbations(adata, asked.perturbation_key, asked.control, genes)
+    known = sorted(set(values.dropna()) - {asked.control})
+    wanted = [config.holdout] if isinstance(config.holdout, str) else list(config.holdout)
+    kept_out = {spelled(str(label), asked.control, genes) for label in wanted}
+    if missing := sorted(kept_out - set(known)):
+        raise KeyError(unknown("perturbation", missing, known, f"obs[{asked.perturbation_key!r}]"))
+    controls = np.flatnonzero(values == asked.control)
+    apart = np.sort(rng.permutation(controls)[: round(config.test_controls * len(controls))])
+    controls = np.setdiff1d(controls, apart)
+    if len(controls) < _MIN_CONTROLS:
+        raise ValueError(f"A fit needs at least {_MIN_CONTROLS} control cells, got {len(controls)}.")
+    rows = {label: np.flatnonzero(values == label) for label in known}
+    of = {label: members(label, genes) for label in known}
+    dropped = _dropped({label: rows[label] for label in known if label not in kept_out}, of, described, config)
+    role = dict.fromkeys(known, TRAINED) | dict.fromkeys(dropped, DROPPED) | dict.fromkeys(kept_out, HELD_OUT)
+    screen = {label: Perturbation(len(rows[label]), role[label], of[label]) for label in known}
+    groups = {label: rows[label] for label in known if role[label] == TRAINED}
+    return {"": controls, **groups}, np.concatenate([apart, *(rows[label] for label in sorted(kept_out))]), screen
+
+
+def _dropped(
+    rows: Mapping[str, np.ndarray], of: Mapping[str, list[str]], described: set[str] | None, config: ScreenConfig
+) -> list[str]:
+    """Return which perturbations cannot be trained on, and say so in one message."""
+    few = [label for label in rows if len(rows[label]) < config.min_cells]
+    blind = [] if described is None else [label for label in rows if label not in few and not described >= {*of[label]}]
+    parts = []
+    if few:
+        parts.append(f"{listed(few)}, of fewer than min_cells={config.min_cells} cells")
+    if blind:
+        parts.append(f"{listed(blind)}, whose genes have no features (not measured; name them in features=...)")
+    if parts:
+        logger.warning("Perturbations left out of the fit: %s.", "; ".join(parts))
+    if (n_trained := len(rows) - len(few) - len(blind)) < 2:
+        raise ValueError(
+            f"A fit needs at least 2 perturbations to train on, got {n_trained} of {len(of)} "
+            f"({len(few)} of too few cells, {len(blind)} without features)."
+        )
+    return [*few, *blind]
+
+
+def split_cells(
+    groups: Mapping[str, np.ndarray],
+    n_cells: int,
+    validation_fraction: float,
+    test_fraction: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Assign the cells of each group at random to training, validation and test; cells of no group are unused.
+
+    The test cells are a fraction of all, the validation cells a fraction of the rest, as in the reference.
+    """
+    split = np.full(n_cells, keys.UNUSED, dtype=object)
+    for rows in groups.values():
+        n_test = round(test_fraction * len(rows))
+        if len(rows) - n_test < 2:
+            raise ValueError(
+                f"test_fraction={test_fraction} of {len(rows)} cells leaves fewer than 2 to train and to validate on; "
+                "lower it."
+            )
+        shuffled = rng.permutation(rows)
+        n_validation = min(max(1, round(validation_fraction * (len(rows) - n_test))), len(rows) - n_test - 1)
+        split[shuffled] = keys.TRAIN
+        split[shuffled[:n_test]] = keys.TEST
+        split[shuffled[n_test : n_test + n_validation]] = keys.VALIDATION
+    return split
+
+
+def _refuse_empty_cells(cells: TrainingCells, adata: AnnData) -> None:
+    """Refuse cells without any expression, of which nothing can be learned."""
+    rows = cells.rows(*keys.SPLITS)
+    void = rows[np.diff(cells.values.indptr)[rows] == 0]
+    if len(void):
+        raise ValueError(
+            f"{len(void)} of {len(rows)} cells express no gene at all: {listed(adata.obs_names[void])}; "
+            "filter them out first, sc.pp.filter_cells(adata, min_genes=1)."
+        )
+
+
+def _take_log(cells: TrainingCells, kind: str) -> dict[str, Any]:
+    """Put values on the logarithmic scale, in place; counts are normalised to the median sum of unperturbed cells."""
+    totals = np.asarray(cells.values.sum(axis=1)).ravel()
+    if kind != "counts":
+        take_log(cells.values, kind, totals, None)
+        return {}
+    control = cells.rows(keys.TRAIN, keys.VALIDATION, group="" if "" in cells.groups else None)
+    target_sum = float(np.median(totals[control]))
+    take_log(cells.values, kind, totals, target_sum)
+    return {"target_sum": target_sum, "n_summed": len(cells.genes)}
+
+
+def _choose_genes(cells: TrainingCells, model: type[Model], asked: Request, always: set[str]) -> list[str]:
+    """Choose the genes with the cells that the fit may look at: others play no part. Measured targets are in any case.
+
+    Told nothing, all that are expressed, or the most variable ones of more than the model takes.
+    """
+    names, genes, n_wanted = cells.genes, asked.genes, asked.n_top_genes
+    seen = cells.rows(keys.TRAIN, keys.VALIDATION)
+    values = cells.values if len(seen) == len(cells.split) else cells.values[seen]
+    always = always & set(names)
+    if model.most_genes is not None and genes is None and n_wanted is None:
+        expressed = np.bincount(values.indices, minlength=len(names)) > 0
+        if (n := int(expressed.sum())) <= model.most_genes[0]:
+            say(f"Genes: all {n} that are expressed, of {len(names)}.")
+            return [name for name, there in zip(names, expressed, strict=True) if there or name in always]
+        n_wanted = model.most_genes[1]
+    linear = _linear(values) if model.reads == "log" else values
+    chosen = always | set(choose(linear, names, genes, n_wanted, everywhere=cells.values))
+    return [name for name in names if name in chosen]
+
+
+def _linear(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    found = values.copy()
+    found.data = np.expm1(found.data)
+    return found

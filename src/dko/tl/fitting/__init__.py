@@ -1,1 +1,0 @@
-"""What a fit of either model does, step by step."""
