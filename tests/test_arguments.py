@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import dko
+from dko.models import model_class
 
 VERBS = {
     f"{part}.{name}": getattr(getattr(dko, part), name)
@@ -113,9 +114,7 @@ def test_numbers_of_a_fit(model, parameter, value, error, message, screen, uncha
 
 
 def keywords_of_sccvae():
-    from dko.tl.fitting._sccvae_config import keywords
-
-    return keywords()
+    return model_class("sccvae").presets[None][0].options()
 
 
 @pytest.mark.parametrize("name", keywords_of_sccvae())

@@ -8,7 +8,8 @@ import torch
 from lightning_fabric import Fabric
 
 from dko._core.messages import bars
-from dko.models._training import Schedule, fabric_on, train
+from dko.models._training import fabric_on, train
+from dko.models.fitting import Schedule
 
 CPU = torch.device("cpu")
 
@@ -247,3 +248,19 @@ def test_progress_bar(progress, capsys):
     captured = capsys.readouterr()
     assert ("fit: " in captured.err and "best=" in captured.err) == progress
     assert captured.out == ""
+
+
+def test_what_is_given_takes_the_place_of_a_preset():
+    paper = Schedule(batch_size=20, learning_rate=0.01, max_steps=5_000, validate_every=1)
+    chosen = paper.with_limits(batch_size=7, patience=3, learning_rate=None)
+    assert (chosen.batch_size, chosen.patience, chosen.learning_rate) == (7, 3, 0.01)
+    assert paper.with_limits(max_epochs=3).n_steps(400) == 60
+    assert paper.with_limits(max_epochs=3).with_limits(max_steps=17).n_steps(100_000) == 17
+    assert paper.with_limits(max_steps=17, max_epochs=1).n_steps(20) == 1
+
+
+@pytest.mark.parametrize("name", ["batch_size", "learning_rate", "max_epochs", "max_steps", "patience"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_nothing_at_or_below_zero(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} must be .*above 0"):
+        Schedule(batch_size=1, learning_rate=1.0).with_limits(**{name: value})

@@ -71,7 +71,7 @@ ARGUMENTS = {name: {"genes": "GENE", "gene": "GENE"} for name in ("ko", "dose", 
 # The options of single models, which `tl.fit` takes as further keywords, with their types.
 _OF_MODELS = {
     **{"holdout": "Sequence[str]", "normalize": "bool", "test_controls": "float", "features": "str", "code": "str"},
-    **{"graph": "str", "min_cells": "int", "n_members": "int"},
+    **{"graph": "str", "min_cells": "int", "n_members": "int", "rank": "int", "effects": "str"},
 }
 # What is typed for a parameter of this type; one of any other type has no option.
 _LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")

@@ -77,9 +77,9 @@ class ScCvaeModel(Model):
             names, features, index.get_indexer(genes), pd.Index(cells.genes).get_indexer(index), mask, node
         )
         screen = _screen(cells, trained, genes)
-        validations = _validations(cells, config.n_members, for_validation)
+        parts = validations(cells, config.n_members, for_validation)
         how = {"device": device, "rng": for_training}
-        ensemble, histories = fit_members(screen, validations, targets, network, schedule, **how)
+        ensemble, histories = fit_members(screen, parts, targets, network, schedule, **how)
         (for_strength,) = for_training.spawn(1)
         ensemble = with_strength(ensemble, screen, targets.columns, for_strength)
         n_members = len(ensemble.members)
@@ -227,7 +227,7 @@ def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str
     return Cells(cells.values, number, members).of(cells.rows(keys.TRAIN, keys.VALIDATION))
 
 
-def _validations(cells: TrainingCells, n_members: int, rng: np.random.Generator) -> list[np.ndarray]:
+def validations(cells: TrainingCells, n_members: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return the validation cells of each member: those of the split, and for others as many of each group in turn.
 
     Which cells train matters more than all other chance. No cell validates twice before all of its group have once.

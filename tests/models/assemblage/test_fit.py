@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from dko.models._training import Schedule
 from dko.models.assemblage import _fit as module
 from dko.models.assemblage import fit
+from dko.models.fitting import Schedule
 from dko.models.knockout import AffineMap, LowRankMap, predict
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import dko
-from dko.models._training import Schedule
+from dko.models.fitting import Schedule
 from dko.models.sccvae import Cells, Config, Ensemble, Targets, fit, full_mask, with_strength
 
 CPU = torch.device("cpu")

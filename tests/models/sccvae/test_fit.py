@@ -186,7 +186,7 @@ def test_what_happens_to_the_transcript_of_a_target_does_not_count(config, fitte
 @pytest.fixture
 def members(screen, config, fitted, monkeypatch):
     """Fits of several members, as a function of their number, the one that the user stops, and when."""
-    from dko.models._training import Schedule
+    from dko.models.fitting import Schedule
 
     cells = Cells(screen.training.values, screen.training.perturbation, screen.training.members)
     rows = np.flatnonzero(cells.used)

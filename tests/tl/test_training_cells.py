@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dko.tl.fitting._split import check_fractions, split_cells, validations
+import dko
+from dko.models.fitting import TrainingCells
+from dko.models.sccvae_model import validations
+from dko.tl._training_cells import split_cells
 
 
 def split(sizes, validation=0.2, test=0.0, seed=0):
@@ -15,14 +20,14 @@ def split(sizes, validation=0.2, test=0.0, seed=0):
 
 
 def test_shares_of_each_group():
-    dealt, groups = split([50, 100], validation=0.25, test=0.2)
+    parts_of, groups = split([50, 100], validation=0.25, test=0.2)
     for rows, n in zip(groups.values(), (50, 100), strict=True):
-        assert {name: (dealt[rows] == name).sum() / n for name in ("train", "validation", "test")} == {
+        assert {name: (parts_of[rows] == name).sum() / n for name in ("train", "validation", "test")} == {
             "train": 0.6,
             "validation": 0.2,
             "test": 0.2,
         }
-    assert (dealt[150:] == "unused").all()
+    assert (parts_of[150:] == "unused").all()
 
 
 @given(n=st.integers(5, 40), validation=st.floats(0.001, 0.999), test=st.floats(0, 0.999), seed=st.integers(0, 9))
@@ -31,8 +36,8 @@ def test_there_is_always_something_to_train_and_to_validate_on(n, validation, te
         with pytest.raises(ValueError, match=r"leaves fewer than 2 to train and to validate on; lower it\.$"):
             split([n], validation, test, seed)
         return
-    dealt, _ = split([n], validation, test, seed)
-    counts = {name: (dealt[:n] == name).sum() for name in ("train", "validation", "test")}
+    parts_of, _ = split([n], validation, test, seed)
+    counts = {name: (parts_of[:n] == name).sum() for name in ("train", "validation", "test")}
     assert sum(counts.values()) == n
     assert counts["train"] >= 1 and counts["validation"] >= 1 and counts["test"] == round(test * n)
 
@@ -40,9 +45,10 @@ def test_there_is_always_something_to_train_and_to_validate_on(n, validation, te
 @given(sizes=st.lists(st.integers(2, 20), min_size=1, max_size=4), share=st.floats(0.05, 0.95), n=st.integers(1, 5))
 def test_every_member_validates_on_others(sizes, share, n):
     """As many cells of each group; none twice before all that train or validate have had their turn."""
-    dealt, groups = split(sizes, share)
-    found = validations(groups, dealt, n, np.random.default_rng(1))
-    assert len(found) == n and set(found[0]) == set(np.flatnonzero(dealt == "validation"))
+    parts_of, groups = split(sizes, share)
+    cells: Any = TrainingCells(None, [], False, groups, parts_of)  # type: ignore[arg-type]
+    found = validations(cells, n, np.random.default_rng(1))
+    assert len(found) == n and set(found[0]) == set(np.flatnonzero(parts_of == "validation"))
     for rows in groups.values():
         parts = [set(rows) & set(of_member) for of_member in found]
         assert len({len(part) for part in parts}) == 1 and len(parts[0]) < len(rows)
@@ -55,12 +61,7 @@ def test_the_rng_decides():
     assert (split([40])[0] != split([40], seed=1)[0]).any()
 
 
-@pytest.mark.parametrize(("validation", "test"), [(0, 0), (1, 0), (-0.1, 0), (0.2, 1), (0.2, -0.1), (np.nan, 0)])
-def test_fractions_out_of_range(validation, test):
+@pytest.mark.parametrize(("validation", "test"), [(0, 0), (1, 0), (-0.1, 0), (0.2, 1), (0.2, -0.1)])
+def test_fractions_out_of_range(validation, test, cells):
     with pytest.raises(ValueError, match=f"validation_fraction={validation} .* test_fraction={test} "):
-        check_fractions(validation, test)
-
-
-def test_fractions_in_range():
-    check_fractions(0.2, 0)
-    check_fractions(0.99, 0.99)
+        dko.tl.fit(cells, validation_fraction=validation, test_fraction=test)

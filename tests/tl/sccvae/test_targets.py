@@ -1,47 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import dko
 
-SMALL: dict[str, Any] = {
-    "model": "sccvae",
-    "perturbation_key": "perturbation",
-    "control": "control",
-    "n_latent": 8,
-    "hidden": (16, 16),
-    "code_hidden": (8,),
-    "groups": 4,
-    "batch_size": 32,
-    "n_members": 1,
-    "max_steps": 6,
-    "progress": False,
-}
-
-
-def fit(adata, **changed):
-    dko.tl.fit(adata, **SMALL | changed)
-    return adata.uns["dko"]
-
-
-def features_of(found):
-    return pd.DataFrame(found["weights"]["features"], index=found["targets"])
-
-
-def effects_of(adata, genes):
-    """Mean change of control cells per gene that is perturbed: genes x genes."""
-    return dko.get.effects(adata, list(genes)).X
-
-
-def measured_effects(adata, labels, cells):
-    x, of = adata.X.toarray(), adata.obs["perturbation"].to_numpy()
-    control = x[of == "control"].mean(axis=0)
-    return np.array([x[(of == label) & cells].mean(axis=0) - control for label in labels])
-
+from .conftest import effects_of, fit
 
 # T1: the graph
 
@@ -107,11 +72,15 @@ def test_a_network_of_other_genes(screen):
 # T4: features
 
 
+def features_in(found):
+    return pd.DataFrame(found["weights"]["features"], index=found["targets"])
+
+
 def test_features_are_found_by_name(screen):
     """T4: in whatever order the genes are, those of a gene are the same, up to the sign of a component."""
-    expected = features_of(fit(screen))
+    expected = features_in(fit(screen))
     turned = screen[:, np.random.default_rng(0).permutation(40)].copy()
-    found = features_of(fit(turned)).loc[expected.index]
+    found = features_in(fit(turned)).loc[expected.index]
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-3)
 
 

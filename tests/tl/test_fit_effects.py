@@ -161,7 +161,7 @@ def test_values_that_are_no_counts_are_taken_as_they_are(total, dense):
     np.testing.assert_allclose(dense(total.layers["dko_ko_gene_2"]).sum(1), 1, atol=1e-5)
 
 
-def test_counts_that_are_normalised_since_are_made_out_again(cells):
+def test_counts_that_are_normalised_since_are_recovered(cells):
     counts = np.ceil(cells.X.toarray() / 20)
     counts[:, 3] = 1
     cells.X = sparse.csr_matrix(counts.astype(np.float32))
