@@ -9,7 +9,8 @@ import dko
 from dko._core.checks import plain
 from dko._core.knockouts import open_model
 from dko.models import REGISTRY, Model, model_class, register
-from dko.models.sccvae import PAPER, Config, config_of
+from dko.models.sccvae import Config, config_of
+from dko.models.sccvae_config import PRESETS
 
 
 @pytest.fixture(params=["fitted", "total"])
@@ -68,7 +69,7 @@ def test_the_registry(monkeypatch):
     assert model_class("other") is model_class("dko")
 
 
-@pytest.mark.parametrize("config", [Config(), PAPER], ids=["default", "paper"])
+@pytest.mark.parametrize("config", [Config(), PRESETS["paper"][0]], ids=["default", "paper"])
 def test_a_configuration_comes_back_from_what_files_hold(config):
     """Lists, arrays and numpy scalars; what a later version has added keeps its default."""
     given = {name: value for name, value in vars(config).items() if value is not None}

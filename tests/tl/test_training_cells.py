@@ -46,7 +46,7 @@ def test_there_is_always_something_to_train_and_to_validate_on(n, validation, te
 def test_every_member_validates_on_others(sizes, share, n):
     """As many cells of each group; none twice before all that train or validate have had their turn."""
     parts_of, groups = split(sizes, share)
-    cells: Any = TrainingCells(None, [], False, groups, parts_of)  # type: ignore[arg-type]
+    cells: Any = TrainingCells(None, [], False, groups, parts_of)
     found = validations(cells, n, np.random.default_rng(1))
     assert len(found) == n and set(found[0]) == set(np.flatnonzero(parts_of == "validation"))
     for rows in groups.values():

@@ -145,7 +145,8 @@ def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> fl
     losses = [model(batch) for batch in validation(None)]
     model.train()
     # With several processes, the mean over all; this waits for the device.
-    return float(fabric.all_reduce(torch.cat(losses).mean()))
+    mean: Any = fabric.all_reduce(torch.cat(losses).mean())
+    return float(mean)
 
 
 class _Best:

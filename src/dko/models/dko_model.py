@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -32,7 +32,7 @@ class DkoModel(Model):
     whole = (keys.NULL_GENES,)
     half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
     may_lack = (keys.VARIATION,)
-    reads = "presence"
+    reads: Literal["log", "profiles", "presence"] = "presence"
     presets = PRESETS
     takes = ("groupby", "init_from")
 

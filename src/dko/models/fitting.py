@@ -124,9 +124,9 @@ class Schedule:
         for name, value in chosen.items():
             if value <= 0:
                 raise ValueError(f"{name}={value} must be {'a whole number ' * (name != 'learning_rate')}above 0.")
-        other = {"max_epochs": "max_steps", "max_steps": "max_epochs"}
-        gone = {other[name]: None for name in chosen if other.get(name, name) not in chosen}
-        return replace(self, **gone, **chosen)
+        if ("max_epochs" in chosen) != ("max_steps" in chosen):
+            chosen = {"max_epochs": None, "max_steps": None} | chosen
+        return replace(self, **chosen)
 
     def n_steps(self, n_rows: int) -> int:
         """Return the steps at most for so many training rows."""

@@ -78,8 +78,7 @@ class ScCvaeModel(Model):
         )
         screen = _screen(cells, trained, genes)
         parts = validations(cells, config.n_members, for_validation)
-        how = {"device": device, "rng": for_training}
-        ensemble, histories = fit_members(screen, parts, targets, network, schedule, **how)
+        ensemble, histories = fit_members(screen, parts, targets, network, schedule, device=device, rng=for_training)
         (for_strength,) = for_training.spawn(1)
         ensemble = with_strength(ensemble, screen, targets.columns, for_strength)
         n_members = len(ensemble.members)

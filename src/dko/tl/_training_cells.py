@@ -66,6 +66,8 @@ def read_cells(
     log = model.reads == "log"
     found = read_expression(source, asked.log1p, linear=not log)
     values, names, scale = found.values, found.genes, found.scale
+    if len(names) < 2:
+        raise ValueError(f"A fit needs at least 2 expressed genes, got {len(names)}.")
     held_out, everyone, screen = np.array([], dtype=int), {}, {}  # type: ignore[var-annotated]
     if model.where == "control":
         if not isinstance(config, ScreenConfig):

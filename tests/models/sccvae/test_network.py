@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dko.models.sccvae import PAPER, Config, Network, full_mask, propagation
+from dko.models.sccvae import Config, Network, full_mask, propagation
+from dko.models.sccvae_config import PRESETS
 
+PAPER: Any = PRESETS["paper"][0]
 TINY = Config(n_latent=6, hidden=(10, 7), code_hidden=(5,), coupling=0.5)
 
 
