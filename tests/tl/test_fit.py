@@ -263,8 +263,6 @@ def test_a_new_fit_takes_away_what_the_old_one_predicted(fitted, quick):
     assert set(fitted.uns["dko"]) == {"params", "genes", "groups", "weights", "history"}
 
 
-
-
 def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
     cells.obs["guide"] = np.where(np.arange(80) < 40, "control", "KO")
     chosen = {}
@@ -308,8 +306,6 @@ def test_a_batch_system_is_none_of_our_business(cells, quick, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
     dko.tl.fit(cells, **quick)
-
-
 
 
 def test_a_raw_that_has_lost_genes_is_refused(cells, quick):
