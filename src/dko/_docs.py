@@ -14,6 +14,12 @@ SHARED = {
     "fit": "key, mod\n    Where the fit is.",
     "results": "key, mod\n    Where the results are.",
     "ranking": ('key_added\n    Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.'),
+    "ncols": "ncols\n    Most panels beside each other.",
+    "drawn": (
+        "Returns\n-------\nNone if shown, the figure with `return_fig`, otherwise the axes, a list where there are "
+        "several panels.\n\nRaises\n------\nKeyError\n    What is to be drawn is not there, or nothing of that name.\n"
+        "ValueError\n    There is nothing to draw; a value that a parameter cannot have; `ax` for several panels."
+    ),
     "absent": "Raises\n------\nKeyError\n    There is no such result, or not of what was named.",
     "groups": (
         "groups\n    Cells to use: names of groups of the `groupby` of the fit, a mapping ``{obs column: names}``, or "

@@ -63,7 +63,7 @@ def test_another_split_by_name(scanned):
 
 
 def test_many_entries_are_drawn_as_their_density(scanned, monkeypatch):
-    monkeypatch.setattr("dko.pl._fit._MAX_POINTS", 50)
+    monkeypatch.setattr("dko.pl._quality._MAX_POINTS", 50)
     ax = dko.pl.fit(scanned, show=False)
     density = ax.collections[0]
     assert isinstance(density, PolyCollection)

@@ -127,7 +127,7 @@ def check_plot(path: Path | None, metric: str) -> None:
     """Refuse a score that cannot be drawn, and a format that matplotlib does not have; draw without a display."""
     from matplotlib.backend_bases import FigureCanvasBase
 
-    from ..pl._evaluation import LABELS
+    from ..pl._quality import LABELS
 
     if metric not in LABELS:
         raise ValueError(f"{unknown('metric', [metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")

@@ -88,6 +88,8 @@ class Model(ABC):
     reads
         What it is given of cells: ``"log"``, log-normalised expression; ``"profiles"``, relative expression, each cell
         sums to 1; or ``"presence"``, ones at the genes that are expressed. CSR float32, cells x genes.
+    loss
+        What its losses are, on the axis of a plot.
     where
         In which cells it predicts knockouts: ``"all"``, those that express any of the genes, or ``"control"``, the
         unperturbed cells of a screen, whether they do or not.
@@ -107,6 +109,7 @@ class Model(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     reads: Literal["log", "profiles", "presence"] = "log"
+    loss: ClassVar[str] = "loss"
     where: ClassVar[Literal["all", "control"]] = "all"
     doses: ClassVar[tuple[float, float]] = (0.0, 1.0)
     n_random: int = 0

@@ -29,6 +29,7 @@ class DkoModel(Model):
 
     name = keys.DKO
     title = "from unperturbed cells"
+    loss = "loss (Bray-Curtis, 0 to 1)"
     whole = (keys.NULL_GENES,)
     half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
     may_lack = (keys.VARIATION,)

@@ -1,17 +1,11 @@
 """Plots: they only read."""
 
 from ._dose_response import dose_response
-from ._effect import effect
-from ._evaluation import evaluation
-from ._fit import fit
-from ._heatmap import heatmap
-from ._history import history
-from ._impact import impact
-from ._modules import modules
-from ._pairs import pairs
-from ._profile import profile
-from ._ranking import ranking
-from ._shift import shift
+from ._effect import effect, profile
+from ._embedding import impact, shift
+from ._maps import modules, pairs
+from ._quality import evaluation, fit, history
+from ._ranking import heatmap, ranking
 
 __all__ = [
     "dose_response",

@@ -1,34 +1,31 @@
-"""Knockdown by degrees."""
+"""Knockdowns: effects against the dose."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import get
 from .._core import keys
 from .._core.messages import listed
 from .._core.verb import verb
-from ._finish import BESIDE, COLORS, IMPACT, INSIDE, MARKERS, finish, panels, wrapped
+from ._panels import IMPACT, dot, dress, panels, series
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
 
     from .._core.names import Knockouts
-    from ._finish import Drawn
+    from ._panels import Drawn
 
-_LABELS = {
-    "impact": f"impact ({IMPACT})",
-    "downstream": f"downstream impact ({IMPACT})",
-    "distance": "length of the mean change",
-    "n_changed": "genes that change",
-    "latent": "length of the latent shift",
+# Of each height its column in the table, and its label.
+_HEIGHTS = {
+    "impact": ("impact_mean", f"impact ({IMPACT})"),
+    "downstream": ("downstream_mean", f"downstream impact ({IMPACT})"),
+    "distance": ("distance", "length of the mean change"),
+    "n_changed": ("n_changed", "genes that change"),
+    "latent": ("latent", "length of the latent shift"),
 }
-# Columns of the table that are not named as what is drawn.
-_COLUMNS = {"impact": "impact_mean", "downstream": "downstream_mean"}
-_WHISKERS = ["impact_q25", "impact_q75"]
 
 
 @verb
@@ -44,10 +41,10 @@ def dose_response(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw how much a knockout does against its dose, a curve per knockout.
+    """Draw the effect of knockouts against their dose, a curve per knockout.
 
-    For one knockout a second panel has the genes that change most. Impacts are means over cells; the
-    band of the impact is its quartiles.
+    For one knockout a second panel has the genes that change most. Impacts are means over cells; the band of the impact
+    is its quartiles.
 
     Parameters
     ----------
@@ -56,74 +53,40 @@ def dose_response(
     genes
         Knockouts; all that have been computed by default.
     y
-        ``"impact"``, which grows to the gene's own share and beyond, ``"downstream"``, of the other genes alone,
-        ``"distance"``, ``"n_changed"`` or, with ``model="sccvae"``, ``"latent"``.
+        ``"impact"``, own share included, ``"downstream"``, of the other genes alone, ``"distance"``, ``"n_changed"``
+        or, where the model has a latent space, ``"latent"``.
     n_responders
-        Genes in the second panel; 0 for no such panel.
+        Genes in the second panel; 0 for no such panel, which there is not with `ax` either.
     %(results)s
-    ax, show, return_fig
-        As in :func:`dko.pl.impact`; with `ax` there is no second panel.
+    %(figure)s
 
-    Returns
-    -------
-    None if shown, the figure with `return_fig`, otherwise the axes (a list of two with the second panel).
-
-    Raises
-    ------
-    KeyError
-        No doses were computed, or none of such a knockout.
-    ValueError
-        No such `y`.
+    %(drawn)s
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
-    known = [name for name in _LABELS if _COLUMNS.get(name, name) in table]
+    known = [name for name, (column, _) in _HEIGHTS.items() if column in table]
     if y not in known:
         raise ValueError(f"y={y!r} must be one of {listed(known)}.")
     labels = list(dict.fromkeys(table["knockout"]))
     second = len(labels) == 1 and n_responders > 0 and ax is None
-    axes, ours = panels(1 + second, ax, size=(4.6, 3.4), what="kind of curve")
-    _curves(axes[0], table, labels, y, ours)
+    drawn = panels(1 + second, ax, size=(4.6, 3.4), what="kind of curve")
+    first, (column, label) = drawn.axes[0], _HEIGHTS[y]
+    for number, (_, part) in enumerate(table.groupby("knockout", sort=False, observed=True)):
+        first.plot(part["dose"], part[column], ms=3.5, lw=1.6, **series(number))
+        if y == "impact":
+            color = series(number)["color"]
+            first.fill_between(part["dose"], part["impact_q25"], part["impact_q75"], color=color, alpha=0.15, lw=0)
+    dress(first, labels[0] if len(labels) == 1 else "", "dose", label)
+    first.set_ylim(bottom=0)
+    names = labels
     if second:
         changes = get.dose_response(adata, labels, responders=True, key=key, mod=mod)
-        _responders(axes[1], changes, n_responders, labels[0])
-    return finish(axes, ours=ours, show=show, return_fig=return_fig)
-
-
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": COLORS[number % len(COLORS)],
-        "marker": MARKERS[number // len(COLORS) % len(MARKERS)],
-    }
-
-
-def _curves(ax: Axes, table: pd.DataFrame, labels: list[str], y: str, ours: bool) -> None:
-    column = _COLUMNS.get(y, y)
-    for number, label in enumerate(labels):
-        part = table[table["knockout"] == label]
-        style = _style(number)
-        ax.plot(part["dose"], part[column], ms=3.5, lw=1.6, label=label, **style)
-        if y == "impact":
-            ax.fill_between(part["dose"], *(part[end] for end in _WHISKERS), color=style["color"], alpha=0.15, lw=0)
-    _dress(ax, _LABELS[y])
-    ax.set_ylim(bottom=0)
-    if len(labels) == 1:
-        ax.set_title(wrapped(labels[0], 36), fontsize="medium")
-    else:
-        columns = -(-len(labels) // 16)
-        ax.legend(**{**(BESIDE if ours else INSIDE), "ncols": columns})
-
-
-def _responders(ax: Axes, table: pd.DataFrame, n_genes: int, label: str) -> None:
-    for number, gene in enumerate(list(dict.fromkeys(table["gene"]))[:n_genes]):
-        part = table[table["gene"] == gene]
-        ax.plot(part["dose"], part["change"], ms=3.5, lw=1.6, label=gene, **_style(number))
-    ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-    _dress(ax, "mean change of log expression")
-    ax.set_title(wrapped(f"genes that change most with {label}", 36), fontsize="medium")
-    ax.legend(**{**BESIDE, "prop": {"style": "italic", "size": "small"}})
-
-
-def _dress(ax: Axes, label: str) -> None:
-    ax.set_xlabel("dose")
-    ax.set_ylabel(label)
-    ax.spines[["top", "right"]].set_visible(False)
+        names = list(dict.fromkeys(changes["gene"]))[:n_responders]
+        for number, gene in enumerate(names):
+            part = changes[changes["gene"] == gene]
+            drawn.axes[1].plot(part["dose"], part["change"], ms=3.5, lw=1.6, **series(number))
+        drawn.axes[1].axhline(0, color="0.6", lw=0.8, zorder=0)
+        dress(drawn.axes[1], f"genes that change most with {labels[0]}", "dose", "mean change of log expression")
+    if len(names) > 1:
+        handles = [dot(label=name, ms=3.5, ls="-", **series(number)) for number, name in enumerate(names)]
+        drawn.legend(handles, "beside", prop={"style": "italic" if second else "normal", "size": "small"})
+    return drawn.finish(show, return_fig)

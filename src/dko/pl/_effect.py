@@ -1,30 +1,43 @@
-"""Genes that knockouts change."""
+"""What knockouts change: genes with the evidence for it, and mean profiles before and after."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .. import get
+from .._compat import layer_names
 from .._core import keys
+from .._core.cells import profiles as relative
+from .._core.fitted import NO_SIGNAL as FDR
+from .._core.knockouts import open_model
+from .._core.names import known_labels, members
 from .._core.verb import verb
-from ._clustered import COLUMN, ROW, draw_clustered
-from ._finish import NCOLS, finish, panels
-from ._volcano import draw_volcano, name_points, volcano_handles
+from ._matrix import COLUMN, ROW, draw_matrix
+from ._panels import FALLS, NCOLS, RISES, SHARE, add_names, dot, dress, line, name_rows, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from ._finish import Drawn
+    from .._core.groups import Groups
+    from .._core.knockouts import Predictor
+    from .._core.names import Knockouts
+    from ._panels import Drawn, Panels
+
 
 _CHANGE = "mean change of log1p(10,000 × share)"
 # Names in a volcano, columns of a heatmap.
 _N_GENES = {"volcano": 10, "heatmap": 40}
+_COLORS = {"none": "0.8", "other": "0.45", "falls": FALLS, "rises": RISES}
+_AREA, _PALE = 18.0, 0.3
 
 
 @verb
@@ -49,39 +62,25 @@ def effect(
     ----------
     adata
         After :func:`dko.tl.affected_genes`.
-    gene
-        A knockout, or a list of them; by default all that there are.
+    gene, group
+        Knockouts and groups; by default all that there are.
     kind
-        ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against how surely it is
-        co-expressed with the knocked-out one in the cells. Coloured above the line of a false discovery rate of 5 %;
-        pale where more than 5 % of other knockouts change the gene as much, dark grey where the co-expression has the
-        other sign.
-        ``"heatmap"``: knockouts (and groups) x the genes that change most in any of them, like ones side by side; the
-        knocked-out gene itself is grey.
-    group
-        A group, or a list of them, where :func:`dko.tl.affected_genes` was run per group; by default all.
+        ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against its co-expression
+        with the knocked-out one in the cells. Coloured above the line of a false discovery rate of 5 %; pale where more
+        than 5 % of other knockouts change the gene as much, dark grey where the co-expression has the other sign.
+        ``"heatmap"``: knockouts (and groups) x the genes that change most in any of them, similar ones side by side;
+        the knocked-out gene itself is grey.
     n_genes
         Genes to name in each volcano, 10 by default: those that change most among the coloured; or genes in the
         heatmap, 40 by default.
     %(results)s
-    ncols
-        Most volcanoes beside each other.
-    ax, show, return_fig
-        As in :func:`dko.pl.impact`; `ax` for one volcano, or the heatmap.
+    %(ncols)s
+    %(figure)s
     kwargs
         Passed on to :meth:`matplotlib.axes.Axes.scatter` for the points of the volcano (``s``, ``alpha`` and so on), or
         to :meth:`matplotlib.axes.Axes.imshow` for the heatmap.
 
-    Returns
-    -------
-    None if shown, the figure with `return_fig`, otherwise the axes (a list for several volcanoes).
-
-    Raises
-    ------
-    KeyError
-        There are no affected genes, or not of this knockout or group.
-    ValueError
-        No such kind of plot; `n_genes` below 0, or below 1 for the heatmap; `ax` with several volcanoes.
+    %(drawn)s
     """
     if kind not in _N_GENES:
         raise ValueError(f"kind={kind!r} must be 'volcano' or 'heatmap'.")
@@ -89,57 +88,197 @@ def effect(
     if n_genes < (kind == "heatmap"):
         raise ValueError(f"n_genes={n_genes} must be at least {int(kind == 'heatmap')}.")
     table = get.affected_genes(adata, gene, group=group, key=key, mod=mod)
-    draw = _heatmap if kind == "heatmap" else _volcanoes
-    axes, ours = draw(table, n_genes, ncols, ax, kwargs)
-    return finish(axes, ours=ours, show=show, return_fig=return_fig)
-
-
-def _heatmap(
-    table: pd.DataFrame, n_genes: int, ncols: int, ax: Axes | None, kwargs: dict[str, Any]
-) -> tuple[list[Axes], bool]:
-    values = _matrix(table, n_genes)
-    rows, columns = values.shape
-    axes, ours = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
-    label = _CHANGE.replace("of", "of\n", 1)
-    draw_clustered(axes[0], values, label=label, signed=True, italic=("group" not in table, True), **kwargs)
-    return axes, ours
-
-
-def _volcanoes(
-    table: pd.DataFrame, n_genes: int, ncols: int, ax: Axes | None, kwargs: dict[str, Any]
-) -> tuple[list[Axes], bool]:
-    tables = _tables(table)
-    axes, ours = panels(len(tables), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
-    for panel, (title, part) in zip(axes, tables.items(), strict=True):
-        draw_volcano(panel, part, title, **kwargs)
-        panel.set_xlabel(_CHANGE)
-    handles = volcano_handles(table)
-    if ours:
-        columns = 3 if len(axes) > 1 else 2
-        axes[0].figure.legend(
-            handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
-        )
-    else:
-        axes[0].legend(handles=handles, loc="upper right", frameon=False, fontsize="x-small")
-    for panel, part in zip(axes, tables.values(), strict=True):
-        name_points(panel, part, n_genes)
-    return axes, ours
-
-
-def _tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each knockout (in each group)."""
     names = ["knockout", *(["group"] if "group" in table else [])]
-    parts = table.groupby(names, observed=True, sort=False)
-    return {f"{name[0]} in {name[1]}" if len(name) > 1 else name[0]: part for name, part in parts}
+    parts = {" in ".join(map(str, name)): part for name, part in table.groupby(names, observed=True, sort=False)}
+    if kind == "heatmap":
+        values = _changes(parts, n_genes)
+        rows, columns = values.shape
+        drawn = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
+        label = _CHANGE.replace("of", "of\n", 1)
+        draw_matrix(drawn.axes[0], values, label=label, signed=True, italic_rows="group" not in table, **kwargs)
+    else:
+        drawn = panels(len(parts), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
+        _draw_volcanoes(drawn, parts, n_genes, kwargs)
+    return drawn.finish(show, return_fig)
 
 
-def _matrix(table: pd.DataFrame, n_genes: int) -> pd.DataFrame:
+def _changes(parts: dict[str, pd.DataFrame], n_genes: int) -> pd.DataFrame:
     """Return knockouts (and groups) x the genes that change most in any; NaN for a knocked-out gene itself."""
-    parts = {
-        title: part.set_index(part["gene"].astype(str))["change"].astype(float)
-        for title, part in _tables(table).items()
-    }
-    frame = pd.DataFrame(parts).T
-    # By rank, so that no knockout that does much to many genes takes all places.
+    changes = {title: part.set_index(part["gene"].astype(str))["change"].astype(float) for title, part in parts.items()}
+    frame = pd.DataFrame(changes).T
+    # By rank, so that no knockout that changes many genes a lot takes all places.
     best = frame.abs().rank(axis=1, ascending=False).min().sort_values(kind="stable")
     return frame[best.index[:n_genes]]
+
+
+def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int, kwargs: dict[str, Any]) -> None:
+    tested = [part[part["z"].notna()] for part in parts.values()]
+    tested = [part.assign(kind=_kinds(part), height=part["z"].abs()) for part in tested]
+    for panel, title, part in zip(drawn.axes, parts, tested, strict=True):
+        dress(panel, title, _CHANGE, "co-expression in the cells, |z|")
+        _draw_volcano(panel, part, kwargs)
+    drawn.legend(_handles(pd.concat(tested)), ncols=3 if len(parts) > 1 else 2)
+    for panel, part in zip(drawn.axes, tested, strict=True):
+        colored = part[part["kind"].isin(["falls", "rises"])]
+        colored = colored.sort_values("change", key=np.abs, ascending=False, kind="stable")
+        names = colored["gene"].astype(str).to_list()[:n_names]
+        add_names(panel, colored[["change", "height"]].to_numpy(dtype=float), names, np.full(len(colored), _AREA))
+
+
+def _draw_volcano(ax: Axes, table: pd.DataFrame, kwargs: dict[str, Any]) -> None:
+    for kind, color in _COLORS.items():
+        for strong in (False, True):
+            rows = table[(table["kind"] == kind) & (table["specific"] == strong)]
+            alpha = _PALE if kind in ("falls", "rises") and not strong else 1.0
+            ax.scatter(
+                rows["change"], rows["height"], **{"s": _AREA, "color": color, "alpha": alpha, "lw": 0, **kwargs}
+            )
+    found = table[table["kind"] != "none"]
+    if len(found):
+        ax.axhline(found["height"].min(), color="0.4", lw=0.8, ls="--", zorder=0)
+    ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+    ax.locator_params(axis="x", nbins=5)
+    ax.margins(0.15, 0.08)
+    ax.set_ylim(bottom=0)
+
+
+def _kinds(table: pd.DataFrame) -> np.ndarray:
+    """Return which genes are significant, and fall or rise both in the model and in the cells."""
+    change, z = np.sign(table["change"].to_numpy()), np.sign(table["z"].to_numpy())
+    agreed = np.where(change < 0, "falls", "rises")
+    kinds = np.where((change == z) & (change != 0), agreed, "other")
+    return np.where(table["pval_adj"].to_numpy() <= FDR, kinds, "none")
+
+
+def _handles(table: pd.DataFrame) -> list[Artist]:
+    """Return what the legend explains, of what there is."""
+    there = set(zip(table["kind"], table["specific"].astype(bool), strict=True)) | {(kind,) for kind in table["kind"]}
+    shown: dict[tuple, Artist] = {}
+    for kind in ("falls", "rises"):
+        shown[kind, True] = dot(_COLORS[kind], kind, mew=0)
+        shown[kind, False] = dot(_COLORS[kind], f"{kind}, by other knockouts too", mew=0, alpha=_PALE)
+    shown[("other",)] = dot(_COLORS["other"], "co-expression of the other sign", mew=0)
+    handles = [handle for kind, handle in shown.items() if kind in there]
+    significant = (table["kind"] != "none").any()
+    return [*handles, line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if significant else handles
+
+
+_BEFORE = "0.45"
+
+
+@verb
+def profile(
+    adata: AnnData | MuData,
+    genes: Knockouts,
+    *,
+    groups: Groups = None,
+    n_genes: int = 20,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    device: str = "auto",
+    ncols: int = 2,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw the mean profile before and after knockouts, of the genes that change most.
+
+    The mean is over the cells that were knocked out; both profiles are renormalised without it, as in
+    :func:`dko.get.effects`: otherwise all other genes would rise to fill its gap. Genes are chosen by the change of
+    log1p(1e4 * mean share), and what rises most is on top. Beside their levels, but with `ax`, is the change
+    of these in per cent.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.virtual_ko` of these knockouts, with their profiles.
+    genes
+        One or several knockouts, as in :func:`dko.tl.virtual_ko`, or their labels.
+    groups
+        Cells, as in :func:`dko.tl.virtual_ko`; by default all that were knocked out.
+    n_genes
+        Genes per panel.
+    key, mod, device
+        Where the results are; where to compute the profiles before.
+    %(ncols)s
+    %(figure)s
+
+    %(drawn)s
+    """
+    if n_genes < 1:
+        raise ValueError(f"n_genes={n_genes} must be at least 1.")
+    opened = open_model(adata, key, mod, groups, device=device)
+    start = keys.ko_layer(key, "")
+    known = [keys.unescape(name.removeprefix(start)) for name in layer_names(opened.adata) if name.startswith(start)]
+    call = f"dko.tl.virtual_ko(adata, ..., key={key!r})"
+    labels = known_labels(genes, known, f"the profiles of key {key!r}", call)
+    before = opened.before()
+    tables = {label: _means(opened, label, before, n_genes) for label in labels}
+    height = 1.3 + 0.22 * max(len(table) for table, _ in tables.values())
+    columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
+    drawn = panels(
+        len(tables) * of_each,
+        ax,
+        size=(2.7, height),
+        ncols=2 * columns,
+        what="knockout",
+        width_ratios=[1, 0.6] * columns,
+    )
+    for number, (label, (table, n_cells)) in enumerate(tables.items()):
+        levels, *changes = drawn.axes[number * of_each : (number + 1) * of_each]
+        _draw_levels(levels, table, f"{label} ({n_cells:,} cells)")
+        for panel in changes:
+            _draw_changes(panel, table)
+    handles = [dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")]
+    drawn.legend(handles)
+    return drawn.finish(show, return_fig)
+
+
+def _means(opened: Predictor, label: str, before: sparse.csr_matrix, n_genes: int) -> tuple[pd.DataFrame, int]:
+    """Return mean shares before and after of the genes that change most, and the number of cells."""
+    adata, key, genes = opened.adata, opened.fitted.key, opened.model.genes
+    cells = get.impact(adata, label, key=key).notna().to_numpy().ravel()[opened.rows]
+    if not cells.any():
+        raise ValueError(f"No such cell expresses {label!r}, or was knocked out; choose other groups.")
+    after = sparse.csr_matrix(adata.layers[keys.ko_layer(key, label)])[opened.rows[cells]][:, opened.columns]
+    kept = ~np.isin(genes, members(label, set(genes)))
+    values = [found[:, kept] for found in (sparse.csr_matrix(before)[cells], after)]
+    if opened.model.log:
+        values = [found.expm1() for found in values]
+    means = [np.asarray(relative(found).mean(axis=0)).ravel() for found in values]
+    table = pd.DataFrame({"before": means[0], "after": means[1]}, index=np.array(genes, dtype=object)[kept])
+    table["change"] = np.log1p(1e4 * table["after"]) - np.log1p(1e4 * table["before"])
+    table["color"] = np.where(table["change"] < 0, FALLS, RISES)
+    table = table[table["before"] > 0]  # others are in none of these cells
+    largest = table["change"].abs().sort_values(ascending=False, kind="stable").index[:n_genes]
+    return table.loc[largest].sort_values("change", ascending=False, kind="stable"), int(cells.sum())
+
+
+def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
+    """Draw mean shares before and after on a log axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    places = range(len(table))
+    ax.hlines(places, table["before"], table["after"], colors=table["color"], lw=1.4, zorder=1)
+    ax.scatter(table["before"], places, s=30, c="white", edgecolors=_BEFORE, linewidths=1.2, zorder=2)
+    ax.scatter(table["after"], places, s=14, c=table["color"], zorder=3)
+    ax.set_xscale("log")
+    ax.margins(x=0.08)
+    low, high = ax.get_xlim()
+    if high < 100 * low:  # too few powers of ten to read from
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    dress(ax, title, f"mean {SHARE}")
+    name_rows(ax, table.index)
+
+
+def _draw_changes(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw what is too small to see on a log axis."""
+    ax.barh(range(len(table)), 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
+    ax.axvline(0, color="0.4", lw=0.8)
+    ax.locator_params(axis="x", nbins=4)
+    dress(ax, xlabel="change in %")
+    name_rows(ax, table.index)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)

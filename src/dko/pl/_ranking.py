@@ -1,26 +1,43 @@
-"""Keystone genes."""
+"""Keystone genes, whose knockouts have the largest impact on other genes: overall, per group, and side by side."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import get
 from .._core import keys
+from .._core.fitted import NO_SIGNAL as FDR
+from .._core.messages import listed, unknown
 from .._core.verb import verb
-from ._finish import BESIDE, NCOLS, finish, panels
-from ._ranking_panels import draw, handles, limits
-from ._values import DOWNSTREAM, LABELS, MEAN, chosen_value
+from ._matrix import COLUMN, ROW, draw_matrix
+from ._panels import COLORS, IMPACT, NCOLS, dot, dress, line, name_rows, panels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from anndata import AnnData
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from mudata import MuData
 
-    from ._finish import Drawn
+    from ._panels import Drawn
 
-_BELOW: dict[str, Any] = {"loc": "lower center", "ncols": 2, "frameon": False, "fontsize": "x-small"}
+
+DOWNSTREAM, MEAN = "downstream_mean", "impact_mean"
+# What a ranking can be drawn by.
+LABELS = {
+    DOWNSTREAM: f"mean downstream impact ({IMPACT})",
+    MEAN: f"mean impact, own share included ({IMPACT})",
+    "specificity": "specificity (log2 ratio to other cells)",
+    "fraction": "fraction of cells that express the gene",
+}
+_DOT, _TICK = COLORS[:2]
+# Area in square points of the dot of a gene that all cells express, and diameter in points of one with an interval.
+_FULL, _SIZE = 110.0, 6.0
+_ENDS = ["downstream_low", "downstream_high"]
 
 
 @verb
@@ -37,15 +54,13 @@ def ranking(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the genes whose knockouts move other genes furthest, overall or per group.
+    """Draw the genes whose knockouts have the largest impact on other genes, overall or per group.
 
-    A dot is a mean downstream impact. It is filled where there is evidence that other genes depend on the gene, at a
-    false discovery rate of at most 0.05 of this very number, and hollow where it may be noise. After
-    :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval by bootstrap over cells; without it, the rate
-    is that of the fit, if it has total effects, and the area of a dot is the fraction of cells that express the gene.
-
-    A tick, beside mean impacts, is the gene's mean share of the expression in the cells that express it: the impact
-    that it would have if its removal changed nothing else. No rate belongs to these, and all dots are filled.
+    A dot is a mean downstream impact, filled at a false discovery rate of at most 0.05, hollow where it may be noise.
+    After :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval by bootstrap over cells; without it,
+    the rate is that of the fit, if it has total effects, and the area of a dot is the fraction of cells that express
+    the gene. A tick, beside mean impacts, is the gene's mean share of the expression in the cells that express it: the
+    impact that it would have if its removal changed nothing else. No rate belongs to these, and all dots are filled.
 
     Parameters
     ----------
@@ -53,71 +68,189 @@ def ranking(
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     groupby
         ``obs`` column; by default that of :func:`dko.tl.rank_genes` or of the fit, if any. A panel per group, all on
-        one scale but for intervals, which can be too long for that; none for a group of so few cells that
-        :func:`dko.get.ranking` ranks nothing.
+        one scale unless there are intervals; none for a group of so few cells that :func:`dko.get.ranking` ranks
+        nothing.
     n_genes
         Genes per panel.
     value
         ``"downstream_mean"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
         :func:`dko.get.ranking` has first, by their downstream impact.
     %(results)s
-    key_added
-        Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.
-    ax, show, return_fig
-        As in :func:`dko.pl.impact`; `ax` for one panel.
+    %(ranking)s
+    %(figure)s
 
-    Returns
-    -------
-    None if shown, the figure with `return_fig`, otherwise the axes (a list for several groups).
-
-    Raises
-    ------
-    KeyError
-        Nothing was scanned; no such column; no ranking, or none in these groups, at `key_added`.
-    ValueError
-        No gene can be ranked; no such value; `ax` with several groups; `n_genes` below 1.
+    %(drawn)s
     """
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
-    drawn = chosen_value(value, table, (DOWNSTREAM, MEAN))
-    intervals = drawn == DOWNSTREAM and "downstream_low" in table
+    shown = chosen_value(value, table, (DOWNSTREAM, MEAN))
+    intervals = shown == DOWNSTREAM and _ENDS[0] in table
     if value is not None:
-        table = table.sort_values(drawn, ascending=False, kind="stable")
-    tables = _heads(table, n_genes)
-    axes, ours = panels(
-        len(tables),
-        ax,
-        size=(3.0 if len(tables) > 1 else 5.6, 0.8 + 0.2 * intervals + 0.24 * max(map(len, tables.values()))),
-        what="group",
-        sharex=not intervals,
+        table = table.sort_values(shown, ascending=False, kind="stable")
+    parts = {"": table} if "group" not in table else dict(iter(table.groupby("group", observed=True)))
+    tables = {str(group): part.head(n_genes) for group, part in parts.items()}
+    several, longest = len(tables) > 1, max(map(len, tables.values()))
+    size = (3.0 if several else 5.6, 0.8 + 0.2 * intervals + 0.24 * longest)
+    drawn = panels(len(tables), ax, size=size, what="group", sharex=not intervals)
+    for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
+        _draw(panel, part, shown, intervals=intervals)
+        dress(panel, group, "" if several else LABELS[shown], width=28)
+        name_rows(panel, part["gene"])
+        panel.set_xlim(_limits([part] if intervals else list(tables.values()), shown, intervals=intervals))
+    if several:
+        for lowest in drawn.axes[-NCOLS:]:
+            lowest.tick_params(labelbottom=True)
+        drawn.axes[0].figure.supxlabel(LABELS[shown], fontsize="medium")
+    drawn.legend(
+        _handles(list(tables.values()), shown, intervals),
+        "above" if several else "beside",
+        ncols=min(2 * len(tables), 4),
     )
-    for panel, (group, part) in zip(axes, tables.items(), strict=True):
-        draw(panel, part, group, drawn, intervals=intervals)
-        panel.set_xlim(limits([part] if intervals else list(tables.values()), drawn, intervals=intervals))
-    _explain(axes, handles(list(tables.values()), drawn, intervals=intervals), LABELS[drawn], ours=ours)
-    return finish(axes, ours=ours, show=show, return_fig=return_fig)
+    return drawn.finish(show, return_fig)
 
 
-def _heads(table: pd.DataFrame, n_genes: int) -> dict[str, pd.DataFrame]:
-    """Return the rows to draw, by group."""
+def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...]) -> str:
+    """Return the column to draw: the one asked for, or the best that there is."""
+    there = [name for name in known if name in table]
+    if value is None:
+        return there[0]
+    if value in there:
+        return value
+    if value in known:
+        raise ValueError(
+            f"value={value!r} is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes for the same groups, first."
+        )
+    raise ValueError(f"value={value!r} must be one of {listed(known)}.")
+
+
+def rates(table: pd.DataFrame) -> pd.Series | None:
+    """Return the false discovery rates of downstream impacts: of a ranking, or else those of the fit, if any."""
+    return next((table[name] for name in ("pval_adj", "signal") if name in table), None)
+
+
+def _draw(ax: Axes, table: pd.DataFrame, value: str, *, intervals: bool) -> None:
+    """Draw values with their 95 % intervals, or by dots whose areas say in how many cells the gene is."""
+    places = range(len(table))
+    ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+    if intervals:
+        ax.hlines(places, *(table[end] for end in _ENDS), color=_DOT, lw=1.6, zorder=1)
+    else:
+        ax.hlines(places, 0, table[value], color="0.85", lw=1, zorder=1)
+    areas = _SIZE**2 if intervals else _FULL * table["fraction"]
+    faces = [_DOT if found else "white" for found in _found(table, value)]
+    ax.scatter(table[value], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
+    ax.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
+    if value == MEAN:
+        ax.scatter(table["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
+
+
+def _found(table: pd.DataFrame, value: str) -> np.ndarray:
+    """Return which values are significant; all, where there is no rate of this value."""
+    known = rates(table) if value == DOWNSTREAM else None
+    return np.ones(len(table), dtype=bool) if known is None else (known <= FDR).to_numpy()
+
+
+def _limits(tables: list[pd.DataFrame], value: str, *, intervals: bool) -> tuple[float, float]:
+    """Return what the axis of values has to span, with 0 and a little room."""
+    names = [value, *(_ENDS if intervals else ()), *(["expression_mean"] if value == MEAN else [])]
+    return 0.0, 1.08 * (max(table[names].to_numpy(dtype=float).max() for table in tables) or 1.0)
+
+
+def _handles(tables: list[pd.DataFrame], value: str, intervals: bool) -> list[Artist]:
+    """Return what the legend explains, of what there is."""
+    there = set(np.concatenate([_found(table, value) for table in tables]))
+    rated = value == DOWNSTREAM and rates(tables[0]) is not None
+    dots = {
+        True: dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0),
+        False: dot(_DOT, f"FDR > {FDR}", ms=_SIZE, mfc="white", mew=1.2),
+    }
+    shown: list[Artist] = [dots[found] for found in dots if rated and found in there]
+    if intervals:
+        return [*shown, line(_DOT, "95 % interval", lw=1.6)]
+    shown += [dot(_DOT, f"gene in {part:.0%} of cells", ms=(_FULL * part) ** 0.5, mew=0) for part in (0.25, 0.5, 1.0)]
+    if value == MEAN:
+        shown.append(dot(_TICK, "share of expression", marker="|", ms=8, mew=1.8))
+    return shown
+
+
+@verb
+def heatmap(
+    adata: AnnData | MuData,
+    genes: Sequence[str] | None = None,
+    *,
+    groupby: str | None = None,
+    n_genes: int = 5,
+    value: str | None = None,
+    dendrogram: bool = True,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    key_added: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+    **kwargs: Any,
+) -> Drawn:
+    """Draw the downstream impact of genes in groups of cells, groups x genes, similar ones side by side.
+
+    Genes that too few cells of a group express are grey there; see `min_cells` of :func:`dko.tl.rank_genes` and
+    :func:`dko.get.ranking`. What can be below 0 is drawn around 0, in other colours.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
+    genes
+        Genes to draw; by default the `n_genes` with the largest value in each group, those with a false discovery rate
+        of at most 5 % before all others.
+    groupby
+        ``obs`` column; by default that of :func:`dko.tl.rank_genes`, or of the fit.
+    n_genes
+        Genes per group; many groups share some.
+    value
+        ``"downstream_mean"``, the default, ``"impact_mean"``, which contains the gene's own share, or ``"fraction"``,
+        of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
+    dendrogram
+        Order groups and genes by average linkage of their values, and draw the trees.
+    %(results)s
+    %(ranking)s
+    %(figure)s
+    kwargs
+        Passed on to :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
+
+    %(drawn)s
+    """
+    if n_genes < 1:
+        raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
+    table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:
-        return {"": table.head(n_genes)}
-    return {str(group): part.head(n_genes) for group, part in table.groupby("group", observed=True)}
+        raise ValueError("A heatmap is of groups of cells; name the obs column that has them, groupby=...")
+    if table.empty:
+        raise ValueError("No gene to draw: none was scanned in enough cells; see min_cells of dko.get.ranking.")
+    shown = chosen_value(value, table, (DOWNSTREAM, MEAN, "specificity", "fraction"))
+    values = _chosen(table, shown, genes, n_genes)
+    rows, columns = values.shape
+    drawn = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
+    label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
+    draw_matrix(drawn.axes[0], values, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
+    return drawn.finish(show, return_fig)
 
 
-def _explain(axes: list[Axes], shown: list[Artist], label: str, *, ours: bool) -> None:
-    if len(axes) == 1:
-        axes[0].set_xlabel(label)
-        if not ours:
-            axes[0].set_ylim(bottom=-0.6 + (axes[0].get_ylim()[0] + 0.6) / 0.78)  # room for the legend below the genes
-        axes[0].legend(handles=shown, **(BESIDE if ours else _BELOW))
-        return
-    for lowest in axes[-NCOLS:]:
-        lowest.tick_params(labelbottom=True)
-    figure = axes[0].figure
-    figure.supxlabel(label, fontsize="medium")
-    ncols = 4 if len(axes) > 2 else 2  # as much as fits the width of the panels
-    figure.legend(handles=shown, loc="outside upper center", ncols=ncols, frameon=False, fontsize="small")
+def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_genes: int) -> pd.DataFrame:
+    """Return groups x genes."""
+    if genes is None:
+        found = False if (known := rates(table)) is None else known <= FDR
+        sorted_table = table.assign(found=found).sort_values(["found", value], ascending=False, kind="stable")
+        best = sorted_table.groupby("group", observed=True).head(n_genes)
+        names = list(dict.fromkeys(best.sort_values("group", kind="stable")["gene"]))
+    else:
+        names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
+        if not names:
+            raise ValueError("genes names no gene; leave it out for those with the largest values.")
+        known = set(table["gene"])
+        if missing := [name for name in names if name not in known]:
+            raise KeyError(unknown("gene", missing, known, "the ranking"))
+    frame = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene", values=value)
+    return frame[names].rename_axis(index=None, columns=None)

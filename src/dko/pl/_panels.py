@@ -1,0 +1,180 @@
+"""What all plots share: panels to draw in, their style, legends, names beside points, and what is handed back."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+    Drawn: TypeAlias = Any
+    """Axes (a list for several panels), a figure, or None: which one depends on what was asked for."""
+
+IMPACT = "Bray-Curtis, 0 to 1"
+SHARE = "share of the cell's expression"
+
+# Okabe and Ito's colours, which all kinds of colour vision distinguish; without their yellow, which is pale on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FALLS, RISES = COLORS[:2]
+# For series beyond the number of colours.
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+
+NCOLS = 4
+
+
+class Panels(NamedTuple):
+    """Axes to draw in, and whether their figure is ours and not the user's."""
+
+    axes: list[Axes]
+    ours: bool
+
+    def legend(self, handles: Sequence[Artist], where: str = "below", *, ncols: int = 3, **kwargs: Any) -> None:
+        """Explain what is drawn: "below", "above", "beside" or "inside" our panels, inside the user's."""
+        style = {"handles": handles, "frameon": False, "fontsize": "small", **kwargs}
+        if not self.ours or where == "inside":
+            self.axes[0].legend(**style if self.ours else {**style, "fontsize": "x-small"}, loc="best")
+        elif where == "beside":
+            self.axes[-1].legend(**style, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=-(-len(handles) // 16))
+        else:
+            style["loc"] = f"outside {'upper' if where == 'above' else 'lower'} center"
+            self.axes[0].figure.legend(**style, ncols=ncols)
+
+    def color_bar(self, label: str, **kwargs: Any) -> None:
+        """Add one colour bar for all panels, that of the first coloured points."""
+        points = next(drawn for drawn in self.axes[0].collections if drawn.get_array() is not None)
+        self.axes[0].figure.colorbar(points, ax=self.axes, label=label, aspect=30, pad=0.01, **kwargs)
+
+    def finish(self, show: bool | None, return_fig: bool) -> Drawn:
+        """Show or hand back what was drawn, as scanpy does; axes of the user are shown only when he says so."""
+        import matplotlib.pyplot as plt
+        import scanpy as sc
+
+        figure = self.axes[0].figure.figure
+        if return_fig:
+            if self.ours:
+                plt.close(figure)  # pyplot forgets it, so that a notebook shows it once; it can still be saved
+            return figure
+        if self.ours and sc.settings.autoshow if show is None else show:
+            plt.show()
+            return None
+        return self.axes[0] if len(self.axes) == 1 else self.axes
+
+
+def panels(
+    n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = NCOLS, what: str, **kwargs: Any
+) -> Panels:
+    """Return `n` panels, one per `what`, each of a size in inches, or the one panel `ax` of the user."""
+    import matplotlib.pyplot as plt
+
+    if ax is not None:
+        if n > 1:
+            raise ValueError(f"ax=... has room for one panel, but there are {n}, one per {what}; leave ax out.")
+        return Panels([ax], ours=False)
+    if not n:
+        raise ValueError(f"There is nothing to draw: no {what} is named.")
+    ncols = min(n, ncols)
+    nrows = -(-n // ncols)
+    figure, grid = plt.subplots(
+        nrows, ncols, figsize=(size[0] * ncols, size[1] * nrows), squeeze=False, layout="constrained", **kwargs
+    )
+    for unused in grid.flat[n:]:
+        figure.delaxes(unused)
+    return Panels(list(grid.flat[:n]), ours=True)
+
+
+def wrapped(title: str, width: int) -> str:
+    """Break a long title between words."""
+    return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)
+
+
+def dress(ax: Axes, title: str = "", xlabel: str = "", ylabel: str = "", *, width: int = 36) -> None:
+    """Write title and labels, and leave out the sides that say nothing."""
+    ax.set_title(wrapped(title, width), fontsize="medium")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def name_rows(ax: Axes, names: Iterable[str], *, style: str = "italic") -> None:
+    """Name rows, by default of genes, from the top down."""
+    names = list(names)
+    ax.set_yticks(range(len(names)), names, style=style, fontsize="small")
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+
+
+def series(number: int) -> dict[str, Any]:
+    """Return colour and marker of one of many series; colours come back with another marker."""
+    return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number // len(COLORS) % len(MARKERS)]}
+
+
+def dot(color: str, label: str, **kwargs: Any) -> Line2D:
+    """Return a dot for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **{"ls": "none", "marker": "o", "ms": 5, "color": color, "label": label, **kwargs})
+
+
+def line(color: str, label: str, **kwargs: Any) -> Line2D:
+    """Return a line for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, label=label, **kwargs)
+
+
+# Directions in which a name is tried, and how far from the edge of its point, in points.
+_WAYS = np.array([[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 180, 90, 270, 45, 135, 225, 315])])
+_GAPS = (1.5, 6.0, 12.0, 20.0, 30.0)
+# Beyond this a line says which point is meant.
+_NEAR = 6.0
+
+
+def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndarray, *, fontsize: float = 8.0) -> None:
+    """Write names beside the first of some points, each where it covers least of names, points and what is outside.
+
+    Call it when all else is drawn. Places are in data coordinates, areas in square points as those of a scatter. On the
+    map of 500 perturbations in docs/gallery.md adjustText takes a hundred times as long, and names cover points.
+    """
+    from matplotlib.patheffects import withStroke
+    from matplotlib.text import Text
+
+    figure = ax.figure.figure
+    figure.draw_without_rendering()  # the layout is made, and sizes are known
+    in_points = 72 / figure.dpi
+    radii: np.ndarray = np.sqrt(areas / np.pi)
+    points = ax.transData.transform(places) * in_points
+    inside = np.array([ax.get_window_extent().extents]) * in_points
+    taken = np.hstack([points - radii[:, None], points + radii[:, None]])
+    for number, name in enumerate(names):
+        text = ax.annotate(
+            name,
+            places[number],
+            (0.0, 0.0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=fontsize,
+            style="italic",
+            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]},
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],  # legible on lines
+        )
+        half = in_points / 2 * np.array(Text.get_window_extent(text).size)
+        offsets = np.concatenate([_WAYS * (radii[number] + gap + half) for gap in _GAPS])  # the nearest first
+        boxes = np.hstack([points[number] + offsets - half, points[number] + offsets + half])
+        lost = _overlap(boxes, taken) + 4 * half.prod() - _overlap(boxes, inside)
+        best = int(np.argmin(np.maximum(lost, 1e-6)))
+        text.set_position(tuple(offsets[best]))
+        text.arrow_patch.set_visible(_GAPS[best // len(_WAYS)] > _NEAR)  # type: ignore[union-attr]
+        taken = np.vstack([taken, boxes[best]])
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the area that each box (x0, y0, x1, y1) shares with others."""
+    sides = np.minimum(boxes[:, None, 2:], others[:, 2:]) - np.maximum(boxes[:, None, :2], others[:, :2])
+    return np.maximum(sides, 0.0).prod(axis=2).sum(axis=1)

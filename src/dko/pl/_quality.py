@@ -1,0 +1,303 @@
+"""How good a model is: its losses, its predictions of held-out cells, and those of measured knockouts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.fitted import apart, read_fitted
+from .._core.messages import unknown
+from .._core.verb import verb
+from ..get._tables import predictions
+from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from ._panels import Drawn
+
+
+LABELS = {
+    "pearson": "effect, Pearson correlation with the measured one",
+    "spearman": "effect, Spearman correlation with the measured one",
+    "pearson_centred": "effect minus the mean training effect, Pearson correlation",
+    "mse": "effect, mean squared error",
+    "mse_corrected": "effect, mean squared error minus the noise of the measurement",
+    "calibration_slope": "effect, measured size over predicted size",
+    "relative_error": "effect, squared error over that of no change",
+    "direction_20": "right signs among the 20 genes that change most",
+    "direction_50": "right signs among the 50 genes that change most",
+    "direction_fidelity": "right signs among the genes that are predicted to change most",
+    "direction_reach": "changed genes down to which predicted signs stay right",
+    "jaccard": "overlap of changed genes and of those predicted to change most",
+    "auprc": "recovery of changed genes, average precision",
+    "auroc": "recovery of changed genes, AUROC",
+    "auroc_matched": "recovery of changed genes at matched expression, AUROC",
+    "retrieval": "other knockouts that match worse than the true one",
+    "retrieval_centred": "other knockouts that match worse than the true one, centred",
+    "retrieval_cosine": "other knockouts that match worse than the true one, by the cosine",
+    "similarity": "rank correlation with predictions for other knockouts",
+    "impact_ranking": "impacts, Spearman correlation with measured sizes",
+    "energy_distance": "energy distance from the perturbed cells",
+    "mmd": "MMD from the perturbed cells",
+}
+# Of metrics whose ceiling is not a replicate: its column in the row of the measurement, and what it is called.
+_CEILINGS = {
+    "pearson": ("ceiling", "split-half agreement of the measurement"),
+    "similarity": ("similarity", "measured effects"),
+    "mse": ("mse", "noise of the measurement"),
+    "energy_distance": ("energy_distance", "unperturbed cells from each other"),
+    "mmd": ("mmd", "unperturbed cells from each other"),
+}
+# What is known without any shuffling; recovery has the share of genes that change.
+_CHANCE = {
+    **dict.fromkeys(("auroc", "auroc_matched", "direction_20", "direction_50", "direction_fidelity"), 0.5),
+    **dict.fromkeys(("retrieval", "retrieval_centred", "retrieval_cosine"), 0.5),
+    "pearson_centred": 0.0,
+}
+# Otherwise the first of these that has a value is the floor.
+_FLOORS = ("permuted cells", "no change")
+_MEASUREMENT, _REPLICATE = "measurement", "replicate"
+_MODEL, _OTHER = COLORS[1], "0.35"
+# Above this many points a scatter is a blot: their density is drawn instead.
+_MAX_POINTS = 5_000
+
+
+@verb
+def fit(
+    adata: AnnData | MuData,
+    *,
+    split: str | None = None,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw predicted against observed relative expression of held-out cells.
+
+    Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000. Predictions
+    below the axis lie on its edge. The Spearman correlation over these entries and the mean Bray-Curtis dissimilarity
+    of the cells stand beside those of a prediction from each gene's mean in the training cells, of the same group where
+    the fit had groups.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    split
+        ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation cells, which have
+        chosen the weights, where there are no test cells.
+    %(fit)s
+    %(figure)s
+
+    %(drawn)s
+    """
+    quality = get.fit_quality(adata, split=split, key=key, mod=mod)
+    split = quality.attrs["split"]
+    held_out = get.profiles(adata, split=split, key=key, mod=mod)
+    observed = held_out.X
+    predicted = np.asarray(held_out.layers["predicted"][observed.nonzero()]).ravel()  # 0 in cells without a model
+    drawn = panels(1, ax, size=(6.2 if observed.nnz > _MAX_POINTS else 5.2, 4.6), what="fit")
+    (panel,) = drawn.axes
+    _draw_entries(panel, observed.data, predicted)
+    title = f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries"
+    dress(panel, title, f"observed ({SHARE})", f"predicted ({SHARE})", width=60)
+    panel.spines[:].set_visible(True)  # of a square
+    _write_quality(panel, quality)
+    return drawn.finish(show, return_fig)
+
+
+def _draw_entries(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
+    low, high = observed.min() / 1.5, max(observed.max(), predicted.max()) * 1.5
+    predicted = np.maximum(predicted, low)
+    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    if len(observed) > _MAX_POINTS:
+        extent = (*np.log10([low, high]), *np.log10([low, high]))
+        scales: dict[str, Any] = {"xscale": "log", "yscale": "log", "bins": "log", "extent": extent}
+        density = ax.hexbin(observed, predicted, gridsize=50, mincnt=1, cmap="viridis", lw=0.2, **scales)
+        # Inside the axes' own space: as high as the square, and axes that the user gave keep their size.
+        bar = ax.inset_axes((1.03, 0.0, 0.035, 1.0))
+        ax.figure.colorbar(density, cax=bar, label="entries (gene and cell)")
+    else:
+        ax.scatter(observed, predicted, s=6, color=COLORS[0], alpha=0.4, lw=0)
+    ax.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
+
+
+def _write_quality(ax: Axes, quality: pd.DataFrame) -> None:
+    """Write the model's numbers above those of the gene means, which are the last row."""
+    rows = {"model": quality.loc["model"], "gene mean": quality.iloc[-1]}
+    lines = [f"{'':9} Spearman  Bray-Curtis"]
+    lines += [f"{name:9} {row['spearman']:8.3f}  {row['bray_curtis']:11.3f}" for name, row in rows.items()]
+    box = {"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85, "boxstyle": "round"}
+    style: dict[str, Any] = {"va": "top", "family": "monospace", "fontsize": "x-small", "bbox": box}
+    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, **style)
+
+
+@verb
+def history(
+    adata: AnnData | MuData,
+    *,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw training (thin) and validation loss (thick) of a fit, and mark the best point, whose weights were kept.
+
+    Against epochs, which compare groups of different size, where there was one validation per pass over the cells;
+    otherwise against steps. One colour per model where the fit has several, of groups or members.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    %(fit)s
+    %(figure)s
+
+    %(drawn)s
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    curves = apart(get.history(adata, key=key, mod=mod))
+    time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
+    several = "" not in curves
+    drawn = panels(1, ax, size=(7.0 if several else 5.0, 3.8), what="fit")
+    (panel,) = drawn.axes
+    color = "0.4" if several else COLORS[0]
+    handles = [line(color, "training", lw=0.8, alpha=0.6), line(color, "validation", lw=1.6)]
+    for number, (name, curve) in enumerate(curves.items()):
+        style = series(number)
+        best = curve.loc[curve["validation_loss"].idxmin()]
+        panel.plot(curve[time], curve["train_loss"], color=style["color"], lw=0.8, alpha=0.6, label="_training")
+        panel.plot(curve[time], curve["validation_loss"], color=style["color"], lw=1.6, label="_validation")
+        label = name or f"best: {best['validation_loss']:.3f} at {time} {int(best[time]):,}"
+        mark = {"mec": "white", "ms": 8, "ls": "none", "label": label, **style}
+        handles += panel.plot(best[time], best["validation_loss"], zorder=3, **mark)
+    dress(panel, xlabel=time, ylabel=read_fitted(unwrap(adata, mod), key).model.loss)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    drawn.legend(handles, "beside" if several else "inside")
+    return drawn.finish(show, return_fig)
+
+
+@verb
+def evaluation(
+    adata: AnnData | MuData,
+    *,
+    metric: str = "pearson",
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Drawn:
+    """Draw how well the model predicts measured knockouts, among the baselines, the best on top.
+
+    A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Dashed are the
+    floor (chance, or where this is not known co-expression in permuted cells, or no change) and, where there is one,
+    the value of the measurement itself, such as the agreement of its halves. Of ``similarity`` that value is best.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.evaluate`.
+    metric
+        One of the metrics there, such as ``"pearson"``, ``"direction_50"``, ``"retrieval"``, ``"impact_ranking"``.
+    %(results)s
+    %(figure)s
+
+    %(drawn)s
+    """
+    summary = get.evaluation(adata, key=key, mod=mod)
+    if metric not in LABELS:
+        raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
+    rows = _sorted(summary, metric)
+    over, table = summary.attrs["over"], get.evaluation(adata, summary=False, key=key, mod=mod)
+    drawn = panels(1, ax, size=(6.4, 0.9 + 0.3 * len(rows)), what="metric")
+    (panel,) = drawn.axes
+    references = _references(summary, metric)
+    for label, (color, (mean, *interval)) in references.items():
+        panel.axvline(mean, color=color, lw=1.2, ls="--", zorder=0, label=label)
+        if np.isfinite(interval).all():
+            panel.axvspan(*interval, color=color, alpha=0.15, lw=0, zorder=0)
+    _draw(panel, rows, _points(table, over, metric), metric)
+    known = _points(table, over, "size" if metric == "impact_ranking" else metric)
+    n = max(int(np.isfinite(known[method]).sum()) for method in rows.index)
+    title = f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    dress(panel, title, LABELS[metric])
+    if references:
+        drawn.legend([line(color, label, ls="--", lw=1.2) for label, (color, _) in references.items()], ncols=2)
+    return drawn.finish(show, return_fig)
+
+
+def _sorted(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the methods that have a value of a metric, the best first."""
+    rows = predictions(summary)
+    rows = rows.dropna(subset=metric) if metric in rows else rows[:0]
+    if rows.empty:
+        raise ValueError(
+            f"No method has a value of {metric!r}: some need at least 3 perturbations, or changed genes, or an SCCVAE."
+        )
+    values = rows[metric]
+    if metric in keys.LOWER_IS_BETTER:
+        values = -values
+    elif metric == "similarity":
+        values = -(values - summary.at[_MEASUREMENT, metric]).abs()
+    elif metric == "calibration_slope":
+        values = -(values - 1).abs()
+    return rows.loc[values.sort_values(kind="stable").index[::-1]]
+
+
+def _points(table: pd.DataFrame, over: str, metric: str) -> dict[str, np.ndarray]:
+    """Return the values of the perturbations that the summary is over, by method."""
+    if metric not in table:
+        return {}
+    chosen = table.loc[_MEASUREMENT, ["predictable", "reliable"] if over == "reliable" else ["predictable"]] > 0
+    chosen = chosen.all(axis=1).to_numpy()
+    return {method: table.loc[method, metric].to_numpy()[chosen] for method in table.index.unique("method")}
+
+
+def _ends(summary: pd.DataFrame, method: str, metric: str) -> tuple[float, ...]:
+    """Return a mean and the ends of its interval."""
+    return tuple(summary.loc[method, [metric, f"{metric}_low", f"{metric}_high"]])
+
+
+def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tuple[float, ...]]]:
+    """Return the floor and the ceiling by label, each with its colour, its value and the ends of its interval."""
+    found: dict[str, tuple[str, tuple[float, ...]]] = {}
+    chance = summary.at[_MEASUREMENT, "base_rate"] if metric == "auprc" else _CHANCE.get(metric)
+    floors = [name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])]
+    if chance is not None:
+        found["chance"] = "0.6", (chance, np.nan, np.nan)
+    elif floors:
+        found[f"floor: {floors[0]}"] = "0.6", _ends(summary, floors[0], metric)
+    if metric in _CEILINGS:
+        name, label = _CEILINGS[metric]
+        found[label] = COLORS[2], _ends(summary, _MEASUREMENT, name)
+    elif _REPLICATE in summary.index:
+        found["half of the measurement against the other"] = COLORS[2], _ends(summary, _REPLICATE, metric)
+    return {label: (color, ends) for label, (color, ends) in found.items() if np.isfinite(ends[0])}
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, points: dict[str, np.ndarray], metric: str) -> None:
+    """Draw the mean of each method with its interval and, small, its perturbations."""
+    for place, method in enumerate(rows.index):
+        color = _MODEL if method == "model" else _OTHER
+        mean, low, high = _ends(rows, method, metric)
+        known = points.get(method, np.empty(0))
+        if len(known) > 1:
+            ax.scatter(known, np.full(len(known), place), s=14, color=color, alpha=0.25, lw=0, zorder=1)
+        if np.isfinite(low):
+            ax.hlines(place, low, high, color=color, lw=2, zorder=2)
+        ax.scatter(mean, place, s=48, color=color, zorder=3)
+    name_rows(ax, rows.index, style="normal")
+    for label in ax.get_yticklabels():
+        label.set_color(_MODEL if label.get_text() == "model" else "black")
