@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 import dko
 
+SLASH = "HSPA1A/B"
 BLUE, RED, DARK, LIGHT = to_rgb("#0072B2"), to_rgb("#D55E00"), to_rgb("0.45"), to_rgb("0.8")
 
 
@@ -55,13 +56,10 @@ def test_colours_say_what_falls_and_rises_and_what_is_special():
     assert line.get_ydata()[0] == 5.0, "the least that is found"
 
 
-def test_names_of_those_that_change_most():
+def test_names_and_the_legend_have_what_there_is():
     ax = dko.pl.effect(affected(["A"]), n_genes=2, show=False)
     assert sorted(text.get_text() for text in ax.texts) == ["GENE0", "GENE1"]
     assert not dko.pl.effect(affected(["A"]), n_genes=0, show=False).texts
-
-
-def test_the_legend_has_what_there_is():
     table = affected(["A"])
     labels = [text.get_text() for text in dko.pl.effect(table, show=False).figure.legends[0].texts]
     assert labels == ["falls", "rises", "rises, by other knockouts too", "co-expression of the other sign", "FDR 0.05"]
@@ -95,20 +93,16 @@ def test_heatmap_has_changes_of_the_genes_that_change_most_in_any():
     assert ax.child_axes[-1].get_ylabel().startswith("mean change of")
 
 
-def test_no_knockout_takes_all_columns():
+def test_no_knockout_takes_all_columns_of_a_heatmap_and_groups_are_rows():
+    ax = dko.pl.effect(affected(["A"], groups=["CD4/CD8 T", "NK", "B"]), kind="heatmap", show=False)
+    assert sorted(text.get_text() for text in ax.get_yticklabels()) == ["A in B", "A in CD4/CD8 T", "A in NK"]
+    assert all(text.get_style() == "normal" for text in ax.get_yticklabels())
     adata = affected(["A", "B"])
     table = adata.uns["dko_affected"]["table"]
     table["change"] = np.where(table["knockout"] == "A", 100.0, 1.0) * np.arange(60)
     table.loc[table["knockout"] == "B", "change"] = np.arange(30)[::-1]
     ax = dko.pl.effect(adata, kind="heatmap", n_genes=2, show=False)
     assert sorted(text.get_text() for text in ax.get_xticklabels()) == ["GENE0", "GENE29"]
-
-
-def test_heatmap_of_groups():
-    adata = affected(["A"], groups=["CD4/CD8 T", "NK", "B"])
-    ax = dko.pl.effect(adata, kind="heatmap", show=False)
-    assert sorted(text.get_text() for text in ax.get_yticklabels()) == ["A in B", "A in CD4/CD8 T", "A in NK"]
-    assert all(text.get_style() == "normal" for text in ax.get_yticklabels())
 
 
 @pytest.mark.parametrize("kind", ["volcano", "heatmap"])
@@ -141,7 +135,7 @@ def test_after_the_tool_on_a_modality(kind, scanned, unchanged):
         assert sorted(text.get_text() for text in figure.axes[0].get_yticklabels()) == ["HSPA1A/B", "gene_3"]
 
 
-def test_refusals_are_one_sentence_and_leave_no_figure(fitted):
+def test_refusals_of_effects(fitted):
     with pytest.raises(KeyError, match="No affected genes in .* run dko.tl.affected_genes"):
         dko.pl.effect(fitted)
     adata = affected(["A", "B"])
@@ -157,3 +151,120 @@ def test_refusals_are_one_sentence_and_leave_no_figure(fitted):
     ax = plt.figure().add_subplot()
     with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout and group"):
         dko.pl.effect(adata, ax=ax)
+
+
+@pytest.fixture(scope="module")
+def _knocked_out(_fitted):
+    return dko.tl.virtual_ko(_fitted, [SLASH, ("gene_4", "gene_3")], copy=True)
+
+
+@pytest.fixture
+def knocked_out(_knocked_out):
+    return _knocked_out.copy()
+
+
+def levels(ax):
+    """Genes from the top down, and the places of dots before and after."""
+    _, before, after = ax.collections
+    genes = [label.get_text() for label in ax.get_yticklabels()]
+    return genes, np.asarray(before.get_offsets()), np.asarray(after.get_offsets())
+
+
+def naive(adata, label, cells, dense):
+    """Mean shares of all other genes in cells that express the gene, cell by cell."""
+    others = ~np.isin(adata.var_names, label.split("+"))
+    profiles = (
+        dense(dko.get.profiles(adata).layers["before"]),
+        dense(adata.layers[f"dko_ko_{label.replace('/', '%2F')}"]),
+    )
+    rows = cells & dko.get.impact(adata, label)[label].notna().to_numpy()
+    means = []
+    for values in profiles:
+        of_others = values[rows][:, others]
+        means.append(np.mean([row / row.sum() for row in of_others], axis=0))
+    return dict(zip(adata.var_names[others], zip(*means, strict=True), strict=True)), int(rows.sum())
+
+
+@pytest.mark.parametrize(("label", "groups"), [(SLASH, None), ("gene_3+gene_4", {"cell_type": "CD4/CD8 T"})])
+def test_means_before_and_after_of_the_genes_that_change_most(knocked_out, label, groups, dense):
+    ax, beside = dko.pl.profile(knocked_out, label, groups=groups, n_genes=6, show=False)
+    cells = np.ones(80, dtype=bool) if groups is None else (knocked_out.obs["cell_type"] == "CD4/CD8 T").to_numpy()
+    means, n_cells = naive(knocked_out, label, cells, dense)
+    assert ax.get_title() == f"{label} ({n_cells} cells)"
+    genes, before, after = levels(ax)
+    change = {gene: np.log1p(1e4 * b) - np.log1p(1e4 * a) for gene, (a, b) in means.items()}
+    most = sorted(change, key=lambda gene: -abs(change[gene]))[:6]
+    assert genes == sorted(most, key=lambda gene: -change[gene])
+    np.testing.assert_allclose(np.column_stack([before[:, 0], after[:, 0]]), [means[gene] for gene in genes], rtol=1e-4)
+    np.testing.assert_array_equal(before[:, 1], range(6))
+    widths = [bar.get_width() for bar in beside.patches]
+    np.testing.assert_allclose(widths, [100 * (means[g][1] / means[g][0] - 1) for g in genes], rtol=1e-2, atol=1e-3)
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in beside.patches]
+    assert colors == ["#0072B2" if change[gene] < 0 else "#D55E00" for gene in genes]
+    for panel in (ax, beside):
+        bottom, top = panel.get_ylim()
+        assert bottom > top, "what rises most is on top"
+    assert ax.get_xscale() == "log"
+
+
+def test_two_panels_per_knockout_and_one_in_axes_of_the_user(knocked_out):
+    axes = dko.pl.profile(knocked_out, [SLASH, "gene_4+gene_3"], show=False)
+    assert [ax.get_title().split(" (")[0] for ax in axes] == [SLASH, "", "gene_3+gene_4", ""]
+    own = plt.figure().add_subplot()
+    assert dko.pl.profile(knocked_out, SLASH, ax=own, show=False) is own
+    assert own.get_legend() is not None and len(own.figure.axes) == 1
+    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout"):
+        dko.pl.profile(knocked_out, [SLASH, "gene_3+gene_4"], ax=own)
+
+
+def test_all_genes_where_fewer_change_and_a_gene_whose_name_has_a_plus(cells, quick):
+    cells.var_names = ["HLA+1", *cells.var_names[1:]]
+    dko.tl.fit(cells, **quick)
+    dko.tl.virtual_ko(cells, "HLA+1")
+    ax, _ = dko.pl.profile(cells, "HLA+1", n_genes=1_000, show=False)
+    genes, _, _ = levels(ax)
+    assert ax.get_title().startswith("HLA+1 (") and sorted(genes) == sorted(cells.var_names[1:])
+
+
+def test_a_modality_with_total_effects_is_only_read(cells, unchanged):
+    from mudata import MuData
+
+    from dko._compat import modalities_apart
+
+    dko.tl.fit(cells, effects="total", max_epochs=1, progress=False, key_added="other")
+    dko.tl.virtual_ko(cells, "gene_3", groups={"cell_type": "B"}, key="other")
+    with modalities_apart():
+        data = MuData({"expression": cells})
+    with unchanged(cells):
+        figure = dko.pl.profile(data, "gene_3", key="other", mod="expression", return_fig=True)
+    n_cells = int(dko.get.impact(cells, "gene_3", key="other")["gene_3"].notna().sum())
+    assert figure.axes[0].get_title() == f"gene_3 ({n_cells} cells)" and 0 < n_cells <= 40
+
+
+def test_a_model_that_predicts_log_expression(perturbations, dense):
+    dko.tl.virtual_ko(perturbations, "gene_3")
+    ax, _ = dko.pl.profile(perturbations, "gene_3", n_genes=5, show=False)
+    genes, before, after = levels(ax)
+    rows = perturbations.obs["knockout"] == "control"
+    counts = dense(perturbations[rows].X)
+    values = (
+        counts / counts.sum(axis=1, keepdims=True) * 1e4,
+        np.expm1(dense(perturbations[rows].layers["dko_ko_gene_3"])),
+    )
+    others = perturbations.var_names != "gene_3"
+    for drawn, found in zip((before, after), values, strict=True):
+        shares = found[:, others] / found[:, others].sum(axis=1, keepdims=True)
+        columns = perturbations.var_names[others].get_indexer(genes)
+        np.testing.assert_allclose(drawn[:, 0], shares.mean(axis=0)[columns], rtol=1e-4)
+
+
+def test_refusals_of_profiles(fitted, knocked_out):
+    with pytest.raises(KeyError, match=r"No knockout 'gene_3' in .* Run dko.tl.virtual_ko\(adata, ..., key='dko'\)"):
+        dko.pl.profile(fitted, "gene_3")
+    with pytest.raises(KeyError, match="No group 'T' in"):
+        dko.pl.profile(knocked_out, SLASH, groups={"cell_type": "T"})
+    with pytest.raises(ValueError, match="No such cell expresses 'HSPA1A/B'"):
+        dko.pl.profile(knocked_out, SLASH, groups=np.zeros(80, dtype=bool))
+    with pytest.raises(ValueError, match="n_genes=0 must be at least 1"):
+        dko.pl.profile(knocked_out, SLASH, n_genes=0)
+    assert not plt.get_fignums()

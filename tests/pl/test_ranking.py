@@ -101,12 +101,6 @@ def test_intervals_and_hollow_dots_after_rank_genes(ranked):
     assert ("FDR > 0.05" in labels) == hollow.any() and ("FDR ≤ 0.05" in labels) == (~hollow).any()
 
 
-def test_what_the_ranking_has_first_by_default(ranked):
-    ax = dko.pl.ranking(ranked, n_genes=4, show=False)
-    assert [label.get_text() for label in ax.get_yticklabels()] == dko.get.ranking(ranked)["gene"].head(4).to_list()
-    assert ax.get_xlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
-
-
 def test_intervals_of_each_group_on_their_own_scale(ranked):
     dko.tl.rank_genes(ranked, groupby="cell_type", n_permutations=20, n_bootstraps=20, key_added="by_type")
     table = ranked.uns["by_type"]["table"]
@@ -115,13 +109,6 @@ def test_intervals_of_each_group_on_their_own_scale(ranked):
     assert (first.get_title(), second.get_title()) == ("B", "CD4/CD8 T")
     assert first.get_xlim()[1] > 2 * second.get_xlim()[1]
     assert all(label.get_visible() for ax in (first, second) for label in ax.get_xticklabels())
-
-
-def test_the_groups_of_the_ranking_by_default(scanned):
-    dko.tl.rank_genes(scanned, groupby="cell_type", n_permutations=20, n_bootstraps=20)
-    assert [ax.get_title() for ax in dko.pl.ranking(scanned, show=False)] == ["B", "CD4/CD8 T"]
-    with pytest.raises(KeyError, match=r"No ranking in adata.uns\['typo'\]"):
-        dko.pl.ranking(scanned, key_added="typo")
 
 
 def test_every_column_of_panels_has_numbers_below(scanned):
@@ -133,7 +120,7 @@ def test_every_column_of_panels_has_numbers_below(scanned):
     assert numbered == [False, True, True, True, True]
 
 
-def test_refusals(scanned, scanned_by_group):
+def test_refusals_of_rankings(scanned, scanned_by_group):
     with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
         dko.pl.ranking(scanned, n_genes=0)
     with pytest.raises(ValueError, match="value='downstream_mean' is not in the ranking; run dko.tl.scan"):
@@ -148,3 +135,90 @@ def test_refusals(scanned, scanned_by_group):
     ax = plt.figure().add_subplot()
     with pytest.raises(ValueError, match="room for one panel, but there are 2, one per group"):
         dko.pl.ranking(scanned_by_group, ax=ax)
+
+
+@pytest.fixture(scope="module")
+def _by_type(_scanned):
+    adata = _scanned.copy()
+    adata.obs["type"] = np.array(["B", "CD4/CD8 T", "NK"])[np.arange(adata.n_obs) % 3]
+    dko.tl.rank_genes(adata, groupby="type", n_permutations=20, n_bootstraps=20, min_cells=5)
+    return adata
+
+
+@pytest.fixture
+def by_type(_by_type):
+    return _by_type.copy()
+
+
+def drawn(ax):
+    """Names of rows and columns, and the values."""
+    rows, columns = ([text.get_text() for text in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels()))
+    return rows, columns, np.ma.filled(ax.images[0].get_array().astype(float), np.nan)
+
+
+def expected(adata, rows, columns, value, **kwargs):
+    table = dko.get.ranking(adata, **kwargs).astype({"group": str})
+    return table.pivot(index="group", columns="gene", values=value).loc[rows, columns].to_numpy(dtype=float)
+
+
+@pytest.mark.parametrize("value", ["downstream_mean", "impact_mean", "specificity", "fraction"])
+def test_values_of_the_ranking_in_their_places(by_type, value):
+    ax = dko.pl.heatmap(by_type, value=value, n_genes=3, show=False)
+    rows, columns, values = drawn(ax)
+    assert sorted(rows) == ["B", "CD4/CD8 T", "NK"]
+    np.testing.assert_allclose(values, expected(by_type, rows, columns, value, groupby="type"))
+    signed = value == "specificity"
+    assert (ax.images[0].norm.vmin < 0) == signed
+    assert all(text.get_style() == "italic" for text in ax.get_xticklabels())
+    assert all(text.get_style() == "normal" for text in ax.get_yticklabels())
+
+
+def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
+    table = by_type.uns["dko_ranking"]["table"]
+    table["pval_adj"] = np.where(table["gene"].isin(["gene_7", "gene_9"]), 0.01, 0.5)
+    *_, columns, _ = drawn(dko.pl.heatmap(by_type, n_genes=2, show=False))
+    assert sorted(columns) == ["gene_7", "gene_9"]
+    *_, columns, _ = drawn(dko.pl.heatmap(by_type, n_genes=3, show=False))
+    others = table[~table["gene"].isin(["gene_7", "gene_9"])]
+    best = others.sort_values("downstream_mean", ascending=False).groupby("group", observed=True).head(1)["gene"]
+    assert set(columns) == {"gene_7", "gene_9", *best}
+
+
+def test_genes_that_are_named_in_their_order(by_type):
+    genes = ["gene_9", "HSPA1A/B", "gene_4"]
+    rows, columns, _ = drawn(dko.pl.heatmap(by_type, genes, dendrogram=False, show=False))
+    assert columns == genes and rows == ["B", "CD4/CD8 T", "NK"]
+
+
+def test_a_scan_without_ranking_and_the_groups_of_the_fit(scanned_by_group):
+    ax = dko.pl.heatmap(scanned_by_group, n_genes=4, show=False)
+    rows, columns, values = drawn(ax)
+    assert sorted(rows) == ["B", "CD4/CD8 T"]
+    np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "downstream_mean"))
+    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact\n(Bray-Curtis, 0 to 1)"
+
+
+def test_keywords_and_axes_of_the_user(by_type):
+    own = plt.figure().add_subplot()
+    assert dko.pl.heatmap(by_type, value="impact_mean", ax=own, vmax=0.5, cmap="cividis", show=False) is own
+    assert own.images[0].norm.vmax == 0.5 and own.images[0].get_cmap().name == "cividis"
+
+
+def test_refusals_of_heatmaps(scanned, by_type):
+    with pytest.raises(ValueError, match=r"groups of cells; name the obs column that has them, groupby="):
+        dko.pl.heatmap(scanned)
+    with pytest.raises(
+        ValueError, match="value='specificity' is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes"
+    ):
+        dko.pl.heatmap(scanned, groupby="cell_type", value="specificity")
+    with pytest.raises(ValueError, match="value='size' must be one of 'downstream_mean', 'impact_mean'"):
+        dko.pl.heatmap(by_type, value="size")
+    with pytest.raises(KeyError, match="No gene 'gene_99' in the ranking. Did you mean"):
+        dko.pl.heatmap(by_type, ["gene_2", "gene_99"])
+    with pytest.raises(KeyError, match="No column 'celltype'"):
+        dko.pl.heatmap(scanned, groupby="celltype")
+    with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
+        dko.pl.heatmap(by_type, n_genes=0)
+    with pytest.raises(ValueError, match="No gene to draw"):
+        dko.pl.heatmap(scanned[:5], groupby="cell_type")
+    assert not plt.get_fignums()

@@ -212,8 +212,12 @@ def profile(
     known = [keys.unescape(name.removeprefix(start)) for name in layer_names(opened.adata) if name.startswith(start)]
     call = f"dko.tl.virtual_ko(adata, ..., key={key!r})"
     labels = known_labels(genes, known, f"the profiles of key {key!r}", call)
-    before = opened.before()
-    tables = {label: _means(opened, label, before, n_genes) for label in labels}
+    impacts = get.impact(opened.adata, labels, key=key)
+    cells = {label: impacts[label].notna().to_numpy()[opened.rows] for label in labels}
+    if none := [label for label, some in cells.items() if not some.any()]:
+        raise ValueError(f"No such cell expresses {none[0]!r}, or was knocked out; choose other groups.")
+    before = sparse.csr_matrix(opened.before())
+    tables = {label: _means(opened, label, before, some, n_genes) for label, some in cells.items()}
     height = 1.3 + 0.22 * max(len(table) for table, _ in tables.values())
     columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
     drawn = panels(
@@ -234,15 +238,14 @@ def profile(
     return drawn.finish(show, return_fig)
 
 
-def _means(opened: Predictor, label: str, before: sparse.csr_matrix, n_genes: int) -> tuple[pd.DataFrame, int]:
+def _means(
+    opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int
+) -> tuple[pd.DataFrame, int]:
     """Return mean shares before and after of the genes that change most, and the number of cells."""
-    adata, key, genes = opened.adata, opened.fitted.key, opened.model.genes
-    cells = get.impact(adata, label, key=key).notna().to_numpy().ravel()[opened.rows]
-    if not cells.any():
-        raise ValueError(f"No such cell expresses {label!r}, or was knocked out; choose other groups.")
-    after = sparse.csr_matrix(adata.layers[keys.ko_layer(key, label)])[opened.rows[cells]][:, opened.columns]
+    genes, layer = opened.model.genes, opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]
+    after = sparse.csr_matrix(layer)[opened.rows[cells]][:, opened.columns]
     kept = ~np.isin(genes, members(label, set(genes)))
-    values = [found[:, kept] for found in (sparse.csr_matrix(before)[cells], after)]
+    values = [found[:, kept] for found in (before[cells], after)]
     if opened.model.log:
         values = [found.expm1() for found in values]
     means = [np.asarray(relative(found).mean(axis=0)).ravel() for found in values]

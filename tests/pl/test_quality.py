@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection, PolyCollection
+
+import dko
+from dko.metrics import fit_quality, gene_mean
+
+
+def rows(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def dots(ax, size):
+    """Where the dots of a size are, by scatter."""
+    scatters = [found for found in ax.collections if isinstance(found, PathCollection)]
+    return [np.asarray(found.get_offsets()) for found in scatters if found.get_sizes().tolist() == [size]]
+
+
+def means(ax):
+    """The large dot of every row, from the top."""
+    return [tuple(found[0]) for found in dots(ax, 48)]
+
+
+@pytest.fixture(scope="module")
+def perturbed():
+    """After the evaluation of a model of perturbations, three of which it has not seen."""
+    adata = dko.datasets.perturb_seq(8, 40, n_cells=40, n_controls=120, strength=(2.0, 3.0), depth=2_000, rng=0)
+    named: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
+    some: dict[str, Any] = {
+        "n_latent": 4,
+        "hidden": (8,),
+        "groups": 4,
+        "batch_size": 32,
+        "n_members": 1,
+        "max_steps": 20,
+    }
+    dko.tl.fit(adata, model="sccvae", holdout=list(adata.varm["effect"])[:3], **named, **some)
+    dko.tl.evaluate(adata, n_bootstrap=20, n_splits=3, oracle=True, **named)
+    return adata
+
+
+@pytest.mark.parametrize("metric", ["pearson", "auroc_matched", "retrieval", "impact_ranking"])
+def test_methods_in_their_order_best_on_top(evaluated, metric):
+    ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
+    expected = (
+        dko.get.evaluation(evaluated)
+        .drop(index=["measurement", "replicate"])[metric]
+        .dropna()
+        .sort_values(kind="stable")[::-1]
+    )
+    assert rows(ax) == expected.index.tolist() and "model" in rows(ax)
+    np.testing.assert_allclose(means(ax), list(zip(expected, range(len(expected)), strict=True)))
+
+
+def test_less_is_better_for_distances(evaluated):
+    ax = dko.pl.evaluation(evaluated, metric="energy_distance", show=False)
+    drawn = [x for x, _ in means(ax)]
+    assert drawn == sorted(drawn) and set(rows(ax)) == {"model", "no change"}
+
+
+def test_floor_ceiling_and_reliable_perturbations(evaluated):
+    summary = dko.get.evaluation(evaluated)
+    ax = dko.pl.evaluation(evaluated, show=False)
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines == {
+        "floor: permuted cells": summary.at["permuted cells", "pearson"],
+        "split-half agreement of the measurement": summary.at["measurement", "ceiling"],
+    }
+    assert ax.get_title() == f"{summary.attrs['n_perturbations']} reliable perturbations"
+    assert len(ax.patches) == 2, "each with its interval"
+    wide = dko.get.evaluation(evaluated, summary=False)
+    chosen = wide.loc["measurement", "reliable"].to_numpy() > 0
+    (drawn,) = [points[:, 0] for points in dots(ax, 14) if points[0][1] == rows(ax).index("model")]
+    np.testing.assert_allclose(drawn, wide.loc["model", "pearson"][chosen])
+
+
+@pytest.mark.parametrize("metric", ["auroc", "retrieval", "direction_50", "auprc"])
+def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evaluated, metric):
+    ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
+    summary = dko.get.evaluation(evaluated)
+    chance = summary.at["measurement", "base_rate"] if metric == "auprc" else 0.5
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines == {
+        "chance": chance,
+        "half of the measurement against the other": summary.at["replicate", metric],
+    }
+
+
+def test_as_similar_as_measured_is_best(evaluated):
+    ax = dko.pl.evaluation(evaluated, metric="similarity", show=False)
+    truth = dko.get.evaluation(evaluated).at["measurement", "similarity"]
+    away = [abs(x - truth) for x, _ in means(ax)]
+    assert away == sorted(away) and len(away) > 3
+
+
+def test_title_counts_what_has_a_value(evaluated):
+    tidy = evaluated.uns["dko_evaluation"]["table"]
+    reliable = dko.get.evaluation(evaluated, summary=False).loc["measurement", "reliable"]
+    one = tidy["perturbation"] == reliable.index[reliable > 0][0]
+    tidy.loc[one & (tidy["metric"] == "auroc"), "value"] = np.nan
+    n = int(reliable.sum())
+    for metric, expected in (("auroc", n - 1), ("pearson", n), ("impact_ranking", n)):
+        title = dko.pl.evaluation(evaluated, metric=metric, show=False).get_title()
+        assert title == f"{expected} reliable perturbations"
+
+
+def test_one_perturbation_has_no_interval(screen):
+    dko.tl.evaluate(
+        screen, perturbation_key="knockout", control="control", perturbations="gene_6", baselines=False, progress=False
+    )
+    ax = dko.pl.evaluation(screen, show=False)
+    assert ax.get_title().endswith("1 reliable perturbation") and not ax.patches
+    assert [line.get_label() for line in ax.lines][0] == "floor: no change"
+    with pytest.raises(ValueError, match="No method has a value of 'retrieval'"):
+        dko.pl.evaluation(screen, metric="retrieval")
+
+
+def test_sizes_of_effects_the_best_on_top(perturbed):
+    summary = dko.get.evaluation(perturbed)
+    ax = dko.pl.evaluation(perturbed, metric="mse", show=False)
+    drawn = [x for x, _ in means(ax)]
+    assert drawn == sorted(drawn) and "oracle strength" in rows(ax)
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines["noise of the measurement"] == summary.at["measurement", "mse"]
+    ax = dko.pl.evaluation(perturbed, metric="calibration_slope", show=False)
+    away = [abs(x - 1) for x, _ in means(ax)]
+    centred = dko.pl.evaluation(perturbed, metric="pearson_centred", show=False)
+    assert (centred.lines[0].get_label(), centred.lines[0].get_xdata()[0]) == ("chance", 0)
+    assert away == sorted(away) and len(away) > 4
+
+
+def test_refusals_of_evaluations(evaluated, fitted):
+    with pytest.raises(KeyError, match=r"No metric 'person' in the evaluation\. Did you mean 'pearson'"):
+        dko.pl.evaluation(evaluated, metric="person")
+    with pytest.raises(ValueError, match="No method has a value of 'pearson_centred'"):
+        dko.pl.evaluation(evaluated, metric="pearson_centred")
+    with pytest.raises(KeyError, match=r"run dko\.tl\.evaluate"):
+        dko.pl.evaluation(fitted)
+
+
+def numbers(ax):
+    """The written measures: {"model": (Spearman, Bray-Curtis), "gene mean": ...}."""
+    header, *lines = ax.texts[0].get_text().split("\n")
+    assert header.split() == ["Spearman", "Bray-Curtis"]
+    return {" ".join(line.split()[:-2]): tuple(float(x) for x in line.split()[-2:]) for line in lines}
+
+
+def measured(observed, predicted):
+    quality = fit_quality(observed, predicted)
+    return pytest.approx((quality["spearman"], quality["bray_curtis"]), abs=5e-4)
+
+
+def test_expressed_entries_of_the_test_cells(scanned):
+    ax = dko.pl.fit(scanned, show=False)
+    found = dko.get.profiles(scanned, split="test")
+    observed, predicted = found.X.data, found.layers["predicted"].data
+    drawn = np.array(ax.collections[0].get_offsets())
+    np.testing.assert_allclose(drawn[:, 0], observed)
+    np.testing.assert_allclose(drawn[:, 1], np.maximum(predicted, observed.min() / 1.5))
+    assert ax.get_title() == f"{found.n_obs} test cells, {found.X.nnz} expressed entries"
+    assert ax.get_xlabel() == "observed (share of the cell's expression)"
+    assert ax.get_ylabel() == "predicted (share of the cell's expression)"
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    assert ax.get_xlim() == ax.get_ylim()
+    diagonal = ax.lines[0].get_xydata()
+    np.testing.assert_array_equal(diagonal[:, 0], diagonal[:, 1])
+
+
+def test_measures_beside_those_of_the_gene_mean(scanned):
+    found, training = (dko.get.profiles(scanned, split=split) for split in ("test", "train"))
+    assert numbers(dko.pl.fit(scanned, show=False)) == {
+        "model": measured(found.X, found.layers["predicted"]),
+        "gene mean": measured(found.X, gene_mean(training.X, found.X)),
+    }
+
+
+def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(scanned_by_group):
+    held_out, training = (dko.get.profiles(scanned_by_group, split=split) for split in ("validation", "train"))
+    expected = np.zeros(held_out.shape)
+    for group in ("B", "CD4/CD8 T"):
+        mine = (held_out.obs["cell_type"] == group).to_numpy()
+        expected[mine] = gene_mean(training[training.obs["cell_type"] == group].X, held_out.X[mine]).toarray()
+    ax = dko.pl.fit(scanned_by_group, show=False)
+    assert ax.get_title().startswith(f"{held_out.n_obs} validation cells")
+    baseline = measured(held_out.X, expected)
+    assert numbers(ax)["gene mean"] == baseline
+    assert baseline != measured(held_out.X, gene_mean(training.X, held_out.X)).expected, "the groups differ"
+
+
+def test_many_entries_are_drawn_as_their_density(scanned, monkeypatch):
+    monkeypatch.setattr("dko.pl._quality._MAX_POINTS", 50)
+    ax = dko.pl.fit(scanned, show=False)
+    density = ax.collections[0]
+    assert isinstance(density, PolyCollection)
+    assert np.asarray(density.get_array()).sum() == dko.get.profiles(scanned, split="test").X.nnz, (
+        "every entry is counted"
+    )
+    assert [bar.get_ylabel() for bar in ax.child_axes] == ["entries (gene and cell)"]
+
+
+def test_refusals_of_fits(scanned, scanned_by_group):
+    with pytest.raises(KeyError, match="No test cells"):
+        dko.pl.fit(scanned_by_group, split="test")
+    del scanned.obs["dko_split"]
+    with pytest.raises(KeyError, match=r"run dko\.tl\.fit"):
+        dko.pl.fit(scanned)
+
+
+LOSSES = pd.DataFrame(
+    {
+        "step": [3, 6, 9, 12],
+        "epoch": [1, 2, 3, 4],
+        "train_loss": [0.5, 0.4, 0.3, 0.2],
+        "validation_loss": [0.6, 0.5, 0.35, 0.4],
+    }
+)
+
+
+@pytest.fixture
+def two_fits(grouped):
+    """Two fits, the second of them best at its second validation."""
+    other = LOSSES.assign(validation_loss=[0.55, 0.3, 0.33, 0.38])
+    table = pd.concat({"B": LOSSES, "CD4/CD8 T": other}, names=["group"]).reset_index(level="group")
+    grouped.uns["dko"]["history"] = table.reset_index(drop=True).astype({"group": "category"})
+    return grouped
+
+
+def curves(ax, kind):
+    return [line.get_xydata() for line in ax.lines if line.get_label() == kind]
+
+
+def test_both_losses_and_the_best_point(fitted):
+    fitted.uns["dko"]["history"] = LOSSES.copy()
+    table = dko.get.history(fitted)
+    ax = dko.pl.history(fitted, show=False)
+    np.testing.assert_array_equal(curves(ax, "_training"), [table[["epoch", "train_loss"]]])
+    np.testing.assert_array_equal(curves(ax, "_validation"), [table[["epoch", "validation_loss"]]])
+    (marked,) = (line for line in ax.lines if not line.get_label().startswith("_"))
+    np.testing.assert_array_equal(marked.get_xydata(), [[3, 0.35]])
+    assert marked.get_label() == "best: 0.350 at epoch 3"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss (Bray-Curtis, 0 to 1)")
+    assert [text.get_text() for text in ax.get_legend().texts] == ["training", "validation", marked.get_label()]
+
+
+def test_steps_where_there_are_several_validations_per_pass(cells):
+    dko.tl.fit(cells, preset="paper", max_steps=9, progress=False)
+    ax = dko.pl.history(cells, show=False)
+    assert ax.get_xlabel() == "step"
+    np.testing.assert_array_equal(curves(ax, "_validation")[0][:, 0], np.arange(1, 10))
+
+
+def test_a_colour_per_group(two_fits):
+    figure = dko.pl.history(two_fits, return_fig=True)
+    (ax,) = figure.axes
+    marked = [line for line in ax.lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in marked] == ["B", "CD4/CD8 T"]
+    assert len({line.get_color() for line in marked}) == 2
+    assert [tuple(line.get_xydata()[0]) for line in marked] == [(3, 0.35), (2, 0.3)]
+    validation = [line for line in ax.lines if line.get_label() == "_validation"]
+    assert [line.get_color() for line in marked] == [line.get_color() for line in validation]
+    figure.draw_without_rendering()
+    legend, inner = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    history = two_fits.uns["dko"]["history"].rename(columns={"group": "member"})
+    two_fits.uns["dko"]["history"] = history.assign(member=history["member"].cat.rename_categories(["1", "2"]))
+    of_members = dko.pl.history(two_fits, show=False).lines
+    assert [one.get_label() for one in of_members if one.get_label()[0] != "_"] == ["member 1", "member 2"]
+    assert inner.x1 <= legend.x0 and legend.x1 <= figure.bbox.x1, "beside the axes, and not cut off"
+
+
+def test_groups_beyond_the_number_of_colours_are_distinguished(cells):
+    cells.obs["many"] = [str(number % 10) for number in range(cells.n_obs)]
+    dko.tl.fit(cells, groupby="many", max_epochs=2, progress=False)
+    ax = dko.pl.history(cells, show=False)
+    looks = {(line.get_color(), line.get_marker()) for line in ax.lines if not line.get_label().startswith("_")}
+    assert len(looks) == 10
