@@ -1,0 +1,62 @@
+"""The page "Write your own model", run as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dko
+from dko.models import REGISTRY
+
+PAGE = Path(__file__).parents[1] / "docs" / "own_model.md"
+
+
+@pytest.fixture
+def page(cells, screen, tmp_path, monkeypatch):
+    """What the names of the page hold after all of its code has run."""
+    monkeypatch.setattr("dko.models.REGISTRY", dict(REGISTRY))
+    monkeypatch.chdir(tmp_path)
+    names = {"adata": cells, "screen": screen}
+    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
+        exec(compile(code, str(PAGE), "exec"), names)
+    return names
+
+
+def test_the_code_of_the_page_does_what_it_says(page):
+    adata, x = page["adata"], None
+    model = adata.uns["dko"]
+    change = np.asarray(model["weights"]["change"])
+    assert model["params"]["model"] == "coexpression" and change.shape == (20, 20)
+    np.testing.assert_array_equal(adata.uns["again"]["weights"]["change"], change)
+    counts = adata.X.toarray()
+    total = model["params"]["target_sum"]
+    x = np.log1p(total * counts / counts.sum(axis=1, keepdims=True))
+    for genes in (["gene_3"], ["gene_1", "gene_5"]):
+        columns, label = adata.var_names.get_indexer(genes), "+".join(genes)
+        there = (counts[:, columns] > 0).any(axis=1)
+        after = np.maximum(np.where(x > 0, x + change[columns].sum(axis=0), 0), 0)
+        after[:, columns] = 0
+        np.testing.assert_allclose(adata.layers[f"dko_ko_{label}"][there], after[there], atol=1e-4)
+        shares = [np.expm1(values) / np.expm1(values).sum(axis=1, keepdims=True) for values in (x, after)]
+        impact = np.abs(shares[0] - shares[1]).sum(axis=1) / 2
+        np.testing.assert_allclose(dko.get.impact(adata, [label])[label].to_numpy()[there], impact[there], atol=1e-4)
+    scanned = adata.layers["dko_impact"][:, 3].toarray().ravel()
+    np.testing.assert_allclose(scanned, dko.get.impact(adata, "gene_3")["gene_3"].fillna(0), atol=1e-6)
+    doses = dko.get.dose_response(adata)
+    assert (np.diff(doses["impact_mean"]) > 0).all() and doses["distance"][0] == 0
+    assert page["effects"].shape == (40, 20) and np.isfinite(page["effects"].X).all()
+
+
+def test_it_is_evaluated_beside_measured_knockouts(page):
+    scores = page["scores"]
+    assert "model" in set(scores["method"])
+    assert scores.loc[scores["method"] == "model", "value"].notna().any()
+
+
+def test_what_it_lacks_is_said_in_one_sentence(page):
+    for verb, asked in ((dko.tl.interactions, {"genes": ["gene_3", "gene_4"]}), (dko.get.profiles, {})):
+        with pytest.raises(ValueError, match="holds a model of kind 'coexpression', which this is not for"):
+            verb(page["adata"], **asked)
