@@ -17,6 +17,7 @@ from .._core.results import OF_MODEL, checked_table, damaged
 from .._core.scale import read_expression
 from .._core.verb import verb
 from .._core.write import writable, write_model
+from ..models import model_class
 from ._atomic import atomic
 from ._model_file import Archive, check_digest, check_length, parsed, spelled
 from ._target import check_target
@@ -110,7 +111,7 @@ def load(
     fitted = read_model(Path(path))
     gene_columns(target, fitted)
     matrix = Source(target, layer, use_raw)
-    if fitted.kind == keys.SCCVAE:
+    if fitted.model.log:
         source = _source_of_log_values(matrix, fitted, log1p)
     else:
         source = source_params(read_expression(matrix, log1p).scale, matrix)
@@ -176,8 +177,9 @@ def _read(file: BinaryIO, key: str) -> Fitted:
 
 
 def _tables(content: dict[str, Any], frame: Frame) -> dict[str, pd.DataFrame]:
-    """Return the tables beside a model."""
-    of_kind = [keys.HISTORY] if frame.params["model"] == keys.DKO else [keys.HISTORY, keys.PERTURBATIONS]
-    made = {name: pd.DataFrame(content.get(name, {})) for name in of_kind}
-    tables = {name: checked_table(made, name, OF_MODEL[name]) for name in of_kind}
-    return {**tables, keys.HISTORY: as_read(tables[keys.HISTORY])}
+    """Return the tables beside a model: those that a fit always leaves, and others that are there."""
+    always = model_class(frame.params["model"]).tables
+    names = [name for name in (keys.HISTORY, keys.PERTURBATIONS) if name in always or name in content]
+    made = {name: pd.DataFrame(content.get(name, {})) for name in names}
+    tables = {name: checked_table(made, name, OF_MODEL[name]) for name in names}
+    return {name: as_read(table) if name == keys.HISTORY else table for name, table in tables.items()}

@@ -5,8 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 
 from .base import Frame, Knockout, Model
+from .fitting import Config, Fit, TrainingCells
 
-__all__ = ["REGISTRY", "Frame", "Knockout", "Model", "model_class", "register"]
+__all__ = [
+    "REGISTRY",
+    "Config",
+    "Fit",
+    "Frame",
+    "Knockout",
+    "Model",
+    "TrainingCells",
+    "model_class",
+    "register",
+]
 
 # Every model by name: a class, or where it is, so that torch is loaded only for models that need it.
 REGISTRY: dict[str, str | type[Model]] = {

@@ -120,6 +120,8 @@ class Model(ABC):
     whole: ClassVar[tuple[str, ...]] = ()
     half: ClassVar[tuple[str, ...]] = ()
     may_lack: ClassVar[tuple[str, ...]] = ()
+    # Tables that each fit leaves beside them.
+    tables: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray]):
         self.frame, self.arrays = frame, arrays

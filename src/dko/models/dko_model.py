@@ -33,6 +33,7 @@ class DkoModel(Model):
     whole = (keys.NULL_GENES,)
     half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
     may_lack = (keys.VARIATION,)
+    tables = (keys.HISTORY,)
     reads: Literal["log", "profiles", "presence"] = "presence"
     presets = PRESETS
     takes = ("groupby", "init_from")

@@ -204,7 +204,8 @@ class Fit(NamedTuple):
     arrays
         All that is learned; of a model per group, with the groups along the first axis.
     histories
-        Loss histories by name of the group, or number of the member; ``""`` where there is one alone.
+        Loss histories by name of the group, or number of the member; ``""`` where there is one alone; none of a model
+        that is not trained step by step.
     column
         What these names are: ``"group"`` or ``"member"``.
     params
@@ -218,7 +219,7 @@ class Fit(NamedTuple):
     """
 
     arrays: dict[str, np.ndarray]
-    histories: Mapping[str, pd.DataFrame]
+    histories: Mapping[str, pd.DataFrame] = {}
     column: str = "group"
     params: Mapping[str, Any] = {}
     groups: Sequence[str] = ()

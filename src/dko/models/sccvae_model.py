@@ -38,6 +38,7 @@ class ScCvaeModel(Model):
     doses = (-np.inf, np.inf)
     whole = ("node", "trained")
     may_lack = ("own",)
+    tables = (keys.HISTORY, keys.PERTURBATIONS)
     # In control cells, whether they express the gene or not.
     scan = pair_impacts = None  # type: ignore[assignment]
     presets = PRESETS

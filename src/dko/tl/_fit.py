@@ -343,9 +343,10 @@ def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: M
         keys.GENES: cells.genes,
         keys.GROUPS: list(found.groups),
         keys.WEIGHTS: found.arrays,
-        keys.HISTORY: together(found.histories, found.column) if history is None else history,
         **found.tables,
     }
+    if found.histories:
+        content[keys.HISTORY] = together(found.histories, found.column) if history is None else history
     if found.targets:
         content[keys.TARGETS] = list(found.targets)
     if groupby is not None:
