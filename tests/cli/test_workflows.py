@@ -137,7 +137,7 @@ def test_single_knockouts_are_kept_when_double_ones_fail(dko, table, tmp_path, v
     [
         (("--genes", "0,99"), "No gene '99' in var_names."),
         (("--cells", "80"), "No cell '80' in the table, which has 0 to 79."),
-        (("--genes", "19"), "No chosen cell expresses gene '19', so it cannot be knocked out."),
+        (("--genes", "19"), "No chosen cell expresses '19', so there is nothing to knock out."),
         (("--n-samples", "0"), "--n-samples 0 must be at least 1."),
         (("--out", "nowhere/results"), "There is no folder 'nowhere/results', and it cannot be made; choose another."),
     ],

@@ -63,4 +63,4 @@ def test_a_table_has_the_columns_that_are_there_and_sorts_by_the_numbers():
     ]
     assert [row[2].value for row in found.rows] == ["0.4", "0.1", ""]
     assert found.notes == "mean: of all"
-    assert found.as_text().splitlines() == ["gene   mean      n", "A     0.500  1,000", "B", "C     0.250      2"]
+    assert found.brief.as_text().splitlines() == ["gene   mean      n", "A     0.500  1,000", "B", "C     0.250      2"]

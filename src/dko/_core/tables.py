@@ -64,13 +64,21 @@ class Table:
         """What the columns mean."""
         return "; ".join(f"{column.label}: {column.note}" for column in self.columns if column.note)
 
+    @property
+    def brief(self) -> Table:
+        """The same without the columns that a terminal has no room for."""
+        shown = [number for number, column in enumerate(self.columns) if column.brief]
+        rows = [[row[number] for number in shown] for row in self.rows]
+        return Table(self.caption, [self.columns[number] for number in shown], rows)
+
     def as_text(self, n_rows: int | None = None) -> str:
         """Spell the first rows out for a terminal: words to the left, numbers to the right."""
-        shown = [number for number, column in enumerate(self.columns) if column.brief]
-        lines = [[self.columns[number].label for number in shown]]
-        lines += [[row[number].text for number in shown] for row in self.rows[:n_rows]]
+        lines = [
+            [column.label for column in self.columns],
+            *([cell.text for cell in row] for row in self.rows[:n_rows]),
+        ]
         widths = [max(map(len, words)) for words in zip(*lines, strict=True)]
-        sides = ["<" if self.columns[number].kind in _WORDS else ">" for number in shown]
+        sides = ["<" if column.kind in _WORDS else ">" for column in self.columns]
         spelled = [
             "  ".join(f"{word:{side}{width}}" for word, side, width in zip(line, sides, widths, strict=True)).rstrip()
             for line in lines

@@ -164,7 +164,7 @@ def show(run: Run, *shown: Result) -> None:
         if section.result not in shown or not section.is_there(run):
             continue
         blocks = list(section.blocks(run))
-        tables = [block for block in blocks if isinstance(block, Table)]
+        tables = [block.brief for block in blocks if isinstance(block, Table)]
         said = [
             section.result.lead.replace("`", "") if tables else "",
             *(one for one in blocks if isinstance(one, str)),

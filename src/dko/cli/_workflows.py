@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from .. import datasets, get, io, tl
 from .._core import results
-from .._core.messages import require_known, say, unknown
+from .._core.messages import listed, require_known, unknown
 from .._settings import settings
 from ..io._files import write_any, write_figure
 from ..io._reference import FILES
@@ -168,7 +168,6 @@ def reproduce(
         finally:
             # The single knockouts are kept whatever becomes of the double ones.
             io.write_reference(adata, out, key="dko")
-            say(f"Wrote {out}.")
 
 
 def _say_all_entries(adata: AnnData) -> None:
@@ -187,6 +186,7 @@ def _check_choice(adata: AnnData, genes: list[str] | None, cells: list[str] | No
         raise ValueError(unknown("cell", absent, adata.obs_names, f"the table, which has 0 to {adata.n_obs - 1}"))
     mask = None if cells is None else adata.obs_names.isin(cells)
     chosen = adata if mask is None else adata[mask]
-    if silent := [gene for gene in genes or [] if not chosen[:, gene].X.sum() > 0]:
-        raise ValueError(f"No chosen cell expresses gene {silent[0]!r}, so it cannot be knocked out.")
+    silent = [gene for gene in genes or [] if not adata[:, gene].X.sum() > 0]
+    if silent or (genes and not chosen[:, genes].X.sum() > 0):
+        raise ValueError(f"No chosen cell expresses {listed(silent or genes or [])}, so there is nothing to knock out.")
     return mask

@@ -10,7 +10,8 @@ import pandas as pd
 from .._core import keys
 from .._core.fitted import NO_SIGNAL, apart
 from .._core.names import DROPPED, HELD_OUT
-from ._sections import best_baseline, predictions
+from ..get._tables import predictions
+from ._sections import best_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,10 @@ class Remark(NamedTuple):
     is_warning: bool = True
 
 
+def _note(text: str) -> Remark:
+    return Remark(text, is_warning=False)
+
+
 def remarks(run: Run) -> list[Remark]:
     """Return warnings and notes about these results, warnings first."""
     parts = (_of_effects, _of_screen, _of_quality, _of_ranking, _of_training, _of_cells, _of_evaluation)
@@ -41,10 +46,9 @@ def _of_effects(run: Run) -> Iterator[Remark]:
     fitted = run.fitted
     if run.fitted.model.where == "control":
         return
-    yield Remark(
+    yield _note(
         "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take the "
-        "results as hypotheses.",
-        is_warning=False,
+        "results as hypotheses."
     )
     kind = (
         "total ones: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
@@ -52,7 +56,7 @@ def _of_effects(run: Run) -> Iterator[Remark]:
         if fitted.params.get("effects") == "total"
         else "direct ones: what a gene does while the presence of all other genes stays as it is. They are not tested."
     )
-    yield Remark(f"Effects are {kind}", is_warning=False)
+    yield _note(f"Effects are {kind}")
     if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
         yield Remark(
             f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression in these cells (FDR > "
@@ -70,10 +74,9 @@ def _of_screen(run: Run) -> Iterator[Remark]:
     if keys.PERTURBATIONS not in run.fitted.tables:
         return
     found = run.fitted.table(keys.PERTURBATIONS)
-    yield Remark(
+    yield _note(
         "The model has learned from measured perturbations. Predictions for unseen ones are shrunken towards no "
-        "effect, as far as the seen ones do not predict each other.",
-        is_warning=False,
+        "effect, as far as the seen ones do not predict each other."
     )
     if dropped := list(found.loc[found["role"] == DROPPED, "perturbation"].astype(str)):
         names = ", ".join(dropped[:10]) + (f" and {len(dropped) - 10:,} more" if len(dropped) > 10 else "")
@@ -95,10 +98,9 @@ def _of_quality(run: Run) -> Iterator[Remark]:
             f"{means.min():.3f}): it has learned little about single cells."
         )
     if run.quality.attrs["split"] == keys.VALIDATION:
-        yield Remark(
+        yield _note(
             "The quality of the fit is that of the validation cells, which were used to choose the weights. For cells "
-            "that were not: `dko.tl.fit(adata, test_fraction=0.2)`",
-            is_warning=False,
+            "that were not: `dko.tl.fit(adata, test_fraction=0.2)`"
         )
 
 
@@ -112,7 +114,7 @@ def _of_ranking(run: Run) -> Iterator[Remark]:
             )
         if found.groupby is not None and (left_out := sorted(set(run.groups) - set(found.table["group"]))):
             names = ", ".join(left_out)
-            yield Remark(f"Genes are not ranked in {names}: too few cells, or not asked for.", is_warning=False)
+            yield _note(f"Genes are not ranked in {names}: too few cells, or not asked for.")
 
 
 def _of_training(run: Run) -> Iterator[Remark]:
@@ -133,9 +135,9 @@ def _of_cells(run: Run) -> Iterator[Remark]:
 def _of_evaluation(run: Run) -> Iterator[Remark]:
     """Say whether predictions were compared with a measurement, and whether they are better than baselines."""
     if keys.evaluation(run.key) not in run.adata.uns:
-        yield Remark("Nothing here has been compared with measured knockouts.", is_warning=False)
+        yield _note("Nothing here has been compared with measured knockouts.")
         return
-    rows = predictions(run)
+    rows = predictions(run.get("evaluation"))
     if (best := best_baseline(rows)) and not rows.at["model", "pearson"] > rows.at[best[0], "pearson"]:
         yield Remark(
             f"Measured effects are predicted better by {best[0]} (Pearson {rows.at[best[0], 'pearson']:.3f}) than by "

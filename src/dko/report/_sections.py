@@ -15,6 +15,7 @@ from .._core.fitted import best_loss
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import read_params
 from .._core.tables import Table, table_of
+from ..get._tables import predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,12 +42,18 @@ Blocks: TypeAlias = "Iterator[str | Table | Picture]"
 
 
 class Section(NamedTuple):
-    """A result on the page: its name there, what it is, whether it is there, and what is shown of it."""
+    """A result on the page: its name there, what it is, what is shown of it, and its table beside the model, if any."""
 
     id: str
     result: Result
-    is_there: Callable[[Run], bool]
     blocks: Callable[[Run], Blocks]
+    beside: str = ""
+
+    def is_there(self, run: Run) -> bool:
+        """Whether there is anything to show."""
+        if self.result is results.RANKING:
+            return bool(run.rankings)
+        return self.beside in run.fitted.tables if self.beside else self.result.place(run.key) in run.adata.uns
 
 
 def _first(rows: pd.DataFrame, n: int, *by: str) -> pd.DataFrame:
@@ -86,7 +93,7 @@ def _fit(run: Run) -> Blocks:
 
 def _evaluation(run: Run) -> Blocks:
     summary = run.get("evaluation")
-    n, measured, rows = summary.attrs["n_perturbations"], summary.loc["measurement"], predictions(run)
+    n, measured, rows = summary.attrs["n_perturbations"], summary.loc["measurement"], predictions(summary)
     over = f"{n} {'reliable ' if summary.attrs['over'] == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
     gain = "; above {}: {}".format(*best) if (best := best_baseline(rows)) else ""
     yield f"Means over {over}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
@@ -98,17 +105,9 @@ def _evaluation(run: Run) -> Blocks:
         yield f"Similarity of the measured effects: {measured['similarity']:.3f}."
     shown = [column.name for column in results.EVALUATION.columns[keys.SUMMARY] if column.name in rows]
     rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False, na_position="last")
-    yield _table(
-        results.EVALUATION, rows.rename_axis("method").reset_index(), "Scores, best correlation first", keys.SUMMARY
-    )
-    yield Picture(
-        "Correlation of predicted and measured effects, of the model and of baselines", partial(run.draw, "evaluation")
-    )
-
-
-def predictions(run: Run) -> pd.DataFrame:
-    """Return the scores of the model and the baselines, without the rows of what was measured."""
-    return run.get("evaluation").drop(index=["measurement", "replicate"], errors="ignore")
+    rows = rows.rename_axis("method").reset_index()
+    yield _table(results.EVALUATION, rows, "Scores, best correlation first", keys.SUMMARY)
+    yield Picture("Correlation of predicted and measured effects", partial(run.draw, "evaluation"))
 
 
 def best_baseline(rows: pd.DataFrame) -> tuple[str, str] | None:
@@ -252,9 +251,7 @@ def _identity(run: Run) -> Blocks:
 
 def _doses(run: Run) -> Blocks:
     found, params = run.get("dose_response"), read_params(run.adata, results.DOSES, run.key)
-    dose = (
-        "share of cells with the knockout" if params["mixture"] else "share of the gene, or of the shift, in every cell"
-    )
+    dose = "share of cells with the knockout" if params["mixture"] else "share of the gene or shift, in every cell"
     yield f"Dose: {dose}. Genes count as changed above {params['threshold']:g}."
     alt = f"Impact against dose of {', '.join(dict.fromkeys(found['knockout'].astype(str)))}"
     yield Picture(alt, partial(run.draw, "dose_response"))
@@ -276,27 +273,19 @@ def _modules(run: Run) -> Blocks:
         yield _table(results.MODULES, rows, "Agreement with known groups", keys.AGREEMENT)
 
 
-def _beside_fit(name: str) -> Callable[[Run], bool]:
-    return lambda run: name in run.fitted.tables
-
-
-def _in_uns(result: Result) -> Callable[[Run], bool]:
-    return lambda run: result.place(run.key) in run.adata.uns
-
-
 SECTIONS = (
-    Section("perturbations", results.PERTURBATIONS, _beside_fit(keys.PERTURBATIONS), _perturbations),
-    Section("fit", results.QUALITY, lambda _: True, _fit),
-    Section("evaluation", results.EVALUATION, _in_uns(results.EVALUATION), _evaluation),
-    Section("ranking", results.RANKING, lambda run: bool(run.rankings), _ranking),
-    Section("knockouts", results.KNOCKOUTS, _beside_fit(keys.KNOCKOUTS), _knockouts),
-    Section("affected", results.AFFECTED, _in_uns(results.AFFECTED), _affected),
-    Section("enrichment", results.ENRICHMENT, _in_uns(results.ENRICHMENT), _enrichment),
-    Section("interactions", results.INTERACTIONS, _in_uns(results.INTERACTIONS), _interactions),
-    Section("clusters", results.CLUSTERS, _in_uns(results.CLUSTERS), _clusters),
-    Section("identity", results.IDENTITY, _in_uns(results.IDENTITY), _identity),
-    Section("doses", results.DOSES, _in_uns(results.DOSES), _doses),
-    Section("modules", results.MODULES, _in_uns(results.MODULES), _modules),
+    Section("perturbations", results.PERTURBATIONS, _perturbations, keys.PERTURBATIONS),
+    Section("fit", results.QUALITY, _fit),
+    Section("evaluation", results.EVALUATION, _evaluation),
+    Section("ranking", results.RANKING, _ranking),
+    Section("knockouts", results.KNOCKOUTS, _knockouts, keys.KNOCKOUTS),
+    Section("affected", results.AFFECTED, _affected),
+    Section("enrichment", results.ENRICHMENT, _enrichment),
+    Section("interactions", results.INTERACTIONS, _interactions),
+    Section("clusters", results.CLUSTERS, _clusters),
+    Section("identity", results.IDENTITY, _identity),
+    Section("doses", results.DOSES, _doses),
+    Section("modules", results.MODULES, _modules),
 )
 
 
