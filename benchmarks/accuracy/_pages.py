@@ -232,7 +232,7 @@ PAGES = {
         "apart*: the same, a third of the control cells kept out of each fit, and effects measured against these "
         "alone; else chance in the mean of the control cells is in the measured effect and in those that predictions "
         "are made of. *norman, unseen pairs*: activation in K562 (GSE133344), the 5 pairs whose genes were both "
-        "perturbed alone, none of them seen; their genes are not measured, so that they are distinguished by name alone. "
+        "perturbed alone, none of them seen; their genes are not measured, so they are distinguished by name alone. "
         "*renge, seen*: a fifth of the cells of every knockout kept out. Scores of {func}`dko.tl.evaluate` on "
         "log-normalised values, without the targets, mean over the reliable perturbations of all folds. The first "
         "range, (...), is over the seeds of a fit and their folds, the second, [...], the 95 % "

@@ -13,31 +13,15 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One number.
+    """One number."""
 
-    Attributes
-    ----------
-    data
-        The data set, or the kind of simulation.
-    network
-        Number of the simulated network; None where there is but one set of cells.
-    method
-        Model, baseline or other tool.
-    seed
-        Seed of the fit; None for what needs none.
-    metric, value
-        What was measured.
-    low, high
-        95 % interval of a bootstrap over knockouts, where there is one.
-    """
-
-    data: str
-    network: int | None
-    method: str
-    seed: int | None
+    data: str  # the data set, or the kind of simulation
+    network: int | None  # number of the simulated network; None where there is but one set of cells
+    method: str  # model, baseline or other tool
+    seed: int | None  # of the fit; None for what needs none
     metric: str
     value: float
-    low: float = np.nan
+    low: float = np.nan  # 95 % interval of a bootstrap over knockouts, where there is one
     high: float = np.nan
 
 

@@ -22,67 +22,32 @@ CEILING, NO_CHANGE = "ceiling", "no change"
 
 
 class Target(NamedTuple):
-    """How well one method predicts one knockout.
-
-    Attributes
-    ----------
-    data, network, method, seed
-        As in :class:`Row`.
-    target
-        The gene.
-    r
-        Pearson correlation with the true or measured effect; of ``ceiling`` that of a perfect prediction.
-    slope, relative_error
-        :func:`dko.metrics.calibration_slope` and :func:`dko.metrics.relative_error`; NaN where a scale is a convention.
-    strength
-        Root mean square of the effect over genes.
-    share_of_cells
-        Of the unperturbed cells, those that have the gene.
-    reliable
-        Whether halves of the cells agree on the effect (r above 0.3); of true effects, whether it is one of the 15
-        largest of the network.
-    """
+    """How well one method predicts one knockout."""
 
     data: str
     network: int | None
-    target: str
+    target: str  # the gene
     method: str
     seed: int | None
-    r: float
-    slope: float
-    relative_error: float
-    strength: float
-    share_of_cells: float
-    reliable: bool
+    r: float  # Pearson correlation with the true or measured effect; of the ceiling that of a perfect prediction
+    slope: float  # dko.metrics.calibration_slope, NaN where a scale is a convention
+    relative_error: float  # dko.metrics.relative_error, likewise
+    strength: float  # root mean square of the effect over genes
+    share_of_cells: float  # of the unperturbed cells, those that have the gene
+    reliable: bool  # whether halves of the cells agree on the effect; of true ones, whether it is among the 15 largest
 
 
 @dataclass(frozen=True)
 class Truth:
-    """True or measured effects.
-
-    Attributes
-    ----------
-    data, network
-        As in :class:`Target`.
-    names
-        Genes that were knocked out.
-    effects
-        Knockouts x genes; NaN at the genes that were taken out, and throughout where nothing is known.
-    share
-        Share of the unperturbed cells that have each.
-    reliable
-        As in :class:`Target`, each.
-    best
-        Correlation that a perfect prediction has, each.
-    """
+    """True or measured effects."""
 
     data: str
     network: int | None
-    names: Sequence[str]
-    effects: np.ndarray
-    share: np.ndarray
+    names: Sequence[str]  # genes that were knocked out
+    effects: np.ndarray  # knockouts x genes; NaN at the genes that were taken out, and where nothing is known
+    share: np.ndarray  # of the unperturbed cells that have each
     reliable: np.ndarray
-    best: np.ndarray
+    best: np.ndarray  # correlation that a perfect prediction has, each
 
     def rows(self, methods: Iterable[str], predicted: np.ndarray, seed: int | None = None) -> Iterator[Target]:
         """Yield the scores of a prediction, knockouts x genes, under the name of each method that has it."""
