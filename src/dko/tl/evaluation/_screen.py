@@ -95,7 +95,9 @@ def open_screen(
     cells = open_model(adata, key, "", (labels == control).to_numpy(), device=device)
     roles = _roles(cells, control, known)
     perturbed = _choose(cells, {label: np.flatnonzero(labels == label) for label in genes}, roles, wanted is not None)
-    perturbed = _enough(perturbed, len(cells.rows), control, perturbation_key)
+    # Read here, and kept, as knockouts are predicted a few at a time.
+    n_control = cells.values.shape[0]
+    perturbed = _enough(perturbed, n_control, control, perturbation_key)
     _warn_of_seen(cells, perturbed, roles)
     held_out, are = _held_out(cells, rng)
     everything = read_log_values(adata, fitted) if model.log else read_profiles(adata, fitted)
