@@ -17,6 +17,7 @@ from .._core.names import labels_of
 from .._core.results import Result
 from .._settings import settings
 from ..io._files import read_any, read_prior
+from ..models import REGISTRY, model_class
 from ..report import open_run
 from ._files import Outputs, check_input, check_output, check_plot, names, open_fit, show, undisplayed
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .._core.fitted import Fitted
+    from ..models.fitting import Config
     from ..report import Run
 
 
@@ -68,11 +70,6 @@ _NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out
 # What is typed without an option, by parameter.
 ARGUMENTS = {name: {"genes": "GENE", "gene": "GENE"} for name in ("ko", "dose", "affected", "interactions")}
 
-# The options of single models, which `tl.fit` takes as further keywords, with their types.
-_OF_MODELS = {
-    **{"holdout": "Sequence[str]", "normalize": "bool", "test_controls": "float", "features": "str", "code": "str"},
-    **{"graph": "str", "min_cells": "int", "n_members": "int", "rank": "int", "effects": "str"},
-}
 # What is typed for a parameter of this type; one of any other type has no option.
 _LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")
 _TYPES: dict[str, Any] = {
@@ -80,6 +77,8 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("Names", "Groups", "Marks"), list[str]),
     **{"int": int, "float": float, "bool": bool, "RNG": int, "PriorKnowledge": Path, "str | Path": Path},
 }
+# Options of models that may be tables as well; from a file they are names.
+_KINDS = {"str | pd.DataFrame": "str", "Any": "str"}
 OPTION_OF = {"key_added": "key", "out": "impacts"}
 _NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
 # Instead of what the verb says of it.
@@ -105,6 +104,11 @@ def _verb(name: str) -> Callable[..., Any]:
     return getattr(io if name == "report" else tl, COMMANDS[name].verb)
 
 
+def _configs() -> list[Config]:
+    """Return the options of each model, which `tl.fit` takes as further keywords."""
+    return [model_class(model).presets[None][0] for model in REGISTRY]
+
+
 @cache
 def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
     """Return the parameters of a verb that can be typed, by option: their types, ``None`` left out, and defaults."""
@@ -114,7 +118,8 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
         if parameter.name not in _NO_OPTION and (parameter.name != "key_added" or name == "fit"):
             found[OPTION_OF.get(parameter.name, parameter.name)] = kind, parameter.default
     if name == "fit":
-        found |= {option: (kind, None) for option, kind in _OF_MODELS.items()}
+        for option, kind in [one for config in _configs() for one in config.options().items()]:
+            found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
     if "exclude" in found:
         found["exclude"] = "Marks", None
     places = ARGUMENTS.get(name, {})
@@ -154,7 +159,8 @@ def _parameters(name: str) -> list[Parameter]:
     for option in (option for option in kinds if option in places):
         together = ", or genes removed together: CD74+FTL" if kinds[option][0] == "Knockouts" else ""
         found.append(_argument(option, list[str], places[option], f"Gene{together}."))
-    out = "File to write, of the same kind as IN (.h5ad and .zarr are); or .csv or .tsv, for the table alone."
+    out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
+    out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
     found.append(_option("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
     if name not in ("fit", "report"):
@@ -195,14 +201,16 @@ def _texts(name: str) -> dict[str, str]:
     """Return the first sentence of what the docstring of a verb says of each parameter."""
     from docstring_parser import DocstringStyle, parse
 
-    parsed = parse(_verb(name).__doc__ or "", DocstringStyle.NUMPYDOC)
-    described = {one.arg_name: one.description or "" for one in parsed.params}
+    configs = {one for config in _configs() for one in type(config).__mro__} if name == "fit" else set()
+    parsed = [parse(one.__doc__ or "", DocstringStyle.NUMPYDOC) for one in (*configs, _verb(name))]
+    described = {one.arg_name: one.description or "" for each in parsed for one in each.params}
     described |= re.findall(r"^``(\w+)``\n((?:    .*\n?)+)", described.get("**model_kwargs", ""), re.MULTILINE)
     found: dict[str, str] = {}
     for options, text in described.items():
         plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", " ".join(text.split())).replace("`", "").replace('"', "")
         first = re.split(r"(?<=[.:;]) (?=[A-Z])", plain)[0].rstrip(".:;")
-        found |= {OPTION_OF.get(option, option): f"{first}." for option in options.split(", ")}
+        name, *others = (OPTION_OF.get(option, option) for option in options.split(", "))
+        found |= {name: f"{first}.", **dict.fromkeys(others, f"See --{name.replace('_', '-')}.")}
     return found
 
 
