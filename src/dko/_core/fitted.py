@@ -29,28 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What ``uns[key]`` holds after a fit.
-
-    Attributes
-    ----------
-    key
-        Where it was found.
-    params
-        What the user chose and what was chosen for him.
-    genes
-        Names of the genes of the model.
-    groups
-        Names of the groups, one model each; empty if there is one model for all cells.
-    weights
-        Arrays with the groups along the first axis (length 1 without groups); of an SCCVAE those of its networks, with
-        the members along the first axis of what they differ in.
-    targets
-        Of an SCCVAE, the genes that it can perturb.
-    cells
-        Of a fit by groups, which of its cells were in which group, as `membership` has it; empty where it is not known.
-    tables
-        Tables beside the model, by name, not checked before :meth:`table` is asked for one.
-    """
+    """What ``uns[key]`` holds after a fit: a frame and arrays (:class:`dko.models.Model`), and what is beside them."""
 
     key: str
     params: dict[str, Any]
@@ -58,12 +37,14 @@ class Fitted:
     groups: list[str]
     weights: dict[str, np.ndarray]
     targets: list[str] = field(default_factory=list)
+    # Of a fit by groups, which of its cells were in which group, as `membership` has it; empty where it is not known.
     cells: dict[str, np.ndarray] = field(default_factory=dict)
+    # Not checked before :meth:`table` is asked for one.
     tables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
-        """Which model it is, ``"dko"`` or ``"sccvae"``."""
+        """Under which name its model is registered."""
         return str(self.params.get("model", keys.DKO))
 
     @cached_property
@@ -89,33 +70,19 @@ NO_SIGNAL = 0.05
 
 
 def read_fitted(adata: AnnData, key: str) -> Fitted:
-    """Read a fitted model.
-
-    Raises
-    ------
-    KeyError
-        There is none.
-    ValueError
-        It is no longer as a fit has left it, so that nothing can be computed with it.
-    """
+    """Read a fitted model; a KeyError says that there is none, a ValueError that it is not as a fit has left it."""
     model = adata.uns.get(key)
     if not _is_model(model):
         raise KeyError(f"No fitted model in adata.uns[{key!r}]; run dko.tl.fit(adata, key_added={key!r}) first.")
     with damaged(
         f"adata.uns[{key!r}] is not as dko.tl.fit has left it", f"run dko.tl.fit(adata, key_added={key!r}) again"
     ):
-        return fitted_of(model, key)
-
-
-def fitted_of(model: Mapping[str, Any], key: str) -> Fitted:
-    """Return what an entry of ``uns`` holds; a ValueError says in a part of a sentence what is wrong with it."""
-    frame = checked_frame(model)
-    weights = model.get(keys.WEIGHTS)
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"it lacks {keys.WEIGHTS!r}")
-    arrays = checked_weights(frame, {str(name): np.asarray(array) for name, array in weights.items()})
-    cells = checked_cells(frame, model.get(keys.CELLS, {}))
-    return Fitted(key, frame.params, frame.genes, frame.groups, arrays, frame.targets, cells, model)
+        frame, weights = checked_frame(model), model.get(keys.WEIGHTS)
+        if not isinstance(weights, Mapping):
+            raise ValueError(f"it lacks {keys.WEIGHTS!r}")
+        arrays = checked_weights(frame, {str(name): np.asarray(array) for name, array in weights.items()})
+        cells = checked_cells(frame, model.get(keys.CELLS, {}))
+        return Fitted(key, frame.params, frame.genes, frame.groups, arrays, frame.targets, cells, model)
 
 
 def _is_model(entry: Any) -> bool:
@@ -193,23 +160,13 @@ def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
 
 def read_linear(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
     """Read the observed values on a linear scale: CSR float32, cells x genes of the model."""
-    values = _read_values(adata, fitted)
+    gene_columns(adata, fitted)
+    values = source_of(adata, fitted.params).read(fitted.genes)
     scale_now(adata, fitted.params).to_linear(values)
     return values
 
 
-def _read_values(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    """Read the genes of the model from where the fit has read them."""
-    gene_columns(adata, fitted)
-    return source_of(adata, fitted.params).read(fitted.genes)
-
-
 _OF_MODELS = (keys.GROUP, keys.MEMBER)
-
-
-def of_members(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put the histories of the members of a model, counted from 1, into one table."""
-    return together({str(number): history for number, history in enumerate(histories, start=1)}, keys.MEMBER)
 
 
 def together(histories: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:

@@ -37,17 +37,7 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """Some cells in a row, as a model reads them.
-
-    Attributes
-    ----------
-    first, stop
-        Rows of the AnnData.
-    rows
-        Those of them that are predicted.
-    values
-        What the model reads of these, CSR float32, cells x genes of the model.
-    """
+    """Rows `first` to `stop` of an AnnData, those of them that are predicted, and what the model reads of these."""
 
     first: int
     stop: int
@@ -65,25 +55,16 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictor:
-    """Cells of an AnnData, and the model that predicts their knockouts.
-
-    Attributes
-    ----------
-    adata, fitted, model
-        What was opened, what ``uns[key]`` holds, and the model that is made of it.
-    columns
-        Where the genes of the model are in ``var_names``.
-    models
-        Number of the model of each cell; -1 for cells that are not chosen, or that it does not predict.
-    draws
-        Number of each cell among all that it predicts: random numbers are the same whichever are chosen.
-    """
+    """Cells of an AnnData, and the model that predicts their knockouts."""
 
     adata: AnnData
     fitted: Fitted
     model: Model
+    # Where the genes of the model are in var_names.
     columns: np.ndarray
+    # Number of the model of each cell; -1 for cells that are not chosen, or that it does not predict.
     models: np.ndarray
+    # Number of each cell among all that it predicts: random numbers are the same whichever are chosen.
     draws: np.ndarray
 
     @property
@@ -142,26 +123,19 @@ class Predictor:
     def sets(self, genes: Knockouts) -> dict[str, list[str]]:
         """Return the genes of each knockout that a user has named, by its label; ``"A+B"`` and ``("B", "A")`` are one.
 
-        Raises
-        ------
-        KeyError
-            A gene that the model cannot knock out.
-        ValueError
-            No gene; the label of several is the name of another gene.
+        A KeyError says which gene the model cannot knock out.
         """
         known = {*self.model.targets, *self.adata.var_names}
         named = [members(given[0], known) if len(given) == 1 else given for given in gene_sets(genes)]
-        self._require(list(dict.fromkeys(gene for some in named for gene in some)))
+        asked = list(dict.fromkeys(gene for some in named for gene in some))
+        if self.fitted.targets:
+            _require_targets(asked, self.fitted, self.adata)
+        else:
+            require_genes(asked, self.fitted.genes, self.adata)
         for some in named:
-            if len(some) > 1 and keys.label(some) in self.adata.var_names:
-                label = keys.label(some)
+            if len(some) > 1 and (label := keys.label(some)) in self.adata.var_names:
                 raise ValueError(f"The label of {tuple(some)} is also the name of a gene, {label!r}; rename that gene.")
         return {keys.label(some): some for some in named}
-
-    def _require(self, genes: list[str]) -> None:
-        if not self.fitted.targets:
-            return require_genes(genes, self.fitted.genes, self.adata)
-        return require_targets(genes, self.fitted, self.adata)
 
     def numbers(self, sets: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Return the genes of each set as the model numbers its targets."""
@@ -316,16 +290,8 @@ def open_model(
 ) -> Predictor:
     """Find the model of an AnnData or MuData, and the cells among the chosen ones that it predicts.
 
-    Parameters
-    ----------
-    data, key, mod, groups
-        As in :func:`dko.tl.virtual_ko`.
-    groupby
-        Column that names of groups are of, by default that of the fit.
-    device
-        Where to compute; None if nothing is.
-    needs
-        What of the model is used that not every one has.
+    Names of `groups` are of the column `groupby`, by default that of the fit; `needs` names what of the model is used
+    that not every one has. Without a `device` nothing is computed.
     """
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)
@@ -393,7 +359,7 @@ def _control(adata: AnnData, fitted: Fitted) -> np.ndarray:
     return (labels == control).to_numpy()
 
 
-def require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> None:
+def _require_targets(genes: Sequence[str], fitted: Fitted, adata: AnnData) -> None:
     """Refuse genes of which the model has no features."""
     known = set(fitted.targets)
     if missing := [gene for gene in dict.fromkeys(genes) if gene not in known]:
