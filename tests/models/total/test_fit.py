@@ -9,10 +9,8 @@ from hypothesis.extra.numpy import arrays
 import dko
 from dko.models.knockout import scan
 from dko.models.total import fit, impacts_of_all, influence
-from dko.models.total._fit import _ridge, _trust
-from dko.models.total._regression import regression
-from dko.models.total._shrink import shrink
-from dko.models.total._slopes import slopes
+from dko.models.total.estimate import _ridge, _trust, shrinkage
+from dko.models.total.regression import regression, slopes
 
 RNG = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 8))
@@ -63,7 +61,7 @@ def test_slopes_are_shrunken_penalised_and_at_full_size(relative, fitted, linked
     typical = np.log1p(1e4 * cells.profiles.data).mean()
     trust = (cells.level / typical) ** cells.zeros
     np.testing.assert_allclose(_trust(cells), trust, rtol=1e-5)
-    alone = shrink(slope.z) * (slope.error * trust).astype(np.float32)
+    alone = shrinkage(slope.z)(slope.z) * (slope.error * trust).astype(np.float32)
     changes = _ridge(slope.correlation, alone)
     # A knockout that would change a fifth of the mean profile is halved.
     whole = np.minimum(1 / cells.spread, 3)

@@ -8,8 +8,8 @@ from scipy.stats import false_discovery_control, spearmanr
 import dko
 from dko.models.knockout import FactorMap, scan
 from dko.models.total import fit, impacts_of_all
-from dko.models.total._null import _tail, permuted
-from dko.models.total._regression import regression
+from dko.models.total.null import _tail, permuted
+from dko.models.total.regression import regression
 
 
 @pytest.fixture

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from dko.models.total._shrink import shrink
+from dko.models.total.estimate import shrinkage
+
+
+def shrink(z):
+    """Posterior means under the prior that is fitted to them."""
+    return shrinkage(z)(z)
 
 
 def posterior_mean(z, share, spread):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko.models.total._regression import regression
-from dko.models.total._slopes import slopes, without
+from dko.models.total.regression import regression, slopes, without
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """Model 1: from the genes that are present in a cell to its expression profile (arXiv 2510.03359)."""
 
-from ._fit import Fit, fit
+from .network import AssemblageNetwork, Fit, fit
 
-__all__ = ["Fit", "fit"]
+__all__ = ["AssemblageNetwork", "Fit", "fit"]

@@ -8,9 +8,8 @@ pair of genes, by which the observed share of one changes when the other is lost
 
 from __future__ import annotations
 
-from ._explained import explained
-from ._fit import TotalFit, fit, influence
-from ._null import Null, impacts_of_all, p_values
-from ._prior import Prior
+from .estimate import TotalFit, explained, fit, influence
+from .null import Null, impacts_of_all, p_values
+from .prior import Prior
 
 __all__ = ["Null", "Prior", "TotalFit", "explained", "fit", "impacts_of_all", "influence", "p_values"]

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.stats import genpareto
 
 from ..._settings import settings
-from ._slopes import without
+from .regression import without
 
 if TYPE_CHECKING:
-    from ._regression import Regression
+    from .regression import Regression
 
 # Permuted genes: so many at least, and more where there are few genes, but none more often than so.
 _DRAWS, _ENTRIES, _EACH = 512, 2**21, 32

@@ -1,28 +1,28 @@
-"""Fitting the total effects of all genes."""
+"""Fitting the total effects of all genes: slopes, shrunken by empirical Bayes, and a heavy ridge penalty."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import solve
+from scipy.special import log_ndtr
+from threadpoolctl import threadpool_limits
 
 from ..knockout import FactorMap
-from ._null import Null, impacts_of_all, p_values, permuted
-from ._prior import agreement, with_prior
-from ._regression import regression
-from ._shrink import shrinkage
-from ._slopes import slopes
+from .null import Null, impacts_of_all, p_values, permuted
+from .prior import agreement, with_prior
+from .regression import regression, slopes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scipy import sparse
 
-    from ._prior import Prior
-    from ._regression import Regression
-    from ._slopes import Slopes
+    from .prior import Prior
+    from .regression import Regression, Slopes
 
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
 # cells of the benchmark in turn (docs/accuracy.md).
@@ -33,6 +33,19 @@ _FARTHEST = 3.0
 _HALVED = 0.2
 # Largest change of the log of a share.
 _BOUND = 5.0
+# Multiplications of a matrix product below which one thread makes it, in about a second: a second one gains little, and
+# on a busy machine the first waits for it at full use of its core.
+_SMALL_PRODUCT = 2**35
+# Scales of the parts of the prior, in standard errors.
+_SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
+# Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
+_STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
+# Estimates that are worked on at a time.
+_PIECE = 2**20
+# Estimates that the parts left by EM cannot explain must not divide by 0.
+_TINY = 1e-200
+# Cells that a gene is judged by, at least, and the least variance and share that count as one.
+_MIN_CELLS, _LEAST = 10, 1e-9
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,13 @@ def fit(
     prior
         What is known of some genes beside the cells; the others are as without it.
     """
-    cells = regression(profiles, totals, counts=counts)
+    small = profiles.shape[0] * profiles.shape[1] ** 2 < _SMALL_PRODUCT
+    with threadpool_limits(1 if small else None, "blas"):
+        return _fit(regression(profiles, totals, counts=counts), rng, prior)
+
+
+def _fit(cells: Regression, rng: np.random.Generator, prior: Prior | None) -> TotalFit:
+    profiles = cells.profiles
     estimate = _estimate(cells)
     drawn = _null(cells, estimate, rng)
     seen = np.bincount(profiles.indices, minlength=profiles.shape[1])
@@ -96,7 +115,7 @@ def fit(
     factors, agreed = estimate.factors(), None
     if prior is not None:
         agreed = agreement(factors.influence, prior)
-        both = with_prior(factors.influence, prior, seen / len(totals), cells.zeros)
+        both = with_prior(factors.influence, prior, seen / profiles.shape[0], cells.zeros)
         factors = replace(factors, influence=np.clip(both, -_BOUND, _BOUND))
     return TotalFit(factors, drawn, rates, impacts_of_all(factors.influence, _mean(profiles)), agreed)
 
@@ -185,3 +204,98 @@ def _trust(cells: Regression) -> np.ndarray:
     """Return the weight of each response: where zeros count, an effect on presence moves a gene by its whole level."""
     seen = np.bincount(cells.profiles.indices, minlength=len(cells.level))
     return (cells.level / np.average(cells.level, weights=np.maximum(seen, 1))) ** cells.zeros
+
+
+def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a prior to normal estimates with standard error 1; return what gives the posterior mean of such estimates.
+
+    The prior is a mixture of 0 and of halves of normals, above and below 0, whose weights are fitted to the estimates
+    by EM (Stephens 2017, adaptive shrinkage, with effects in units of their errors): of genes that activate more than
+    they repress, a rise is more to be believed than a fall. Zeros, such as the diagonal of a matrix, are not counted,
+    and stay.
+
+    Parameters
+    ----------
+    z
+        Estimates over their standard errors, any shape.
+    """
+    at = np.linspace(-_LARGEST, _LARGEST, _TABLE)
+    flat, n_at = z.reshape(-1), np.zeros(_TABLE)
+    for part in _pieces(flat):
+        place = (np.clip(flat[part][flat[part] != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
+        n_at += np.bincount(np.rint(place).astype(int), minlength=_TABLE)
+    if not n_at.any():
+        return np.zeros_like
+    log, mean = _parts(at)
+    density = np.exp(log - log.max(1, keepdims=True)) + _TINY
+    weights = np.full(log.shape[1], 1 / log.shape[1])
+    for _ in range(_STEPS):
+        share = density * weights
+        share /= share.sum(1, keepdims=True)
+        weights = n_at @ share / n_at.sum()
+    # What is taken off is a function of one number: read off between the points of the table, and the same beyond.
+    return partial(_without, at, at - (share * mean).sum(1))
+
+
+def _without(at: np.ndarray, taken: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return estimates less what is taken off numbers such as these."""
+    flat, found = z.reshape(-1), np.zeros(z.size, dtype=np.float32)
+    for part in _pieces(flat):
+        found[part] = np.where(flat[part] != 0, flat[part] - np.interp(flat[part], at, taken), 0)
+    return found.reshape(z.shape)
+
+
+def _pieces(flat: np.ndarray) -> Iterator[slice]:
+    """Cut so that what is made of each number on the way is small beside them all."""
+    yield from (slice(first, first + _PIECE) for first in range(0, len(flat), _PIECE))
+
+
+def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log density of estimates under each part of the prior, but for a constant, and the posterior means.
+
+    Both are estimates x parts. With half of a normal of variance v for a prior the posterior is a normal with mean k z
+    and variance k = v / (1 + v), cut off at 0.
+    """
+    kept = _SPREADS**2 / (1 + _SPREADS**2)
+    sd = np.sqrt(kept)
+    whole = -0.5 * (z[:, None] ** 2 * (1 - kept) + np.log1p(_SPREADS**2)) + np.log(2)
+    logs, means = [-0.5 * z[:, None] ** 2], [np.zeros((len(z), 1))]
+    for sign in (1, -1):
+        side = sign * z[:, None]
+        above = log_ndtr(sd * side)
+        logs.append(whole + above)
+        means.append(sign * (kept * side + sd * np.exp(-0.5 * kept * side**2 - above) / np.sqrt(2 * np.pi)))
+    return np.hstack(logs), np.hstack(means)
+
+
+def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
+    """Return the share of the variance of log shares, where genes are present, that a prediction explains.
+
+    The variance is that around each gene's regression on log depth (number of present genes): where cells hold few
+    counts, a share is little more than one over the depth, and who knows the assemblage knows that. Mean over genes,
+    not below 0 for any; NaN where no gene is seen in enough cells to tell.
+
+    Parameters
+    ----------
+    profiles
+        Observed relative profiles, cells x genes, of cells that have not trained.
+    predicted
+        Predicted profiles, one number per entry.
+    """
+    n_genes, indices = profiles.shape[1], profiles.indices
+    present = np.diff(profiles.indptr)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return np.bincount(indices, weights=values, minlength=n_genes)
+
+    seen = np.bincount(indices, minlength=n_genes)
+    observed, depth = np.log(profiles.data.astype(np.float64)), np.log(np.repeat(present, present))
+    observed_apart = observed - (sums(observed) / np.maximum(seen, 1))[indices]
+    depth_apart = depth - (sums(depth) / np.maximum(seen, 1))[indices]
+    slope = sums(observed_apart * depth_apart) / np.maximum(sums(depth_apart**2), _LEAST)
+    around = sums((observed_apart - slope[indices] * depth_apart) ** 2)
+    left = sums((observed - np.log(np.maximum(predicted, _LEAST))) ** 2)
+    judged = (seen >= _MIN_CELLS) & (around > _LEAST * seen)
+    if not judged.any():
+        return float("nan")
+    return float(np.maximum(0, 1 - left[judged] / around[judged]).mean())

@@ -1,13 +1,17 @@
-"""The network of the paper: from the genes that are present to their relative expression."""
+"""The network of the paper, from the genes that are present to their relative expression, and its fit."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..._rng import torch_seed
+from .._batches import loader
+from .._training import Schedule, Trained, fabric_on, train
 from ..knockout import AffineMap, LowRankMap, Map
 
 if TYPE_CHECKING:
@@ -20,6 +24,10 @@ _UNSEEN = 1e-6
 # step size they decide how fast a fit moves; the gain makes that independent of the width.
 _FIRST_WEIGHTS = 0.1
 _GAIN = 100.0
+# Hidden units of a fit at most, unless it is as published or the user names a rank. As many as genes where they are
+# fewer: some data need them all. Of 2,000 genes, twice as many take twice as long for a validation loss that is 0.1 to
+# 0.3 % lower, half as many cost up to 2 % of it.
+_WIDTH = 256
 
 
 class AssemblageNetwork(nn.Module):
@@ -145,3 +153,85 @@ def _centre(profiles: sparse.csr_matrix) -> np.ndarray:
     present = np.diff(profiles.indptr)
     shares = np.repeat(1 / present, present)
     return np.bincount(profiles.indices, weights=shares, minlength=profiles.shape[1]) / profiles.shape[0]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted map and how training went."""
+
+    affine: Map
+    trained: Trained
+
+
+class ProfileLoss(torch.nn.Module):
+    """Bray-Curtis dissimilarity of predicted and observed profile, per cell (cells,)."""
+
+    def __init__(self, network: AssemblageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, profiles: torch.Tensor) -> torch.Tensor:
+        """Return half the L1 distance: Bray-Curtis of profiles that sum to 1."""
+        return (self.network(profiles.sign()) - profiles).abs().sum(-1) / 2
+
+
+def fit(
+    training: sparse.csr_matrix,
+    validation: sparse.csr_matrix,
+    schedule: Schedule,
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+    init: Map | None = None,
+    rank: int | None = None,
+    published: bool = False,
+    label: str = "fit",
+) -> Fit:
+    """Fit profiles from assemblages.
+
+    Parameters
+    ----------
+    training, validation
+        Relative profiles, cells x genes, float32, no cell empty; the assemblage is where they are above 0.
+    init
+        A fitted map to start from, on the same genes; a low-rank one has the given rank.
+    rank
+        Rank of the map, which is then left as a product of two thin matrices.
+    published
+        Start from random weights in layers as wide as there are genes, as published, not from the mean profile.
+
+    Returns
+    -------
+    The map with the best validation loss, and the history.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(torch_seed(rng))
+        network = _network(training, init, rank, published).to(device)
+    fused = True if device.type in {"cpu", "cuda"} else None
+    trained = train(
+        ProfileLoss(network),
+        torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, fused=fused),
+        loader(training, schedule.batch_size, device),
+        loader(validation, schedule.batch_size * 8, device),
+        training.shape[0],
+        schedule,
+        fabric=fabric_on(device),
+        rng=rng,
+        label=label,
+    )
+    return Fit(network.affine() if rank is None else network.low_rank(), trained)
+
+
+def _network(training: sparse.csr_matrix, init: Map | None, rank: int | None, published: bool) -> AssemblageNetwork:
+    """Return the network at the start of training."""
+    n_genes = training.shape[1]
+    if init is not None:
+        network = AssemblageNetwork(n_genes, rank)
+        network.start_from(init, training)
+    elif published:
+        network = AssemblageNetwork(n_genes)
+        network.forget(np.flatnonzero(np.bincount(training.indices, minlength=n_genes) == 0))
+    else:
+        network = AssemblageNetwork(n_genes, rank or min(n_genes, _WIDTH))
+        network.start_from_mean(training)
+    return network
