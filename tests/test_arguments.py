@@ -165,7 +165,7 @@ def _whole(_cells, quick):
     dko.tl.scan(adata)
     dko.tl.virtual_ko(adata, ["gene_2", "gene_3"])
     dko.tl.double_ko(adata, n_samples=50)
-    dko.tl.rank_genes(adata, n_bootstraps=10, n_permutations=10)
+    dko.tl.rank_genes(adata, n_bootstraps=10)
     dko.tl.affected_genes(adata, "gene_2")
     if find_spec("decoupler"):
         dko.tl.enrichment(adata, NET)

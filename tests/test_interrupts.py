@@ -22,7 +22,7 @@ CALLS: dict[str, Any] = {
     "fit": lambda adata: dko.tl.fit(adata, max_epochs=2, effects="total", rng=0),
     "fit_sccvae": lambda adata: dko.tl.fit(adata, **SCREEN, **SMALL, rng=0),  # type: ignore[arg-type]
     "scan": lambda adata: dko.tl.scan(adata),
-    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2),
+    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_bootstraps=2),
     "virtual_ko": lambda adata: dko.tl.virtual_ko(adata, ["gene_2", "gene_3"]),
 }
 
@@ -42,7 +42,7 @@ def begun(_fitted):
     adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
     dko.tl.scan(adata)
     dko.tl.virtual_ko(adata, "gene_2")
-    dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2)
+    dko.tl.rank_genes(adata, n_bootstraps=2)
     return adata
 
 

@@ -60,7 +60,7 @@ def knocked_out(cells, names):
     dko.tl.fit(adata, groupby="kind", max_steps=2, effects="direct", progress=False)
     dko.tl.virtual_ko(adata, [a, b, (a, b)])
     dko.tl.scan(adata)
-    dko.tl.rank_genes(adata, n_bootstraps=2, n_permutations=2, min_cells=1)
+    dko.tl.rank_genes(adata, n_bootstraps=2, min_cells=1)
     dko.tl.identity_shift(adata, [a, b], groupby="kind", n_neighbors=3, n_pcs=2)
     return adata
 

@@ -17,7 +17,7 @@ STEPS = {
     "fit": lambda adata: dko.tl.fit(dko.datasets.grn(600, 100, density=0.05, rng=0), max_epochs=1, batch_size=512),
     "scan": lambda adata: dko.tl.scan(adata),
     "virtual_ko": lambda adata: dko.tl.virtual_ko(adata, "gene_2"),
-    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_permutations=2, n_bootstraps=2),
+    "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_bootstraps=2),
 }
 
 

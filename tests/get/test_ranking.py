@@ -7,7 +7,7 @@ import pytest
 
 import dko
 
-FAST: dict[str, Any] = {"n_permutations": 5, "n_bootstraps": 5}
+FAST: dict[str, Any] = {"n_bootstraps": 5}
 
 
 def check(table, adata, rows, of_all=None):

@@ -204,9 +204,9 @@ def knock_out(story: Story) -> None:
 def rank(story: Story) -> None:
     """What is made of a scan."""
     few = {"min_cells": 5, **QUIET}
-    story.run("tl.rank_genes", n_permutations=10, n_bootstraps=20, **few)
+    story.run("tl.rank_genes", n_bootstraps=20, **few)
     story.run(
-        "tl.rank_genes", groupby="cell_type", n_permutations=10, n_bootstraps=20, step="rank_genes, groups", **few
+        "tl.rank_genes", groupby="cell_type", n_bootstraps=20, step="rank_genes, groups", **few
     )
     story.got("get.ranking")
     story.got("get.ranking", groupby="cell_type", step="get.ranking groups")
@@ -278,7 +278,7 @@ def pbmc68k() -> Story:
     fit_small(story, "fit", genes=genes)
     story.run("tl.scan", **QUIET)
     story.run("tl.virtual_ko", genes[:2], **QUIET)
-    story.run("tl.rank_genes", n_permutations=5, n_bootstraps=10, **QUIET)
+    story.run("tl.rank_genes", n_bootstraps=10, **QUIET)
     story.run("tl.affected_genes", genes[0], n_others=20, **QUIET)
     story.run("tl.interactions", genes[:3], n_permutations=10, **QUIET)
     story.run("tl.cluster_impact", n_pcs=10, **QUIET)

@@ -77,7 +77,7 @@ def pictured(_fitted):
     dko.tl.scan(adata)
     dko.tl.virtual_ko(adata, GENES)
     dko.tl.dose_response(adata, GENES, doses=[0, 0.25, 0.5, 0.75, 1])
-    dko.tl.rank_genes(adata, n_permutations=20, n_bootstraps=50)
+    dko.tl.rank_genes(adata, n_bootstraps=50)
     ranked = adata.uns["dko_ranking"]["table"]
     ranked["pval_adj"] = np.where(np.arange(len(ranked)) % 2, 0.5, 0.01)
     adata.uns["dko_affected"] = {"table": affected(genes, rng)}

@@ -78,7 +78,7 @@ def test_a_panel_per_group_on_one_scale(scanned_by_group):
 @pytest.fixture
 def ranked(scanned):
     """Ranked with intervals; half of the genes have no signal."""
-    dko.tl.rank_genes(scanned, n_permutations=20, n_bootstraps=20)
+    dko.tl.rank_genes(scanned, n_bootstraps=20)
     table = scanned.uns["dko_ranking"]["table"]
     table["pval_adj"] = np.where(np.arange(len(table)) % 2, 0.5, 0.01)
     return scanned
@@ -102,7 +102,7 @@ def test_intervals_and_hollow_dots_after_rank_genes(ranked):
 
 
 def test_intervals_of_each_group_on_their_own_scale(ranked):
-    dko.tl.rank_genes(ranked, groupby="cell_type", n_permutations=20, n_bootstraps=20, key_added="by_type")
+    dko.tl.rank_genes(ranked, groupby="cell_type", n_bootstraps=20, key_added="by_type")
     table = ranked.uns["by_type"]["table"]
     table.loc[table["group"] == "B", ["downstream_mean", "downstream_low", "downstream_high"]] *= 10
     first, second = dko.pl.ranking(ranked, groupby="cell_type", key_added="by_type", show=False)

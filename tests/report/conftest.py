@@ -112,7 +112,7 @@ def _complete(_cells, quick):
     adata.obs["cell_type"] = pd.Categorical(np.where(np.arange(80) % 2, "CD4/CD8 T", HOSTILE))
     dko.tl.fit(adata, **{**quick, "effects": "total", "max_epochs": 2})
     dko.tl.scan(adata)
-    few: dict[str, Any] = {"n_bootstraps": 20, "n_permutations": 10}
+    few: dict[str, Any] = {"n_bootstraps": 20}
     dko.tl.rank_genes(adata, **few)
     dko.tl.rank_genes(adata, groupby="cell_type", key_added="by_type", **few)
     dko.tl.virtual_ko(adata, [HOSTILE, ("gene_4", "gene_5")])

@@ -25,6 +25,9 @@ Name: TypeAlias = str | int | float | bool
 Names: TypeAlias = Name | Sequence[Name]
 Groups: TypeAlias = Names | Mapping[str, Names] | np.ndarray | pd.Series | None
 
+# The one group of all cells, where it needs a name.
+ALL = "all"
+
 # How missing values are spelled where something has turned a column into text.
 MISSING = frozenset({"", "nan", "NaN", "None", "<NA>"})
 
@@ -80,6 +83,16 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
     if len(spelled := text[text.isin(MISSING)]):
         say(f"{len(spelled)} cells are in no group, as obs[{groupby!r}] is {listed(spelled.unique())} there.")
     return names, pd.Index(names, dtype=object).get_indexer(values)
+
+
+def masks_of(adata: AnnData, groupby: str | None, groups: Names | None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the mask of cells of every group, and the names of the groups that a user wants; all by default."""
+    if groupby is None and groups is not None:
+        raise ValueError("groups=... needs the obs column that they are of, groupby=...")
+    names, numbers = grouping(adata, groupby)
+    members = {name or ALL: numbers == number for number, name in enumerate(names)}
+    wanted = members if groups is None else names_in(groups, members, f"obs[{groupby!r}]")
+    return members, [group for group in members if group in wanted]
 
 
 def group_of_cells(adata: AnnData, groupby: str) -> np.ndarray:

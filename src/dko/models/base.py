@@ -289,6 +289,13 @@ class Model(ABC):
                 found[there[knockout.rows], :, knockout.number] = np.column_stack(knockout[-2:])
         return found
 
+    def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+        """Test of each gene that its knockout changes others, in cells of a mean profile; None where it cannot say.
+
+        ``seen`` are the cells of the model that express each gene. float64, one per gene.
+        """
+        return None
+
     def latent(self, sets: Sets) -> np.ndarray | None:
         """Return by how much sets of genes shift cells in a latent space, sets x dimensions; None without one."""
         return None

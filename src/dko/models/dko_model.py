@@ -185,6 +185,14 @@ class DkoModel(Model):
 
         return pair_null(self.map, values, pairs, rows, moves)
 
+    def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+        """Test the downstream impact of each gene against those of the permuted genes that the fit has kept, if any."""
+        from .total import impacts_of_all, p_values
+
+        if self.null is None:
+            return None
+        return p_values(impacts_of_all(self.map.influence, profile) / self.map.step, self.null, seen, profile)
+
     @classmethod
     def check_frame(cls, frame: Frame) -> None:
         """Refuse parameters that do not say on which scale the fit has read, and names of targets."""

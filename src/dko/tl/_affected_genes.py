@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from .._core import keys
+from .._core.evidence import counts_again
+from .._core.fitted import NO_SIGNAL, read_linear
+from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import listed, require_genes, say
 from .._core.names import gene_sets
@@ -15,19 +19,22 @@ from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from .ranking._affected_rows import affected_rows
-from .ranking._groups import members_of
-from .ranking._scanned import read_counts
+from ..models.coexpression import comparable, pair_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
     from mudata import MuData
+    from scipy import sparse
 
     from .._core.groups import Names
     from .._core.knockouts import Predictor
     from .._rng import RNG
+
+
+# Share of the other knockouts that change a gene as much, at which a change is no longer particular to one of them.
+_SPECIFIC = 0.05
 
 
 @verb
@@ -46,7 +53,7 @@ def affected_genes(
     progress: bool = True,
     copy: bool = False,
 ) -> AnnData | MuData | None:
-    """Tell which genes a knockout changes, in which direction, beyond chance, and no other knockout likewise.
+    """Test which genes a knockout changes, and in which direction, and compare with what other knockouts do to them.
 
     Parameters
     ----------
@@ -84,8 +91,8 @@ def affected_genes(
         5 %. A gene that is not tested has z NaN and p-value 1.
 
     Earlier rows stay, but for those of the same knockouts, and all if they were of another `groupby`.
-    :func:`dko.get.affected_genes` reads it, :func:`dko.tl.enrichment` tells sets of genes from it; what it told from
-    earlier rows is taken away.
+    :func:`dko.get.affected_genes` reads it; the sets that :func:`dko.tl.enrichment` has found in earlier rows are
+    removed.
 
     Raises
     ------
@@ -102,110 +109,127 @@ def affected_genes(
     effects holds the presence of all other genes fixed. And small estimates are shrunken, small z-scores are noise.
     Trust a change whose z is significant and of its sign.
 
-    The null of z is that the levels of the knocked-out gene are permuted over the cells in all ways, with depth
-    taken off as in :func:`dko.tl.rank_genes`. Mean, variance and skewness of the sum of products are then known
-    exactly, so nothing is drawn; for genes that are expected to meet in fewer than two cells p-values are too large
-    rather than too small.
+    The null of z is that the levels (log1p of counts) of the knocked-out gene, with the depth of the cell taken off by
+    regression, are permuted over the cells in all ways. Mean, variance and skewness of the sum of products are then
+    known exactly, so nothing is drawn; for genes that are expected to meet in fewer than two cells p-values are too
+    large rather than too small. Values whose counts cannot be recovered are taken over the geometric mean of the cell.
     """
     if n_others < 0 or min_cells < 1:
         raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")
     data = writable(adata, copy, mod)
-    task = open_model(data, key, mod, needs="scan")
-    names = _names(gene, task)
-    groupby = groupby or task.fitted.params.get("groupby")
-    members, chosen = members_of(task.adata, groupby, groups)
-    others = _others(task.fitted.genes, n_others, generator(rng))
-    params = _params(groupby, n_others, min_cells)
-    _earlier(task, key, groupby)  # refused, where it is damaged, before any work
-    table = _table(task, names, others, members, chosen, min_cells, groupby, device)
+    predictor = open_model(data, key, mod, device=device, needs="scan")
+    names = _names(gene, predictor)
+    groupby = groupby or predictor.fitted.params.get("groupby")
+    members, chosen = masks_of(predictor.adata, groupby, groups)
+    # In their order by name, so that it does not matter how they are stored.
+    others = list(generator(rng).permutation(np.array(sorted(predictor.fitted.genes), dtype=object))[:n_others])
+    params = {"n_others": n_others, "min_cells": min_cells} | ({} if groupby is None else {"groupby": groupby})
+    _earlier(predictor, key, groupby)  # refused, where it is damaged, before any work
+    table = _table(predictor, names, others, {group: members[group] for group in chosen}, min_cells)
+    if groupby is None:
+        table = table.drop(columns="group")
 
     def with_earlier(_: Any) -> dict[str, Any]:
-        return {keys.PARAMS: params, keys.TABLE: _kept(task, _earlier(task, key, groupby), groupby, table)}
+        return {keys.PARAMS: params, keys.TABLE: _joined(predictor, _earlier(predictor, key, groupby), table)}
 
-    write(task.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): with_earlier})
-    n_found = int((table["pval_adj"] <= 0.05).sum())
+    write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): with_earlier})
+    n_found = int((table["pval_adj"] <= NO_SIGNAL).sum())
     say(
-        f"{n_found:,} genes change with {listed(names)} (FDR <= 5 %). They are in uns[{keys.affected(key)!r}]; trust "
-        "a change whose z is significant and of its sign."
+        f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %), by themselves. They are in "
+        f"uns[{keys.affected(key)!r}]; trust a change whose z is significant and of its sign."
     )
     return data if copy else None
 
 
-def _names(gene: str | Sequence[str], task: Predictor) -> list[str]:
+def _names(gene: str | Sequence[str], predictor: Predictor) -> list[str]:
     sets = gene_sets(gene)
     if several := [members for members in sets if len(members) > 1]:
         raise TypeError(f"Affected genes are those of single knockouts, got {several[0]!r}.")
     names = list(dict.fromkeys(name for (name,) in sets))
-    require_genes(names, task.fitted.genes, task.adata)
+    require_genes(names, predictor.fitted.genes, predictor.adata)
     return names
 
 
-def _others(genes: list[str], n_others: int, rng: np.random.Generator) -> list[str]:
-    """Draw genes in their order by name, so that it does not matter how they are stored."""
-    return list(rng.permutation(np.array(sorted(genes), dtype=object))[:n_others])
-
-
 def _table(
-    task: Predictor,
-    names: list[str],
-    others: list[str],
-    members: dict[str, np.ndarray],
-    chosen: list[str],
-    min_cells: int,
-    groupby: str | None,
-    device: str,
+    predictor: Predictor, names: list[str], others: list[str], groups: dict[str, np.ndarray], min_cells: int
 ) -> pd.DataFrame:
-    from ..get import effects
-
-    counts = read_counts(task)
-    seen = counts[task.cells]
-    found = effects(task.adata, [*names, *others], groupby=groupby, key=task.fitted.key, device=device)
-    frame, n_cells = found.to_df(), found.obs["n_cells"].to_numpy()
-    tables = []
-    for group in chosen:
-        rows = n_cells >= min_cells
-        if groupby is not None:
-            rows = rows & (found.obs["group"] == group).to_numpy()
-        changes = frame[rows].set_axis(found.obs["knockout"].to_numpy()[rows])
-        there = [name for name in names if name in changes.index]
-        if not there:
+    """Return a row per group, knockout and gene; `groups` are masks of cells."""
+    genes = pd.Index(predictor.fitted.genes)
+    knockouts = np.array(list(dict.fromkeys([*names, *others])), dtype=object)
+    group_of = np.select(list(groups.values()), range(len(groups)), -1)
+    totals, n_cells = predictor.effect_sums([[name] for name in knockouts], group_of, len(groups))
+    counts, tables = _counts(predictor), []
+    for group, total, n in zip(groups, totals, n_cells, strict=True):
+        there = n >= min_cells
+        changes = pd.DataFrame((total[there] / n[there, None]).astype(np.float32), knockouts[there], genes)
+        asked = [name for name in names if name in changes.index]
+        if not asked:
             continue
-        of_group = seen if groupby is None else counts[np.flatnonzero(members[group] & task.cells)]
-        n_of = dict(zip(changes.index, n_cells[rows], strict=True))
-        drawn = changes[changes.index.isin(others)]
-        for part in affected_rows(of_group, changes.loc[there], drawn, min_cells):
-            part.insert(1, "n_cells", n_of[part["knockout"].iloc[0]])
-            if groupby is not None:
-                part.insert(1, "group", group)
-            tables.append(part)
+        cells = counts[np.flatnonzero(groups[group] & predictor.cells)]
+        z, p_values = pair_test(cells, genes.get_indexer(asked), min_cells)
+        drawn = changes.loc[[name for name in others if name in changes.index]]
+        for name, one_z, one_p in zip(asked, z, p_values, strict=True):
+            change, tested = changes.loc[name].to_numpy(dtype=np.float64), np.isfinite(one_z)
+            share = _share_of_others(change, drawn.drop(index=name, errors="ignore"))
+            table = pd.DataFrame(
+                {
+                    "knockout": name,
+                    "group": group,
+                    "n_cells": dict(zip(knockouts, n, strict=True))[name],
+                    "gene": genes,
+                    "change": change.astype(np.float32),
+                    "z": -one_z.astype(np.float32),
+                    "pval": one_p,
+                    "pval_adj": 1.0,
+                    "specific": (change != 0) & (share <= _SPECIFIC),
+                    "others": share.astype(np.float32),
+                }
+            )
+            if tested.any():
+                table.loc[tested, "pval_adj"] = false_discovery_control(one_p[tested])
+            tables.append(table[table["gene"] != name].sort_values("pval", kind="stable", ignore_index=True))
     known = {part["knockout"].iloc[0] for part in tables}
     if missing := [name for name in names if name not in known]:
-        where = "" if groupby is None else " of any group"
+        where = "" if list(groups) == [ALL] else " of any group"
         raise ValueError(f"Fewer than min_cells={min_cells} cells{where} that have a model express {listed(missing)}.")
     return pd.concat(tables, ignore_index=True)
 
 
-def _params(groupby: str | None, n_others: int, min_cells: int) -> dict[str, Any]:
-    params = {"n_others": n_others, "min_cells": min_cells}
-    return params if groupby is None else {"groupby": groupby, **params}
+def _counts(predictor: Predictor) -> sparse.csr_matrix:
+    """Return counts, or what they are for comparisons between genes, CSR, cells x genes of the model."""
+    values = read_linear(predictor.adata, predictor.fitted)
+    counts = counts_again(values)
+    if counts is not None:
+        return counts
+    say("No counts can be recovered from these values: p-values are approximate, and too small where genes are few.")
+    return comparable(values)
 
 
-def _earlier(task: Predictor, key: str, groupby: str | None) -> pd.DataFrame | None:
+def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:
+    """Return the share of other knockouts that change each gene at least as much, in the same direction.
+
+    What a knockout does to its own gene does not count. NaN without others.
+    """
+    if others.empty:
+        return np.full(len(change), np.nan)
+    own = others.index.to_numpy()[:, None] == others.columns.to_numpy()
+    as_much = (np.sign(change) * others.to_numpy() >= np.abs(change)) & ~own
+    return as_much.sum(0) / np.maximum((~own).sum(0), 1)
+
+
+def _earlier(predictor: Predictor, key: str, groupby: str | None) -> pd.DataFrame | None:
     """Return the genes that knockouts were found to change before, if it was in the same groups."""
-    if keys.affected(key) not in task.adata.uns or read_params(task.adata, AFFECTED, key).get("groupby") != groupby:
+    adata = predictor.adata
+    if keys.affected(key) not in adata.uns or read_params(adata, AFFECTED, key).get("groupby") != groupby:
         return None
-    return read_table(task.adata, AFFECTED, key)
+    return read_table(adata, AFFECTED, key)
 
 
-def _kept(task: Predictor, earlier: pd.DataFrame | None, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
+def _joined(predictor: Predictor, earlier: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the rows of earlier knockouts before it, and names as categories."""
+    names = [name for name in ("knockout", "gene", "group") if name in table]
     if earlier is not None:
         before = earlier[~earlier["knockout"].isin(table["knockout"].unique())]
-        names = ["knockout", "gene", *(["group"] if groupby is not None else [])]
         table = pd.concat([before.astype(dict.fromkeys(names, object)), table], ignore_index=True)
-    of_groups = {} if groupby is None else {"group": pd.Categorical(table["group"])}
-    return table.assign(
-        knockout=pd.Categorical(table["knockout"], categories=list(dict.fromkeys(table["knockout"]))),
-        gene=pd.Categorical(table["gene"], categories=task.fitted.genes),
-        **of_groups,
-    )
+    categories = {"gene": predictor.fitted.genes, "knockout": list(dict.fromkeys(table["knockout"])), "group": None}
+    return table.assign(**{name: pd.Categorical(table[name], categories[name]) for name in names})

@@ -132,17 +132,17 @@ def interactions(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)
-    cells = open_model(data, key, mod, groups, groupby=groupby, device=device, needs="pair_effects")
-    pairs = _pairs_of(genes, cells)
-    if not cells.cells.any():
+    predictor = open_model(data, key, mod, groups, groupby=groupby, device=device, needs="pair_effects")
+    pairs = _pairs_of(genes, predictor)
+    if not predictor.cells.any():
         raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
-    names, group_of = grouping(cells.adata, groupby, cells.cells)
+    names, group_of = grouping(predictor.adata, groupby, predictor.cells)
 
     # Compiled code, which takes long to import.
     from ._pair_tables import ADDITIVE, Plan, interaction_table
 
     plan = Plan(n_permutations, min_cells, alpha)
-    table = interaction_table(cells, pairs, (names, group_of), plan, generator(rng))
+    table = interaction_table(predictor, pairs, (names, group_of), plan, generator(rng))
     if table.empty:
         raise ValueError(
             f"No pair of these genes is expressed by {min_cells} cells that have a model; lower min_cells."
@@ -155,7 +155,7 @@ def interactions(
     else:
         params["groupby"] = groupby
     place = keys.interactions(key_added or key)
-    write(cells.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
+    write(predictor.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
     n = int((table["class"] != ADDITIVE).sum())
     say(
         f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they change other genes more or "
@@ -164,7 +164,7 @@ def interactions(
     return data if copy else None
 
 
-def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], cells: Predictor) -> np.ndarray:
+def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], predictor: Predictor) -> np.ndarray:
     """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
     items = [] if isinstance(genes, str) else list(genes)
     if bad := [item for item in items if not isinstance(item, str | tuple | list)]:
@@ -178,5 +178,5 @@ def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], cells: Predictor
         if wrong := [item for item in items if isinstance(item, str) or len(item) != 2 or item[0] == item[1]]:
             raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
         pairs = sorted({(min(pair), max(pair)) for pair in items})
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), cells.fitted.genes, cells.adata)
-    return pd.Index(cells.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)
+    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), predictor.fitted.genes, predictor.adata)
+    return pd.Index(predictor.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)

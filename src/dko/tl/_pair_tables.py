@@ -49,16 +49,12 @@ class Plan(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Cells of one model: of each its group and its rank in a random order, and the single knockouts.
-
-    `single` has their downstream impacts, one per entry of `values`, NaN at genes of no pair.
-    """
+    """Cells of one model: what it reads of them, their group, and their rank in a random order."""
 
     model: DkoModel
     values: sparse.csr_matrix
     group: np.ndarray
     rank: np.ndarray
-    single: np.ndarray
 
 
 def interaction_table(
@@ -80,13 +76,11 @@ def interaction_table(
     names, group_of = groups
     shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
     moves, rank = permutations_of(shares, plan.n_permutations, rng), rng.permutation(len(group_of))
-    wanted = np.zeros(len(shares), dtype=bool)
-    wanted[pairs] = True
-    cells = []
     grouped = predictor.among(group_of >= 0)
-    for model, there, values in grouped.parts(grouped.whole):
-        rows = grouped.rows[there]
-        cells.append(_Cells(cast("DkoModel", model), values, group_of[rows], rank[rows], model.scan(values, wanted)[1]))
+    cells = [
+        _Cells(cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
+        for model, there, values in grouped.parts(grouped.whole)
+    ]
     step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
     step = int(np.clip(step, 1, _PIECE))
     found = []
@@ -125,13 +119,15 @@ def _knocked_out(
     n_cells, squares = np.zeros(n, dtype=int), np.zeros(n)
     impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, n_genes)), np.zeros((n, 1 + len(moves), 3))
     for some, (row, number, position), few in zip(cells, places, _some_of_each(cells, places), strict=True):
-        both = some.model.engine.knock_out(some.model.map, some.values, row, position, downstream=True)[1]
-        three = np.column_stack([both, some.single[some.values.indptr[row][:, None] + position]]).astype(float)
+        model, values = some.model, some.values
+        if not len(row):
+            continue
+        three = model.pair_impacts(values, row, position)[:, 1].astype(float)
         n_cells += np.bincount(number, minlength=n)
         impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
         squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
-        effects += some.model.pair_effects(some.values, of_all, _rows_of(row, number, n))
-        null += some.model.pair_null(some.values, of_all, _rows_of(row[few], number[few], n), moves)
+        effects += model.pair_effects(values, of_all, _rows_of(row, number, n))
+        null += model.pair_null(values, of_all, _rows_of(row[few], number[few], n), moves)
     size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
     both, first, second = (impacts / np.maximum(n_cells, 1)[:, None]).T
     interaction = both - first - second

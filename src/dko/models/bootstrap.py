@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._settings import settings
+from .._settings import settings
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -1,1 +1,0 @@
-"""Steps of :func:`dko.tl.rank_genes` and :func:`dko.tl.affected_genes`."""
