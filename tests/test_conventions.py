@@ -120,9 +120,7 @@ STEPS = {
         adata, perturbation_key="knockout", control="control", progress=False, **kwargs
     ),
     "double_ko": lambda adata, **kwargs: dko.tl.double_ko(adata, n_samples=10, **kwargs),
-    "rank_genes": lambda adata, **kwargs: dko.tl.rank_genes(
-        adata, n_permutations=2, n_bootstraps=2, key=TWIN, **kwargs
-    ),
+    "rank_genes": lambda adata, **kwargs: dko.tl.rank_genes(adata, n_bootstraps=2, key=TWIN, **kwargs),
     "affected_genes": lambda adata, **kwargs: dko.tl.affected_genes(adata, "gene_2", **kwargs),
     "enrichment": lambda adata, **kwargs: dko.tl.enrichment(adata, SETS, key=TWIN, **kwargs),
     "interactions": lambda adata, **kwargs: dko.tl.interactions(

@@ -99,7 +99,7 @@ CALLS: dict[str, Any] = {
     "tl.identity_shift": {"genes": "gene_2", "groupby": "cell_type", "n_neighbors": 5},
     "tl.interactions": {"genes": ["gene_2", "gene_3"], "n_permutations": 10},
     "tl.perturbation_modules": {"alpha": 0.5, "n_null": 5},
-    "tl.rank_genes": {"n_permutations": 2, "n_bootstraps": 2},
+    "tl.rank_genes": {"n_bootstraps": 2},
     "tl.scan": {},
     "tl.virtual_ko": {"genes": "gene_2"},
     "get.effects": {"genes": "gene_2"},

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.stats import chi2, false_discovery_control, kstest, t
 
 from dko.models import total
-from dko.models.significance import associations, gene_p_values, levels, pair_p_values
+from dko.models.coexpression import pair_test
 
 from ..inputs import DATA
 from ._models import DEFAULT
@@ -124,30 +124,28 @@ def _permuted(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return counts[counts.sum(1) > 0]
 
 
-def _levels(counts: np.ndarray):
-    return levels(sparse.csr_matrix(counts.astype(np.float32)), np.ones(counts.shape[1], dtype=bool))
-
-
 def _downstream(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Downstream impacts of total effects against those of permuted genes."""
     totals = counts.sum(1).astype(np.float64)
-    shares = sparse.csr_matrix((counts / totals[:, None]).astype(np.float32))
-    return total.fit(shares, totals, rng, counts=True).p_values
+    return total.fit(_shares(counts), totals, rng, counts=True).p_values
 
 
-def _co_expressed(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Test co-expression, as rankings of direct effects do, which have no null."""
-    return gene_p_values(_levels(counts), rng)
+def _without_counts(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the same of values that have been normalised, so that no counts are known."""
+    return total.fit(_shares(counts), np.full(len(counts), 1e4), rng, counts=False).p_values
+
+
+def _shares(counts: np.ndarray) -> sparse.csr_matrix:
+    return sparse.csr_matrix((counts / counts.sum(1, keepdims=True)).astype(np.float32))
 
 
 def _pairs(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return p-values of a few genes with all others that they are expected to meet in a few cells."""
-    of_cells = _levels(counts)
     genes = rng.choice(counts.shape[1], _N_PAIRS, replace=False)
     seen = (counts > 0).sum(0)
     chosen = np.outer(seen[genes], seen) >= _MEET * len(counts)
     chosen[np.arange(_N_PAIRS), genes] = False
-    return pair_p_values(associations(of_cells, genes), of_cells, genes)[chosen]
+    return pair_test(sparse.csr_matrix(counts.astype(np.float32)), genes, 1)[1][chosen]
 
 
 def _correlations(counts: np.ndarray) -> np.ndarray:
@@ -174,7 +172,7 @@ def _summed(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 TESTS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     DEFAULT: _downstream,
-    "co-expression": _co_expressed,
+    "no counts": _without_counts,
     "largest correlation": _largest,
     "sum of correlations": _summed,
 }

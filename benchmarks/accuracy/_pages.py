@@ -160,19 +160,20 @@ PAGES = {
     ),
     "calibration": Page(
         "Are p-values right where there is nothing to find?",
-        "200 data sets of 600 cells and about 300 genes with every gene permuted independently over the cells, so that "
-        "no gene depends on another. *PBMC 3k*: random cells, their 60 most abundant genes and 240 others of those "
-        "that 10 cells or more express. *Simulated*: overdispersed counts of cells of very different depth, one gene "
-        "with a fifth of all. *Default*: p-values of {func}`dko.tl.rank_genes`, of downstream impacts; "
-        "*co-expression*: those where effects are direct ones, of counts alone. *Below 0.05*: share of all p-values, "
-        "about 60,000, and by how many standard deviations of a binomial distribution it is off. *KS p*: Kolmogorov "
-        "and Smirnov, against a uniform distribution, of the p-values of 5 genes of each data set, as those of one set "
-        "are not independent. *False discovery rate*: share of data sets in which Benjamini and Hochberg call any gene "
-        "at 5 %, all of them wrongly; of 200 sets, a true rate of 0.05 shows as 0.025 to 0.085. *Called, intact*: "
-        "share of the genes called in the same way in 20 such data sets that are not permuted. Naive tests beside it: "
-        "Pearson correlations of log1p(1e4 * profile), the largest by Bonferroni, or the sum of their squares by "
-        "chi-squared. *Pairs*: p-values of {func}`dko.tl.affected_genes`, of 5 genes of each data set with all that "
-        "they are expected to meet in 5 cells or more.",
+        "200 data sets of 600 cells and about 300 genes with every gene permuted independently over the cells, so "
+        "that no gene depends on another. *PBMC 3k*: random cells, their 60 most abundant genes and 240 others of "
+        "those that 10 cells or more express. *Simulated*: overdispersed counts of cells of very different depth, "
+        "one gene with a fifth of all. *Default*: p-values of {func}`dko.tl.rank_genes`, of downstream impacts, "
+        "which are the same for direct effects, of which a fit keeps no null; *no counts*: those of values whose "
+        "counts cannot be recovered. *Below 0.05*: share of all p-values, about 60,000, and by how many standard "
+        "deviations of a binomial distribution it is off. *KS p*: Kolmogorov and Smirnov, against a uniform "
+        "distribution, of the p-values of 5 genes of each data set, as those of one set are not independent. "
+        "*False discovery rate*: share of data sets in which Benjamini and Hochberg call any gene at 5 %, all of "
+        "them wrongly; of 200 sets, a true rate of 0.05 shows as 0.025 to 0.085. *Called, intact*: share of the "
+        "genes called in the same way in 20 such data sets that are not permuted. Naive tests beside it: Pearson "
+        "correlations of log1p(1e4 * profile), the largest by Bonferroni, or the sum of their squares by "
+        "chi-squared. *Pairs*: p-values of {func}`dko.tl.affected_genes`, of 5 genes of each data set with all "
+        "that they are expected to meet in 5 cells or more.",
         [
             *(Table(f"Genes: {data}", [data], _NULL) for data in (REAL, SIMULATED)),
             *(Table(f"Pairs: {data}", [data], _NULL_PAIRS) for data in (REAL, SIMULATED)),

@@ -28,7 +28,7 @@ from tests.cli.conftest import python_in
         ("scan", "Name a file, or raise dko.settings.result_budget.", "Name a file."),
         ("rank", "run dko.tl.scan(adata, key='mine') first.", "run `dko scan --key mine` first."),
         ("rank", "run dko.tl.rank_genes(adata, key_added='dko_ranking') first.", "run `dko rank` first."),
-        ("rank", "n_permutations=1 must be at least 2.", "--n-permutations 1 must be at least 2."),
+        ("rank", "n_bootstraps=0 must be at least 1.", "--n-bootstraps 0 must be at least 1."),
         ("affected", "name it in dko.tl.fit(adata, genes=[...]) again", "name it in `dko fit --genes ...` again"),
         ("modules", "lower min_cells, or resolution.", "lower min_cells, or resolution."),
         ("fit", "lower min_cells, or rank.", "lower --min-cells, or rank."),

@@ -205,9 +205,7 @@ def rank(story: Story) -> None:
     """What is made of a scan."""
     few = {"min_cells": 5, **QUIET}
     story.run("tl.rank_genes", n_bootstraps=20, **few)
-    story.run(
-        "tl.rank_genes", groupby="cell_type", n_bootstraps=20, step="rank_genes, groups", **few
-    )
+    story.run("tl.rank_genes", groupby="cell_type", n_bootstraps=20, step="rank_genes, groups", **few)
     story.got("get.ranking")
     story.got("get.ranking", groupby="cell_type", step="get.ranking groups")
     story.run("tl.affected_genes", ["gene_3", "gene_1"], n_others=20, **few)
