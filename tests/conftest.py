@@ -166,6 +166,37 @@ def reference_data():
 
 
 @pytest.fixture(scope="session")
+def mudata_of():
+    """MuData of modalities; mudata 0.3 warns all who make one of what 0.4 will do."""
+    import mudata
+
+    def make(**modalities):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return mudata.MuData(modalities)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stored():
+    """Write data to a path, by its ending, and read them again, as a function."""
+    import anndata
+    import mudata
+
+    def back(data, path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the next versions of mudata, anndata and zarr will do
+            if path.suffix == ".h5mu":
+                data.write_h5mu(path)
+                return mudata.read_h5mu(path)
+            getattr(data, f"write_{path.suffix[1:]}")(path)
+            return getattr(anndata, f"read_{path.suffix[1:]}")(path)
+
+    return back
+
+
+@pytest.fixture(scope="session")
 def same():
     """Compare two AnnData deeply: classes, dtypes, values; as a function."""
     return assert_same_adata

@@ -28,17 +28,21 @@ def unsorted(x):
     return sparse.csr_matrix((x.data[order], x.indices[order], x.indptr.copy()), shape=x.shape)
 
 
+def twice(x):
+    """The same values, the first half of each in an entry of its own."""
+    data, indices = np.repeat(x.data / 2, 2), np.repeat(x.indices, 2)
+    return sparse.csr_matrix((data, indices, 2 * x.indptr), shape=x.shape)
+
+
 TYPES = {
     "ndarray": lambda x: x.toarray(),
-    "fortran": lambda x: np.asfortranarray(x.toarray()),
     "csr_matrix": lambda x: x,
     "csc_matrix": sparse.csc_matrix,
     "csr_array": sparse.csr_array,
-    "csc_array": sparse.csc_array,
     "explicit zeros": explicit_zeros,
     "unsorted": unsorted,
+    "twice": twice,
     "int32": lambda x: x.astype(np.int32),
-    "int64 dense": lambda x: x.toarray().astype(np.int64),
     "uint16 dense": lambda x: x.toarray().astype(np.uint16),
     "float16": lambda x: x.toarray().astype(np.float16),
     "float64": lambda x: x.astype(np.float64),
@@ -46,7 +50,6 @@ TYPES = {
         (x.data, x.indices.astype(np.int64), x.indptr.astype(np.int64)), shape=x.shape
     ),
     "dask": lambda x: da.from_array(x.toarray(), chunks=(17, 20)),
-    "dask in columns": lambda x: da.from_array(x.toarray(), chunks=(30, 7)),
     "dask of csr": lambda x: da.concatenate(
         [da.from_array(x[start : start + 20], chunks=(20, 20), asarray=False) for start in range(0, 80, 20)]
     ),
@@ -81,7 +84,7 @@ def assert_same_results(found, expected, dense):
 
 @pytest.mark.parametrize(
     ("kind", "budget"),
-    [*((kind, 2**28) for kind in TYPES), *((kind, 1) for kind in ("ndarray", "csc_matrix", "unsorted", "dask of csr"))],
+    [*((kind, 2**28) for kind in TYPES), ("csc_matrix", 4_000), ("dask of csr", 4_000)],
 )
 def test_array_types(kind, budget, cells, expected, dense):
     cells.X = TYPES[kind](cells.X)
@@ -94,9 +97,7 @@ def test_array_types(kind, budget, cells, expected, dense):
     assert type(cells.X) is type(TYPES[kind](expected.X))
 
 
-@pytest.mark.parametrize(
-    ("kind", "budget"), [("csr_matrix", 1), ("csr_matrix", 2**28), ("csc_matrix", 1), ("ndarray", 2**28)]
-)
+@pytest.mark.parametrize(("kind", "budget"), [("csr_matrix", 4_000), ("csc_matrix", 4_000), ("ndarray", 2**28)])
 def test_backed(kind, budget, cells, expected, dense, tmp_path):
     cells.X = TYPES[kind](cells.X)
     cells.write_h5ad(tmp_path / "cells.h5ad")
@@ -106,12 +107,6 @@ def test_backed(kind, budget, cells, expected, dense, tmp_path):
     assert backed.isbacked
     assert_same_results(backed, expected, dense)
     backed.file.close()
-
-
-def test_x_with_explicit_zeros_keeps_them(cells):
-    cells.X = explicit_zeros(cells.X)
-    run(cells)
-    assert cells.X.nnz == 80 * 20
 
 
 def test_layer_and_raw(cells, expected, dense):
@@ -209,15 +204,3 @@ def test_views_become_copies_and_give_the_same(_cells, capsys, unchanged, dense)
     )
     np.testing.assert_array_equal(dense(view.layers["dko_impact"]), dense(alone.layers["dko_impact"]))
     np.testing.assert_array_equal(dko.get.impact(view), dko.get.impact(alone))
-
-
-def test_a_view_of_a_fitted_anndata(expected, unchanged, dense):
-    whole = expected.copy()
-    with unchanged(whole):
-        view = whole[10:40]
-        dko.tl.virtual_ko(view, "gene_6")
-    dko.tl.virtual_ko(whole, "gene_6")
-    np.testing.assert_allclose(dko.get.impact(view), dko.get.impact(whole)[10:40], atol=1e-6)
-    np.testing.assert_allclose(
-        dense(view.layers["dko_ko_gene_6"]), dense(whole.layers["dko_ko_gene_6"])[10:40], atol=1e-6
-    )

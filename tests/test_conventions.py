@@ -245,19 +245,6 @@ def test_the_process_is_as_before(name, fitted, process_unchanged, monkeypatch, 
         raise KeyError("not every call needs the weights")
 
 
-def test_copying_a_mudata_says_nothing(fitted):
-    """mudata 0.3 would announce, at each copy, what its update will do in 0.4."""
-    from mudata import MuData
-
-    from dko._compat import modalities_apart
-
-    with modalities_apart():
-        data = MuData({"rna": fitted})
-    copied = dko.tl.scan(data, copy=True)
-    assert copied is not None
-    assert "dko_impact" in copied["rna"].layers and "dko_impact" not in data["rna"].layers
-
-
 def test_every_test_that_holds_a_promise_is_there():
     root = Path(__file__).parents[1]
     page = root / "docs" / "promises.md"

@@ -56,12 +56,6 @@ def test_groups_of_the_fit_that_are_numbers(cells, quick):
     assert set(dko.get.ranking(cells)["group"]) == {"0"}
 
 
-def test_names_of_several_columns_are_combined(fitted):
-    fitted.obs["half"] = ["a"] * 40 + ["b"] * 40
-    both = (np.arange(80) >= 40) & (np.arange(80) % 2 == 0)
-    assert chosen(fitted, {"cell_type": ["B"], "half": "b"}) == expressing(fitted, both)
-
-
 NAMES = ["B", ["B"], ("B",), pd.Index(["B"]), pd.Series(["B"]), np.array(["B"]), pd.Categorical(["B"])]
 
 

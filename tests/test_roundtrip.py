@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
 import dko
-
-
-def store(adata, path):
-    if path.suffix == ".h5ad":
-        adata.write_h5ad(path)
-        return ad.read_h5ad(path)
-    with warnings.catch_warnings():
-        # anndata 0.12 writes version 2 of the format unless told otherwise, and says that it will not for ever.
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        adata.write_zarr(path)
-    return ad.read_zarr(path)
 
 
 def all_results(adata):
@@ -61,11 +48,11 @@ def compute(adata):
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
 @pytest.mark.parametrize("groupby", [None, "cell_type"])
-def test_everything_survives_a_file(name, groupby, cells, quick, tmp_path, same):
+def test_everything_survives_a_file(name, groupby, cells, quick, tmp_path, same, stored):
     dko.tl.fit(cells, groupby=groupby, test_fraction=0.2, **quick)
     compute(cells)
     before = cells.copy()
-    back = store(cells, tmp_path / name)
+    back = stored(cells, tmp_path / name)
     same(cells, before)
     expected, found = all_results(cells), all_results(back)
     assert set(found) == set(expected)
@@ -76,9 +63,9 @@ def test_everything_survives_a_file(name, groupby, cells, quick, tmp_path, same)
 
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr"])
-def test_work_goes_on_after_reading(name, grouped, tmp_path, dense):
+def test_work_goes_on_after_reading(name, grouped, tmp_path, dense, stored):
     compute(grouped)
-    back = store(grouped, tmp_path / name)
+    back = stored(grouped, tmp_path / name)
     for adata in (grouped, back):
         dko.tl.virtual_ko(adata, ["gene_6", "HSPA1A/B"], groups="CD4/CD8 T")
         dko.tl.scan(adata)
@@ -87,48 +74,28 @@ def test_work_goes_on_after_reading(name, grouped, tmp_path, dense):
         expected, found = getattr(dko.get, table)(grouped), getattr(dko.get, table)(back)
         pd.testing.assert_frame_equal(plain(found), plain(expected))
     np.testing.assert_array_equal(dense(back.layers["dko_impact"]), dense(grouped.layers["dko_impact"]))
-    again = store(back, tmp_path / f"again_{name}")
+    again = stored(back, tmp_path / f"again_{name}")
     pd.testing.assert_frame_equal(plain(dko.get.impact(again)), plain(dko.get.impact(back)))
     dko.tl.fit(again, init_from="dko", groupby="cell_type", max_steps=2, progress=False)
     dko.io.save(again, tmp_path / "model.npz")
 
 
-def test_fitting_again_on_what_was_read(fitted, tmp_path, quick):
-    back = store(fitted, tmp_path / "cells.h5ad")
-    dko.tl.fit(back, **quick)
-    np.testing.assert_array_equal(back.uns["dko"]["weights"]["influence"], fitted.uns["dko"]["weights"]["influence"])
-
-
-def test_parameters_survive(cells, quick, tmp_path):
+def test_parameters_survive(cells, quick, tmp_path, stored):
     cells.obs["guide"] = np.where(np.arange(80) < 60, "control", "KO")
     cells.layers["counts"] = cells.X.copy()
     dko.tl.fit(cells, layer="counts", perturbation_key="guide", control="control", **quick)
-    back = store(cells, tmp_path / "cells.h5ad")
+    back = stored(cells, tmp_path / "cells.h5ad")
     assert back.uns["dko"]["params"] == cells.uns["dko"]["params"]
     assert back.uns["dko"]["params"]["control"] == "control"
 
 
-def test_log1p_values_survive(cells, quick, tmp_path):
-    import scanpy as sc
-
-    sc.pp.normalize_total(cells)
-    sc.pp.log1p(cells)
-    dko.tl.fit(cells, **quick)
-    back = store(cells, tmp_path / "cells.h5ad")
-    pd.testing.assert_frame_equal(dko.get.profiles(back).to_df(), dko.get.profiles(cells).to_df())
-
-
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
-def test_mudata(cells, quick, tmp_path):
-    import mudata
-
+def test_mudata(cells, quick, tmp_path, mudata_of, stored):
     protein = ad.AnnData(np.ones((80, 3), dtype=np.float32), obs=pd.DataFrame(index=cells.obs_names))
     protein.var_names = ["p1", "p2", "p3"]
-    mdata = mudata.MuData({"rna": cells, "prot": protein})
+    mdata = mudata_of(rna=cells, prot=protein)
     dko.tl.fit(mdata, groupby="cell_type", **quick)
     compute(mdata)
-    mdata.write_h5mu(tmp_path / "cells.h5mu")
-    back = mudata.read_h5mu(tmp_path / "cells.h5mu")
+    back = stored(mdata, tmp_path / "cells.h5mu")
     assert "dko" not in mdata.uns and "dko" not in mdata["prot"].uns
     for name in ("impact", "pairs", "history", "ranking"):
         expected, found = getattr(dko.get, name)(mdata), getattr(dko.get, name)(back)
@@ -138,13 +105,9 @@ def test_mudata(cells, quick, tmp_path):
     assert "gene_7" in dko.get.impact(back)
 
 
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")
-def test_a_modality_of_another_name(cells, quick):
-    import mudata
-
-    mdata = mudata.MuData({"gex": cells})
+def test_a_modality_of_another_name(cells, quick, mudata_of):
+    mdata = mudata_of(gex=cells)
     copied = dko.tl.fit(mdata, mod="gex", copy=True, **quick)
-    assert isinstance(copied, mudata.MuData) and "dko" in copied["gex"].uns
-    assert "dko" not in mdata["gex"].uns
+    assert "dko" in copied["gex"].uns and "dko" not in mdata["gex"].uns
     dko.tl.virtual_ko(copied, "gene_2", mod="gex")
     assert dko.get.impact(copied, mod="gex").columns.tolist() == ["gene_2"]

@@ -33,19 +33,6 @@ def test_into_a_view(place, cells, unchanged, capsys):
     assert capsys.readouterr().err == "This AnnData was a view of another; to hold the results it has become a copy.\n"
 
 
-def test_into_no_view_nothing_is_said(cells, capsys):
-    part = cells[:40].copy()
-    write(part, **PLACES)
-    assert all("n" in getattr(part, place) for place in PLACES)
-    assert capsys.readouterr().err == ""
-
-
-def test_silence(cells, capsys):
-    with dko.settings.override(verbosity=0):
-        write(cells[:40], **PLACES)
-    assert capsys.readouterr().err == ""
-
-
 def test_a_new_fit_and_a_new_scan_take_away_what_went_by_the_old(scanned_cells, quick):
     cells = scanned_cells
     dko.tl.cluster_impact(cells)

@@ -62,13 +62,6 @@ def test_a_failure_leaves_the_old(target, error):
     assert content(target) == "old" and list(target.parent.iterdir()) == [target]
 
 
-def test_what_was_not_written_leaves_the_old(target):
-    put(target, "old")
-    with pytest.raises(FileNotFoundError, match="could not be written"), atomic(target, store=target.is_dir()):
-        pass
-    assert content(target) == "old" and list(target.parent.iterdir()) == [target]
-
-
 @pytest.mark.parametrize("store", [True, False])
 def test_what_has_come_meanwhile_is_not_replaced(tmp_path, store):
     path = tmp_path / "out"

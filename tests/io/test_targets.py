@@ -8,82 +8,67 @@ import shutil
 import socket
 import stat
 import subprocess
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
-import matplotlib.figure
+import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 
 import dko
 from dko.cli import main
-from dko.io._files import write_figure, write_table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning"),
     pytest.mark.skipif(os.name == "nt", reason="pipes, sockets and modes of files as POSIX has them"),
 ]
 STORE = {".zattrs": json.dumps({"encoding-type": "anndata"}), ".zgroup": '{"zarr_format": 2}', "X/0.0": "values"}
-
-
-def tree(folder, files):
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    return folder
+OLD = "years of work"
+# Folders and stores, by the files in them.
+TREES: dict[str, dict[str, str]] = {
+    "thesis": {"thesis.txt": OLD},
+    "nested": {"a/b/c/thesis.txt": OLD, "a/.hidden": "more"},
+    "store": STORE,
+    "store v3": {"zarr.json": json.dumps({"attributes": {"encoding-type": "anndata"}}), "X/c/0/0": "values"},
+    "store and thesis": {**STORE, "thesis.txt": OLD},
+    "thesis in store": {**STORE, "uns/chapters/thesis.txt": OLD},
+    "other store": {".zattrs": json.dumps({"encoding-type": "MuData"}), ".zgroup": "{}", "mod/rna/X/0": "values"},
+    "image": {".zgroup": '{"zarr_format": 2}', "0/0.0": "pixels"},
+    "array": {"zarr.json": '["no", "group"]', "c/0/0": "values"},
+}
+NODES = {"device": stat.S_IFCHR, "disk": stat.S_IFBLK}  # as /dev/null and a disk that is not there
 
 
 def fill(path, what):
     """Make one thing at `path`."""
-    if what == "file":
-        path.write_text("years of work")
+    if what in TREES:
+        for name, content in TREES[what].items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text(content)
+    elif what == "file":
+        path.write_text(OLD)
     elif what == "folder":
         path.mkdir()
-    elif what == "thesis":
-        tree(path, {"thesis.txt": "years of work"})
-    elif what == "nested":
-        tree(path, {"a/b/c/thesis.txt": "years of work", "a/.hidden": "more"})
-    elif what == "store":
-        tree(path, STORE)
-    elif what == "store v3":
-        tree(path, {"zarr.json": json.dumps({"attributes": {"encoding-type": "anndata"}}), "X/c/0/0": "values"})
-    elif what == "store and thesis":
-        tree(path, {**STORE, "thesis.txt": "years of work"})
-    elif what == "thesis in store":
-        tree(path, {**STORE, "uns/chapters/thesis.txt": "years of work"})
-    elif what == "other store":
-        tree(path, {".zattrs": json.dumps({"encoding-type": "MuData"}), ".zgroup": "{}", "mod/rna/X/0": "values"})
-    elif what == "image":
-        tree(path, {".zgroup": '{"zarr_format": 2}', "0/0.0": "pixels"})
-    elif what == "array":
-        tree(path, {"zarr.json": '["no", "group"]', "c/0/0": "values"})
     elif what == "pipe":
         os.mkfifo(path)
     elif what == "socket":
-        with socket.socket(socket.AF_UNIX) as opened:
-            here = os.getcwd()
-            os.chdir(path.parent)  # names of sockets are short
+        with socket.socket(socket.AF_UNIX) as opened, chdir(path.parent):  # names of sockets are short
             opened.bind(path.name)
-            os.chdir(here)
     else:
-        try:  # as /dev/null and a disk that is not there
-            os.mknod(path, 0o600 | {"device": stat.S_IFCHR, "disk": stat.S_IFBLK}[what], os.makedev(1, 3))
+        try:
+            os.mknod(path, 0o600 | NODES[what], os.makedev(1, 3))
         except PermissionError:
             pytest.skip("not allowed to make device nodes")
     return path
 
 
-THINGS = [
-    *("file", "folder", "thesis", "nested", "store", "store v3", "store and thesis", "thesis in store", "other store"),
-    *("image", "array", "pipe", "socket", "device", "disk"),
-]
+THINGS = ["file", "folder", *TREES, "pipe", "socket", *NODES]
 # What a writer of stores replaces, and what all others do.
 REPLACED = {True: {"store", "store v3"}, False: {"file"}}
 
 
 def read_only(place, path):
-    fill(path, "store" if path.suffix == ".zarr" else "file").chmod(0o555)
+    return fill(path, "store" if path.suffix == ".zarr" else "file").chmod(0o555)
 
 
 def linked_read_only(place, path):
@@ -91,29 +76,9 @@ def linked_read_only(place, path):
     path.symlink_to(place / f"behind{path.suffix}")
 
 
-def loop(place, path):
-    path.symlink_to(path)
-
-
 def loop_of_two(place, path):
     path.symlink_to(place / "other")
     (place / "other").symlink_to(path)
-
-
-def into_nowhere(place, path):
-    path.symlink_to(place / "nowhere" / path.name)
-
-
-def to_a_long_name(place, path):
-    path.symlink_to(place / ("x" * 300))
-
-
-def parent(what):
-    def make(place, path):
-        fill(place / "parent", what)
-        return place / "parent" / path.name
-
-    return make
 
 
 def linked_parent(place, path):
@@ -122,28 +87,25 @@ def linked_parent(place, path):
     return place / "parent" / path.name
 
 
-# Paths that no writer takes.
+# Paths that no writer takes: what is made there, and where to write if it is not that path.
 NO_TARGETS = {
     "read-only": read_only,
     "link to read-only": linked_read_only,
-    "loop": loop,
+    "loop": lambda place, path: path.symlink_to(path),
     "loop of two links": loop_of_two,
-    "link into nowhere": into_nowhere,
-    "link to a name too long": to_a_long_name,
+    "link into nowhere": lambda place, path: path.symlink_to(place / "nowhere" / path.name),
+    "link to a name too long": lambda place, path: path.symlink_to(place / ("x" * 300)),
     "parent missing": lambda place, path: place / "nowhere" / path.name,
-    "parent is a file": parent("file"),
-    "parent is a pipe": parent("pipe"),
+    "parent is a file": lambda place, path: fill(place / "parent", "file") / path.name,
+    "parent is a pipe": lambda place, path: fill(place / "parent", "pipe") / path.name,
     "parent is a link to a file": linked_parent,
     "no place for files": lambda place, path: Path("/proc") / path.name,
     "name too long": lambda place, path: place / ("x" * 300 + path.suffix),
     "zero byte": lambda place, path: place / f"a\0b{path.suffix}",
     "no text": lambda place, path: place / f"\ud800{path.suffix}",
-    "empty": lambda place, path: "",
-    "dot": lambda place, path: ".",
-    "dots": lambda place, path: "..",
-    "root": lambda place, path: "/",
+    **{name: (lambda place, path, name=name: name) for name in ("", ".", "..", "/")},
     "folder above": lambda place, path: place / "..",
-    "the folder": lambda place, path: place / ".",
+    "the folder": lambda place, path: f"{place}/models/",
 }
 
 
@@ -183,35 +145,24 @@ WRITERS = {
     "report": (".html", lambda adata, path, *_: dko.io.write_report(adata, path)),
     "scan h5ad": (".h5ad", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
     "scan zarr": (".zarr", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
-    "table": (".csv", lambda adata, path, *_: write_table(pd.DataFrame({"a": [1]}), path)),
-    "figure": (".png", lambda adata, path, *_: write_figure(matplotlib.figure.Figure(), path)),
-    "dko --out h5ad": (".h5ad", command("--out")),
-    "dko --out zarr": (".zarr", command("--out")),
+    "dko --out": (".h5ad", command("--out")),
     "dko --table": (".csv", command("--table")),
 }
 
 
 @pytest.fixture
-def refused(fitted, place, tmp_path, capsys, monkeypatch):
-    """The writer says one sentence before it begins, and all stays as it was."""
-    import dko.report
-    import dko.tl._scan
-
-    def never(*_, **__):
-        raise AssertionError("The work has begun.")
-
+def refused(cells, place, tmp_path, capsys, monkeypatch):
+    """The writer says one sentence before it begins with cells that were not even fitted, and all stays as it was."""
     monkeypatch.chdir(place)
-    monkeypatch.setattr(dko.tl._scan, "open_model", never)
-    monkeypatch.setattr(dko.report, "open_run", never)
-    monkeypatch.setattr(dko.tl, "rank_genes", never)
 
     def run(write, path):
         before = state(place)
         with pytest.raises((OSError, ValueError)) as caught:
-            write(fitted, path, capsys, tmp_path)
+            write(cells, path, capsys, tmp_path)
         assert state(place) == before
         assert type(caught.value).__module__ == "builtins" and not isinstance(caught.value, UnicodeError)
         said = str(caught.value)
+        assert "No scan" not in said and "No fitted model" not in said, "the work has begun"
         assert said.endswith(".") and "\n" not in said and "Errno" not in said and len(said) < 700, said
 
     return run
@@ -241,20 +192,18 @@ def test_things_in_the_way_are_refused(refused, place, name, what, where):
 @pytest.mark.parametrize("kind", NO_TARGETS)
 def test_what_no_writer_can_write_is_refused(refused, place, name, kind):
     suffix, write = WRITERS[name]
+    if name.startswith("dko") and kind in ("zero byte", "no text", "the folder"):
+        pytest.skip("no word of a command line, or a file without its ending")
     path = place / f"target{suffix}"
     found = NO_TARGETS[kind](place, path)
     refused(write, path if found is None else found)
 
 
-def test_a_file_is_no_folder(refused, place):
-    refused(WRITERS["save"][1], f"{place}/models/")
-
-
 def written(suffix, path):
     """Whether a whole file or store of this kind is there."""
     if suffix == ".zarr":
-        return dko.io._files.read_any(path).n_obs == 80
-    starts = {".npz": b"PK", ".h5ad": b"\x89HDF", ".csv": b",a\n0,1", ".png": b"\x89PNG", ".html": b"<!DOCTYPE html>"}
+        return ad.read_zarr(path).n_obs == 80
+    starts = {".npz": b"PK", ".h5ad": b"\x89HDF", ".csv": b"gene,", ".html": b"<!DOCTYPE html>"}
     return path.read_bytes().startswith(starts[suffix])
 
 
@@ -263,10 +212,10 @@ PLACES = ("itself", "link", "two links", "dangling", "linked folder", "nothing",
 
 @pytest.mark.parametrize(
     ("name", "where"),
-    [(name, where) for name in ("save", "scan h5ad", "scan zarr", "table") for where in PLACES]
-    + [("report", "link"), ("figure", "link"), ("figure", "nothing")],
+    [(name, where) for name in ("save", "scan h5ad", "scan zarr") for where in PLACES]
+    + [("report", "link"), ("dko --table", "link"), ("dko --table", "nothing")],
 )
-def test_files_are_replaced_and_links_and_modes_stay(fitted, place, name, where):
+def test_files_are_replaced_and_links_and_modes_stay(fitted, place, capsys, tmp_path, name, where):
     suffix, write = WRITERS[name]
     path = behind = place / f"target{suffix}"
     if where == "long name":
@@ -285,7 +234,8 @@ def test_files_are_replaced_and_links_and_modes_stay(fitted, place, name, where)
     if where not in ("nothing", "dangling"):
         fill(behind, "store" if suffix == ".zarr" else "file").chmod(mode)
     before, had = state(place, without=behind), behind.exists()
-    write(fitted, path)
+    dko.tl.scan(fitted)
+    write(fitted, path, capsys, tmp_path)
     assert written(suffix, path) and not behind.is_symlink()
     assert state(place, without=behind) == before
     usual = place / "usual"
@@ -312,13 +262,7 @@ def test_the_owner_stays(fitted, place):
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
 
 
-def test_the_other_name_of_a_file_keeps_what_it_names(fitted, place):
-    os.link(fill(place / "mine.txt", "file"), place / "model.npz")
-    dko.io.save(fitted, place / "model.npz")
-    assert (place / "mine.txt").read_text() == "years of work" and written(".npz", place / "model.npz")
-
-
-@pytest.mark.parametrize("name", ["save", "table", "scan zarr"])
+@pytest.mark.parametrize("name", ["save", "scan zarr"])
 def test_a_file_that_cannot_grow_leaves_what_was_there(fitted, place, name):
     suffix, write = WRITERS[name]
     fill(place / f"target{suffix}", "store" if suffix == ".zarr" else "file")
@@ -341,11 +285,11 @@ def small_disk(place):
     if ran.returncode:
         pytest.skip("not allowed to mount a small disk")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="no mount here")
-@pytest.mark.parametrize("name", ["save", "scan h5ad", "scan zarr", "table", "report", "figure", "dko --out h5ad"])
+@pytest.mark.parametrize("name", ["save", "scan h5ad", "scan zarr", "report", "dko --out", "dko --table"])
 def test_a_full_disk_leaves_what_was_there(fitted, small_disk, capsys, tmp_path, name):
     suffix, write = WRITERS[name]
     target = fill(small_disk / f"target{suffix}", "store" if suffix == ".zarr" else "file")
@@ -353,8 +297,7 @@ def test_a_full_disk_leaves_what_was_there(fitted, small_disk, capsys, tmp_path,
         while file.write(b"0" * 512):
             pass
     before = state(small_disk)
-    if name.startswith("dko"):
-        dko.tl.scan(fitted)
+    dko.tl.scan(fitted)
     with pytest.raises(OSError, match=r"(No space left on device|make room first)") as caught:
         write(fitted, target, capsys, tmp_path)
     assert str(caught.value).endswith(".") and state(small_disk) == before
@@ -362,8 +305,6 @@ def test_a_full_disk_leaves_what_was_there(fitted, small_disk, capsys, tmp_path,
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
 def test_scan_refuses_the_file_of_its_cells_behind_any_link(fitted, place, suffix):
-    import anndata as ad
-
     fitted.write_h5ad(place / "cells.h5ad")
     (place / "link.h5ad").symlink_to("cells.h5ad")
     os.link(place / "cells.h5ad", place / "twin.h5ad")
@@ -386,19 +327,6 @@ def test_scan_replaces_no_file_that_cells_may_be_read_from_later(fitted, place):
     assert state(place) == before
 
 
-def test_write_reference_looks_at_every_table_first(cells, quick, place, monkeypatch):
-    dko.tl.fit(cells, test_fraction=0.2, **quick)
-    monkeypatch.setattr("dko.io._reference._mapping", None)
-    fill(place / "mapping_prediction.csv", "thesis")
-    before = state(place)
-    with pytest.raises(IsADirectoryError, match="mapping_prediction.csv' is a folder with other content"):
-        dko.io.write_reference(cells, place)
-    for folder in (fill(place.parent / "file", "file"), place.parent / "file" / "deeper"):
-        with pytest.raises(NotADirectoryError, match=r"file.*\.$"):
-            dko.io.write_reference(cells, folder)
-    assert state(place) == before
-
-
 def test_reproduce_and_demo_look_at_every_file_first(place, tmp_path, capsys, monkeypatch):
     np.savetxt(tmp_path / "P.csv", np.ones((4, 6)), delimiter=",")
     fill(place / "Impact_results.csv", "pipe")
@@ -409,18 +337,4 @@ def test_reproduce_and_demo_look_at_every_file_first(place, tmp_path, capsys, mo
     for words in (["reproduce", tmp_path / "P.csv", "--force"], ["demo"]):
         assert main([*map(str, words), "--out", str(place), "--quiet"]) == 2
         assert "choose another name" in capsys.readouterr().err
-    assert state(place) == before
-
-
-def test_files_of_a_command_are_told_apart_by_what_is_behind_them(fitted, place, capsys):
-    fitted.write_h5ad(place / "in.h5ad")
-    (place / "same.csv").symlink_to("out.h5ad")
-    before = state(place)
-    for table in ("../place/out.h5ad", "same.csv", "../place/in.h5ad"):
-        words = ["rank", "in.h5ad", "--out", "out.h5ad", "--table", str(place / table), "--quiet", "--force"]
-        here = os.getcwd()
-        os.chdir(place)
-        assert main(words) == 2
-        os.chdir(here)
-        assert "have to be different files" in capsys.readouterr().err
     assert state(place) == before

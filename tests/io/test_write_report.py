@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import pytest
-from mudata import MuData
 
 import dko
-from dko._compat import modalities_apart
-from dko.io._files import read_any, write_any
 
 
 @pytest.fixture
@@ -25,13 +22,10 @@ def test_reads_and_leaves_nothing_behind(scanned, unchanged, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_same_of_a_file_and_of_a_mudata(scanned, tmp_path):
+def test_same_of_a_file_and_of_a_mudata(scanned, tmp_path, stored, mudata_of):
     del scanned.obsm["X_umap"]  # no need to draw it three times
-    write_any(scanned, tmp_path / "cells.zarr")
-    with modalities_apart():
-        data = MuData({"first": scanned})
     pages = []
-    for source in (scanned, read_any(tmp_path / "cells.zarr"), data):
+    for source in (scanned, stored(scanned, tmp_path / "cells.zarr"), mudata_of(first=scanned)):
         dko.io.write_report(source, tmp_path / "report.html", mod="first")
         pages.append((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert pages[0] == pages[2]

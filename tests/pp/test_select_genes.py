@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
@@ -58,19 +57,6 @@ def test_genes_of_a_few_cells_are_not_variable(adata):
     x[:3, 20] = 1000
     adata.X = x
     assert "g20" not in dko.pp.select_genes(adata, n_top_genes=12)
-
-
-def test_logarithms_give_the_same(adata):
-    expected = dko.pp.select_genes(adata, n_top_genes=10)
-    adata.layers["counts"] = adata.X.copy()
-    sc.pp.log1p(adata)
-    assert dko.pp.select_genes(adata, n_top_genes=10) == expected
-    assert dko.pp.select_genes(adata, n_top_genes=10, layer="counts") == expected
-
-
-def test_fit_takes_them(adata, quick):
-    dko.tl.fit(adata, n_top_genes=10, **quick)
-    assert adata.uns["dko"]["genes"] == [f"g{i}" for i in range(10)]
 
 
 def test_a_named_gene_that_only_other_cells_express_is_kept(cells, quick):

@@ -87,13 +87,6 @@ def test_controls_are_kept_apart(cells):
     assert of["control"] == 80 and of["control_test"] == 20
 
 
-def test_counts_give_the_same_as_logarithms(cells):
-    cells.X = cells.X.astype(np.float32)
-    dko.pp.split_perturbations(cells, layer="counts", key_added="of_counts", n_folds=2, **HOW)
-    dko.pp.split_perturbations(cells, n_folds=2, **HOW)
-    assert folds(cells).equals(folds(cells, "of_counts"))
-
-
 def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
     labels = cells.obs["perturbation"].astype(object)
     first = labels.iloc[0]

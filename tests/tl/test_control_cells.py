@@ -70,14 +70,6 @@ def test_what_cannot_be_is_named(name, perturbations):
         predicted(change(perturbations), **{"genes": GENE, **how})
 
 
-@pytest.mark.parametrize("mixture", [False, True])
-def test_what_is_said_of_a_cell_does_not_depend_on_which_others_are_chosen(mixture, perturbations):
-    how: dict[str, Any] = {"dose": 0.6, "mixture": mixture}
-    whole, chosen = predicted(perturbations, **how), np.arange(80) % 3 == 2
-    np.testing.assert_allclose(predicted(perturbations, groups=chosen, **how)[chosen], whole[chosen], atol=1e-5)
-    np.testing.assert_allclose(predicted(perturbations, batch_size=7, **how), whole, atol=1e-5)
-
-
 @pytest.fixture
 def encoded(monkeypatch):
     """Numbers of cells that were encoded together."""

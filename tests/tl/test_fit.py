@@ -56,12 +56,6 @@ def test_the_seed_decides_everything(cells, quick):
     assert run(None).uns["dko"]["params"].get("rng") is None
 
 
-def test_the_split_does_not_depend_on_the_training(cells):
-    dko.tl.fit(cells, max_steps=1, batch_size=10, progress=False)
-    dko.tl.fit(cells, max_steps=7, batch_size=30, progress=False, key_added="other")
-    assert (cells.obs["dko_split"] == cells.obs["other_split"]).all()
-
-
 def test_test_cells_do_not_train(cells, quick):
     dko.tl.fit(cells, test_fraction=0.25, **quick)
     test = (cells.obs["dko_split"] == "test").to_numpy()
@@ -230,13 +224,6 @@ def test_groups_that_were_not_reached_get_no_model(cells, interrupt, caplog):
     assert (cells.obs["dko_split"][late] == "unused").all() and cells.obs["dko_fit_error"][late].isna().all()
 
 
-def test_interrupt_at_the_start_of_a_later_group_keeps_the_groups_before_it(cells, interrupt):
-    # The first group makes 3 steps; the interrupt comes in the second one after them.
-    interrupt(5)
-    dko.tl.fit(cells, groupby="cell_type", max_steps=3, progress=False)
-    assert cells.uns["dko"]["groups"] == ["B"]
-
-
 def test_another_key(cells, quick):
     dko.tl.fit(cells, key_added="mine", **quick)
     dko.tl.scan(cells, key="mine")
@@ -302,12 +289,6 @@ def test_cells_without_any_of_the_genes_are_left_out(cells, quick, capsys):
     np.testing.assert_array_equal(cells.obs["dko_fit_error"].isna(), empty)
 
 
-def test_a_batch_system_is_none_of_our_business(cells, quick, monkeypatch):
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    monkeypatch.setenv("SLURM_JOB_NAME", "job")
-    dko.tl.fit(cells, **quick)
-
-
 def test_a_raw_that_has_lost_genes_is_refused(cells, quick):
     cells.raw = cells.copy()
     dko.tl.fit(cells, use_raw=True, **quick)
@@ -323,3 +304,35 @@ def test_a_group_in_which_nobody_expresses_the_genes_gets_no_model(cells, quick,
     dko.tl.fit(cells, groupby="cell_type", genes=list(cells.var_names[3:6]), **quick)
     assert cells.uns["dko"]["groups"] == ["B"] and "'CD4/CD8 T'" in caplog.text
     assert (cells.obs["dko_split"][1::2] == "unused").all()
+
+
+def test_what_is_written_of_a_map_of_low_rank(cells, quick):
+    dko.tl.fit(cells, rank=3, **quick)
+    stored = cells.uns["dko"]
+    assert stored["params"]["rank"] == 3
+    assert {name: (array.shape, array.dtype) for name, array in stored["weights"].items()} == {
+        "outgoing": ((1, 20, 3), np.float32),
+        "incoming": ((1, 3, 20), np.float32),
+        "intercept": ((1, 20), np.float32),
+    }
+    validation = (cells.obs["dko_split"] == "validation").to_numpy()
+    best = stored["history"]["validation_loss"].min()
+    assert cells.obs["dko_fit_error"][validation].mean() == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [
+        (20, "rank=20 must be below the number of genes, 20; leave it out for the full map"),
+        (0, "rank=0 must be a whole number above 0"),
+        (2.5, "rank=2.5 must be a whole number or None"),
+    ],
+)
+def test_ranks_that_cannot_be(rank, message, cells, quick, unchanged):
+    with unchanged(cells), pytest.raises(ValueError, match=message):
+        dko.tl.fit(cells, rank=rank, **quick)
+
+
+def test_the_published_network_has_no_rank(cells, unchanged):
+    with unchanged(cells), pytest.raises(ValueError, match="preset='paper' has layers as wide as there are genes"):
+        dko.tl.fit(cells, preset="paper", rank=3, progress=False)
