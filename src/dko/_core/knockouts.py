@@ -204,20 +204,23 @@ class Predictor:
         that loses them at one dose does so at every higher one. The random numbers of a cell are the same for all
         knockouts, and whichever other cells are chosen: differences are effects, not chance.
         """
-        numbers, asked = self.numbers(sets), (1.0,) if mixture else tuple(float(dose) for dose in doses)
+        doses = [float(dose) for dose in doses]
+        numbers, asked = self.numbers(sets), (1.0,) if mixture else tuple(doses)
         for_noise, for_escape = self._streams(rng)
         escapes = for_escape.random(self.draws.max() + 1) if mixture else np.empty(0)
-        n_asked = len(sets) * len(asked) if self.model.log or profiles else None
-        for block, noise in self._drawn(batch_size, n_asked, for_noise, description):
-            for model, there, values in self.parts(block):
-                for found in model.knock_out(values, numbers, asked, noise[there], profiles=profiles):
-                    rows = block.rows[there[found.rows]]
-                    knockout = model.with_impacts(found, numbers[found.number])._replace(rows=rows)
-                    if not mixture:
-                        yield knockout
-                        continue
-                    for dose in doses:
-                        yield _mixed(knockout, float(dose), escapes[self.draws[rows]] < dose)
+        n_asked, total = len(sets) * len(asked), len(self.rows) * len(sets) * len(asked)
+        blocks = self._drawn(batch_size, n_asked if self.model.log or profiles else None, for_noise)
+        with progress_of(total, description=description, unit="cell") as advance:
+            for block, noise in blocks:
+                for model, there, values in self.parts(block):
+                    for found in model.knock_out(values, numbers, asked, noise[there], profiles=profiles):
+                        rows = block.rows[there[found.rows]]
+                        knockout = model.with_impacts(found, numbers[found.number])._replace(rows=rows)
+                        if mixture:
+                            yield from (_mixed(knockout, dose, escapes[self.draws[rows]] < dose) for dose in doses)
+                        else:
+                            yield knockout
+                        advance(len(there))
 
     def effect_sums(
         self, sets: Sequence[Sequence[str]], group: np.ndarray, n_groups: int, rng: RNG = 0
@@ -231,12 +234,14 @@ class Predictor:
         n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
         several = self.model.log or any(len(genes) > 1 for genes in sets)
         for_noise, _ = self._streams(rng)
-        for block, noise in some._drawn(None, len(sets) if several else None, for_noise, "effects"):
-            for model, there, values in some.parts(block):
-                of_each = group[block.rows[there]]
-                changes, n = model.effect_sums(values, numbers, of_each, n_groups, noise[there])
-                totals += changes
-                n_cells += n
+        with progress_of(len(some.rows), description="effects", unit="cell") as advance:
+            for block, noise in some._drawn(None, len(sets) if several else None, for_noise):
+                for model, there, values in some.parts(block):
+                    of_each = group[block.rows[there]]
+                    changes, n = model.effect_sums(values, numbers, of_each, n_groups, noise[there])
+                    totals += changes
+                    n_cells += n
+                    advance(len(there))
         return totals, n_cells
 
     def _streams(self, rng: RNG) -> list[np.random.Generator]:
@@ -245,22 +250,19 @@ class Predictor:
         return stream.spawn(2) if self.model.n_random else [stream, stream]
 
     def _drawn(
-        self, n_rows: int | None, n_asked: int | None, rng: np.random.Generator, description: str
+        self, n_rows: int | None, n_asked: int | None, rng: np.random.Generator
     ) -> Iterator[tuple[Block, np.ndarray]]:
         """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
         if n_rows is None and n_asked is not None:
             n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
         n_drawn = 0
-        with progress_of(len(self.rows), description=description, unit="cell") as advance:
-            for block in self.blocks(n_rows):
-                if not len(block.rows):
-                    continue
+        for block in self.blocks(n_rows):
+            if len(block.rows):
                 numbers = self.draws[block.rows]
                 # Those of cells in between are drawn too, or the numbers would depend on who is chosen.
                 size = (numbers[-1] + 1 - n_drawn, self.model.n_random)
                 yield block, rng.standard_normal(size, dtype=np.float32)[numbers - n_drawn]
                 n_drawn = numbers[-1] + 1
-                advance(len(block.rows))
 
 
 def _stacked(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:

@@ -169,7 +169,7 @@ class _Profiles:
         if self._cells.model.log:
             self._dense[knockout.number][np.ix_(knockout.rows, self._cells.columns)] = knockout.after
         else:
-            self._found[knockout.number].append(knockout)
+            self._found[knockout.number].append(knockout._replace(before=None))
 
     def layers(self) -> list[Any]:
         """Return a layer for each knockout; cells that lack its genes keep the profile that they had before."""
