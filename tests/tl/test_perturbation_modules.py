@@ -151,7 +151,7 @@ def test_groups_of_pairs_in_any_order(modular, inert):
 
 
 def test_perturbations_that_are_predicted_to_do_nothing(modular):
-    """Where training perturbations do not foretell each other, the strength of unseen ones is 0."""
+    """Where training perturbations do not predict each other, the strength of unseen ones is 0."""
     modular.uns["dko"]["weights"]["strength"] = np.zeros_like(modular.uns["dko"]["weights"]["strength"])
     trained = set(dko.get.modules(modular)["perturbation"])
     dko.tl.perturbation_modules(modular, [gene for gene in modular.var_names if gene not in trained][:8])

@@ -1,4 +1,4 @@
-"""A fitted model as it lies in an AnnData: its weights, the genes it knows, and the cells it can speak about."""
+"""A fitted model as it lies in an AnnData: its arrays, its genes, and where its values are read."""
 
 from __future__ import annotations
 

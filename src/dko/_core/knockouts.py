@@ -174,6 +174,8 @@ class Predictor:
             for model, there, values in self.parts(block):
                 found.append(getattr(model, function)(values))
                 rows.append(block.rows[there])
+        if not found:
+            return sparse.csr_matrix((0, len(self.model.genes)), dtype=np.float32)
         return _stacked(found)[np.argsort(np.concatenate(rows))]
 
     def layer(self, values: sparse.csr_matrix, rows: np.ndarray, n_rows: int) -> sparse.csr_matrix:

@@ -1,9 +1,8 @@
 """Getters: they read results out of an AnnData or MuData and change nothing."""
 
 from ._effects import effects
-from ._fit_quality import fit_quality
 from ._impact import impact, impact_table
-from ._profiles import profiles
+from ._profiles import fit_quality, profiles
 from ._ranking import ranking
 from ._tables import (
     affected_genes,

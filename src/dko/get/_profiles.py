@@ -1,16 +1,19 @@
-"""Observed and predicted profiles."""
+"""Observed and predicted profiles, and how close they are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
 from .._compat import stored
 from .._core import keys
+from .._core.cells import unwrap
 from .._core.fitted import read_profiles
+from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import listed
 from .._core.verb import verb
@@ -84,3 +87,64 @@ def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
             f"No {split} cells in adata.obs[{keys.split(key)!r}]; for test cells, fit with test_fraction=0.2."
         )
     return cells
+
+
+@verb
+def fit_quality(
+    adata: AnnData | MuData,
+    *,
+    split: str | None = None,
+    groupby: str | None = None,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+) -> pd.DataFrame:
+    """Return how well a fit predicts profiles, beside a prediction from the mean of each gene in the training cells.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    split
+        Cells to predict: ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation
+        cells, which have chosen the weights, where there are no test cells.
+    groupby
+        ``obs`` column, by default that of the fit, if any: also the mean of each gene in the cell's own group, which a
+        model per group has to beat.
+    %(fit)s
+
+    Returns
+    -------
+    A row per prediction, ``model``, ``gene mean`` and, with groups, ``gene mean per {groupby}``; columns
+    ``bray_curtis``, ``spearman``, ``spearman_within_gene``, float64, see :func:`dko.metrics.fit_quality`.
+    ``attrs["split"]`` says which cells were predicted, ``attrs["n_cells"]`` how many.
+
+    Raises
+    ------
+    KeyError
+        No fit, no cells of this split, no training cells, or no such column.
+    """
+    from .. import metrics
+
+    target = unwrap(adata, mod)
+    fitted = open_model(target, key, mod, needs="reconstruct").fitted
+    groupby = groupby or fitted.params.get("groupby")
+    groups = None if groupby is None else group_of_cells(target, groupby)
+    splits = target.obs.get(keys.split(key), pd.Series(index=target.obs_names, dtype=object))
+    if split is None:
+        split = keys.TEST if (splits == keys.TEST).any() else keys.VALIDATION
+    held_out = profiles(target, split=split, key=key)
+    is_training, is_held_out = (splits == keys.TRAIN).to_numpy(), (splits == split).to_numpy()
+    if not is_training.any():
+        raise KeyError(
+            f"No {keys.TRAIN} cells in adata.obs[{keys.split(key)!r}], which the means of the genes come from; use "
+            "the AnnData of the fit."
+        )
+    training = read_profiles(target, fitted)[is_training]
+    found = {"model": held_out.layers["predicted"], "gene mean": metrics.gene_mean(training, held_out.X)}
+    if groups is not None:
+        of_cells = {"training_groups": groups[is_training], "groups": groups[is_held_out]}
+        found[f"gene mean per {groupby}"] = metrics.gene_mean(training, held_out.X, **of_cells)
+    rows = {name: metrics.fit_quality(held_out.X, predicted) for name, predicted in found.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.attrs = {"split": split, "n_cells": held_out.n_obs}
+    return table

@@ -1,4 +1,4 @@
-"""What a model says of knockouts that are to be grouped: their mean changes, and whether there is any effect."""
+"""What a model predicts for knockouts that are to be grouped: mean changes, and whether there is any effect."""
 
 from __future__ import annotations
 
@@ -27,35 +27,20 @@ _N_COMPONENTS = 30
 
 
 class Effects(NamedTuple):
-    """What a model says of knockouts, sorted by label, so that the order in which they are given says nothing.
-
-    Attributes
-    ----------
-    sets
-        The genes of each knockout by its label.
-    genes
-        Names of the columns of `changes`.
-    changes
-        Mean changes, knockouts x genes; 0 at the genes that are knocked out, which say only that it has worked.
-    vectors
-        What is compared, knockouts x dimensions.
-    p_effect
-        How sure it is that there is no effect; NaN where nothing is known.
-    unseen
-        Which the model was not trained on.
-    n_cells
-        How many cells each is known from.
-    measured
-        Of a model of perturbations, their mean changes in the cells that it was trained on, by label.
-    """
+    """Predicted knockouts, sorted by label, so that the order in which they are given does not matter."""
 
     sets: dict[str, list[str]]
     genes: Sequence[str]
+    # Mean changes, knockouts x genes; 0 at the genes that are knocked out, which say only that it has worked.
     changes: np.ndarray
+    # What is compared, knockouts x dimensions.
     vectors: np.ndarray
+    # NaN where nothing is known.
     p_effect: np.ndarray
+    # Which the model was not trained on, and from how many cells each is known.
     unseen: np.ndarray
     n_cells: np.ndarray
+    # Of a model of perturbations, their mean changes in the cells that it was trained on, by label.
     measured: dict[str, np.ndarray]
 
 
@@ -130,22 +115,13 @@ def _in_a_screen(cells: Predictor, sets: dict[str, list[str]], plan: Plan, seed:
 
 
 class _Measured(NamedTuple):
-    """Cells that a model was trained on.
+    """Cells that a model was trained on."""
 
-    Attributes
-    ----------
-    effects
-        Mean change of each trained perturbation against the control cells, by label; 0 at its targets.
-    n_cells
-        How many cells each has.
-    components
-        Directions in which these cells vary, genes x components, divided by the standard deviation of control cells.
-    scores
-        Control cells in these directions, cells x components.
-    """
-
+    # Mean change of each trained perturbation against the control cells, 0 at its targets; how many cells each has.
     effects: dict[str, np.ndarray]
     n_cells: dict[str, int]
+    # Directions in which these cells vary, genes x components, divided by the standard deviation of control cells; and
+    # control cells in these directions.
     components: np.ndarray
     scores: np.ndarray
 
@@ -206,7 +182,7 @@ def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np
     and distances are put to the scale of `n_cells`: a variance of means is inverse to the number of cells, on
     either side.
     """
-    # Of its own for each number of cells, whatever other perturbations there are.
+    # For each number of cells the same, whatever other perturbations there are.
     rng = np.random.default_rng([seed, n_cells])
     n_control = len(scores)
     n_drawn = min(n_cells, n_control // 2)
@@ -219,17 +195,8 @@ def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np
 def p_values(changes: np.ndarray, n_cells: np.ndarray, unseen: np.ndarray, null_of: Callable) -> np.ndarray:
     """Return the share of random groups of as many control cells that are as far from the others as each change is.
 
-    Parameters
-    ----------
-    changes
-        Of the mean, perturbations x components.
-    n_cells
-        Number of cells of each.
-    unseen
-        Which are predicted and not learned from cells. There is no noise in these, so what counts is how far random
-        groups lie in their direction, not in any.
-    null_of
-        `null_changes` of a number of cells.
+    Perturbations that are `unseen` are predicted without noise, so what counts is how far random groups lie in their
+    direction, not in any. `null_of` gives :func:`null_changes` of a number of cells.
     """
     found = np.empty(len(changes))
     for n in np.unique(n_cells):

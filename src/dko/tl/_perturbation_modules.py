@@ -124,7 +124,7 @@ def perturbation_modules(
     another mix of days, counts as effect.
 
     An unseen perturbation has no cells. Its predicted change is held against random groups of the median number of
-    cells, in its direction: what such an experiment could tell from nothing, if the prediction is right.
+    cells, in its direction: what such an experiment could detect, if the prediction is right.
 
     Without it, nothing was perturbed, and ``p_effect`` is the false discovery rate of the downstream impact in the
     cells of the fit, ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where effects are direct ones. Mean
