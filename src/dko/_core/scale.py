@@ -237,7 +237,7 @@ def check_normalize(scale: Scale, normalize: bool, source: Source) -> None:
     """Refuse counts that nobody has said to normalise, and other values that were said to be counts."""
     if scale.kind == "counts" and not normalize:
         raise ValueError(
-            f"{source} holds counts, and model='sccvae' is trained on log-normalised values: pass normalize=True, "
+            f"{source} holds counts, and this model is trained on log-normalised values: pass normalize=True, "
             "or call sc.pp.normalize_total(adata) and sc.pp.log1p(adata) first."
         )
     if scale.kind != "counts" and normalize:

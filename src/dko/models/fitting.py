@@ -37,7 +37,8 @@ class Config:
     @classmethod
     def options(cls) -> dict[str, str]:
         """Return the keywords of the model, and what they take."""
-        return {one.name: str(one.type) for one in fields(cls) if one.name != "preset"}
+        # Types are text where annotations are put off, as they are here.
+        return {one.name: getattr(one.type, "__name__", str(one.type)) for one in fields(cls) if one.name != "preset"}
 
     def check(self, schedule: Schedule) -> None:
         """Raise a ValueError where the schedule does not suit these options."""

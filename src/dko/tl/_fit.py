@@ -280,6 +280,10 @@ def fit(
     return data if copy else None
 
 
+# Parameters of every fit, which no option of a model may hide.
+_TAKEN = {"version", "model", "layer", "use_raw", "log1p", "values", "log_base", "scale", "target_sum", "n_summed", "rng"}
+
+
 def _frame(value: Any) -> Any:
     """Return measured effects in an AnnData as a table; models take no AnnData."""
     if not isinstance(value, AnnData):
@@ -293,10 +297,12 @@ def _config(model: str, preset: str | None, given: dict[str, Any]) -> Config:
     """Return the options of a preset with those that a user has given."""
     kind = model_class(model)
     if preset not in kind.presets:
-        names = [repr(name) for name in kind.presets if name is not None]
-        raise ValueError(f"No preset {preset!r}; choose {' or '.join(names) or 'none'} or leave it out.")
+        names = " or ".join(repr(name) for name in kind.presets if name is not None)
+        raise ValueError(f"No preset {preset!r}; {f'choose {names} or ' * bool(names)}leave it out.")
     config = kind.presets[preset][0]
     known = config.options()
+    if taken := sorted({*known} & _TAKEN):
+        raise TypeError(f"model={model!r} needs other names for its options {listed(taken)}: a fit keeps others there.")
     if wrong := [name for name in given if name not in known]:
         others = {name: model_class(name).presets[None][0].options() for name in REGISTRY if name != model}
         for name, options in others.items():

@@ -25,9 +25,9 @@ _UNSEEN = 1e-6
 _FIRST_WEIGHTS = 0.1
 _GAIN = 100.0
 # Hidden units of a fit at most, unless it is as published or the user names a rank. As many as genes where they are
-# fewer: some data need them all. Of 2,000 genes, twice as many take twice as long for a validation loss that is 0.1 to
-# 0.3 % lower, half as many cost up to 2 % of it.
-_WIDTH = 256
+# fewer: some data need them all. Of 2,000 genes in real cells, half as many take half the time for a validation loss
+# that is 0.1 to 0.3 % higher, a quarter cost up to 2 % of it.
+WIDTH = 512
 
 
 class AssemblageNetwork(nn.Module):
@@ -185,6 +185,7 @@ def fit(
     init: Map | None = None,
     rank: int | None = None,
     published: bool = False,
+    width: int = WIDTH,
     label: str = "fit",
 ) -> Fit:
     """Fit profiles from assemblages.
@@ -197,6 +198,8 @@ def fit(
         A fitted map to start from, on the same genes; a low-rank one has the given rank.
     rank
         Rank of the map, which is then left as a product of two thin matrices.
+    width
+        Hidden units at most, of a full map.
     published
         Start from random weights in layers as wide as there are genes, as published, not from the mean profile.
 
@@ -206,7 +209,7 @@ def fit(
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(rng))
-        network = _network(training, init, rank, published).to(device)
+        network = _network(training, init, rank, published, width).to(device)
     fused = True if device.type in {"cpu", "cuda"} else None
     trained = train(
         ProfileLoss(network),
@@ -222,7 +225,9 @@ def fit(
     return Fit(network.affine() if rank is None else network.low_rank(), trained)
 
 
-def _network(training: sparse.csr_matrix, init: Map | None, rank: int | None, published: bool) -> AssemblageNetwork:
+def _network(
+    training: sparse.csr_matrix, init: Map | None, rank: int | None, published: bool, width: int
+) -> AssemblageNetwork:
     """Return the network at the start of training."""
     n_genes = training.shape[1]
     if init is not None:
@@ -232,6 +237,6 @@ def _network(training: sparse.csr_matrix, init: Map | None, rank: int | None, pu
         network = AssemblageNetwork(n_genes)
         network.forget(np.flatnonzero(np.bincount(training.indices, minlength=n_genes) == 0))
     else:
-        network = AssemblageNetwork(n_genes, rank or min(n_genes, _WIDTH))
+        network = AssemblageNetwork(n_genes, rank or min(n_genes, width))
         network.start_from_mean(training)
     return network
