@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,9 @@ import torch
 from scipy import sparse
 
 import dko
+from dko.models import REGISTRY
 from dko.models.assemblage import _reference as naive
+from dko.models.dko_model import DkoModel
 
 
 def weights(adata, key="dko"):
@@ -336,3 +340,42 @@ def test_ranks_that_cannot_be(rank, message, cells, quick, unchanged):
 def test_the_published_network_has_no_rank(cells, unchanged):
     with unchanged(cells), pytest.raises(ValueError, match="preset='paper' has layers as wide as there are genes"):
         dko.tl.fit(cells, preset="paper", rank=3, progress=False)
+
+
+def test_options_of_a_model_of_ones_own(cells):
+    @dataclass(frozen=True)
+    class Options(dko.models.fitting.Config):
+        size: float = 1.0
+
+    class Mine(DkoModel):
+        presets: ClassVar[Any] = {None: (Options(), DkoModel.presets[None][1])}
+
+    with register_for_a_while("mine", Mine):
+        with pytest.raises(TypeError, match=r"takes no siz=\.\.\.; did you mean size\?"):
+            dko.tl.fit(cells, model="mine", siz=1)
+        with pytest.raises(TypeError, match="size='x' must be a number"):
+            dko.tl.fit(cells, model="mine", size="x")
+        with pytest.raises(ValueError, match="No preset 'paper'; leave it out"):
+            dko.tl.fit(cells, model="mine", preset="paper")
+        with pytest.raises(TypeError, match="model='mine' takes no 'rank'; only model='dko' does"):
+            dko.tl.fit(cells, model="mine", rank=2)
+
+
+@contextmanager
+def register_for_a_while(name, model):
+    dko.models.register(name, model)
+    try:
+        yield
+    finally:
+        del REGISTRY[name]
+
+
+def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(monkeypatch):
+    monkeypatch.setattr("dko.models.dko_fit._HALF", 4)
+    noisy = dko.datasets.grn(120, 20, density=0.3, depth=300, heterogeneity=0.5, rng=1)
+    clean = dko.datasets.grn(300, 20, density=0.3, rng=1)
+    ranks = {}
+    for name, cells, effects in (("noisy", noisy, "auto"), ("clean", clean, "auto"), ("direct", noisy, "direct")):
+        dko.tl.fit(cells, max_epochs=20, effects=effects, progress=False)
+        ranks[name] = np.linalg.matrix_rank(weights(cells)[0].astype(float), tol=1e-5)
+    assert ranks == {"noisy": 4, "clean": 8, "direct": 8}

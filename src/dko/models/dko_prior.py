@@ -25,19 +25,12 @@ _LEVELS = "ABCDE"
 
 @dataclass(frozen=True)
 class Known:
-    """Prior knowledge, checked, with all names that it came with.
+    """Prior knowledge, checked, with all names that it came with."""
 
-    Attributes
-    ----------
-    table
-        Of a network, a column each of ``source``, ``target`` and ``weight``, positive where the source activates; of
-        measured effects, perturbations x genes, NaN where not measured.
-    measured
-        Whether these are measured effects.
-    """
-
+    # Of a network the columns source, target and weight, positive where the source activates; of measured effects,
+    # perturbations x genes, NaN where not measured.
     table: pd.DataFrame
-    measured: bool
+    measured: bool  # which of these it is
 
     @property
     def kind(self) -> str:

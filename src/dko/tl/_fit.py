@@ -69,58 +69,47 @@ def fit(
 ) -> AnnData | MuData | None:
     """Learn what cells look like without a gene: from unperturbed cells alone, or from measured perturbations.
 
-    ``model="dko"`` learns how the genes that are present in a cell determine its expression profile.
-    ``model="sccvae"`` learns, from cells of some perturbations and control cells, what any perturbation does.
-
     Parameters
     ----------
     adata
-        Cells: counts, normalised or log1p-normalised values (dense, CSR, CSC, backed or dask). ``"sccvae"`` takes
-        log-normalised values, and counts only with ``normalize=True``.
+        Cells: counts, normalised or log1p-normalised values (dense, CSR, CSC, backed or dask).
     model
-        ``"dko"``, the assemblage model (arXiv 2510.03359), ``"sccvae"``, a causal variational autoencoder of
-        Perturb-seq data (bioRxiv 2025.06.05.657988), or one of your own (:func:`dko.models.register`).
+        ``"dko"``: how the genes that are present in a cell determine its profile (arXiv 2510.03359), from unperturbed
+        cells. ``"sccvae"``: what any perturbation does, from cells of some and control cells (bioRxiv
+        2025.06.05.657988). Or one of your own (:func:`dko.models.register`).
     preset
-        ``"paper"`` trains as published (5,000 steps of 20 cells, step size 0.01, validation after every step;
-        ``"sccvae"``: sizes, loss and steps of its publication; docs, sccvae lists what still differs). None trains
-        until the validation loss no longer falls.
+        ``"paper"`` trains as published (docs, design and sccvae); None, until the validation loss no longer falls.
     layer, use_raw
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p
-        Whether the values are log1p values, to be turned back (``"sccvae"`` keeps them). None finds out and says how:
-        by whether the values, or their exponentials (base e, 2, 10 or that of ``uns["log1p"]``), are whole counts times
-        one factor per cell, by sums that are the same in all cells, or by another layer that holds their logarithms.
-        Where none of these decides, the mark in ``uns["log1p"]`` decides, with a warning. True or False always wins.
+        Whether the values are log1p values. None finds out and says how (docs, design); True or False always wins.
     genes, n_top_genes
-        See :func:`dko.pp.select_genes`. Told nothing, all expressed genes, or the 2,000 most variable ones
+        See :func:`dko.pp.select_genes`. By default all expressed genes, or the 2,000 most variable ones
         (``"sccvae"``: all up to 6,000, or the 5,000 most variable ones, and always the perturbed ones).
     groupby
         ``obs`` column: one model per group, as the paper fits one per cell type. Cells without a value, and groups of
-        fewer than 5 cells, get no model.
+        fewer than 5 cells, get no model. Not of ``"sccvae"``.
     covariates
         Not used yet.
     perturbation_key, control
-        ``obs`` column and its value for unperturbed cells, if there are perturbed ones: with ``"dko"`` only unperturbed
-        cells train. ``"sccvae"`` needs both; perturbations are named by the gene, or by several joined by ``+``.
+        ``obs`` column and its value for unperturbed cells. With ``"dko"`` only unperturbed cells train; ``"sccvae"``
+        needs both, and perturbations are named by the gene, or by several joined by ``+``.
     mod
         Modality of a MuData that holds the genes.
     init_from
-        Key of another fit in ``uns``, or a file of :func:`dko.io.save`, whose weights training starts from.
+        Key of another fit in ``uns``, or a file of :func:`dko.io.save`, whose weights training starts from. Not of
+        ``"sccvae"``.
     max_epochs, max_steps
         Passes over the training cells, or steps, after which training ends.
     batch_size, learning_rate
         Cells per step; step size of Adam.
-    validation_fraction
-        Fraction of the cells (of each perturbation; without the test cells) that choose the best weights; of several
-        members, each has others.
-    test_fraction
-        Fraction of the cells (of each perturbation) that is kept out of the fit altogether, for :func:`dko.pl.fit`
-        and :func:`dko.tl.evaluate`.
+    validation_fraction, test_fraction
+        Fractions of the cells (of each perturbation): of those without test cells, that choose the best weights; and of
+        all, that are kept out of the fit, for :func:`dko.pl.fit` and :func:`dko.tl.evaluate`.
     patience
-        Validations without a better loss after which the step size is cut or, once that has been done twice
-        (``preset="paper"``: never), training ends.
+        Validations without a better loss after which the step size is cut or, in the end, training.
     prior
-        What is known of some genes beside the cells; knockouts of all other genes are as without it.
+        What is known of some genes beside the cells; knockouts of all other genes are as without it. Of ``"dko"``.
 
         A network
             DataFrame of known regulation with the columns ``source``, ``target`` and ``weight``, as decoupler has it
@@ -134,8 +123,7 @@ def fit(
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
-        Show a bar with loss and time left. Ctrl-C keeps the best weights so far; of several members, those that
-        were trained to the end.
+        Show a bar with loss and time left. Ctrl-C keeps the best weights so far, and members that are complete.
     rng
         Seed or generator: decides the split, the initial weights and the order of the cells.
     key_added
@@ -146,35 +134,29 @@ def fit(
 
         ``rank``
             Keep the gene x gene influence as the product of two matrices with so many columns and rows: the way to fit
-            20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. None keeps the full matrix.
+            20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. Effects are direct ones.
         ``effects``
-            What a knockout does to other genes. ``"direct"``: what the assemblage model predicts with all other genes
-            as they are, as published. ``"total"``: on all paths, estimated from how genes are co-expressed over the
-            cells, by regressions of the share of every gene on the level of every other, shrunken and penalised (docs,
-            design); the sizes are those of correlation, an upper bound of what is causal. ``"auto"`` takes the direct
-            ones where the assemblages of the validation cells explain at least half of the variance of the levels of
-            genes, as in simulations without noise, and otherwise, as in all real cells so far, the total ones, which
-            agree better with measured knockouts (docs, accuracy). ``preset="paper"`` and `rank` have direct ones. With
-            a `prior`, always total ones.
+            What a knockout does to other genes. ``"direct"``: with all other genes as they are, as published.
+            ``"total"``: on all paths, estimated from how genes are co-expressed; the sizes are those of correlation,
+            an upper bound of what is causal. ``"auto"`` takes the direct ones where assemblages explain at least half
+            of the variance of the levels of genes in validation cells, as in simulations without noise, and otherwise
+            the total ones, which agree better with measured knockouts (docs, accuracy); always with a `prior`.
 
         Of ``"sccvae"``
 
         ``normalize``
-            Counts are divided by the sum over the genes of their cell, multiplied by the median sum of the control
-            cells that are no test cells, and logged.
+            The values are counts: normalise them to the median sum of the control cells that train, and log them.
         ``holdout``
             Perturbations whose cells are kept out of the fit altogether, to be predicted.
         ``test_controls``
-            Share of the control cells (0) that is kept out too. Effects of perturbations that were kept out are then
-            measured against these by :func:`dko.tl.evaluate`: chance in the mean of control cells that were trained on
-            is in all training effects as well, and would count as predicted.
+            Share of the control cells (0) that is kept out too, for :func:`dko.tl.evaluate` to measure effects against:
+            chance in the mean of control cells that trained is in all training effects, and would count as predicted.
         ``min_cells``
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
-            What is known of a gene that is perturbed: ``"influence"``, what the first model has it do to all genes, or
-            ``"pca"``, its co-expression, both from control cells (``n_components``, 20); ``"onehot"``, nothing,
-            also for genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
-            Default: ``"influence"``; of ``preset="paper"``, ``"pca"``.
+            Embedding of a gene that is perturbed, from control cells: ``"influence"`` (default), its regulatory effects
+            by the first model, or ``"pca"``, its co-expression (``n_components``, 20); ``"onehot"``, none, also for
+            genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
         ``graph``
             Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes (square
             DataFrame, networkx DiGraph), whose cycles are broken. Edges are no gene regulation: only with a named
@@ -183,9 +165,8 @@ def fit(
             How a gene becomes a shift: ``"neighbours"``, by the shifts of similar perturbed genes and by how control
             cells that express less of it differ; ``"softmax"`` (as published), by a network on features.
         ``n_members``
-            Models to fit, each with random numbers and validation cells of its own, whose predicted changes are
-            averaged (3; ``preset="paper"``: 1). Each takes as long as one alone; what they say of unseen perturbations
-            differs by chance, which the mean has less of (docs, accuracy).
+            Models to fit, each with other random numbers and validation cells, whose predicted changes are averaged (3;
+            ``preset="paper"``: 1). Each takes as long as one alone, and differs by chance (docs, accuracy).
         ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
             See docs, sccvae.
 
@@ -194,40 +175,30 @@ def fit(
     None, or the changed copy. Knockouts made with an earlier model under this key are removed. Sets
 
     ``uns[key_added]``
-        ``params`` (dict), ``genes`` (list), ``groups`` (list), ``weights`` (``influence``, groups x genes x genes, and
-        ``intercept``, groups x genes, float32; with `rank`, instead of the influence, its factors ``outgoing``, groups
-        x genes x rank, and ``incoming``, groups x rank x genes; with total effects also ``total_influence``,
-        what the loss of each gene takes off the log share of every other, ``total_correlation``, float16, and
-        ``total_step``, by which genes that are lost together share their effects), ``history`` (DataFrame).
-        With `groupby`, ``cells``, by which later calls notice that groups are no longer those of the fit (a hash of the
-        name of each cell, and the number of its group). Among the parameters: ``effects``, direct or total;
-        ``explained``, the share of the variance of levels that assemblages explain; ``similarity``, mean rank
-        correlation of the sizes of effects of different knockouts, of 50 common genes: near 1, the model says the same
-        of every gene. With a prior also ``prior``, what it is; ``prior_weight``; ``prior_genes`` and
-        ``prior_effects``, how many genes of the fit it concerns, and how many of their effects; ``prior_agreement``,
-        the share of these that the cells alone give the same sign, one half by chance.
-        Of ``"sccvae"`` also ``targets`` (list of all genes that can be perturbed) and ``perturbations`` (DataFrame:
-        ``perturbation``, ``n_cells``, ``role``: trained, held out or dropped, ``strength``: length of its shift);
-        no groups, and the weights are those of its networks, members along the first axis of what they differ in;
-        ``history`` has a column ``member`` where there are several.
+        ``params`` (dict), ``genes`` and ``groups`` (lists), ``weights`` (arrays, groups along the first axis) and
+        ``history`` (DataFrame). Of ``"dko"``, ``influence`` and ``intercept``, and with total effects
+        ``total_influence``, what the loss of each gene (column) takes off the log share of every other; in the
+        parameters ``effects``, direct or total; ``explained``, the share of the variance of levels that assemblages
+        explain; ``similarity`` of the effects of different knockouts, near 1 where the model says the same of every
+        gene; and of a prior what it is and whether the cells agree with it. Of ``"sccvae"`` also ``targets``, all genes
+        that can be perturbed, and ``perturbations`` (DataFrame: ``perturbation``, ``n_cells``, ``role``, ``strength``).
     ``var[f"{key_added}_signal"]``
         With total effects: false discovery rate of the downstream impact of each gene, in any group, float32; above
         0.05 there is no evidence that other genes depend on it, and its effects may be noise.
     ``obs[f"{key_added}_split"]``
-        train, validation, test or unused (category); of several members, what they are for the first. Others
-        validate on cells that train it.
+        train, validation, test or unused (category); of several members, of the first.
     ``obs[f"{key_added}_fit_error"]``
-        Bray-Curtis dissimilarity of predicted and observed profile (float32), NaN without a model; not of
-        ``"sccvae"``.
+        Bray-Curtis dissimilarity of predicted and observed profile (float32), NaN without a model. Of ``"dko"``.
 
     Raises
     ------
     ValueError
-        A prior that has no entry for the genes of the fit, lacks a column, or has an entry twice or without a finite
-        number; negative, NaN or infinite values; a cell without any expression; too few cells; a gene nobody
-        expresses; with ``"sccvae"``, counts, or fewer than 2 perturbations to train on.
+        A prior that says nothing of the genes of the fit, or is damaged; negative, NaN or infinite values; a cell
+        without any expression; too few cells; options that do not fit together; with ``"sccvae"``, counts.
     KeyError
         A gene, layer, column or control value that is not there.
+    TypeError
+        A keyword that the model does not have.
     """
     kind = model_class(model)
     given = {} if prior is None else {"prior": _frame(prior)}
@@ -281,7 +252,19 @@ def fit(
 
 
 # Parameters of every fit, which no option of a model may hide.
-_TAKEN = {"version", "model", "layer", "use_raw", "log1p", "values", "log_base", "scale", "target_sum", "n_summed", "rng"}
+_TAKEN = {
+    "version",
+    "model",
+    "layer",
+    "use_raw",
+    "log1p",
+    "values",
+    "log_base",
+    "scale",
+    "target_sum",
+    "n_summed",
+    "rng",
+}
 
 
 def _frame(value: Any) -> Any:

@@ -71,10 +71,9 @@ def test_a_low_rank_fit_goes_on_from_a_low_rank_map(profiles):
     )
 
 
-def test_a_full_map_has_the_rank_of_the_genes_up_to_a_limit(profiles, monkeypatch):
+def test_a_full_map_has_the_rank_of_the_genes_up_to_a_limit(profiles):
     assert np.linalg.matrix_rank(run(profiles).affine.influence) == 6
-    monkeypatch.setattr(module, "_WIDTH", 2)
-    limited = run(profiles).affine
+    limited = run(profiles, width=2).affine
     assert isinstance(limited, AffineMap)
     assert np.linalg.matrix_rank(limited.influence) == 2
     assert np.linalg.matrix_rank(run(profiles, published=True).affine.influence) == 6

@@ -46,15 +46,7 @@ def fit(
     rng: np.random.Generator,
     label: str = "fit",
 ) -> tuple[Member, Trained]:
-    """Train one SCCVAE on perturbed and control cells.
-
-    Both sets of cells have the same perturbations and targets, and control cells.
-
-    Returns
-    -------
-    The model with the best validation loss, on the CPU, with strengths of 1 (see :func:`with_strength`), and the
-    history.
-    """
+    """Train one SCCVAE; of the best validation loss, on the CPU, with strengths of 1 (see :func:`with_strength`)."""
     control = training.values[training.control]
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
     features = torch.tensor(targets.features)  # a copy: these may be the user's own
@@ -106,13 +98,9 @@ def fit_members(
     device: torch.device,
     rng: np.random.Generator,
 ) -> tuple[Ensemble, list[pd.DataFrame]]:
-    """Train a member per set of validation cells (rows), on all other cells, each with its own random numbers.
+    """Train a member per set of validation cells (rows) on all others, each with its own random numbers; and histories.
 
-    The first members of more are those of fewer.
-
-    Returns
-    -------
-    The members that were trained to the end, or the first one as far as the user let it, and their histories.
+    The first members of more are those of fewer. Ctrl-C leaves those that were trained to the end, or else the first.
     """
     fits: list[tuple[Member, Trained]] = []
     n_members = len(validations)
@@ -151,10 +139,7 @@ def _posterior_means(network: Network, cells: sparse.csr_matrix, device: torch.d
 
 
 def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> torch.Tensor:
-    """Return the directions, of length 1, of cells that express less of a gene; zeros for genes that are not measured.
-
-    Covariances of the posterior means with the expression of each gene.
-    """
+    """Return the directions of cells that express less of a gene, by covariances; zeros for genes not measured."""
     centred = latent - latent.mean(axis=0)
     directions = np.zeros((len(columns), latent.shape[1]), dtype=np.float32)
     measured = columns >= 0

@@ -21,19 +21,9 @@ _FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 class Loss(torch.nn.Module):
     """The loss of a batch, one number per group; the divergence counts in full once training has warmed up.
 
-    Parameters
-    ----------
-    network
-        What is trained.
-    config
-        The weights of the terms.
-    bandwidths
-        Of the kernels of the discrepancy.
-    columns
-        Column of each training target, -1 for those that are not measured: what happens to the transcript that is
-        perturbed itself is no consequence of the shift, and similar targets would inherit it.
-    n_warm
-        Steps over which the weight of the divergence rises.
+    `columns` are those of the training targets, -1 for none: what happens to the transcript that is perturbed itself is
+    no consequence of the shift, and similar targets would inherit it, so it does not count. The weight of the
+    divergence rises over `n_warm` steps.
     """
 
     def __init__(self, network: Network, config: Config, bandwidths: torch.Tensor, columns: np.ndarray, n_warm: int):

@@ -27,36 +27,16 @@ _ALIKE = 1e-6
 
 @dataclass(frozen=True)
 class Member:
-    """One fit, which predicts perturbations of any gene that has features.
-
-    Attributes
-    ----------
-    config
-        Sizes and settings.
-    network
-        With the best weights.
-    features
-        Of all genes that can be perturbed, n x features.
-    coexpression
-        The same genes x latent: the direction, of length 1, of cells that express less of it; zeros where unknown.
-    node
-        The latent dimension that is named after each of these genes, -1 for none.
-    trained
-        Which row of the trained targets each of these genes is, -1 for those that were not trained on.
-    strength
-        Per gene, what the shift of an untrained one is multiplied with.
-    own
-        Per gene, its on-target effect: the change of its own expression when it is perturbed; NaN where unknown.
-    """
+    """One fit, which predicts perturbations of any gene that has features; arrays have a row per such gene."""
 
     config: Config
     network: Network
     features: torch.Tensor
-    coexpression: torch.Tensor
-    node: np.ndarray
-    trained: np.ndarray
-    strength: np.ndarray
-    own: np.ndarray
+    coexpression: torch.Tensor  # the direction, of length 1, of cells that express less of it; zeros where unknown
+    node: np.ndarray  # the latent dimension that is named after it, -1 for none
+    trained: np.ndarray  # which row of the trained targets it is, -1 for those that were not trained on
+    strength: np.ndarray  # what the shift of an untrained one is multiplied with
+    own: np.ndarray  # on-target effect: the change of its own expression when it is perturbed; NaN where unknown
 
     @torch.no_grad()
     def shifts(self, genes: np.ndarray) -> torch.Tensor:
@@ -68,11 +48,7 @@ class Member:
         return torch.where(known[:, None], seen[torch.from_numpy(np.maximum(trained, 0)).to(seen.device)], found)
 
     def unseen(self, genes: np.ndarray, *, leave_out: bool = False) -> torch.Tensor:
-        """Return the shifts that genes have by their features (n x latent), whether they were trained on or not.
-
-        With `leave_out`, genes are trained targets, and what is known of each plays no part in its own shift: only with
-        the code ``"neighbours"``.
-        """
+        """Return the shifts by features (n x latent), also of trained targets, each left out itself if asked."""
         network, features = self.network, self.features[torch.from_numpy(genes)]
         own = named_dimensions(self.node[genes], len(network.mask)).to(features)
         if not network.free:
@@ -85,21 +61,10 @@ class Member:
 
     @torch.no_grad()
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Return by how much control cells change with each shift: decoded with it, less decoded without.
+        """Return by how much control cells (log-normalised) change with each shift (n x latent): n x cells x genes.
 
-        Parameters
-        ----------
-        cells
-            Log-normalised expression, cells x genes.
-        shifts
-            n x latent.
-        noise
-            Standard normal, cells x latent: the draw from the posterior, with and without the shift the same; None
-            takes its mean.
-
-        Returns
-        -------
-        n x cells x genes.
+        Decoded with the shift, less decoded without; the draw from the posterior is the same: `noise`, standard normal,
+        cells x latent, or None for its mean.
         """
         mean, variance = self.network.encode(cells)
         latent = mean if noise is None else mean + variance.sqrt() * noise
@@ -162,10 +127,7 @@ class Ensemble:
         return torch.cat([member.shifts(genes) for member in self.members], dim=1)
 
     def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return how far shifts move the causal variables through the graph of each member, n x (members x latent).
-
-        Divided by the root of the number of members, so that lengths and angles are means over these.
-        """
+        """Return how far shifts move the causal variables, such that lengths and angles are means over the members."""
         parts = zip(self.members, self._split(shifts), strict=True)
         return torch.cat([member.propagated(part) for member, part in parts], dim=1) / self._root
 
@@ -178,10 +140,7 @@ class Ensemble:
         return len(self.members) ** 0.5
 
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Return the change of control cells with each shift, the mean over the members (n x cells x genes).
-
-        The arguments are those of :meth:`Member.changes`, with the latent dimensions of all members side by side.
-        """
+        """Return the mean of :meth:`Member.changes`; latent dimensions of the members are side by side."""
         draws = [None] * len(self.members) if noise is None else self._split(noise)
         total = torch.zeros(len(shifts), *cells.shape, device=cells.device)
         # One member after the other, as what each says is as large as what is returned.

@@ -24,33 +24,20 @@ class Network(nn.Module):
     With w_t the shift of a target gene t, and A the graph: z ~ q(z | x), u = (z + sum w_t) (I - A)^-1, and the
     expression is the decoded u.
 
-    Parameters
-    ----------
-    config
-        Sizes.
-    centre
-        Mean expression of control cells, one value per gene: what the encoder subtracts and the decoder adds.
-    mask
-        Latent x latent, boolean, strictly upper triangular: the edges of the graph.
-    features
-        Targets x features, of the targets that are trained on.
-    own
-        Targets x latent: ones where a latent dimension is named after the target.
     """
 
-    centre: torch.Tensor
-    offset: torch.Tensor
-    mask: torch.Tensor
-    features: torch.Tensor
-    own: torch.Tensor
+    centre: torch.Tensor  # mean expression of control cells, per gene: what the encoder subtracts
+    offset: torch.Tensor  # and the decoder adds
+    mask: torch.Tensor  # edges of the graph: latent x latent, strictly upper triangular
+    features: torch.Tensor  # of the targets that are trained on, targets x features
+    own: torch.Tensor  # targets x latent: ones where a latent dimension is named after the target
 
     def __init__(
         self, config: Config, centre: torch.Tensor, mask: torch.Tensor, features: torch.Tensor, own: torch.Tensor
     ):
         super().__init__()
         n_latent, n_genes, n_targets = len(mask), len(centre), len(features)
-        # The offset is kept apart from the centre as files of version 0.1.0 hold another one; predicted changes do not
-        # depend on it.
+        # They are two, as files of version 0.1.0 hold another offset; predicted changes do not depend on it.
         buffers = {"centre": centre, "offset": centre.clone(), "mask": mask.float(), "features": features, "own": own}
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)

@@ -19,25 +19,13 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """Groups of cells of one perturbation each.
+    """Groups of cells of one perturbation each."""
 
-    Attributes
-    ----------
-    before, after
-        Control cells, and as many of the perturbation of each group: groups x cells x genes.
-    members
-        Which targets the perturbation of each group has (groups x targets); zeros for the control.
-    effect
-        How far the mean of all cells of the perturbation is from that of all control cells: groups x genes.
-    noise
-        Standard normal, groups x cells x latent.
-    """
-
-    before: torch.Tensor
-    after: torch.Tensor
-    members: torch.Tensor
-    effect: torch.Tensor
-    noise: torch.Tensor
+    before: torch.Tensor  # control cells, groups x cells x genes
+    after: torch.Tensor  # as many cells of the perturbation of each group
+    members: torch.Tensor  # which targets this has, groups x targets; zeros for the control
+    effect: torch.Tensor  # difference of the means of all its cells and all control cells, groups x genes
+    noise: torch.Tensor  # standard normal, groups x cells x latent
 
 
 CONTROL, NEITHER = -1, -2
@@ -45,21 +33,11 @@ CONTROL, NEITHER = -1, -2
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of perturbations, and which targets these have.
+    """Cells of perturbations, and which targets these have."""
 
-    Attributes
-    ----------
-    values
-        Log-normalised expression, CSR float32, cells x genes.
-    perturbation
-        Number of the perturbation of each cell, `CONTROL` for control cells, `NEITHER` for cells to be passed over.
-    members
-        Perturbations x targets, boolean: a perturbation of several genes has several.
-    """
-
-    values: sparse.csr_matrix
-    perturbation: np.ndarray
-    members: np.ndarray
+    values: sparse.csr_matrix  # log-normalised expression, float32, cells x genes
+    perturbation: np.ndarray  # its number, CONTROL for control cells, NEITHER for cells to be passed over
+    members: np.ndarray  # perturbations x targets, boolean: a perturbation of several genes has several
 
     @property
     def control(self) -> np.ndarray:

@@ -32,19 +32,7 @@ def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng:
 
     One factor for all genes and members, with which the effects of training perturbations, each predicted from the
     others (leave-one-out), come closest to the measured ones; 1 with fewer than 5 perturbations of single genes. No
-    cell of a perturbation that is not trained on enters; for the strength that would suit these cells best, an oracle,
-    see :func:`dko.metrics.oracle_strength`.
-
-    Parameters
-    ----------
-    ensemble
-        With strengths of 1.
-    training
-        The cells it was trained on.
-    columns
-        Column of each gene among the values, -1 for genes that are not measured.
-    rng
-        Decides in which control cells effects are predicted, and the folds of the code ``"softmax"``.
+    cell of a perturbation that is not trained on enters. `columns` are those of each gene among the values, -1: none.
     """
     perturbations, genes = _single(ensemble.members[0], training)
     if len(genes) < _FEWEST:
@@ -83,12 +71,7 @@ def _single(member: Member, training: Cells) -> tuple[np.ndarray, np.ndarray]:
 
 
 def left_out_shifts(member: Member, genes: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-    """Return the shifts that training targets would have if they were unseen, with strength 1 (n x latent).
-
-    Encoder, decoder and the shifts of the other targets stay those of the model. With the code ``"neighbours"`` a
-    target is left out of the mean over its neighbours; with a network from features to directions, a new network is
-    trained on the directions of the other targets.
-    """
+    """Return the shifts that training targets would have if they were unseen, with strength 1 (n x latent)."""
     if member.network.free:
         return member.unseen(genes, leave_out=True).detach()
     return _cross_fitted(member.network, member.config, rng)[torch.from_numpy(member.trained[genes])]

@@ -30,30 +30,14 @@ _N_FREE = 16
 
 @dataclass(frozen=True)
 class Targets:
-    """What is known of the genes that can be perturbed.
-
-    Attributes
-    ----------
-    names
-        The genes.
-    features
-        Genes x features, float32.
-    trained
-        Which of these genes each training target is.
-    columns
-        Column of each gene among the measured ones, -1 for those that are not measured.
-    mask
-        The graph: latent x latent, boolean, strictly upper triangular.
-    node
-        The latent dimension that is named after each gene, -1 for none.
-    """
+    """What is known of the genes that can be perturbed."""
 
     names: list[str]
-    features: np.ndarray
-    trained: np.ndarray
-    columns: np.ndarray
-    mask: np.ndarray
-    node: np.ndarray
+    features: np.ndarray  # genes x features, float32
+    trained: np.ndarray  # which of these genes each training target is
+    columns: np.ndarray  # column of each gene among the measured ones, -1 for none
+    mask: np.ndarray  # the graph: latent x latent, boolean, strictly upper triangular
+    node: np.ndarray  # the latent dimension that is named after each gene, -1 for none
 
 
 def check_features(features: FeaturesOf) -> None:
@@ -195,13 +179,7 @@ def full_mask(n: int) -> np.ndarray:
 
 
 def ordered_mask(weights: ArrayLike, n_free: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Make a graph between genes a mask, with `n_free` further dimensions, on which all nodes may act.
-
-    Returns
-    -------
-    The order of the nodes, from first to last; the mask, (n + n_free) x (n + n_free), boolean, strictly upper
-    triangular; and how many edges pointed backwards and were left out.
-    """
+    """Return the order of the nodes, a mask with `n_free` further dimensions, and how many edges were left out."""
     edges = np.array(weights) != 0
     np.fill_diagonal(edges, False)
     order = acyclic_order(np.where(edges, weights, 0.0))
