@@ -6,7 +6,6 @@ import torch
 from scipy import sparse
 
 from dko.models.assemblage import fit
-from dko.models.assemblage import network as module
 from dko.models.fitting import Schedule
 from dko.models.knockout import AffineMap, LowRankMap, predict
 
