@@ -15,11 +15,6 @@ SHARED = {
     "results": "key, mod\n    Where the results are.",
     "ranking": ('key_added\n    Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.'),
     "ncols": "ncols\n    Most panels beside each other.",
-    "drawn": (
-        "Returns\n-------\nNone if shown, the figure with `return_fig`, otherwise the axes, a list where there are "
-        "several panels.\n\nRaises\n------\nKeyError\n    What is to be drawn is not there, or nothing of that name.\n"
-        "ValueError\n    There is nothing to draw; a value that a parameter cannot have; `ax` for several panels."
-    ),
     "absent": "Raises\n------\nKeyError\n    There is no such result, or not of what was named.",
     "groups": (
         "groups\n    Cells to use: names of groups of the `groupby` of the fit, a mapping ``{obs column: names}``, or "
@@ -41,11 +36,16 @@ SHARED = {
     "effects": "predicted, measured\n    Effects, shape (genes,); genes that are NaN in either are left out.",
     "changed": "changed\n    Genes that change significantly, as a mask: see :func:`dko.metrics.changed_genes`.",
     "samples": "a, b\n    Cells x components, at least 2 cells each.",
-    "figure": (
-        "ax, show, return_fig\n    Axes to draw into; whether to show the figure (default: unless `ax` is given or the "
-        "figure is\n    returned); whether to return it."
-    ),
 }
+# How the docstring of a plot ends.
+SHARED["plot"] = (
+    SHARED["results"]
+    + "\nax, show, return_fig\n    Axes to draw into; whether to show the figure (default: unless `ax` is given or the "
+    "figure is\n    returned); whether to return it.\n\n"
+    "Returns\n-------\nNone if shown, the figure with `return_fig`, otherwise the axes, a list where there are several "
+    "panels.\n\nRaises\n------\nKeyError\n    What is to be drawn is not there, or nothing of that name.\nValueError\n"
+    "    There is nothing to draw; a value that a parameter cannot have; `ax` for several panels."
+)
 
 
 def documented(function: F) -> F:

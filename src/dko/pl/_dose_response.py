@@ -57,10 +57,7 @@ def dose_response(
         or, where the model has a latent space, ``"latent"``.
     n_responders
         Genes in the second panel; 0 for no such panel, which there is not with `ax` either.
-    %(results)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
     known = [name for name, (column, _) in _HEIGHTS.items() if column in table]

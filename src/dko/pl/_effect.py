@@ -73,14 +73,11 @@ def effect(
     n_genes
         Genes to name in each volcano, 10 by default: those that change most among the coloured; or genes in the
         heatmap, 40 by default.
-    %(results)s
     %(ncols)s
-    %(figure)s
     kwargs
         Passed on to :meth:`matplotlib.axes.Axes.scatter` for the points of the volcano (``s``, ``alpha`` and so on), or
         to :meth:`matplotlib.axes.Axes.imshow` for the heatmap.
-
-    %(drawn)s
+    %(plot)s
     """
     if kind not in _N_GENES:
         raise ValueError(f"kind={kind!r} must be 'volcano' or 'heatmap'.")
@@ -198,12 +195,10 @@ def profile(
         Cells, as in :func:`dko.tl.virtual_ko`; by default all that were knocked out.
     n_genes
         Genes per panel.
-    key, mod, device
-        Where the results are; where to compute the profiles before.
+    device
+        Where to compute the profiles before.
     %(ncols)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes} must be at least 1.")

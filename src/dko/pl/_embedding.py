@@ -75,14 +75,11 @@ def impact(
         Embedding in ``obsm``, with or without its ``X_``: ``"umap"``, ``"pca"``, ``"spatial"``.
     downstream
         Draw the downstream impacts instead, those on the other genes alone, as in :func:`dko.get.impact`.
-    %(results)s
     %(ncols)s
-    %(figure)s
     kwargs
         Passed on to :func:`scanpy.pl.embedding`: ``cmap``, ``size``, ``na_color``, ``title``, ``frameon`` and so on;
         ``vmin``, ``vmax`` (numbers) or ``norm`` hold for all panels; ``colorbar_loc=None`` leaves out the colour bar.
-
-    %(drawn)s
+    %(plot)s
     """
     import matplotlib.pyplot as plt
 
@@ -167,15 +164,12 @@ def shift(
     n_arrows
         Most cells with an arrow in a panel, drawn at random from all that are shifted; or, with ``kind="grid"``, most
         squares.
-    %(results)s
     %(rng)s
     %(ncols)s
-    %(figure)s
     kwargs
         Passed on to :func:`scanpy.pl.embedding`, which draws the cells: ``size``, ``alpha``, ``palette``, ``frameon``
         and so on.
-
-    %(drawn)s
+    %(plot)s
     """
     if kind not in ("quiver", "grid"):
         raise ValueError(f"kind={kind!r} must be 'quiver' or 'grid'.")

@@ -70,13 +70,10 @@ def pairs(
     value
         What colours the matrix and gives the widths of the lines of the network: ``"z"``, ``"excess"``,
         ``"interaction"`` (nearly always below 0) or another column of the table.
-    %(results)s
-    %(figure)s
     **kwargs
         For :meth:`matplotlib.axes.Axes.imshow`, or for the lines of the network,
         :class:`matplotlib.collections.LineCollection`.
-
-    %(drawn)s
+    %(plot)s
     """
     if kind not in ("matrix", "network"):
         raise ValueError(f"kind={kind!r} must be one of 'matrix', 'network'.")
@@ -196,10 +193,7 @@ def modules(
         After :func:`dko.tl.perturbation_modules`.
     names
         Write the names of the perturbations; of more than 100, those of the strongest of each module.
-    %(results)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     table = get.modules(adata, key=key, mod=mod)
     known = sorted(set(table["module"]) - {keys.NO_EFFECT}, key=int)
@@ -212,15 +206,8 @@ def modules(
     areas = _SMALLEST + (_LARGEST - _SMALLEST) * table["strength"].to_numpy() / max(table["strength"].max(), 1e-12)
     for (module, unseen), rows in table.groupby(["module", "is_unseen"]).groups.items():
         color, marker = styles[module].values()
-        panel.scatter(
-            table["umap_1"][rows],
-            table["umap_2"][rows],
-            s=areas[rows],
-            marker=marker,
-            facecolors="none" if unseen else color,
-            edgecolors=color,
-            linewidths=1.3 if unseen else 0.0,
-        )
+        style = {"facecolors": "none" if unseen else color, "edgecolors": color, "linewidths": 1.3 * unseen}
+        panel.scatter(table["umap_1"][rows], table["umap_2"][rows], s=areas[rows], marker=marker, **style)
     dress(panel, xlabel="UMAP 1", ylabel="UMAP 2")
     panel.set(xticks=[], yticks=[])
     panel.margins(0.08)

@@ -114,18 +114,16 @@ def series(number: int) -> dict[str, Any]:
     return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number // len(COLORS) % len(MARKERS)]}
 
 
-def dot(color: str, label: str, **kwargs: Any) -> Line2D:
-    """Return a dot for a legend."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], **{"ls": "none", "marker": "o", "ms": 5, "color": color, "label": label, **kwargs})
-
-
 def line(color: str, label: str, **kwargs: Any) -> Line2D:
     """Return a line for a legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=color, label=label, **kwargs)
+
+
+def dot(color: str, label: str, **kwargs: Any) -> Line2D:
+    """Return a dot for a legend."""
+    return line(color, label, **{"ls": "none", "marker": "o", "ms": 5, **kwargs})
 
 
 # Directions in which a name is tried, and how far from the edge of its point, in points.
@@ -151,19 +149,11 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
     points = ax.transData.transform(places) * in_points
     inside = np.array([ax.get_window_extent().extents]) * in_points
     taken = np.hstack([points - radii[:, None], points + radii[:, None]])
+    halo = [withStroke(linewidth=1.5, foreground="white")]  # legible on lines
+    font: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": fontsize, "style": "italic", "path_effects": halo}
     for number, name in enumerate(names):
-        text = ax.annotate(
-            name,
-            places[number],
-            (0.0, 0.0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=fontsize,
-            style="italic",
-            arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]},
-            path_effects=[withStroke(linewidth=1.5, foreground="white")],  # legible on lines
-        )
+        to_point = {"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
+        text = ax.annotate(name, places[number], (0.0, 0.0), textcoords="offset points", arrowprops=to_point, **font)
         half = in_points / 2 * np.array(Text.get_window_extent(text).size)
         offsets = np.concatenate([_WAYS * (radii[number] + gap + half) for gap in _GAPS])  # the nearest first
         boxes = np.hstack([points[number] + offsets - half, points[number] + offsets + half])

@@ -95,10 +95,7 @@ def fit(
     split
         ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation cells, which have
         chosen the weights, where there are no test cells.
-    %(fit)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     quality = get.fit_quality(adata, split=split, key=key, mod=mod)
     split = quality.attrs["split"]
@@ -160,10 +157,7 @@ def history(
     ----------
     adata
         After :func:`dko.tl.fit`.
-    %(fit)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -211,10 +205,7 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     metric
         One of the metrics there, such as ``"pearson"``, ``"direction_50"``, ``"retrieval"``, ``"impact_ranking"``.
-    %(results)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     summary = get.evaluation(adata, key=key, mod=mod)
     if metric not in LABELS:

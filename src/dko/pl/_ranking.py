@@ -75,11 +75,8 @@ def ranking(
     value
         ``"downstream_mean"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
         :func:`dko.get.ranking` has first, by their downstream impact.
-    %(results)s
     %(ranking)s
-    %(figure)s
-
-    %(drawn)s
+    %(plot)s
     """
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
@@ -117,13 +114,10 @@ def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...])
     there = [name for name in known if name in table]
     if value is None:
         return there[0]
-    if value in there:
-        return value
-    if value in known:
-        raise ValueError(
-            f"value={value!r} is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes for the same groups, first."
-        )
-    raise ValueError(f"value={value!r} must be one of {listed(known)}.")
+    if value not in there:
+        more = "" if value not in known else "; run dko.tl.scan, and dko.tl.rank_genes for the same groups, for it"
+        raise ValueError(f"value={value!r} must be one of {listed(there)}{more}.")
+    return value
 
 
 def rates(table: pd.DataFrame) -> pd.Series | None:
@@ -214,13 +208,10 @@ def heatmap(
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
     dendrogram
         Order groups and genes by average linkage of their values, and draw the trees.
-    %(results)s
     %(ranking)s
-    %(figure)s
     kwargs
         Passed on to :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
-
-    %(drawn)s
+    %(plot)s
     """
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
