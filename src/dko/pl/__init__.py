@@ -1,7 +1,6 @@
 """Plots: they only read."""
 
-from ._dose_response import dose_response
-from ._effect import effect, profile
+from ._effect import dose_response, effect, profile
 from ._embedding import impact, shift
 from ._maps import modules, pairs
 from ._quality import evaluation, fit, history

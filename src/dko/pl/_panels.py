@@ -150,7 +150,13 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
     inside = np.array([ax.get_window_extent().extents]) * in_points
     taken = np.hstack([points - radii[:, None], points + radii[:, None]])
     halo = [withStroke(linewidth=1.5, foreground="white")]  # legible on lines
-    font: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": fontsize, "style": "italic", "path_effects": halo}
+    font: dict[str, Any] = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": fontsize,
+        "style": "italic",
+        "path_effects": halo,
+    }
     for number, name in enumerate(names):
         to_point = {"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
         text = ax.annotate(name, places[number], (0.0, 0.0), textcoords="offset points", arrowprops=to_point, **font)
