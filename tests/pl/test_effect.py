@@ -117,24 +117,6 @@ def test_keywords_and_axes_of_the_user(kind):
         assert own.images[0].get_cmap().name == "PuOr_r"
 
 
-@pytest.mark.parametrize("kind", ["volcano", "heatmap"])
-def test_after_the_tool_on_a_modality(kind, scanned, unchanged):
-    from mudata import MuData
-
-    from dko._compat import modalities_apart
-
-    with modalities_apart():
-        data = MuData({"expression": scanned})
-    dko.tl.affected_genes(data, ["gene_3", "HSPA1A/B"], n_others=5, mod="expression")
-    with unchanged(data["expression"]):
-        figure = dko.pl.effect(data, kind=kind, mod="expression", return_fig=True)
-    assert not plt.get_fignums()
-    if kind == "volcano":
-        assert [ax.get_title() for ax in figure.axes] == ["gene_3", "HSPA1A/B"]
-    else:
-        assert sorted(text.get_text() for text in figure.axes[0].get_yticklabels()) == ["HSPA1A/B", "gene_3"]
-
-
 def test_refusals_of_effects(fitted):
     with pytest.raises(KeyError, match="No affected genes in .* run dko.tl.affected_genes"):
         dko.pl.effect(fitted)
@@ -224,21 +206,6 @@ def test_all_genes_where_fewer_change_and_a_gene_whose_name_has_a_plus(cells, qu
     ax, _ = dko.pl.profile(cells, "HLA+1", n_genes=1_000, show=False)
     genes, _, _ = levels(ax)
     assert ax.get_title().startswith("HLA+1 (") and sorted(genes) == sorted(cells.var_names[1:])
-
-
-def test_a_modality_with_total_effects_is_only_read(cells, unchanged):
-    from mudata import MuData
-
-    from dko._compat import modalities_apart
-
-    dko.tl.fit(cells, effects="total", max_epochs=1, progress=False, key_added="other")
-    dko.tl.virtual_ko(cells, "gene_3", groups={"cell_type": "B"}, key="other")
-    with modalities_apart():
-        data = MuData({"expression": cells})
-    with unchanged(cells):
-        figure = dko.pl.profile(data, "gene_3", key="other", mod="expression", return_fig=True)
-    n_cells = int(dko.get.impact(cells, "gene_3", key="other")["gene_3"].notna().sum())
-    assert figure.axes[0].get_title() == f"gene_3 ({n_cells} cells)" and 0 < n_cells <= 40
 
 
 def test_a_model_that_predicts_log_expression(perturbations, dense):

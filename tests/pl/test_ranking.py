@@ -29,7 +29,7 @@ def assert_shows(ax, table, value="downstream_mean"):
     assert left == 0 and right >= max(part[:, 0].max() for part in (dots, *ticks))
 
 
-@pytest.mark.parametrize("n_genes", [1, 5, 100])
+@pytest.mark.parametrize("n_genes", [1, 100])
 def test_the_best_genes(scanned, n_genes):
     ax = dko.pl.ranking(scanned, n_genes=n_genes, show=False)
     assert_shows(ax, dko.get.ranking(scanned).head(n_genes))
@@ -43,16 +43,6 @@ def test_impacts_have_the_share_of_the_gene_beside_them_and_no_rate(ranked):
     assert (ax.collections[1].get_facecolors()[:, :3] != 1).any(axis=1).all()
     labels = [text.get_text() for text in ax.get_legend().texts]
     assert labels[-1] == "share of expression" and not any("FDR" in label for label in labels)
-
-
-def test_hollow_by_the_rate_of_the_fit_without_a_ranking(cells):
-    dko.tl.fit(cells, effects="total", max_epochs=1, progress=False)
-    dko.tl.scan(cells)
-    ax = dko.pl.ranking(cells, n_genes=20, show=False)
-    table = dko.get.ranking(cells)
-    hollow = (ax.collections[1].get_facecolors()[:, :3] == 1).all(axis=1)
-    np.testing.assert_array_equal(hollow, table["signal"] > 0.05)
-    assert "FDR > 0.05" in [text.get_text() for text in ax.get_legend().texts]
 
 
 def test_a_ranking_of_version_0_1_0(ranked):
@@ -111,15 +101,6 @@ def test_intervals_of_each_group_on_their_own_scale(ranked):
     assert all(label.get_visible() for ax in (first, second) for label in ax.get_xticklabels())
 
 
-def test_every_column_of_panels_has_numbers_below(scanned):
-    scanned.obs["many"] = [str(number % 5) for number in range(scanned.n_obs)]
-    axes = dko.pl.ranking(scanned, groupby="many", n_genes=2, show=False)
-    assert len(axes) == len(axes[0].figure.axes) == 5
-    axes[0].figure.draw_without_rendering()
-    numbered = [any(label.get_visible() for label in ax.get_xticklabels()) for ax in axes]
-    assert numbered == [False, True, True, True, True]
-
-
 def test_refusals_of_rankings(scanned, scanned_by_group):
     with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
         dko.pl.ranking(scanned, n_genes=0)
@@ -173,6 +154,28 @@ def test_values_of_the_ranking_in_their_places(by_type, value):
     assert all(text.get_style() == "normal" for text in ax.get_yticklabels())
 
 
+def test_similar_genes_stand_side_by_side_whatever_their_size_and_few_values_do_not_set_the_scale(by_type):
+    """Rows B and NK, and genes 2, 4, 6 and 3, 5, 7, are similar but for their size."""
+    table = by_type.uns["dko_ranking"]["table"]
+    number = table["gene"].str.extract(r"_(\d)$")[0].astype(float)
+    kind = (number % 2).eq(0) == table["group"].isin(["B", "NK"])
+    table["downstream_mean"] = np.where(kind, 1.0, 1e-3) * np.where(table["group"] == "NK", 10, 1) * (1 + number / 1e3)
+    ax = dko.pl.heatmap(by_type, [f"gene_{i}" for i in range(2, 8)], show=False)
+    rows, columns, values = drawn(ax)
+    assert rows.index("CD4/CD8 T") in (0, 2) and len({name[-1] in "246" for name in columns[:3]}) == 1
+    above, beside = ax.child_axes[1], ax.child_axes[0]
+    for panel, n, side in ((above, 6, 0), (beside, 3, 1)):
+        segments = np.concatenate([segment for lines in panel.collections for segment in lines.get_segments()])
+        leaves = np.unique(segments[segments[:, 1 - side] == 0, side])
+        np.testing.assert_allclose(leaves, 10 * np.arange(n) + 5)
+        assert sorted((panel.get_xlim(), panel.get_ylim())[side]) == [0, 10 * n]
+    assert beside.get_ylim()[0] > beside.get_ylim()[1], "the first row is on top, as in the matrix"
+    assert ax.images[0].norm.vmax < values.max() and ax.images[0].colorbar.extend == "max"
+    table.loc[(table["gene"] == "gene_2") & (table["group"] == "B"), "downstream_mean"] = np.nan
+    ax = dko.pl.heatmap(by_type, ["gene_2", "gene_3"], show=False)
+    assert np.ma.getmaskarray(ax.images[0].get_array()).sum() == 1 and len(ax.child_axes) == 2, "no tree of two genes"
+
+
 def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
     table = by_type.uns["dko_ranking"]["table"]
     table["pval_adj"] = np.where(table["gene"].isin(["gene_7", "gene_9"]), 0.01, 0.5)
@@ -185,8 +188,12 @@ def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
 
 
 def test_genes_that_are_named_in_their_order(by_type):
-    genes = ["gene_9", "HSPA1A/B", "gene_4"]
-    rows, columns, _ = drawn(dko.pl.heatmap(by_type, genes, dendrogram=False, show=False))
+    genes, own = ["gene_9", "HSPA1A/B", "gene_4"], plt.figure().add_subplot()
+    options = {"dendrogram": False, "value": "impact_mean", "vmax": 0.5, "cmap": "cividis"}
+    assert dko.pl.heatmap(by_type, genes, ax=own, show=False, **options) is own
+    assert own.images[0].norm.vmax == 0.5 and own.images[0].get_cmap().name == "cividis"
+    assert len(own.child_axes) == 1, "the colour bar, and no trees"
+    rows, columns, _ = drawn(own)
     assert columns == genes and rows == ["B", "CD4/CD8 T", "NK"]
 
 
@@ -196,12 +203,6 @@ def test_a_scan_without_ranking_and_the_groups_of_the_fit(scanned_by_group):
     assert sorted(rows) == ["B", "CD4/CD8 T"]
     np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "downstream_mean"))
     assert ax.child_axes[-1].get_ylabel() == "mean downstream impact\n(Bray-Curtis, 0 to 1)"
-
-
-def test_keywords_and_axes_of_the_user(by_type):
-    own = plt.figure().add_subplot()
-    assert dko.pl.heatmap(by_type, value="impact_mean", ax=own, vmax=0.5, cmap="cividis", show=False) is own
-    assert own.images[0].norm.vmax == 0.5 and own.images[0].get_cmap().name == "cividis"
 
 
 def test_refusals_of_heatmaps(scanned, by_type):

@@ -17,8 +17,23 @@ from .._core.knockouts import open_model
 from .._core.messages import listed
 from .._core.names import known_labels, members
 from .._core.verb import verb
-from ._matrix import COLUMN, ROW, draw_matrix
-from ._panels import FALLS, IMPACT, NCOLS, RISES, SHARE, add_names, dot, dress, line, name_rows, panels, series
+from ._panels import (
+    COLUMN,
+    FALLS,
+    IMPACT,
+    NCOLS,
+    RISES,
+    ROW,
+    SHARE,
+    add_names,
+    dot,
+    draw_matrix,
+    dress,
+    line,
+    name_rows,
+    panels,
+    series,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,10 +196,10 @@ def profile(
 ) -> Drawn:
     """Draw the mean profile before and after knockouts, of the genes that change most.
 
-    The mean is over the cells that were knocked out; both profiles are renormalised without it, as in
-    :func:`dko.get.effects`: otherwise all other genes would rise to fill its gap. Genes are chosen by the change of
-    log1p(1e4 * mean share), and what rises most is on top. Beside their levels, but with `ax`, is the change
-    of these in per cent.
+    The mean is over the cells with the knockout; both profiles are renormalised without the knocked-out genes, as in
+    :func:`dko.get.effects`: otherwise all others would rise to fill their gap. Genes are chosen by the change of
+    log1p(1e4 * mean share), and what rises most is on top. Beside the levels, unless `ax` is given, are their changes
+    in per cent.
 
     Parameters
     ----------

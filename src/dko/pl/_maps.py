@@ -10,8 +10,7 @@ import pandas as pd
 from .. import get
 from .._core import keys
 from .._core.verb import verb
-from ._matrix import draw_matrix
-from ._panels import COLORS, IMPACT, add_names, dot, dress, line, panels, series, wrapped
+from ._panels import COLORS, IMPACT, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
 
 if TYPE_CHECKING:
     from anndata import AnnData

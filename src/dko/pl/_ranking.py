@@ -11,8 +11,7 @@ from .._core import keys
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
 from .._core.verb import verb
-from ._matrix import COLUMN, ROW, draw_matrix
-from ._panels import COLORS, IMPACT, NCOLS, dot, dress, line, name_rows, panels
+from ._panels import COLORS, COLUMN, IMPACT, NCOLS, ROW, dot, draw_matrix, dress, line, name_rows, panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,11 +100,8 @@ def ranking(
         for lowest in drawn.axes[-NCOLS:]:
             lowest.tick_params(labelbottom=True)
         drawn.axes[0].figure.supxlabel(LABELS[shown], fontsize="medium")
-    drawn.legend(
-        _handles(list(tables.values()), shown, intervals),
-        "above" if several else "beside",
-        ncols=min(2 * len(tables), 4),
-    )
+    handles = _handles(list(tables.values()), shown, intervals)
+    drawn.legend(handles, "above" if several else "beside", ncols=min(2 * len(tables), 4))
     return drawn.finish(show, return_fig)
 
 
@@ -115,8 +111,9 @@ def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...])
     if value is None:
         return there[0]
     if value not in there:
-        more = "" if value not in known else "; run dko.tl.scan, and dko.tl.rank_genes for the same groups, for it"
-        raise ValueError(f"value={value!r} must be one of {listed(there)}{more}.")
+        remedy = "run dko.tl.scan, and dko.tl.rank_genes for the same groups, first"
+        problem = f"is not in the ranking; {remedy}" if value in known else f"must be one of {listed(known)}"
+        raise ValueError(f"value={value!r} {problem}.")
     return value
 
 
@@ -157,11 +154,11 @@ def _handles(tables: list[pd.DataFrame], value: str, intervals: bool) -> list[Ar
     """Return what the legend explains, of what there is."""
     there = set(np.concatenate([_found(table, value) for table in tables]))
     rated = value == DOWNSTREAM and rates(tables[0]) is not None
-    dots = {
-        True: dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0),
-        False: dot(_DOT, f"FDR > {FDR}", ms=_SIZE, mfc="white", mew=1.2),
-    }
-    shown: list[Artist] = [dots[found] for found in dots if rated and found in there]
+    shown: list[Artist] = []
+    if rated and True in there:
+        shown.append(dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0))
+    if rated and False in there:
+        shown.append(dot(_DOT, f"FDR > {FDR}", ms=_SIZE, mfc="white", mew=1.2))
     if intervals:
         return [*shown, line(_DOT, "95 % interval", lw=1.6)]
     shown += [dot(_DOT, f"gene in {part:.0%} of cells", ms=(_FULL * part) ** 0.5, mew=0) for part in (0.25, 0.5, 1.0)]
