@@ -45,12 +45,9 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
         Minus the mean, or the standard deviation, of each gene: the same whatever was knocked out.
     ``co-expression``, ``co-expression sqrt(mean)``, ``co-expression mean``
         -r(g, j) times the standard deviation of j, or the root of its mean, or its mean.
-    ``depth-regressed co-expression``, ``low-rank co-expression``
-        The partial correlation given the log number of genes in a cell, or the correlation in the first 20 principal
-        components, times the standard deviation.
-    ``ridge partial correlation``
-        The partial correlation given all other genes, penalty 30 in units of the variance of a gene, times the root of
-        the mean; in 2,000 random cells if there are more.
+    ``depth-regressed co-expression``, ``low-rank co-expression``, ``ridge partial correlation``
+        The correlation given the log number of genes in a cell, in the first 20 principal components, or given all
+        other genes (penalty 30 in units of the variance of a gene, in at most 2,000 random cells).
     ``permuted cells``
         ``co-expression`` after shuffling each gene independently between cells: the floor.
     """
@@ -87,11 +84,9 @@ def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.
     -------
     Effects, n x genes, by the name of the baseline; NaN at genes that are known of no training perturbation.
 
-    ``mean effect``
-        The mean of the training effects, the same for all.
-    ``ridge``
-        That, and a ridge regression of the effects on the features, its penalty by leaving one perturbation out; with
-        fewer than 3 training perturbations, the mean effect.
+    ``mean effect``, ``ridge``
+        The mean of the training effects, alone, or with a ridge regression of the effects on the features, its penalty
+        by leaving one of at least 3 perturbations out.
     ``nearest``
         The effect of the training perturbation whose features are most similar, by their cosine.
     """
