@@ -148,7 +148,7 @@ PAGES = {
         "over genes (bootstrap). Essential genes are expressed more than others, so what counts is *matched*: the same "
         "within fifths of the genes by mean expression. Below 0.5, essential genes are ranked last: a mean over the "
         "cells that express a gene is high for genes of one cell type, essential ones are in all. There is no bar: "
-        "what a dividing cell line cannot live without need not move the other genes of a blood cell.",
+        "what a dividing cell line cannot live without need not change the other genes of a blood cell.",
         [
             Table(
                 f"Essential genes, AUROC against {others}",

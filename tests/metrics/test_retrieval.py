@@ -97,7 +97,7 @@ def test_equals_scipy():
 def test_genes_that_either_has_lost_are_left_out():
     effects = np.tile(np.arange(1.0, 31), (3, 1))
     effects[np.arange(3), np.arange(3)] = np.nan
-    # Ranks are those within each effect, so that a lost gene in the middle moves the others up by one.
+    # Ranks are those within each effect, so that a lost gene in the middle raises the ranks of the others by one.
     np.testing.assert_allclose(dko.metrics.similarity(effects), 1, atol=1e-3)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .._rng import RNG
     from .evaluation._screen import Screen
 
-# Baselines and components are had from dense values of at most so many unperturbed cells.
+# Baselines and components come from dense values of at most so many unperturbed cells.
 _MAX_CELLS = 5_000
 # Knockouts that are predicted together.
 _AT_A_TIME = 16

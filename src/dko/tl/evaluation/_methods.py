@@ -33,7 +33,7 @@ _BLIND = ("gene mean", "gene spread")
 _SHUFFLED, _CO_EXPRESSION = "permuted cells", "co-expression"
 # Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
 _N_SHUFFLES = 10
-# Most cells on a side of a distance, which is had from all pairs.
+# Most cells on a side of a distance, which takes all pairs.
 _MAX_CELLS = 500
 # As the publication of the SCCVAE has searched them.
 STRENGTHS = np.linspace(-1.0, 3.0, 41)
@@ -64,7 +64,7 @@ def predict(screen: Screen, labels: Sequence[str], axes: np.ndarray) -> list[Pre
     sets = [screen.genes[label] for label in labels]
     without = [model.columns(genes) for genes in cells.numbers(sets)]
     change = np.zeros((len(sets), len(cells.rows), axes.shape[1]))
-    total, moved = np.zeros((2, len(sets), len(model.genes)))
+    total, shift = np.zeros((2, len(sets), len(model.genes)))
     impacts: list[list[np.ndarray]] = [[] for _ in sets]
     with bars(shown=False):
         for knockout in cells.predict(sets):
@@ -73,10 +73,8 @@ def predict(screen: Screen, labels: Sequence[str], axes: np.ndarray) -> list[Pre
             change[number, rows] = one @ axes
             total[number] += _sum(one)
             impacts[number].append(knockout.impact)
-            if not model.log:
-                moved[number] += np.subtract(
-                    *(_sum(shares(log_profiles(x, without=without[number]))) for x in (knockout.after, knockout.before))
-                )
+            for sign, values in () if model.log else ((1, knockout.after), (-1, knockout.before)):
+                shift[number] += sign * _sum(shares(log_profiles(values, without=without[number])))
     before = screen.control if model.log else cells.before()
     found = []
     for number, of_set in enumerate(impacts):
@@ -90,7 +88,7 @@ def predict(screen: Screen, labels: Sequence[str], axes: np.ndarray) -> list[Pre
             size = size_of_effect(effects, _mean(shares(before)))
         else:
             mean = _mean(shares(log_profiles(before, without=without[number])))
-            size = float(bray_curtis(mean[None], (mean + moved[number] / len(cells.rows))[None])[0])
+            size = float(bray_curtis(mean[None], (mean + shift[number] / len(cells.rows))[None])[0])
         found.append(Prediction(effects, float(impact.mean()), size, change[number]))
     return found
 
