@@ -13,6 +13,14 @@ import dko
 
 from .conftest import HOSTILE, Page
 
+
+def only(adata, *kept):
+    """Drop the results that a test is not about, whose pictures take time."""
+    for name in [name for name in adata.uns if name.startswith("dko_") and name not in kept]:
+        del adata.uns[name]
+    adata.uns["dko"].pop("knockouts", None)
+
+
 SECTIONS = ["fit", "ranking", "knockouts", "affected", "interactions", "clusters", "identity", "doses", "modules"]
 
 
@@ -163,6 +171,7 @@ def test_a_model_per_group(cells, page_of, quick):
 
 
 def test_sets_of_genes_and_known_groups_of_knockouts(complete, page_of):
+    only(complete, "dko_affected", "dko_modules")
     sets = {"knockout": "gene_3", "group": ["B", "T"] * 2, "source": ["A", "A", "B", "B"], "score": [1.0, -2, 3, -4]}
     complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets)}
     known = {name: "first" if number % 2 else "second" for number, name in enumerate(complete.var_names)}
@@ -177,6 +186,7 @@ def test_sets_of_genes_and_known_groups_of_knockouts(complete, page_of):
 
 def test_warnings(complete, page_of):
     """Of a group of few cells and no ranking, genes without co-expression, effects that are alike, an early end."""
+    only(complete, "dko_ranking")
     weights, params = complete.uns["dko"]["weights"], complete.uns["dko"]["params"]
     weights["signal"][:], weights["signal"][:3] = 0.01, 0.5
     weights["influence"][:], weights["intercept"][:] = 0, 1
@@ -204,6 +214,7 @@ def test_warnings(complete, page_of):
 
 def test_cells_are_drawn_in_the_colours_of_their_groups(complete, page_of, monkeypatch):
     """Those that the user has given, in the order of the column, which may be true or false."""
+    only(complete)
     drawn = []
     monkeypatch.setattr("dko.report._sections.embedding", lambda adata, *_, **how: drawn.append((adata, how["color"])))
     complete.obs["flag"] = pd.Categorical((complete.obs["cell_type"] == HOSTILE).to_numpy(), categories=[True, False])

@@ -170,7 +170,8 @@ def show(run: Run, *shown: Result) -> None:
             *(one for one in blocks if isinstance(one, str)),
         ]
         parts = [section.result.title, textwrap.fill(" ".join(said).strip(), _WIDTH)]
-        for table in tables:
-            notes = textwrap.fill(table.notes, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+        for number, table in enumerate(tables):
+            known = table.notes in [before.notes for before in tables[:number]]
+            notes = "" if known else textwrap.fill(table.notes, _WIDTH, initial_indent="  ", subsequent_indent="  ")
             parts.append("\n".join(filter(None, [f"{table.caption}:", table.as_text(_MOST_ROWS), notes])))
         print("\n\n".join(parts), end="\n\n", flush=True)
