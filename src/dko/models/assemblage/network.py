@@ -38,12 +38,7 @@ class AssemblageNetwork(nn.Module):
     where scale and gain are 1 and the offset is 0, as they are until one of the starts sets them. They are not
     trained and change nothing in what the network can represent, only how fast it learns.
 
-    Parameters
-    ----------
-    n_genes
-        Number of inputs and outputs.
-    width
-        Size of the hidden layer, and so the highest rank of the map; as many as genes by default.
+    The `width` of the hidden layer is the highest rank of the map; as many as genes by default.
     """
 
     gain: torch.Tensor

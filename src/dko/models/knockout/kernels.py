@@ -30,58 +30,27 @@ _NUMBERS, _CELLS = 2**17, 256
 
 
 class Table(NamedTuple):
-    """What the loss of some genes does to all.
+    """What the loss of some genes does to all. Genes go by rank: the most common one is 0."""
 
-    Attributes
-    ----------
-    genes
-        The genes that are lost, by rank: the most common gene is 0.
-    values
-        What each does, genes x all genes by rank.
-    rank
-        Rank of each gene.
-    n_common
-        How many genes are common.
-    dose
-        Which fraction of a gene is lost.
-    """
-
-    genes: np.ndarray
-    values: np.ndarray
-    rank: np.ndarray
-    n_common: int
-    dose: float
+    genes: np.ndarray  # that are lost
+    values: np.ndarray  # what each does, genes x all genes
+    rank: np.ndarray  # of each gene
+    n_common: int  # how many genes are common
+    dose: float  # which fraction is lost
 
 
 class Slots(NamedTuple):
-    """Some cells as the loops read them: the common genes, present or not, and after them the other present ones.
+    """Some cells as the loops read them: common genes, present or not, and behind them the other present ones."""
 
-    Attributes
-    ----------
-    start
-        Where the slots of each cell begin.
-    gene
-        Rank of the gene of each slot that is not a common one.
-    share, level, taken
-        Profile; and for a map that predicts profiles |level - taken A_jg|, the output without gene g. All are 0 where a
-        gene is absent.
-    place
-        Slot of each present gene.
-    by_gene, first
-        Number of each present gene among all, in the order of the ranks, and where each rank begins.
-    cell
-        Cell of each of these.
-    """
-
-    start: np.ndarray
-    gene: np.ndarray
-    share: np.ndarray
-    level: np.ndarray
+    start: np.ndarray  # where the slots of each cell begin
+    gene: np.ndarray  # rank of the gene of each slot that is not a common one
+    share: np.ndarray  # profile; this and the next two are 0 where a gene is absent
+    level: np.ndarray  # of a map that predicts profiles: |level - taken A_jg| is the output without gene g
     taken: np.ndarray
-    place: np.ndarray
-    by_gene: np.ndarray
-    first: np.ndarray
-    cell: np.ndarray
+    place: np.ndarray  # slot of each present gene
+    by_gene: np.ndarray  # present genes of all cells, in the order of the ranks
+    first: np.ndarray  # where each rank begins there
+    cell: np.ndarray  # cell of each of these
 
 
 def scan(
@@ -100,8 +69,7 @@ def scan(
     affine
         The fitted map.
     presence
-        Cells x genes, CSR with sorted indices: ones where a gene is present, or for a map of factors observed relative
-        profiles.
+        Cells x genes, CSR with sorted indices: ones at present genes; observed profiles for a map of factors.
     wanted
         Genes to knock out, as a mask; NaN stands at the entries of the others. Default: all.
     dose

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numba import njit
@@ -21,7 +21,17 @@ BOUND = 30.0
 _RIDGE = 0.1
 
 
-class _Predicting:
+class _Map:
+    """What all maps have."""
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that the map is made of."""
+        found = {field.name: getattr(self, field.name) for field in fields(cast("Any", self))}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+class _Predicting(_Map):
     """A map that predicts profiles from the present genes, affine before an absolute value (arXiv 2510.03359)."""
 
     intercept: np.ndarray
@@ -31,13 +41,17 @@ class _Predicting:
         """Number of genes."""
         return len(self.intercept)
 
-    def table(self, genes: np.ndarray, dose: float) -> np.ndarray:
-        """Return what a scan reads of the loss of each of `genes`: float32, genes x all genes."""
-        return self.columns(genes)
-
     def columns(self, genes: np.ndarray) -> np.ndarray:
         """Return what each of `genes` adds to every gene: float32, genes x all genes."""
         raise NotImplementedError
+
+    def product(self, rows: np.ndarray) -> np.ndarray:
+        """Return A z for dense rows z."""
+        raise NotImplementedError
+
+    def table(self, genes: np.ndarray, dose: float) -> np.ndarray:
+        """Return what a scan reads of the loss of each of `genes`: float32, genes x all genes."""
+        return self.columns(genes)
 
     def weights(self, sets: np.ndarray) -> np.ndarray:
         """Return how much each gene of a set counts when all are lost: 1, and 0 for the -1 that pads."""
@@ -51,45 +65,29 @@ class _Predicting:
             some = presence[first : first + step]
             row = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
             entries = slice(presence.indptr[first], presence.indptr[first] + some.nnz)
-            found[entries] = self._whole(some.toarray())[row, some.indices]
+            found[entries] = self.product(some.toarray())[row, some.indices]
         return found
 
     def mean_level(self, presence: sparse.csr_matrix) -> np.ndarray:
         """Return what the present genes of a cell add to each gene on average, mean over cells."""
         sizes = np.diff(presence.indptr)
         often = presence.T @ (1.0 / np.maximum(sizes, 1)) / max(1, np.count_nonzero(sizes))
-        return self._whole(often[None])[0]
-
-    def _whole(self, rows: np.ndarray) -> np.ndarray:
-        """Return A z for dense rows z."""
-        raise NotImplementedError
+        return self.product(often[None])[0]
 
 
 @dataclass(frozen=True)
 class AffineMap(_Predicting):
-    """Outputs |A z / sum(z) + b| for the present genes z.
+    """Outputs |A z / sum(z) + b| for the present genes z; float32."""
 
-    Attributes
-    ----------
-    influence
-        A, float32, genes x genes: column g is what the presence of gene g adds to every gene j.
-    intercept
-        b, float32, genes.
-    """
-
-    influence: np.ndarray
-    intercept: np.ndarray
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that the map is made of."""
-        return {"influence": self.influence, "intercept": self.intercept}
+    influence: np.ndarray  # A, genes x genes: column g is what the presence of gene g adds to every gene j
+    intercept: np.ndarray  # b
 
     def columns(self, genes: np.ndarray) -> np.ndarray:
         """Return what each of `genes` adds to every gene: float32, genes x all genes."""
         return np.take(self.influence, genes, axis=1).T
 
-    def _whole(self, rows: np.ndarray) -> np.ndarray:
+    def product(self, rows: np.ndarray) -> np.ndarray:
+        """Return A z for dense rows z."""
         return rows @ self.influence.T
 
     def subset(self, genes: Sequence[int]) -> AffineMap:
@@ -100,26 +98,11 @@ class AffineMap(_Predicting):
 
 @dataclass(frozen=True)
 class LowRankMap(_Predicting):
-    """The same with A = outgoing @ incoming, which is never formed as a whole: for many genes.
+    """The same with A = outgoing @ incoming, which is never formed as a whole: for many genes."""
 
-    Attributes
-    ----------
-    outgoing
-        float32, genes x rank: what each factor adds to every gene.
-    incoming
-        float32, rank x genes: what the presence of each gene adds to every factor.
-    intercept
-        b, float32, genes.
-    """
-
-    outgoing: np.ndarray
-    incoming: np.ndarray
-    intercept: np.ndarray
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that the map is made of."""
-        return {"outgoing": self.outgoing, "incoming": self.incoming, "intercept": self.intercept}
+    outgoing: np.ndarray  # genes x rank: what each factor adds to every gene
+    incoming: np.ndarray  # rank x genes: what the presence of each gene adds to every factor
+    intercept: np.ndarray  # b
 
     @property
     def rank(self) -> int:
@@ -130,7 +113,8 @@ class LowRankMap(_Predicting):
         """Return what each of `genes` adds to every gene: float32, genes x all genes."""
         return self.incoming[:, genes].T @ self.outgoing.T
 
-    def _whole(self, rows: np.ndarray) -> np.ndarray:
+    def product(self, rows: np.ndarray) -> np.ndarray:
+        """Return A z for dense rows z."""
         return rows @ self.incoming.T @ self.outgoing.T
 
     def subset(self, genes: Sequence[int]) -> LowRankMap:
@@ -141,7 +125,7 @@ class LowRankMap(_Predicting):
 
 
 @dataclass(frozen=True)
-class FactorMap:
+class FactorMap(_Map):
     """A knockout multiplies the observed share of gene j by exp(-A_jg), whatever the cell; profiles sum to 1 again.
 
     Attributes
@@ -157,12 +141,6 @@ class FactorMap:
     influence: np.ndarray
     correlation: np.ndarray | None = None
     step: np.ndarray | None = None
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that the map is made of."""
-        given = {"influence": self.influence, "correlation": self.correlation, "step": self.step}
-        return {name: array for name, array in given.items() if array is not None}
 
     @property
     def n_genes(self) -> int:
@@ -182,7 +160,7 @@ class FactorMap:
         return found
 
     def weights(self, sets: np.ndarray) -> np.ndarray:
-        """Return how much the effect of each gene counts when all genes of a set are lost, w.
+        """Return how much the effect of each gene of a set counts when all are lost, w; 0 for a -1 that pads (float64).
 
         The slopes of gene j on one standard deviation of each gene alone are r_g = A_jg / s_g. Those of the regression
         on all genes of the set at once are inverse(R_SS) r, and the effect of losing all of them is
@@ -191,15 +169,6 @@ class FactorMap:
 
         So what co-expressed genes have in common is counted once; w = 1 for a gene alone, and for uncorrelated genes.
         The correlations are those of a ridge regression, R_SS / (1 + ridge) with ones on the diagonal.
-
-        Parameters
-        ----------
-        sets
-            Genes of each set, sets x genes, -1 pads.
-
-        Returns
-        -------
-        float64, of the same shape, 0 where there is no gene.
         """
         there = sets >= 0
         if self.correlation is None or sets.shape[1] < 2:
@@ -240,26 +209,14 @@ def map_of(arrays: dict[str, np.ndarray]) -> Map:
 
 
 class Cells(NamedTuple):
-    """Cells before a knockout; float32, one per present gene unless said otherwise.
+    """Cells before a knockout; float32, one number per present gene unless said otherwise."""
 
-    Attributes
-    ----------
-    indptr, indices
-        The present genes, as in a CSR matrix; int64 and as they come.
-    profile
-        Profile before a knockout: predicted, all 0 in a cell whose outputs are; or observed, with a map of factors.
-    sums, intercept
-        s = A z; and b, of all genes. Both are empty with a map of factors.
-    observed
-        Whether the map is one of factors.
-    """
-
-    indptr: np.ndarray
+    indptr: np.ndarray  # the present genes, as in a CSR matrix; int64
     indices: np.ndarray
-    profile: np.ndarray
-    sums: np.ndarray
-    intercept: np.ndarray
-    observed: bool
+    profile: np.ndarray  # predicted, all 0 in a cell whose outputs are; or observed, with a map of factors
+    sums: np.ndarray  # s = A z; empty with a map of factors
+    intercept: np.ndarray  # b of all genes; empty with a map of factors
+    observed: bool  # whether the map is one of factors
 
 
 def all_cells(affine: AnyMap, presence: sparse.csr_matrix) -> Cells:
@@ -303,21 +260,11 @@ def presence_of(values: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def find(presence: sparse.csr_matrix, sets: np.ndarray, *, whole: bool = False) -> tuple[np.ndarray, ...]:
-    """Return which knockouts touch which cells.
+    """Return which knockouts touch which cells; with `whole`, only those all of whose genes the cell has.
 
-    Parameters
-    ----------
-    presence
-        Cells x genes, CSR, sorted indices.
-    sets
-        Genes of each knockout, knockouts x genes, padded with -1.
-    whole
-        Only knockouts all of whose genes the cell has; by default those with any.
-
-    Returns
-    -------
-    Row of the cell, ascending; number of the knockout; and its genes as positions among the present genes of the cell
-    (found knockouts x genes, -1 where the cell lacks the gene).
+    `sets` has the genes of each knockout, knockouts x genes, padded with -1. Returned are the row of the cell,
+    ascending; the number of the knockout; and its genes as positions among the present genes of the cell (found
+    knockouts x genes, -1 where the cell lacks the gene).
     """
     genes, index = np.unique(sets, return_inverse=True)
     index = index.reshape(sets.shape)

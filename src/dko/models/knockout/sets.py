@@ -24,28 +24,14 @@ _PIECE = 2048
 
 
 class Sets(NamedTuple):
-    """Some knockouts of several genes, one row each.
+    """Some knockouts of several genes, one row each; -1 pads."""
 
-    Attributes
-    ----------
-    row
-        Cell, ascending.
-    removed, local
-        Genes, as positions among those of the cell and as rows of `columns`; -1 pads.
-    weights
-        How much each counts, the dose included.
-    columns
-        What the loss of some genes does to each, genes x all genes.
-    number
-        Row that the profile after the knockout goes to.
-    """
-
-    row: np.ndarray
-    removed: np.ndarray
-    local: np.ndarray
-    weights: np.ndarray
-    columns: np.ndarray
-    number: np.ndarray
+    row: np.ndarray  # cell, ascending
+    removed: np.ndarray  # genes, as positions among those of the cell
+    local: np.ndarray  # and as rows of `columns`
+    weights: np.ndarray  # how much each counts, the dose included
+    columns: np.ndarray  # what the loss of some genes does to each, genes x all genes
+    number: np.ndarray  # row that the profile after the knockout goes to
 
 
 def knock_out(
@@ -61,18 +47,9 @@ def knock_out(
 ) -> np.ndarray:
     """Return the impact of each knockout of any genes together (float32).
 
-    Parameters
-    ----------
-    affine, presence, dose, downstream
-        As in :func:`scan`.
-    row
-        Row of the cell of each knockout, ascending.
-    removed
-        Its genes, each once, knockouts x genes, as positions among the present genes of the cell; -1 pads.
-    after
-        Where the profiles after the knockouts are written, float32: any number of rows x entries of `presence`.
-    number
-        Row of `after` of each knockout.
+    Each is made in the cell of its `row`, ascending. `removed` has its genes, each once, as positions among the present
+    genes of the cell; -1 pads. The profiles afterwards are written to the row `number` of `after`, any number of rows x
+    entries of `presence`.
     """
     found = knock_out_cells(affine, all_cells(affine, presence), row, removed, dose, after, number)
     return found if downstream else found[0]
@@ -171,21 +148,9 @@ def effect_sums(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
 
-    The knocked-out gene is taken out of both profiles, and both are made to sum to 1 again.
-
-    Parameters
-    ----------
-    affine, presence
-        As in :func:`dko.models.knockout.scan`.
-    wanted
-        Genes to knock out, each alone.
-    group
-        Group of each cell; -1 for a cell that does not count.
-
-    Returns
-    -------
-    float64, groups x wanted genes x genes, 0 at genes that a cell lacks and at the gene itself; and int, groups x
-    wanted genes.
+    Each of the `wanted` genes is knocked out alone and taken out of both profiles, which are made to sum to 1 again.
+    A `group` of -1 does not count. float64, groups x wanted genes x genes, 0 at genes that a cell lacks and at the gene
+    itself; and int, groups x wanted genes.
     """
     cells, having = all_cells(affine, presence), presence.tocsc()
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
@@ -209,21 +174,9 @@ def pair_effects(
 ) -> np.ndarray:
     """Return the sums over cells of the change of log1p(1e4 * profile) by pairs, and by each of their genes alone.
 
-    Both genes are taken out of all four profiles, and each is made to sum to 1 again.
-
-    Parameters
-    ----------
-    affine, presence
-        As in :func:`dko.models.knockout.scan`.
-    pairs
-        Genes of each pair, pairs x 2.
-    rows
-        Of each pair, the cells to knock it out in; they have both genes.
-
-    Returns
-    -------
-    float64, pairs x 3 x genes: of both, of the first and of the second gene; 0 at the two genes and, in each cell, at
-    genes that it lacks.
+    `rows` are, for each pair, the cells to knock it out in; they have both genes. Both are taken out of all four
+    profiles, and each is made to sum to 1 again. float64, pairs x 3 (both, the first, the second gene) x genes; 0 at
+    the two genes and, in each cell, at genes that it lacks.
     """
     totals = np.zeros((len(pairs), 3, affine.n_genes))
     cells, rows = _cells_of(affine, presence, rows)
@@ -247,18 +200,9 @@ def pair_null(
     the genes. What a gene does to itself stays with it. Where outputs are divided by the number of present genes, a
     knockout changes nothing that the others make up for: what genes have in common on average stays where it is.
 
-    Parameters
-    ----------
-    affine, presence, pairs, rows
-        As in :func:`pair_effects`.
-    moves
-        Permutations x genes: from which gene each gene gets its number. The first permutation changes the column of the
-        second gene of the pair, the next that of the first, and so on.
-
-    Returns
-    -------
-    float64, pairs x (1 + permutations) x 3: sums over the cells of the downstream impact of both, of the first and of
-    the second gene; first with nothing permuted.
+    `moves`, permutations x genes, say from which gene each gene gets its number: the first one in the column of the
+    second gene of the pair, the next in that of the first, and so on. float64, pairs x (1 + permutations) x 3: sums
+    over the cells of the downstream impact of both, of the first and of the second gene; first with nothing permuted.
     """
     common, totals = affine.mean_level(presence), np.zeros((len(pairs), 1 + len(moves), 3))
     cells, rows = _cells_of(affine, presence, rows)

@@ -50,27 +50,13 @@ _MIN_CELLS, _LEAST = 10, 1e-9
 
 @dataclass(frozen=True)
 class TotalFit:
-    """Total effects.
+    """Total effects."""
 
-    Attributes
-    ----------
-    factors
-        What knockouts do to observed profiles.
-    null
-        What those of permuted genes seem to do.
-    p_values
-        Whether the knockout of a gene changes any other, in the mean profile (genes,).
-    downstream
-        By how much it changes it, to first order (genes,).
-    agreement
-        Share of what is known beforehand of which the cells alone give the same sign; None without a prior.
-    """
-
-    factors: FactorMap
-    null: Null
-    p_values: np.ndarray
-    downstream: np.ndarray
-    agreement: float | None = None
+    factors: FactorMap  # what knockouts do to observed profiles
+    null: Null  # what those of permuted genes seem to do
+    p_values: np.ndarray  # whether the knockout of a gene changes any other, in the mean profile (genes,)
+    downstream: np.ndarray  # by how much it changes it, to first order (genes,)
+    agreement: float | None = None  # share of the prior of which the cells alone give the same sign
 
 
 def fit(
@@ -139,28 +125,14 @@ def _mean(profiles: sparse.csr_matrix) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """What is known of the slopes on all genes.
-
-    Attributes
-    ----------
-    slopes
-        What is fitted to them.
-    shrunken, by_response
-        Posterior means of z-scores, and their units as changes of the log of a share (genes j,).
-    changes
-        By how much the log of the share of gene j falls with one standard deviation of gene g (genes g x genes j).
-    impact
-        Downstream impact of that on the mean profile (genes g,).
-    step
-        Standard deviations by which the loss of a gene moves it (genes g,).
-    """
+    """What is known of the slopes on all genes."""
 
     slopes: Slopes
-    shrunken: Callable[[np.ndarray], np.ndarray]
-    by_response: np.ndarray
-    changes: np.ndarray
-    impact: np.ndarray
-    step: np.ndarray
+    shrunken: Callable[[np.ndarray], np.ndarray]  # posterior means of z-scores
+    by_response: np.ndarray  # their units, as changes of the log of a share (genes j,)
+    changes: np.ndarray  # how far the log share of gene j falls with a standard deviation of gene g (genes g x j)
+    impact: np.ndarray  # downstream impact of that on the mean profile (genes g,)
+    step: np.ndarray  # standard deviations that the loss of a gene is (genes g,)
 
     def factors(self) -> FactorMap:
         """Return the map of whole losses."""
@@ -213,11 +185,6 @@ def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     by EM (Stephens 2017, adaptive shrinkage, with effects in units of their errors): of genes that activate more than
     they repress, a rise is more to be believed than a fall. Zeros, such as the diagonal of a matrix, are not counted,
     and stay.
-
-    Parameters
-    ----------
-    z
-        Estimates over their standard errors, any shape.
     """
     at = np.linspace(-_LARGEST, _LARGEST, _TABLE)
     flat, n_at = z.reshape(-1), np.zeros(_TABLE)
@@ -275,12 +242,7 @@ def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
     counts, a share is little more than one over the depth, and who knows the assemblage knows that. Mean over genes,
     not below 0 for any; NaN where no gene is seen in enough cells to tell.
 
-    Parameters
-    ----------
-    profiles
-        Observed relative profiles, cells x genes, of cells that have not trained.
-    predicted
-        Predicted profiles, one number per entry.
+    `predicted` has a number for each entry of the observed `profiles`, of cells that have not trained.
     """
     n_genes, indices = profiles.shape[1], profiles.indices
     present = np.diff(profiles.indptr)

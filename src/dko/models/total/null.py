@@ -30,18 +30,10 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Null:
-    """Regressions of all genes on permuted ones.
+    """Regressions of all genes on permuted ones."""
 
-    Attributes
-    ----------
-    genes
-        Which gene was permuted (draws,).
-    changes
-        What its knockout would seem to do, by one standard deviation of the gene: draws x genes.
-    """
-
-    genes: np.ndarray
-    changes: np.ndarray
+    genes: np.ndarray  # which gene was permuted (draws,)
+    changes: np.ndarray  # what its loss would seem to do, by one standard deviation of the gene (draws x genes)
 
 
 def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,10 +43,8 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
     to 1 do to it what they do to an observed gene. Genes are drawn evenly over the number of cells that have them: the
     noise of a gene of few cells is not normal.
 
-    Returns
-    -------
-    Which genes were permuted (draws,); sums of products with the residuals, and correlations with the predictors, of
-    all genes (draws x genes, float32).
+    Returned are which genes were permuted (draws,), sums of products with the residuals, and correlations with the
+    predictors, of all genes (draws x genes, float32).
     """
     n_genes = len(regression.weight)
     able = np.flatnonzero(np.isfinite(regression.spread))
@@ -95,16 +85,8 @@ def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.n
     generalised Pareto distribution, so that p-values can be smaller than one over the number of draws (Knijnenburg et
     al. 2009). 1 for a gene that does not vary.
 
-    Parameters
-    ----------
-    downstream
-        Impacts on the mean profile by one standard deviation of each gene (:func:`impacts_of_all`, over s).
-    null
-        That of the same fit.
-    seen
-        Number of cells that have each gene.
-    profile
-        Mean profile of the cells (genes,).
+    `downstream` are impacts on the mean `profile` by one standard deviation of each gene (:func:`impacts_of_all`, over
+    s), `seen` is the number of cells that have it.
     """
     # Among genes that all cells have, those of about the same share.
     abundance = seen + profile

@@ -20,22 +20,13 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Prior:
-    """What the loss of some genes is known to do.
+    """What the loss of some genes is known to do."""
 
-    Attributes
-    ----------
-    genes
-        The genes of which something is known (k,).
-    falls
-        By how much the log of the share of every gene falls when each of these is lost (k x genes), NaN where nothing
-        is known. Of a network the sign and the ratios of the weights are used, not their size.
-    measured
-        Whether these are measured effects, and not a network.
-    """
-
-    genes: np.ndarray
+    genes: np.ndarray  # of which something is known (k,)
+    # By how much the log of the share of every gene falls when each of these is lost (k x genes), NaN where nothing is
+    # known. Of a network the sign and the ratios of the weights are used, not their size.
     falls: np.ndarray
-    measured: bool
+    measured: bool  # whether these are measured effects, and not a network
 
     @property
     def weight(self) -> float:
@@ -50,16 +41,8 @@ def with_prior(influence: np.ndarray, prior: Prior, share: np.ndarray, zeros: np
     brought to the same one. Half of what it adds are the effects of the targets themselves, by which it reaches what is
     not in the network. It counts less where cells lack the gene altogether and at random: they show what its loss does.
 
-    Parameters
-    ----------
-    influence
-        By how much the log share of gene j (row) falls when gene g (column) is lost.
-    prior
-        What is known.
-    share
-        Share of cells that have each gene.
-    zeros
-        Share of the zeros of each gene that were only not sampled, or are regulated.
+    `share` is that of the cells that have each gene, `zeros` that of its zeros which were only not sampled, or are
+    regulated.
     """
     data = influence[:, prior.genes].T
     if prior.measured:

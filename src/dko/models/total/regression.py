@@ -36,30 +36,14 @@ class Regression:
     is absent: one step of a Poisson regression where zeros count, and a log ratio where they do not.
     The predictor is the log level of gene g over its mean where present, which is 1 on average there, and 0 elsewhere,
     and by the share (1 - w_g) / 2 just 1 and 0: that cells lack a gene is nearest to a knockout.
-
-    Attributes
-    ----------
-    profiles
-        Relative profiles, cells x genes.
-    depth
-        Weight of each cell, its depth over the mean (cells,).
-    level
-        Mean of log1p(1e4 p) where the gene is present (genes,).
-    zeros
-        Weight of the zeros of each gene, w (genes,).
-    weight
-        Sum of the weights of each response (genes,).
-    spread
-        Weighted standard deviation of each predictor (genes,); infinite for one that hardly varies, so that its slopes
-        are 0.
     """
 
-    profiles: sparse.csr_matrix
-    depth: np.ndarray
-    level: np.ndarray
-    zeros: np.ndarray
-    weight: np.ndarray
-    spread: np.ndarray
+    profiles: sparse.csr_matrix  # relative profiles, cells x genes
+    depth: np.ndarray  # weight of each cell, its depth over the mean (cells,)
+    level: np.ndarray  # mean of log1p(1e4 p) where the gene is present (genes,)
+    zeros: np.ndarray  # weight of the zeros of each gene, w (genes,)
+    weight: np.ndarray  # sum of the weights of each response (genes,)
+    spread: np.ndarray  # weighted standard deviation of each predictor (genes,); infinite where it hardly varies
     _centre: np.ndarray
     _mean_share: np.ndarray
     _mean: np.ndarray
@@ -99,16 +83,9 @@ class Regression:
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
-    """Prepare the regressions.
+    """Prepare the regressions, from relative profiles (no cell empty) and the sum of the values of each cell.
 
-    Parameters
-    ----------
-    profiles
-        Relative profiles, cells x genes, no cell empty.
-    totals
-        Sum of the values of each cell: its weight.
-    counts
-        Whether these are counts; otherwise how many were sampled is taken to be 10,000.
+    Where these are no `counts`, how many were sampled is taken to be 10,000.
     """
     n_genes, indices = profiles.shape[1], profiles.indices
     depth = totals / totals.mean()
@@ -137,22 +114,11 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
 
 @dataclass(frozen=True)
 class Slopes:
-    """One regression per pair of genes.
+    """One regression per pair of genes."""
 
-    Attributes
-    ----------
-    z
-        Slope over its standard error, float32, genes x genes: gene g (row) as the predictor of gene j (column); 0 on
-        the diagonal.
-    error
-        Standard error of the slopes on one standard deviation of any gene (genes j,).
-    correlation
-        Weighted correlations between predictors, float32, genes x genes.
-    """
-
-    z: np.ndarray
-    error: np.ndarray
-    correlation: np.ndarray
+    z: np.ndarray  # slope over its error, gene g (row) as the predictor of gene j (column), 0 on the diagonal
+    error: np.ndarray  # standard error of the slopes on one standard deviation of any gene (genes j,)
+    correlation: np.ndarray  # weighted correlations between predictors
 
 
 def slopes(regression: Regression) -> Slopes:
