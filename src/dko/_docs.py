@@ -37,7 +37,13 @@ SHARED = {
     "changed": "changed\n    Genes that change significantly, as a mask: see :func:`dko.metrics.changed_genes`.",
     "samples": "a, b\n    Cells x components, at least 2 cells each.",
 }
-# How the docstring of a plot ends.
+# How the docstrings of getters of tables, and of plots, end.
+SHARED["table"] = (
+    SHARED["results"]
+    + "\n\nReturns\n-------\nThe table, or what the parameters make of it.\n\n"
+    + SHARED["absent"]
+    + "\nValueError\n    A value that a parameter cannot have."
+)
 SHARED["plot"] = (
     SHARED["results"]
     + "\nax, show, return_fig\n    Axes to draw into; whether to show the figure (default: unless `ax` is given or the "

@@ -1,9 +1,8 @@
 """Getters: they read results out of an AnnData or MuData and change nothing."""
 
 from ._effects import effects
-from ._impact import impact, impact_table
+from ._impact import impact, impact_table, ranking
 from ._profiles import fit_quality, profiles
-from ._ranking import ranking
 from ._tables import (
     affected_genes,
     clusters,

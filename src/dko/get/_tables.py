@@ -56,16 +56,14 @@ def _named_table(adata: AnnData, result: Result, key: str, what: str, tables: Ma
 def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the losses of a fit.
 
+    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
+    ``validation_loss``; with ``groupby`` also ``group``, and with several members ``member``.
+
     Parameters
     ----------
     adata
         After :func:`dko.tl.fit`.
-    %(fit)s
-
-    Returns
-    -------
-    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
-    ``validation_loss``; with ``groupby`` also ``group``, and with several members ``member``.
+    %(table)s
     """
     return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)
 
@@ -74,17 +72,13 @@ def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna
 def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the double knockouts of :func:`dko.tl.double_ko`, a row per pair and cell.
 
+    ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction``.
+
     Parameters
     ----------
     adata
         After :func:`dko.tl.double_ko`.
-    %(fit)s
-
-    Returns
-    -------
-    ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction``.
-
-    %(absent)s
+    %(table)s
     """
     fitted = read_fitted(unwrap(adata, mod), key)
     if keys.PAIRS not in fitted.tables:
@@ -105,6 +99,9 @@ def affected_genes(
 ) -> pd.DataFrame:
     """Return the genes that knockouts change, as :func:`dko.tl.affected_genes` describes them.
 
+    A row per ``knockout`` (, ``group``) and ``gene``; or with `as_wide` float64, a row ``"KNOCKOUT"`` or
+    ``"KNOCKOUT (group)"`` each, genes in columns.
+
     Parameters
     ----------
     adata
@@ -115,14 +112,7 @@ def affected_genes(
         Return knockouts (or knockouts and groups) x genes, as decoupler takes them; 0 where there is no value.
     by
         What `as_wide` holds: ``"z"`` or ``"change"``.
-    %(results)s
-
-    Returns
-    -------
-    A row per ``knockout`` (, ``group``) and ``gene``; or with `as_wide` float64, a row ``"KNOCKOUT"`` or
-    ``"KNOCKOUT (group)"`` each, genes in columns.
-
-    %(absent)s
+    %(table)s
     """
     if by not in ("z", "change"):
         raise ValueError(f"by={by!r} must be 'z' or 'change'.")
@@ -144,17 +134,13 @@ def labels_of_rows(table: pd.DataFrame) -> pd.Series:
 def enrichment(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
     """Return the gene sets that knockouts change, as :func:`dko.tl.enrichment` describes them.
 
+    A row per ``knockout`` (, ``group``) and ``source``.
+
     Parameters
     ----------
     adata
         After :func:`dko.tl.enrichment`.
-    %(results)s
-
-    Returns
-    -------
-    A row per ``knockout`` (, ``group``) and ``source``.
-
-    %(absent)s
+    %(table)s
     """
     return _rows(unwrap(adata, mod), results.ENRICHMENT, key)
 
@@ -170,6 +156,8 @@ def dose_response(
 ) -> pd.DataFrame:
     """Return the effects of knockouts at several doses, as :func:`dko.tl.dose_response` describes them.
 
+    A row per ``knockout`` and ``dose``; with `responders` per ``knockout``, ``gene`` and ``dose``.
+
     Parameters
     ----------
     adata
@@ -178,13 +166,7 @@ def dose_response(
         Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
     responders
         Return the genes that change most instead, with their mean change at each dose.
-    %(results)s
-
-    Returns
-    -------
-    A row per ``knockout`` and ``dose``; with `responders` per ``knockout``, ``gene`` and ``dose``.
-
-    %(absent)s
+    %(table)s
     """
     name = keys.RESPONDERS if responders else keys.TABLE
     return _rows(unwrap(adata, mod), results.DOSES, key, name, knockout=genes)
@@ -196,20 +178,16 @@ def identity(
 ) -> pd.DataFrame:
     """Return which cell types knockouts bring cells closer to, as :func:`dko.tl.identity_shift` describes it.
 
+    A row per ``knockout``, ``group`` of cells and ``type``: mean ``change`` of the similarity to the type, mean
+    ``length`` of the shift and ``n_cells``; without `groupby` a row per knockout, without ``type`` and ``change``.
+
     Parameters
     ----------
     adata
         After :func:`dko.tl.identity_shift`.
     genes
         Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
-    %(results)s
-
-    Returns
-    -------
-    A row per ``knockout``, ``group`` of cells and ``type``: mean ``change`` of the similarity to the type, mean
-    ``length`` of the shift and ``n_cells``; without `groupby` a row per knockout, without ``type`` and ``change``.
-
-    %(absent)s
+    %(table)s
     """
     return _rows(unwrap(adata, mod), results.IDENTITY, key, knockout=genes)
 
@@ -220,6 +198,9 @@ def clusters(
 ) -> pd.DataFrame:
     """Return a table of :func:`dko.tl.cluster_impact`, which describes its columns.
 
+    A row per ``cluster`` and ``knockout``, best first within each cluster; or the one row of the agreement. The
+    clusters themselves are in ``obs[f"{key}_cluster"]``.
+
     Parameters
     ----------
     adata
@@ -227,14 +208,7 @@ def clusters(
     what
         ``"markers"``, the knockouts with a larger impact in a cluster than in the others, or, where `groupby` was
         given, the ``"agreement"`` of clusters and groups.
-    %(results)s
-
-    Returns
-    -------
-    A row per ``cluster`` and ``knockout``, best first within each cluster; or the one row of the agreement. The
-    clusters themselves are in ``obs[f"{key}_cluster"]``.
-
-    %(absent)s
+    %(table)s
     """
     tables = {"markers": keys.MARKERS, "agreement": keys.AGREEMENT}
     return _named_table(unwrap(adata, mod), results.CLUSTERS, key, what, tables)
@@ -251,6 +225,9 @@ def modules(
 ) -> pd.DataFrame | AnnData:
     """Return the modules of perturbations, as :func:`dko.tl.perturbation_modules` describes them.
 
+    A table. With `as_anndata`, perturbations x dimensions of the basis, with the table of modules in ``obs`` and
+    ``obsm["X_umap"]``, and ``uns["markers"]`` and ``uns["agreement"]``.
+
     Parameters
     ----------
     adata
@@ -259,14 +236,7 @@ def modules(
         ``"modules"`` (of each perturbation), their ``"markers"``, or, where groups were given, the ``"agreement"``.
     as_anndata
         Return perturbations as observations, for scanpy.
-    %(results)s
-
-    Returns
-    -------
-    A table. With `as_anndata`, perturbations x dimensions of the basis, with the table of modules in ``obs`` and
-    ``obsm["X_umap"]``, and ``uns["markers"]`` and ``uns["agreement"]``.
-
-    %(absent)s
+    %(table)s
     """
     target, result = unwrap(adata, mod), results.MODULES
     tables = {"modules": keys.TABLE, "markers": keys.MARKERS, "agreement": keys.AGREEMENT}
@@ -302,6 +272,9 @@ def interactions(
 ) -> pd.DataFrame:
     """Return the interactions of pairs of genes, as :func:`dko.tl.interactions` describes them.
 
+    A row per pair (and group). With `matrix`, genes x genes, symmetric, the genes sorted by name; NaN on the diagonal
+    and for pairs that are not there.
+
     Parameters
     ----------
     adata
@@ -310,14 +283,7 @@ def interactions(
         Only this group. Default: all, where there are any.
     matrix
         Column of the table to return as a matrix, such as ``"interaction"``, ``"z"`` or ``"class"``.
-    %(results)s
-
-    Returns
-    -------
-    A row per pair (and group). With `matrix`, genes x genes, symmetric, the genes sorted by name; NaN on the diagonal
-    and for pairs that are not there.
-
-    %(absent)s
+    %(table)s
     """
     table = _rows(unwrap(adata, mod), results.INTERACTIONS, key, group=group)
     table = table if group is None else table.drop(columns="group")
@@ -345,16 +311,6 @@ def evaluation(
 ) -> pd.DataFrame:
     """Return the scores of the model and of the baselines, as :func:`dko.tl.evaluate` describes them.
 
-    Parameters
-    ----------
-    adata
-        After :func:`dko.tl.evaluate`.
-    summary
-        Means over the perturbations, or a row per method and perturbation.
-    %(results)s
-
-    Returns
-    -------
     With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
     interval, ``{metric}_low`` and ``{metric}_high``. Where the model has it, also ``{metric}_scaled``, the mean from no
     change, 0, to a replicate, 1 (not in evaluations of version 0.1), and by how much the model exceeds the method,
@@ -362,7 +318,13 @@ def evaluation(
     ``attrs["n_perturbations"]`` says how many they are, and ``attrs["over"]`` which (reliable, or all).
     Otherwise a row per ``method`` and ``perturbation`` and a column per metric. NaN where a method has no such value.
 
-    %(absent)s
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.evaluate`.
+    summary
+        Means over the perturbations, or a row per method and perturbation.
+    %(table)s
     """
     target = unwrap(adata, mod)
     tidy = read_table(target, results.EVALUATION, key, keys.SUMMARY if summary else keys.TABLE)
