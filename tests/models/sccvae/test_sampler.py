@@ -91,19 +91,6 @@ def test_validation_draws_the_same_in_every_pass(cells, fixed):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) == fixed
 
 
-def test_the_seed_decides(cells):
-    first, again, other = ([b.after for b in sampler(cells, seed=seed)()] for seed in (1, 1, 2))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-def test_order_of_perturbations_among_the_cells_does_not_matter(cells):
-    """T14: only the order within a perturbation decides which of its cells a number draws."""
-    sorted_ = cells.of(np.argsort(cells.perturbation, kind="stable"))
-    for a, b in zip(sampler(cells)(), sampler(sorted_)(), strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
 def test_cells_that_do_not_fit_into_memory_are_drawn_all_the_same(cells):
     with dko.settings.override(memory_budget=1):
         small = list(sampler(cells)())

@@ -127,14 +127,6 @@ def test_cells_that_do_not_fit_into_memory_train_the_same(screen, singles, of_cs
     np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-3)
 
 
-def test_layers_and_raw_train_the_same(screen, of_csr):
-    screen.layers["log"] = screen.X.copy()
-    screen.raw = screen
-    del screen.X
-    same_weights(fit(screen, layer="log"), of_csr[0])
-    same_weights(fit(screen, use_raw=True), of_csr[0])
-
-
 # Counts
 
 
@@ -152,14 +144,6 @@ def test_counts_are_normalised_once(screen, capsys):
         np.log1p(counts.X.toarray() * (found["params"]["target_sum"] / totals)[:, None]).astype(np.float32)
     )
     same_weights(fit(by_hand, test_fraction=0.2), found, 1e-4)
-
-
-def test_linear_values_are_logged(screen):
-    expected = fit(screen.copy())
-    screen.X.data = np.expm1(screen.X.data)
-    assert fit(screen)["params"]["values"] == "linear"
-    same_weights(screen.uns["dko"], expected, 1e-3)
-    assert fit(screen, layer=None, log1p=False)["params"]["values"] == "linear"
 
 
 # Settings that cannot be trained
