@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,17 +150,6 @@ def test_given_network_keeps_names_and_direction():
     # a = 1 / (1 + b), b = 2 / (1 + a): a (1 + a) + 2 a = 1 + a
     a = np.sqrt(2) - 1
     np.testing.assert_allclose(adata.X.toarray(), [[a, 2 / (1 + a)]] * 3, rtol=1e-6)
-
-
-def test_round_trip(tmp_path):
-    adata = grn(10, 12, density=0.5, heterogeneity=0.2, share_present=(0.5, 1.0), depth=50)
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    back = ad.read_h5ad(tmp_path / "a.h5ad")
-    assert_same(adata.X, back.X)
-    assert_same(adata.varp["network"], back.varp["network"])
-    assert_same(adata.layers["production"], back.layers["production"])
-    assert back.uns["grn"]["depth"] == 50
-    assert list(back.uns["grn"]["share_present"]) == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(

