@@ -49,11 +49,12 @@ def _file(name: str) -> Path:
     return path
 
 
-def _fitted(cells: AnnData) -> AnnData:
-    """Fit the paper's network, which the alternatives run too, for a few steps."""
+def _fitted(cells: AnnData, *, paper: bool = False) -> AnnData:
+    """Fit for a few steps: by default, with total effects, or the paper's network, which the alternatives run too."""
     import dko
 
-    dko.tl.fit(cells, preset="paper", max_steps=_STEPS, progress=False)
+    preset, effects = ("paper", "auto") if paper else (None, "total")
+    dko.tl.fit(cells, preset=preset, effects=effects, max_steps=_STEPS, progress=False)
     return cells
 
 
@@ -71,13 +72,13 @@ def _variable() -> AnnData:
     return _fitted(cells[:, dko.pp.select_genes(cells, n_top_genes=_N_GENES)].copy())
 
 
-def _common() -> AnnData:
+def _common(*, paper: bool = False) -> AnnData:
     """PBMC 3k and the 2,000 genes that most cells express: the most work per cell."""
     import numpy as np
 
     cells = _pbmc()
     n_cells = np.bincount(cells.X.indices, minlength=cells.n_vars)
-    return _fitted(cells[:, np.sort(np.argsort(-n_cells, kind="stable")[:_N_GENES])].copy())
+    return _fitted(cells[:, np.sort(np.argsort(-n_cells, kind="stable")[:_N_GENES])].copy(), paper=paper)
 
 
 def _tiled(cells: AnnData) -> AnnData:
@@ -94,7 +95,7 @@ def _tiled(cells: AnnData) -> AnnData:
 def _reference() -> AnnData:
     import dko
 
-    return _fitted(dko.io.read_reference(_file("reference/Ptrain.csv.gz")))
+    return _fitted(dko.io.read_reference(_file("reference/Ptrain.csv.gz")), paper=True)
 
 
 def _peers() -> AnnData:
@@ -133,7 +134,7 @@ def _quick(name: str) -> AnnData:
         return _screen(60, 5, 200)
     cells = dko.datasets.grn(60, 40, share_present=(0.3, 0.7), depth=400)
     del cells.layers["truth"], cells.varp["network"], cells.uns["grn"]
-    fitted = _fitted(cells)
+    fitted = _fitted(cells, paper=name in {"published", "reference"})
     return _tiled(fitted) if name == "tiled" else fitted
 
 
@@ -141,6 +142,7 @@ _BUILDERS = {
     "pbmc": _pbmc,
     "variable": _variable,
     "common": _common,
+    "published": lambda: _common(paper=True),
     "tiled": lambda: _tiled(_common()),
     "reference": _reference,
     "peers": _peers,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def single_knockouts(cells: AnnData) -> Callable[[], object]:
+def single_knockouts(cells: AnnData) -> Callable[..., object]:
     """Return a call that makes all single knockouts of fitted cells: from a CSR matrix to an array of impacts."""
     opened = open_model(cells, "dko", "rna")
     ((model, _, values),) = opened.parts(opened.whole)

@@ -33,7 +33,7 @@ def inputs(tmp_path):
     from benchmarks.inputs import write
 
     with dko.settings.override(verbosity=0, device="cpu"):
-        write(str(tmp_path), ["variable", "reference"], quick=True)
+        write(str(tmp_path), ["variable", "published", "reference"], quick=True)
         yield str(tmp_path)
 
 
@@ -111,9 +111,11 @@ def test_a_contestant_that_cannot_run_is_named_with_the_reason():
 def test_the_alternatives_make_the_knockouts_that_a_scan_makes(inputs):
     from benchmarks.contestants import scan
 
-    ours = scan.whole(inputs, "variable", n_sample=300)
-    dense = scan.dense_batches(inputs, "variable", n_sample=300, batch_size=64)
-    loop = scan.one_at_a_time(inputs, "variable", n_sample=40)
+    ours = scan.whole(inputs, "published", n_sample=300)
+    dense = scan.dense_batches(inputs, "published", n_sample=300, batch_size=64)
+    loop = scan.one_at_a_time(inputs, "published", n_sample=40)
+    total, formula = scan.whole(inputs, "variable", n_sample=50), scan.formula(inputs, "variable", n_sample=50)
+    assert total["impacts"] == pytest.approx(formula["impacts"], abs=1e-6)
     assert ours["impacts"] == pytest.approx(dense["impacts"], abs=1e-5)
     assert ours["impacts"][:40] == pytest.approx(loop["impacts"], abs=1e-5)
     assert len(set(ours["impacts"])) > 200
