@@ -95,6 +95,23 @@ def _perturbations(_cells):
     return adata
 
 
+@pytest.fixture(scope="session")
+def _perturbed():
+    adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
+    adata.obs["batch"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "odd", "even"))
+    of_fit: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "n_members": 2}
+    size: dict[str, Any] = {"n_latent": 8, "hidden": (16, 16), "groups": 4, "batch_size": 32, "max_steps": 100}
+    holdout = [adata.varm["effect"].columns[5]]
+    dko.tl.fit(adata, model="sccvae", **of_fit, **size, holdout=holdout, learning_rate=3e-3, progress=False)
+    return adata
+
+
+@pytest.fixture
+def perturbed(_perturbed):
+    """A simulated screen after ``tl.fit(model="sccvae")``, of some accuracy; its sixth perturbation is unseen."""
+    return _perturbed.copy()
+
+
 @pytest.fixture
 def perturbations(_perturbations):
     """Cells after ``tl.fit(model="sccvae")``: a model of perturbations, of two members."""

@@ -91,22 +91,6 @@ def test_of_genes_together(fitted, layers_of):
     np.testing.assert_allclose(found.X[0], np.mean(changes, axis=0), atol=2e-4)
 
 
-@pytest.fixture(scope="module")
-def _perturbed():
-    adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=50, n_modules=2, n_pairs=1, rng=1)
-    dko.tl.fit(
-        adata, model="sccvae", perturbation_key="perturbation", control="control", n_latent=8,
-        hidden=(16,), groups=4, batch_size=32, max_steps=40, n_members=1, progress=False,
-    )  # fmt: skip
-    adata.obs["half"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 3, "most", "few"))
-    return adata
-
-
-@pytest.fixture
-def perturbed(_perturbed):
-    return _perturbed.copy()
-
-
 @pytest.fixture
 def pair(_perturbed):
     return next(label for label in _perturbed.varm["effect"] if "+" in label)
@@ -114,9 +98,10 @@ def pair(_perturbed):
 
 def test_by_default_those_of_the_perturbations_that_were_trained_on(perturbed):
     effects = dko.get.effects(perturbed)
-    assert sorted(effects.obs_names) == sorted(perturbed.varm["effect"].columns)
+    table = perturbed.uns["dko"]["perturbations"]
+    assert sorted(effects.obs_names) == sorted(table["perturbation"][table["role"] == "trained"])
     assert list(effects.var_names) == perturbed.uns["dko"]["genes"] and effects.X.dtype == np.float32
-    assert (effects.obs["n_cells"] == 50).all()
+    assert (effects.obs["n_cells"] == 60).all()
 
 
 def test_pairs_by_label_or_as_tuples(perturbed, pair):
@@ -130,11 +115,11 @@ def test_pairs_by_label_or_as_tuples(perturbed, pair):
 
 def test_per_group_of_the_control_cells(perturbed):
     gene = perturbed.uns["dko"]["targets"][3]
-    effects = dko.get.effects(perturbed, gene, groupby="half")
+    effects = dko.get.effects(perturbed, gene, groupby="batch")
     control = perturbed.obs["perturbation"] == "control"
-    assert effects.obs_names.tolist() == [f"{gene} (few)", f"{gene} (most)"]
-    assert effects.obs["n_cells"].tolist() == [(control & (perturbed.obs["half"] == h)).sum() for h in ("few", "most")]
-    dko.tl.virtual_ko(perturbed, gene, groups={"half": "few"})
+    assert effects.obs_names.tolist() == [f"{gene} (even)", f"{gene} (odd)"]
+    assert effects.obs["n_cells"].tolist() == [(control & (perturbed.obs["batch"] == h)).sum() for h in ("even", "odd")]
+    dko.tl.virtual_ko(perturbed, gene, groups={"batch": "even"})
     change = np.nanmean(perturbed.layers[f"dko_ko_{gene}"] - perturbed.X.toarray(), axis=0)
     np.testing.assert_allclose(effects.X[0], change, atol=1e-5)
 

@@ -10,35 +10,10 @@ from dko.metrics import log_profiles
 DOSES = [0.0, 0.25, 0.5, 1.0]
 
 
-@pytest.fixture(scope="session")
-def _perturbed():
-    """A toy SCCVAE of eight perturbations."""
-    adata = dko.datasets.perturb_seq(
-        8, 50, n_cells=40, n_controls=150, n_modules=2, density=0.3, strength=(1.0, 2.0), rng=0
-    )
-    dko.tl.fit(
-        adata,
-        model="sccvae",
-        perturbation_key="perturbation",
-        control="control",
-        max_steps=150,
-        n_members=2,
-        n_latent=8,
-        hidden=(16,),
-        progress=False,
-    )
-    return adata
-
-
-@pytest.fixture
-def perturbed(_perturbed):
-    return _perturbed.copy()
-
-
 @pytest.fixture
 def targets(_perturbed):
     table = _perturbed.uns["dko"]["perturbations"]
-    return list(table["perturbation"][table["role"] == "trained"])
+    return [label for label in table["perturbation"][table["role"] == "trained"] if "+" not in label]
 
 
 def curve(adata, label, column):

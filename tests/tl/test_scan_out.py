@@ -22,8 +22,8 @@ def test_the_file_holds_what_the_layer_would(fitted, tmp_path, suffix, batch_siz
     dko.tl.scan(fitted, out=path, batch_size=batch_size)
     assert not {"dko_impact", "dko_downstream"} & set(fitted.layers)  # that of another scan does not stay
     found = READ[suffix](path)
-    np.testing.assert_array_equal(found.layers["dko_downstream"].toarray(), downstream.toarray())
-    np.testing.assert_array_equal(found.X.toarray(), expected.toarray())
+    np.testing.assert_allclose(found.layers["dko_downstream"].toarray(), downstream.toarray(), atol=1e-6)
+    np.testing.assert_allclose(found.X.toarray(), expected.toarray(), atol=1e-6)
     assert found.obs.equals(fitted.obs) and list(found.var_names) == list(fitted.var_names)
     np.testing.assert_allclose(found.var["dko_impact_mean"], means, rtol=1e-6)
     np.testing.assert_allclose(fitted.var["dko_impact_mean"], means, rtol=1e-6)
@@ -42,7 +42,7 @@ def test_a_backed_anndata_is_scanned_block_by_block(fitted, tmp_path):
     dko.tl.scan(backed, out=tmp_path / "impacts.h5ad", batch_size=9)
     dko.tl.scan(fitted)
     found = ad.read_h5ad(tmp_path / "impacts.h5ad")
-    np.testing.assert_array_equal(found.X.toarray(), fitted.layers["dko_impact"].toarray())
+    np.testing.assert_allclose(found.X.toarray(), fitted.layers["dko_impact"].toarray(), atol=1e-6)
     backed.file.close()
 
 

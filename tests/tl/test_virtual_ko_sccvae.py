@@ -3,38 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import dko
-
-FIT: dict[str, Any] = {
-    "model": "sccvae",
-    "perturbation_key": "perturbation",
-    "control": "control",
-    "n_latent": 8,
-    "hidden": (16, 16),
-    "groups": 4,
-    "batch_size": 32,
-    "n_members": 2,
-    "max_steps": 100,
-    "learning_rate": 3e-3,
-    "progress": False,
-}
-
-
-@pytest.fixture(scope="session")
-def _perturbed():
-    adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
-    adata.obs["batch"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "odd", "even"))
-    dko.tl.fit(adata, **FIT, holdout=[adata.varm["effect"].columns[5]])
-    return adata
-
-
-@pytest.fixture
-def perturbed(_perturbed):
-    """A fitted simulated screen; the sixth single perturbation is unseen unless the pair has it."""
-    return _perturbed.copy()
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +153,8 @@ def test_order_of_genes_and_of_knockouts_does_not_matter(perturbed, genes):
 
 def test_genes_outside_the_model_have_no_prediction(perturbed, genes):
     """Of an AnnData that has more genes than were fitted."""
-    dko.tl.fit(perturbed, **FIT | {"max_steps": 10}, n_top_genes=10)
+    of_fit: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "n_members": 1, "n_latent": 8}
+    dko.tl.fit(perturbed, model="sccvae", **of_fit, hidden=(16,), max_steps=10, n_top_genes=10, progress=False)
     fitted = set(perturbed.uns["dko"]["genes"])
     dko.tl.virtual_ko(perturbed, genes[0])
     finite = np.isfinite(perturbed.layers[f"dko_ko_{genes[0]}"][control_of(perturbed)]).all(axis=0)
