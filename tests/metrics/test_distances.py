@@ -52,8 +52,8 @@ def test_averages_zero_for_two_samples_of_one_distribution_and_grows_with_what_l
     found = np.array([distance(*RNG.normal(size=(2, 20, 3))) for _ in range(400)])
     assert abs(found.mean()) < 3 * found.std() / 20 and (found < 0).any()
     a, b = RNG.normal(size=(2, 60, 3))
-    found = [distance(a, b + shift) for shift in (0, 1, 2, 4)]
-    assert found == sorted(found) and found[-1] > 10 * abs(found[0])
+    apart = [distance(a, b + shift) for shift in (0, 1, 2, 4)]
+    assert apart == sorted(apart) and apart[-1] > 10 * abs(apart[0])
 
 
 @pytest.mark.parametrize("distance", [MMD, dko.metrics.energy_distance])
