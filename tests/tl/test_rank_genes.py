@@ -233,18 +233,6 @@ def test_groups_have_rankings_of_their_own(by_type):
     np.testing.assert_allclose(wide["B"], -wide["CD4/CD8 T"], atol=1e-6)
 
 
-def test_a_gene_of_one_group_is_specific_to_it(_direct):
-    adata = _direct.copy()
-    for name in ("dko_impact", "dko_downstream"):
-        impact = adata.layers[name].toarray() + 1e-9 * (adata.X.toarray() > 0)
-        impact[(adata.obs["cell_type"] == "B").to_numpy(), 5] = 0
-        adata.layers[name] = sparse.csr_matrix(impact)
-    dko.tl.rank_genes(adata, groupby="cell_type", **FAST)
-    table = dko.get.ranking(adata, groupby="cell_type").set_index(["group", "gene"])
-    assert 0 < table.loc[("CD4/CD8 T", adata.var_names[5]), "specificity"] < np.inf
-    assert ("B", adata.var_names[5]) not in table.index
-
-
 def test_what_a_group_gets_does_not_depend_on_the_others(scanned):
     whole = ranked_copy(scanned, groupby="cell_type")
     dko.tl.rank_genes(scanned, groupby="cell_type", groups="CD4/CD8 T", **FAST)
@@ -355,15 +343,6 @@ def test_a_scan_of_one_gene_is_of_the_cells_that_lack_it_too(_direct, _fitted, g
     np.testing.assert_allclose(found[same], expected[same], rtol=1e-5)
 
 
-def test_groups_that_the_scan_left_out_do_not_count(_direct, _fitted):
-    adata = dko.tl.scan(_fitted, genes="gene_5", groups={"cell_type": "B"}, copy=True)
-    part, whole = (ranked_copy(cells, groupby="cell_type") for cells in (adata, _direct))
-    (found,) = dko.get.ranking(part, groupby="cell_type").itertuples()
-    expected = dko.get.ranking(whole, groupby="cell_type").set_index(["group", "gene"]).loc[("B", "gene_5")]
-    assert (found.group, found.gene) == ("B", "gene_5") and np.isnan(found.specificity)
-    assert found.pval == pytest.approx(expected["pval"]) and found.n_cells == expected["n_cells"]
-
-
 def test_one_group_is_held_against_the_cells_of_none(_direct):
     adata = _direct.copy()
     adata.obs["one"] = adata.obs["cell_type"].cat.remove_categories("B")
@@ -387,28 +366,13 @@ def test_groups_of_a_cell_or_two_are_ranked_without_p_values(_direct):
     assert table[["downstream_mean", "downstream_low", "specificity"]].notna().all(axis=None)
 
 
-def test_a_new_scan_or_fit_takes_it_away(ranked, quick):
-    again = ranked.copy()
-    dko.tl.scan(ranked)
-    dko.tl.fit(again, **quick)
-    for adata in (ranked, again):
-        assert "dko_ranking" not in adata.uns and "dko_pval_adj" not in adata.var
-
-
-def test_elsewhere_both_stay(ranked):
-    before = dko.get.ranking(ranked)
-    dko.tl.rank_genes(ranked, groupby="cell_type", key_added="by_type", **FAST)
-    pd.testing.assert_frame_equal(dko.get.ranking(ranked), before)
-    assert "group" in dko.get.ranking(ranked, groupby="cell_type", key_added="by_type")
-    assert "by_type" in ranked.varm
-
-
 def test_a_ranking_elsewhere_has_columns_of_its_own(ranked):
     before = ranked.var.copy()
     dko.tl.rank_genes(ranked, by="impact_mean", key_added="other", rng=3, **FAST)
     pd.testing.assert_frame_equal(ranked.var[before.columns], before)
     np.testing.assert_array_equal(ranked.var["other_pval_adj"].isna(), before["dko_pval_adj"].isna())
     dko.tl.rank_genes(ranked, groupby="cell_type", key_added="other", **FAST)
+    assert "group" in dko.get.ranking(ranked, groupby="cell_type", key_added="other")
     assert "other_pval_adj" not in ranked.var and "other" in ranked.varm
     pd.testing.assert_frame_equal(ranked.var, before)
 
@@ -428,12 +392,6 @@ def test_a_modality_of_a_mudata(_direct):
     dko.tl.rank_genes(mdata, **FAST)
     expected = ranked_copy(_direct)
     pd.testing.assert_frame_equal(dko.get.ranking(mdata), dko.get.ranking(expected))
-
-
-def test_a_copy_leaves_the_cells_alone(_direct, unchanged):
-    adata = _direct.copy()
-    with unchanged(adata):
-        assert "dko_ranking" in ranked_copy(adata).uns
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,7 @@ FEW_CELLS = 30
 
 
 def gene_kinds(var: pd.DataFrame, n_cells: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a mask of the genes of each kind.
-
-    Parameters
-    ----------
-    var
-        Of the genes: a boolean column ``mt`` or ``ribo`` says which these are, otherwise their names do.
-    n_cells
-        Cells that express each gene.
-    """
+    """Return a mask of the genes of each kind, by a boolean column ``mt`` or ``ribo`` of `var` or else by names."""
     names = pd.Series(var.index.astype(str))
     kinds = {}
     for kind, (column, prefix) in _COLUMNS.items():
@@ -43,49 +35,31 @@ def gene_kinds(var: pd.DataFrame, n_cells: np.ndarray) -> dict[str, np.ndarray]:
     return {**kinds, FEW: n_cells < FEW_CELLS}
 
 
-def marks(kinds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the name of the first kind that each gene is of, empty for most."""
-    return np.select(list(kinds.values()), list(kinds), "").astype(object)
-
-
 def gene_means(
     impacts: Mapping[str, sparse.csr_array | sparse.csr_matrix],
     share: sparse.csr_array | sparse.csr_matrix,
     var: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return what a scan and the observed profiles say of each gene: a row per gene, in their order.
+    """Return what a scan and the observed profiles of its cells say of each gene, as :func:`dko.get.ranking` has it.
 
-    Parameters
-    ----------
-    impacts
-        Impacts of the scan, cells x genes, by the name that their mean gets; all on one pattern.
-    share
-        Observed relative profiles of the same cells.
-    var
-        Of these genes.
-
-    Returns
-    -------
-    ``gene``, the means, ``n_cells`` (scanned cells that express it), ``fraction`` (of all these cells that express it),
-    ``expression_mean`` (mean share in scanned cells that express it), ``mark`` (:func:`dko.tl.rank_genes`).
+    `impacts`, cells x genes, are of one pattern, by the name that their mean gets.
     """
     n_genes, first = len(var), next(iter(impacts.values()))
     scanned = share[np.diff(first.indptr) > 0]
-    n_cells = np.bincount(first.indices, minlength=n_genes)
-    n_expressing = np.bincount(scanned.indices, minlength=n_genes)
-    shares = np.bincount(scanned.indices, weights=scanned.data, minlength=n_genes)
-    means = {
-        name: np.bincount(values.indices, weights=values.data, minlength=n_genes) / np.maximum(n_cells, 1)
-        for name, values in impacts.items()
-    }
+
+    def sums(values: sparse.csr_array | sparse.csr_matrix) -> np.ndarray:
+        return np.bincount(values.indices, weights=values.data, minlength=n_genes)
+
+    n_cells, n_expressing, n = (np.bincount(one.indices, minlength=n_genes) for one in (first, scanned, share))
+    kinds = gene_kinds(var, n_cells)
     return pd.DataFrame(
         {
             "gene": list(var.index),
-            **means,
+            **{name: sums(values) / np.maximum(n_cells, 1) for name, values in impacts.items()},
             "n_cells": n_cells,
-            "fraction": np.bincount(share.indices, minlength=n_genes) / max(share.shape[0], 1),
-            "expression_mean": shares / np.maximum(n_expressing, 1),
-            "mark": marks(gene_kinds(var, n_cells)),
+            "fraction": n / max(share.shape[0], 1),
+            "expression_mean": sums(scanned) / np.maximum(n_expressing, 1),
+            "mark": np.select(list(kinds.values()), list(kinds), "").astype(object),
         }
     )
 

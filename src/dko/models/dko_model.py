@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from .fitting import Fit, Schedule, TrainingCells
-    from .knockout import AnyMap, Engine, Map
+    from .knockout import AnyMap, Engine, FactorMap, Map
     from .total import Null
 
 # Arrays beside the map that predicts profiles.
@@ -191,7 +191,8 @@ class DkoModel(Model):
 
         if self.null is None:
             return None
-        return p_values(impacts_of_all(self.map.influence, profile) / self.map.step, self.null, seen, profile)
+        factors = cast("FactorMap", self.map)
+        return p_values(impacts_of_all(factors.influence, profile) / factors.step, self.null, seen, profile)
 
     @classmethod
     def check_frame(cls, frame: Frame) -> None:

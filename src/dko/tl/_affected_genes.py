@@ -13,8 +13,7 @@ from .._core.evidence import counts_again
 from .._core.fitted import NO_SIGNAL, read_linear
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import listed, require_genes, say
-from .._core.names import gene_sets
+from .._core.messages import listed, say
 from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -83,12 +82,12 @@ def affected_genes(
 
     ``table``
         DataFrame, a row per ``knockout`` (, ``group``) and other ``gene`` of the model, the smallest p-value first:
-        ``n_cells`` of the group that express the knocked-out gene; ``change``, the predicted mean change of log1p(1e4 *
-        profile) in these, as in :func:`dko.get.effects`; ``z``, how surely the observed level of the gene falls when
-        that of the knocked-out gene does, by itself, over all cells of the group: below 0 the knockout lowers it; its
-        two-sided ``pval`` and, by Benjamini and Hochberg over the genes, ``pval_adj``; ``others``, the share of other
-        knockouts that change this gene at least as much in the same direction; ``specific``, whether this is at most
-        5 %. A gene that is not tested has z NaN and p-value 1.
+        ``n_cells`` that express the knocked-out gene; ``change``, the predicted mean change of log1p(1e4 * profile) in
+        these, as in :func:`dko.get.effects`; ``z``, how surely the observed level of the gene falls when that of the
+        knocked-out gene does, over all cells of the group: below 0 the knockout lowers it; its two-sided ``pval`` and
+        ``pval_adj`` (Benjamini-Hochberg); ``others``, the share of other knockouts that change this gene at least as
+        much in the same direction; ``specific``, whether this is at most 5 %. A gene that is not tested has z NaN and
+        p-value 1.
 
     Earlier rows stay, but for those of the same knockouts, and all if they were of another `groupby`.
     :func:`dko.get.affected_genes` reads it; the sets that :func:`dko.tl.enrichment` has found in earlier rows are
@@ -103,22 +102,24 @@ def affected_genes(
 
     Notes
     -----
-    ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone. They can disagree in
-    sign. A profile sums to 1: where a knockout lowers genes that make up much of it, the shares of all others rise, so
-    that a gene which is hardly co-expressed with the knocked-out one has a positive change. A network with direct
-    effects holds the presence of all other genes fixed. And small estimates are shrunken, small z-scores are noise.
+    ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone, and they can disagree in
+    sign: where a knockout lowers genes that make up much of a profile, the shares of all others rise; a network with
+    direct effects holds the presence of all other genes fixed; and small estimates are shrunken, small z-scores noise.
     Trust a change whose z is significant and of its sign.
 
     The null of z is that the levels (log1p of counts) of the knocked-out gene, with the depth of the cell taken off by
-    regression, are permuted over the cells in all ways. Mean, variance and skewness of the sum of products are then
-    known exactly, so nothing is drawn; for genes that are expected to meet in fewer than two cells p-values are too
-    large rather than too small. Values whose counts cannot be recovered are taken over the geometric mean of the cell.
+    regression, are permuted over the cells in all ways, so that nothing is drawn; for genes that are expected to meet
+    in fewer than two cells p-values are too large. Values whose counts cannot be recovered are taken over the geometric
+    mean of the cell.
     """
     if n_others < 0 or min_cells < 1:
         raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, device=device, needs="scan")
-    names = _names(gene, predictor)
+    sets = list(predictor.sets(gene).values())
+    if several := [members for members in sets if len(members) > 1]:
+        raise TypeError(f"Affected genes are those of single knockouts, got {tuple(several[0])!r}.")
+    names = [name for (name,) in sets]
     groupby = groupby or predictor.fitted.params.get("groupby")
     members, chosen = masks_of(predictor.adata, groupby, groups)
     # In their order by name, so that it does not matter how they are stored.
@@ -139,15 +140,6 @@ def affected_genes(
         f"uns[{keys.affected(key)!r}]; trust a change whose z is significant and of its sign."
     )
     return data if copy else None
-
-
-def _names(gene: str | Sequence[str], predictor: Predictor) -> list[str]:
-    sets = gene_sets(gene)
-    if several := [members for members in sets if len(members) > 1]:
-        raise TypeError(f"Affected genes are those of single knockouts, got {several[0]!r}.")
-    names = list(dict.fromkeys(name for (name,) in sets))
-    require_genes(names, predictor.fitted.genes, predictor.adata)
-    return names
 
 
 def _table(

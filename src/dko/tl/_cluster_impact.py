@@ -58,7 +58,7 @@ def cluster_impact(
     groupby
         ``obs`` column, such as cell types from the expression, to compare the clusters with.
     n_neighbors, n_pcs
-        Neighbours of each cell, in so many principal components (fewer where there are fewer knockouts or cells).
+        Neighbours of each cell, in as many principal components.
     resolution
         The higher, the more clusters.
     min_cells
@@ -81,17 +81,14 @@ def cluster_impact(
     ``obs["dko_cluster"]``
         Category, ``"0"`` is the largest; NaN for a cell without any impact.
     ``obsm["X_dko_impact_umap"]``, ``obsm["X_dko_impact_pca"]``
-        float32, cells x 2 and cells x components, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap",
-        color="dko_cluster")``.
+        float32, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap", color="dko_cluster")``.
     ``uns["dko_cluster"]``
         ``params``; ``markers``, a DataFrame of the knockouts that a cluster depends on more than all others do:
-        ``cluster``, ``knockout``, ``score`` (Welch's t of what is compared), ``log_fold_change`` (log2), ``pval_adj``
-        (Benjamini-Hochberg; clusters were found in the same values, so it ranks and tests nothing), ``fraction`` and
-        ``fraction_others`` (of the cells that have this impact) and ``downstream_mean`` (over those of the cluster);
-        and, with `groupby`, ``agreement``, a DataFrame of one row: ``groupby``, ``ari`` (adjusted Rand index), ``ami``
-        (adjusted mutual information), ``n_clusters``, ``n_groups``, ``n_cells``.
-
-    :func:`dko.get.clusters` reads it.
+        ``score`` (Welch's t of what is compared), ``log_fold_change`` (log2), ``pval_adj`` (clusters were found in the
+        same values, so it ranks and tests nothing), ``fraction`` and ``fraction_others`` (of the cells that have this
+        impact) and ``downstream_mean`` (over those of the cluster); and, with `groupby`, ``agreement``, a row with
+        ``ari`` and ``ami`` (adjusted Rand index and mutual information), ``n_clusters``, ``n_groups``, ``n_cells``.
+        :func:`dko.get.clusters` reads both.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def enrichment(
     mod: str = "rna",
     copy: bool = False,
 ) -> AnnData | MuData | None:
-    """Tell which sets of genes a knockout changes, by a method of decoupler, which has to be installed.
+    """Score which sets of genes a knockout changes, by a method of decoupler, which has to be installed.
 
     Parameters
     ----------
@@ -48,19 +48,14 @@ def enrichment(
         Name of a function of ``decoupler.mt``: ``"ulm"``, ``"mlm"``, ``"gsea"`` ...
     min_targets
         Leave out sets that share fewer genes with the model.
-    key, mod
-        Where the affected genes are.
+    %(results)s
     %(copy)s
 
     Returns
     -------
-    None, or the changed copy. Sets ``uns[f"{key}_enrichment"]``, in place of an earlier one, with ``params`` and
-
-    ``table``
-        DataFrame, a row per ``knockout`` (, ``group``) and ``source``, the largest score first: ``score``, below 0
-        where the knockout lowers the set, and ``pval_adj``, the false discovery rate over the sets, where the method
-        has one.
-
+    None, or the changed copy. Sets ``uns[f"{key}_enrichment"]`` with ``params`` and ``table``, a DataFrame with a row
+    per ``knockout`` (, ``group``) and ``source``, the largest score first: ``score``, below 0 where the knockout lowers
+    the set, and ``pval_adj``, the false discovery rate over the sets, where the method has one.
     :func:`dko.get.enrichment` reads it.
 
     Raises
@@ -91,7 +86,7 @@ def enrichment(
     table = _tidy(scores, adjusted, labels)
     content = {keys.PARAMS: {"method": method, "by": by, "min_targets": min_targets}, keys.TABLE: table}
     write(unwrap(data, mod), uns={keys.enrichment(key): content})
-    say(f"Scored {table['source'].nunique()} sets of genes by {method}.")
+    say(f"Scored {table['source'].nunique()} sets of genes by {method}. They are in uns[{keys.enrichment(key)!r}].")
     return data if copy else None
 
 

@@ -142,12 +142,6 @@ def agreement_with(groupby: str, known: np.ndarray, clusters: np.ndarray) -> pd.
     if not there.any():
         raise ValueError(f"No cell with an impact has a value in obs[{groupby!r}] to compare clusters with.")
     known, clusters = known[there].astype(str), clusters[there].astype(str)
-    row = {
-        "groupby": groupby,
-        "ari": adjusted_rand_score(known, clusters),
-        "ami": adjusted_mutual_info_score(known, clusters),
-        "n_clusters": len(set(clusters)),
-        "n_groups": len(set(known)),
-        "n_cells": len(known),
-    }
-    return pd.DataFrame([row])
+    ari, ami = (score(known, clusters) for score in (adjusted_rand_score, adjusted_mutual_info_score))
+    sizes = {"n_clusters": len(set(clusters)), "n_groups": len(set(known)), "n_cells": len(known)}
+    return pd.DataFrame([{"groupby": groupby, "ari": ari, "ami": ami, **sizes}])

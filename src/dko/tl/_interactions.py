@@ -50,21 +50,17 @@ def interactions(
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes in all cells that express both, and test which of them interact.
 
-    Two genes interact where their knockouts together do not do what the two single ones add up to. Downstream impacts
-    are compared; *additive* is the sum of those of the two single knockouts. They are distances: those of two
-    knockouts add up only where both change the same genes in the same direction, and of two that act on unrelated
-    genes the impact is less than the sum. So the interaction is not compared with 0 but with that of unrelated genes
-    of these impacts: what one of the two acts on is permuted over genes of similar expression, ten at a time, while
-    the cells, the other gene and what each gene does to itself stay. The interaction relative to the sum of the
-    singles is compared, so that a change of the singles themselves does not count.
+    Two genes interact where the downstream impact of both together is not what those of the two single knockouts add up
+    to. Impacts are distances: they add up only where both genes change the same genes in the same direction, and for
+    two that act on unrelated genes the sum is too large. So the interaction is compared not with 0 but with that of
+    unrelated genes: what one of the two acts on is permuted over genes of similar expression, ten at a time, while the
+    cells, the other gene and what each gene does to itself stay, and it is taken relative to the sum.
 
-    What it can mean depends on the model. *Total effects* (``uns[key]["params"]["effects"]``) multiply, those of a pair
-    by a regression on both genes at once: on a log scale they add up but for the normalisation and for what the two
-    genes, being co-expressed, share, which counts once. So an interaction only says whether two genes act on the same
-    genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare predictions that are
-    divided by the number of present genes, so that profiles can interact too. Genes of one programme act alike, so that
-    many pairs within and between programmes are related; `z` ranks them. Neither model has seen a double knockout: that
-    two genes can replace each other, or work only together, is nothing that it could know.
+    *Total effects* multiply, those of a pair by a regression on both genes at once, so an interaction says whether two
+    genes act on the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare
+    predictions, whose profiles can interact too. Genes of one programme act alike, so that many pairs within and
+    between programmes are related; `z` ranks them. No model has seen a double knockout: that two genes can replace each
+    other, or work only together, is nothing that it could know.
 
     Parameters
     ----------
@@ -95,26 +91,18 @@ def interactions(
     Returns
     -------
     None, or the changed copy. Sets ``uns[f"{key_added}_interactions"]`` with ``params`` and ``table``, a DataFrame with
-    a row per pair (and ``group``):
+    a row per pair (and ``group``): the two genes, sorted by name; ``n_cells`` that express both, over which all means
+    are; mean ``downstream`` impact of both and of each (``_a``, ``_b``) as in :func:`dko.tl.double_ko`; ``additive``,
+    their sum; ``interaction``, ``downstream - additive``, with its 95 % interval over cells (``_low``, ``_high``);
+    ``expected``, that of unrelated genes, ``excess`` over it, and ``z``, in standard deviations of chance; two-sided
+    ``pval`` against the permutations of all pairs, and ``pval_adj`` (Benjamini-Hochberg, within the group).
 
-    ``gene_a``, ``gene_b``, ``n_cells``
-        The two genes, sorted by name, and how many cells express both. All means are over these.
-    ``downstream``, ``downstream_a``, ``downstream_b``
-        Mean downstream impact of both together and of each alone, as in :func:`dko.tl.double_ko`.
-    ``additive``, ``interaction``, ``interaction_low``, ``interaction_high``
-        ``downstream_a + downstream_b``; ``downstream - additive``, and its 95 % interval over cells (normal).
-    ``expected``, ``excess``, ``z``, ``pval``, ``pval_adj``
-        Mean interaction of unrelated genes; ``interaction - expected``; how many standard deviations of chance that is;
-        the two-sided p-value, against the permutations of all pairs; and the false discovery rate (Benjamini-Hochberg,
-        within the group).
-    ``class``
-        ``"additive"``: `pval_adj` above `alpha`. Otherwise ``"epistasis"``: one coefficient is less than half the
-        other, the pair looks like one of its genes; ``"synergy"``: more than unrelated genes, `z` above 0;
-        ``"buffering"``: less.
-    ``profile_interaction``, ``coefficient_a``, ``coefficient_b``
-        From the mean effects (change of log1p(1e4 * profile), both genes taken out of all profiles) of the pair and its
-        genes, as in :func:`dko.metrics.pair_interaction`: the part that does not add up, and how much of the effect of
-        each gene is in that of the pair (Norman et al. 2019, Science).
+    ``profile_interaction``, ``coefficient_a`` and ``coefficient_b`` are from the mean effects (change of log1p(1e4 *
+    profile), both genes taken out of all profiles), as in :func:`dko.metrics.pair_interaction`: the part that does not
+    add up, and how much of the effect of each gene is in that of the pair (Norman et al. 2019, Science). ``class`` is
+    ``"additive"`` where `pval_adj` is above `alpha`; otherwise ``"epistasis"``, where one coefficient is less than half
+    the other, so that the pair looks like one of its genes; ``"synergy"``, more than unrelated genes; ``"buffering"``,
+    less.
 
     Raises
     ------
@@ -123,12 +111,9 @@ def interactions(
     ValueError
         A pair of one gene; fewer than two genes; no pair that enough cells express; fewer than 10 permutations.
     """
-    if n_permutations < _FEWEST:
-        raise ValueError(
-            f"n_permutations={n_permutations} must be at least {_FEWEST}, to tell an interaction from chance."
-        )
-    if min_cells < 1:
-        raise ValueError(f"min_cells={min_cells} must be at least 1.")
+    for name, value, least in (("n_permutations", n_permutations, _FEWEST), ("min_cells", min_cells, 1)):
+        if value < least:
+            raise ValueError(f"{name}={value} must be at least {least}.")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
     data = writable(adata, copy, mod)

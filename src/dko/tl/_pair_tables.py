@@ -64,14 +64,9 @@ def interaction_table(
     plan: Plan,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Return a row per group and pair that enough cells express.
+    """Return a row per group and pair (columns of the model, pairs x 2) that enough cells express.
 
-    Parameters
-    ----------
-    pairs
-        Columns of the model, pairs x 2.
-    groups
-        Names of the groups, and the number of the group of each cell, -1 for none.
+    `groups` are the names of the groups, and the number of the group of each cell, -1 for none.
     """
     names, group_of = groups
     shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
@@ -100,12 +95,10 @@ def interaction_table(
 def _knocked_out(
     cells: Sequence[_Cells], n_groups: int, pairs: np.ndarray, moves: np.ndarray
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Knock out pairs in all cells that have both genes.
+    """Knock out pairs in all cells that have both genes: a row per group and pair.
 
-    Returns
-    -------
-    A row per group and pair, and the interactions relative to the sum of the singles in at most 64 of the cells, as
-    they are and after each permutation (rows x (1 + permutations)).
+    And the interactions relative to the sum of the singles in at most 64 of the cells, as they are and after each
+    permutation (rows x (1 + permutations)).
     """
     from ..metrics import pair_interaction
     from ..models.knockout import find
@@ -129,29 +122,17 @@ def _knocked_out(
         effects += model.pair_effects(values, of_all, _rows_of(row, number, n))
         null += model.pair_null(values, of_all, _rows_of(row[few], number[few], n), moves)
     size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
-    both, first, second = (impacts / np.maximum(n_cells, 1)[:, None]).T
-    interaction = both - first - second
-    variance = np.maximum(squares / np.maximum(n_cells, 1) - interaction**2, 0) / np.maximum(n_cells - 1, 1)
+    n_of = np.maximum(n_cells, 1)
+    table = pd.DataFrame({"group": np.repeat(np.arange(n_groups), len(pairs)), "n_cells": n_cells})
+    table[["gene_a", "gene_b"]], table[["downstream", "downstream_a", "downstream_b"]] = of_all, impacts / n_of[:, None]
+    table["profile_interaction"], table[["coefficient_a", "coefficient_b"]] = size, coefficients
+    table["additive"] = table["downstream_a"] + table["downstream_b"]
+    table["interaction"] = table["downstream"] - table["additive"]
+    variance = np.maximum(squares / n_of - table["interaction"] ** 2, 0) / np.maximum(n_cells - 1, 1)
     margin = stats.norm.ppf(0.975) * np.sqrt(variance)
-    table = pd.DataFrame(
-        {
-            "group": np.repeat(np.arange(n_groups), len(pairs)),
-            "gene_a": of_all[:, 0],
-            "gene_b": of_all[:, 1],
-            "n_cells": n_cells,
-            "downstream": both,
-            "downstream_a": first,
-            "downstream_b": second,
-            "additive": first + second,
-            "interaction": interaction,
-            "interaction_low": interaction - margin,
-            "interaction_high": interaction + margin,
-            "profile_interaction": size,
-            "coefficient_a": coefficients[:, 0],
-            "coefficient_b": coefficients[:, 1],
-        }
-    )
-    return table, relative_interaction(null)
+    table["interaction_low"], table["interaction_high"] = table["interaction"] - margin, table["interaction"] + margin
+    alone = null[..., 1] + null[..., 2]
+    return table, np.divide(null[..., 0] - alone, alone, out=np.zeros_like(alone), where=alone > 0)
 
 
 def _some_of_each(cells: Sequence[_Cells], places: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
@@ -189,21 +170,12 @@ def permutations_of(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.
     return moves
 
 
-def relative_interaction(impacts: np.ndarray) -> np.ndarray:
-    """Return the interaction relative to what the singles add up to; `impacts` ... x 3 of both genes and of each."""
-    additive = impacts[..., 1] + impacts[..., 2]
-    return np.divide(impacts[..., 0] - additive, additive, out=np.zeros_like(additive), where=additive > 0)
-
-
 def compared_with_null(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compare relative interactions, pairs x (1 + permutations), the first without a permutation, with the others.
 
-    Returns
-    -------
-    Mean over the permutations; z, how far the first one is from it in standard deviations; and two-sided p-values: the
-    share of the z of all permutations of all pairs, each against the other permutations, that are as far. That chance
-    is not normal is in them then, and they go far below the inverse of the permutations of one pair. 0 and 1 for a pair
-    that no permutation changes.
+    Mean over the permutations; z of the first one; and two-sided p-values, the share of the z of all permutations of
+    all pairs, each against the other permutations, that are as far: chance need not be normal, and they go far below
+    the inverse of the permutations of one pair. z 0 and p 1 for a pair that no permutation changes.
     """
     observed, null = relative[:, 0], relative[:, 1:]
     n, expected, variance = null.shape[1], null.mean(axis=1), null.var(axis=1, ddof=1)

@@ -82,29 +82,27 @@ def rank_genes(
     Returns
     -------
     None, or the changed copy. Sets ``uns[f"{key}_ranking"]`` in the form of :func:`scanpy.tl.rank_genes_groups`, for
-    ``sc.get.rank_genes_groups_df(adata, group, key="dko_ranking")`` and
-    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``: ``names``, ``scores`` (those of `by`), ``logfoldchanges``
-    (the specificity; 0 where that is unknown, and without groups, where the one group is called ``"all"``), ``pvals``
-    and ``pvals_adj``, with all genes of the model in each group, those that are left out last with score NaN and
-    p-value 1. Beside them
+    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")`` and the like: all genes of the model in each group (``"all"``
+    without groups), ``scores`` those of `by`, ``logfoldchanges`` the specificity (0 where unknown), genes that are left
+    out last with score NaN and p-value 1. Beside it ``params`` and ``table``, a DataFrame with a row per ``gene`` (and
+    ``group``), best first, over the scanned cells that express the gene:
 
-    ``table``
-        DataFrame, a row per ``gene`` (and ``group``), best first. Over the scanned cells that express the gene:
-        ``downstream_mean``, the mean downstream impact, by how much the knockout changes the other genes (Bray-Curtis
-        dissimilarity, 0 to 1); ``downstream_low`` and ``downstream_high``, its 95 % interval by bootstrap over cells;
-        ``impact_mean``, the mean impact, of which the gene's own share is a part. Where a group leaves cells out,
-        ``specificity``: log2 of the mean downstream impact over all scanned cells of the group (0 in cells that lack
-        the gene) over that of all other scanned cells, those of no group too, after adding to both their median over
-        genes; NaN where no other cell was scanned. ``pval`` and, by Benjamini and Hochberg within the group,
-        ``pval_adj``, of the downstream impact (see the notes). ``n_cells``, ``fraction`` and ``expression_mean`` as in
-        :func:`dko.get.ranking`. ``mark``: ``"mitochondrial"`` or ``"ribosomal"``, by the boolean column ``mt`` or
-        ``ribo`` of ``var`` or, without it, by names that begin with MT-, RPS or RPL; ``"few cells"``, where fewer than
-        30 express the gene; otherwise empty.
-    ``params``
-        What was asked for.
+    ``downstream_mean``, ``downstream_low``, ``downstream_high``, ``impact_mean``
+        Mean downstream impact, by how much the knockout changes the other genes (Bray-Curtis dissimilarity, 0 to 1),
+        and its 95 % interval by bootstrap over cells; mean impact, of which the gene's own share is a part.
+    ``specificity``
+        Where a group leaves cells out: log2 of the mean downstream impact over all scanned cells of the group (0 in
+        cells that lack the gene) over that of all other scanned cells, those of no group too, after adding to both
+        their median over genes; NaN where no other cell was scanned.
+    ``pval``, ``pval_adj``
+        Of the downstream impact (see the notes), and by Benjamini and Hochberg within the group.
+    ``n_cells``, ``fraction``, ``expression_mean``, ``mark``
+        As in :func:`dko.get.ranking`. Marks are ``"mitochondrial"`` and ``"ribosomal"``, by the boolean column ``mt``
+        or ``ribo`` of ``var`` or, without it, by names that begin with MT-, RPS or RPL; and ``"few cells"``, where
+        fewer than 30 express the gene.
 
-    And, without groups, ``var[f"{key}_pval_adj"]`` (float32, NaN for other genes), beside the means of the scan; with
-    groups, ``varm[f"{key}_ranking"]``, a DataFrame of ``downstream_mean``, genes x groups.
+    And, without groups, ``var[f"{key}_pval_adj"]`` (float32, NaN for other genes); with groups,
+    ``varm[f"{key}_ranking"]``, a DataFrame of ``downstream_mean``, genes x groups.
 
     Raises
     ------
@@ -155,15 +153,9 @@ def rank_genes(
     content = {keys.PARAMS: params, **as_scanpy(tables, fitted.genes, by), keys.TABLE: table}
     rate = keys.pval_adj(key if place == keys.ranking(key) else place)
     column = "pval_adj" if groupby is None else "downstream_mean"
-    columns = {
-        keys.column(group, target.var_names): part.set_index("gene")[column]
-        .reindex(target.var_names)
-        .to_numpy(dtype=np.float32)
-        for group, part in tables.items()
-    }
-    where: dict[str, Any] = {"varm": {place: pd.DataFrame(columns, index=target.var_names)}}
-    if groupby is None:
-        where = {"var": {rate: columns[ALL]}}
+    columns = pd.DataFrame({group: part.set_index("gene")[column] for group, part in tables.items()}, dtype=np.float32)
+    columns = columns.reindex(target.var_names).rename(columns=lambda group: keys.column(group, target.var_names))
+    where: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
     stale = {"var": [rate], "varm": [place]} if place in target.uns else {}
     write(target, remove=stale, uns={place: content}, **where)
     _say(tables, groupby, place)

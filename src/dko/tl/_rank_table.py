@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.stats import false_discovery_control
 
@@ -18,8 +19,6 @@ from .._core.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pandas as pd
 
     from .._core.knockouts import Predictor
 
@@ -43,16 +42,9 @@ class Plan(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """What a scan has found, beside what is observed in the same cells: cells x genes of the model.
+    """A scan and what is observed in the same cells, cells x genes of the model; `cells` is a mask of those scanned.
 
-    Attributes
-    ----------
-    impact, downstream
-        Impacts of the scan, all and on other genes alone, CSR float32, an entry wherever a gene was knocked out.
-    values, observed
-        Expression on a linear scale, and relative profiles.
-    cells
-        Which cells were scanned, as a mask.
+    Impacts are CSR float32, an entry wherever a gene was knocked out; `values` are on a linear scale.
     """
 
     impact: sparse.csr_matrix
@@ -68,14 +60,9 @@ class Scanned(NamedTuple):
 
 
 def read_scan(predictor: Predictor, key: str, groups: Iterable[np.ndarray]) -> Scanned:
-    """Read a scan and what belongs to it; `groups` are masks of cells, each of which was scanned or left out.
+    """Read a scan, and refuse layers that are not of one scan of this expression.
 
-    Raises
-    ------
-    KeyError
-        There is none, or none with downstream impacts.
-    ValueError
-        Its layers are not of one scan of this expression.
+    `groups` are masks of cells, each of which was scanned or left out.
     """
     layers, places = [], (keys.impact(key), keys.downstream(key))
     for place, what in zip(places, ("scan", "downstream impacts, which genes rank by,"), strict=True):
@@ -184,28 +171,19 @@ def _p_values_of_cells(scanned: Scanned, rng: np.random.Generator) -> np.ndarray
 def as_scanpy(tables: dict[str, pd.DataFrame], genes: list[str], by: str) -> dict[str, np.ndarray]:
     """Return what ``rank_genes_groups`` returns: arrays with a field per group, each with all genes, best first.
 
-    A gene that too few cells of a group express comes last there: score and fold change NaN, p-value 1. The fold change
-    is 0 where there are no cells to compare with.
+    Genes that were left out come last: score and fold change NaN, p-value 1. The fold change is 0 where unknown.
     """
-    columns = {group: _scanpy_columns(table, genes, by) for group, table in tables.items()}
+    columns = {}
+    for group, table in tables.items():
+        ranked = table.set_index("gene")
+        found = {"scores": ranked[by], "pvals": ranked["pval"], "pvals_adj": ranked["pval_adj"]}
+        found["logfoldchanges"] = ranked["specificity"].fillna(0) if "specificity" in ranked else 0.0 * ranked[by]
+        last = [gene for gene in genes if gene not in ranked.index]
+        frame = pd.DataFrame(found).reindex([*ranked.index, *last]).fillna({"pvals": 1, "pvals_adj": 1})
+        columns[group] = frame.assign(names=frame.index.to_numpy(dtype=object))
     return {
-        name: np.rec.fromarrays([columns[group][name] for group in tables], dtype=[(group, kind) for group in tables])
+        name: np.rec.fromarrays(
+            [frame[name].to_numpy() for frame in columns.values()], dtype=[(group, kind) for group in columns]
+        )
         for name, kind in _TYPES.items()
-    }
-
-
-def _scanpy_columns(table: pd.DataFrame, genes: list[str], by: str) -> dict[str, Any]:
-    ranked = set(table["gene"])
-    last = [gene for gene in genes if gene not in ranked]
-    change = table["specificity"].fillna(0) if "specificity" in table else np.zeros(len(table))
-
-    def with_last(values: Any, fill: float) -> np.ndarray:
-        return np.concatenate([np.asarray(values, dtype=float), np.full(len(last), fill)])
-
-    return {
-        "names": np.array([*table["gene"], *last], dtype=object),
-        "scores": with_last(table[by], np.nan),
-        "logfoldchanges": with_last(change, np.nan),
-        "pvals": with_last(table["pval"], 1),
-        "pvals_adj": with_last(table["pval_adj"], 1),
     }
