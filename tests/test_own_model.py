@@ -55,6 +55,14 @@ def test_it_is_evaluated_beside_measured_knockouts(page):
     assert scores.attrs["n_perturbations"] == 5 and np.isfinite(scores.loc["model", "pearson"])
 
 
+def test_its_report_has_what_there_is_and_names_what_it_can_have(page, tmp_path):
+    dko.io.write_report(page["adata"], tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert {"ranking", "knockouts", "doses"} <= set(re.findall(r'<section id="(\w+)"', html))
+    missing = html.split('<section id="missing">')[1]
+    assert "dko.tl.cluster_impact" in missing and "dko.tl.interactions" not in missing
+
+
 def test_what_it_lacks_is_said_in_one_sentence(page):
     for verb, asked in ((dko.tl.interactions, {"genes": ["gene_3", "gene_4"]}), (dko.get.profiles, {})):
         with pytest.raises(ValueError, match="holds a model of kind 'coexpression', which this is not for"):

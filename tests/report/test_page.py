@@ -111,7 +111,7 @@ def test_a_model_with_nothing_but_direct_effects_and_modules(fitted, page_of):
     assert set(calls) == set(dko.tl.__all__) - others
     members, _ = page.tables["modules"]
     assert len(members.rows) == 20 and "p of an effect" not in members.header
-    assert "direct ones" in page.sections["remarks"] and "compared with measured" in page.sections["remarks"]
+    assert "Effects are direct" in page.sections["remarks"] and "compared with measured" in page.sections["remarks"]
 
 
 def test_a_file_without_its_held_out_cells(fitted, page_of):

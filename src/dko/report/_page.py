@@ -8,7 +8,7 @@ import warnings
 from datetime import date
 from importlib.metadata import version
 from inspect import signature
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 
 # Dots per inch, and CSS pixels per inch at which a picture is shown: more dots for sharp screens and print.
 _DPI, _SHOWN = 144, 84
-
-
-class Image(NamedTuple):
-    """A picture as it stands in the page."""
-
-    source: str
-    width: int
-    height: int
-    alt: str
 
 
 def render(run: Run, title: str) -> str:
@@ -95,7 +86,7 @@ def _options(package: ModuleType, name: str, run: Run) -> dict[str, Any]:
     return {"groupby": run.groupby if grouped else None, "key_added": key_added}
 
 
-def _image(picture: Picture) -> Image:
+def _image(picture: Picture) -> dict[str, Any]:
     import matplotlib.pyplot as plt
 
     figure, file = picture.draw(), io.BytesIO()
@@ -105,7 +96,8 @@ def _image(picture: Picture) -> Image:
         figure.savefig(file, format="png", dpi=_DPI, facecolor="white")
     plt.close(figure)
     width, height = (round(inches * _SHOWN) for inches in figure.get_size_inches())
-    return Image(f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}", width, height, picture.alt)
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return {"source": source, "width": width, "height": height, "alt": picture.alt}
 
 
 def _missing(run: Run) -> Iterator[tuple[str, str]]:
@@ -132,12 +124,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
     if keys.PERTURBATIONS in fitted.tables:
         roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
         yield "Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out"
-    else:
-        total = fitted.params.get("effects") == "total"
-        yield (
-            "Effects",
-            *(("total", "on all paths between genes") if total else ("direct", "with all other genes as they are")),
-        )
+    if effects := fitted.params.get("effects"):
+        yield "Effects", effects, "on all paths between genes" if effects == "total" else "all other genes as they are"
     if fitted.signal is not None:
         n = int((fitted.signal <= NO_SIGNAL).sum())
         yield "Genes with significant co-expression", f"{n:,}", f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}"

@@ -24,6 +24,13 @@ _FEW = 50
 _ALIKE = 0.5
 
 
+_EFFECTS = {
+    "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
+    "shrunken.",
+    "direct": "direct: what a gene does while the presence of all other genes stays as it is. They are not tested.",
+}
+
+
 class Remark(NamedTuple):
     """What a reader has to know; a warning where something is wrong or unknown with these results."""
 
@@ -50,13 +57,8 @@ def _of_effects(run: Run) -> Iterator[Remark]:
         "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take the "
         "results as hypotheses."
     )
-    kind = (
-        "total ones: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
-        "shrunken."
-        if fitted.params.get("effects") == "total"
-        else "direct ones: what a gene does while the presence of all other genes stays as it is. They are not tested."
-    )
-    yield _note(f"Effects are {kind}")
+    if (effects := fitted.params.get("effects")) in _EFFECTS:
+        yield _note(f"Effects are {_EFFECTS[effects]}")
     if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
         yield Remark(
             f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression in these cells (FDR > "
@@ -119,6 +121,8 @@ def _of_ranking(run: Run) -> Iterator[Remark]:
 
 def _of_training(run: Run) -> Iterator[Remark]:
     """Say whether training ended too early: the last validation is the best of at least three."""
+    if keys.HISTORY not in run.fitted.tables:
+        return
     losses = {name: curve["validation_loss"].to_numpy() for name, curve in apart(run.get("history")).items()}
     if falling := [name for name, loss in losses.items() if len(loss) > 2 and np.argmin(loss) == len(loss) - 1]:
         where = f" of {', '.join(falling)}" if any(falling) else ""

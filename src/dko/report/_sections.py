@@ -53,6 +53,8 @@ class Section(NamedTuple):
         """Whether there is anything to show."""
         if self.result is results.RANKING:
             return bool(run.rankings)
+        if self.result is results.QUALITY:
+            return run.can_have(self.result) or keys.HISTORY in run.fitted.tables
         return self.beside in run.fitted.tables if self.beside else self.result.place(run.key) in run.adata.uns
 
 
@@ -70,6 +72,10 @@ def _table(result: Result, rows: pd.DataFrame, caption: str, name: str = keys.TA
     return table_of(rows, result.columns[name], caption)
 
 
+def _drawn(run: Run, alt: str, name: str, *words: Any, **how: Any) -> Picture:
+    return Picture(alt, partial(run.draw, name, *words, **how))
+
+
 def _perturbations(run: Run) -> Blocks:
     rows = run.fitted.table(keys.PERTURBATIONS)
     yield ", ".join(f"{(rows['role'] == role).sum():,} {role}" for role in (TRAINED, HELD_OUT, DROPPED)) + "."
@@ -78,17 +84,19 @@ def _perturbations(run: Run) -> Blocks:
 
 
 def _fit(run: Run) -> Blocks:
-    history = run.get("history")
-    members = " on average over the members" if keys.MEMBER in history else ""
-    yield f"Best validation loss: {best_loss(history):.4g}{members}."
+    history = run.get("history") if keys.HISTORY in run.fitted.tables else None
+    if history is not None:
+        members = " on average over the members" if keys.MEMBER in history else ""
+        yield f"Best validation loss: {best_loss(history):.4g}{members}."
     if isinstance(run.quality, str):
         yield f"The quality of the fit is unknown: {run.quality}"
     elif run.quality is not None:
         cells = f"{run.quality.attrs['n_cells']:,} {run.quality.attrs['split']} cells"
         rows = run.quality.rename_axis("method").reset_index()
         yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
-        yield Picture(f"Predicted against observed share of expression of {cells}", partial(run.draw, "fit"))
-    yield Picture("Training and validation loss against time of training", partial(run.draw, "history"))
+        yield _drawn(run, f"Predicted against observed share of expression of {cells}", "fit")
+    if history is not None:
+        yield _drawn(run, "Training and validation loss against time of training", "history")
 
 
 def _evaluation(run: Run) -> Blocks:
@@ -107,7 +115,7 @@ def _evaluation(run: Run) -> Blocks:
     rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False, na_position="last")
     rows = rows.rename_axis("method").reset_index()
     yield _table(results.EVALUATION, rows, "Scores, best correlation first", keys.SUMMARY)
-    yield Picture("Correlation of predicted and measured effects", partial(run.draw, "evaluation"))
+    yield _drawn(run, "Correlation of predicted and measured effects", "evaluation")
 
 
 def best_baseline(rows: pd.DataFrame) -> tuple[str, str] | None:
@@ -133,9 +141,8 @@ def _ranking(run: Run) -> Blocks:
             yield _table(results.RANKING, _groups(run, found), f"Groups of {found.groupby}", keys.GROUPS)
             if found.table["group"].nunique() > 1:
                 alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
-                yield Picture(alt, partial(run.draw, "heatmap", **where, n_genes=3))
-        alt = f"Downstream impact of the first genes {which}"
-        yield Picture(alt, partial(run.draw, "ranking", **where, n_genes=10))
+                yield _drawn(run, alt, "heatmap", **where, n_genes=3)
+        yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, n_genes=10)
         order = "" if found.rates is None else f", those at FDR < {FDR:g} first"
         rows = _first(found.table, run.n_rows, "group")
         yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}{order}")
@@ -171,8 +178,7 @@ def _knockouts(run: Run) -> Blocks:
         yield _impacts(run, labels)
     profiled = [label for label in labels if keys.ko_layer(run.key, label) in layer_names(run.adata)][:4]
     if profiled and run.fitted.model.where == "all":
-        alt = f"Mean profiles before and after {', '.join(profiled)}"
-        yield Picture(alt, partial(run.draw, "profile", profiled, n_genes=15))
+        yield _drawn(run, f"Mean profiles before and after {', '.join(profiled)}", "profile", profiled, n_genes=15)
 
 
 def _affected(run: Run) -> Blocks:
@@ -181,10 +187,9 @@ def _affected(run: Run) -> Blocks:
     groups = [str(group) for group in found["group"].unique()][:_MOST_PANELS] if "group" in found else None
     first = [str(name) for name in found["knockout"].unique()][: max(1, _MOST_PANELS // len(groups or [""]))]
     alt = f"Change of each gene and its significance, after knocking out {', '.join(first)}"
-    yield Picture(alt, partial(run.draw, "effect", first, group=groups, n_genes=8, ncols=3))
+    yield _drawn(run, alt, "effect", first, group=groups, n_genes=8, ncols=3)
     if found["knockout"].nunique() > 1:
-        alt = "Change of the genes that change most, after each knockout"
-        yield Picture(alt, partial(run.draw, "effect", kind="heatmap"))
+        yield _drawn(run, "Change of the genes that change most, after each knockout", "effect", kind="heatmap")
     yield _table(results.AFFECTED, _counts(found, by), "Genes that change", keys.SUMMARY)
     rows = _first(found, run.n_rows, *by).sort_values(by, kind="stable")
     rows = rows.assign(is_specific=rows["specific"].map({True: "yes", False: "no"}))
@@ -220,7 +225,7 @@ def _interactions(run: Run) -> Blocks:
     for group in groups:
         for kind in ("matrix", "network"):
             alt = f"Pairs of genes that interact{'' if group is None else f' in {group}'}, as a {kind}"
-            yield Picture(alt, partial(run.draw, "pairs", kind=kind, group=group))
+            yield _drawn(run, alt, "pairs", kind=kind, group=group)
 
 
 def _clusters(run: Run) -> Blocks:
@@ -242,8 +247,7 @@ def _clusters(run: Run) -> Blocks:
 def _identity(run: Run) -> Blocks:
     found, basis = run.get("identity"), str(read_params(run.adata, results.IDENTITY, run.key)["basis"])
     how: dict[str, Any] = {"basis": basis, "color": run.groupby if run.groupby in run.adata.obs else None}
-    alt = f"Mean shift of cells in the embedding {basis} after each knockout"
-    yield Picture(alt, partial(run.draw, "shift", **how, kind="grid", ncols=2))
+    yield _drawn(run, f"Mean shift of cells in the embedding {basis}", "shift", **how, kind="grid", ncols=2)
     rows = _first(_largest(found, "change" if "change" in found else "length"), run.n_rows, "knockout")
     rows = rows.sort_values("knockout", kind="stable") if "type" in rows else rows
     yield _table(results.IDENTITY, rows, f"The {run.n_rows} largest per knockout")
@@ -254,7 +258,7 @@ def _doses(run: Run) -> Blocks:
     dose = "share of cells with the knockout" if params["mixture"] else "share of the gene or shift, in every cell"
     yield f"Dose: {dose}. Genes count as changed above {params['threshold']:g}."
     alt = f"Impact against dose of {', '.join(dict.fromkeys(found['knockout'].astype(str)))}"
-    yield Picture(alt, partial(run.draw, "dose_response"))
+    yield _drawn(run, alt, "dose_response")
     yield _table(results.DOSES, found, "Dose response")
 
 
@@ -263,7 +267,7 @@ def _modules(run: Run) -> Blocks:
     has_effect = members["module"] != keys.NO_EFFECT
     n_modules, n_without = members.loc[has_effect, "module"].nunique(), (~has_effect).sum()
     yield f"{len(members):,} knockouts: {n_modules} modules, and {n_without:,} without a significant effect."
-    yield Picture("Map of the knockouts, coloured by module", partial(run.draw, "modules"))
+    yield _drawn(run, "Map of the knockouts, coloured by module", "modules")
     rows = members.sort_values(["module", "strength"], ascending=[True, False])
     yield _table(results.MODULES, rows, "Members of the modules, the strongest first")
     rows = _first(markers, max(3, run.n_rows // 4), "module")
