@@ -54,6 +54,14 @@ _CHANGE = "mean change of log1p(10,000 × share)"
 _N_GENES = {"volcano": 10, "heatmap": 40}
 _COLORS = {"none": "0.8", "other": "0.45", "falls": FALLS, "rises": RISES}
 _AREA, _PALE = 18.0, 0.3
+# Of each height its column in the table, and its label.
+_HEIGHTS = {
+    "impact": ("impact_mean", f"impact ({IMPACT})"),
+    "downstream": ("downstream_mean", f"downstream impact ({IMPACT})"),
+    "distance": ("distance", "length of the mean change"),
+    "n_changed": ("n_changed", "genes that change"),
+    "latent": ("latent", "length of the latent shift"),
+}
 
 
 @verb
@@ -231,21 +239,14 @@ def profile(
     tables = {label: _means(opened, label, before, some, n_genes) for label, some in cells.items()}
     height = 1.3 + 0.22 * max(len(table) for table, _ in tables.values())
     columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
-    drawn = panels(
-        len(tables) * of_each,
-        ax,
-        size=(2.7, height),
-        ncols=2 * columns,
-        what="knockout",
-        width_ratios=[1, 0.6] * columns,
-    )
+    layout: dict[str, Any] = {"ncols": 2 * columns, "width_ratios": [1, 0.6] * columns}
+    drawn = panels(len(tables) * of_each, ax, size=(2.7, height), what="knockout", **layout)
     for number, (label, (table, n_cells)) in enumerate(tables.items()):
         levels, *changes = drawn.axes[number * of_each : (number + 1) * of_each]
         _draw_levels(levels, table, f"{label} ({n_cells:,} cells)")
         for panel in changes:
             _draw_changes(panel, table)
-    handles = [dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")]
-    drawn.legend(handles)
+    drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
 
 
@@ -296,16 +297,6 @@ def _draw_changes(ax: Axes, table: pd.DataFrame) -> None:
     name_rows(ax, table.index)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-
-
-# Of each height its column in the table, and its label.
-_HEIGHTS = {
-    "impact": ("impact_mean", f"impact ({IMPACT})"),
-    "downstream": ("downstream_mean", f"downstream impact ({IMPACT})"),
-    "distance": ("distance", "length of the mean change"),
-    "n_changed": ("n_changed", "genes that change"),
-    "latent": ("latent", "length of the latent shift"),
-}
 
 
 @verb
@@ -363,7 +354,7 @@ def dose_response(
             drawn.axes[1].plot(part["dose"], part["change"], ms=3.5, lw=1.6, **series(number))
         drawn.axes[1].axhline(0, color="0.6", lw=0.8, zorder=0)
         dress(drawn.axes[1], f"genes that change most with {labels[0]}", "dose", "mean change of log expression")
-    if len(names) > 1:
+    if names and (second or len(labels) > 1):
         handles = [dot(label=name, ms=3.5, ls="-", **series(number)) for number, name in enumerate(names)]
         drawn.legend(handles, "beside", prop={"style": "italic" if second else "normal", "size": "small"})
     return drawn.finish(show, return_fig)

@@ -226,6 +226,8 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
     points = ax.transData.transform(places) * in_points
     inside = np.array([ax.get_window_extent().extents]) * in_points
     taken = np.hstack([points - radii[:, None], points + radii[:, None]])
+    if (legend := ax.get_legend()) is not None:
+        taken = np.vstack([taken, in_points * np.array(legend.get_window_extent().extents)])
     halo = [withStroke(linewidth=1.5, foreground="white")]  # legible on lines
     font: dict[str, Any] = {
         "ha": "center",
