@@ -156,8 +156,9 @@ def test_dose(dko, perturbed_file, perturbed, tmp_path):
     pd.testing.assert_frame_equal(package.get.dose_response(read_any(out)), table)
     assert "Dose: share of cells with the knockout." in ran.out
     assert column(ran, "knockout") == table["knockout"].to_list()
-    words = ("dose", perturbed_file, "gene_7", "--out", out, "--force", "--quiet", "--doses=-0.5,2", "--extrapolate")
-    assert dko(*words).code == 0 and list(package.get.dose_response(read_any(out))["dose"]) == [-0.5, 2]
+    more = ("--force", "--quiet", "--doses=-0.5,2", "--extrapolate")
+    assert dko("dose", perturbed_file, "gene_7", "--out", out, *more).code == 0
+    assert list(package.get.dose_response(read_any(out))["dose"]) == [-0.5, 2]
 
 
 def test_scan(dko, fitted_file, fitted, grouped_file, grouped, tmp_path):

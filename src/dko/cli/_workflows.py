@@ -69,7 +69,7 @@ def demo(
         print(
             f"{adata.n_obs} human blood cells (PBMC) of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n"
         )
-        # One model for all cells: most of the types have too few for one of their own.
+        # One model for all cells: most of the types have too few for one each.
         tl.fit(adata, test_fraction=0.2, rng=rng, device=device, progress=not quiet)
         show(open_run(adata, groupby=_CELL_TYPE), results.QUALITY)
         tl.scan(adata, device=device)
