@@ -116,10 +116,10 @@ def shifted():
     adata.obs["kind"] = pd.Categorical(np.where(np.arange(300) < 150, "T/NK", "B"))
     adata.obs["depth"] = rng.random(300)
     adata.obsm["X_umap"] = rng.normal(size=(300, 2)).astype(np.float32)
-    for name, move in {"A%2FB": [0.01, 0.0], "C": [0.0, 0.0002]}.items():
-        moves = np.tile(np.array(move, dtype=np.float32), (300, 1))
-        moves[::2] = np.nan
-        adata.obsm[f"dko_shift_umap_{name}"] = moves
+    for name, offset in {"A%2FB": [0.01, 0.0], "C": [0.0, 0.0002]}.items():
+        offsets = np.tile(np.array(offset, dtype=np.float32), (300, 1))
+        offsets[::2] = np.nan
+        adata.obsm[f"dko_shift_umap_{name}"] = offsets
     return adata
 
 
@@ -182,11 +182,11 @@ def test_arrows_of_a_grid_are_means_of_the_cells_in_a_square(shifted, n):
     shifted.obsm["dko_shift_umap_C"] = rng.normal(scale=1e-3, size=(300, 2))
     ax = dko.pl.shift(shifted, "C", kind="grid", n_arrows=n, show=False)
     drawn, factor = arrows(ax), float(ax.get_title().split("× ")[1])
-    places, moves = shifted.obsm["X_umap"].astype(float), shifted.obsm["dko_shift_umap_C"]
+    places, offsets = shifted.obsm["X_umap"].astype(float), shifted.obsm["dko_shift_umap_C"]
     assert 0 < drawn.N <= n
     if n == 1:
         np.testing.assert_allclose([drawn.X[0], drawn.Y[0]], places.mean(axis=0))
-        np.testing.assert_allclose(np.array([drawn.U[0], drawn.V[0]]) / factor, moves.mean(axis=0))
+        np.testing.assert_allclose(np.array([drawn.U[0], drawn.V[0]]) / factor, offsets.mean(axis=0))
     for x, y in zip(drawn.X, drawn.Y, strict=True):
         near = np.abs(places - [x, y]).max(axis=1) < np.ptp(places, axis=0).max() / np.sqrt(n)
         assert near.sum() >= 2

@@ -185,11 +185,13 @@ def shift(
     options = {"size": _SMALL_AREA / target.n_obs, **({} if color is None else {"alpha": 0.6}), **kwargs}
     diagonal = float(np.linalg.norm(np.nanmax(places, axis=0) - np.nanmin(places, axis=0)))
     draw = generator(rng)
-    for panel, (label, moves) in zip(drawn.axes, shifts.items(), strict=True):
+    for panel, (label, offsets) in zip(drawn.axes, shifts.items(), strict=True):
         # The legend of one panel is that of all.
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
         embedding(background, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
-        starts, arrows = _on_grid(places, moves, n_arrows) if kind == "grid" else _some(places, moves, n_arrows, draw)
+        starts, arrows = (
+            _on_grid(places, offsets, n_arrows) if kind == "grid" else _some(places, offsets, n_arrows, draw)
+        )
         arrows, factor = _magnified(arrows, _LONGEST * diagonal)
         style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "color": "black", "zorder": 4}
         quiver = panel.quiver(*starts.T, *arrows.T, width=0.004 if kind == "grid" else 0.003, **style)
@@ -198,7 +200,7 @@ def shift(
         length = _rounded(_KEY * diagonal / factor)
         text = f"{length:g} {short.upper()}"
         panel.quiverkey(quiver, 0.93, -0.035, length * factor, text, labelpos="W", fontproperties={"size": 8})
-        n_cells = int(np.isfinite(moves).all(axis=1).sum())
+        n_cells = int(np.isfinite(offsets).all(axis=1).sum())
         panel.set_title(wrapped(f"{label} ({n_cells:,} cells), shifts × {factor:g}", 40), fontsize="medium")
     if color is not None and not names:
         drawn.color_bar(color)
@@ -234,20 +236,20 @@ def _background(adata: AnnData, places: np.ndarray, basis: str, color: str | Non
     return found
 
 
-def _some(places: np.ndarray, moves: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _some(places: np.ndarray, offsets: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return where arrows begin and how far they go, of at most `n` cells that have one."""
-    rows = np.flatnonzero(np.isfinite(np.hstack([places, moves])).all(axis=1))
+    rows = np.flatnonzero(np.isfinite(np.hstack([places, offsets])).all(axis=1))
     rows = np.sort(rng.choice(rows, n, replace=False)) if len(rows) > n else rows
-    return places[rows], moves[rows]
+    return places[rows], offsets[rows]
 
 
-def _on_grid(places: np.ndarray, moves: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _on_grid(places: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the same on average over the cells in each of at most `n` squares."""
     from scipy.stats import binned_statistic_2d
 
     sides = np.nanmax(places, axis=0) - np.nanmin(places, axis=0)
     step = float(np.sqrt(sides.prod() / n)) or float(sides.max()) / n or 1.0
-    found = np.hstack([places, moves])
+    found = np.hstack([places, offsets])
     found = found[np.isfinite(found).all(axis=1)].T
     limits = np.stack([np.nanmin(places, axis=0), np.nanmax(places, axis=0)], axis=1)
     squares = {"bins": np.clip(sides / step, 1, n).astype(int), "range": limits}
@@ -256,13 +258,13 @@ def _on_grid(places: np.ndarray, moves: np.ndarray, n: int) -> tuple[np.ndarray,
     return means[:2].T, means[2:].T
 
 
-def _magnified(moves: np.ndarray, longest: float) -> tuple[np.ndarray, float]:
+def _magnified(offsets: np.ndarray, longest: float) -> tuple[np.ndarray, float]:
     """Return arrows of which nearly all are at most `longest`, the others cut, and by which round number they grew."""
-    lengths = np.linalg.norm(moves, axis=1)
+    lengths = np.linalg.norm(offsets, axis=1)
     usual = float(np.quantile(lengths, _USUAL)) if len(lengths) else 0.0
     factor = _rounded(longest / (usual or lengths.max())) if lengths.any() else 1.0
     cut = np.minimum(1.0, longest / np.maximum(lengths * factor, np.finfo(float).tiny))
-    return moves * (factor * cut)[:, None], factor
+    return offsets * (factor * cut)[:, None], factor
 
 
 def _rounded(value: float) -> float:
