@@ -87,32 +87,6 @@ def test_values_of_another_kind_are_refused(name, fitted, tmp_path, monkeypatch)
     )
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "error", "message"),
-    [
-        ("learning_rate", np.nan, ValueError, "learning_rate=nan must be a number or None."),
-        ("learning_rate", np.inf, ValueError, "learning_rate=inf must be a number or None."),
-        ("learning_rate", 0, ValueError, "learning_rate=0 must be above 0."),
-        ("learning_rate", -1, ValueError, "learning_rate=-1 must be above 0."),
-        ("learning_rate", "x", TypeError, "learning_rate='x' must be a number or None."),
-        ("validation_fraction", np.nan, ValueError, "validation_fraction=nan must be a number."),
-        ("max_epochs", 0, ValueError, "max_epochs=0 must be a whole number above 0."),
-        ("max_epochs", 1.5, ValueError, "max_epochs=1.5 must be a whole number or None."),
-        ("max_epochs", True, TypeError, "max_epochs=True must be a whole number or None."),
-        ("batch_size", 0, ValueError, "batch_size=0 must be "),
-        ("batch_size", 1.5, ValueError, "batch_size=1.5 must be a whole number or None."),
-        ("rng", -1, ValueError, "rng=-1 must be a whole number from 0 on, a numpy Generator or SeedSequence, or None."),
-        ("rng", 0.5, ValueError, "rng=0.5 must be a whole number from 0 on"),
-        ("rng", "x", ValueError, "rng='x' must be a whole number from 0 on"),
-    ],
-)
-@pytest.mark.parametrize("model", ["dko", "sccvae"])
-def test_numbers_of_a_fit(model, parameter, value, error, message, screen, unchanged):
-    with unchanged(screen), pytest.raises(error) as raised:
-        dko.tl.fit(screen, model=model, perturbation_key="knockout", control="control", **{parameter: value})
-    assert str(raised.value).startswith(message)
-
-
 def keywords_of_sccvae():
     return model_class("sccvae").presets[None][0].options()
 

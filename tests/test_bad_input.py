@@ -185,12 +185,7 @@ CASES: dict[str, Any] = {
         ["No chosen cell", "gene_4"],
     ),
     "unknown gene, fit": (None, fit(genes=["gene_2", "Gene_33"]), KeyError, ["Gene_33", "var_names", "gene_3"]),
-    "unknown gene": (
-        "fitted",
-        ko(["gene_2", "HSPA1AB"]),
-        KeyError,
-        ["HSPA1AB", "Did you mean 'HSPA1A/B'"],
-    ),
+    "unknown gene": ("fitted", ko(["gene_2", "HSPA1AB"]), KeyError, ["HSPA1AB", "Did you mean 'HSPA1A/B'"]),
     "unknown genes": (
         "fitted",
         ko(list("stuvwxy")),
@@ -212,12 +207,7 @@ CASES: dict[str, Any] = {
     "left out of the fit": (fifteen, ko("gene_2"), KeyError, ["left out 'gene_2'", "15 of 20", "genes=[...]"]),
     "left out, pairs": (fifteen, pairs([("gene_2", "gene_6")]), KeyError, ["left out 'gene_2'", "genes=[...]"]),
     "duplicated names": (twice, fit(), ValueError, ["gene_2", "var_names_make_unique()"]),
-    "duplicated names, raw": (
-        raw_twice,
-        fit(use_raw=True),
-        ValueError,
-        ["raw.var_names", "gene_2", "adata.raw"],
-    ),
+    "duplicated names, raw": (raw_twice, fit(use_raw=True), ValueError, ["raw.var_names", "gene_2", "adata.raw"]),
     "duplicated names beside raw": (
         twice_beside_raw,
         fit(use_raw=True),
@@ -236,12 +226,7 @@ CASES: dict[str, Any] = {
     "one gene": (None, fit(genes="gene_2"), ValueError, ["at least 2 expressed genes", "got 1"]),
     "no layer": (layer(1), fit(layer="scale"), KeyError, ["'scale'", "adata.layers", "'scaled'"]),
     "layer gone": (lose_layer, ko(), KeyError, ["'counts'", "adata.layers"]),
-    "layer and raw": (
-        layer(1),
-        fit(layer="scaled", use_raw=True),
-        ValueError,
-        ["use_raw=True", "not both"],
-    ),
+    "layer and raw": (layer(1), fit(layer="scaled", use_raw=True), ValueError, ["use_raw=True", "not both"]),
     "raw empty": (None, fit(use_raw=True), ValueError, ["adata.raw is empty", "name a layer"]),
     "X empty": (no_x, fit(), ValueError, ["adata.X is empty", "layer="]),
     "not logarithms": (
@@ -304,12 +289,7 @@ CASES: dict[str, Any] = {
     "preset": (None, fit(preset="papre"), ValueError, ["'papre'", "'paper'"]),
     "covariates": (None, fit(covariates=["donor"]), ValueError, ["covariates", "groupby="]),
     "unknown keyword": (None, fit(epochs=3), TypeError, ["epochs="]),
-    "validation of nothing": (
-        None,
-        fit(validation_fraction=0),
-        ValueError,
-        ["validation_fraction=0", "between"],
-    ),
+    "validation of nothing": (None, fit(validation_fraction=0), ValueError, ["validation_fraction=0", "between"]),
     "test of everything": (None, fit(test_fraction=1), ValueError, ["test_fraction=1", "below 1"]),
     "nothing left to train": (keep(6), fit(test_fraction=0.9), ValueError, ["test_fraction=0.9"]),
     "no steps": (None, fit(max_steps=0), ValueError, ["max_steps=0", "above 0"]),
@@ -367,37 +347,9 @@ def test_bad_input(case, request, unchanged, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
-def test_unknown_modality(cells):
-    import mudata
-
-    mdata = mudata.MuData({"rna": cells})
+def test_unknown_modality(cells, mudata_of):
     with pytest.raises(KeyError, match="No modality 'RNA' in the MuData. Did you mean 'rna'.*It has 'rna'."):
-        dko.tl.fit(mdata, mod="RNA", **FIT)
-
-
-@pytest.mark.parametrize("call", [ko(), scan(), pairs()], ids=["virtual_ko", "scan", "double_ko"])
-def test_a_view_stays_a_view_when_refused(call, cells, unchanged):
-    view = cells[:50]
-    with unchanged(cells), unchanged(view), pytest.raises(KeyError, match="No fitted model"):
-        call(view)
-
-
-@pytest.mark.parametrize(
-    ("prepare", "call"),
-    [(value(-1), fit()), ("fitted", ko("nope")), ("fitted", ko(dose=7)), ("fitted", scan(genes=["nope"]))],
-    ids=["scaled", "gene", "dose", "scan"],
-)
-def test_nothing_is_said_twice(prepare, call, cells, capsys):
-    """What goes wrong is told by the error alone."""
-    if prepare == "fitted":
-        dko.tl.fit(cells, **FIT)
-    else:
-        prepare(cells)
-    capsys.readouterr()
-    with pytest.raises((ValueError, KeyError)):
-        call(cells)
-    assert capsys.readouterr().err == ""
+        dko.tl.fit(mudata_of(rna=cells), mod="RNA", **FIT)
 
 
 def test_a_key_that_holds_something_else(cells):
