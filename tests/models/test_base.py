@@ -79,3 +79,5 @@ def test_a_configuration_comes_back_from_what_files_hold(config):
     for stored in (given, listed, arrays):
         assert config_of(plain(stored)) == config
     assert config_of({"n_latent": 3, "a field of old": 1}) == Config(n_latent=3)
+    with pytest.raises(ValueError, match="code='unit' is of version 0.1.0, and no longer read; fit again"):
+        config_of({"code": "unit"})

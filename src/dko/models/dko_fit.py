@@ -201,7 +201,7 @@ def _fit_networks(
     from . import assemblage
 
     fits: dict[str, NetworkFit] = {}
-    # Random numbers of their own: one group's model does not depend on another's.
+    # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
         try:
             fits[group] = assemblage.fit(

@@ -229,7 +229,7 @@ def fit(
     from ..models._device import resolve_device
 
     place = resolve_device(device)
-    # Streams of their own: the split does not depend on how a model trains.
+    # Separate streams: the split does not depend on how a model trains.
     for_split, *streams, for_controls = generator(rng).spawn(5)
     cells, found_in = read_cells(target, kind, config, asked, (for_split, for_controls))
     found = kind.fit(cells, config, schedule, device=place, rngs=(*streams, for_split), **start)
