@@ -238,8 +238,6 @@ def ranking(
     groups, group_of = grouping(target, groupby)
     if groupby is None:
         return rank(np.arange(target.n_obs))
-    if not groups:
-        raise ValueError(f"No cell has a value in obs[{groupby!r}], so there are no groups to rank in.")
     tables = {group: rank(np.flatnonzero(group_of == number)) for number, group in enumerate(groups)}
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     return table.astype({"group": "category"})

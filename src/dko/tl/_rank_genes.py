@@ -123,8 +123,8 @@ def rank_genes(
     cause: a gene with a small p-value may follow what drives the others.
 
     On cells with every gene permuted independently, 4.6 to 5.4 % of the p-values are below 5 %, 4 to 6 % where no
-    counts can be recovered from the values, and in at most 5 % of such data sets is any gene called at a false discovery rate
-    of 5 % (``benchmarks/accuracy``, part calibration).
+    counts can be recovered from the values, and in at most 5 % of such data sets is any gene called at a false
+    discovery rate of 5 % (``benchmarks/accuracy``, part calibration).
     """
     plan = Plan(by, (exclude,) if isinstance(exclude, str) else tuple(exclude), n_bootstraps, min_cells)
     _check(plan)
