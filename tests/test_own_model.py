@@ -67,3 +67,19 @@ def test_what_it_lacks_is_said_in_one_sentence(page):
     for verb, asked in ((dko.tl.interactions, {"genes": ["gene_3", "gene_4"]}), (dko.get.profiles, {})):
         with pytest.raises(ValueError, match="holds a model of kind 'coexpression', which this is not for"):
             verb(page["adata"], **asked)
+
+
+def test_what_follows_from_a_scan_follows_from_its_scan_too(page):
+    adata = page["adata"]
+    dko.tl.rank_genes(adata)
+    dko.tl.affected_genes(adata, "gene_3", min_cells=3)
+    dko.tl.cluster_impact(adata)
+    dko.tl.identity_shift(adata, "gene_3", groupby="cell_type")
+    dko.tl.perturbation_modules(adata)
+    dko.tl.double_ko(adata, [("gene_3", "gene_4")])
+    assert len(dko.get.ranking(adata)) == 20 and len(dko.get.modules(adata)) == 20
+    assert dko.get.pairs(adata)["impact"].between(0, 1).all()
+    with pytest.raises(
+        KeyError, match=r"adata.uns\['dko'\] has no history: a model of kind 'coexpression' leaves none"
+    ):
+        dko.get.history(adata)

@@ -58,7 +58,12 @@ class Fitted:
         return self.weights.get(keys.SIGNAL)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a copy of a table beside the model; a ValueError says so where it is damaged."""
+        """Return a copy of a table beside the model; a ValueError says so where it is damaged.
+
+        A KeyError says that such a model leaves none.
+        """
+        if name not in self.tables and name in (keys.HISTORY, keys.PERTURBATIONS) and name not in self.model.tables:
+            raise KeyError(f"adata.uns[{self.key!r}] has no {name}: a model of kind {self.kind!r} leaves none.")
         with damaged(
             f"adata.uns[{self.key!r}] is not as it was written", "run the function that made this table again"
         ):
