@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from .base import Frame, Knockout, Model
-from .fitting import Config, Fit, TrainingCells
+from .fitting import Config, Fit, Schedule, TrainingCells
 
 __all__ = [
     "REGISTRY",
@@ -14,6 +14,7 @@ __all__ = [
     "Frame",
     "Knockout",
     "Model",
+    "Schedule",
     "TrainingCells",
     "model_class",
     "register",
