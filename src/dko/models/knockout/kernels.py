@@ -44,9 +44,8 @@ class Slots(NamedTuple):
 
     start: np.ndarray  # where the slots of each cell begin
     gene: np.ndarray  # rank of the gene of each slot that is not a common one
-    share: np.ndarray  # profile; this and the next two are 0 where a gene is absent
-    level: np.ndarray  # of a map that predicts profiles: |level - taken A_jg| is the output without gene g
-    taken: np.ndarray
+    share: np.ndarray  # profile; 0 where a gene is absent
+    level: np.ndarray  # of a map that predicts: |level - dose A_jg| is the output without gene g; infinite where absent
     place: np.ndarray  # slot of each present gene
     by_gene: np.ndarray  # present genes of all cells, in the order of the ranks
     first: np.ndarray  # where each rank begins there
@@ -120,8 +119,7 @@ def lay_out(cells: Cells, table: Table, first: int, last: int) -> Slots:
     by_rank = np.cumsum(by_rank)
     # Arrays by themselves: numba takes rows of a larger one for scattered, and loops over these are slow.
     gene, share = np.zeros(start[-1], dtype=np.uint32), np.zeros(start[-1], dtype=np.float32)
-    level = np.zeros(0 if cells.observed else start[-1], dtype=np.float32)
-    taken = np.zeros_like(level)
+    level = np.full(0 if cells.observed else start[-1], np.inf, dtype=np.float32)
     place, by_gene = np.empty(end - begin, dtype=np.int64), np.empty(end - begin, dtype=np.int64)
     cell_of, free = np.empty(end - begin, dtype=np.int64), by_rank.copy()
     for cell in range(first, last):
@@ -137,10 +135,9 @@ def lay_out(cells: Cells, table: Table, first: int, last: int) -> Slots:
                 # Outputs times the number of genes that are left, which profiles do not depend on.
                 left = np.float32(n - table.dose)
                 level[at] = cells.sums[entry] + left * cells.intercept[cells.indices[entry]]
-                taken[at] = table.dose
             by_gene[free[rank]], cell_of[free[rank]] = entry, cell - first
             free[rank] += 1
-    return Slots(start, gene, share, level, taken, place, by_gene, by_rank, cell_of)
+    return Slots(start, gene, share, level, place, by_gene, by_rank, cell_of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -150,7 +147,7 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
     For each knockout two passes over the genes of a cell: what is left of the others, and how far shares are apart.
     """
     slots, both, n_done = lay_out(cells, table, first, last), len(found) > 1, 0
-    gene, shares, levels, takens = slots.gene, slots.share, slots.level, slots.taken
+    gene, shares, levels = slots.gene, slots.share, slots.level
     n_common, dose, total = np.uint64(table.n_common), table.dose, np.zeros(last - first)
     for cell in range(last - first):
         for slot in range(slots.start[cell], slots.start[cell + 1]):
@@ -171,11 +168,9 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
             if cells.observed:
                 impact, others = _of_factors(shares, values, start, n, own, total[cell], dose, both)
             else:
-                level, taken = levels[place], takens[place]
-                levels[place] = takens[place] = 0
-                after = _outputs(levels, takens, values, start, n, outputs)
-                levels[place], takens[place] = level, taken
-                left = (1 - dose) * abs(level - taken * row[rank])
+                level, levels[place] = levels[place], np.inf
+                after = _outputs(levels, values, start, n, np.float32(dose), outputs)
+                levels[place], left = level, (1 - dose) * abs(level - dose * row[rank])
                 impact, others = _of_outputs(shares, outputs, start, n, own, total[cell], left, after, both)
             shares[place] = own
             found[0, entry] = min(1.0, impact)
@@ -214,11 +209,12 @@ def _of_factors(
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FREE)
-def _outputs(levels: np.ndarray, takens: np.ndarray, column: np.ndarray, start: int, n: int, out: np.ndarray) -> float:
-    """Write the outputs |level - taken A| and return their sum."""
-    total = np.float32(0)
+def _outputs(levels: np.ndarray, column: np.ndarray, start: int, n: int, dose: np.float32, out: np.ndarray) -> float:
+    """Write the outputs |level - dose A|, 0 where a gene is absent, and return their sum."""
+    total = nothing = np.float32(0)
     for j in range(n):
-        out[j] = abs(levels[start + j] - takens[start + j] * column[j])
+        level = levels[start + j]
+        out[j] = abs(level - dose * column[j]) if level < np.float32(np.inf) else nothing
         total += out[j]
     return float(total)
 
