@@ -26,7 +26,7 @@ def spearman_of_singles(adata, reference):
 def test_the_paper_is_reproduced(reference):
     adata = dko.io.read_reference(reference / "Ptrain.csv.gz")
     assert adata.shape == (500, 100)
-    dko.tl.fit(adata, preset="paper", progress=False)
+    dko.tl.fit(adata, preset="paper", max_steps=1_000, progress=False)
     dko.tl.scan(adata)
     assert spearman_of_singles(adata, reference) >= 0.975
 
