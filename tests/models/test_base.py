@@ -69,7 +69,7 @@ def test_the_registry(monkeypatch):
     assert model_class("other") is model_class("dko")
 
 
-@pytest.mark.parametrize("config", [Config(), config_of(PRESETS["paper"][0].plain)], ids=["default", "paper"])
+@pytest.mark.parametrize("config", [Config(), config_of(vars(PRESETS["paper"][0]))], ids=["default", "paper"])
 def test_a_configuration_comes_back_from_what_files_hold(config):
     """Lists, arrays and numpy scalars; what a later version has added keeps its default."""
     given = {name: value for name, value in vars(config).items() if value is not None}
