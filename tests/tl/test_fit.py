@@ -347,6 +347,15 @@ def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(m
     assert ranks == {"noisy": 4, "clean": 8, "direct": 8}
 
 
+def test_what_half_of_the_hidden_units_have_learned_is_kept_where_the_rest_is_stopped(monkeypatch, interrupt, caplog):
+    monkeypatch.setattr("dko.models.dko_fit._HALF", 4)
+    cells = dko.datasets.grn(300, 20, density=0.3, rng=1)
+    interrupt(62)  # in the second of two fits of 60 steps
+    dko.tl.fit(cells, max_steps=60, progress=False)
+    assert "Stopped by the user: the model is the one of 4 hidden units" in caplog.text
+    assert np.linalg.matrix_rank(weights(cells)[0].astype(float), tol=1e-5) == 4
+
+
 def test_one_model_starts_all_groups_and_groups_start_groups(fitted, grouped):
     step: dict[str, Any] = {"max_steps": 1, "learning_rate": 1e-9, "progress": False, "groupby": "cell_type"}
     dko.tl.fit(fitted, init_from="dko", key_added="again", **step)

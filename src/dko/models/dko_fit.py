@@ -122,8 +122,12 @@ def fit(
     small = config.chosen != "direct" and len(genes) > 2 * _HALF and init is None
     networks = _fit_networks(cells, relative, width=_HALF if small else 2 * _HALF, **how)
     share = _explained(cells, relative, networks, device)
-    if small and share >= _PROMISING:
-        networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
+    complete = len(networks) == len(cells.groups) and not any(one.trained.interrupted for one in networks.values())
+    if small and share >= _PROMISING and complete:
+        try:
+            networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
+        except KeyboardInterrupt:
+            logger.warning("Stopped by the user: the model is the one of %d hidden units.", _HALF)
         share = _explained(cells, relative, networks, device)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
