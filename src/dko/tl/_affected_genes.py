@@ -190,8 +190,7 @@ def _table(
 def _counts(predictor: Predictor) -> sparse.csr_matrix:
     """Return counts, or what they are for comparisons between genes, CSR, cells x genes of the model."""
     values = read_linear(predictor.adata, predictor.fitted)
-    counts = counts_again(values)
-    if counts is not None:
+    if (counts := counts_again(values)) is not None:
         return counts
     say("No counts can be recovered from these values: p-values are approximate, and too small where genes are few.")
     return comparable(values)

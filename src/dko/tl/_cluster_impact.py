@@ -117,23 +117,14 @@ def cluster_impact(
     if known is not None:
         content[keys.PARAMS]["groupby"] = groupby
         content[keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
-    write(
-        target,
-        obs={keys.cluster(name): labels.reindex(target.obs_names).array},
-        obsm={
-            keys.impact_pca(name): _placed(relative.obsm["X_pca"], rows, target.n_obs),
-            keys.impact_umap(name): _placed(relative.obsm["X_umap"], rows, target.n_obs),
-        },
-        uns={keys.cluster(name): content},
-    )
+    obsm = {}
+    for place, array in ((keys.impact_pca(name), "X_pca"), (keys.impact_umap(name), "X_umap")):
+        obsm[place] = np.full((target.n_obs, relative.obsm[array].shape[1]), np.nan, dtype=np.float32)
+        obsm[place][rows] = relative.obsm[array]
+    clusters = labels.reindex(target.obs_names).array
+    write(target, obs={keys.cluster(name): clusters}, obsm=obsm, uns={keys.cluster(name): content})
     say(
         f"Found {labels.nunique()} clusters of {len(rows):,} cells by the downstream impacts of {relative.n_vars:,} "
         f"knockouts. They are in obs[{keys.cluster(name)!r}], what marks them in uns[{keys.cluster(name)!r}]."
     )
     return data if copy else None
-
-
-def _placed(values: np.ndarray, rows: np.ndarray, n_cells: int) -> np.ndarray:
-    found = np.full((n_cells, values.shape[1]), np.nan, dtype=np.float32)
-    found[rows] = values
-    return found

@@ -173,22 +173,11 @@ def _check(plan: Plan) -> None:
 
 def _params(groupby: str | None, chosen: list[str], plan: Plan, of_fit: dict[str, Any]) -> dict[str, object]:
     """Return the parameters, with those that scanpy asks for; None is left out, as files do not keep it."""
-    params: dict[str, object] = {
-        "groupby": groupby or ALL,
-        "groups": chosen,
-        "reference": "rest",
-        "method": "dko",
-        "use_raw": False,
-        "corr_method": "benjamini-hochberg",
-        "by": plan.by,
-        "n_bootstraps": plan.n_bootstraps,
-        "min_cells": plan.min_cells,
-    }
-    if plan.exclude:
-        params["exclude"] = list(plan.exclude)
-    if of_fit.get("layer") is not None:
-        params["layer"] = of_fit["layer"]
-    return params
+    of_scanpy = {"reference": "rest", "method": "dko", "use_raw": False, "corr_method": "benjamini-hochberg"}
+    of_plan = {"by": plan.by, "n_bootstraps": plan.n_bootstraps, "min_cells": plan.min_cells}
+    given = {"exclude": list(plan.exclude) or None, "layer": of_fit.get("layer")}
+    found = {"groupby": groupby or ALL, "groups": chosen, **of_scanpy, **of_plan, **given}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _say(tables: dict[str, pd.DataFrame], groupby: str | None, place: str) -> None:
