@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 from dko._core.knockouts import open_model
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from dko.models.dko_model import DkoModel
+
 
 def single_knockouts(cells: AnnData) -> Callable[..., object]:
     """Return a call that makes all single knockouts of fitted cells: from a CSR matrix to an array of impacts."""
     opened = open_model(cells, "dko", "rna")
     ((model, _, values),) = opened.parts(opened.whole)
-    return partial(scan, model.map, values)
+    return partial(scan, cast("DkoModel", model).map, values)
 
 
 def seconds_in_loops(call: Callable[[], object]) -> float:

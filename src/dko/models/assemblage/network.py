@@ -183,24 +183,12 @@ def fit(
     width: int = WIDTH,
     label: str = "fit",
 ) -> Fit:
-    """Fit profiles from assemblages.
+    """Fit relative profiles (cells x genes, float32, no cell empty) from the genes that are above 0 in them.
 
-    Parameters
-    ----------
-    training, validation
-        Relative profiles, cells x genes, float32, no cell empty; the assemblage is where they are above 0.
-    init
-        A fitted map to start from, on the same genes; a low-rank one has the given rank.
-    rank
-        Rank of the map, which is then left as a product of two thin matrices.
-    width
-        Hidden units at most, of a full map.
-    published
-        Start from random weights in layers as wide as there are genes, as published, not from the mean profile.
-
-    Returns
-    -------
-    The map with the best validation loss, and the history.
+    A map of a given `rank` is left as a product of two thin matrices; a full one has at most `width` hidden units.
+    Training starts from the mean profile; or from `init`, a fitted map on the same genes (a low-rank one has the given
+    rank); or, as `published`, from random weights in layers as wide as there are genes. Returned are the map with the
+    best validation loss, and the history.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(rng))

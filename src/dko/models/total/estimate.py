@@ -73,18 +73,9 @@ def fit(
     with a heavy ridge penalty: what a whole program of genes has in common is not the effect of each of them. Its
     coefficients are at full size, times the standard deviations by which the loss of a gene moves it; both bounded.
 
-    Parameters
-    ----------
-    profiles
-        Relative profiles, cells x genes, float32, no cell empty.
-    totals
-        Sum of the values of each cell; cells weigh as much.
-    rng
-        Permutes cells for the null; the map does not depend on it.
-    counts
-        Whether the values are counts.
-    prior
-        What is known of some genes beside the cells; the others are as without it.
+    `profiles` are cells x genes, float32, no cell empty; `totals` the sum of the values of each cell, by which cells
+    weigh; `counts` says whether these are counts. `rng` permutes cells for the null; the map does not depend on it. Of
+    genes that the `prior` does not know, all is as without it.
     """
     small = profiles.shape[0] * profiles.shape[1] ** 2 < _SMALL_PRODUCT
     with threadpool_limits(1 if small else None, "blas"):
@@ -109,8 +100,7 @@ def _fit(cells: Regression, rng: np.random.Generator, prior: Prior | None) -> To
 def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
     """Return the slopes on the whole of each gene, one regression per pair: float32, genes x genes, column g of gene g.
 
-    Without the ridge and the bounds of knockouts: what tells genes apart, and not how large its effects are. The
-    arguments are those of :func:`fit`.
+    Without the ridge and the bounds of knockouts; the arguments are those of :func:`fit`.
     """
     cells = regression(profiles, totals, counts=counts)
     found = slopes(cells)
