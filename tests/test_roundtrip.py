@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -107,7 +109,7 @@ def test_mudata(cells, quick, tmp_path, mudata_of, stored):
 
 def test_a_modality_of_another_name(cells, quick, mudata_of):
     mdata = mudata_of(gex=cells)
-    copied = dko.tl.fit(mdata, mod="gex", copy=True, **quick)
+    copied: Any = dko.tl.fit(mdata, mod="gex", copy=True, **quick)
     assert "dko" in copied["gex"].uns and "dko" not in mdata["gex"].uns
     dko.tl.virtual_ko(copied, "gene_2", mod="gex")
     assert dko.get.impact(copied, mod="gex").columns.tolist() == ["gene_2"]

@@ -11,7 +11,6 @@ import pytest
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
-from mudata import MuData
 
 import dko
 
@@ -84,31 +83,25 @@ def test_booleans_find_their_cells(mask, order, extra, _fitted):
         assert chosen(_fitted, groups) == expressing(_fitted, mask)
 
 
-def two_modalities(adata, order):
+def two_modalities(mudata_of, adata, order):
     """Return a MuData whose own cells are in another order than those of the modality."""
     other = AnnData(np.ones((adata.n_obs, 2), dtype=np.float32), obs=pd.DataFrame(index=adata.obs_names[order]))
-    return MuData({"prot": other, "rna": adata})
+    return mudata_of(prot=other, rna=adata)
 
 
-# mudata says it to all who make a MuData.
-new_mudata = pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")
-
-
-@new_mudata
-def test_booleans_of_a_mudata(fitted):
-    mdata = two_modalities(fitted, np.arange(80)[::-1])
+def test_booleans_of_a_mudata(fitted, mudata_of):
+    mdata = two_modalities(mudata_of, fitted, np.arange(80)[::-1])
     in_order = pd.Series(FIRST_TEN, index=fitted.obs_names)
     assert chosen(mdata, in_order) == chosen(mdata, in_order[mdata.obs_names]) == expressing(fitted, FIRST_TEN)
     with pytest.raises(ValueError, match=r"in the order of the MuData's cells.*mdata\[mod\]\.obs"):
         chosen(mdata, FIRST_TEN)
-    same = two_modalities(fitted, np.arange(80))
+    same = two_modalities(mudata_of, fitted, np.arange(80))
     assert chosen(same, FIRST_TEN) == expressing(fitted, FIRST_TEN)
 
 
-@new_mudata
-def test_booleans_of_a_mudata_with_more_cells_than_the_modality(fitted):
-    mdata = two_modalities(fitted[:60].copy(), np.arange(60))
-    more = MuData({"prot": two_modalities(fitted, np.arange(80)).mod["prot"], "rna": mdata.mod["rna"]})
+def test_booleans_of_a_mudata_with_more_cells_than_the_modality(fitted, mudata_of):
+    mdata = two_modalities(mudata_of, fitted[:60].copy(), np.arange(60))
+    more = mudata_of(prot=two_modalities(mudata_of, fitted, np.arange(80)).mod["prot"], rna=mdata.mod["rna"])
     assert chosen(more, FIRST_TEN[:60]) == expressing(fitted, FIRST_TEN)
     assert chosen(more, pd.Series(FIRST_TEN, index=fitted.obs_names)) == expressing(fitted, FIRST_TEN)
     with pytest.raises(ValueError, match="in the order of the MuData's cells"):

@@ -105,16 +105,6 @@ def test_any_part_of_the_cells_in_any_order(kept, extra, swap, stored, _three):
         np.testing.assert_allclose(found, before, rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
-def test_a_repeated_name_decides_nothing(three):
-    # The second sample has the names of the first, and other groups.
-    second = three.copy()
-    renamed(second, {"A": "B", "B": "A"})
-    both = ad.concat([three, second])
-    both.uns["dko"] = three.uns["dko"]
-    assert knock_out(both).notna().sum() == 2 * knock_out(three).notna().sum()
-
-
 def test_cells_without_a_model_are_counted_by_group(three, caplog):
     kind = three.obs["kind"].astype(object)
     kind.iloc[:3] = None
@@ -131,17 +121,6 @@ def test_cells_without_a_model_are_counted_by_group(three, caplog):
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both, groups="A")
     assert not any("Left out" in message for message in caplog.messages)
-
-
-@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
-@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
-def test_files_keep_what_is_needed(kind, three, tmp_path):
-    getattr(three, f"write_{kind}")(tmp_path / "cells")
-    back = getattr(ad, f"read_{kind}")(tmp_path / "cells")
-    assert knock_out(back).notna().any()
-    renamed(back, {"A": "B", "B": "A"})
-    with pytest.raises(ValueError, match="58 of its 80 cells"):
-        dko.tl.scan(back)
 
 
 def test_models_of_files_and_of_earlier_versions_know_of_no_cells(three, tmp_path):

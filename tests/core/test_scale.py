@@ -128,8 +128,8 @@ def test_what_is_not_certain_is_said_alike_by_both_models(caplog):
 
 
 def taken_by_sccvae(adata, **how):
-    small = {"n_latent": 2, "hidden": (4,), "max_steps": 1, "n_members": 1, "min_cells": 5}
-    screen = {"model": "sccvae", "perturbation_key": "guide", "control": "control"}
+    small: dict[str, Any] = {"n_latent": 2, "hidden": (4,), "max_steps": 1, "n_members": 1, "min_cells": 5}
+    screen: dict[str, Any] = {"model": "sccvae", "perturbation_key": "guide", "control": "control"}
     dko.tl.fit(adata, **screen, **small, progress=False, **how)
     params = adata.uns["dko"]["params"]
     return SimpleNamespace(kind=params["values"], base=params.get("log_base"), trust=params["scale"])

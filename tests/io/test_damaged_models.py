@@ -198,8 +198,10 @@ def text_of_another_kind(rng, file):
     return packed(texts[rng.integers(len(texts))], opened(file)[1])
 
 
-OF_FILES = (bytes_changed, part_of, part_of, end_of_the_archive, header_of_an_array, members_changed)
-OF_FILES += (content_changed,) * 4 + (text_of_another_kind,)
+OF_FILES = (
+    *(bytes_changed, part_of, part_of, end_of_the_archive, header_of_an_array, members_changed),
+    *(content_changed, content_changed, content_changed, content_changed, text_of_another_kind),
+)
 # Parameters that decide what is computed.
 READ = (
     *("model", "effects", "rank", "groupby", "values", "use_raw", "layer", "log_base", "target_sum"),

@@ -103,7 +103,10 @@ NO_TARGETS = {
     "name too long": lambda place, path: place / ("x" * 300 + path.suffix),
     "zero byte": lambda place, path: place / f"a\0b{path.suffix}",
     "no text": lambda place, path: place / f"\ud800{path.suffix}",
-    **{name: (lambda place, path, name=name: name) for name in ("", ".", "..", "/")},
+    "empty": lambda place, path: "",
+    "dot": lambda place, path: ".",
+    "dots": lambda place, path: "..",
+    "root": lambda place, path: "/",
     "folder above": lambda place, path: place / "..",
     "the folder": lambda place, path: f"{place}/models/",
 }

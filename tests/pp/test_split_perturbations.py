@@ -98,14 +98,6 @@ def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
     assert isinstance(first, str)
 
 
-def test_copy_leaves_the_input_alone(cells, unchanged):
-    with unchanged(cells):
-        copied = dko.pp.split_perturbations(cells, copy=True, **HOW)
-    assert copied is not None
-    dko.pp.split_perturbations(cells, **HOW)
-    pd.testing.assert_series_equal(copied.obs["fold"], cells.obs["fold"])
-
-
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [

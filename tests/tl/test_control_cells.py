@@ -90,7 +90,9 @@ def test_doses_are_those_of_one_encoding(mixture, perturbations, encoded):
     assert encoded == [50, 50], "once by each of two members"
     table = dko.get.dose_response(perturbations)
     for dose, impact in zip(doses, table["impact_median"], strict=True):
-        alone = dko.tl.virtual_ko(perturbations, GENE, dose=dose, mixture=mixture, rng=5, profiles=False, copy=True)
+        alone: Any = dko.tl.virtual_ko(
+            perturbations, GENE, dose=dose, mixture=mixture, rng=5, profiles=False, copy=True
+        )
         assert impact == pytest.approx(np.nanmedian(alone.obsm["dko_impact"][GENE]), abs=1e-5)
     assert table["impact_median"].iloc[0] == 0
 
