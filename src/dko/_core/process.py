@@ -112,12 +112,11 @@ def numba_threads() -> Iterator[None]:
 
 def keep_compiled_umap() -> None:
     """Let numba keep on disk what it compiles of umap, as of this package: most of the time of a first call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # that it could do more with tensorflow
+    # Its functions may have other names one day, and there may be no folder to write to.
+    with warnings.catch_warnings(), suppress(ImportError, AttributeError, RuntimeError):
+        warnings.simplefilter("ignore", ImportWarning)  # that umap could do more with tensorflow
         from umap import layouts, umap_
 
-    # These may have other names one day, and there may be no folder to write to.
-    with suppress(AttributeError, RuntimeError):
         for function in (
             umap_.smooth_knn_dist,
             umap_.compute_membership_strengths,
