@@ -12,7 +12,7 @@ from scipy import sparse
 
 import dko
 from dko.models import REGISTRY
-from dko.models.assemblage import _reference as naive
+from dko.models.assemblage import reference as naive
 from dko.models.dko_model import DkoModel
 
 

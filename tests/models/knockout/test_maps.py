@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import dko
-from dko.models.assemblage import _reference as naive
+from dko.models.assemblage import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, LowRankMap, find, map_of, predict, presence_of
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from scipy import sparse
 
 import dko
 from dko.models.assemblage import AssemblageNetwork
-from dko.models.assemblage import _reference as naive
+from dko.models.assemblage import reference as naive
 from dko.models.knockout import AffineMap, LowRankMap, find, knock_out, scan
 
 
