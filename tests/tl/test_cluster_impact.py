@@ -12,7 +12,6 @@ from anndata import AnnData
 from scipy import sparse
 
 import dko
-from dko._compat import modalities_apart
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +130,8 @@ def test_one_cluster_has_no_markers(two_kinds, tmp_path):
     assert markers.empty and "knockout" in markers
 
 
-def test_in_a_mudata(two_kinds, _clustered, same):
-    from mudata import MuData
-
-    with modalities_apart():
-        data = MuData({"gex": two_kinds})
+def test_in_a_mudata(two_kinds, _clustered, same, mudata_of):
+    data = mudata_of(gex=two_kinds)
     changed = dko.tl.cluster_impact(data, groupby="kind", resolution=0.3, mod="gex", copy=True)
     assert "dko_cluster" not in data["gex"].obs
     assert changed is not None

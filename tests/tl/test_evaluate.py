@@ -300,13 +300,8 @@ def test_test_cells_are_held_out_and_a_model_that_has_seen_the_answers_is_named(
     assert "was trained on cells that it is scored on" in caplog.text
 
 
-def test_a_modality(evaluated, screen):
-    from mudata import MuData
-
-    from dko._compat import modalities_apart
-
-    with modalities_apart():
-        data = MuData({"cells": screen})
+def test_a_modality(evaluated, screen, mudata_of):
+    data = mudata_of(cells=screen)
     dko.tl.evaluate(data, mod="cells", **FAST)
     found, expected = (table(one).loc["model", ["pearson", "impact", "size"]] for one in (data["cells"], evaluated))
     pd.testing.assert_frame_equal(found, expected)

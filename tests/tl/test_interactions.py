@@ -176,14 +176,9 @@ def test_results_are_kept_in_files(fitted, tmp_path, capsys):
         pd.testing.assert_frame_equal(dko.get.interactions(back, key="mine"), expected)
 
 
-def test_mudata(fitted, unchanged):
-    from mudata import MuData
-
-    from dko._compat import modalities_apart
-
+def test_mudata(fitted, unchanged, mudata_of):
     expected = run(fitted)
-    with modalities_apart():
-        data = MuData({"rna": fitted})
+    data = mudata_of(rna=fitted)
     with unchanged(fitted):
         copied = dko.tl.interactions(data, GENES, n_permutations=10, copy=True)
     assert dko.get.interactions(copied).equals(expected)
