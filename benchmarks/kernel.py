@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from dko.models.dko_model import DkoModel
+    from dko.models.dko.model import DkoModel
 
 
 def single_knockouts(cells: AnnData) -> Callable[..., object]:

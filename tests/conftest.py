@@ -21,7 +21,7 @@ from hypothesis import settings
 from scipy import sparse
 
 import dko
-from dko.models.assemblage.reference import Layers
+from dko.models.dko.reference import Layers
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # The same examples in every run: a test that fails sometimes is of no use to whoever has to mend it.

@@ -186,7 +186,7 @@ def test_an_error_that_hides_an_interrupt(fitted, monkeypatch):
         except KeyboardInterrupt as interrupt:
             raise SystemError("returned a result with an exception set") from interrupt
 
-    monkeypatch.setattr("dko.models.dko_model.DkoModel.scan", compiled)
+    monkeypatch.setattr("dko.models.dko.model.DkoModel.scan", compiled)
     with pytest.raises(KeyboardInterrupt):
         dko.tl.scan(fitted)
     # One that the caller handles already is not of the call.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def test_its_report_has_what_there_is_and_names_what_it_can_have(page, tmp_path)
 
 
 def test_what_it_lacks_is_said_in_one_sentence(page):
+    asked: Any
     for verb, asked in ((dko.tl.interactions, {"genes": ["gene_3", "gene_4"]}), (dko.get.profiles, {})):
         with pytest.raises(ValueError, match="holds a model of kind 'coexpression', which this is not for"):
             verb(page["adata"], **asked)

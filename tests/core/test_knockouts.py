@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from dko._core.knockouts import open_model
 
 def predicted(adata, sets, doses=(1.0,), groups=None, **how):
     """Each prediction by number of its set and dose: rows, before and after, impact; all blocks together."""
-    found = {}
+    found: dict[tuple[int, float], list[Any]] = {}
     for one in open_model(adata, "dko", "rna", groups, device="cpu").predict(sets, doses, **how):
         found.setdefault((one.number, one.dose), []).append(one)
     return {
@@ -41,7 +43,7 @@ def test_blocks_hold_the_chosen_cells_each_with_its_model(which, batch_size, req
                 number = list(cells.fitted.groups).index(adata.obs["cell_type"].iloc[row]) if which == "grouped" else 0
                 if which != "perturbations":
                     expected = cells.fitted.weights["intercept"][number]
-                    np.testing.assert_array_equal(model.map.intercept, expected)
+                    np.testing.assert_array_equal(cast("Any", model).map.intercept, expected)
                 seen.append(row)
     assert edges[-1] == 80
     predicted_in = chosen & (adata.obs["knockout"] == "control") if which == "perturbations" else chosen
@@ -126,7 +128,7 @@ def test_sums_of_effects_are_those_of_predicted_cells(perturbations, n_sets):
 def test_a_transcript_changes_as_that_of_training_targets(perturbations):
     """Every knockdown lowers its own transcript, in proportion to the dose."""
     cells = open_model(perturbations, "dko", "rna", device="cpu")
-    column, ensemble = list(cells.model.genes).index("gene_3"), cells.model.ensemble
+    column, ensemble = list(cells.model.genes).index("gene_3"), cast("Any", cells.model).ensemble
     own = ensemble.own[cells.model.targets.index("gene_3")] / float(ensemble.level[column])
     for (_, dose), (_, before, after, _) in predicted(perturbations, [["gene_3"]], (0.25, 1.0)).items():
         expected = max(dose * own, -1) * before[:, column]
@@ -136,7 +138,7 @@ def test_a_transcript_changes_as_that_of_training_targets(perturbations):
 def test_latent_shifts_of_sets_are_sums(perturbations):
     """The causal model is linear, so effects of pairs on its variables are additive, whatever the order."""
     cells = open_model(perturbations, "dko", "rna", device="cpu")
-    first, second, pair, turned = cells.model.latent(
+    first, second, pair, turned = cast("Any", cells.model).latent(
         cells.numbers([["gene_3"], ["gene_9"], ["gene_3", "gene_9"], ["gene_9", "gene_3"]])
     )
     np.testing.assert_allclose(pair, first + second, atol=1e-5)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 
 
 def expected(adata, gene, layers, rows=slice(None)):

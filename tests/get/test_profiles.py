@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 
 
 def test_observed_and_predicted(fitted, layers_of):

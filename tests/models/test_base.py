@@ -9,8 +9,7 @@ import dko
 from dko._core.checks import plain
 from dko._core.knockouts import open_model
 from dko.models import REGISTRY, Model, model_class, register
-from dko.models.sccvae import Config, config_of
-from dko.models.sccvae_config import PRESETS
+from dko.models.sccvae.config import PRESETS, Config, config_of
 
 
 @pytest.fixture(params=["fitted", "total"])
@@ -65,7 +64,7 @@ def test_the_registry(monkeypatch):
     monkeypatch.setattr("dko.models.REGISTRY", dict(REGISTRY))
     with pytest.raises(ValueError, match="No model 'other'; there are 'dko', 'sccvae'"):
         model_class("other")
-    register("other", "dko.models.dko_model:DkoModel")
+    register("other", "dko.models.dko.model:DkoModel")
     assert model_class("other") is model_class("dko")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -189,7 +191,7 @@ def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
 
 def test_genes_that_are_named_in_their_order(by_type):
     genes, own = ["gene_9", "HSPA1A/B", "gene_4"], plt.figure().add_subplot()
-    options = {"dendrogram": False, "value": "impact_mean", "vmax": 0.5, "cmap": "cividis"}
+    options: Any = {"dendrogram": False, "value": "impact_mean", "vmax": 0.5, "cmap": "cividis"}
     assert dko.pl.heatmap(by_type, genes, ax=own, show=False, **options) is own
     assert own.images[0].norm.vmax == 0.5 and own.images[0].get_cmap().name == "cividis"
     assert len(own.child_axes) == 1, "the colour bar, and no trees"

@@ -11,7 +11,7 @@ import pytest
 from anndata import AnnData
 
 import dko
-from dko.models import sccvae
+from dko.models.sccvae.network import Network
 
 GENE = "gene_3"
 
@@ -73,13 +73,13 @@ def test_what_cannot_be_is_named(name, perturbations):
 @pytest.fixture
 def encoded(monkeypatch):
     """Numbers of cells that were encoded together."""
-    found, encode = [], sccvae.Network.encode
+    found, encode = [], Network.encode
 
     def counted(network, cells):
         found.append(len(cells))
         return encode(network, cells)
 
-    monkeypatch.setattr(sccvae.Network, "encode", counted)
+    monkeypatch.setattr(Network, "encode", counted)
     return found
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 from dko.tl._double_ko import _unrank
 
 

@@ -12,8 +12,8 @@ from scipy import sparse
 
 import dko
 from dko.models import REGISTRY
-from dko.models.assemblage import reference as naive
-from dko.models.dko_model import DkoModel
+from dko.models.dko import reference as naive
+from dko.models.dko.model import DkoModel
 
 
 def weights(adata, key="dko"):
@@ -337,7 +337,7 @@ def register_for_a_while(name, model):
 
 
 def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(monkeypatch):
-    monkeypatch.setattr("dko.models.dko_fit._HALF", 4)
+    monkeypatch.setattr("dko.models.dko.fit._HALF", 4)
     noisy = dko.datasets.grn(120, 20, density=0.3, depth=300, heterogeneity=0.5, rng=1)
     clean = dko.datasets.grn(300, 20, density=0.3, rng=1)
     ranks = {}
@@ -348,7 +348,7 @@ def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(m
 
 
 def test_what_half_of_the_hidden_units_have_learned_is_kept_where_the_rest_is_stopped(monkeypatch, interrupt, caplog):
-    monkeypatch.setattr("dko.models.dko_fit._HALF", 4)
+    monkeypatch.setattr("dko.models.dko.fit._HALF", 4)
     cells = dko.datasets.grn(300, 20, density=0.3, rng=1)
     interrupt(62)  # in the second of two fits of 60 steps
     dko.tl.fit(cells, max_steps=60, progress=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import dko
 from dko.models.fitting import TrainingCells
-from dko.models.sccvae_model import validations
+from dko.models.sccvae.model import validations
 from dko.tl._training_cells import split_cells
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 
 
 def expected(adata, members, layers, dose=1.0):

@@ -22,8 +22,8 @@ __all__ = [
 
 # Every model by name: a class, or where it is, so that torch is loaded only for models that need it.
 REGISTRY: dict[str, str | type[Model]] = {
-    "dko": "dko.models.dko_model:DkoModel",
-    "sccvae": "dko.models.sccvae_model:ScCvaeModel",
+    "dko": "dko.models.dko.model:DkoModel",
+    "sccvae": "dko.models.sccvae.model:ScCvaeModel",
 }
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .._rng import RNG
     from ..models import Model
-    from ..models.dko_prior import PriorKnowledge
+    from ..models.dko.prior import PriorKnowledge
     from ..models.fitting import Config, Fit, TrainingCells
 
 

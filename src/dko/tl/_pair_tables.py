@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._core.knockouts import Predictor
-    from ..models.dko_model import DkoModel
+    from ..models.dko.model import DkoModel
 
 # Classes of pairs.
 ADDITIVE, SYNERGY, BUFFERING, EPISTASIS = CLASSES = ("additive", "synergy", "buffering", "epistasis")

@@ -157,7 +157,7 @@ def _p_values(scanned: Scanned, cells: np.ndarray, predictor: Predictor, rng: np
 
 
 def _p_values_of_cells(scanned: Scanned, rng: np.random.Generator) -> np.ndarray:
-    from ..models import total
+    from ..models.dko import total
 
     if scanned.observed.shape[0] < _FEWEST:
         return np.ones(scanned.observed.shape[1])

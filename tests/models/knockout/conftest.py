@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, engine, torch_engine
 
 BOTH = (naive.impact, naive.downstream)

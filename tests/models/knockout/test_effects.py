@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, LowRankMap, effect_sums, pair_effects, pair_null
 from dko.models.knockout.sets import permuted
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import dko
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, LowRankMap, find, map_of, predict, presence_of
 
 RNG = np.random.default_rng(0)
@@ -33,9 +35,9 @@ def test_low_rank_is_the_product(genes):
         np.testing.assert_array_equal(low.intercept, whole.intercept)
         presence = sparse.csr_matrix(np.tri(low.n_genes, dtype=np.float32))
         np.testing.assert_allclose(low.sums(presence), whole.sums(presence), atol=1e-6)
-    low, whole = LOW.columns(genes), WHOLE.columns(genes)
-    assert low.dtype == whole.dtype == np.float32 and low.shape == (len(genes), 7)
-    np.testing.assert_allclose(low, whole, atol=1e-6)
+    found, expected = LOW.columns(genes), WHOLE.columns(genes)
+    assert found.dtype == expected.dtype == np.float32 and found.shape == (len(genes), 7)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("affine", [LOW, WHOLE], ids=["low rank", "whole"])
@@ -48,7 +50,7 @@ def test_from_its_arrays(affine):
 
 def test_arrays_of_another_byte_order():
     foreign = {name: array.astype(">f4") for name, array in WHOLE.arrays.items()}
-    again = map_of(foreign)
+    again: Any = map_of(foreign)
     assert again.intercept.dtype.isnative
     np.testing.assert_array_equal(again.influence, WHOLE.influence)
 

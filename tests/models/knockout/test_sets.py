@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko.models.assemblage import AssemblageNetwork
-from dko.models.assemblage import reference as naive
+from dko.models.dko import reference as naive
+from dko.models.dko.network import AssemblageNetwork
 from dko.models.knockout import AffineMap, LowRankMap, find, knock_out, scan
 
 

@@ -10,7 +10,12 @@ import torch
 
 import dko
 from dko.models.fitting import Schedule
-from dko.models.sccvae import Cells, Config, Ensemble, Targets, fit, full_mask, with_strength
+from dko.models.sccvae.config import Config
+from dko.models.sccvae.ensemble import Ensemble
+from dko.models.sccvae.fit import fit
+from dko.models.sccvae.sampler import Cells
+from dko.models.sccvae.strength import with_strength
+from dko.models.sccvae.targets import Targets, full_mask
 
 CPU = torch.device("cpu")
 TINY = Config(n_latent=8, hidden=(16, 16), code_hidden=(8,), groups=4)

@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from dko.models import sccvae
-from dko.models.sccvae import Cells, Loss, Sampler, fit_members, full_mask, grouped_mmd, on_target_effects
+from dko.models.sccvae import fit as fitting
+from dko.models.sccvae.fit import fit_members, on_target_effects
+from dko.models.sccvae.loss import Loss, grouped_mmd
+from dko.models.sccvae.sampler import Cells, Sampler
+from dko.models.sccvae.targets import full_mask
 
 from .conftest import targets_of
 
@@ -148,7 +151,7 @@ def members(screen, config, fitted, monkeypatch):
             member, trained = whole(*args, **how)
             return member, replace(trained, interrupted=len(calls) == stopped)
 
-        monkeypatch.setattr("dko.models.sccvae._fit.fit", fit)
+        monkeypatch.setattr("dko.models.sccvae.fit.fit", fit)
         found = fit_members(
             cells,
             [rows[number::5] for number in range(n)],
@@ -161,7 +164,7 @@ def members(screen, config, fitted, monkeypatch):
         monkeypatch.undo()
         return found
 
-    whole = sccvae.fit
+    whole = fitting.fit
     return run
 
 

@@ -9,8 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dko.models.sccvae import gaussian_kl, grouped_mmd, median_bandwidths
-from dko.models.sccvae._loss import effect_distance, pair_distance, squared_distances
+from dko.models.sccvae.loss import (
+    effect_distance,
+    gaussian_kl,
+    grouped_mmd,
+    median_bandwidths,
+    pair_distance,
+    squared_distances,
+)
 
 
 def drawn(*shape, seed=0, dtype=torch.float64):

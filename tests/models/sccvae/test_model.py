@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dko.models.sccvae import Ensemble, Member, changed, shapes_of
-from dko.models.sccvae._model import neighbour_shifts
+from dko.models.sccvae.ensemble import Ensemble, Member, changed, neighbour_shifts, shapes_of
 
 
 def noise_of(cells, model, seed=0):

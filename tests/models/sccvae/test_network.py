@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dko.models.sccvae import Config, Network, full_mask, propagation
-from dko.models.sccvae_config import PRESETS
+from dko.models.sccvae.config import PRESETS, Config
+from dko.models.sccvae.network import Network, propagation
+from dko.models.sccvae.targets import full_mask
 
 PAPER: Any = PRESETS["paper"][0]
 TINY = Config(n_latent=6, hidden=(10, 7), code_hidden=(5,), coupling=0.5)

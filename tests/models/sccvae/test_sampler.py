@@ -8,7 +8,8 @@ import torch
 from scipy import sparse
 
 import dko
-from dko.models.sccvae import Batch, Cells, Config, Sampler
+from dko.models.sccvae.config import Config
+from dko.models.sccvae.sampler import Batch, Cells, Sampler
 
 CPU = torch.device("cpu")
 

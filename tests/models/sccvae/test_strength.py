@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dko.models.sccvae import Cells, Ensemble, Member, with_strength
-from dko.models.sccvae._strength import left_out_shifts
+from dko.models.sccvae.ensemble import Ensemble, Member
+from dko.models.sccvae.sampler import Cells
+from dko.models.sccvae.strength import left_out_shifts, with_strength
 
 
 def strengths(*members, of, screen, rng=0):
@@ -81,7 +82,7 @@ def test_a_held_out_direction_is_that_of_targets_with_like_features(fitted, scre
 
 def test_calibration_cells_are_drawn_from_all_control_cells(monkeypatch, model, screen):
     """Not the first ones, which a file may have sorted."""
-    monkeypatch.setattr("dko.models.sccvae._strength._N_CELLS", 10)
+    monkeypatch.setattr("dko.models.sccvae.strength._N_CELLS", 10)
     found = {strengths(model, of=screen.training, screen=screen, rng=rng)[0, 0] for rng in (0, 0, 1)}
     assert len(found) == 2
 

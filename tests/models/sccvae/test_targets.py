@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from dko.models.sccvae import acyclic_order, features_of, full_mask, ordered_mask
+from dko.models.sccvae.targets import acyclic_order, features_of, full_mask, ordered_mask
 
 graphs = st.integers(1, 9).flatmap(
     lambda n: hnp.arrays(float, (n, n), elements=st.sampled_from([0.0, 0.0, 0.0, 1.0, -2.0, 0.5]))

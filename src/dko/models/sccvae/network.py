@@ -11,7 +11,8 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..sccvae_config import Config
+    from .config import Config
+
 
 _SLOPE = 0.2
 # Variances of the posterior are at least this.

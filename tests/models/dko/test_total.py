@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import dko
+from dko.models.dko.null import impacts_of_all
+from dko.models.dko.regression import regression, slopes
+from dko.models.dko.total import _ridge, _trust, fit, influence, shrinkage
 from dko.models.knockout import scan
-from dko.models.total import fit, impacts_of_all, influence
-from dko.models.total.estimate import _ridge, _trust, shrinkage
-from dko.models.total.regression import regression, slopes
 
 RNG = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 8))

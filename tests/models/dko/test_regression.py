@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dko
-from dko.models.total.regression import regression
+from dko.models.dko.regression import regression
 
 
 @pytest.fixture

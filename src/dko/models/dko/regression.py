@@ -13,6 +13,7 @@ from ..._settings import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 # Scale of log1p, and number of counts of a cell where they are unknown.
 _SCALE = 1e4
 # A predictor that varies by less of its second moment has nothing to say.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from ..sccvae_config import Config
+    from .config import Config
 
 
 class Batch(NamedTuple):

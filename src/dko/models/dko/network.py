@@ -17,6 +17,7 @@ from ..knockout import AffineMap, LowRankMap, Map
 if TYPE_CHECKING:
     from scipy import sparse
 
+
 # A gene that no training cell expresses starts with so little output: not 0, so that a cell of such genes alone still
 # has a profile.
 _UNSEEN = 1e-6

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from .._core import keys
-from .._core.cells import profiles
-from .._core.evidence import counts_again
-from .._core.messages import listed, logger, say
-from .dko_prior import Known, PriorKnowledge, read_prior
-from .fitting import Config, Fit, Presets, Schedule, TrainingCells
+from ..._core import keys
+from ..._core.cells import profiles
+from ..._core.evidence import counts_again
+from ..._core.messages import listed, logger, say
+from ..fitting import Config, Fit, Presets, Schedule, TrainingCells
+from .prior import Known, PriorKnowledge, read_prior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     import torch
     from scipy import sparse
 
-    from .assemblage import Fit as NetworkFit
-    from .dko_model import DkoModel
-    from .knockout import AnyMap, Map
-    from .total import Prior, TotalFit
+    from ..knockout import AnyMap, Map
+    from .model import DkoModel
+    from .network import Fit as NetworkFit
+    from .prior import Prior
+    from .total import TotalFit
+
 
 EFFECTS = ("auto", "direct", "total")
 # Knockouts, and cells, that tell how much alike the effects of different knockouts are.
@@ -202,13 +204,13 @@ def _fit_networks(
     width: int,
 ) -> dict[str, NetworkFit]:
     """Fit the profiles of each group; of fewer groups where the user stops it."""
-    from . import assemblage
+    from . import network
 
     fits: dict[str, NetworkFit] = {}
     # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
         try:
-            fits[group] = assemblage.fit(
+            fits[group] = network.fit(
                 relative[cells.rows(keys.TRAIN, group=group)],
                 relative[cells.rows(keys.VALIDATION, group=group)],
                 schedule,
@@ -241,7 +243,7 @@ def _explained(
     cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit], device: torch.device
 ) -> float:
     """Return how much of the levels of genes the assemblages of validation cells explain; NaN if that is unknown."""
-    from .knockout import engine, presence_of
+    from ..knockout import engine, presence_of
     from .total import explained
 
     shares, n_cells = [], []
@@ -283,8 +285,8 @@ def _similarity(maps: dict[str, AnyMap], relative: sparse.csr_matrix, cells: Tra
 
     Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
     """
-    from ..metrics import similarity
-    from .knockout import FactorMap, effect_sums, presence_of
+    from ...metrics import similarity
+    from ..knockout import FactorMap, effect_sums, presence_of
 
     found = []
     for group, affine in maps.items():
@@ -304,8 +306,8 @@ def _errors(
     cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit], device: torch.device
 ) -> np.ndarray:
     """Return the Bray-Curtis dissimilarity of predicted and observed profile of every cell that has a model."""
-    from ..metrics import bray_curtis
-    from .knockout import engine, presence_of
+    from ...metrics import bray_curtis
+    from ..knockout import engine, presence_of
 
     errors = np.full(relative.shape[0], np.nan, dtype=np.float32)
     for group, network in networks.items():

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ._network import Network
+from .network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..sccvae_config import Config
+    from .config import Config
+
 
 _STATE = "network."
 # Arrays of a model that have nothing to do with its cells or with chance, and are the same for all members.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .._core.messages import listed
-from .fitting import Presets, Schedule, ScreenConfig
+from ..._core.messages import listed
+from ..fitting import Presets, Schedule, ScreenConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
 
 CODES = ("neighbours", "softmax")
 
@@ -166,7 +167,7 @@ class ScCvaeConfig(Config, ScreenConfig):
 
     def check(self, schedule: Schedule) -> None:
         """Refuse features that cannot be used, and steps with too few cells of each perturbation."""
-        from .sccvae import check_features
+        from .targets import check_features
 
         check_features(self.features)
         if schedule.batch_size < 2 * self.groups:

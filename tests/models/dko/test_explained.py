@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dko.models.total import explained
+from dko.models.dko.total import explained
 
 
 def example(noise, rng):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from dko.models.total.estimate import shrinkage
+from dko.models.dko.total import shrinkage
 
 
 def shrink(z):

@@ -11,10 +11,10 @@ from ..._core.messages import logger
 from ..._rng import torch_seed
 from .._batches import loader
 from .._training import Trained, fabric_on, train
-from ._loss import Loss, median_bandwidths
-from ._model import Ensemble, Member, named_dimensions
-from ._network import Network
-from ._sampler import Cells, Sampler
+from .ensemble import Ensemble, Member, named_dimensions
+from .loss import Loss, median_bandwidths
+from .network import Network
+from .sampler import Cells, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .._training import Schedule
-    from ..sccvae_config import Config
-    from ._targets import Targets
+    from .config import Config
+    from .targets import Targets
+
 
 # Control cells that bandwidths are computed from.
 _FOR_BANDWIDTHS = 500

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from dko.models.assemblage import fit
+from dko.models.dko.network import fit
 from dko.models.fitting import Schedule
 from dko.models.knockout import AffineMap, LowRankMap, predict
 

@@ -14,6 +14,7 @@ from .regression import without
 if TYPE_CHECKING:
     from .regression import Regression
 
+
 # Permuted genes: so many at least, and more where there are few genes, but none more often than so.
 _DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
 # Draws, of genes that about as many cells have, that a gene is compared with.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from dko.models.assemblage import AssemblageNetwork
+from dko.models.dko.network import AssemblageNetwork
 from dko.models.knockout import AffineMap
 
 

@@ -13,10 +13,11 @@ from ..._core.messages import logger
 from ..._rng import torch_seed
 
 if TYPE_CHECKING:
-    from ..sccvae_config import Config
-    from ._model import Ensemble, Member
-    from ._network import Network
-    from ._sampler import Cells
+    from .config import Config
+    from .ensemble import Ensemble, Member
+    from .network import Network
+    from .sampler import Cells
+
 
 # Fewer perturbations say nothing of others.
 _FEWEST = 5

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from scipy import sparse
 
-from .._core import keys
-from .base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
-from .dko_fit import PRESETS, fit
+from ..._core import keys
+from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
+from .fit import PRESETS, fit
 
 if TYPE_CHECKING:
     import torch
 
-    from .fitting import Fit, Schedule, TrainingCells
-    from .knockout import AnyMap, Engine, FactorMap, Map
-    from .total import Null
+    from ..fitting import Fit, Schedule, TrainingCells
+    from ..knockout import AnyMap, Engine, FactorMap, Map
+    from .null import Null
+
 
 # Arrays beside the map that predicts profiles.
 _BESIDE = (*keys.TOTAL.values(), *keys.NULL.values(), keys.SIGNAL, keys.TOTAL_INTERCEPT, keys.VARIATION)
@@ -40,7 +41,7 @@ class DkoModel(Model):
 
     @classmethod
     def fit(cls, cells: TrainingCells, config: Any, schedule: Schedule, **how: Any) -> Fit:
-        """Fit networks and total effects; see :func:`dko.models.dko_fit.fit`."""
+        """Fit networks and total effects; see :func:`dko.models.dko.fit.fit`."""
         return fit(cells, config, schedule, **how)
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
@@ -61,7 +62,7 @@ class DkoModel(Model):
         """What knocks out on the device."""
         import torch
 
-        from .knockout import engine
+        from ..knockout import engine
 
         return engine(torch.device(self._device))
 
@@ -78,14 +79,14 @@ class DkoModel(Model):
     @cached_property
     def predicting(self) -> Map:
         """The map that predicts profiles from the genes that are present."""
-        from .knockout import map_of
+        from ..knockout import map_of
 
         return map_of({name: array[self._group] for name, array in self.arrays.items() if name not in _BESIDE})
 
     @cached_property
     def map(self) -> AnyMap:
         """The map that knockouts go through."""
-        from .knockout import FactorMap
+        from ..knockout import FactorMap
 
         if not self.total:
             return self.predicting
@@ -96,7 +97,7 @@ class DkoModel(Model):
     @property
     def null(self) -> Null | None:
         """What knockouts of permuted genes seem to do, where effects are total."""
-        from .total import Null
+        from .null import Null
 
         if keys.NULL_CHANGES not in self.arrays:
             return None
@@ -115,7 +116,7 @@ class DkoModel(Model):
         self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
     ) -> Iterator[Knockout]:
         """Knock each set of genes out with each dose, in the cells that express any of them."""
-        from .knockout import find
+        from ..knockout import find
 
         before = self.before(values) if profiles else None
         step = AT_A_TIME if profiles else len(sets)
@@ -173,7 +174,7 @@ class DkoModel(Model):
 
         `rows` are the cells of each pair.
         """
-        from .knockout import pair_effects
+        from ..knockout import pair_effects
 
         return pair_effects(self.map, values, pairs, rows)
 
@@ -181,13 +182,13 @@ class DkoModel(Model):
         self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray], moves: np.ndarray
     ) -> np.ndarray:
         """Return impacts of pairs whose effects are those of permuted genes; see :mod:`dko.models.knockout`."""
-        from .knockout import pair_null
+        from ..knockout import pair_null
 
         return pair_null(self.map, values, pairs, rows, moves)
 
     def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
         """Test the downstream impact of each gene against those of the permuted genes that the fit has kept, if any."""
-        from .total import impacts_of_all, p_values
+        from .null import impacts_of_all, p_values
 
         if self.null is None:
             return None

@@ -10,9 +10,10 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..sccvae_config import Config
-    from ._network import Network
-    from ._sampler import Batch
+    from .config import Config
+    from .network import Network
+    from .sampler import Batch
+
 
 # Multiples of the median squared distance that serve as squared bandwidths.
 _FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)

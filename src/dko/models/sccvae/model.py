@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._core import keys
-from .._core.messages import say
-from .base import AT_A_TIME, Frame, Knockout, Model, Sets, require
-from .fitting import Fit
-from .sccvae_config import PRESETS, Config, ScCvaeConfig, config_of
+from ..._core import keys
+from ..._core.messages import say
+from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, require
+from ..fitting import Fit
+from .config import PRESETS, Config, ScCvaeConfig, config_of
 
 if TYPE_CHECKING:
     import torch
     from scipy import sparse
 
-    from .fitting import Schedule, TrainingCells
-    from .sccvae import Cells, Ensemble
+    from ..fitting import Schedule, TrainingCells
+    from .ensemble import Ensemble
+    from .sampler import Cells
 
 
 class ScCvaeModel(Model):
@@ -56,7 +57,9 @@ class ScCvaeModel(Model):
         rngs: Sequence[np.random.Generator],
     ) -> Fit:
         """Describe the genes that can be perturbed, train the members, and calibrate the strength of unseen ones."""
-        from .sccvae import Targets, features_of, fit_members, graph_of, with_strength
+        from .fit import fit_members
+        from .strength import with_strength
+        from .targets import Targets, features_of, graph_of
 
         for_features, _, for_training, for_validation = rngs
         trained = {label: cells.perturbations[label].genes for label in cells.groups if label}
@@ -105,7 +108,7 @@ class ScCvaeModel(Model):
     @cached_property
     def ensemble(self) -> Ensemble:
         """The networks, on the device."""
-        from .sccvae import Ensemble
+        from .ensemble import Ensemble
 
         return Ensemble.from_arrays(_config(self.frame), self.arrays).to(self._device)
 
@@ -120,7 +123,7 @@ class ScCvaeModel(Model):
         """Perturb each set of genes with each dose: every cell gets this part of their shift."""
         import torch
 
-        from .sccvae import changed
+        from .ensemble import changed
 
         before, rows = values.toarray(), np.arange(values.shape[0])
         cells, draw = (torch.from_numpy(array).to(self._device) for array in (before, noise))
@@ -166,7 +169,7 @@ class ScCvaeModel(Model):
     @classmethod
     def shapes(cls, frame: Frame, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape that each array has to have."""
-        from .sccvae import SHARED, shapes_of
+        from .ensemble import SHARED, shapes_of
 
         try:
             config = _config(frame)
@@ -216,7 +219,7 @@ class ScCvaeModel(Model):
 
 def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str]) -> Cells:
     """Return the cells that train or validate as the networks take them."""
-    from .sccvae import Cells
+    from .sampler import Cells
 
     number = np.full(len(cells.split), -1)
     members = np.zeros((len(trained), len(genes)), dtype=bool)

@@ -6,10 +6,10 @@ from scipy import sparse
 from scipy.stats import false_discovery_control, spearmanr
 
 import dko
+from dko.models.dko.null import _tail, impacts_of_all, permuted
+from dko.models.dko.regression import regression
+from dko.models.dko.total import fit
 from dko.models.knockout import FactorMap, scan
-from dko.models.total import fit, impacts_of_all
-from dko.models.total.null import _tail, permuted
-from dko.models.total.regression import regression
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from scipy import sparse
 
+
 FeaturesOf: TypeAlias = str | pd.DataFrame
 Graph: TypeAlias = Any
 """``"full"``, ``"none"``, a square DataFrame or a networkx DiGraph."""
@@ -88,7 +89,7 @@ def influence_components(control: sparse.csr_matrix, n_components: int, rng: np.
     The effects are those of the first model, in closed form, from log-normalised cells. Components keep their
     variances, so that how many of them there are matters little, and all are divided by one number.
     """
-    from ..total import influence
+    from ..dko.total import influence
 
     values = control.copy()
     values.data = np.expm1(values.data)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import nbinom
 
 from dko import datasets
-from dko.models.total.regression import _regulated, _sampled, weight_of_zeros
+from dko.models.dko.regression import _regulated, _sampled, weight_of_zeros
 
 
 @pytest.fixture

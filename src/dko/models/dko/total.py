@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .prior import Prior
     from .regression import Regression, Slopes
 
+
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
 # cells of the benchmark in turn (docs/accuracy.md).
 _PENALTY = 30.0
