@@ -64,10 +64,7 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
 
     Without `groupby` there is one group, ``""``. Cells that are not `among` the chosen ones are in none.
 
-    Raises
-    ------
-    ValueError
-        There is no group, or a value for every cell.
+    Raises ValueError: there is no group, or a value for every cell.
     """
     if groupby is None:
         return [""], np.zeros(adata.n_obs, dtype=int) if among is None else np.where(among, 0, -1)

@@ -35,43 +35,20 @@ _NAMES = {
 
 
 class Result(NamedTuple):
-    """A kind of result: where it is, how it is read, and what a report and the command line show of it.
+    """A kind of result: where it is, how it is read, and what a report and the command line show of it."""
 
-    Attributes
-    ----------
-    what
-        What it is called.
-    call
-        The function that makes it, and what it has to be given.
-    place
-        Its key in ``uns``, from that of the fit.
-    tables
-        Names of its tables, and the columns that are read of each.
-    params
-        Parameters that are read.
-    slots
-        What it is made of elsewhere, by slot of the AnnData.
-    title, lead
-        Heading, and what it tells in a sentence or two.
-    getter
-        Function of :mod:`dko.get` that returns it.
-    columns
-        Columns to show, by the name of the table.
-    needs
-        Function of the model that it takes, which not every model has.
-    """
-
-    what: str
-    call: tuple[str, str]
-    place: keys.Place
-    tables: Mapping[str, Sequence[str]]
-    params: Sequence[str] = ()
-    slots: Mapping[str, Sequence[keys.Place]] = {}
+    what: str  # what it is called
+    call: tuple[str, str]  # the function that makes it, and what it has to be given
+    place: keys.Place  # its key in ``uns``, from that of the fit
+    tables: Mapping[str, Sequence[str]]  # names of its tables, and the columns that are read of each
+    params: Sequence[str] = ()  # parameters that are read
+    slots: Mapping[str, Sequence[keys.Place]] = {}  # what it is made of elsewhere, by slot of the AnnData
+    # title, lead: heading, and what it tells in a sentence or two
     title: str = ""
     lead: str = ""
-    getter: str = ""
-    columns: Mapping[str, Sequence[Column]] = {}
-    needs: str = "knock_out"
+    getter: str = ""  # function of :mod:`dko.get` that returns it
+    columns: Mapping[str, Sequence[Column]] = {}  # columns to show, by the name of the table
+    needs: str = "knock_out"  # function of the model that it takes, which not every model has
 
     def made_by(self, key: str) -> str:
         """Spell out the call that makes it."""
@@ -298,12 +275,7 @@ def is_ranking(entry: Any) -> bool:
 def read_table(adata: AnnData, result: Result, key: str, name: str = keys.TABLE) -> pd.DataFrame:
     """Return a copy of one of the tables of a result.
 
-    Raises
-    ------
-    KeyError
-        There is no such result.
-    ValueError
-        It is no longer as it was written.
+    Raises KeyError: there is no such result; ValueError: it is no longer as it was written.
     """
     entry = read_entry(adata, result, key)
     with _damaged(result, key):

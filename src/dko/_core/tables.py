@@ -18,30 +18,15 @@ _WORDS = ("text", "gene")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a result, as a report and the command line show it.
+    """A column of a result, as a report and the command line show it."""
 
-    Attributes
-    ----------
-    name
-        In the DataFrame; of an interval, the lower end.
-    label
-        Heading.
-    kind
-        ``"text"``, ``"gene"``, ``"count"``, ``"number"``, ``"signed"``, ``"percent"``, ``"p"``, ``"interval"``.
-    note
-        What it means, for the line below the table.
-    upper
-        Upper end of an interval.
-    brief
-        Whether it is also shown where there is little room, in a terminal.
-    """
-
-    name: str
-    label: str
+    name: str  # in the DataFrame; of an interval, the lower end
+    label: str  # heading
+    # ``"text"``, ``"gene"``, ``"count"``, ``"number"``, ``"signed"``, ``"percent"``, ``"p"``, ``"interval"``
     kind: str = "number"
-    note: str = ""
-    upper: str = ""
-    brief: bool = True
+    note: str = ""  # what it means, for the line below the table
+    upper: str = ""  # upper end of an interval
+    brief: bool = True  # whether it is also shown where there is little room, in a terminal
 
 
 class Cell(NamedTuple):

@@ -19,16 +19,8 @@ def bootstrap_means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return 95 % intervals of the mean of each gene over the cells that have it, by drawing cells with replacement.
 
-    Parameters
-    ----------
-    values
-        Cells x genes, an entry wherever a cell has a gene.
-    n_bootstraps
-        Number of draws.
-
-    Returns
-    -------
-    The lower and the upper end, float64 (genes,); NaN for a gene that no cell has.
+    `values`: cells x genes, an entry wherever a cell has a gene; `n_bootstraps`: number of draws. Returns The lower and
+    the upper end, float64 (genes,); NaN for a gene that no cell has.
     """
     n_cells, n_genes = values.shape
     if not n_cells:

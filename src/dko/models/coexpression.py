@@ -41,19 +41,9 @@ def pair_test(values: sparse.csr_matrix, genes: np.ndarray, min_cells: int) -> t
     that are expected to meet in fewer than two cells: they also have to meet in more cells than a Poisson distribution
     has it.
 
-    Parameters
-    ----------
-    values
-        Counts, or :func:`comparable` values, cells x all genes.
-    genes
-        Genes to test, each in `min_cells` cells or more.
-    min_cells
-        Genes that fewer cells have count for the depth only.
-
-    Returns
-    -------
-    z-scores, above 0 where two genes rise together, NaN where nothing is tested; and two-sided p-values, 1 there;
-    float64 (genes, all genes).
+    `values`: counts, or :func:`comparable` values, cells x all genes; `genes`: genes to test, each in `min_cells` cells
+    or more; `min_cells`: genes that fewer cells have count for the depth only. Returns z-scores, above 0 where two
+    genes rise together, NaN where nothing is tested; and two-sided p-values, 1 there; float64 (genes, all genes).
     """
     kept = np.bincount(values.indices, minlength=values.shape[1]) >= min_cells
     levels, rows = levels_of(values, kept), (np.cumsum(kept) - 1)[genes]
@@ -96,26 +86,16 @@ class Residuals(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """The two sides of the association of every gene with every other.
+    """The two sides of the association of every gene with every other."""
 
-    Attributes
-    ----------
-    predictors, responses
-        Levels with the depth of the cell taken off: that of the other genes, and that of all.
-    of_predictors, of_responses
-        Sums over cells of their powers, from the first to the fourth (4, genes).
-    own
-        Sums of predictors x the depth of all: their own part in it (genes, covariates).
-    uneven
-        How the variance of a level changes with depth: its relative slopes (genes, covariates).
-    """
-
+    # predictors, responses: levels with the depth of the cell taken off: that of the other genes, and that of all
     predictors: Residuals
     responses: Residuals
+    # of_predictors, of_responses: sums over cells of their powers, from the first to the fourth (4, genes)
     of_predictors: np.ndarray
     of_responses: np.ndarray
-    own: np.ndarray
-    uneven: np.ndarray
+    own: np.ndarray  # sums of predictors x the depth of all: their own part in it (genes, covariates)
+    uneven: np.ndarray  # how the variance of a level changes with depth: its relative slopes (genes, covariates)
 
     @property
     def n_free(self) -> int:

@@ -19,18 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Space:
-    """Principal components of cells.
+    """Principal components of cells."""
 
-    Attributes
-    ----------
-    components
-        Their directions, genes x components, float32, each of length 1.
-    positions
-        Where the cells are, cells x components, float32; the mean of all cells is at 0.
-    """
-
-    components: np.ndarray
-    positions: np.ndarray
+    components: np.ndarray  # their directions, genes x components, float32, each of length 1
+    positions: np.ndarray  # where the cells are, cells x components, float32; the mean of all cells is at 0
 
 
 def space_of(values: sparse.csr_matrix, n_pcs: int, seed: int) -> Space:

@@ -125,22 +125,14 @@ def dose_response(
 
 
 class _Curve(NamedTuple):
-    """One knockout at each dose.
+    """One knockout at each dose."""
 
-    Attributes
-    ----------
-    impact, downstream
-        Per cell, cells x doses.
-    change
-        Mean change of log expression over the cells, doses x genes; NaN at the genes that are knocked out.
-    latent
-        Length of the shift in the latent space at dose 1, of a model that has one.
-    """
-
+    # impact, downstream: per cell, cells x doses
     impact: np.ndarray
     downstream: np.ndarray
+    # Mean change of log expression over the cells, doses x genes; NaN at the genes that are knocked out
     change: np.ndarray
-    latent: float | None
+    latent: float | None  # length of the shift in the latent space at dose 1, of a model that has one
 
 
 def _checked(doses: Sequence[float] | np.ndarray | None, allowed: tuple[float, float]) -> np.ndarray:

@@ -63,20 +63,11 @@ def scan(
 ) -> np.ndarray:
     """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32).
 
-    Parameters
-    ----------
-    affine
-        The fitted map.
-    presence
-        Cells x genes, CSR with sorted indices: ones at present genes; observed profiles for a map of factors.
-    wanted
-        Genes to knock out, as a mask; NaN stands at the entries of the others. Default: all.
-    dose
-        Fraction that is removed, in (0, 1].
-    downstream
-        Return two rows, impacts and downstream impacts: the same without the knocked-out gene in either profile.
-    advance
-        Told now and then how many more entries are done.
+    `affine`: the fitted map; `presence`: cells x genes, CSR with sorted indices: ones at present genes; observed
+    profiles for a map of factors; `wanted`: genes to knock out, as a mask; NaN stands at the entries of the others.
+    Default: all; `dose`: fraction that is removed, in (0, 1]; `downstream`: return two rows, impacts and downstream
+    impacts: the same without the knocked-out gene in either profile; `advance`: told now and then how many more entries
+    are done.
     """
     cells = all_cells(affine, presence)
     found = np.full((1 + downstream, presence.nnz), np.nan, dtype=np.float32)

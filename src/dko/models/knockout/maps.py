@@ -126,21 +126,13 @@ class LowRankMap(_Predicting):
 
 @dataclass(frozen=True)
 class FactorMap(_Map):
-    """A knockout multiplies the observed share of gene j by exp(-A_jg), whatever the cell; profiles sum to 1 again.
+    """A knockout multiplies the observed share of gene j by exp(-A_jg), whatever the cell; profiles sum to 1 again."""
 
-    Attributes
-    ----------
-    influence
-        A, float32, genes x genes: by how much the log of the share of gene j falls when gene g is lost (column g).
-    correlation
-        R, genes x genes, of any precision: correlations between genes as predictors of others; by default none.
-    step
-        s, genes: how many standard deviations of gene g its loss is; by default 1.
-    """
-
+    # A, float32, genes x genes: by how much the log of the share of gene j falls when gene g is lost (column g)
     influence: np.ndarray
+    # R, genes x genes, of any precision: correlations between genes as predictors of others; by default none
     correlation: np.ndarray | None = None
-    step: np.ndarray | None = None
+    step: np.ndarray | None = None  # s, genes: how many standard deviations of gene g its loss is; by default 1
 
     @property
     def n_genes(self) -> int:
