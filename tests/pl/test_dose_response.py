@@ -45,11 +45,3 @@ def test_other_heights(dosed, y, column):
     ax = dko.pl.dose_response(dosed, y=y, show=False)
     assert not ax.collections
     np.testing.assert_allclose(ax.lines[1].get_ydata(), dko.get.dose_response(dosed, "gene_3+gene_5")[column])
-
-
-def test_refusals(dosed, cells):
-    with pytest.raises(ValueError, match="y='latent' must be one of 'impact', 'downstream', 'distance', 'n_changed'"):
-        dko.pl.dose_response(dosed, y="latent")
-    with pytest.raises(KeyError, match="No doses"):
-        dko.pl.dose_response(cells)
-    assert not plt.get_fignums()

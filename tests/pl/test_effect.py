@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,26 +55,6 @@ def test_colours_say_what_falls_and_rises_and_what_is_special():
     assert line.get_ydata()[0] == 5.0, "the least that is found"
 
 
-def test_names_and_the_legend_have_what_there_is():
-    ax = dko.pl.effect(affected(["A"]), n_genes=2, show=False)
-    assert sorted(text.get_text() for text in ax.texts) == ["GENE0", "GENE1"]
-    assert not dko.pl.effect(affected(["A"]), n_genes=0, show=False).texts
-    table = affected(["A"])
-    labels = [text.get_text() for text in dko.pl.effect(table, show=False).figure.legends[0].texts]
-    assert labels == ["falls", "rises", "rises, by other knockouts too", "co-expression of the other sign", "FDR 0.05"]
-    table.uns["dko_affected"]["table"]["pval_adj"] = 1.0
-    ax = dko.pl.effect(table, show=False)
-    assert not ax.texts and not ax.figure.legends[0].texts
-    assert all(color == LIGHT for color, _ in drawn(ax).values())
-
-
-def test_a_panel_per_knockout_and_group():
-    adata = affected(["A", "B"], groups=["CD4/CD8 T", "NK"])
-    titles = [ax.get_title() for ax in dko.pl.effect(adata, show=False)]
-    assert titles == ["A in CD4/CD8 T", "A in NK", "B in CD4/CD8 T", "B in NK"]
-    assert dko.pl.effect(adata, "B", group="NK", show=False).get_title() == "B in NK"
-
-
 def test_heatmap_has_changes_of_the_genes_that_change_most_in_any():
     adata = affected(["A", "GENE0", "C"])
     table = adata.uns["dko_affected"]["table"]
@@ -103,36 +82,6 @@ def test_no_knockout_takes_all_columns_of_a_heatmap_and_groups_are_rows():
     table.loc[table["knockout"] == "B", "change"] = np.arange(30)[::-1]
     ax = dko.pl.effect(adata, kind="heatmap", n_genes=2, show=False)
     assert sorted(text.get_text() for text in ax.get_xticklabels()) == ["GENE0", "GENE29"]
-
-
-@pytest.mark.parametrize("kind", ["volcano", "heatmap"])
-def test_keywords_and_axes_of_the_user(kind):
-    own = plt.figure().add_subplot()
-    given = {"s": 3.0} if kind == "volcano" else {"cmap": "PuOr_r"}
-    assert dko.pl.effect(affected(["A"]), kind=kind, ax=own, show=False, **given) is own
-    if kind == "volcano":
-        assert {size for points in own.collections for size in points.get_sizes()} == {3.0}
-        assert own.get_legend() is not None
-    else:
-        assert own.images[0].get_cmap().name == "PuOr_r"
-
-
-def test_refusals_of_effects(fitted):
-    with pytest.raises(KeyError, match="No affected genes in .* run dko.tl.affected_genes"):
-        dko.pl.effect(fitted)
-    adata = affected(["A", "B"])
-    with pytest.raises(KeyError, match="No knockout 'D'"):
-        dko.pl.effect(adata, "D")
-    with pytest.raises(KeyError, match="No group 'NK'"):
-        dko.pl.effect(adata, "A", group="NK")
-    with pytest.raises(ValueError, match="kind='bars' must be 'volcano' or 'heatmap'"):
-        dko.pl.effect(adata, kind="bars")
-    with pytest.raises(ValueError, match="n_genes=0 must be at least 1"):
-        dko.pl.effect(adata, kind="heatmap", n_genes=0)
-    assert not plt.get_fignums()
-    ax = plt.figure().add_subplot()
-    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout and group"):
-        dko.pl.effect(adata, ax=ax)
 
 
 @pytest.fixture(scope="module")
@@ -189,25 +138,6 @@ def test_means_before_and_after_of_the_genes_that_change_most(knocked_out, label
     assert ax.get_xscale() == "log"
 
 
-def test_two_panels_per_knockout_and_one_in_axes_of_the_user(knocked_out):
-    axes = dko.pl.profile(knocked_out, [SLASH, "gene_4+gene_3"], show=False)
-    assert [ax.get_title().split(" (")[0] for ax in axes] == [SLASH, "", "gene_3+gene_4", ""]
-    own = plt.figure().add_subplot()
-    assert dko.pl.profile(knocked_out, SLASH, ax=own, show=False) is own
-    assert own.get_legend() is not None and len(own.figure.axes) == 1
-    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout"):
-        dko.pl.profile(knocked_out, [SLASH, "gene_3+gene_4"], ax=own)
-
-
-def test_all_genes_where_fewer_change_and_a_gene_whose_name_has_a_plus(cells, quick):
-    cells.var_names = ["HLA+1", *cells.var_names[1:]]
-    dko.tl.fit(cells, **quick)
-    dko.tl.virtual_ko(cells, "HLA+1")
-    ax, _ = dko.pl.profile(cells, "HLA+1", n_genes=1_000, show=False)
-    genes, _, _ = levels(ax)
-    assert ax.get_title().startswith("HLA+1 (") and sorted(genes) == sorted(cells.var_names[1:])
-
-
 def test_a_model_that_predicts_log_expression(perturbations, dense):
     dko.tl.virtual_ko(perturbations, "gene_3")
     ax, _ = dko.pl.profile(perturbations, "gene_3", n_genes=5, show=False)
@@ -223,15 +153,3 @@ def test_a_model_that_predicts_log_expression(perturbations, dense):
         shares = found[:, others] / found[:, others].sum(axis=1, keepdims=True)
         columns = perturbations.var_names[others].get_indexer(genes)
         np.testing.assert_allclose(drawn[:, 0], shares.mean(axis=0)[columns], rtol=1e-4)
-
-
-def test_refusals_of_profiles(fitted, knocked_out):
-    with pytest.raises(KeyError, match=r"No knockout 'gene_3' in .* Run dko.tl.virtual_ko\(adata, ..., key='dko'\)"):
-        dko.pl.profile(fitted, "gene_3")
-    with pytest.raises(KeyError, match="No group 'T' in"):
-        dko.pl.profile(knocked_out, SLASH, groups={"cell_type": "T"})
-    with pytest.raises(ValueError, match="No such cell expresses 'HSPA1A/B'"):
-        dko.pl.profile(knocked_out, SLASH, groups=np.zeros(80, dtype=bool))
-    with pytest.raises(ValueError, match="n_genes=0 must be at least 1"):
-        dko.pl.profile(knocked_out, SLASH, n_genes=0)
-    assert not plt.get_fignums()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,38 +47,6 @@ def test_a_panel_per_knockout_on_one_scale(scanned, n):
     assert len({round(ax.get_position().x0, 3) for ax in axes}) == min(n, 4)
 
 
-def test_draws_named_knockouts_with_their_label(scanned):
-    dko.tl.virtual_ko(scanned, [("HSPA1A/B", scanned.var_names[4])], profiles=False)
-    label = dko.get.impact(scanned).columns[0]
-    figure = dko.pl.impact(scanned, label, downstream=True, return_fig=True)
-    largest = float(np.nanmax(dko.get.impact(scanned, label, downstream=True)))
-    assert figure.axes[1].get_ylabel() == "downstream impact (Bray-Curtis, 0 to 1)"
-    assert points(figure.axes[0])[3].get_clim() == (0.0, pytest.approx(largest))
-    assert "+" in label and "/" in label
-    ax = dko.pl.impact(scanned, label, show=False)
-    assert ax.get_title().replace("\n", " ").startswith(f"{label} (")
-
-
-@pytest.mark.parametrize("basis", ["pca", "spatial"])
-def test_any_embedding(scanned, basis):
-    name = "spatial" if basis == "spatial" else "X_pca"
-    scanned.obsm[name] = np.random.default_rng(1).normal(size=(scanned.n_obs, 3))
-    where = points(dko.pl.impact(scanned, scanned.var_names[0], basis=basis, show=False))[0]
-    assert {tuple(at) for at in np.asarray(where)} == {tuple(at) for at in scanned.obsm[name][:, :2]}
-
-
-def test_keywords_reach_scanpy(scanned):
-    ax = dko.pl.impact(
-        scanned, scanned.var_names[3], cmap="magma", vmax=0.5, size=7, na_color="red", title="mine", show=False
-    )
-    _, values, colors, drawn = points(ax)
-    assert drawn.get_cmap().name == "magma"
-    assert drawn.get_clim() == (0.0, 0.5)
-    assert set(drawn.get_sizes()) == {7}
-    assert ax.get_title() == "mine"
-    np.testing.assert_allclose(colors[np.isnan(values)], np.tile(to_rgba("red"), (np.isnan(values).sum(), 1)))
-
-
 def test_a_knockout_without_any_cell_is_all_grey(scanned):
     gene = scanned.var_names[3]
     dko.tl.virtual_ko(scanned, gene, profiles=False)
@@ -87,25 +54,6 @@ def test_a_knockout_without_any_cell_is_all_grey(scanned):
     ax = dko.pl.impact(without, gene, show=False)
     assert np.isnan(points(ax)[1]).all()
     assert ax.get_title().endswith("(0 cells)")
-
-
-def test_refusals_of_impacts(scanned):
-    two = list(scanned.var_names[:2])
-    ax = plt.figure().add_subplot()
-    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout"):
-        dko.pl.impact(scanned, two, ax=ax)
-    plt.close("all")
-    with pytest.raises(ValueError, match="genes names no gene"):
-        dko.pl.impact(scanned, [])
-    with pytest.raises(ValueError, match="one entry per knockout .2., got 1"):
-        dko.pl.impact(scanned, two, title="one")
-    with pytest.raises(ValueError, match="must be numbers"):
-        dko.pl.impact(scanned, two, vmax="p99")
-    with pytest.raises(KeyError, match="No knockout 'nonsense'"):
-        dko.pl.impact(scanned, "nonsense")
-    with pytest.raises(KeyError, match=r"No embedding 'tsne' in adata\.obsm; there are 'X_umap'\."):
-        dko.pl.impact(scanned, two, basis="tsne")
-    assert not plt.get_fignums()
 
 
 @pytest.fixture
@@ -150,15 +98,6 @@ def test_arrows_start_at_their_cells_and_are_as_long_as_the_title_says(shifted):
     assert unit == "UMAP" and float(length) * factor == pytest.approx(keys(ax).U)
 
 
-def test_a_panel_per_knockout_each_with_its_factor(shifted):
-    first, second = dko.pl.shift(shifted, ["A/B", "C"], ncols=1, show=False)
-    assert [ax.get_title().split(" ")[0] for ax in (first, second)] == ["A/B", "C"]
-    factors = [float(ax.get_title().split("× ")[1]) for ax in (first, second)]
-    assert factors == [50, 2000]
-    np.testing.assert_allclose(arrows(first).U, 50 * 0.01, rtol=1e-5)
-    np.testing.assert_allclose(arrows(second).V, 2000 * 0.0002, rtol=1e-5)
-
-
 def test_few_arrows_are_the_same_for_the_same_seed(shifted):
     few = [arrows(dko.pl.shift(shifted, "C", n_arrows=20, rng=rng, show=False)) for rng in (0, 0, 1)]
     assert {found.N for found in few} == {20}
@@ -190,54 +129,6 @@ def test_arrows_of_a_grid_are_means_of_the_cells_in_a_square(shifted, n):
     for x, y in zip(drawn.X, drawn.Y, strict=True):
         near = np.abs(places - [x, y]).max(axis=1) < np.ptp(places, axis=0).max() / np.sqrt(n)
         assert near.sum() >= 2
-
-
-def test_one_legend_for_all_panels(shifted):
-    figure = dko.pl.shift(shifted, color="kind", return_fig=True)
-    legends = [ax.get_legend() for ax in figure.axes]
-    assert legends[0] is None
-    assert [text.get_text() for text in legends[1].texts] == ["B", "T/NK"]
-
-
-def test_colours_of_the_user_and_numbers(shifted):
-    shifted.uns["kind_colors"] = ["#ff0000", "#0000ff"]
-    ax = dko.pl.shift(shifted, "C", color="kind", show=False)
-    cells = next(drawn for drawn in ax.collections if not isinstance(drawn, Quiver))
-    colors = {tuple(color[:3]) for color in cells.get_facecolors()}
-    assert colors == {(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)}
-    figure = dko.pl.shift(shifted, color="depth", return_fig=True)
-    assert len(figure.axes) == 3 and figure.axes[2].get_ylabel() == "depth"
-    own = plt.figure().add_subplot()
-    assert dko.pl.shift(shifted, "C", ax=own, size=7, show=False) is own
-    assert set(next(one for one in own.collections if not isinstance(one, Quiver)).get_sizes()) == {7}
-
-
-def test_after_the_tool_and_on_its_basis(scanned):
-    scanned.obsm["X_other"] = scanned.obsm["X_umap"][:, ::-1].copy()
-    dko.tl.identity_shift(scanned, "gene_3", basis="other", n_neighbors=5)
-    ax = dko.pl.shift(scanned, basis="X_other", show=False)
-    assert arrows(ax).N == (scanned[:, "gene_3"].X.toarray() > 0).sum()
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("other1", "other2")
-    with pytest.raises(KeyError, match="No shifts on 'umap' under key 'dko'; run dko.tl.identity_shift"):
-        dko.pl.shift(scanned)
-
-
-def test_refusals_of_shifts(shifted):
-    with pytest.raises(ValueError, match="kind='stream' must be 'quiver' or 'grid'"):
-        dko.pl.shift(shifted, kind="stream")
-    with pytest.raises(ValueError, match="n_arrows=0 must be at least 1"):
-        dko.pl.shift(shifted, n_arrows=0)
-    with pytest.raises(KeyError, match="No knockout 'D' in the shifts on 'umap'"):
-        dko.pl.shift(shifted, ["C", "D"])
-    with pytest.raises(KeyError, match="No column 'kin' in adata.obs. Did you mean 'kind'"):
-        dko.pl.shift(shifted, color="kin")
-    with pytest.raises(KeyError, match="No embedding 'tsne'"):
-        dko.pl.shift(shifted, basis="tsne")
-    ax = plt.figure().add_subplot()
-    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per knockout"):
-        dko.pl.shift(shifted, ax=ax)
-    plt.close("all")
-    assert not plt.get_fignums()
 
 
 @pytest.mark.parametrize("dtype", ["bool", "boolean"])

@@ -52,20 +52,6 @@ def test_matrix_has_every_pair_twice_and_stars_where_pairs_interact(four):
     assert "standard deviations" in ax.child_axes[-1].get_ylabel()
 
 
-def test_genes_that_interact_alike_stand_side_by_side():
-    genes = [*"abcdef"]
-    z = [4.0 if (ord(a) - ord(b)) % 2 == 0 else -4.0 for a, b in combinations(genes, 2)]
-    ax = dko.pl.pairs(interacting(genes, "additive", z), show=False)
-    names = [text.get_text() for text in ax.get_xticklabels()]
-    assert {"".join(sorted(names[:3])), "".join(sorted(names[3:]))} == {"ace", "bdf"}
-
-
-def test_other_values_and_keywords(four):
-    ax = dko.pl.pairs(four, value="interaction", cmap="RdBu_r", vmax=1, show=False)
-    assert ax.images[0].get_cmap().name == "RdBu_r" and ax.images[0].norm.vmax == 1
-    assert "minus that of both alone" in ax.child_axes[-1].get_ylabel()
-
-
 def test_network_has_a_line_per_pair_that_interacts(four):
     ax = dko.pl.pairs(four, kind="network", show=False)
     (nodes,) = [one for one in ax.collections if not isinstance(one, LineCollection)]
@@ -91,43 +77,11 @@ def test_network_has_a_line_per_pair_that_interacts(four):
     assert sorted(text.get_text() for text in ax.texts) == GENES
 
 
-def test_genes_that_do_more_together_are_nearer(four):
-    def places():
-        (nodes,) = [
-            one
-            for one in dko.pl.pairs(four, kind="network", show=False).collections
-            if not isinstance(one, LineCollection)
-        ]
-        return np.array(nodes.get_offsets())
-
-    first = places()
-    assert np.linalg.norm(first[0] - first[1]) < np.linalg.norm(first[0] - first[3])
-    np.testing.assert_array_equal(first, places())
-
-
 def test_a_network_without_lines_says_so():
     nothing = interacting(GENES, "additive", Z, group="CD4/CD8 T")
     ax = dko.pl.pairs(nothing, kind="network", group="CD4/CD8 T", show=False)
     assert ax.get_title() == "CD4/CD8 T: no pair interacts"
     assert len(ax.texts) == 4 and not sum(len(one.get_segments()) for one in ax.collections[:-1])
-
-
-@pytest.mark.parametrize("kind", ["matrix", "network"])
-def test_axes_of_the_user_and_two_genes(kind):
-    two = interacting(["A", "B"], ["synergy"], [3.0])
-    own = plt.figure().add_subplot()
-    assert dko.pl.pairs(two, kind=kind, ax=own, show=False) is own
-    assert own.collections or own.images
-
-
-def test_refusals(four, fitted):
-    with pytest.raises(KeyError, match="No interactions"):
-        dko.pl.pairs(fitted)
-    with pytest.raises(KeyError, match="No modules"):
-        dko.pl.modules(fitted)
-    with pytest.raises(ValueError, match="kind='graph' must be one of 'matrix', 'network'"):
-        dko.pl.pairs(four, kind="graph")
-    assert not plt.get_fignums()
 
 
 GREY = (0.65, 0.65, 0.65)
@@ -212,14 +166,3 @@ def test_names_cover_no_other_name(n):
     # All have a place of their own on a map of twenty; on a full one, nearly all.
     assert overlapping <= (0 if n == 20 else 0.1 * n)
     assert all(frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1 for box in boxes)
-
-
-def test_of_very_many_the_strongest_of_each_module_are_named():
-    adata = mapped(400, 8, np.random.default_rng(3))
-    ax = dko.pl.modules(adata, show=False)
-    table = dko.get.modules(adata).set_index("perturbation")
-    named = [text.get_text() for text in ax.texts]
-    assert len(named) == len(set(named)) == 8 * 12
-    for module, part in table.groupby("module"):
-        top = part["strength"].nlargest(12).index
-        assert set(named) & set(part.index) == (set() if module == "no effect" else set(top))

@@ -1,3 +1,5 @@
+"""Where plots are drawn, what they hand back, and what they refuse."""
+
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
@@ -8,13 +10,13 @@ from matplotlib.figure import Figure
 
 import dko
 
-# scanpy colours missing values in a way that matplotlib 3.11 announces to deprecate.
+from .conftest import GENES
 
 PLOTS = {
-    "impact": lambda adata, **kwargs: dko.pl.impact(adata, adata.var_names[3], **kwargs),
-    "fit": dko.pl.fit,
-    "history": dko.pl.history,
+    "impact": lambda adata, **how: dko.pl.impact(adata, GENES[0], **how),
+    "fit": lambda adata, **how: dko.pl.fit(adata, split="train", **how),
     "ranking": dko.pl.ranking,
+    "effect": lambda adata, **how: dko.pl.effect(adata, GENES[0], **how),
 }
 
 
@@ -25,79 +27,96 @@ def plot(request):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Count calls of plt.show."""
+    """Count calls of plt.show, and set scanpy's autoshow for one test."""
     calls = []
     monkeypatch.setattr(plt, "show", lambda *args, **kwargs: calls.append(1))
-    return calls
-
-
-def test_show_false_returns_the_axes_in_an_open_figure(plot, scanned, shown):
-    ax = plot(scanned, show=False)
-    assert isinstance(ax, Axes)
-    (number,) = plt.get_fignums()
-    assert plt.figure(number) is ax.figure
-    assert not shown
-
-
-def test_return_fig_leaves_nothing_with_pyplot(plot, scanned, shown, tmp_path):
-    figure = plot(scanned, return_fig=True)
-    assert isinstance(figure, Figure)
-    assert not plt.get_fignums()
-    assert not shown
-    figure.savefig(tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 1000
-
-
-@pytest.fixture
-def autoshow():
-    """Set scanpy's autoshow, as a function, for one test."""
     before = sc.settings.autoshow
-    yield lambda value: setattr(sc.settings, "autoshow", value)
+    yield calls
     sc.settings.autoshow = before
 
 
-@pytest.mark.parametrize("show", [None, True])
-def test_a_new_figure_is_shown_once(plot, scanned, shown, autoshow, show):
-    autoshow(True)
-    assert plot(scanned, show=show) is None
-    assert shown == [1]
+@pytest.mark.parametrize(
+    ("autoshow", "show", "n_shown"), [(True, None, 1), (True, True, 1), (True, False, 0), (False, None, 0)]
+)
+def test_a_new_figure_is_shown_once_or_handed_back_open(plot, pictured, shown, autoshow, show, n_shown):
+    sc.settings.autoshow = autoshow
+    found = plot(pictured, show=show)
+    assert len(shown) == n_shown and (found is None) == bool(n_shown)
+    if not n_shown:
+        assert isinstance(found, Axes)
+        (number,) = plt.get_fignums()
+        assert plt.figure(number) is found.figure
 
 
-def test_autoshow_off_hands_the_axes_back(plot, scanned, shown, autoshow):
-    autoshow(False)
-    assert isinstance(plot(scanned), Axes)
-    assert not shown
-
-
-def test_draws_in_the_axes_of_the_user(plot, scanned, shown):
+def test_draws_in_the_axes_of_the_user(plot, pictured, shown):
     figure, (left, right) = plt.subplots(1, 2)
-    assert plot(scanned, ax=left) is left
+    assert plot(pictured, ax=left) is left
     assert left.has_data() and not right.has_data()
-    assert plt.get_fignums() == [figure.number]
-    assert not shown
-    assert plot(scanned, ax=right, return_fig=True) is figure
+    assert plot(pictured, ax=right, return_fig=True) is figure
     assert plt.get_fignums() == [figure.number], "the figure of the user stays open"
+    assert not shown
 
 
-def test_only_reads(plot, scanned, unchanged):
-    style = dict(plt.rcParams)
-    with unchanged(scanned):
-        plot(scanned, return_fig=True)
-    assert dict(plt.rcParams) == style
+def test_takes_a_modality(pictured, mudata_of):
+    mdata = mudata_of(expression=pictured)
+    assert isinstance(PLOTS["impact"](mdata, mod="expression", return_fig=True), Figure)
 
 
-# mudata 0.3 announces a change of what it copies from its modalities.
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")
-def test_takes_a_modality(plot, scanned):
-    from mudata import MuData
+BAD = [
+    (dko.pl.dose_response, [], {"y": "latent"}, "y='latent' must be one of 'impact', 'downstream', 'distance', 'n_cha"),
+    (dko.pl.effect, ["D"], {}, "No knockout 'D'"),
+    (dko.pl.effect, [], {"group": "NK"}, "No group 'NK'"),
+    (dko.pl.effect, [], {"kind": "bars"}, "kind='bars' must be 'volcano' or 'heatmap'"),
+    (dko.pl.effect, [], {"kind": "heatmap", "n_genes": 0}, "n_genes=0 must be at least 1"),
+    (dko.pl.effect, [], {"ax": 1}, "room for one panel, but there are 4, one per knockout and group"),
+    (dko.pl.profile, ["gene_4"], {}, r"No knockout 'gene_4' in .* [Rr]un dko.tl.virtual_ko\(adata, ..., key='dko'\)"),
+    (dko.pl.profile, GENES[:1], {"groups": {"type": "T"}}, "No group 'T' in"),
+    (dko.pl.profile, GENES[:1], {"groups": [False] * 80}, "No such cell expresses 'gene_3'"),
+    (dko.pl.profile, GENES[:1], {"n_genes": 0}, "n_genes=0 must be at least 1"),
+    (dko.pl.profile, [GENES], {"ax": 1}, "room for one panel, but there are 2, one per knockout"),
+    (dko.pl.impact, [GENES], {"ax": 1}, "room for one panel, but there are 2, one per knockout"),
+    (dko.pl.impact, [[]], {}, "genes names no gene"),
+    (dko.pl.impact, [GENES], {"title": "one"}, "one entry per knockout .2., got 1"),
+    (dko.pl.impact, [GENES], {"vmax": "p99"}, "must be numbers"),
+    (dko.pl.impact, ["nonsense"], {}, "No knockout 'nonsense'"),
+    (dko.pl.impact, [GENES], {"basis": "tsne"}, r"No embedding 'tsne' in adata\.obsm; there are "),
+    (dko.pl.shift, [], {"kind": "stream"}, "kind='stream' must be 'quiver' or 'grid'"),
+    (dko.pl.shift, [], {"n_arrows": 0}, "n_arrows=0 must be at least 1"),
+    (dko.pl.shift, [["D"]], {}, "No knockout 'D' in the shifts on 'umap'"),
+    (dko.pl.shift, [], {"color": "tipe"}, "No column 'tipe' in adata.obs. Did you mean 'type'"),
+    (dko.pl.shift, [], {"basis": "tsne"}, "No embedding 'tsne'"),
+    (dko.pl.shift, [], {"ax": 1}, "room for one panel, but there are 2, one per knockout"),
+    (dko.pl.ranking, [], {"n_genes": 0}, "n_genes must be at least 1, got 0"),
+    (dko.pl.ranking, [], {"value": "size"}, "value='size' must be one of 'downstream_mean', 'impact_mean'"),
+    (dko.pl.ranking, [], {"groupby": "typ"}, "No column 'typ'"),
+    (dko.pl.ranking, [], {"groupby": "type", "ax": 1}, "room for one panel, but there are 3, one per group"),
+    (dko.pl.heatmap, [], {}, "groups of cells; name the obs column that has them, groupby="),
+    (dko.pl.heatmap, [], {"groupby": "type", "value": "specificity"}, "is not in the ranking; run dko.tl.scan, and "),
+    (dko.pl.heatmap, [["gene_99"]], {"groupby": "type"}, "No gene 'gene_99' in the ranking. Did you mean"),
+    (dko.pl.heatmap, [], {"groupby": "type", "n_genes": 0}, "n_genes must be at least 1, got 0"),
+    (dko.pl.evaluation, [], {"metric": "person"}, r"No metric 'person' in the evaluation\. Did you mean 'pearson'"),
+    (dko.pl.fit, [], {"split": "test"}, "No test cells"),
+    (dko.pl.pairs, [], {"kind": "graph"}, "kind='graph' must be one of 'matrix', 'network'"),
+]
 
-    mdata = MuData({"expression": scanned})
-    assert isinstance(plot(mdata, mod="expression", return_fig=True), Figure)
 
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_says_what_to_run(name, cells):
-    with pytest.raises(KeyError, match=r"run dko\.tl\.(fit|virtual_ko|scan)\(") as caught:
-        PLOTS[name](cells)
+@pytest.mark.parametrize(("plot", "given", "how", "says"), BAD)
+def test_bad_input_is_one_sentence_and_leaves_no_figure(plot, given, how, says, pictured):
+    own = plt.figure().add_subplot()
+    how = {name: own if name == "ax" else value for name, value in how.items()}
+    plt.close("all")
+    with pytest.raises((ValueError, KeyError), match=says):
+        plot(pictured, *given, **how)
     assert not plt.get_fignums()
-    assert "'dko" in str(caught.value)
+
+
+FIRST = {"history": "fit", "fit": "fit", "ranking": "scan", "heatmap": "scan", "effect": "affected_genes"}
+FIRST |= {"pairs": "interactions", "modules": "perturbation_modules", "evaluation": "evaluate"}
+FIRST |= {"shift": "identity_shift", "dose_response": "dose_response"}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_says_what_to_run_first(name, cells):
+    with pytest.raises(KeyError, match=rf"[Rr]un dko\.tl\.{FIRST[name]}\("):
+        getattr(dko.pl, name)(cells)
+    assert not plt.get_fignums()

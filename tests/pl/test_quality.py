@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import PathCollection
 
 import dko
 from dko.metrics import fit_quality, gene_mean
@@ -85,17 +85,6 @@ def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evalu
     }
 
 
-def test_title_counts_what_has_a_value(evaluated):
-    tidy = evaluated.uns["dko_evaluation"]["table"]
-    reliable = dko.get.evaluation(evaluated, summary=False).loc["measurement", "reliable"]
-    one = tidy["perturbation"] == reliable.index[reliable > 0][0]
-    tidy.loc[one & (tidy["metric"] == "auroc"), "value"] = np.nan
-    n = int(reliable.sum())
-    for metric, expected in (("auroc", n - 1), ("pearson", n), ("impact_ranking", n)):
-        title = dko.pl.evaluation(evaluated, metric=metric, show=False).get_title()
-        assert title == f"{expected} reliable perturbations"
-
-
 def test_one_perturbation_has_no_interval(screen):
     dko.tl.evaluate(
         screen, perturbation_key="knockout", control="control", perturbations="gene_6", baselines=False, progress=False
@@ -105,15 +94,6 @@ def test_one_perturbation_has_no_interval(screen):
     assert [line.get_label() for line in ax.lines][0] == "floor: no change"
     with pytest.raises(ValueError, match="No method has a value of 'retrieval'"):
         dko.pl.evaluation(screen, metric="retrieval")
-
-
-def test_refusals_of_evaluations(evaluated, fitted):
-    with pytest.raises(KeyError, match=r"No metric 'person' in the evaluation\. Did you mean 'pearson'"):
-        dko.pl.evaluation(evaluated, metric="person")
-    with pytest.raises(ValueError, match="No method has a value of 'pearson_centred'"):
-        dko.pl.evaluation(evaluated, metric="pearson_centred")
-    with pytest.raises(KeyError, match=r"run dko\.tl\.evaluate"):
-        dko.pl.evaluation(fitted)
 
 
 def numbers(ax):
@@ -152,36 +132,17 @@ def test_measures_beside_those_of_the_gene_mean(scanned):
     }
 
 
-def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(scanned_by_group):
-    held_out, training = (dko.get.profiles(scanned_by_group, split=split) for split in ("validation", "train"))
+def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(grouped):
+    held_out, training = (dko.get.profiles(grouped, split=split) for split in ("validation", "train"))
     expected = np.zeros(held_out.shape)
     for group in ("B", "CD4/CD8 T"):
         mine = (held_out.obs["cell_type"] == group).to_numpy()
         expected[mine] = gene_mean(training[training.obs["cell_type"] == group].X, held_out.X[mine]).toarray()
-    ax = dko.pl.fit(scanned_by_group, show=False)
+    ax = dko.pl.fit(grouped, show=False)
     assert ax.get_title().startswith(f"{held_out.n_obs} validation cells")
     baseline = measured(held_out.X, expected)
     assert numbers(ax)["gene mean"] == baseline
     assert baseline != measured(held_out.X, gene_mean(training.X, held_out.X)).expected, "the groups differ"
-
-
-def test_many_entries_are_drawn_as_their_density(scanned, monkeypatch):
-    monkeypatch.setattr("dko.pl._quality._MAX_POINTS", 50)
-    ax = dko.pl.fit(scanned, show=False)
-    density = ax.collections[0]
-    assert isinstance(density, PolyCollection)
-    assert np.asarray(density.get_array()).sum() == dko.get.profiles(scanned, split="test").X.nnz, (
-        "every entry is counted"
-    )
-    assert [bar.get_ylabel() for bar in ax.child_axes] == ["entries (gene and cell)"]
-
-
-def test_refusals_of_fits(scanned, scanned_by_group):
-    with pytest.raises(KeyError, match="No test cells"):
-        dko.pl.fit(scanned_by_group, split="test")
-    del scanned.obs["dko_split"]
-    with pytest.raises(KeyError, match=r"run dko\.tl\.fit"):
-        dko.pl.fit(scanned)
 
 
 LOSSES = pd.DataFrame(
@@ -192,15 +153,6 @@ LOSSES = pd.DataFrame(
         "validation_loss": [0.6, 0.5, 0.35, 0.4],
     }
 )
-
-
-@pytest.fixture
-def two_fits(grouped):
-    """Two fits, the second of them best at its second validation."""
-    other = LOSSES.assign(validation_loss=[0.55, 0.3, 0.33, 0.38])
-    table = pd.concat({"B": LOSSES, "CD4/CD8 T": other}, names=["group"]).reset_index(level="group")
-    grouped.uns["dko"]["history"] = table.reset_index(drop=True).astype({"group": "category"})
-    return grouped
 
 
 def curves(ax, kind):
@@ -221,28 +173,3 @@ def test_both_losses_and_the_best_point(fitted):
     fitted.uns["dko"]["history"]["epoch"] = [1, 1, 2, 2]
     ax = dko.pl.history(fitted, show=False)
     assert ax.get_xlabel() == "step" and curves(ax, "_validation")[0][:, 0].tolist() == [3, 6, 9, 12]
-
-
-def test_a_colour_per_group(two_fits):
-    figure = dko.pl.history(two_fits, return_fig=True)
-    (ax,) = figure.axes
-    marked = [line for line in ax.lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in marked] == ["B", "CD4/CD8 T"]
-    assert len({line.get_color() for line in marked}) == 2
-    assert [tuple(line.get_xydata()[0]) for line in marked] == [(3, 0.35), (2, 0.3)]
-    validation = [line for line in ax.lines if line.get_label() == "_validation"]
-    assert [line.get_color() for line in marked] == [line.get_color() for line in validation]
-    figure.draw_without_rendering()
-    legend, inner = ax.get_legend().get_window_extent(), ax.get_window_extent()
-    history = two_fits.uns["dko"]["history"].rename(columns={"group": "member"})
-    two_fits.uns["dko"]["history"] = history.assign(member=history["member"].cat.rename_categories(["1", "2"]))
-    of_members = dko.pl.history(two_fits, show=False).lines
-    assert [one.get_label() for one in of_members if one.get_label()[0] != "_"] == ["member 1", "member 2"]
-    assert inner.x1 <= legend.x0 and legend.x1 <= figure.bbox.x1, "beside the axes, and not cut off"
-
-
-def test_more_groups_than_colours_are_distinguished(fitted):
-    table = pd.concat({str(number): LOSSES for number in range(10)}, names=["group"]).reset_index(level="group")
-    fitted.uns["dko"]["history"] = table.reset_index(drop=True)
-    lines = dko.pl.history(fitted, show=False).lines
-    assert len({(one.get_color(), one.get_marker()) for one in lines if not one.get_label().startswith("_")}) == 10

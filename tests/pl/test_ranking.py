@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -53,20 +50,6 @@ def test_a_ranking_of_version_0_1_0(ranked):
     assert_shows(dko.pl.ranking(ranked, show=False), dko.get.ranking(ranked).head(10), "impact_mean")
 
 
-def test_a_panel_per_group_on_one_scale(scanned_by_group):
-    axes = dko.pl.ranking(scanned_by_group, n_genes=4, show=False)
-    table = dko.get.ranking(scanned_by_group)
-    assert [ax.get_title() for ax in axes] == ["B", "CD4/CD8 T"]
-    for ax in axes:
-        assert_shows(ax, table[table["group"] == ax.get_title()].head(4))
-    assert axes[0].get_xlim() == axes[1].get_xlim()
-    figure = axes[0].figure
-    assert figure.get_supxlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
-    figure.draw_without_rendering()
-    legend = figure.legends[0].get_window_extent()
-    assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1, "not cut off"
-
-
 @pytest.fixture
 def ranked(scanned):
     """Ranked with intervals; half of the genes have no signal."""
@@ -91,33 +74,6 @@ def test_intervals_and_hollow_dots_after_rank_genes(ranked):
     labels = [text.get_text() for text in ax.get_legend().texts]
     assert labels[-1] == "95 % interval"
     assert ("FDR > 0.05" in labels) == hollow.any() and ("FDR ≤ 0.05" in labels) == (~hollow).any()
-
-
-def test_intervals_of_each_group_on_their_own_scale(ranked):
-    dko.tl.rank_genes(ranked, groupby="cell_type", n_bootstraps=20, key_added="by_type")
-    table = ranked.uns["by_type"]["table"]
-    table.loc[table["group"] == "B", ["downstream_mean", "downstream_low", "downstream_high"]] *= 10
-    first, second = dko.pl.ranking(ranked, groupby="cell_type", key_added="by_type", show=False)
-    assert (first.get_title(), second.get_title()) == ("B", "CD4/CD8 T")
-    assert first.get_xlim()[1] > 2 * second.get_xlim()[1]
-    assert all(label.get_visible() for ax in (first, second) for label in ax.get_xticklabels())
-
-
-def test_refusals_of_rankings(scanned, scanned_by_group):
-    with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
-        dko.pl.ranking(scanned, n_genes=0)
-    with pytest.raises(ValueError, match="value='downstream_mean' is not in the ranking; run dko.tl.scan"):
-        dko.pl.ranking(dko.tl.scan(scanned, downstream=False, copy=True), value="downstream_mean")
-    with pytest.raises(ValueError, match="value='size' must be one of 'downstream_mean', 'impact_mean'"):
-        dko.pl.ranking(scanned, value="size")
-    with pytest.raises(ValueError, match="No gene to rank"):
-        dko.pl.ranking(scanned[:5])
-    with pytest.raises(KeyError, match="No column 'celltype'"):
-        dko.pl.ranking(scanned, groupby="celltype")
-    assert not plt.get_fignums()
-    ax = plt.figure().add_subplot()
-    with pytest.raises(ValueError, match="room for one panel, but there are 2, one per group"):
-        dko.pl.ranking(scanned_by_group, ax=ax)
 
 
 @pytest.fixture(scope="module")
@@ -187,41 +143,3 @@ def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
     others = table[~table["gene"].isin(["gene_7", "gene_9"])]
     best = others.sort_values("downstream_mean", ascending=False).groupby("group", observed=True).head(1)["gene"]
     assert set(columns) == {"gene_7", "gene_9", *best}
-
-
-def test_genes_that_are_named_in_their_order(by_type):
-    genes, own = ["gene_9", "HSPA1A/B", "gene_4"], plt.figure().add_subplot()
-    options: Any = {"dendrogram": False, "value": "impact_mean", "vmax": 0.5, "cmap": "cividis"}
-    assert dko.pl.heatmap(by_type, genes, ax=own, show=False, **options) is own
-    assert own.images[0].norm.vmax == 0.5 and own.images[0].get_cmap().name == "cividis"
-    assert len(own.child_axes) == 1, "the colour bar, and no trees"
-    rows, columns, _ = drawn(own)
-    assert columns == genes and rows == ["B", "CD4/CD8 T", "NK"]
-
-
-def test_a_scan_without_ranking_and_the_groups_of_the_fit(scanned_by_group):
-    ax = dko.pl.heatmap(scanned_by_group, n_genes=4, show=False)
-    rows, columns, values = drawn(ax)
-    assert sorted(rows) == ["B", "CD4/CD8 T"]
-    np.testing.assert_allclose(values, expected(scanned_by_group, rows, columns, "downstream_mean"))
-    assert ax.child_axes[-1].get_ylabel() == "mean downstream impact\n(Bray-Curtis, 0 to 1)"
-
-
-def test_refusals_of_heatmaps(scanned, by_type):
-    with pytest.raises(ValueError, match=r"groups of cells; name the obs column that has them, groupby="):
-        dko.pl.heatmap(scanned)
-    with pytest.raises(
-        ValueError, match="value='specificity' is not in the ranking; run dko.tl.scan, and dko.tl.rank_genes"
-    ):
-        dko.pl.heatmap(scanned, groupby="cell_type", value="specificity")
-    with pytest.raises(ValueError, match="value='size' must be one of 'downstream_mean', 'impact_mean'"):
-        dko.pl.heatmap(by_type, value="size")
-    with pytest.raises(KeyError, match="No gene 'gene_99' in the ranking. Did you mean"):
-        dko.pl.heatmap(by_type, ["gene_2", "gene_99"])
-    with pytest.raises(KeyError, match="No column 'celltype'"):
-        dko.pl.heatmap(scanned, groupby="celltype")
-    with pytest.raises(ValueError, match="n_genes must be at least 1, got 0"):
-        dko.pl.heatmap(by_type, n_genes=0)
-    with pytest.raises(ValueError, match="No gene to draw"):
-        dko.pl.heatmap(scanned[:5], groupby="cell_type")
-    assert not plt.get_fignums()
