@@ -11,7 +11,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 # docrep does the same and more, for a dependency that no user would need.
 SHARED = {
+    "adata": "adata\n    The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.",
     "fit": "key, mod\n    Where the fit is.",
+    "compute": "device\n    Where to compute.",
     "results": "key, mod\n    Where the results are.",
     "ranking": ('key_added\n    Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.'),
     "ncols": "ncols\n    Most panels beside each other.",
@@ -37,6 +39,16 @@ SHARED = {
     "changed": "changed\n    Genes that change significantly, as a mask: see :func:`dko.metrics.changed_genes`.",
     "samples": "a, b\n    Cells x components, at least 2 cells each.",
 }
+# Indented lines that follow say more of the ValueError.
+SHARED["errors"] = (
+    "Raises\n------\nKeyError\n    There is no such fit or result, gene, column or group, or a gene has no features.\n"
+    "ValueError\n    An argument is out of range, or one of these:"
+)
+# How the docstrings of verbs go on after their parameters.
+SHARED["written"] = (
+    f"{SHARED['progress']}\n{SHARED['copy']}\n\nReturns\n-------\nNone, or the changed copy. Sets, in place of what an "
+    "earlier call has set,"
+)
 # How the docstrings of getters of tables, and of plots, end.
 SHARED["table"] = (
     SHARED["results"]

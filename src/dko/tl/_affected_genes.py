@@ -61,12 +61,11 @@ def affected_genes(
     gene
         A gene, or a list of genes, each knocked out alone.
     groupby
-        ``obs`` column; by default that of the fit, if any. An answer per group.
+        ``obs`` column, by default that of the fit, if any: an answer per group.
     groups
         Names of the groups to answer for; all by default.
     n_others
-        Genes of the model, drawn at random, the same whatever is asked: with their knockouts, but for its own, the
-        changes of each knockout are compared.
+        Genes of the model, drawn at random, the same whatever is asked, with whose knockouts changes are compared.
     min_cells
         Leave out groups of which fewer cells express the knocked-out gene, and do not test genes that fewer express.
     key, mod, device
@@ -78,34 +77,30 @@ def affected_genes(
 
     Returns
     -------
-    None, or the changed copy. Sets ``uns[f"{key}_affected"]`` with ``params`` and
+    None, or the changed copy. Sets
 
-    ``table``
-        DataFrame, a row per ``knockout`` (, ``group``) and other ``gene`` of the model, the smallest p-value first:
-        ``n_cells`` that express the knocked-out gene; ``change``, the predicted mean change of log1p(1e4 * profile) in
-        these, as in :func:`dko.get.effects`; ``z``, how surely the observed level of the gene falls when that of the
-        knocked-out gene does, over all cells of the group: below 0 the knockout lowers it; its two-sided ``pval`` and
-        ``pval_adj`` (Benjamini-Hochberg); ``others``, the share of other knockouts that change this gene at least as
-        much in the same direction; ``specific``, whether this is at most 5 %. A gene that is not tested has z NaN and
-        p-value 1.
+    ``uns[f"{key}_affected"]``
+        ``params`` and ``table``, a row per ``knockout`` (, ``group``) and other ``gene`` of the model, smallest p-value
+        first; rows of other knockouts stay, unless they are of another `groupby`. Sets that :func:`dko.tl.enrichment`
+        found in earlier rows are removed. :func:`dko.get.affected_genes` reads it. Its other columns:
+    ``n_cells``, ``change``
+        Cells that express the knocked-out gene; the predicted mean change in these, as in :func:`dko.get.effects`.
+    ``z``, ``pval``, ``pval_adj``
+        How surely the observed level of the gene falls when that of the knocked-out gene does, over all cells of the
+        group: below 0 the knockout lowers it; two-sided, and Benjamini-Hochberg. NaN and 1 of a gene that is not
+        tested.
+    ``others``, ``specific``
+        Share of other knockouts that change this gene as much in the same direction; whether it is at most 5 %.
 
-    Earlier rows stay, but for those of the same knockouts, and all if they were of another `groupby`.
-    :func:`dko.get.affected_genes` reads it; the sets that :func:`dko.tl.enrichment` has found in earlier rows are
-    removed.
-
-    Raises
-    ------
-    KeyError
-        No fit; no such gene, column or group.
-    ValueError
-        A gene that too few cells express in every group; an argument out of range.
+    %(errors)s
+        a gene that too few cells express in every group.
 
     Notes
     -----
     ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone, and they can disagree in
-    sign: where a knockout lowers genes that make up much of a profile, the shares of all others rise; a network with
-    direct effects holds the presence of all other genes fixed; and small estimates are shrunken, small z-scores noise.
-    Trust a change whose z is significant and of its sign.
+    sign: where a knockout lowers genes that make up much of a profile, the shares of all others rise; direct effects
+    hold the presence of all other genes fixed; small estimates are shrunken, small z-scores noise. Trust a change whose
+    z is significant and of its sign.
 
     The null of z is that the levels (log1p of counts) of the knocked-out gene, with the depth of the cell taken off by
     regression, are permuted over the cells in all ways, so that nothing is drawn; for genes that are expected to meet

@@ -45,16 +45,16 @@ def cluster_impact(
 ) -> AnnData | MuData | None:
     """Group cells by which knockouts they depend on: neighbours, Leiden and UMAP of their downstream impacts.
 
-    What is compared is log1p of how many times the mean over all knockouts in that cell each downstream impact is.
-    Impacts as they are shrink as a cell expresses more genes, and a few large ones decide everything. On PBMC 3k,
-    the clusters agree with the cell types at an adjusted mutual information of 0.79.
+    What is compared is log1p of how many times the mean over all knockouts in that cell each downstream impact is:
+    impacts as they are shrink as a cell expresses more genes, and a few large ones decide everything. On PBMC 3k, the
+    clusters agree with the cell types at an adjusted mutual information of 0.79.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan` (or :func:`dko.tl.virtual_ko` of several genes).
     genes
-        Knockouts to go by, as in :func:`dko.get.impact`; all genes of the scan by default.
+        Knockouts to compare cells by, as in :func:`dko.get.impact`; all genes of the scan by default.
     groupby
         ``obs`` column, such as cell types from the expression, to compare the clusters with.
     n_neighbors, n_pcs
@@ -71,18 +71,13 @@ def cluster_impact(
         Seed or generator of the components, the clusters and the map.
     key_added
         What the names of the results begin with; `key` by default.
-    %(progress)s
-    %(copy)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets, with ``key_added="dko"``,
-
-    ``obs["dko_cluster"]``
+    ``obs[f"{key_added}_cluster"]``
         Category, ``"0"`` is the largest; NaN for a cell without any impact.
-    ``obsm["X_dko_impact_umap"]``, ``obsm["X_dko_impact_pca"]``
+    ``obsm[f"X_{key_added}_impact_umap"]``, ``obsm[f"X_{key_added}_impact_pca"]``
         float32, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap", color="dko_cluster")``.
-    ``uns["dko_cluster"]``
+    ``uns[f"{key_added}_cluster"]``
         ``params``; ``markers``, a DataFrame of the knockouts that a cluster depends on more than all others do:
         ``score`` (Welch's t of what is compared), ``log_fold_change`` (log2), ``pval_adj`` (clusters were found in the
         same values, so it ranks and tests nothing), ``fraction`` and ``fraction_others`` (of the cells that have this
@@ -90,12 +85,8 @@ def cluster_impact(
         ``ari`` and ``ami`` (adjusted Rand index and mutual information), ``n_clusters``, ``n_groups``, ``n_cells``.
         :func:`dko.get.clusters` reads both.
 
-    Raises
-    ------
-    KeyError
-        Nothing was knocked out, or without downstream impacts, or no such knockout or column.
-    ValueError
-        A fit of another model; fewer than three knockouts or cells to go by; an argument out of range.
+    %(errors)s
+        a fit of another model; fewer than three knockouts or cells.
     ImportError
         Leiden is not installed.
     """

@@ -57,9 +57,8 @@ def dose_response(
     doses
         From 0 (nothing is removed) to 1 (knockout); default 0, 0.1 and so on to 1.
     mixture
-        The dose is the share of cells that lose the gene altogether, while the others escape; a cell that loses it at
-        one dose does so at every higher one. By default every cell loses that part of the gene or, with
-        ``model="sccvae"``, is shifted by that part.
+        The dose is the share of cells that lose the gene altogether, as in :func:`dko.tl.virtual_ko`; a cell that loses
+        it at one dose does so at every higher one.
     extrapolate
         Allow doses outside 0 to 1, with ``model="sccvae"`` and graded doses.
     threshold
@@ -68,39 +67,26 @@ def dose_response(
         Genes per knockout whose changes are kept.
     %(groups)s
     %(fit)s
-    device
-        Where to compute.
+    %(compute)s
     %(rng)s
-    %(progress)s
-    %(copy)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[f"{key}_dose_response"]``, in place of an earlier one, with
-
+    ``uns[f"{key}_dose_response"]``
+        ``params`` and the tables below; :func:`dko.get.dose_response` reads it, :func:`dko.pl.dose_response` draws it.
+        Changes are of log1p(1e4 * profile) after taking the knocked-out genes out, over the cells that express any of
+        them; of an SCCVAE of log-normalised expression, over the control cells.
     ``table``
         DataFrame, a row per ``knockout`` and ``dose``: ``impact_mean``, ``impact_q25``, ``impact_median`` and
-        ``impact_q75`` over the cells (Bray-Curtis dissimilarity, as :func:`dko.tl.virtual_ko` has it at this dose);
-        ``downstream_mean``, the mean of the same without the knocked-out genes;
+        ``impact_q75`` over the cells, and ``downstream_mean``, as of :func:`dko.tl.virtual_ko` at this dose;
         ``distance``, the length of the mean change of all genes but those that are knocked out; ``n_changed``, how many
-        of these change by more than `threshold` on average; ``n_cells``; with ``model="sccvae"`` also ``latent``, the
-        length of the shift after the graph, which is linear in the dose (with `mixture` the mean over cells).
+        of these change by more than `threshold` on average; ``n_cells``; of an SCCVAE also ``latent``, the length of
+        the shift after the graph, which is linear in the dose (with `mixture` the mean over cells).
     ``responders``
-        DataFrame, a row per ``knockout``, ``gene`` and ``dose`` with the mean ``change``: the genes that change most
-        at the dose furthest from 0, most first.
-    ``params``
-        What was asked for.
+        DataFrame, a row per ``knockout``, ``gene`` and ``dose`` with the mean ``change``: the genes that change most at
+        the dose furthest from 0, most first.
 
-    Changes are of log1p(1e4 * profile) after taking the knocked-out genes out, over the cells that express any of them;
-    with ``model="sccvae"`` of log-normalised expression, over the control cells.
-    :func:`dko.get.dose_response` reads it, :func:`dko.pl.dose_response` draws it.
-
-    Raises
-    ------
-    KeyError
-        No fit; a gene that is not in the fit, or has no features.
-    ValueError
-        A dose outside 0 to 1 without, or where there is no, `extrapolate`; no cell that has the gene.
+    %(errors)s
+        a dose outside 0 to 1 without, or where there is no, `extrapolate`; no cell that has the gene.
     """
     if n_responders < 1:
         raise ValueError(f"n_responders={n_responders} must be at least 1.")

@@ -52,34 +52,24 @@ def double_ko(
 
     Parameters
     ----------
-    adata
-        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    %(adata)s
     pairs
-        Pairs of genes; each is knocked out in every cell that expresses both. Without pairs, all pairs of genes that
-        a cell expresses are candidates, and `n_samples` of them are drawn.
+        Pairs of genes, each knocked out in every cell that expresses both. Default: any that a cell expresses.
     n_samples
-        Number of distinct (pair, cell) to draw at random among the candidates. Default: 50,000 without `pairs` (as in
-        the paper), all with `pairs`. Fewer are made where there are fewer.
+        Number of distinct (pair, cell) to draw at random. Default: 50,000 without `pairs` (as in the paper), all with
+        `pairs`. Fewer are made where there are fewer.
     %(groups)s
     %(fit)s
     %(rng)s
-    device
-        Where to compute.
-    %(progress)s
-    %(copy)s
+    %(compute)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[key]["pairs"]``, a DataFrame with a row per pair and cell:
-
-    ``gene_a``, ``gene_b``, ``cell``
-        Names (categories); the two genes sorted by name.
-    ``impact``
-        Bray-Curtis dissimilarity of the predicted profile without both genes and with them, float32.
-    ``additive``
-        Sum of the impacts of the two single knockouts in the same cell.
-    ``interaction``
-        ``impact - additive``; below 0 where the pair does less than its parts.
+    ``uns[key]["pairs"]``
+        DataFrame, a row per pair and cell: ``gene_a``, ``gene_b``, ``cell`` (categories; genes sorted by name).
+    ``impact``, ``additive``, ``interaction``
+        Bray-Curtis dissimilarity of the predicted profile without both genes and with them, float32; sum of the impacts
+        of the two single knockouts in the same cell; ``impact - additive``, below 0 where the pair does less than its
+        parts.
     ``downstream``, ``downstream_additive``, ``downstream_interaction``
         The same of the downstream impacts: of profiles without the genes that are knocked out, made to sum to 1 again.
 
@@ -87,12 +77,8 @@ def double_ko(
     common counts once in ``impact`` and twice in ``additive``. With direct effects, ``impact`` compares the predictions
     with both genes and without either.
 
-    Raises
-    ------
-    KeyError
-        No fit; a gene or group that is not there.
-    ValueError
-        A pair of one gene; no cell that expresses both genes of any pair.
+    %(errors)s
+        a pair of one gene; no cell that expresses both genes of any pair.
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device, needs="pair_impacts")

@@ -56,21 +56,19 @@ def evaluate(
 ) -> AnnData | MuData | None:
     """Score predicted against measured knockouts, beside baselines and beside what the measurement itself allows.
 
-    Effects are changes of mean log expression over the genes of the model, without the knocked-out genes: of
-    log1p(1e4 * profile), both sides made to sum to 1 again, or of the log-normalised values that the model reads.
-    Predicted ones are averaged over the unperturbed cells in which the model predicts the knockout.
+    Effects are changes of mean log expression over the genes of the model, without the knocked-out genes: of log1p(1e4
+    * profile), both sides made to sum to 1 again, or of the log-normalised values that the model reads. Predicted ones
+    are means over the unperturbed cells in which the model predicts the knockout.
 
-    *A model of unperturbed cells* is scored on all perturbations of its genes. *A model of perturbations* is scored on
-    those that it was not trained on or, where there are none or others are named, on the test cells of those that it
-    was trained on, measured against the control cells that the fit has kept out, if there are any. Baselines see the
-    cells of its training and validation.
+    A *model of unperturbed cells* is scored on all perturbations of its genes. A *model of perturbations* on those that
+    it was not trained on or, where there are none or others are named, on the test cells of trained ones, measured
+    against the control cells that the fit has kept out, if any. Baselines see its cells of training and validation.
 
     Parameters
     ----------
     adata
-        Perturbed and unperturbed cells, with a model:
-        ``dko.tl.fit(adata, perturbation_key=..., control=...)``, of perturbations with ``holdout=[...]`` or
-        ``test_fraction=0.2``.
+        Perturbed and unperturbed cells, with a model: ``dko.tl.fit(adata, perturbation_key=..., control=...)``, of
+        perturbations with ``holdout=[...]`` or ``test_fraction=0.2``.
     perturbation_key, control
         ``obs`` column of the gene that was knocked out (several joined by ``+``), and its value for unperturbed cells.
     %(fit)s
@@ -82,27 +80,22 @@ def evaluate(
     n_splits, n_bootstrap
         Random halves of the cells, for the ceiling and the measured size; resamples of the perturbations.
     oracle
-        Also score ``oracle strength``, of a model of perturbations: each prediction with the strength that fits the
+        Also score ``oracle strength``, of a model of perturbations: each prediction at the strength that fits the
         measured effect best, which is no prediction: :func:`dko.metrics.oracle_strength`.
     %(rng)s
-    device
-        Where to compute.
-    %(progress)s
-    %(copy)s
+    %(compute)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[f"{key}_evaluation"]``, a dict of ``params`` and two tables for
-    :func:`dko.get.evaluation`.
-
+    ``uns[f"{key}_evaluation"]``
+        A dict of ``params`` and the two tables below, for :func:`dko.get.evaluation`.
     ``table``
         ``method``, ``perturbation``, ``metric``, ``value``, a row for each.
     ``summary``
         ``method``, ``metric``, ``mean``, ``low``, ``high``, ``scaled``, ``gain``, ``gain_low``, ``gain_high``,
         ``n_perturbations`` (that have a value): over the reliable and predictable ones (ceiling above 0.3), or all
         where none is reliable. ``scaled`` is the mean from that of ``no change``, 0, to that of ``replicate``, 1; the
-        gain is the difference of model minus method, pair by pair. Intervals are 95 %, over perturbations: Student's t
-        with fewer than 30, else a bootstrap, and always the latter for ``impact_ranking``.
+        gain is model minus method, pair by pair. Intervals are 95 %, over perturbations: Student's t with fewer than
+        30, else, and always for ``impact_ranking``, a bootstrap.
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else), the baselines
     (``permuted cells`` has the mean scores of 10 shuffles), ``additive`` (the sum of the measured effects of several
@@ -120,7 +113,7 @@ def evaluate(
     ``auprc``, ``auroc``, ``auroc_matched``, ``jaccard``
         Recovery of the genes that change significantly: :func:`dko.metrics.recovery`, :func:`dko.metrics.jaccard`.
     ``retrieval``, ``retrieval_centred``, ``retrieval_cosine``, ``similarity``
-        Whether predictions differ between perturbations as the measured effects do, among those of the summary:
+        Whether predictions differ between perturbations, those of the summary, as measured effects do:
         :func:`dko.metrics.retrieval` (by chance 0.5), :func:`dko.metrics.similarity`.
     ``impact``, ``size``, ``impact_ranking`` (summary only)
         Mean impact as of :func:`dko.tl.virtual_ko`; dissimilarity of the mean profiles before and after, without the
@@ -136,18 +129,13 @@ def evaluate(
     ``similarity``, the measured ``size``, ``mse`` (the sampling variance of the effect), the distances of unperturbed
     cells from others, and beside a model of perturbations ``trained`` (whether it was trained on this one).
 
-    Raises
-    ------
-    KeyError
-        No fit; no such column, control or perturbation.
-    ValueError
-        Too few cells; no perturbation that the model can predict; another control than that of the fit.
+    %(errors)s
+        too few cells; no perturbation that the model can predict; another control than that of the fit.
 
     Notes
     -----
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
-    random half), and their direction is measured against the others, so that chance does not both select a gene and
-    give it its sign.
+    random half), and their direction is measured against the others: chance does not both select a gene and sign it.
     """
     for name, value in (("n_splits", n_splits), ("n_bootstrap", n_bootstrap)):
         if value < 1:

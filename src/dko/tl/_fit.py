@@ -82,23 +82,22 @@ def fit(
     layer, use_raw
         Where the expression is; X by default. Of ``raw``, the genes that are in ``var_names`` are taken.
     log1p
-        Whether the values are log1p values. None finds out and says how (docs, design); True or False always wins.
+        Whether the values are log1p values; None finds out and says how (docs, design).
     genes, n_top_genes
-        See :func:`dko.pp.select_genes`. By default all expressed genes, or the 2,000 most variable ones
-        (``"sccvae"``: all up to 6,000, or the 5,000 most variable ones, and always the perturbed ones).
+        See :func:`dko.pp.select_genes`. Default: all expressed genes, or the 2,000 most variable ones (``"sccvae"``:
+        all up to 6,000, or the 5,000 most variable and all perturbed ones).
     groupby
-        ``obs`` column: one model per group, as the paper fits one per cell type. Cells without a value, and groups of
-        fewer than 5 cells, get no model. Not of ``"sccvae"``.
+        ``obs`` column: one model per group, as in the paper per cell type; none for cells without a value and groups of
+        fewer than 5 cells. Not of ``"sccvae"``.
     covariates
         Not used yet.
     perturbation_key, control
-        ``obs`` column and its value for unperturbed cells. With ``"dko"`` only unperturbed cells train; ``"sccvae"``
-        needs both, and perturbations are named by the gene, or by several joined by ``+``.
+        ``obs`` column and its value for unperturbed cells. With ``"dko"`` only these train; ``"sccvae"`` needs both,
+        and perturbations are named by the gene, or by several joined by ``+``.
     mod
         Modality of a MuData that holds the genes.
     init_from
-        Key of another fit in ``uns``, or a file of :func:`dko.io.save`, whose weights training starts from. Not of
-        ``"sccvae"``.
+        Key of another fit, or a file of :func:`dko.io.save`, whose weights training starts from. Not of ``"sccvae"``.
     max_epochs, max_steps
         Passes over the training cells, or steps, after which training ends.
     batch_size, learning_rate
@@ -112,14 +111,14 @@ def fit(
         What is known of some genes beside the cells; knockouts of all other genes are as without it. Of ``"dko"``.
 
         A network
-            DataFrame of known regulation with the columns ``source``, ``target`` and ``weight``, as decoupler has it
-            (CollecTRI, DoRothEA), or ``tf``, ``target``, ``mor`` and, if there is one, ``confidence`` (A to E, by which
-            weights are divided by 1 to 5). A positive weight activates: the target falls when the source is lost. Of
-            the weights of a source only the ratios count. Its targets and what these do in turn, as the cells show it,
-            each add to its effects 0.3 times their size, and less where cells lack the gene at random.
+            DataFrame of known regulation: ``source``, ``target``, ``weight``, as decoupler has it (CollecTRI,
+            DoRothEA), or ``tf``, ``target``, ``mor`` and, if there is one, ``confidence`` (A to E, which divides
+            weights by 1 to 5). A positive weight activates: the target falls when the source is lost. Of the weights of
+            a source only the ratios count. Its targets, and what these do in turn, as the cells show it, each add to
+            its effects 0.3 times their size, and less where cells lack the gene at random.
         Measured effects
-            AnnData or DataFrame, perturbed genes x genes: log fold changes (natural ones) of another cell type or
-            laboratory, NaN where not measured. Effects are the mean of these and of those that the cells give.
+            AnnData or DataFrame, perturbed genes x genes: natural log fold changes of another cell type or laboratory,
+            NaN where not measured. Effects are the mean of these and of those that the cells give.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
@@ -133,16 +132,16 @@ def fit(
         Options of the model. Of ``"dko"``
 
         ``rank``
-            Keep the gene x gene influence as the product of two matrices with so many columns and rows: the way to fit
-            20,000 genes, where 64 takes 10 MB and the full matrix 1.6 GB. Effects are direct ones.
+            Keep the gene x gene influence as the product of two matrices of so many columns and rows: for 20,000 genes
+            64 takes 10 MB, the full matrix 1.6 GB. Effects are direct ones.
         ``effects``
             What a knockout does to other genes. ``"direct"``: with all other genes as they are, as published.
-            ``"total"``: on all paths, estimated from how genes are co-expressed; the sizes are those of correlation,
-            an upper bound of what is causal. ``"auto"`` takes the direct ones where assemblages explain at least half
-            of the variance of the levels of genes in validation cells, as in simulations without noise, and otherwise
-            the total ones, which agree better with measured knockouts (docs, accuracy); always with a `prior`.
+            ``"total"``: on all paths, estimated from co-expression, whose sizes are an upper bound of what is causal.
+            ``"auto"``: direct where assemblages explain at least half of the variance of the levels of genes in
+            validation cells, as in simulations without noise; otherwise, and with a `prior`, total, which agree better
+            with measured knockouts (docs, accuracy).
 
-        Of ``"sccvae"``
+        Of ``"sccvae"`` (others, such as ``n_latent``, ``hidden``, ``kl`` and ``mmd``: docs, sccvae)
 
         ``normalize``
             The values are counts: normalise them to the median sum of the control cells that train, and log them.
@@ -150,38 +149,35 @@ def fit(
             Perturbations whose cells are kept out of the fit altogether, to be predicted.
         ``test_controls``
             Share of the control cells (0) that is kept out too, for :func:`dko.tl.evaluate` to measure effects against:
-            chance in the mean of control cells that trained is in all training effects, and would count as predicted.
+            chance in the mean of those that trained is in all training effects, and would count as predicted.
         ``min_cells``
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
-            Embedding of a gene that is perturbed, from control cells: ``"influence"`` (default), its regulatory effects
-            by the first model, or ``"pca"``, its co-expression (``n_components``, 20); ``"onehot"``, none, also for
-            genes that are not measured; or a DataFrame with genes in its index and numbers in its columns.
+            Embedding of a perturbed gene, from control cells: ``"influence"`` (default), its effects by the first
+            model; ``"pca"``, its co-expression (``n_components``, 20); ``"onehot"``, none, also for genes that are not
+            measured; or a DataFrame, genes x numbers.
         ``graph``
             Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes (square
-            DataFrame, networkx DiGraph), whose cycles are broken. Edges are no gene regulation: only with a named
-            network does a dimension belong to a gene.
+            DataFrame, networkx DiGraph), whose cycles are broken. Only there a dimension belongs to a gene; edges are
+            no gene regulation.
         ``code``
             How a gene becomes a shift: ``"neighbours"``, by the shifts of similar perturbed genes and by how control
             cells that express less of it differ; ``"softmax"`` (as published), by a network on features.
         ``n_members``
-            Models to fit, each with other random numbers and validation cells, whose predicted changes are averaged (3;
-            ``preset="paper"``: 1). Each takes as long as one alone, and differs by chance (docs, accuracy).
-        ``n_latent``, ``hidden``, ``kl``, ``mmd`` and others
-            See docs, sccvae.
+            Models to fit, whose predicted changes are averaged (3; ``preset="paper"``: 1). Each takes as long as one.
 
     Returns
     -------
     None, or the changed copy. Knockouts made with an earlier model under this key are removed. Sets
 
     ``uns[key_added]``
-        ``params`` (dict), ``genes`` and ``groups`` (lists), ``weights`` (arrays, groups along the first axis) and
-        ``history`` (DataFrame). Of ``"dko"``, ``influence`` and ``intercept``, and with total effects
-        ``total_influence``, what the loss of each gene (column) takes off the log share of every other; in the
-        parameters ``effects``, direct or total; ``explained``, the share of the variance of levels that assemblages
-        explain; ``similarity`` of the effects of different knockouts, near 1 where the model says the same of every
-        gene; and of a prior what it is and whether the cells agree with it. Of ``"sccvae"`` also ``targets``, all genes
-        that can be perturbed, and ``perturbations`` (DataFrame: ``perturbation``, ``n_cells``, ``role``, ``strength``).
+        ``params`` (dict), ``genes`` and ``groups`` (lists), ``weights`` (arrays, groups along the first axis),
+        ``history`` (DataFrame). Of ``"dko"``, ``influence`` and ``intercept``; with total effects ``total_influence``,
+        what the loss of each gene (column) takes off the log share of every other; in ``params``, ``effects``, direct
+        or total; ``explained``, the share of the variance of levels that assemblages explain; ``similarity`` of the
+        effects of different knockouts, near 1 where the model says the same of every gene; of a prior what it is and
+        whether cells agree with it. Of ``"sccvae"`` also ``targets``, all genes that can be perturbed, and
+        ``perturbations`` (DataFrame: ``perturbation``, ``n_cells``, ``role``, ``strength``).
     ``var[f"{key_added}_signal"]``
         With total effects: false discovery rate of the downstream impact of each gene, in any group, float32; above
         0.05 there is no evidence that other genes depend on it, and its effects may be noise.

@@ -46,15 +46,15 @@ def identity_shift(
 ) -> AnnData | MuData | None:
     """Predict where knockouts would move cells on an embedding, and which cell types they would come closer to.
 
-    What a knockout changes in the log expression of a cell is added to the place of the observed cell among the
-    principal components of all observed cells; the cells around its old and its new place say where these are on the
-    embedding. The knocked-out genes themselves do not count: a cell does not move because it lacks them.
+    What a knockout changes in the log expression of a cell, but for the knocked-out genes themselves, is added to the
+    place of the cell among the principal components of all observed cells; the cells around its old and its new place
+    say where these are on the embedding.
 
     Parameters
     ----------
     adata
         The AnnData of :func:`dko.tl.fit`, of either model, with an embedding.
-    genes
+    genes, dose
         As in :func:`dko.tl.virtual_ko`.
     basis
         Embedding in ``obsm``, with or without its ``X_``; its first two dimensions.
@@ -62,52 +62,38 @@ def identity_shift(
         ``obs`` column of cell types, to say which of them cells come closer to.
     groups
         Cells, as in :func:`dko.tl.virtual_ko`; all cells show where others are.
-    dose
-        As in :func:`dko.tl.virtual_ko`.
     n_neighbors
         Observed cells around a place that say where it is on the embedding.
     n_pcs
-        Principal components, of the log expression of the genes of the model in all cells, neither scaled nor taken
-        from ``obsm["X_pca"]``: they have to fit what the model says.
+        Principal components, of the unscaled log expression of the genes of the model in all cells.
     %(fit)s
     rng
-        Seed or generator of the components, of the draw from the posterior of each cell (``model="sccvae"``), and, with
-        more than 20,000 cells, of those among which neighbours are sought.
-    device, batch_size
-        As in :func:`dko.tl.virtual_ko`.
-    %(progress)s
-    %(copy)s
-
-    Returns
-    -------
-    None, or the changed copy. Sets, in place of those of an earlier call,
+        Seed or generator of the components, of the draw from the posterior of each cell (SCCVAE), and, with more than
+        20,000 cells, of those among which neighbours are sought.
+    %(device)s
+    %(written)s
 
     ``obsm[f"{key}_shift_{basis}_{label}"]``
-        For each knockout (``/`` in labels as ``%2F``), by how much it moves each cell on the embedding: float32,
-        cells x 2, in its units; NaN for cells that do not express the gene, or that are no control cells.
+        For each knockout (``/`` in labels as ``%2F``), by how much it moves each cell on the embedding: float32, cells
+        x 2, in its units; NaN for cells that do not express the gene, or that are no control cells.
     ``obsm[f"{key}_identity_{label}"]``
         With `groupby`, a DataFrame, cells x types, float32: by how much the similarity to each type changes, the cosine
         of the cell and the centre of the type around the mean of all cells, -2 to 2.
     ``uns[f"{key}_identity"]``
         ``params``, and ``table``, a row per ``knockout`` and ``group`` of cells (``""`` without `groupby`): ``length``,
         the mean length of the shift among the components, and ``n_cells``; with `groupby`, a row also per ``type``, and
-        ``change``, the mean change of the similarity to that type.
+        ``change``, the mean change of the similarity to that type. :func:`dko.get.identity` reads it,
+        :func:`dko.pl.shift` draws the shifts.
 
-    :func:`dko.get.identity` reads the table, :func:`dko.pl.shift` draws the shifts.
-
-    Raises
-    ------
-    KeyError
-        No fit, no such gene, embedding or column.
-    ValueError
-        No chosen cell expresses the gene; `dose` outside 0 to 1; an argument out of range.
+    %(errors)s
+        no chosen cell expresses the gene.
 
     Notes
     -----
     On the embedding, a place is the mean of the observed cells around it, weighted by ``exp(-distance / width)``, where
-    the width of a cell is how much further its neighbours are than the nearest. Means lie inwards, so shifts there are
-    cautious, and an embedding has no scale of its own: compare knockouts by ``length`` and ``change``, and take
-    directions, of many cells together, from the picture.
+    the width of a cell is how much further its neighbours are than the nearest. Means lie inwards, so shifts are
+    cautious, and an embedding has no scale: compare knockouts by ``length`` and ``change``, and take directions, of
+    many cells together, from the picture.
     """
     for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
         if value < 1:

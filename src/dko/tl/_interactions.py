@@ -51,21 +51,20 @@ def interactions(
     """Knock out pairs of genes in all cells that express both, and test which of them interact.
 
     Two genes interact where the downstream impact of both together is not what those of the two single knockouts add up
-    to. Impacts are distances: they add up only where both genes change the same genes in the same direction, and for
-    two that act on unrelated genes the sum is too large. So the interaction is compared not with 0 but with that of
-    unrelated genes: what one of the two acts on is permuted over genes of similar expression, ten at a time, while the
-    cells, the other gene and what each gene does to itself stay, and it is taken relative to the sum.
+    to. Impacts are distances, and add up only where both genes change the same genes in the same direction. So the
+    interaction is compared not with 0 but with that of unrelated genes: what one of the two acts on is permuted over
+    genes of similar expression, ten at a time, while the cells, the other gene and what each gene does to itself stay,
+    and it is taken relative to the sum.
 
-    *Total effects* multiply, those of a pair by a regression on both genes at once, so an interaction says whether two
-    genes act on the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare
-    predictions, whose profiles can interact too. Genes of one programme act alike, so that many pairs within and
-    between programmes are related; `z` ranks them. No model has seen a double knockout: that two genes can replace each
-    other, or work only together, is nothing that it could know.
+    *Total effects* multiply, those of a pair by a regression on both genes, so an interaction says whether two genes
+    act on the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare
+    predictions, whose profiles can interact too. Genes of one programme act alike, so that many pairs are related; `z`
+    ranks them. No model has seen a double knockout: it cannot know that two genes replace each other, or work only
+    together.
 
     Parameters
     ----------
-    adata
-        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    %(adata)s
     genes
         Genes, all pairs of which are taken, or pairs of genes.
     groupby
@@ -81,35 +80,32 @@ def interactions(
     %(fit)s
     rng
         Seed or generator of the permutations, and of the at most 64 cells in which a pair is compared with them.
-    device
-        Where to compute the impacts.
+    %(compute)s
     key_added
         Name of the result, that of the fit by default.
-    %(progress)s
-    %(copy)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[f"{key_added}_interactions"]`` with ``params`` and ``table``, a DataFrame with
-    a row per pair (and ``group``): the two genes, sorted by name; ``n_cells`` that express both, over which all means
-    are; mean ``downstream`` impact of both and of each (``_a``, ``_b``) as in :func:`dko.tl.double_ko`; ``additive``,
-    their sum; ``interaction``, ``downstream - additive``, with its 95 % interval over cells (``_low``, ``_high``);
-    ``expected``, that of unrelated genes, ``excess`` over it, and ``z``, in standard deviations of chance; two-sided
-    ``pval`` against the permutations of all pairs, and ``pval_adj`` (Benjamini-Hochberg, within the group).
+    ``uns[f"{key_added}_interactions"]``
+        ``params`` and ``table``, a DataFrame with a row per pair (and ``group``), whose columns follow.
+    ``gene_a``, ``gene_b``, ``n_cells``
+        The two genes, sorted by name; the cells that express both, over which all means are.
+    ``downstream``, ``downstream_a``, ``downstream_b``, ``additive``
+        Mean downstream impact of both and of each, as in :func:`dko.tl.double_ko`; sum of the last two.
+    ``interaction``, ``interaction_low``, ``interaction_high``
+        ``downstream - additive``, with its 95 % interval over cells.
+    ``expected``, ``excess``, ``z``, ``pval``, ``pval_adj``
+        Interaction of unrelated genes, what is above it, also in standard deviations of chance; two-sided p-value
+        against the permutations of all pairs, and Benjamini-Hochberg within the group.
+    ``profile_interaction``, ``coefficient_a``, ``coefficient_b``
+        Of the mean effects (log1p(1e4 * profile), both genes taken out), :func:`dko.metrics.pair_interaction`: the part
+        that does not add up, and how much of each gene's effect is in that of the pair (Norman et al. 2019, Science).
+    ``class``
+        ``"additive"`` where `pval_adj` is above `alpha`; otherwise ``"epistasis"``, where one coefficient is less than
+        half the other, so that the pair looks like one of its genes; ``"synergy"``, more than unrelated genes;
+        ``"buffering"``, less.
 
-    ``profile_interaction``, ``coefficient_a`` and ``coefficient_b`` are from the mean effects (change of log1p(1e4 *
-    profile), both genes taken out of all profiles), as in :func:`dko.metrics.pair_interaction`: the part that does not
-    add up, and how much of the effect of each gene is in that of the pair (Norman et al. 2019, Science). ``class`` is
-    ``"additive"`` where `pval_adj` is above `alpha`; otherwise ``"epistasis"``, where one coefficient is less than half
-    the other, so that the pair looks like one of its genes; ``"synergy"``, more than unrelated genes; ``"buffering"``,
-    less.
-
-    Raises
-    ------
-    KeyError
-        No fit; a gene, column or group that is not there.
-    ValueError
-        A pair of one gene; fewer than two genes; no pair that enough cells express; fewer than 10 permutations.
+    %(errors)s
+        a pair of one gene; fewer than two genes; no pair that enough cells express.
     """
     for name, value, least in (("n_permutations", n_permutations, _FEWEST), ("min_cells", min_cells, 1)):
         if value < least:

@@ -52,13 +52,12 @@ def perturbation_modules(
     adata
         After :func:`dko.tl.fit`, of either model.
     genes
-        Knockouts, as in :func:`dko.tl.virtual_ko`. With ``model="sccvae"`` also ones that were not measured; by default
-        all that the model was trained on. Otherwise by default the 500 genes in most cells, without those that have no
-        effect.
+        Knockouts, as in :func:`dko.tl.virtual_ko`. Of an SCCVAE also ones that were not measured; default: all that it
+        was trained on. Otherwise by default the 500 genes in most cells, without those that have no effect.
     basis
-        ``"latent"``, with ``model="sccvae"`` and its default: the shift of the latent state after the graph.
-        ``"effect"``: the predicted mean change of all genes but the targets, in its principal directions: in at most
-        1,000 control cells or, without ``model="sccvae"``, that of :func:`dko.get.effects` with ``centred=True``.
+        ``"latent"``, of an SCCVAE and its default: the shift of the latent state after the graph. ``"effect"``: the
+        predicted mean change of all genes but the targets, in its principal directions: in at most 1,000 control cells
+        or, of the first model, that of :func:`dko.get.effects` with ``centred=True``.
     resolution
         The higher, the more modules.
     groups
@@ -66,48 +65,35 @@ def perturbation_modules(
     alpha
         Perturbations with a larger ``p_effect`` have no effect.
     n_null
-        Random groups of control cells that effects are compared with (``model="sccvae"``).
+        Random groups of control cells that effects are compared with (SCCVAE).
     n_markers
         Genes that are named per module.
     %(fit)s
-    device
-        Where to compute.
+    %(compute)s
     %(rng)s
-    %(progress)s
-    %(copy)s
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[f"{key}_modules"]``, in place of an earlier one, with
-
+    ``uns[f"{key}_modules"]``
+        ``params`` and what follows; :func:`dko.get.modules` reads it, :func:`dko.pl.modules` draws it.
     ``table``
         DataFrame, a row per ``perturbation``: ``module`` (``"1"`` is the largest; ``"no effect"``), ``strength``
-        (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (at the
-        time of the fit, test cells too; 0 if unseen; without ``model="sccvae"`` the cells that express the gene),
-        ``silhouette`` (by cosine; NaN without effect), ``umap_1``, ``umap_2`` and, with `groups`, ``group`` (``""`` if
-        not known).
+        (length in the basis), ``p_effect``, ``is_unseen`` (not trained on), ``n_cells`` (at the time of the fit, test
+        cells too, 0 if unseen; of the first model the cells that express the gene), ``silhouette`` (by cosine; NaN
+        without effect), ``umap_1``, ``umap_2`` and, with `groups`, ``group`` (``""`` if not known).
     ``markers``
         DataFrame: ``module``, ``gene``, mean predicted ``change`` in the module and in the ``others``, most different
         first, without the targets themselves.
     ``agreement``
-        With `groups`, a DataFrame of perturbations that have an effect and a group: for the basis ``over`` ``"all"``,
-        and, with ``model="sccvae"``, over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean
-        changes of the same, which no model has touched: adjusted Rand index ``ari`` and normalised mutual information
-        ``nmi`` of modules and groups, and :func:`dko.metrics.neighbour_agreement`: ``neighbours``,
-        ``neighbours_expected`` and ``neighbours_p``.
+        With `groups`, a DataFrame of perturbations that have an effect and a group: for the basis ``over`` ``"all"``
+        and, of an SCCVAE, over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean changes of
+        the same, which no model has touched: adjusted Rand index ``ari`` and normalised mutual information ``nmi`` of
+        modules and groups; ``neighbours``, ``neighbours_expected`` and ``neighbours_p`` of
+        :func:`dko.metrics.neighbour_agreement`.
     ``vectors``
         float32, perturbations x dimensions of the basis.
-    ``params``
-        What was asked for.
 
-    :func:`dko.get.modules` reads it, :func:`dko.pl.modules` draws it.
-
-    Raises
-    ------
-    KeyError
-        No fit, or a gene that is not in the fit, or has no features.
-    ValueError
-        Fewer than 2 perturbations; fewer than two known groups; a gene without cells; an argument out of range.
+    %(errors)s
+        fewer than 2 perturbations; fewer than two known groups; a gene without cells.
     ImportError
         Leiden is not installed, and there are 15 perturbations or more.
 
@@ -116,19 +102,15 @@ def perturbation_modules(
     Vectors are compared by their cosine: the graph of nearest neighbours and Leiden, or average linkage below 15
     perturbations with an effect. Modules and their numbers do not depend on the order of perturbations.
 
-    With ``model="sccvae"``, whether a perturbation has an effect is asked of the cells it was trained on: is their mean
-    as far from that of the control cells (in 30 principal components of these cells, each over its standard deviation
-    in control cells) as that of as many random control cells in more than the share `alpha` of draws? The targets
-    themselves do not count: they say that a knockout has worked, not that it does anything. It is a test: of
-    perturbations that do nothing, the share `alpha` passes; and whatever else sets their cells apart, a batch or
-    another mix of days, counts as effect.
+    Of an SCCVAE, ``p_effect`` asks the cells that it was trained on: is their mean as far from that of the control
+    cells (in 30 principal components of these, over their standard deviations, without the targets, which say only that
+    a knockout has worked) as that of as many random control cells? Of perturbations that do nothing the share `alpha`
+    passes; whatever else sets cells apart, such as a batch, counts as effect. An unseen perturbation has no cells: its
+    predicted change is compared with random groups of the median number of cells, in its direction.
 
-    An unseen perturbation has no cells. Its predicted change is held against random groups of the median number of
-    cells, in its direction: what such an experiment could detect, if the prediction is right.
-
-    Without it, nothing was perturbed, and ``p_effect`` is the false discovery rate of the downstream impact in the
-    cells of the fit, ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where effects are direct ones. Mean
-    effects are over the cells that express the gene: genes of one cell type tend to share a module.
+    Of the first model it is the false discovery rate ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where
+    effects are direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share
+    a module.
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, device=device)

@@ -54,16 +54,14 @@ def rank_genes(
     adata
         After :func:`dko.tl.scan`.
     groupby
-        ``obs`` column; by default that of the fit, if any. A ranking per group.
+        ``obs`` column, by default that of the fit, if any: a ranking per group.
     groups
         Names of the groups to rank in; all by default.
     by
-        What genes are ranked by: a column of the table, ``"downstream_mean"``, ``"impact_mean"`` or, with groups,
-        ``"specificity"``. Genes with a false discovery rate of at most 5 % come before all others, and in both those of
-        at least 30 cells before rarer ones.
+        Column that genes are ranked by: ``"downstream_mean"``, ``"impact_mean"`` or, with groups, ``"specificity"``.
+        Genes with a false discovery rate of at most 5 % come first, and in both parts those of at least 30 cells.
     exclude
-        Marks of genes to leave out, as the table has them: ``"ribosomal"``, ``"mitochondrial"``, ``"few cells"``. Rates
-        are then over the genes that are left.
+        Marks of genes to leave out, also of the rates: ``"ribosomal"``, ``"mitochondrial"``, ``"few cells"``.
     n_bootstraps
         Draws of cells for the intervals.
     min_cells
@@ -73,20 +71,16 @@ def rank_genes(
         Seed or generator of the bootstrap and, with direct effects, of permutations. What a group gets does not depend
         on which `groups` are asked for.
     key_added
-        Where in ``uns`` and ``varm`` the result goes, instead of ``f"{key}_ranking"`` where :func:`dko.get.ranking` and
-        :func:`dko.pl.ranking` look for it; the column of ``var`` then is ``f"{key_added}_pval_adj"``. An earlier
-        ranking there is removed.
-    %(progress)s
-    %(copy)s
+        Where in ``uns`` and ``varm`` the result goes instead of ``f"{key}_ranking"``, where :func:`dko.get.ranking` and
+        :func:`dko.pl.ranking` look for it; the column of ``var`` then is ``f"{key_added}_pval_adj"``.
+    %(written)s
 
-    Returns
-    -------
-    None, or the changed copy. Sets ``uns[f"{key}_ranking"]`` in the form of :func:`scanpy.tl.rank_genes_groups`, for
-    ``sc.pl.rank_genes_groups(adata, key="dko_ranking")`` and the like: all genes of the model in each group (``"all"``
-    without groups), ``scores`` those of `by`, ``logfoldchanges`` the specificity (0 where unknown), genes that are left
-    out last with score NaN and p-value 1. Beside it ``params`` and ``table``, a DataFrame with a row per ``gene`` (and
-    ``group``), best first, over the scanned cells that express the gene:
-
+    ``uns[f"{key}_ranking"]``
+        In the form of :func:`scanpy.tl.rank_genes_groups`, for ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``
+        and the like: all genes of the model in each group (``"all"`` without groups), ``scores`` those of `by`,
+        ``logfoldchanges`` the specificity (0 where unknown), genes that are left out last with score NaN and p-value 1;
+        and ``params`` and ``table``, a DataFrame with a row per ``gene`` (and ``group``), best first, over the scanned
+        cells that express the gene, whose columns follow.
     ``downstream_mean``, ``downstream_low``, ``downstream_high``, ``impact_mean``
         Mean downstream impact, by how much the knockout changes the other genes (Bray-Curtis dissimilarity, 0 to 1),
         and its 95 % interval by bootstrap over cells; mean impact, of which the gene's own share is a part.
@@ -98,33 +92,27 @@ def rank_genes(
         Of the downstream impact (see the notes), and by Benjamini and Hochberg within the group.
     ``n_cells``, ``fraction``, ``expression_mean``, ``mark``
         As in :func:`dko.get.ranking`. Marks are ``"mitochondrial"`` and ``"ribosomal"``, by the boolean column ``mt``
-        or ``ribo`` of ``var`` or, without it, by names that begin with MT-, RPS or RPL; and ``"few cells"``, where
-        fewer than 30 express the gene.
+        or ``ribo`` of ``var`` or else by names (MT-, RPS, RPL); and ``"few cells"``, where fewer than 30 express the
+        gene.
+    ``var[f"{key}_pval_adj"]``, ``varm[f"{key}_ranking"]``
+        Without groups: float32, NaN for other genes; with groups: a DataFrame of ``downstream_mean``, genes x groups.
 
-    And, without groups, ``var[f"{key}_pval_adj"]`` (float32, NaN for other genes); with groups,
-    ``varm[f"{key}_ranking"]``, a DataFrame of ``downstream_mean``, genes x groups.
-
-    Raises
-    ------
-    KeyError
-        Nothing was scanned, or without downstream impacts; no such column or group.
-    ValueError
-        An argument out of range; a `key_added` with "/" or of a model; no cell in any group; no other scanned cells to
-        be specific against; expression that is not the one that was scanned.
+    %(errors)s
+        a `key_added` with "/" or of a model; no cell in any group; no other scanned cells to be specific against;
+        expression that is not the one that was scanned.
 
     Notes
     -----
     The null of the p-value is that no other gene depends on this one. The downstream impact on the mean profile of the
     scanned cells (of the group) is compared with those of genes that about as many cells express and whose amounts are
     permuted over the cells, both by one standard deviation of the gene. A fit of total effects has kept such permuted
-    genes; where the cells have several models, it is the smallest p-value times the number of models. Fits of direct
-    effects, and those of version 0.1.0, have none: there total effects are estimated in these cells, with permuted
-    genes, and the p-value is theirs, so that it is of co-expression and not of the network. A correlation is not a
-    cause: a gene with a small p-value may follow what drives the others.
+    genes; where the cells have several models, it is the smallest p-value times the number of models. Where there are
+    none, with direct effects or of version 0.1.0, total effects and permuted genes are estimated in these cells: the
+    p-value then is of co-expression, not of the network. A correlation is no cause: a gene with a small p-value may
+    follow what drives the others.
 
     On cells with every gene permuted independently, 4.6 to 5.4 % of the p-values are below 5 %, 4 to 6 % where no
-    counts can be recovered from the values, and in at most 5 % of such data sets is any gene called at a false
-    discovery rate of 5 % (``benchmarks/accuracy``, part calibration).
+    counts can be recovered from the values (``benchmarks/accuracy``, part calibration).
     """
     plan = Plan(by, (exclude,) if isinstance(exclude, str) else tuple(exclude), n_bootstraps, min_cells)
     _check(plan)

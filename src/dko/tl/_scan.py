@@ -49,49 +49,35 @@ def scan(
 
     Parameters
     ----------
-    adata
-        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    %(adata)s
     genes
         Genes to knock out; all genes of the fit by default.
     downstream
         Write the downstream impacts as well: what the knockout does to the other genes alone.
     out
-        A ``.zarr`` or ``.h5ad`` to write the impacts to, cell block by cell block, instead of into ``layers``: for
-        more of them than fit into memory. It is an AnnData with the impacts as X, and the downstream impacts as
-        ``layers[f"{key}_downstream"]``, for ``anndata.read_zarr`` or ``anndata.read_h5ad(..., backed="r")``. A file, or
-        a ``.zarr`` store of an AnnData, that is there is replaced once the new one is complete; but not the one that
+        A ``.zarr`` or ``.h5ad`` to write the impacts to, block by block, instead of into ``layers``: for more than fit
+        into memory. It is an AnnData with the impacts as X and the downstream impacts as
+        ``layers[f"{key}_downstream"]``. What is there is replaced once the new one is complete; but not the file that
         these cells are read from, nor any if they are dask arrays.
     %(groups)s
     %(fit)s
     %(device)s
-    %(progress)s
-    %(copy)s
-
-    Returns
-    -------
-    None, or the changed copy. Sets
+    %(written)s
 
     ``layers[f"{key}_impact"]``
         CSR float32 with an entry wherever a cell expresses a gene of the model, as in X: Bray-Curtis dissimilarity of
-        the profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene,
-        layer="dko_impact")`` and ``sc.tl.rank_genes_groups(adata, groupby, layer="dko_impact")`` read it as it is.
-        Not with `out`.
+        the profile after and before that gene is knocked out. ``sc.pl.umap(adata, color=gene, layer="dko_impact")`` and
+        ``sc.tl.rank_genes_groups(adata, groupby, layer="dko_impact")`` read it as it is. Not with `out`.
     ``layers[f"{key}_downstream"]``
         The same of both profiles without that gene, each made to sum to 1 again: 0 where nothing else changes, whatever
         the gene's own share. Not with `out`.
-    ``var[f"{key}_impact_mean"]``, ``var[f"{key}_downstream_mean"]``
-        Means over the scanned cells that express the gene, float32; NaN for a gene that was not knocked out.
-    ``var[f"{key}_n_cells"]``
-        Number of these cells.
+    ``var[f"{key}_impact_mean"]``, ``var[f"{key}_downstream_mean"]``, ``var[f"{key}_n_cells"]``
+        Means over the scanned cells that express the gene, float32, NaN if not knocked out; number of these cells.
 
-    Raises
-    ------
-    KeyError
-        No fit; a gene or group that is not there.
+    %(errors)s
+        no cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     OSError
-        What has the name of `out` cannot be replaced; the folder to write to does not exist or is full.
-    ValueError
-        No cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
+        What has the name of `out` cannot be replaced; its folder does not exist or is full.
     """
     if out is not None:
         check_blocks(out, unwrap(adata, mod))

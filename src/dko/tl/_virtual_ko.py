@@ -51,13 +51,11 @@ def virtual_ko(
 
     Parameters
     ----------
-    adata
-        The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.
+    %(adata)s
     genes
         One gene, a list of genes (each knocked out alone), or tuples of genes (removed together, also ``"A+B"``).
     dose
-        Fraction that is removed, 0 to 1 (1: knockout; below: knockdown). Of an SCCVAE every cell gets this part of the
-        shift.
+        Fraction that is removed, 0 to 1 (1: knockout; below: knockdown); of an SCCVAE, part of the shift.
     %(groups)s
     profiles
         Write the predicted profiles; the impacts are written in any case.
@@ -74,39 +72,32 @@ def virtual_ko(
     None, or the changed copy. The label of a knockout is its genes, sorted, joined by ``+``. Sets
 
     ``layers[f"{key}_ko_{label}"]``
-        CSR float32, the predicted relative profile after the knockout; each row sums to 1 (a cell that loses its only
-        gene has no entries). With total effects it is the observed profile, each gene multiplied by what the knockout
-        does to it. Cells that do not express the gene keep the profile that knockouts start from,
+        CSR float32, the predicted relative profile after the knockout; rows sum to 1, or are empty for a cell that
+        loses its only gene. Cells that do not express the gene keep the profile that knockouts start from,
         ``layers["before"]`` of :func:`dko.get.profiles`; cells outside `groups` and genes outside the model have no
         entries. Of an SCCVAE dense float32: the control cells as observed with the predicted change, log-normalised
-        like the input and not below 0; the mean over the cells less that of the observed ones is
-        :func:`dko.get.effects`. NaN in other than control cells and at genes outside the model.
+        like the input and not below 0; NaN in other cells and at genes outside the model.
     ``obsm[f"{key}_impact"]``
-        DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the
-        profile after and before; NaN where a cell expresses none of the genes, or has no prediction.
-        :func:`dko.get.impact` reads it. Of an SCCVAE, of the relative profiles of the observed and of the
-        predicted cell.
+        DataFrame, float32, a column per label, beside those of earlier calls: Bray-Curtis dissimilarity of the relative
+        profiles after and before; NaN where a cell expresses none of the genes, or has no prediction.
+        :func:`dko.get.impact` reads it.
     ``obsm[f"{key}_downstream"]``
-        The same for the downstream impact: both profiles without the knocked-out genes, each made to sum to 1 again.
-        0 where nothing else changes.
+        The same without the knocked-out genes in both profiles, each made to sum to 1 again: 0 where nothing else
+        changes.
     ``uns[key]["knockouts"]``
         DataFrame: label, dose, and the number of cells that have an impact.
 
-    Raises
-    ------
-    KeyError
-        No fit; a gene that is not in the fit (unknown, or left out of it), or that has no features.
-    ValueError
-        No cell expresses a gene; no control cell; a dose outside 0 to 1; more profiles than memory is sensible for.
+    %(errors)s
+        no cell expresses a gene; no control cell; more profiles than memory is sensible for.
 
     Notes
     -----
     With total effects a knockout is applied to the cell as it was observed: without gene g, the share of gene j is
-    multiplied by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again. Of several genes together
-    the effects are those of a regression on all of them at once, which counts co-expressed genes once. With direct
-    effects two predictions are compared, exactly: a knockout subtracts one column of the fitted map instead of passing
-    through the network (arXiv 2510.03359 has one pass per gene and cell). An SCCVAE gets the gene, and no data of cells
-    that have lost it. In ``layers`` keys and column names ``/`` is spelled ``%2F``.
+    multiplied by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again; effects of several genes
+    are of a regression on all of them, which counts co-expressed genes once. With direct effects two predictions are
+    compared, exactly: a knockout subtracts one column of the fitted map instead of passing through the network (docs,
+    design). An SCCVAE gets the gene, and no data of cells that have lost it. In ``layers`` keys and column names ``/``
+    is spelled ``%2F``.
     """
     if not 0 <= dose <= 1:
         raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
