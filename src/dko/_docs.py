@@ -16,6 +16,14 @@ SHARED = {
     "compute": "device\n    Where to compute.",
     "results": "key, mod\n    Where the results are.",
     "ranking": ('key_added\n    Where :func:`dko.tl.rank_genes` has put its result, if not at ``f"{key}_ranking"``.'),
+    "labels": "genes\n    Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.",
+    "groupby": (
+        "groupby\n    ``obs`` column; by default that of :func:`dko.tl.rank_genes` or, without it, of the fit, if any."
+    ),
+    "split": (
+        'split\n    Cells to predict: ``"test"``, ``"validation"`` or ``"train"``; by default the test cells or, where'
+        "\n    there are none, the validation cells, which have chosen the weights."
+    ),
     "ncols": "ncols\n    Most panels beside each other.",
     "absent": "Raises\n------\nKeyError\n    There is no such result, or not of what was named.",
     "groups": (
@@ -35,10 +43,14 @@ SHARED = {
         "perturbed genes, which are taken out of both sides first.\nlogged\n    Whether both sides are log values "
         "already, without these genes: see :func:`dko.metrics.log_profiles`."
     ),
+    "splits": "n_splits\n    How many times cells are chosen, or halved, at random.",
+    "predicted": "predicted\n    Effect, shape (genes,), whose sign does not count; genes that are NaN are left out.",
     "effects": "predicted, measured\n    Effects, shape (genes,); genes that are NaN in either are left out.",
     "changed": "changed\n    Genes that change significantly, as a mask: see :func:`dko.metrics.changed_genes`.",
     "samples": "a, b\n    Cells x components, at least 2 cells each.",
 }
+SHARED["scores"] = f"Parameters\n----------\n{SHARED['effects']}\n\nReturns\n-------"
+SHARED["signs"] = f"Parameters\n----------\n{SHARED['effects']}\n{SHARED['changed']}\n\nReturns\n-------"
 # Indented lines that follow say more of the ValueError.
 SHARED["errors"] = (
     "Raises\n------\nKeyError\n    There is no such fit or result, gene, column or group, or a gene has no features.\n"

@@ -35,41 +35,32 @@ def effects(
 
     The change is that of log1p(1e4 * profile), after minus before, with the knocked-out genes taken out of both and
     both renormalised: otherwise the gap that they leave would decide the sign of everything. With total effects the
-    profile before is that of the cell as it was observed, with direct effects the one predicted from its assemblage.
-
-    Of an SCCVAE it is the change of the log-normalised expression of the control cells, predicted less observed, on the
-    scale of its input; nothing is renormalised, and the change of the perturbed genes themselves is left in. A gene
-    loses at most its mean.
+    profile before is the observed one, with direct effects the predicted one. Of an SCCVAE it is the change of the
+    log-normalised expression of the control cells, predicted less observed, on the scale of its input; nothing is
+    renormalised, perturbed genes are left in, and a gene loses at most its mean.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.fit`.
     genes
-        Knockouts, as in :func:`dko.tl.virtual_ko`; by default every gene of the model alone, of an SCCVAE the
-        perturbations that it was trained on.
+        Knockouts, as in :func:`dko.tl.virtual_ko`; by default every gene alone, of an SCCVAE those it was trained on.
     groupby
         ``obs`` column: an effect per knockout and group. Default: one per knockout, over all cells.
     centred
-        Take off the mean effect of the other knockouts that are returned (of the same group): what is left is
-        particular to the knockout. Needs at least two; all genes are the fairest mean.
+        Take off the mean effect of the other knockouts that are returned (of the same group), at least one: what is
+        left is particular to the knockout. All genes are the fairest mean.
     %(fit)s
-    device
-        Where to compute.
+    %(compute)s
     %(progress)s
 
     Returns
     -------
     AnnData, knockouts (x groups) x genes of the model: X float32, the mean over the cells that express any of the
-    knocked-out genes; 0 for these genes themselves, and in each cell for the genes that it does not express. ``obs``
-    has ``knockout``, ``n_cells`` and, with `groupby`, ``group``. A knockout that no cell (of a group) expresses has no
-    row.
+    knocked-out genes; 0 for these genes themselves, and in each cell for genes that it lacks. ``obs`` has ``knockout``,
+    ``n_cells`` and, with `groupby`, ``group``. There is no row for a knockout that no cell (of a group) expresses.
 
-    Raises
-    ------
-    KeyError
-        No fit, no such gene or column.
-    ValueError
+    %(errors)s
         `centred` with a single knockout; no cell in any group.
     """
     cells = open_model(adata, key, mod, device=device)

@@ -44,14 +44,14 @@ def impact(
     adata
         After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
     genes
-        Knockouts: labels, or tuples of genes removed together. Each is looked up among the named knockouts (as it was
-        last made, at whatever dose: see ``uns[key]["knockouts"]``), then in the scan. Default: all.
+        Labels, or tuples of genes removed together, looked up among the named knockouts (as last made, at whatever
+        dose: see ``uns[key]["knockouts"]``), then in the scan. Default: all.
     tidy
         Return a row per cell and knockout that has an impact, instead of a column per knockout.
     as_anndata
-        Return an AnnData, cells x knockouts, ready for scanpy: X is CSR float32 with no entry, so 0, where a cell does
-        not express the gene; obs and embeddings of two or three dimensions are those of `adata`. By default the genes
-        of the scan alone, if there is one, so that all are full knockouts.
+        Return an AnnData, cells x knockouts, for scanpy: X is CSR float32 with no entry, so 0, where a cell does not
+        express the gene; obs and embeddings are those of `adata`. By default the genes of the scan alone, if there is
+        one.
     centred
         Subtract, in each cell, its mean impact over the other knockouts that are returned; NaN where it has no other.
     downstream
@@ -63,10 +63,7 @@ def impact(
     DataFrame, cells x knockouts, float32, NaN where a cell does not express the gene; or tidy with ``cell``,
     ``knockout``, ``impact`` (or ``downstream``); or AnnData.
 
-    Raises
-    ------
-    KeyError
-        Nothing was knocked out, or not this gene; no downstream impacts, as of a scan with ``downstream=False``.
+    %(absent)s
     """
     target = unwrap(adata, mod)
     place = (keys.downstream if downstream else keys.impact)(key)
@@ -182,34 +179,26 @@ def ranking(
 ) -> pd.DataFrame:
     """Rank genes by their mean downstream impact over the cells that express them, overall or per group.
 
-    After :func:`dko.tl.rank_genes` for the same groups this is its table, with intervals and p-values.
-
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan`, or :func:`dko.tl.rank_genes`.
-    groupby
-        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or, without it, of the fit, if any.
+    %(groupby)s
     min_cells
-        Leave out genes that fewer scanned cells (of the group) express: a mean of a few cells is noise. By default as
-        ranked, 10 without :func:`dko.tl.rank_genes`.
+        Leave out genes that fewer scanned cells (of the group) express. By default as ranked, 10 where nothing was.
     %(results)s
     %(ranking)s
 
     Returns
     -------
-    After :func:`dko.tl.rank_genes`, its table. Otherwise a row per gene (and ``group``), best first: ``gene``,
-    ``downstream_mean``, ``impact_mean``, ``n_cells`` (scanned cells that express it), ``fraction`` (of all cells, or of
-    the group, that express it), ``expression_mean`` (mean share of the observed profile, over the genes of the model,
-    in the scanned cells that express it), ``mark`` as in :func:`dko.tl.rank_genes`; where the fit has total effects
-    also ``signal``, the false discovery rate of the downstream impact in the cells of the fit: genes with at most 0.05
-    come first. A scan without downstream impacts, as of version 0.1.0, is ranked by ``impact_mean``, which grows with
-    expression.
+    After :func:`dko.tl.rank_genes` for the same groups its table, with intervals and p-values. Otherwise a row per gene
+    (and ``group``), best first: ``gene``, ``downstream_mean``, ``impact_mean``, ``n_cells`` (scanned cells that express
+    it), ``fraction`` (of all cells, or of the group), ``expression_mean`` (mean share of the observed profile, over the
+    genes of the model, in these cells), ``mark`` as in :func:`dko.tl.rank_genes`; with total effects also ``signal``,
+    ``var[f"{key}_signal"]`` of the fit: genes with at most 0.05 come first. A scan without downstream impacts is ranked
+    by ``impact_mean``, which grows with expression.
 
-    Raises
-    ------
-    KeyError
-        Nothing was scanned; no such column; no ranking, or none in these groups, at `key_added`.
+    %(absent)s
     """
     target = unwrap(adata, mod)
     if keys.impact(key) not in layer_names(target):

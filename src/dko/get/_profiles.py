@@ -40,19 +40,15 @@ def profiles(
     split
         Cells to return: ``"train"``, ``"validation"``, ``"test"``, ``"unused"``; all by default.
     %(fit)s
-    device
-        Where to compute.
+    %(compute)s
 
     Returns
     -------
-    AnnData, cells x genes of the model, CSR float32: X the observed profile (relative, each row sums to 1),
-    ``layers["predicted"]`` the one that its assemblage predicts, ``layers["before"]`` the one that knockouts start
-    from: the same with direct effects, the observed one with total effects. No entries in cells without a model.
+    AnnData, cells x genes of the model, CSR float32: X the observed profile (rows sum to 1), ``layers["predicted"]``
+    the one that its assemblage predicts, ``layers["before"]`` the one that knockouts start from: the predicted one with
+    direct effects, the observed one with total effects. No entries in cells without a model.
 
-    Raises
-    ------
-    KeyError
-        No fit, or no such split.
+    %(absent)s
     """
     cells = open_model(adata, key, mod, device=device, needs="reconstruct")
     chosen = _cells_of(cells.adata, split, key)
@@ -104,24 +100,18 @@ def fit_quality(
     ----------
     adata
         After :func:`dko.tl.fit`.
-    split
-        Cells to predict: ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation
-        cells, which have chosen the weights, where there are no test cells.
+    %(split)s
     groupby
-        ``obs`` column, by default that of the fit, if any: also the mean of each gene in the cell's own group, which a
-        model per group has to beat.
+        ``obs`` column, by default that of the fit, if any: also the mean of each gene in the cell's own group.
     %(fit)s
 
     Returns
     -------
-    A row per prediction, ``model``, ``gene mean`` and, with groups, ``gene mean per {groupby}``; columns
-    ``bray_curtis``, ``spearman``, ``spearman_within_gene``, float64, see :func:`dko.metrics.fit_quality`.
-    ``attrs["split"]`` says which cells were predicted, ``attrs["n_cells"]`` how many.
+    A row per prediction, ``model``, ``gene mean`` and, with groups, ``gene mean per {groupby}``; columns as of
+    :func:`dko.metrics.fit_quality`, float64. ``attrs["split"]`` says which cells were predicted, ``attrs["n_cells"]``
+    how many.
 
-    Raises
-    ------
-    KeyError
-        No fit, no cells of this split, no training cells, or no such column.
+    %(absent)s
     """
     from .. import metrics
 

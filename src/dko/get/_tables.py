@@ -70,9 +70,7 @@ def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna
 
 @verb
 def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
-    """Return the double knockouts of :func:`dko.tl.double_ko`, a row per pair and cell.
-
-    ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction``.
+    """Return ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction`` of each double knockout.
 
     Parameters
     ----------
@@ -99,9 +97,6 @@ def affected_genes(
 ) -> pd.DataFrame:
     """Return the genes that knockouts change, as :func:`dko.tl.affected_genes` describes them.
 
-    A row per ``knockout`` (, ``group``) and ``gene``; or with `as_wide` float64, a row ``"KNOCKOUT"`` or
-    ``"KNOCKOUT (group)"`` each, genes in columns.
-
     Parameters
     ----------
     adata
@@ -109,7 +104,8 @@ def affected_genes(
     gene, group
         Knockouts and groups, in this order; by default all.
     as_wide
-        Return knockouts (or knockouts and groups) x genes, as decoupler takes them; 0 where there is no value.
+        Return knockouts, ``"KNOCKOUT"`` or ``"KNOCKOUT (group)"``, x genes, float64, as decoupler takes them; 0 where
+        there is no value. Otherwise a row per ``knockout`` (, ``group``) and ``gene``.
     by
         What `as_wide` holds: ``"z"`` or ``"change"``.
     %(table)s
@@ -132,14 +128,12 @@ def labels_of_rows(table: pd.DataFrame) -> pd.Series:
 
 @verb
 def enrichment(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
-    """Return the gene sets that knockouts change, as :func:`dko.tl.enrichment` describes them.
-
-    A row per ``knockout`` (, ``group``) and ``source``.
+    """Return the gene sets that knockouts change, a row per ``knockout`` (, ``group``) and ``source``.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.enrichment`.
+        After :func:`dko.tl.enrichment`, which describes the columns.
     %(table)s
     """
     return _rows(unwrap(adata, mod), results.ENRICHMENT, key)
@@ -154,16 +148,13 @@ def dose_response(
     key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
-    """Return the effects of knockouts at several doses, as :func:`dko.tl.dose_response` describes them.
-
-    A row per ``knockout`` and ``dose``; with `responders` per ``knockout``, ``gene`` and ``dose``.
+    """Return the effects of knockouts at several doses, a row per ``knockout`` and ``dose``.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.dose_response`.
-    genes
-        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
+        After :func:`dko.tl.dose_response`, which describes the columns.
+    %(labels)s
     responders
         Return the genes that change most instead, with their mean change at each dose.
     %(table)s
@@ -176,17 +167,13 @@ def dose_response(
 def identity(
     adata: AnnData | MuData, genes: Knockouts | None = None, *, key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
-    """Return which cell types knockouts bring cells closer to, as :func:`dko.tl.identity_shift` describes it.
-
-    A row per ``knockout``, ``group`` of cells and ``type``: mean ``change`` of the similarity to the type, mean
-    ``length`` of the shift and ``n_cells``; without `groupby` a row per knockout, without ``type`` and ``change``.
+    """Return which cell types knockouts bring cells closer to, a row per ``knockout``, ``group`` of cells and ``type``.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.identity_shift`.
-    genes
-        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels, in this order; by default all.
+        After :func:`dko.tl.identity_shift`, which describes the columns.
+    %(labels)s
     %(table)s
     """
     return _rows(unwrap(adata, mod), results.IDENTITY, key, knockout=genes)
@@ -196,18 +183,15 @@ def identity(
 def clusters(
     adata: AnnData | MuData, *, what: str = "markers", key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
-    """Return a table of :func:`dko.tl.cluster_impact`, which describes its columns.
-
-    A row per ``cluster`` and ``knockout``, best first within each cluster; or the one row of the agreement. The
-    clusters themselves are in ``obs[f"{key}_cluster"]``.
+    """Return a table of the clusters of cells; the clusters themselves are in ``obs[f"{key}_cluster"]``.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.cluster_impact`.
+        After :func:`dko.tl.cluster_impact`, which describes the columns.
     what
-        ``"markers"``, the knockouts with a larger impact in a cluster than in the others, or, where `groupby` was
-        given, the ``"agreement"`` of clusters and groups.
+        ``"markers"``, a row per ``cluster`` and ``knockout`` with a larger impact there than in the others, best first;
+        or, where `groupby` was given, the one row of the ``"agreement"`` of clusters and groups.
     %(table)s
     """
     tables = {"markers": keys.MARKERS, "agreement": keys.AGREEMENT}
@@ -223,19 +207,17 @@ def modules(
     key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame | AnnData:
-    """Return the modules of perturbations, as :func:`dko.tl.perturbation_modules` describes them.
-
-    A table. With `as_anndata`, perturbations x dimensions of the basis, with the table of modules in ``obs`` and
-    ``obsm["X_umap"]``, and ``uns["markers"]`` and ``uns["agreement"]``.
+    """Return the modules of perturbations.
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.perturbation_modules`.
+        After :func:`dko.tl.perturbation_modules`, which describes the columns.
     what
         ``"modules"`` (of each perturbation), their ``"markers"``, or, where groups were given, the ``"agreement"``.
     as_anndata
-        Return perturbations as observations, for scanpy.
+        Return perturbations x dimensions of the basis, for scanpy, with the table of modules in ``obs``,
+        ``obsm["X_umap"]``, ``uns["markers"]`` and ``uns["agreement"]``.
     %(table)s
     """
     target, result = unwrap(adata, mod), results.MODULES
@@ -270,19 +252,17 @@ def interactions(
     key: str = keys.DEFAULT,
     mod: str = "rna",
 ) -> pd.DataFrame:
-    """Return the interactions of pairs of genes, as :func:`dko.tl.interactions` describes them.
-
-    A row per pair (and group). With `matrix`, genes x genes, symmetric, the genes sorted by name; NaN on the diagonal
-    and for pairs that are not there.
+    """Return the interactions of pairs of genes, a row per pair (and group).
 
     Parameters
     ----------
     adata
-        After :func:`dko.tl.interactions`.
+        After :func:`dko.tl.interactions`, which describes the columns.
     group
         Only this group. Default: all, where there are any.
     matrix
-        Column of the table to return as a matrix, such as ``"interaction"``, ``"z"`` or ``"class"``.
+        Column to return as genes x genes instead, such as ``"interaction"``, ``"z"`` or ``"class"``: symmetric, the
+        genes sorted by name; NaN on the diagonal and for pairs that are not there.
     %(table)s
     """
     table = _rows(unwrap(adata, mod), results.INTERACTIONS, key, group=group)
@@ -309,21 +289,18 @@ def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def evaluation(
     adata: AnnData | MuData, *, summary: bool = True, key: str = keys.DEFAULT, mod: str = "rna"
 ) -> pd.DataFrame:
-    """Return the scores of the model and of the baselines, as :func:`dko.tl.evaluate` describes them.
-
-    With `summary`, a row per ``method`` and, for each metric, three columns: the mean, and the ends of its 95 %
-    interval, ``{metric}_low`` and ``{metric}_high``. Where the model has it, also ``{metric}_scaled``, the mean from no
-    change, 0, to a replicate, 1 (not in evaluations of version 0.1), and by how much the model exceeds the method,
-    ``{metric}_gain``, ``{metric}_gain_low`` and ``{metric}_gain_high``, from the same perturbations.
-    ``attrs["n_perturbations"]`` says how many they are, and ``attrs["over"]`` which (reliable, or all).
-    Otherwise a row per ``method`` and ``perturbation`` and a column per metric. NaN where a method has no such value.
+    """Return the scores of the model and of the baselines, which :func:`dko.tl.evaluate` describes.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.evaluate`.
     summary
-        Means over the perturbations, or a row per method and perturbation.
+        A row per ``method`` and columns per metric: the mean, the ends of its 95 % interval, ``_low`` and ``_high``,
+        and, where the model has it, ``_scaled`` (not in evaluations of version 0.1), ``_gain``, ``_gain_low`` and
+        ``_gain_high``. ``attrs["n_perturbations"]`` says over how many, ``attrs["over"]`` over which (reliable, or
+        all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has no such
+        value.
     %(table)s
     """
     target = unwrap(adata, mod)

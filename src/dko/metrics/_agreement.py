@@ -69,14 +69,9 @@ def mse(predicted: np.ndarray, measured: np.ndarray, *, noise: float = 0.0) -> f
 def relative_error(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Sum of the squared error of a prediction over that of predicting no change.
 
-    Parameters
-    ----------
-    %(effects)s
-
-    Returns
-    -------
-    0 for a perfect prediction, 1 for no change, above 1 where no change would have been the better prediction; NaN
-    where nothing was measured to change.
+    %(scores)s
+    0 for a perfect prediction, above 1 where no change would have been better; NaN where nothing was measured to
+    change.
     """
     a, b = _known(predicted, measured)
     return _ratio(np.square(b - a).sum(), np.square(b).sum())
@@ -84,16 +79,9 @@ def relative_error(predicted: np.ndarray, measured: np.ndarray) -> float:
 
 @verb
 def calibration_slope(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Factor that a predicted effect has to be multiplied by to be as large as the measured one.
+    """Factor that makes a predicted effect as large as the measured one: slope of the regression through the origin.
 
-    The slope of the regression over genes, through the origin, of the measured effect on the predicted one.
-
-    Parameters
-    ----------
-    %(effects)s
-
-    Returns
-    -------
+    %(scores)s
     1 for the right size, above 1 for changes that are predicted too small, about 0 without correlation, negative for
     the wrong direction; NaN for no predicted change.
     """
@@ -103,9 +91,7 @@ def calibration_slope(predicted: np.ndarray, measured: np.ndarray) -> float:
 
 @verb
 def oracle_strength(effects: np.ndarray, measured: np.ndarray, *, strengths: np.ndarray) -> float:
-    """Find the strength at which the predicted effect is closest to the measured one.
-
-    It has seen the answer: an upper bound, as in the publication of the SCCVAE, and no prediction.
+    """Find the strength at which the predicted effect is closest to the measured one: an upper bound, no prediction.
 
     Parameters
     ----------
@@ -137,8 +123,8 @@ def scaled(score: ArrayLike, *, baseline: ArrayLike, replicate: ArrayLike, lower
 
     Returns
     -------
-    (score - baseline) / (replicate - baseline), as the linear part of the scores of cell-eval2; NaN where the
-    replicate is not better than the baseline, so that there is nothing to gain.
+    (score - baseline) / (replicate - baseline), as in cell-eval2; NaN where the replicate is not better than the
+    baseline.
     """
     value, low, high = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (score, baseline, replicate)))
     span = high - low
@@ -176,13 +162,7 @@ def direction_fidelity(predicted: np.ndarray, measured: np.ndarray, *, changed: 
 
     ``direction_fidelity_yield_raw`` of cell-eval2, where as many genes are called as change significantly.
 
-    Parameters
-    ----------
-    %(effects)s
-    %(changed)s
-
-    Returns
-    -------
+    %(signs)s
     0 to 1; about 0.5 by chance, 0 for no predicted change; NaN where no gene changes significantly.
     """
     right, known = _right_signs(predicted, measured)
@@ -197,13 +177,7 @@ def direction_reach(predicted: np.ndarray, measured: np.ndarray, *, changed: np.
     ``direction_reach_raw`` of cell-eval2: the largest share of the genes that change, from the largest predicted change
     on, of which at least 90 % have the right sign.
 
-    Parameters
-    ----------
-    %(effects)s
-    %(changed)s
-
-    Returns
-    -------
+    %(signs)s
     0 to 1; about 0 by chance, 0 for no predicted change; NaN where no gene changes significantly.
     """
     right, known = _right_signs(predicted, measured)
@@ -220,16 +194,15 @@ def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarr
 
     Parameters
     ----------
-    predicted
-        Effect, shape (genes,); genes that are NaN are left out. Its sign does not count.
+    %(predicted)s
     %(changed)s
     expression
         Mean of each gene in unperturbed cells, shape (genes,): changes of highly expressed genes are easier to find.
 
     Returns
     -------
-    ``auprc`` (by chance the share of genes that change), ``auroc``, and ``auroc_matched``, the same within fifths of
-    the genes by expression, mean of the fifths that have both kinds. All NaN where no gene, or every gene, changes.
+    ``auprc`` (by chance the share of genes that change), ``auroc``, and ``auroc_matched``, its mean over fifths of the
+    genes by expression that have both kinds. All NaN where no gene, or every gene, changes.
     """
     from sklearn.metrics import average_precision_score
 
@@ -248,14 +221,11 @@ def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarr
 
 @verb
 def jaccard(predicted: np.ndarray, changed: np.ndarray) -> float:
-    """Overlap of the genes that change with those that are predicted to change most.
-
-    ``sig_jaccard`` of cell-eval2, where as many genes are called as change significantly.
+    """Overlap of the genes that change with as many that are predicted to change most (``sig_jaccard`` of cell-eval2).
 
     Parameters
     ----------
-    predicted
-        Effect, shape (genes,); genes that are NaN are left out.
+    %(predicted)s
     %(changed)s
 
     Returns

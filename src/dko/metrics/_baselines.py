@@ -38,8 +38,8 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
 
     Returns
     -------
-    Effects, knocked-out genes x genes, by the name of the baseline. Their scale is a convention, the loss of one
-    standard deviation of the gene; the value at the gene itself means nothing.
+    Effects, knocked-out genes x genes, by name, on the scale of losing one standard deviation of the gene; the value at
+    the gene itself means nothing.
 
     ``gene mean``, ``gene spread``
         Minus the mean, or the standard deviation, of each gene: the same whatever was knocked out.
@@ -73,10 +73,9 @@ def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.
 
     Parameters
     ----------
-    effects
-        Measured effects, perturbations x genes; NaN at the perturbed genes, where the mean of the others stands in.
-    features
-        Of these perturbations, perturbations x features; those of several genes are summed.
+    effects, features
+        Measured effects, perturbations x genes, NaN at the perturbed genes, where the mean of the others stands in; and
+        features of these perturbations, perturbations x features, summed where there are several genes.
     wanted
         Features of the perturbations to predict, n x features.
 
@@ -84,11 +83,10 @@ def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.
     -------
     Effects, n x genes, by the name of the baseline; NaN at genes that are known of no training perturbation.
 
-    ``mean effect``, ``ridge``
-        The mean of the training effects, alone, or with a ridge regression of the effects on the features, its penalty
-        by leaving one of at least 3 perturbations out.
-    ``nearest``
-        The effect of the training perturbation whose features are most similar, by their cosine.
+    ``mean effect``, ``ridge``, ``nearest``
+        The mean of the training effects; with a ridge regression on the features, its penalty by leaving one of at
+        least 3 perturbations out; the effect of the training perturbation with the most similar features, by their
+        cosine.
     """
     from sklearn.metrics.pairwise import cosine_similarity
 

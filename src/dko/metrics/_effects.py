@@ -54,17 +54,15 @@ def effect_size(
 ) -> float:
     """Bray-Curtis dissimilarity of the mean profiles of perturbed and unperturbed cells, minus that of chance.
 
-    Means of two sets of unperturbed cells differ too, so the dissimilarity of some unperturbed cells from others is
-    subtracted from that of perturbed cells from the same others; mean over random choices. The size comes out smaller
-    with fewer cells: to compare knockouts, take the same `n_cells` for all of them.
+    Chance is the dissimilarity of some unperturbed cells from the same others, mean over random choices. The size is
+    smaller with fewer cells: to compare knockouts, take the same `n_cells` for all of them.
 
     Parameters
     ----------
     %(sides)s
     n_cells
         Cells on every side; by default, and at most, all perturbed or half of the unperturbed ones.
-    n_splits
-        How many times cells are chosen.
+    %(splits)s
     %(rng)s
 
     Returns
@@ -126,14 +124,13 @@ def ceiling(
 ) -> float:
     """Split-half reliability: Pearson correlation of the effects that two halves of the cells show, mean over splits.
 
-    Both sides are halved, so that the two effects share no cell. With the effect of all cells, a perfect prediction
-    has a higher correlation than this r: sqrt(2 r / (1 + r)), by Spearman and Brown.
+    Both sides are halved, so that the two effects share no cell. With the effect of all cells, a perfect prediction has
+    a higher correlation than this r: sqrt(2 r / (1 + r)), by Spearman and Brown.
 
     Parameters
     ----------
     %(sides)s
-    n_splits
-        How many times the cells are halved.
+    %(splits)s
     %(rng)s
 
     Returns
@@ -146,7 +143,7 @@ def ceiling(
 
 @verb
 def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Compare the effect of two perturbations together with the effects of each alone.
+    """Compare the effect of two perturbations together with the effects of each alone (Norman et al. 2019, Science).
 
     Parameters
     ----------
@@ -156,12 +153,11 @@ def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) ->
     Returns
     -------
     size
-        Length of ``both - first - second``, relative to ``sqrt(|first|^2 + |second|^2)``, shape ``(...)``: 0 where
-        effects add up, NaN where neither perturbation does anything.
+        Length of ``both - first - second`` over ``sqrt(|first|^2 + |second|^2)``, shape ``(...)``: 0 where effects add
+        up, NaN where neither perturbation does anything.
     coefficients
-        Those of the least-squares fit ``both = c1 first + c2 second`` (Norman et al. 2019, Science), shape
-        ``(..., 2)``: (1, 1) where effects add up, (1, 0) where both do what the first does alone. The shortest such
-        pair where the two effects point in the same direction; NaN as above.
+        Least-squares fit ``both = c1 first + c2 second``, shape ``(..., 2)``: (1, 1) where effects add up, (1, 0) where
+        both do what the first does; the shortest pair where the two point in the same direction; NaN as above.
     """
     together, one, other = (np.asarray(effect, dtype=float) for effect in (both, first, second))
     if not together.shape == one.shape == other.shape or together.ndim == 0:

@@ -28,8 +28,8 @@ def log_profiles(profiles: Matrix, *, without: Columns = ()) -> sparse.csr_array
     profiles
         Cells x genes, dense or sparse, not negative: relative expression or counts.
     without
-        Columns of genes to take out. A knocked-out gene leaves room in the profile, which would decide the sign of
-        every other change, so it has to be taken out on both sides of a comparison.
+        Columns of genes to take out: knocked-out ones, on both sides of a comparison, as the room that they leave would
+        decide the sign of every other change.
 
     Returns
     -------
@@ -45,9 +45,7 @@ def log_profiles(profiles: Matrix, *, without: Columns = ()) -> sparse.csr_array
 
 @verb
 def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
-    """Compare predicted with observed profiles.
-
-    Read these numbers beside those of :func:`dko.metrics.gene_mean`, which fits absolute profiles well too.
+    """Compare predicted with observed profiles; compare that with :func:`dko.metrics.gene_mean`, which fits well too.
 
     Parameters
     ----------
@@ -84,18 +82,15 @@ def gene_mean(
 
     Parameters
     ----------
-    training
-        Profiles that the means are taken from, cells x genes, dense or sparse.
-    assemblages
-        Cells to predict, cells x genes, dense or sparse; a gene is present where this is above 0.
+    training, assemblages
+        Profiles that the means are taken from, and cells to predict, in which a gene is present where it is above 0:
+        cells x genes, dense or sparse.
     training_groups, groups
-        The group of each training cell, and of each cell to predict, whose means are then those of its own group.
-        Cells without a group (NaN, None) are a group too.
+        The group of each of these cells, for means by group. Cells without one (NaN, None) are a group too.
 
     Returns
     -------
-    Profiles, CSR float64, cells x genes, an entry per gene that is present; each row sums to 1. A gene that no training
-    cell (of the group) expresses gets 0.
+    Profiles, CSR float64, cells x genes, an entry per present gene, rows sum to 1; 0 if no training cell has the gene.
     """
     if (training_groups is None) != (groups is None):
         raise ValueError("training_groups and groups belong together; give both or neither.")

@@ -50,18 +50,16 @@ def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = Fa
 
 @verb
 def retrieval_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Share of the other knockouts whose measured effect fits a prediction worse than its own, by the cosine.
-
-    The perturbation discrimination score of cell-eval2 (``pds_cosine``), over the genes that no knockout has lost.
+    """:func:`dko.metrics.retrieval` by cosine, over the genes that no knockout has lost (``pds_cosine`` of cell-eval2).
 
     Parameters
     ----------
     predicted, measured
-        Effects, as in :func:`dko.metrics.retrieval`.
+        Effects, as there.
 
     Returns
     -------
-    As of :func:`dko.metrics.retrieval`: 0 to 1, 0.5 by chance and for no predicted change.
+    As there: 0 to 1, 0.5 by chance and for no predicted change.
     """
     from sklearn.metrics.pairwise import cosine_similarity
 
@@ -85,7 +83,7 @@ def similarity(effects: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    Shape (knockouts,): near 1 where a method predicts the same for every knockout; read it beside that of the measured
+    Shape (knockouts,): near 1 where a method predicts the same for every knockout; compare with that of the measured
     effects. NaN for an effect that is constant or NaN, and where there is no other.
     """
     from scipy.stats import rankdata
@@ -119,10 +117,8 @@ def neighbour_agreement(
 
     Parameters
     ----------
-    vectors
-        n x dimensions; vectors of length 0 are as far from all others.
-    groups
-        The group of each.
+    vectors, groups
+        n x dimensions, where vectors of length 0 are as far from all others; and the group of each.
     n_permutations
         How often the groups are permuted.
     %(rng)s

@@ -90,17 +90,15 @@ def effect(
         Knockouts and groups; by default all that there are.
     kind
         ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against its co-expression
-        with the knocked-out one in the cells. Coloured above the line of a false discovery rate of 5 %; pale where more
-        than 5 % of other knockouts change the gene as much, dark grey where the co-expression has the other sign.
-        ``"heatmap"``: knockouts (and groups) x the genes that change most in any of them, similar ones side by side;
-        the knocked-out gene itself is grey.
+        with the knocked-out one. Coloured at a false discovery rate of at most 5 %; pale where more than 5 % of other
+        knockouts change the gene as much, dark grey where the co-expression has the other sign. ``"heatmap"``:
+        knockouts (and groups) x the genes that change most in any of them, similar ones side by side; the knocked-out
+        gene is grey.
     n_genes
-        Genes to name in each volcano, 10 by default: those that change most among the coloured; or genes in the
-        heatmap, 40 by default.
+        Coloured genes to name in each volcano, those that change most (10), or genes in the heatmap (40).
     %(ncols)s
     kwargs
-        Passed on to :meth:`matplotlib.axes.Axes.scatter` for the points of the volcano (``s``, ``alpha`` and so on), or
-        to :meth:`matplotlib.axes.Axes.imshow` for the heatmap.
+        For :meth:`matplotlib.axes.Axes.scatter` (volcano) or :meth:`matplotlib.axes.Axes.imshow` (heatmap).
     %(plot)s
     """
     if kind not in _N_GENES:
@@ -202,12 +200,10 @@ def profile(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the mean profile before and after knockouts, of the genes that change most.
+    """Draw the mean profile before and after knockouts, of the genes that change most, what rises most on top.
 
     The mean is over the cells with the knockout; both profiles are renormalised without the knocked-out genes, as in
-    :func:`dko.get.effects`: otherwise all others would rise to fill their gap. Genes are chosen by the change of
-    log1p(1e4 * mean share), and what rises most is on top. Beside the levels, unless `ax` is given, are their changes
-    in per cent.
+    :func:`dko.get.effects`. Beside the levels, unless `ax` is given, are their changes in per cent.
 
     Parameters
     ----------
@@ -218,9 +214,8 @@ def profile(
     groups
         Cells, as in :func:`dko.tl.virtual_ko`; by default all that were knocked out.
     n_genes
-        Genes per panel.
-    device
-        Where to compute the profiles before.
+        Genes per panel, by the change of log1p(1e4 * mean share).
+    %(compute)s
     %(ncols)s
     %(plot)s
     """
@@ -312,20 +307,16 @@ def dose_response(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Drawn:
-    """Draw the effect of knockouts against their dose, a curve per knockout.
-
-    For one knockout a second panel has the genes that change most. Impacts are means over cells; the band of the impact
-    is its quartiles.
+    """Draw the effect of knockouts against their dose, a curve per knockout; for a single one also its genes.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.dose_response`.
-    genes
-        Knockouts; all that have been computed by default.
+    %(labels)s
     y
-        ``"impact"``, own share included, ``"downstream"``, of the other genes alone, ``"distance"``, ``"n_changed"``
-        or, where the model has a latent space, ``"latent"``.
+        Mean over cells of ``"impact"``, own share included, with its quartiles as a band, ``"downstream"``, of the
+        other genes alone, ``"distance"``, ``"n_changed"`` or, where the model has a latent space, ``"latent"``.
     n_responders
         Genes in the second panel; 0 for no such panel, which there is not with `ax` either.
     %(plot)s

@@ -69,16 +69,14 @@ def impact(
     ----------
     adata
         After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
-    genes
-        One or several labels of knockouts, as in :func:`dko.get.impact`.
+    genes, downstream
+        One or several labels, and which impacts, as in :func:`dko.get.impact`.
     basis
         Embedding in ``obsm``, with or without its ``X_``: ``"umap"``, ``"pca"``, ``"spatial"``.
-    downstream
-        Draw the downstream impacts instead, those on the other genes alone, as in :func:`dko.get.impact`.
     %(ncols)s
     kwargs
-        Passed on to :func:`scanpy.pl.embedding`: ``cmap``, ``size``, ``na_color``, ``title``, ``frameon`` and so on;
-        ``vmin``, ``vmax`` (numbers) or ``norm`` hold for all panels; ``colorbar_loc=None`` leaves out the colour bar.
+        For :func:`scanpy.pl.embedding`: ``cmap``, ``size``, ``na_color`` and so on; ``vmin``, ``vmax`` (numbers) or
+        ``norm`` hold for all panels; ``colorbar_loc=None`` leaves out the colour bar.
     %(plot)s
     """
     import matplotlib.pyplot as plt
@@ -145,15 +143,14 @@ def shift(
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
     Arrows are drawn longer or shorter than the shifts, by the factor in the title of each panel; the arrow below it
-    stands for the length that is written beside it, in units of the embedding. The few longest are cut short.
-    :func:`dko.get.identity` has how far cells are shifted, and towards which types.
+    stands for the length beside it, in units of the embedding. The few longest are cut short. Numbers are in
+    :func:`dko.get.identity`.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.identity_shift`.
-    genes
-        Knockouts, as in :func:`dko.tl.virtual_ko`, or their labels; all that were shifted by default.
+    %(labels)s
     basis
         Embedding that was named there, with or without its ``X_``.
     kind
@@ -162,13 +159,11 @@ def shift(
     color
         ``obs`` column that colours the cells below the arrows; grey by default.
     n_arrows
-        Most cells with an arrow in a panel, drawn at random from all that are shifted; or, with ``kind="grid"``, most
-        squares.
+        Most cells with an arrow in a panel, drawn at random; or, with ``kind="grid"``, most squares.
     %(rng)s
     %(ncols)s
     kwargs
-        Passed on to :func:`scanpy.pl.embedding`, which draws the cells: ``size``, ``alpha``, ``palette``, ``frameon``
-        and so on.
+        For :func:`scanpy.pl.embedding`, which draws the cells: ``size``, ``alpha``, ``palette``, ``frameon`` and so on.
     %(plot)s
     """
     if kind not in ("quiver", "grid"):

@@ -55,23 +55,20 @@ def pairs(
 ) -> Drawn:
     """Draw which pairs of genes have a larger (red) or smaller (blue) impact together than unrelated genes would.
 
-    The matrix is ordered so that genes with similar interactions stand together; stars are on the pairs that are not
-    called additive. The network has a line for each of these, and genes with a larger impact together are nearer.
-
     Parameters
     ----------
     adata
         After :func:`dko.tl.interactions`.
     kind
-        ``"matrix"`` or ``"network"``.
+        ``"matrix"``, genes with similar interactions side by side, a star on each pair that is not called additive; or
+        ``"network"``, a line for each of these, genes with a larger impact together nearer.
     group
         Which group, where there are several.
     value
-        What colours the matrix and gives the widths of the lines of the network: ``"z"``, ``"excess"``,
-        ``"interaction"`` (nearly always below 0) or another column of the table.
+        What colours the matrix and gives the widths of lines: ``"z"``, ``"excess"``, ``"interaction"`` (nearly always
+        below 0) or another column of the table.
     **kwargs
-        For :meth:`matplotlib.axes.Axes.imshow`, or for the lines of the network,
-        :class:`matplotlib.collections.LineCollection`.
+        For :meth:`matplotlib.axes.Axes.imshow` or :class:`matplotlib.collections.LineCollection`, the lines.
     %(plot)s
     """
     if kind not in ("matrix", "network"):
@@ -183,8 +180,8 @@ def modules(
 ) -> Drawn:
     """Draw perturbations on a map, near others with similar effects.
 
-    A colour is a module, with another shape where there are more modules than colours; what has no effect is grey.
-    The area is the strength. Perturbations that the model was not trained on are hollow.
+    A colour (and shape, where there are many) is a module, grey no effect, the area the strength; hollow was not
+    trained on.
 
     Parameters
     ----------

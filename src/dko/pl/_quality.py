@@ -83,18 +83,15 @@ def fit(
 ) -> Drawn:
     """Draw predicted against observed relative expression of held-out cells.
 
-    Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000. Predictions
-    below the axis lie on its edge. The Spearman correlation over these entries and the mean Bray-Curtis dissimilarity
-    of the cells stand beside those of a prediction from each gene's mean in the training cells, of the same group where
-    the fit had groups.
+    Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000; predictions below
+    the axis lie on its edge. Spearman correlation and mean Bray-Curtis dissimilarity stand beside those of a prediction
+    from each gene's mean in the training cells, of the same group where the fit had groups.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.fit`.
-    split
-        ``"test"``, ``"validation"`` or ``"train"``; by default the test cells, or the validation cells, which have
-        chosen the weights, where there are no test cells.
+    %(split)s
     %(plot)s
     """
     quality = get.fit_quality(adata, split=split, key=key, mod=mod)
@@ -150,8 +147,7 @@ def history(
 ) -> Drawn:
     """Draw training (thin) and validation loss (thick) of a fit, and mark the best point, whose weights were kept.
 
-    Against epochs, which compare groups of different size, where there was one validation per pass over the cells;
-    otherwise against steps. One colour per model where the fit has several, of groups or members.
+    Against epochs where there was one validation per pass over the cells, otherwise against steps; a colour per model.
 
     Parameters
     ----------
@@ -196,8 +192,8 @@ def evaluation(
     """Draw how well the model predicts measured knockouts, among the baselines, the best on top.
 
     A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Dashed are the
-    floor (chance, or where this is not known co-expression in permuted cells, or no change) and, where there is one,
-    the value of the measurement itself, such as the agreement of its halves. Of ``similarity`` that value is best.
+    floor (chance, or else co-expression in permuted cells, or no change) and, where there is one, the value of the
+    measurement itself, such as the agreement of its halves. Of ``similarity`` that value is best.
 
     Parameters
     ----------

@@ -56,19 +56,17 @@ def ranking(
     """Draw the genes whose knockouts have the largest impact on other genes, overall or per group.
 
     A dot is a mean downstream impact, filled at a false discovery rate of at most 0.05, hollow where it may be noise.
-    After :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval by bootstrap over cells; without it,
-    the rate is that of the fit, if it has total effects, and the area of a dot is the fraction of cells that express
-    the gene. A tick, beside mean impacts, is the gene's mean share of the expression in the cells that express it: the
-    impact that it would have if its removal changed nothing else. No rate belongs to these, and all dots are filled.
+    After :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval; without it, the rate is that of the
+    fit, if it has total effects, and the area of a dot the fraction of cells that express the gene. A tick, beside mean
+    impacts (which have no rate), is the gene's mean share of the expression: the impact if its removal changed nothing
+    else.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
-    groupby
-        ``obs`` column; by default that of :func:`dko.tl.rank_genes` or of the fit, if any. A panel per group, all on
-        one scale unless there are intervals; none for a group of so few cells that :func:`dko.get.ranking` ranks
-        nothing.
+    %(groupby)s
+        A panel per group that has genes, on one scale unless there are intervals.
     n_genes
         Genes per panel.
     value
@@ -186,20 +184,17 @@ def heatmap(
 ) -> Drawn:
     """Draw the downstream impact of genes in groups of cells, groups x genes, similar ones side by side.
 
-    Genes that too few cells of a group express are grey there; see `min_cells` of :func:`dko.tl.rank_genes` and
-    :func:`dko.get.ranking`. What can be below 0 is drawn around 0, in other colours.
+    Genes that too few cells of a group express (`min_cells` of :func:`dko.tl.rank_genes` and :func:`dko.get.ranking`)
+    are grey there. What can be below 0 is drawn around 0, in other colours.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
-    genes
-        Genes to draw; by default the `n_genes` with the largest value in each group, those with a false discovery rate
-        of at most 5 % before all others.
-    groupby
-        ``obs`` column; by default that of :func:`dko.tl.rank_genes`, or of the fit.
-    n_genes
-        Genes per group; many groups share some.
+    genes, n_genes
+        Genes to draw; by default so many with the largest value in each group, those with a false discovery rate of at
+        most 5 % first.
+    %(groupby)s
     value
         ``"downstream_mean"``, the default, ``"impact_mean"``, which contains the gene's own share, or ``"fraction"``,
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
@@ -207,7 +202,7 @@ def heatmap(
         Order groups and genes by average linkage of their values, and draw the trees.
     %(ranking)s
     kwargs
-        Passed on to :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
+        For :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
     %(plot)s
     """
     if n_genes < 1:
