@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +11,7 @@ from anndata import AnnData
 import dko as package
 from dko.io._files import read_any
 
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not even root can write to this folder")
 COMMANDS = {"fit": ("fit", ()), "ko": ("virtual_ko", ("gene_3",)), "scan": ("scan", ())}
 
 
@@ -32,37 +32,29 @@ def command(request, dko, kept, verb_is):
     return run
 
 
-def test_missing_and_unreadable_input(command, tmp_path):
-    assert command(tmp_path / "gone.h5ad", tmp_path / "out.h5ad") == f"There is no file '{tmp_path}/gone.h5ad'."
-    (tmp_path / "bad.h5mu").write_text("no cells")
-    assert "bad.h5mu' cannot be read as .h5mu: " in command(tmp_path / "bad.h5mu", tmp_path / "out.h5mu")
-    (tmp_path / "cells.loom").touch()
-    assert "ends in none of .h5ad, .zarr and .h5mu" in command(tmp_path / "cells.loom", tmp_path / "out.h5ad")
-
-
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("source", "out", "says"),
     [
-        ("out.txt", "ends in none of"),
-        ("out.h5mu", "let it end in .h5ad or .zarr."),
-        ("nowhere/out.h5ad", "nowhere' does not exist; make it first."),
-        ("fitted.h5ad", "fitted.h5ad' exists; add --force to replace it."),
+        ("gone.h5ad", "out.h5ad", "There is no file 'gone.h5ad'."),
+        ("bad.h5mu", "out.h5mu", "bad.h5mu' cannot be read as .h5mu: "),
+        ("cells.loom", "out.h5ad", "ends in none of .h5ad, .zarr and .h5mu"),
+        ("fitted.h5ad", "out.txt", "ends in none of"),
+        ("fitted.h5ad", "out.h5mu", "let it end in .h5ad or .zarr."),
+        ("fitted.h5ad", "nowhere/out.h5ad", "nowhere' does not exist; make it first."),
+        ("fitted.h5ad", "fitted.h5ad", "fitted.h5ad' exists; add --force to replace it."),
+        ("fitted.h5ad", "other.zarr --force", "is a folder with other content"),
+        pytest.param("fitted.h5ad", "/proc/out.h5ad", "The folder '/proc' cannot be written to: ", marks=LINUX),
     ],
 )
-def test_output_that_cannot_be_written(command, fitted_file, tmp_path, name, says):
-    assert says in command(fitted_file, tmp_path / name)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that not even root can write to")
-def test_output_folder_that_cannot_be_written_to(command, fitted_file):
-    assert "The folder '/proc' cannot be written to: " in command(fitted_file, Path("/proc/out.h5ad"))
-
-
-@pytest.mark.parametrize("name", ["other.h5ad", "other.zarr"])
-def test_folder_of_something_else_is_never_replaced(command, fitted_file, tmp_path, name):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "thesis.txt").write_text("years of work")
-    assert "is a folder with other content" in command(fitted_file, tmp_path / name, "--force")
+def test_files_that_do_not_do(command, store, fitted, tmp_path, monkeypatch, source, out, says):
+    monkeypatch.chdir(tmp_path)
+    if source.startswith("fitted"):
+        store(fitted, source)
+    (tmp_path / "bad.h5mu").write_text("no cells")
+    (tmp_path / "cells.loom").touch()
+    (tmp_path / "other.zarr").mkdir()
+    (tmp_path / "other.zarr" / "thesis.txt").write_text("years of work")
+    assert says in command(source, *out.split())
 
 
 def test_modality_and_fit_that_are_not_there(dko, store, fitted, raw_file, tmp_path, kept):
@@ -94,15 +86,6 @@ def test_file_may_be_changed_in_place_with_force(dko, store, fitted, tmp_path, n
     back = read_any(path)
     assert "dko_impact" in (back["rna"] if name.endswith("h5mu") else back).layers
     assert [found.name for found in tmp_path.iterdir()] == [name]
-
-
-def test_cells_are_saved_before_tables_are_made(dko, fitted_file, tmp_path, monkeypatch):
-    def fails(*_, **__):
-        raise ValueError("No table today.")
-
-    monkeypatch.setattr("dko.cli._commands.show", fails)
-    assert dko("scan", fitted_file, "--out", tmp_path / "out.h5ad", "--quiet").error == "No table today."
-    assert "dko_impact" in read_any(tmp_path / "out.h5ad").layers
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".tsv"])

@@ -10,7 +10,6 @@ from importlib.metadata import version
 import pytest
 
 from dko import settings
-from dko.cli import main
 
 DKO = (sys.executable, "-m", "dko")
 COMMANDS = (
@@ -139,9 +138,3 @@ def test_help_is_light():
     """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(ran.stderr) == []
-
-
-def test_words_of_the_process_are_taken(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["dko", "fly"])
-    assert main() == 2
-    assert "fly" in capsys.readouterr().err

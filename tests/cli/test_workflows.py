@@ -56,22 +56,6 @@ def test_report_writes_a_page_beside_the_file(dko, store, fitted, kept):
     assert "<h1>T-cells &lt;3</h1>" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("--out", "page.pdf"), "--out 'page.pdf' has to end in .html."),
-        (("--out", "nowhere/page.html"), "The folder 'nowhere' does not exist"),
-        (("--key", "other"), "holds no fit named 'other'"),
-        (("--groupby", "cell_tipe"), "No column 'cell_tipe' in adata.obs. Did you mean 'cell_type'?"),
-        (("--n-genes", "0"), "--n-genes 0 must be at least 1"),
-    ],
-)
-def test_report_refuses_bad_input(dko, fitted_file, words, says, kept, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with kept:
-        assert says in dko("report", fitted_file, *words, "--quiet").error
-
-
 @pytest.fixture
 def table(cells, tmp_path):
     """Genes x cells without a header, 20 x 80; gene 19 is expressed nowhere."""

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 
-from dko._core.messages import bars
 from dko.models._training import fabric_on, train
 from dko.models.fitting import Schedule
 
@@ -42,23 +39,6 @@ def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None
         fabric=fabric or fabric_on(CPU),
         rng=np.random.default_rng(rng),
     )
-
-
-def test_the_best_weights_are_kept_not_the_last():
-    # Training pulls from 0 to 1, validation likes 0.3 best.
-    network = Slope()
-    trained = run(network, validation=constant(0.3), max_steps=40, validate_every=1)
-    losses = trained.history["validation_loss"]
-    assert losses.iloc[-1] > 2 * losses.min()
-    assert (0.3 - network.value.item()) ** 2 == pytest.approx(losses.min(), abs=1e-7)
-
-
-def test_patience_ends_training():
-    network = Slope()
-    trained = run(network, validation=constant(0.3), max_steps=1000, validate_every=1, patience=4)
-    losses = trained.history["validation_loss"].to_numpy()
-    assert len(losses) == losses.argmin() + 1 + 4
-    assert not trained.interrupted
 
 
 class Constant(torch.nn.Module):
@@ -239,19 +219,6 @@ def test_small_steps_take_one_thread_and_the_count_is_restored(two_threads):
     run(Slope(), training=load, max_steps=2)
     assert used == [1]
     assert torch.get_num_threads() == 2
-
-
-@pytest.mark.parametrize("progress", [True, False])
-def test_progress_bar(progress, capsys):
-    def slow(order):
-        time.sleep(0.2)  # longer than a bar waits between two updates
-        return constant(1.0)(order)
-
-    with bars(shown=progress):
-        run(Slope(), validation=slow, max_steps=2, validate_every=1)
-    captured = capsys.readouterr()
-    assert ("fit: " in captured.err and "best=" in captured.err) == progress
-    assert captured.out == ""
 
 
 def test_what_is_given_takes_the_place_of_a_preset():

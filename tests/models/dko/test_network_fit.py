@@ -7,7 +7,7 @@ from scipy import sparse
 
 from dko.models.dko.network import fit
 from dko.models.fitting import Schedule
-from dko.models.knockout import AffineMap, LowRankMap, predict
+from dko.models.knockout import LowRankMap, predict
 
 CPU = torch.device("cpu")
 
@@ -51,14 +51,6 @@ def test_the_seed_decides_and_global_generators_are_left_alone(profiles):
     assert drawn == (torch.rand(1), np.random.rand())
 
 
-def test_init_is_where_training_starts(profiles):
-    init = AffineMap(np.eye(6, dtype=np.float32), np.ones(6, dtype=np.float32))
-    schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
-    result = run(profiles, init=init, schedule=schedule)
-    np.testing.assert_allclose(result.affine.influence, init.influence, atol=1e-6)
-    np.testing.assert_allclose(result.affine.intercept, init.intercept, atol=1e-6)
-
-
 def test_a_low_rank_fit_goes_on_from_a_low_rank_map(profiles):
     first = run(profiles, rank=2).affine
     assert isinstance(first, LowRankMap)
@@ -68,18 +60,3 @@ def test_a_low_rank_fit_goes_on_from_a_low_rank_map(profiles):
     np.testing.assert_allclose(
         again.outgoing @ again.incoming, first.outgoing @ first.incoming, atol=1e-5 * np.abs(first.outgoing).max()
     )
-
-
-def test_a_full_map_has_the_rank_of_the_genes_up_to_a_limit(profiles):
-    assert np.linalg.matrix_rank(run(profiles).affine.influence) == 6
-    limited = run(profiles, width=2).affine
-    assert isinstance(limited, AffineMap)
-    assert np.linalg.matrix_rank(limited.influence) == 2
-    assert np.linalg.matrix_rank(run(profiles, published=True).affine.influence) == 6
-
-
-def test_as_published_starts_from_random_weights(profiles):
-    schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
-    published, start = (run(profiles, published=yes, schedule=schedule).affine for yes in (True, False))
-    assert np.abs(published.influence).max() > 0.01
-    np.testing.assert_allclose(start.influence, 0, atol=1e-4)

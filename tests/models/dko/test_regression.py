@@ -51,36 +51,6 @@ def test_some_genes_alone_are_as_among_all(relative, counts):
     np.testing.assert_array_equal(found.predictors(shares[:, some], some), found.predictors(shares)[:, some])
 
 
-def test_a_gene_that_cells_lack_altogether_has_zeros_that_hardly_weigh(relative):
-    counts = np.random.default_rng(0).poisson(50, (200, 4))
-    counts[::2, 1] = 0
-    profiles, totals = relative(counts)
-    # Present in half of the cells, and there in dozens of counts: no zero comes from sampling alone.
-    found = regression(profiles, totals, counts=True)
-    assert found.weight[0] == pytest.approx(200, rel=1e-6)
-    assert 100 < found.weight[1] < 120 and found.zeros[1] < 0.02
-    # Its levels are compared as logarithms, with those of the cells that have it.
-    _, residuals, _ = sides(found)
-    log = np.log(profiles.toarray()[1::2, 1])
-    assert np.corrcoef(residuals[1::2, 1] / totals[1::2], log)[0, 1] > 0.999
-    assert np.abs(residuals[::2, 1]).max() < 0.05
-
-
-def test_of_genes_without_zeros_the_response_is_linear_and_presence_no_predictor(relative, independent_counts):
-    counts = independent_counts(200, 10, np.random.default_rng(0), depth=2_000)
-    profiles, totals = relative(counts)
-    found = regression(profiles, totals, counts=True)
-    predictors, residuals, gains = sides(found)
-    shares, weight = profiles.toarray().astype(float), totals / totals.sum()
-    ratio = shares / (weight @ shares)
-    assert (counts > 0).all()
-    depth = totals[:, None] / totals.mean()
-    np.testing.assert_allclose(residuals / depth, ratio - 1, atol=1e-5)
-    np.testing.assert_allclose(gains / depth, ratio, rtol=1e-5)
-    levels = np.log1p(1e4 * shares)
-    np.testing.assert_allclose(predictors * found.spread, (levels - weight @ levels) / levels.mean(0), atol=1e-5)
-
-
 @pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])
 def test_a_predictor_that_hardly_varies_has_no_slopes(relative, variation, varies):
     # Levels of the first gene, which all cells have, with this squared coefficient of variation.

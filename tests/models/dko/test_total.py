@@ -38,19 +38,6 @@ def fitted(relative):
     return of
 
 
-def test_what_is_co_expressed_and_what_is_not(fitted, linked):
-    found = fitted(linked)
-    influence, correlation = found.factors.influence, found.factors.correlation.astype(float)
-    assert influence.dtype == np.float32 and influence.flags.c_contiguous and not influence.diagonal().any()
-    # Column g is what the loss of gene g takes off.
-    assert influence[1, 0] > 0.5 > -0.5 > influence[3, 2]
-    assert found.p_values[:4].max() < 0.05
-    assert np.median(np.abs(influence[5:, 5:])) < 0.1 * influence[1, 0]
-    assert found.factors.correlation.dtype == np.float16 and np.allclose(correlation.diagonal(), 1, atol=1e-3)
-    assert correlation[1, 0] == correlation[0, 1] > 0.5 and np.abs(correlation[5:, 0]).max() < 0.3
-    assert found.factors.step.dtype == np.float32
-
-
 def test_slopes_are_shrunken_penalised_and_at_full_size(relative, fitted, linked):
     # Cells that lack one gene and have many counts of it otherwise: its level is no matter of sampling.
     linked[:, 9] = 40 * (np.arange(len(linked)) % 3 > 0)
@@ -145,12 +132,3 @@ def test_finite_whatever_the_counts(relative, fitted, counts, are_counts):
     assert ((found.p_values > 0) & (found.p_values <= 1)).all() and (found.downstream >= 0).all()
     impacts = scan(found.factors, relative(counts)[0], downstream=True)
     assert ((impacts >= 0) & (impacts <= 1)).all()
-
-
-@pytest.mark.parametrize("depth", [1, np.arange(1, 21)[:, None]])
-def test_cells_that_are_all_the_same_teach_nothing(relative, fitted, depth):
-    counts = np.array([3, 4, 9, 1]) * np.ones((20, 1), dtype=int) * depth
-    factors, profiles = fitted(counts).factors, relative(counts)[0]
-    np.testing.assert_allclose(factors.influence, 0, atol=1e-3)
-    # What is left of a cell is renormalised.
-    np.testing.assert_allclose(scan(factors, profiles), profiles.data, atol=1e-3)

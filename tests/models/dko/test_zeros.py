@@ -43,29 +43,11 @@ def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(relative, z
     np.testing.assert_allclose(weight, found + (1 - found) * regulated)
 
 
-def test_zeros_of_genes_that_some_cells_lack_are_not_taken_for_spread_out_counts(zeros):
-    rng = np.random.default_rng(0)
-    # Half of the genes of each cell are missing, and those there vary as in cells that lack nothing.
-    levels = 40 * rng.lognormal(0, 0.5, (500, 10))
-    lacking = rng.poisson(levels) * (rng.random(levels.shape) < 0.5) + (np.arange(10) == 9)
-    assert zeros(lacking)[1][:9].max() < 0.05
-    # The same, where they are seldom sampled.
-    assert zeros(rng.poisson(levels / 40) + (np.arange(10) == 9))[1].mean() > 0.8
-
-
 def test_few_zeros_say_little_and_genes_that_no_cell_has_nothing(zeros):
     counts = np.random.default_rng(0).poisson(50, (200, 5))
     counts[:1, 1], counts[:19, 2], counts[:, 4] = 0, 0, 0
     # By chance none of these zeros would be there; one more is taken for granted.
     np.testing.assert_allclose(zeros(counts)[1], [1, 1 / 2, 1 / 20, 1, 0], rtol=1e-6)
-
-
-def test_presence_drawn_at_random_is_not_regulated(zeros):
-    cells = datasets.grn(300, 60, depth=2_000, share_present=(0.4, 0.9), rng=0)
-    weight, sampled, regulated = zeros(cells.X.toarray())
-    assert regulated < 0.1
-    assert np.abs(weight - sampled).max() < 0.1
-    assert np.median(sampled) < 0.2
 
 
 def test_presence_in_cells_of_types_is_regulated_and_all_zeros_count(zeros):

@@ -8,7 +8,7 @@ from scipy import sparse
 
 import dko
 from dko.models.dko import reference as naive
-from dko.models.knockout import AffineMap, FactorMap, LowRankMap, effect_sums, pair_effects, pair_null
+from dko.models.knockout import AffineMap, FactorMap, LowRankMap, pair_effects, pair_null
 from dko.models.knockout.sets import permuted
 
 PAIRS = np.array([[0, 1], [3, 7]])
@@ -47,24 +47,6 @@ def test_effects_equal_the_naive_formula(machine, make_map, make_presence, naive
     assert totals.dtype == np.float64
     np.testing.assert_array_equal(n_cells, n_expected)
     np.testing.assert_allclose(totals, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_gene_itself_and_absent_genes_do_not_change(make_map):
-    affine, presence = (
-        make_map(4, np.random.default_rng(0)),
-        sparse.csr_matrix(np.array([[1, 1, 1, 0]], dtype=np.float32)),
-    )
-    totals, n_cells = effect_sums(affine, presence, np.array([0, 3]), np.array([0]), 1)
-    assert n_cells.tolist() == [[1, 0]]
-    assert totals[0, 0, 0] == totals[0, 0, 3] == 0
-    assert totals[0, 0, 1] != 0
-    assert not totals[0, 1].any()
-
-
-def test_without_the_only_gene_nothing_changes(make_map):
-    affine, presence = make_map(2, np.random.default_rng(0)), sparse.csr_matrix(np.array([[1, 0]], dtype=np.float32))
-    totals, n_cells = effect_sums(affine, presence, np.array([0]), np.array([0]), 1)
-    assert not totals.any() and n_cells.tolist() == [[1]]
 
 
 def without(profile, genes):
@@ -152,19 +134,6 @@ def test_a_moved_column_is_a_permutation_that_keeps_the_own_number():
     for own in range(10):
         found = permuted(column, np.zeros(10), np.random.default_rng(own).permutation(10), own)
         assert found[own] == own and sorted(found) == list(range(10))
-
-
-def test_what_all_genes_have_in_common_is_not_permuted(cells):
-    """Divided by the number of present genes, it makes up for itself."""
-    presence, rows = cells
-    rng = np.random.default_rng(0)
-    influence = np.repeat(rng.normal(3, 1, size=(30, 1)), 30, axis=1).astype(np.float32)
-    moves = np.stack([rng.permutation(30) for _ in range(4)])
-    found = pair_null(AffineMap(influence, np.ones(30, dtype=np.float32)), presence, PAIRS, rows, moves)
-    np.testing.assert_allclose(found, np.repeat(found[:, :1], 5, axis=1), rtol=1e-5)
-    of_one = influence * (np.arange(30) == 3)  # only one gene does anything
-    found = pair_null(AffineMap(of_one, np.ones(30, dtype=np.float32)), presence, PAIRS, rows, moves)
-    assert (np.abs(found[1, 2::2, 1] / found[1, 0, 1] - 1) > 0.01).all()
 
 
 def test_no_cells_have_no_impacts(cells, make_map):

@@ -108,17 +108,6 @@ def test_large_cells_are_exact_to_a_millionth(machine, naive_factors):
     np.testing.assert_allclose(found.T, expected, atol=1e-6)
 
 
-def test_where_nothing_else_moves_downstream_is_0_and_the_impact_is_the_share(machine, make_profiles):
-    profiles = make_profiles(20, 30, 0.5, np.random.default_rng(0))
-    for constant in (0, 1):  # what all others lose alike is no change of theirs
-        influence = np.full((30, 30), constant, dtype=np.float32)
-        impact, downstream = machine.scan(FactorMap(influence), profiles, downstream=True)
-        assert downstream.max() < 3e-7
-        if not constant:
-            assert not scan(FactorMap(influence), profiles, downstream=True)[1].any()
-            np.testing.assert_allclose(impact, profiles.data, atol=1e-6)
-
-
 def test_small_effects_keep_their_digits(make_factors, make_profiles, naive_factors):
     rng = np.random.default_rng(0)
     factors, profiles = make_factors(40, rng, 1e-6), make_profiles(10, 40, 0.8, rng)

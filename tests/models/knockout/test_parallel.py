@@ -94,14 +94,6 @@ def test_called_by_several_threads_at_once(results, threads):
             np.testing.assert_allclose(found.result(), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_leaves_the_threads_as_they_were(results):
-    torch = pytest.importorskip("torch")
-    results()
-    before = numba.get_num_threads(), torch.get_num_threads(), threading.active_count()
-    results()
-    assert (numba.get_num_threads(), torch.get_num_threads(), threading.active_count()) == before
-
-
 FORK = """
 import multiprocessing
 import numpy as np

@@ -51,7 +51,7 @@ def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan
 @pytest.mark.parametrize("dose", [1.0, 0.5])
 def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
     rng = np.random.default_rng(0)
-    n_genes = 5_000
+    n_genes = 3_000
     affine = AffineMap(
         rng.uniform(0, 1, (n_genes, n_genes)).astype(np.float32), rng.normal(size=n_genes).astype(np.float32)
     )
@@ -64,15 +64,13 @@ def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
 
 
 @pytest.mark.parametrize("dose", [1.0, 0.999, 0.3])
-@pytest.mark.parametrize("times", [1e2, 1e4, 1e6])
-def test_one_gene_makes_up_most_of_the_profile(make_map, make_presence, naive_scan, times, dose):
+@pytest.mark.parametrize(("genes", "level"), [([3], 1e2), ([3], 1e6), (slice(None), -50), (slice(None), 80)])
+def test_one_gene_that_makes_up_most_and_levels_far_from_zero(make_map, make_presence, naive_scan, genes, level, dose):
     rng = np.random.default_rng(0)
     affine, presence = make_map(20, rng, scale=0.3), make_presence(40, 20, 0.6, rng)
-    affine.intercept[3] = times
-    expected = naive_scan(affine, presence, dose=dose)
-    assert dose < 1 or np.sum(expected[0] > 1 - 10 / times) > 10
+    affine.intercept[genes] += level
     found = scan(affine, presence, dose=dose, downstream=True)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, naive_scan(affine, presence, dose=dose), atol=1e-5)
 
 
 def test_no_output_at_all(machine):
@@ -85,14 +83,6 @@ def test_output_only_after_the_knockout(machine):
     affine = AffineMap(np.tile(np.array([1, -1, 1, -1], dtype=np.float32), (4, 1)), np.zeros(4, dtype=np.float32))
     presence = sparse.csr_matrix(np.array([[1, 1, 1, 1], [1, 0, 1, 0]], dtype=np.float32))
     np.testing.assert_allclose(machine.scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
-
-
-@pytest.mark.parametrize("level", [-50, 50, 80])
-def test_far_from_zero(make_map, make_presence, naive_scan, level):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(12, rng, scale=0.3), make_presence(40, 12, 0.6, rng)
-    affine.intercept[:] += level
-    np.testing.assert_allclose(scan(affine, presence), naive_scan(affine, presence)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
@@ -109,17 +99,6 @@ def test_no_cells(machine, make_map):
     assert machine.scan(affine, sparse.csr_matrix((4, 5), dtype=np.float32)).shape == (0,)
 
 
-@pytest.mark.parametrize("budget", [1, 5_000, 40_000])
-def test_the_memory_budget_changes_nothing(make_map, make_presence, budget):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(70, rng), make_presence(300, 70, 0.5, rng)
-    wanted = rng.random(70) < 0.6
-    expected = scan(affine, presence, wanted=wanted, dose=0.7)
-    with dko.settings.override(memory_budget=budget):
-        found = scan(affine, presence, wanted=wanted, dose=0.7)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
 def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
     rng = np.random.default_rng(0)
     affine, presence = make_map(40, rng), make_presence(60, 40, 0.5, rng)
@@ -133,12 +112,3 @@ def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
     cells, genes = rng.permutation(60), rng.permutation(40)
     expected = scanned(np.arange(40), np.arange(60))
     np.testing.assert_allclose(scanned(genes, cells), expected[cells][:, genes], atol=1e-6)
-
-
-def test_genes_that_few_cells_have_beside_common_ones(machine, make_map, naive_scan):
-    rng = np.random.default_rng(0)
-    affine = make_map(60, rng)
-    often = np.repeat([0.9, 0.3, 0.05], 20)
-    presence = sparse.csr_matrix((rng.random((80, 60)) < often[rng.permutation(60)]).astype(np.float32))
-    found = machine.scan(affine, presence, downstream=True, dose=0.7)
-    np.testing.assert_allclose(found, naive_scan(affine, presence, dose=0.7), atol=1e-5)

@@ -8,8 +8,7 @@ from scipy import sparse
 
 import dko
 from dko.models.dko import reference as naive
-from dko.models.dko.network import AssemblageNetwork
-from dko.models.knockout import AffineMap, LowRankMap, find, knock_out, scan
+from dko.models.knockout import AffineMap, LowRankMap, find, knock_out
 
 
 def check(layers, presence, sets, impacts, after, row, number, *, dose=1.0):
@@ -54,34 +53,6 @@ def test_equals_the_naive_formula(
     check(layers_from(affine), presence, sets, impacts, after, row, number, dose=dose)
 
 
-@pytest.mark.parametrize("dose", [1.0, 0.3])
-def test_sets_of_one_gene_equal_the_scan(make_map, make_presence, dose):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(90, rng), make_presence(60, 90, 0.5, rng)
-    sizes = np.diff(presence.indptr)
-    row, start = np.repeat(np.arange(60), sizes), np.repeat(presence.indptr[:-1], sizes)
-    removed = (np.arange(presence.nnz) - start)[:, None]
-    alone = knock_out(affine, presence, row, removed, dose=dose)
-    np.testing.assert_allclose(alone, scan(affine, presence, dose=dose), atol=1e-6)
-
-
-def test_equals_the_network_it_came_from(make_presence):
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    network = AssemblageNetwork(9)
-    first, second = network.first, network.second
-    w1, b1, w2, b2 = (
-        parameter.detach().double().numpy() for parameter in (first.weight, first.bias, second.weight, second.bias)
-    )
-    layers = naive.Layers(w1, b1, w2, b2)
-    presence = make_presence(8, 9, 0.6, np.random.default_rng(0))
-    sets = np.array([[gene, other] for gene in range(9) for other in (-1, (gene + 4) % 9)])
-    row, number, removed = find(presence, sets)
-    check(
-        layers, presence, sets, knock_out(network.affine(), presence, row, removed, downstream=True), None, row, number
-    )
-
-
 def test_a_set_of_many_genes(make_map, layers_from):
     rng, n = np.random.default_rng(0), 300
     affine, presence = make_map(n, rng), sparse.csr_matrix(np.ones((1, n), dtype=np.float32))
@@ -98,12 +69,6 @@ def test_without_the_only_gene_nothing_is_left(machine, make_map):
     impacts = machine.knock_out(affine, presence, np.array([0, 0]), none, after=after, number=np.array([1, 0]))
     assert impacts.tolist() == [1.0, 0.0]
     assert after.tolist() == [[1.0], [0.0]]
-
-
-def test_no_output_at_all(machine):
-    affine = AffineMap(np.zeros((3, 3), dtype=np.float32), np.zeros(3, dtype=np.float32))
-    presence = sparse.csr_matrix(np.ones((1, 3), dtype=np.float32))
-    assert machine.knock_out(affine, presence, np.array([0]), np.array([[0, 1]])).tolist() == [0.0]
 
 
 def test_no_knockouts(machine, make_map):

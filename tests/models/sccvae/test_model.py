@@ -126,18 +126,6 @@ def test_shifts_go_through_the_graph_of_each_member(ensemble):
     torch.testing.assert_close(found.norm(dim=1), lengths.square().mean(dim=0).sqrt())
 
 
-def test_arrays_of_members_are_all_that_is_needed(ensemble, control, draws):
-    """T16: predictions are identical."""
-    again = Ensemble.from_arrays(
-        ensemble.members[0].config, {name: array.copy() for name, array in ensemble.arrays.items()}
-    )
-    assert len(again.members) == 3
-    shifts = ensemble.shifts(GENES)
-    assert torch.equal(again.shifts(GENES), shifts)
-    assert torch.equal(again.changes(control, shifts, draws), ensemble.changes(control, shifts, draws))
-    np.testing.assert_array_equal(again.own, ensemble.own)
-
-
 def test_arrays_without_members_are_those_of_one(ensemble):
     """As fits were stored before there were members."""
     member = ensemble.members[0]
@@ -160,12 +148,6 @@ def test_the_mean_is_weighted_by_the_softmax_of_similarities():
     weights = np.exp(similarity / spread)
     expected = weights / weights.sum(axis=1, keepdims=True) @ shifts.numpy()
     np.testing.assert_allclose(neighbour_shifts(features, trained, shifts), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_where_neighbours_disagree_the_shift_is_short():
-    trained = torch.tensor([[1.0, 0.0], [1.0, 0.01], [-1.0, 0.0]])
-    shifts = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [3.0, 3.0]])
-    assert neighbour_shifts(trained[:1], trained, shifts).norm() < 0.3
 
 
 @pytest.mark.parametrize("trained", [torch.eye(4), torch.ones(4, 4)], ids=["onehot", "all the same"])
@@ -205,16 +187,3 @@ def test_means_change_by_what_is_predicted_and_nothing_is_negative(cells, change
     np.testing.assert_allclose(after.mean(axis=0) - level, expected, atol=1e-4)
     falls = (change <= 0)[None] & (cells == 0)
     assert (after[falls] == 0).all()
-
-
-def test_a_cell_changes_in_proportion_to_what_it_expresses():
-    cells = np.array([[0.0], [1.0], [2.0], [1.0]], dtype=np.float32)
-    level = np.ones(1, dtype=np.float32)
-    found = apply(cells, np.full((1, 4, 1), -0.4, dtype=np.float32), level)[0, :, 0]
-    np.testing.assert_allclose(found, [0.0, 0.6, 1.2, 0.6], rtol=1e-6)
-
-
-def test_a_rise_beyond_the_level_is_added_to_every_cell():
-    cells = np.array([[0.0], [2.0]], dtype=np.float32)
-    found = apply(cells, np.full((1, 2, 1), 1.5, dtype=np.float32), np.ones(1, dtype=np.float32))[0, :, 0]
-    np.testing.assert_allclose(found, [0.5, 4.5])

@@ -55,15 +55,6 @@ def test_batches_hold_cells_of_their_groups(cells):
             torch.testing.assert_close(batch.effect[group], means[which + 1] - means[0])
 
 
-def test_no_cell_is_left_out(cells):
-    """T14: the perturbation of the fewest cells takes part, and all of its cells."""
-    batches = list(sampler(cells, n_batches=200)())
-    seen = torch.cat([batch.after[..., 0].ravel() for batch in batches])
-    assert set(seen.int().tolist()) == set(range(1, 41))
-    before = torch.cat([batch.before[..., 0].ravel() for batch in batches])
-    assert set((before.int() - 1).tolist()) == set(cells.control.tolist())
-
-
 def test_perturbations_are_drawn_by_the_root_of_their_cells():
     perturbation = np.repeat([-1, 0, 1], [10, 90, 10])
     cells = Cells(
