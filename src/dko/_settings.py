@@ -28,11 +28,9 @@ class Settings:
     max_genes
         Most genes that a fit takes by default; if there are more, the most variable ones are taken.
     memory_budget
-        Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map (the
-        results themselves are not counted).
+        Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map.
     result_budget
-        Bytes that the impacts of one scan, or the profiles of named knockouts, may take in memory; beyond it a scan
-        asks for a file.
+        Bytes that impacts of a scan, or profiles of named knockouts, may take in memory; above, a scan asks for a file.
     """
 
     verbosity: int = 1

@@ -1,13 +1,9 @@
-"""Levels of genes that regulate each other: mathematics on arrays, no AnnData.
+"""Levels of genes that regulate each other: mathematics on arrays; :func:`dko.datasets.grn` has the equations.
 
-:func:`dko.datasets.grn` and :func:`dko.datasets.grn_types` have the equations. Production is the occupancies of the
-regulators times the weights W, plus what no regulator changes: one matrix product for all cells at once.
-
-A cell of ``grn`` has one steady state, whatever its positive start: in log x, absolute row sums of the Jacobian of
-F(x) = production / decay are at most 1, as a term answers a relative change of its regulator by 1/(1+x) or x/(1+x) of
-it. So F never increases the largest log ratio of two states, nor does the flow of the equation, and plain iteration
-x <- F(x) leads where the equation leads. A present gene that nothing present produces decays to 0: it has died out.
-It still counts as present in the equation, so the genes that it would repress are free of it.
+A cell of ``grn`` has one steady state, whatever its positive start: in log x, absolute row sums of the Jacobian of F(x)
+= production / decay are at most 1, as a term answers a relative change of its regulator by 1/(1+x) or x/(1+x) of it. So
+plain iteration x <- F(x) leads where the equation leads. A present gene that nothing present produces decays to 0, and
+the genes that it would repress are free of it.
 """
 
 from __future__ import annotations

@@ -49,9 +49,8 @@ def grn(
     .. math:: \dot x_j = h_j \Big(\sum_i W^{act}_{ij} \frac{x_i}{1 + x_i}
               + \sum_i W^{rep}_{ij} \frac{1}{1 + x_i}\Big) - B x_j
 
-    where i and j run over the genes present in the cell. Absent genes stay at 0 and regulate nothing. There is no basal
-    production: genes that nothing present produces, directly or through others, are left out of a cell, so that the
-    genes present are those above 0 in ``layers["truth"]``. A cell in which no gene would last is drawn anew.
+    where i and j run over the genes present in the cell. There is no basal production: genes that nothing present
+    produces, directly or through others, are left out of a cell, and a cell in which no gene would last is drawn anew.
 
     Parameters
     ----------
@@ -59,18 +58,16 @@ def grn(
         Number of cells and, unless `network` is given, of genes.
     network
         Signed weights, genes x genes, dense or sparse, or a DataFrame with gene names on both axes: rows regulate
-        columns, positive weights activate, negative ones repress. By default a directed Erdos-Renyi graph without
-        self-loops, its weights uniform in (0, 1].
+        columns, positive weights activate. Default: an Erdos-Renyi graph without self-loops, weights uniform in (0, 1].
     density, repression_share
         Of the default network: probability of an edge (by default 10 regulators per gene), and that it represses.
     share_present
         Share of the genes drawn for a cell, or the range from which every cell draws its share.
     decay
         Rate B.
-    noise
-        Standard deviation of the log of multiplicative log-normal noise of mean 1 on every observed value.
-    heterogeneity
-        Standard deviation of the log of the production factors h, log-normal of median 1, one per cell and gene.
+    noise, heterogeneity
+        Standard deviations of logs: of log-normal noise of mean 1 on every observed value; of the production factors h,
+        log-normal of median 1, one per cell and gene.
     depth
         Mean number of counts per cell, Poisson around its profile with noise. By default X holds the values themselves.
     rng

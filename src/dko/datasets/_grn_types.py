@@ -45,26 +45,23 @@ def grn_types(
     dropout: float | None = 25.0,
     rng: RNG = 0,
 ) -> AnnData:
-    r"""Simulate cells of several types after the model of SERGIO, with the truth beside them.
+    r"""Simulate cells of several types, with the truth, after SERGIO (https://doi.org/10.1016/j.cels.2020.08.003).
 
-    The network has no cycle. Its first genes are master regulators, which nothing regulates; every other gene is
-    regulated by a few of the genes before it that regulate at all. Genes that do not are in modules of very different
-    size with the same regulators, as in SERGIO's networks, which are parts of those of bacteria and yeast. Gene j of
-    cell c has the level
+    The network has no cycle: its first genes are master regulators, which nothing regulates, and every other gene is
+    regulated by a few of the genes before it that regulate at all. Those that do not are in modules of very different
+    size with the same regulators. Gene j of cell c has the level
 
     .. math:: x_{cj} = e_{cj} \, b_{t(c) j} \quad\text{(masters)}, \qquad
               x_{cj} = e_{cj} \sum_i |K_{ij}| \, H_{ij}(x_{ci}), \qquad
               H_{ij}(x) = \begin{cases} x^2 / (h_i^2 + x^2) & K_{ij} > 0 \\ h_i^2 / (h_i^2 + x^2) & K_{ij} < 0
               \end{cases}
 
-    the steady state of production at this rate and decay at rate 1. Types t differ in nothing but the basal production
-    b of masters, nearly off, low or high in each at random (0.05, 0.3 or 1.5 times the scale of the gene). The noise e
-    is log-normal, and the half-response h the mean level of the regulator over the unperturbed cells. Scales of genes,
-    a factor of K and b, are log-normal with standard deviation 1.
+    the steady state at decay rate 1. Types t differ in the basal production b of masters alone, nearly off, low or high
+    at random (0.05, 0.3 or 1.5 times the scale of the gene). The noise e is log-normal, the half-response h the mean
+    level of the regulator. Scales of genes, a factor of K and b, are log-normal with standard deviation 1.
 
     Expected counts are proportional to the levels times a log-normal library size. A value is lost with a probability
-    that falls with log(1 + expected count), logistic of slope 6.5 and one half at the percentile `dropout` of all of
-    these; the others are drawn from a Poisson distribution.
+    that falls with log(1 + expected count), logistic of slope 6.5; the others are drawn from a Poisson distribution.
 
     Parameters
     ----------
@@ -75,11 +72,9 @@ def grn_types(
     regulating_share
         Share of the genes that may regulate others: the first ones, masters included.
     n_regulators
-        Range from which the number of regulators of every other gene is drawn, uniformly, both ends included. Genes
-        with fewer possible regulators have all of these.
+        Range, ends included, of the number of regulators of every other gene (all, where fewer are possible).
     copying
-        Share of the genes that regulate nothing whose regulators, and their signs, are those of another such gene: 0
-        for no modules, close to 1 for a few that have most of the genes.
+        Share of the genes that regulate nothing whose regulators, and their signs, are those of another such gene.
     repression_share
         Probability that an edge represses.
     noise, library
@@ -105,11 +100,6 @@ def grn_types(
         K, positive where the row activates the column, negative where it represses it, CSR, float64.
     ``uns["grn"]``
         Parameters, and ``"dropout_midpoint"``, the log(1 + expected count) at which half of the values are lost.
-
-    References
-    ----------
-    Dibaeinia and Sinha (2020), SERGIO: a single-cell expression simulator guided by gene regulatory networks. Cell
-    Systems 11, 252. https://doi.org/10.1016/j.cels.2020.08.003
     """
     n_masters = max(round(_MASTERS * n_genes), 1) if n_masters is None else n_masters
     require(n_genes >= 1, f"n_genes is {n_genes}: give at least 1")

@@ -13,8 +13,8 @@ from .._core.verb import verb
 def pbmc68k() -> AnnData:
     """Load 700 human blood cells with 765 genes; nothing is downloaded.
 
-    The unscaled part (``raw``) of :func:`scanpy.datasets.pbmc68k_reduced`, a sample of the 68,000 PBMC of Zheng et al.,
-    Nat. Commun. 8, 14049 (2017), that is part of every scanpy installation.
+    The unscaled part of :func:`scanpy.datasets.pbmc68k_reduced`, a sample of Zheng et al., Nat. Commun. 8, 14049
+    (2017), that is part of every scanpy installation.
 
     Returns
     -------
@@ -22,10 +22,8 @@ def pbmc68k() -> AnnData:
 
     ``X``
         Library-size normalised, log1p-transformed expression, CSR, float32; ``uns["log1p"]`` says so, as scanpy does.
-    ``obs["cell_type"]``
-        Cell type, ten categories; the same under its original name, ``obs["bulk_labels"]``.
-    ``obsm["X_umap"]``
-        Embedding, float32, shape ``(700, 2)``.
+    ``obs["cell_type"]``, ``obsm["X_umap"]``
+        Cell type, ten categories, also as ``obs["bulk_labels"]``; embedding, float32, shape ``(700, 2)``.
     """
     import scanpy as sc
 

@@ -62,18 +62,15 @@ def perturb_seq(
         Number of genes and modules.
     n_cells, n_controls
         Cells of each perturbation, and unperturbed cells.
-    n_pairs
-        Pairs of these targets that are also knocked down together, drawn at random, called ``"A+B"``.
-    n_without_effect
-        How many of the targets have strength 0, so that nothing but their own transcript changes.
+    n_pairs, n_without_effect
+        Pairs of these targets, drawn at random, that are also knocked down together, ``"A+B"``; targets of strength 0.
     density
         Probability that a module acts on a later one, by 0.4 to 0.8 per unit of its activity, up or down.
     strength
         Range from which strengths are drawn, uniformly; activities that nothing acts on have standard deviation 0.6.
-    penetrance
-        Share of the cells of a perturbation that are affected, at random; the others are like control cells.
-    knockdown
-        Share of its own transcript that a target loses in affected cells, below 1.
+    penetrance, knockdown
+        Share of the cells of a perturbation that are affected, the others being like control cells; share of its own
+        transcript that a target loses in these, below 1.
     depth
         Counts per control cell, about.
     rng

@@ -28,13 +28,12 @@ def grn_knockout(
 ) -> sparse.csr_array:
     """Give the true relative profile of simulated cells after genes are removed.
 
-    The remaining genes of the cell settle anew, with the same network and production factors, and without noise. A gene
-    that loses all that produces it dies out, and those that it represses are then free of it.
+    The other genes settle anew, with the same network and production factors, without noise. A gene that loses all that
+    produces it dies out.
 
     Parameters
     ----------
-    adata
-        Cells of :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`, all genes and any subset of the cells.
+    %(simulated)s
     genes
         Name of a gene, or several names, removed together; ``[]`` gives the true profiles of the cells as they are.
     cells
@@ -46,10 +45,8 @@ def grn_knockout(
 
     Raises
     ------
-    KeyError
-        A gene or a cell is not in `adata`.
-    ValueError
-        `adata` does not carry a simulation, or only some of its genes.
+    KeyError, ValueError
+        A gene or a cell is not in `adata`; `adata` does not carry a simulation, or only some of its genes.
     """
     simulation = _read(adata)
     rows = np.arange(adata.n_obs) if cells is None else _positions(cells, adata.obs_names, "cell", "obs_names")
@@ -64,13 +61,12 @@ def grn_knockout(
 def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     """Give the true impact of removing every gene from every simulated cell that has it.
 
-    The impact is the Bray-Curtis dissimilarity of the profiles before and after, both without noise and both with the
-    gene itself: half their L1 distance. It is 1 where no gene is left after the knockout.
+    Bray-Curtis dissimilarity of the profiles before and after, without noise, with the gene itself; 1 where none is
+    left.
 
     Parameters
     ----------
-    adata
-        Cells of :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`, all genes and any subset of the cells.
+    %(simulated)s
     %(progress)s
 
     Returns

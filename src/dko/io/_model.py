@@ -40,18 +40,16 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = keys.DEFAULT, 
     adata
         After :func:`dko.tl.fit`.
     path
-        File to write; by custom it ends in ``.npz``. An older file is replaced once the new one is complete, and its
-        mode stays; nothing but a regular file is replaced. Symbolic links are followed.
+        File to write, ``.npz`` by custom. An older file is replaced once the new one is complete, and its mode stays;
+        nothing but a regular file is replaced. Symbolic links are followed.
     %(fit)s
 
     Raises
     ------
-    KeyError
-        No fit.
+    KeyError, ValueError
+        No fit; what is there is not as the fit has left it.
     OSError
         A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
-    ValueError
-        What is there is not as the fit has left it.
     """
     check_target(path)
     fitted = read_fitted(unwrap(adata, mod), key)
@@ -95,8 +93,8 @@ def load(
 
     Returns
     -------
-    None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does; knockouts of an earlier model there are removed.
-    Groups of cells are those that the cells have now.
+    None. Sets ``uns[key_added]`` as :func:`dko.tl.fit` does; knockouts of an earlier model there are removed. Groups of
+    cells are those that the cells have now.
 
     Raises
     ------

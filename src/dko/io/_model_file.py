@@ -30,20 +30,7 @@ class Header(NamedTuple):
 
 
 class Archive:
-    """The arrays of an ``.npz`` file; anything but a whole file of plain arrays is refused.
-
-    Parameters
-    ----------
-    file
-        Open for reading.
-
-    Attributes
-    ----------
-    size
-        Bytes of the file.
-    headers
-        What it declares, by name.
-    """
+    """The arrays of an ``.npz`` file, its size and headers; anything but a whole file of plain arrays is refused."""
 
     def __init__(self, file: BinaryIO):
         self.size = _size_of(file)

@@ -35,15 +35,12 @@ def read_reference(path: str | Path) -> AnnData:
 
     Returns
     -------
-    AnnData, cells x genes, X CSR float32; genes and cells are named by their zero-based number in the table, which
-    are the ``gene_id`` and ``cell_id`` of the reference's results.
+    AnnData, cells x genes, X CSR float32, named by zero-based numbers as ``gene_id`` and ``cell_id`` of the reference.
 
     Raises
     ------
-    FileNotFoundError
-        No such file.
-    ValueError
-        Not a table of numbers, for example because it has a header.
+    FileNotFoundError, ValueError
+        No such file; not a table of numbers, for example because it has a header.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -82,17 +79,13 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = keys
 
     ``mapping_true.csv``, ``mapping_prediction.csv``
         Observed and predicted profiles of the test cells (cells x genes, no header), after ``fit(test_fraction=...)``.
-    ``Impact_results.csv``
-        ``gene_id, cell_id, k_pred``: every single knockout of a scan.
-    ``Impact_results_doubleKO.csv``
-        ``gene1_id, gene2_id, cell_id, k_pred``: every double knockout.
+    ``Impact_results.csv``, ``Impact_results_doubleKO.csv``
+        ``gene_id, cell_id, k_pred`` of a scan; ``gene1_id, gene2_id, cell_id, k_pred`` of double knockouts.
 
     Raises
     ------
-    OSError
-        The folder cannot be made or written to, or something that is no file has the name of a table.
-    ValueError
-        There is nothing to write.
+    OSError, ValueError
+        The folder cannot be made or written to, or something that is no file has the name of a table; nothing to write.
     """
     check_folder(dir, FILES)
     target = unwrap(adata, mod)

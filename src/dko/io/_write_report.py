@@ -30,9 +30,8 @@ def write_report(
 ) -> None:
     """Write all results under a key as one HTML page: quality, warnings, tables and pictures.
 
-    The page holds its pictures, style and script, and loads nothing, so that it can be sent by mail. Each result has a
-    section if it is there; otherwise the page names the call that makes it. Nothing is computed but the quality of the
-    fit and the means that pictures show.
+    The page loads nothing, so that it can be sent by mail. Each result has a section if it is there; otherwise the page
+    names the call that makes it. Nothing is computed but the quality of the fit and the means that pictures show.
 
     Parameters
     ----------
@@ -54,12 +53,10 @@ def write_report(
 
     Raises
     ------
-    KeyError
-        No fit, or no such column.
+    KeyError, ValueError
+        No fit, or no such column; `n_genes` below 1.
     OSError
         A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
-    ValueError
-        `n_genes` below 1.
     """
     from ..report import open_run, render
 

@@ -53,16 +53,14 @@ class Knockout(NamedTuple):
 
     Attributes
     ----------
-    number, dose
-        Which set, and which fraction of it is lost.
-    rows
-        In which of the given cells.
+    number, dose, rows
+        Which set, which fraction of it is lost, and in which of the given cells.
     before, after
         These cells with and without the genes, cells x genes: relative profiles (CSR) or, of a model that reads
         log-normalised expression, this (dense). None if nobody has asked for them.
     impact, downstream
         Per cell, how far `after` is from `before`, of all genes and without those that are knocked out (float32). Where
-        a model leaves them out, they are computed by :meth:`Model.with_impacts`.
+        a model leaves them out, :meth:`Model.with_impacts` computes them.
     """
 
     number: int
@@ -83,16 +81,14 @@ class Model(ABC):
         What it is made from; of a model per group of cells, each array has the groups along its first axis.
     genes, targets
         Names of the genes that it predicts, and of those that it can knock out.
-    name, title
-        Under which it is registered, and what it is in a few words.
+    name, title, loss
+        Under which it is registered, what it is in a few words, and what its losses are, on the axis of a plot.
     reads
-        What it is given of cells: ``"log"``, log-normalised expression; ``"profiles"``, relative expression, each cell
-        sums to 1; or ``"presence"``, ones at the genes that are expressed. CSR float32, cells x genes.
-    loss
-        What its losses are, on the axis of a plot.
+        What it is given of cells, CSR float32, cells x genes: ``"log"``, log-normalised expression; ``"profiles"``,
+        relative expression, each cell sums to 1; or ``"presence"``, ones at the genes that are expressed.
     where
-        In which cells it predicts knockouts: ``"all"``, those that express any of the genes, or ``"control"``, the
-        unperturbed cells of a screen, whether they do or not.
+        In which cells it predicts knockouts: ``"all"`` that express any of the genes, or ``"control"`` cells of a
+        screen.
     doses
         Least and largest dose that it has a meaning for.
     n_random
@@ -102,8 +98,8 @@ class Model(ABC):
     takes
         Which of ``groupby`` and ``init_from`` a fit takes; of the latter, :meth:`fit` gets the model as ``init``.
     most_genes
-        With more genes than the first number, a fit takes the second number of the most variable ones; None leaves
-        this to ``dko.settings``.
+        With more genes than the first number, a fit takes the second number of the most variable ones; None leaves this
+        to ``dko.settings``.
     """
 
     name: ClassVar[str]

@@ -40,9 +40,9 @@ def select_genes(
 ) -> list[str]:
     """Choose the genes that a model takes, and say what was chosen.
 
-    Told nothing, all genes that any cell expresses, up to ``dko.settings.max_genes`` (2,000); above that, the most
-    variable ones. Named genes are taken as they are; a handful of them (fewer than 50, of more genes than the limit)
-    are taken together with the most variable ones, because the model needs to know the state of the cell.
+    By default all genes that any cell expresses, up to ``dko.settings.max_genes`` (2,000); above that, the most
+    variable ones. Named genes are taken as they are; fewer than 50 of them, of more genes than the limit, together with
+    the most variable ones, because the model needs to know the state of the cell.
 
     Parameters
     ----------
@@ -61,10 +61,8 @@ def select_genes(
 
     Raises
     ------
-    KeyError
-        A named gene is not in ``var_names``.
-    ValueError
-        A named gene is expressed by no cell.
+    KeyError, ValueError
+        A named gene is not in ``var_names``; a named gene is expressed by no cell.
     """
     target = unwrap(adata, mod)
     require_known(genes, target)

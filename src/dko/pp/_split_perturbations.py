@@ -62,8 +62,7 @@ def split_perturbations(
     adata
         Perturbed and control cells, of counts or of log-normalised values.
     perturbation_key, control
-        ``obs`` column of the genes that were perturbed (several joined by ``+``, in any order), and its value for
-        control cells.
+        ``obs`` column of the genes that were perturbed (several joined by ``+``), and its value for control cells.
     n_folds
         Number of folds.
     validation_perturbations
@@ -71,14 +70,12 @@ def split_perturbations(
     test_controls
         Share of the control cells to keep apart, for comparisons of your own: :func:`dko.tl.fit` does not look at this
         column, and keeps control cells apart itself with ``test_controls=...``.
-    layer
-        Where the values are, X by default.
+    layer, mod
+        Where the values are, X by default; modality of a MuData.
     rng
         Seed or generator. The order of the cells does not matter.
     key_added
         Name of the new column.
-    mod
-        Modality of a MuData.
     %(copy)s
 
     Returns
@@ -88,11 +85,9 @@ def split_perturbations(
 
     Raises
     ------
-    KeyError
-        No such column, no cell that has the control value, no such layer.
-    ValueError
-        More folds than perturbations that are left for them, fewer than 2 folds, a share that is not from 0 to below 1,
-        values that are no expression; `key_added` is the column of the perturbations or has a ``/``.
+    KeyError, ValueError
+        No such column, control value or layer; more folds than perturbations that are left for them, fewer than 2
+        folds, a share that is not from 0 to below 1, values that are no expression; a bad `key_added`.
     """
     _check(
         n_folds,
