@@ -61,6 +61,11 @@ def _grouped(_cells):
 
 
 @pytest.fixture(scope="session")
+def _total(_cells):
+    return dko.tl.fit(_cells, copy=True, **{**QUICK, "effects": "total"})
+
+
+@pytest.fixture(scope="session")
 def _screen():
     """200 unperturbed cells x 30 genes, which are fitted, and 40 with each of five true knockouts, one of a pair."""
     rng = np.random.default_rng(0)
@@ -140,6 +145,12 @@ def cells(_cells):
 def fitted(_fitted):
     """The same cells after ``tl.fit``: one model."""
     return _fitted.copy()
+
+
+@pytest.fixture
+def total(_total):
+    """The same cells after ``tl.fit`` with total effects."""
+    return _total.copy()
 
 
 @pytest.fixture

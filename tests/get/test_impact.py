@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 
 import dko
 
@@ -83,22 +82,6 @@ def test_labels_and_tuples_in_the_order_asked_for(adata):
     dko.tl.virtual_ko(adata, ("gene_7", "gene_5"))
     for genes in [("gene_7", "gene_5"), [("gene_5", "gene_7")], "gene_5+gene_7"]:
         assert dko.get.impact(adata, genes).columns.tolist() == ["gene_5+gene_7"]
-
-
-@pytest.mark.slow
-def test_scanpy_goes_on_from_there(adata, tmp_path):
-    """Nothing but scanpy: plots, marker knockouts, neighbours, clusters."""
-    found = dko.get.impact(adata, as_anndata=True)
-    sc.pp.pca(found, n_comps=5)
-    sc.pp.neighbors(found, n_neighbors=5)
-    sc.tl.leiden(found, flavor="igraph", n_iterations=2, directed=False)
-    sc.tl.rank_genes_groups(found, "cell_type")
-    assert len(sc.get.rank_genes_groups_df(found, "B")) == found.n_vars
-    found.write_h5ad(tmp_path / "impact.h5ad")
-    sc.tl.rank_genes_groups(adata, "cell_type", layer="dko_impact")
-    axes = sc.pl.umap(adata, color="gene_5", layer="dko_impact", show=False)
-    drawn = np.sort(axes.collections[0].get_array())
-    np.testing.assert_allclose(drawn, np.sort(adata[:, "gene_5"].layers["dko_impact"].toarray().ravel()), rtol=1e-6)
 
 
 def test_genes_reordered_after_the_scan_and_without_the_fit(adata):

@@ -53,13 +53,6 @@ def test_shares_are_those_of_the_scanned_cells_and_fractions_of_all(fitted):
     assert row.fraction == pytest.approx(of_all[3]) and row.fraction < 1
 
 
-def test_genes_that_few_cells_express_are_left_out(fitted):
-    dko.tl.scan(fitted)
-    n_cells = dko.get.ranking(fitted, min_cells=1).set_index("gene")["n_cells"]
-    limit = int(n_cells.median())
-    assert set(dko.get.ranking(fitted, min_cells=limit)["gene"]) == set(n_cells.index[n_cells >= limit])
-
-
 def test_a_ranking_that_is_not_there(fitted):
     dko.tl.scan(fitted)
     dko.tl.rank_genes(fitted, groupby="cell_type", key_added="by_type", **FAST)

@@ -77,15 +77,6 @@ def test_a_copy_of_what_is_stored(name, results, unchanged):
         table[table.columns[-1]] = 7
 
 
-def test_history_and_pairs_are_copies_of_the_tables_beside_the_model(grouped, unchanged):
-    dko.tl.double_ko(grouped, n_samples=10)
-    assert dko.get.history(grouped).equals(grouped.uns["dko"]["history"])
-    assert dko.get.pairs(grouped).equals(grouped.uns["dko"]["pairs"])
-    with unchanged(grouped):
-        for table in (dko.get.history(grouped), dko.get.pairs(grouped)):
-            table[table.columns[-1]] = 0.0
-
-
 @pytest.mark.parametrize("by", ["z", "change"])
 def test_wide_is_what_decoupler_takes(results, by):
     wide = dko.get.affected_genes(results, ["A/B", "gene_7"], as_wide=True, by=by)
@@ -99,11 +90,6 @@ def test_wide_is_what_decoupler_takes(results, by):
     assert dko.get.affected_genes(results, as_wide=True).index.tolist() == ["A/B", "C+D", "gene_7"]
 
 
-def test_responders(results):
-    assert dko.get.dose_response(results, ["A/B"], responders=True)["dose"].tolist() == [0.5, 1.0]
-    assert dko.get.dose_response(results, "C+D", responders=True).empty
-
-
 def test_a_matrix_of_pairs_is_symmetric(results):
     table = dko.get.interactions(results, group="CD4/CD8 T")
     assert table["gene_a"].tolist() == ["b"] and "group" not in table
@@ -112,13 +98,6 @@ def test_a_matrix_of_pairs_is_symmetric(results):
     np.testing.assert_array_equal(found, [[np.nan, -0.1, 0.2], [-0.1, np.nan, np.nan], [0.2, np.nan, np.nan]])
     classes = dko.get.interactions(results, group="B", matrix="class")
     assert classes.loc["b", "A/1"] == "buffering" and pd.isna(classes.loc["b", "c"])
-
-
-def test_tables_of_clusters_and_modules(results):
-    assert dko.get.clusters(results)["knockout"].tolist() == ["A", "B/C"]
-    assert dko.get.clusters(results, what="agreement")["ari"].item() == 0.5
-    assert dko.get.modules(results)["perturbation"].tolist() == ["C", "A", "B/D", "E"]
-    assert dko.get.modules(results, what="markers")["gene"].tolist() == ["x", "y"]
 
 
 def test_modules_as_anndata(results, unchanged):
@@ -133,31 +112,6 @@ def test_modules_as_anndata(results, unchanged):
     np.testing.assert_array_equal(found.obsm["X_umap"], [[0, 5], [1, 6], [2, 7], [3, 8]])
     assert found.obs["module"].cat.categories.tolist() == ["1", "2", "no effect"]
     assert found.obs.columns.tolist() == ["perturbation", "module", "strength"]
-
-
-def test_the_summary_of_an_evaluation_has_an_interval_beside_each_mean(evaluated):
-    found = dko.get.evaluation(evaluated)
-    assert found.index.name == "method" and found.index[0] == "model"
-    assert list(found)[:3] == ["pearson", "pearson_low", "pearson_high"]
-    means = [name for name in found if not name.endswith(("_low", "_high", "_gain", "_scaled"))]
-    gains, scaled = ([name for name in found if name.endswith(end)] for end in ("_gain", "_scaled"))
-    assert len(found.columns) == 3 * (len(means) + len(gains)) + len(scaled)
-    assert {"pearson_gain", "impact_ranking_gain"} <= set(gains) and "pearson_scaled" in scaled
-    assert {"impact_ranking", "ceiling_whole"} <= set(means) and not {"size", "ceiling_gain"} & set(found)
-    tidy = evaluated.uns["dko_evaluation"]["summary"].set_index(["method", "metric"])
-    for end, suffix in (("mean", ""), ("low", "_low"), ("high", "_high"), ("gain", "_gain"), ("gain_low", "_gain_low")):
-        expected = tidy.loc[("co-expression", "spearman"), end]
-        assert found.at["co-expression", f"spearman{suffix}"] == pytest.approx(expected)
-    assert np.isnan(found.at["measurement", "pearson"]) and np.isnan(found.at["model", "ceiling"])
-
-
-def test_an_evaluation_has_a_row_per_method_and_perturbation(evaluated):
-    found = dko.get.evaluation(evaluated, summary=False)
-    assert found.index.names == ["method", "perturbation"] and found.index.is_unique
-    tidy = evaluated.uns["dko_evaluation"]["table"].query("method == 'gene mean' & perturbation == 'gene_6'")
-    for metric, value in tidy.set_index("metric")["value"].items():
-        np.testing.assert_equal(found.at[("gene mean", "gene_6"), metric], value)
-    assert found.loc["measurement", "n_cells"].eq(40).all()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import warnings
-
-import anndata as ad
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +10,6 @@ import dko
 from dko.models.coexpression import pair_test
 
 SLASH = "HSPA1A/B"
-
-
-@pytest.fixture(scope="module")
-def _total(_cells, quick):
-    return dko.tl.fit(_cells, copy=True, **{**quick, "effects": "total"})
 
 
 @pytest.fixture(params=["direct", "total"])
@@ -67,54 +58,6 @@ def test_earlier_knockouts_stay_unless_they_are_made_again(fitted):
     assert dko.get.affected_genes(fitted)["knockout"].unique().tolist() == ["gene_8"]
 
 
-def test_a_gene_that_truly_goes_with_another_is_found():
-    rng = np.random.default_rng(0)
-    own = 20 * rng.gamma(4, 0.25, (300, 12))
-    own[:, 5] = own[:, 2]
-    adata = ad.AnnData(sparse.csr_matrix(rng.poisson(own).astype(np.float32)))
-    adata.var_names = [f"gene_{i}" for i in range(12)]
-    dko.tl.fit(adata, effects="total", max_epochs=2, progress=False)
-    dko.tl.affected_genes(adata, "gene_2")
-    first = dko.get.affected_genes(adata).iloc[0]
-    assert first["gene"] == "gene_5" and first["pval_adj"] < 1e-6 and first["z"] < 0
-
-
-def test_a_group_of_which_few_cells_have_the_gene_is_left_out(fitted):
-    counts = fitted.X.toarray()
-    rows = np.flatnonzero((fitted.obs["cell_type"] == "B").to_numpy() & (counts[:, 7] > 0))[5:]
-    counts[rows, 7] = 0
-    fitted.X = sparse.csr_matrix(counts)
-    dko.tl.affected_genes(fitted, "gene_7", groupby="cell_type")
-    assert dko.get.affected_genes(fitted)["group"].unique().tolist() == ["CD4/CD8 T"]
-    with pytest.raises(
-        ValueError, match=r"Fewer than min_cells=79 cells of any group that have a model express 'gene_7'"
-    ):
-        dko.tl.affected_genes(fitted, "gene_7", groupby="cell_type", min_cells=79)
-
-
-def test_files_keep_it(fitted, tmp_path):
-    dko.tl.affected_genes(fitted, SLASH, groupby="cell_type")
-    table, wide = dko.get.affected_genes(fitted), dko.get.affected_genes(fitted, as_wide=True)
-    fitted.write_h5ad(tmp_path / "cells.h5ad")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        fitted.write_zarr(tmp_path / "cells.zarr")
-    for again in (ad.read_h5ad(tmp_path / "cells.h5ad"), ad.read_zarr(tmp_path / "cells.zarr")):
-        pd.testing.assert_frame_equal(dko.get.affected_genes(again), table)
-        pd.testing.assert_frame_equal(dko.get.affected_genes(again, as_wide=True), wide)
-        dko.tl.affected_genes(again, "gene_7", groupby="cell_type")
-        assert dko.get.affected_genes(again)["knockout"].nunique() == 2
-
-
-def test_the_same_rng_compares_with_the_same_knockouts(fitted):
-    found = []
-    for seed in (1, 1, 2):
-        dko.tl.affected_genes(fitted, "gene_7", n_others=6, rng=seed)
-        found.append(dko.get.affected_genes(fitted))
-    pd.testing.assert_frame_equal(found[0], found[1])
-    assert not found[0]["others"].equals(found[2]["others"])
-
-
 @pytest.mark.parametrize("n_others", [6, 200])
 def test_it_does_not_matter_what_else_is_asked(cells_of, n_others):
     names = list(cells_of.var_names)
@@ -152,19 +95,6 @@ def test_sets_that_were_told_from_earlier_rows_are_taken_away(fitted):
     assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
 
 
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
-def test_a_modality_of_a_mudata(fitted):
-    mdata = mudata.MuData({"rna": fitted.copy()})
-    dko.tl.affected_genes(mdata, SLASH)
-    dko.tl.affected_genes(fitted, SLASH)
-    pd.testing.assert_frame_equal(dko.get.affected_genes(mdata), dko.get.affected_genes(fitted))
-
-
-def test_what_was_found_is_said(fitted, capsys):
-    dko.tl.affected_genes(fitted, SLASH)
-    assert "genes are co-expressed with 'HSPA1A/B' (FDR <= 5 %)" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("gene", "how", "error", "message"),
     [
@@ -179,8 +109,3 @@ def test_what_was_found_is_said(fitted, capsys):
 def test_wrong_input(fitted, gene, how, error, message):
     with pytest.raises(error, match=message):
         dko.tl.affected_genes(fitted, gene, **how)
-
-
-def test_a_model_of_another_kind(perturbations):
-    with pytest.raises(ValueError, match="kind 'sccvae'"):
-        dko.tl.affected_genes(perturbations, "gene_7")

@@ -46,11 +46,6 @@ def test_change_of_similarity_is_that_of_the_cosine_with_the_centre(values):
     assert (types.change(rows, np.zeros((2, 4))) == 0).all()
 
 
-def test_no_type_at_all(values):
-    with pytest.raises(ValueError, match=r"No cell has a value in obs\['kind'\]"):
-        Types(space_of(values, 4, 0), np.array([None] * 60, dtype=object), "kind")
-
-
 @pytest.fixture
 def plane():
     """Places on a plane, and an embedding that turns and stretches it."""
@@ -88,17 +83,6 @@ def test_what_does_not_move_does_not_move(plane):
     positions, embedding = plane
     around = Surroundings(positions, embedding, 15, np.random.default_rng(0))
     assert (around.moves(np.arange(50), np.zeros((50, 2))) == 0).all()
-
-
-def test_far_moves_are_those_of_the_embedding(plane):
-    """From one place of many cells to another, as the linear map has it."""
-    positions, embedding = plane
-    rows = np.flatnonzero(np.abs(positions).max(axis=1) < 5)
-    shifts = np.tile([3.0, -2.0], (len(rows), 1))
-    moves = Surroundings(positions, embedding, 15, np.random.default_rng(0)).moves(rows, shifts)
-    expected = shifts[0] @ np.array([[0.0, 2.0], [-2.0, 0.0]])
-    np.testing.assert_allclose(moves.mean(axis=0), expected, rtol=0.05)
-    assert np.abs(moves - expected).max() < 1.5
 
 
 def test_any_memory_budget(plane):

@@ -75,11 +75,6 @@ def test_samples_are_distinct_and_spread_evenly(fitted):
     assert abs(share[candidates > 20].mean() - expected) < 0.02
 
 
-def test_a_sample_of_named_pairs(fitted):
-    dko.tl.double_ko(fitted, [("gene_2", "gene_3"), ("gene_4", "gene_5")], n_samples=7)
-    assert len(dko.get.pairs(fitted)) == 7
-
-
 def test_groups_limit_the_cells(grouped):
     dko.tl.double_ko(grouped, n_samples=50, groups="CD4/CD8 T")
     assert (grouped.obs.loc[dko.get.pairs(grouped)["cell"], "cell_type"] == "CD4/CD8 T").all()

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import Any
 
-import anndata as ad
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,31 +53,17 @@ def test_one_knockout_by_change_with_a_method_without_p_values(fake, affected):
     assert affected.uns["dko_enrichment"]["params"] == {"method": "plain", "by": "change", "min_targets": 7}
 
 
-@pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning")  # mudata says it to all who make a MuData
-def test_files_and_modalities_keep_it(fake, affected, tmp_path, unchanged):
-    mdata = mudata.MuData({"rna": affected.copy()})
-    dko.tl.enrichment(mdata, NET)
-    with unchanged(affected):
-        changed: Any = dko.tl.enrichment(affected, NET, copy=True)
-    table = dko.get.enrichment(changed)
-    pd.testing.assert_frame_equal(dko.get.enrichment(mdata), table)
-    changed.write_h5ad(tmp_path / "cells.h5ad")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        changed.write_zarr(tmp_path / "cells.zarr")
-    for again in (ad.read_h5ad(tmp_path / "cells.h5ad"), ad.read_zarr(tmp_path / "cells.zarr")):
-        pd.testing.assert_frame_equal(dko.get.enrichment(again), table)
-
-
-def test_wrong_input(fake, affected, fitted):
-    with pytest.raises(ValueError, match="net lacks the column 'target'"):
-        dko.tl.enrichment(affected, NET[["source"]])
-    with pytest.raises(ValueError, match="No set of net has 9 genes"):
-        dko.tl.enrichment(affected, NET, min_targets=9)
-    with pytest.raises(ValueError, match="method='gsea' is no function of decoupler.mt"):
-        dko.tl.enrichment(affected, NET, method="gsea")
-    with pytest.raises(KeyError, match=r"run dko.tl.enrichment"):
-        dko.get.enrichment(affected)
+@pytest.mark.parametrize(
+    ("net", "how", "message"),
+    [
+        (NET[["source"]], {}, "net lacks the column 'target'"),
+        (NET, {"min_targets": 9}, "No set of net has 9 genes"),
+        (NET, {"method": "gsea"}, "method='gsea' is no function of decoupler.mt"),
+    ],
+)
+def test_wrong_input(net, how, message, fake, affected):
+    with pytest.raises(ValueError, match=message):
+        dko.tl.enrichment(affected, net, **how)
 
 
 def test_without_decoupler_it_is_named(affected, monkeypatch):

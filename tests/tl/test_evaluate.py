@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import dko
 
 HOW: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "n_bootstrap": 50, "progress": False}
-FAST = {**HOW, "baselines": False, "n_splits": 5}
+FAST = {**HOW, "baselines": False, "n_splits": 5, "n_bootstrap": 5}
 SINGLES = ["gene_2", "gene_6", "gene_15", "gene_22"]
 
 
@@ -20,17 +19,6 @@ def table(adata):
 
 def cells_of(adata, label):
     return adata[(adata.obs["knockout"] == label).to_numpy()]
-
-
-def test_every_method_and_perturbation_is_scored(evaluated):
-    found = table(evaluated)
-    methods = found.index.unique("method").tolist()
-    assert methods[:3] == ["model", "no change", "renormalise"] and methods[-1] == "measurement"
-    assert len(methods) == 14 and len(found) == 14 * 5
-    assert evaluated.uns["dko_evaluation"]["table"]["value"].dtype == np.float64
-    scores = ["pearson", "spearman", "auprc", "auroc", "auroc_matched", "retrieval", "retrieval_centred"]
-    reliable = found.loc["measurement", "reliable"].to_numpy() > 0
-    assert np.isfinite(found.drop(index="measurement", level="method")[scores].to_numpy()[np.tile(reliable, 13)]).all()
 
 
 def test_predictions_are_those_of_the_getters(evaluated):
@@ -46,17 +34,6 @@ def test_predictions_are_those_of_the_getters(evaluated):
         expected = dko.metrics.correlation(effects.X[number], measured)
         assert found.loc[label, "pearson"] == pytest.approx(expected, abs=1e-4)
         assert found.loc[label, "impact"] == pytest.approx(impacts[label], rel=1e-5)
-
-
-def test_measured_against_all_unperturbed_cells(evaluated):
-    control = cells_of(evaluated, "control")
-    values = dko.metrics.log_profiles(control.X)
-    found = table(evaluated)
-    for gene in SINGLES:
-        column = evaluated.var_names.get_loc(gene)
-        measured = dko.metrics.effect(cells_of(evaluated, gene).X, control.X, without=[column])
-        blind = dko.metrics.baseline_effects(values, [column])["co-expression"][0]
-        assert found.loc[("co-expression", gene), "pearson"] == pytest.approx(dko.metrics.correlation(blind, measured))
 
 
 def test_floor_and_chance(evaluated):
@@ -84,33 +61,12 @@ def test_sizes_of_effects_where_they_mean_anything(evaluated):
     assert np.isfinite(found.loc["no change", sizes[1:]].to_numpy()).all()
 
 
-def test_scores_are_placed_between_no_change_and_a_replicate(evaluated):
-    summary = dko.get.evaluation(evaluated)
-    assert summary.at["replicate", "pearson"] == pytest.approx(summary.at["measurement", "ceiling"], abs=0.1)
-    for metric in ("pearson", "direction_fidelity", "relative_error"):
-        low, value, high = (summary.at[method, metric] for method in ("no change", "model", "replicate"))
-        assert summary.at["model", f"{metric}_scaled"] == pytest.approx((value - low) / (high - low))
-        assert summary.loc[["no change", "replicate"], f"{metric}_scaled"].tolist() == [0, 1]
-
-
 def test_an_evaluation_of_version_0_1_is_read(evaluated):
     content = evaluated.uns["dko_evaluation"]
     for name in ("table", "summary"):
         content[name] = content[name][content[name]["method"] != "replicate"].drop(columns="scaled", errors="ignore")
     assert "pearson_gain" in dko.get.evaluation(evaluated) and "pearson_scaled" not in dko.get.evaluation(evaluated)
     assert dko.pl.evaluation(evaluated, metric="retrieval", show=False).get_title()
-
-
-def test_distances_with_no_change_and_among_the_unperturbed(evaluated):
-    found = table(evaluated)
-    assert found["energy_distance"].notna().groupby("method").all().pipe(lambda x: x.index[x].tolist()) == [
-        "measurement",
-        "model",
-        "no change",
-    ]
-    apart, among = found.loc["no change"], found.loc["measurement"]
-    for name in ("energy_distance", "mmd"):
-        assert (apart[name] > 5 * among[name].abs()).mean() > 0.5
 
 
 def test_summary_is_over_the_reliable_ones(evaluated):
@@ -150,32 +106,16 @@ def test_size_is_that_of_mean_profiles_without_the_gene(evaluated):
 
 def test_sizes_are_measured_in_as_many_cells(screen):
     """With 12 cells of another knockout, that of 40 is measured in 12 too, where it looks smaller."""
-    found = []
-    for rng in range(6):
-        labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
-        labels[np.flatnonzero(labels == "gene_15")[12:]] = "unknown"
-        some = screen.copy()
-        some.obs["knockout"] = labels
-        dko.tl.evaluate(some, rng=rng, **FAST)
-        dko.tl.evaluate(screen, rng=rng, **FAST)
-        found.append(
-            (table(some).loc[("measurement", "gene_6"), "size"], table(screen).loc[("measurement", "gene_6"), "size"])
-        )
-    together, alone = np.mean(found, axis=0)
-    assert 0 < together < alone
-
-
-@pytest.mark.slow
-def test_permuted_cells_are_the_mean_of_several_shuffles(screen, monkeypatch):
-    spread = []
-    for shuffles in (1, 16):
-        monkeypatch.setattr("dko.tl.evaluation._methods._N_SHUFFLES", shuffles)
-        found = []
-        for rng in range(4):
-            dko.tl.evaluate(screen, rng=rng, **{**HOW, "n_bootstrap": 1, "n_splits": 2})
-            found.append(table(screen).loc["permuted cells", "pearson"])
-        spread.append(np.std(found, axis=0).mean())
-    assert spread[1] < 0.6 * spread[0]
+    some = screen.copy()
+    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
+    labels[np.flatnonzero(labels == "gene_15")[12:]] = "unknown"
+    some.obs["knockout"] = labels
+    sizes = []
+    for rng in range(4):
+        for adata in (some, screen):
+            dko.tl.evaluate(adata, rng=rng, **FAST)
+            sizes.append(table(adata).loc[("measurement", "gene_6"), "size"])
+    assert 0 < np.mean(sizes[::2]) < np.mean(sizes[1::2])
 
 
 def test_spellings_of_one_perturbation_are_one(screen):
@@ -205,35 +145,6 @@ def test_impacts_of_a_total_fit_are_those_of_the_cells(screen):
         assert table(screen).loc[("model", label), "impact"] == pytest.approx(impacts[label], rel=1e-5)
 
 
-def test_rng_decides(screen):
-    found = []
-    for rng in (1, 1, 2):
-        dko.tl.evaluate(screen, rng=rng, **FAST)
-        found.append(table(screen))
-        assert screen.uns["dko_evaluation"]["params"]["rng"] == rng
-    pd.testing.assert_frame_equal(found[0], found[1])
-    assert not found[0].equals(found[2])
-
-
-def test_some_perturbations_only(screen, capsys):
-    dko.tl.evaluate(screen, perturbations="gene_6", **FAST)
-    found = dko.get.evaluation(screen)
-    assert table(screen).index.unique("method").tolist() == ["model", "no change", "replicate", "measurement"]
-    assert table(screen).index.unique("perturbation").tolist() == ["gene_6"]
-    assert np.isnan(found.at["model", "retrieval"]) and np.isnan(found.at["model", "pearson_low"])
-    assert "Evaluated 1 perturbations" in capsys.readouterr().err
-
-
-def test_left_out_perturbations_are_named_once(screen, capsys):
-    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
-    labels[np.flatnonzero(labels == "gene_15")[:31]] = "unknown"
-    screen.obs["knockout"] = labels
-    dko.tl.evaluate(screen, **FAST)
-    assert table(screen).index.unique("perturbation").tolist() == ["gene_18+gene_8", "gene_2", "gene_22", "gene_6"]
-    said = capsys.readouterr().err
-    assert "fewer than 10 cells: 'gene_15'." in said and "does not know their genes: 'unknown'." in said
-
-
 def test_a_gene_that_no_unperturbed_cell_expresses_is_not_predictable(screen, capsys):
     values = screen.X.toarray()
     control = (screen.obs["knockout"] == "control").to_numpy()
@@ -246,26 +157,6 @@ def test_a_gene_that_no_unperturbed_cell_expresses_is_not_predictable(screen, ca
     assert np.isnan(found.loc[("model", "gene_15"), ["pearson", "impact"]].to_numpy(dtype=float)).all()
     reliable = (found.loc["measurement", ["reliable", "predictable"]] > 0).all(axis=1).sum()
     assert dko.get.evaluation(screen).attrs["n_perturbations"] == reliable
-
-
-def test_nothing_to_predict(screen, unchanged):
-    values = screen.X.toarray()
-    control = (screen.obs["knockout"] == "control").to_numpy()
-    values[control, screen.var_names.get_loc("gene_15")] = 0
-    screen.X = values
-    with (
-        unchanged(screen),
-        pytest.raises(ValueError, match="No unperturbed cell expresses the gene of any .*'gene_15'"),
-    ):
-        dko.tl.evaluate(screen, perturbations="gene_15", **HOW)
-
-
-def test_a_control_that_is_a_number(screen):
-    screen.obs["guide"] = (screen.obs["knockout"] != "control").astype(float)
-    with pytest.raises(KeyError, match=r"No value '2' in obs\['guide'\]\. There are '0\.0', '1\.0'\."):
-        dko.tl.evaluate(screen, **{**HOW, "perturbation_key": "guide", "control": 2})
-    with pytest.raises(ValueError, match=r"None of the 1 perturbations in obs\['guide'\] \('1.0'\) is a gene"):
-        dko.tl.evaluate(screen, **{**HOW, "perturbation_key": "guide", "control": 0})
 
 
 def test_groups_are_averaged_over_their_cells(screen):
@@ -300,26 +191,6 @@ def test_test_cells_are_held_out_and_a_model_that_has_seen_the_answers_is_named(
     assert "was trained on cells that it is scored on" in caplog.text
 
 
-def test_a_modality(evaluated, screen, mudata_of):
-    data = mudata_of(cells=screen)
-    dko.tl.evaluate(data, mod="cells", **FAST)
-    found, expected = (table(one).loc["model", ["pearson", "impact", "size"]] for one in (data["cells"], evaluated))
-    pd.testing.assert_frame_equal(found, expected)
-
-
-@pytest.mark.parametrize("name", ["cells.h5ad", pytest.param("cells.zarr", marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings("ignore:.*zarr v2.*:UserWarning")
-def test_survives_a_file(evaluated, tmp_path, name):
-    path = tmp_path / name
-    getattr(evaluated, f"write_{path.suffix[1:]}")(path)
-    back = (ad.read_h5ad if path.suffix == ".h5ad" else ad.read_zarr)(path)
-    for summary in (True, False):
-        found = dko.get.evaluation(back, summary=summary)
-        expected = dko.get.evaluation(evaluated, summary=summary)
-        pd.testing.assert_frame_equal(found, expected, check_index_type=False, check_column_type=False)
-        assert found.attrs == expected.attrs
-
-
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
@@ -338,13 +209,14 @@ def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):
         dko.tl.evaluate(screen, **{**HOW, **change})
 
 
-def test_too_few_cells(screen):
-    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
-    few = screen[(labels != "control") | (np.arange(400) < 19)].copy()
-    with pytest.raises(ValueError, match="at least 20 unperturbed cells that have a model, got 19 with 'control'"):
-        dko.tl.evaluate(few, **HOW)
-    few = screen[np.r_[:209]].copy()
-    with pytest.raises(ValueError, match="No perturbation has 10 cells to measure its effect in: 'gene_2'"):
-        dko.tl.evaluate(few, **HOW)
-    with pytest.raises(ValueError, match="holds nothing but 'control'"):
-        dko.tl.evaluate(screen[:200].copy(), **HOW)
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (np.r_[:19, 200:400], "at least 20 unperturbed cells that have a model, got 19 with 'control'"),
+        (np.r_[:209], "No perturbation has 10 cells to measure its effect in: 'gene_2'"),
+        (np.r_[:200], "holds nothing but 'control'"),
+    ],
+)
+def test_too_few_cells(cells, message, screen):
+    with pytest.raises(ValueError, match=message):
+        dko.tl.evaluate(screen[cells].copy(), **HOW)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,28 +9,14 @@ import torch
 from scipy import sparse
 
 import dko
-from dko.models import REGISTRY
 from dko.models.dko import reference as naive
-from dko.models.dko.model import DkoModel
+
+DIRECT: list[dict[str, Any]] = [{"effects": "direct"}, {"preset": "paper"}, {"rank": 4}]
+PRIOR = pd.DataFrame({"source": ["gene_3"], "target": ["gene_9"], "weight": [1.0]})
 
 
 def weights(adata, key="dko"):
     return adata.uns[key]["weights"]["influence"]
-
-
-def test_what_is_written(fitted):
-    stored = fitted.uns["dko"]
-    assert set(stored) == {"params", "genes", "groups", "weights", "history"}
-    assert stored["genes"] == fitted.var_names.to_list()
-    assert stored["groups"] == []
-    assert {name: (array.shape, array.dtype) for name, array in stored["weights"].items()} == {
-        "influence": ((1, 20, 20), np.float32),
-        "intercept": ((1, 20), np.float32),
-    }
-    assert stored["history"].columns.tolist() == ["step", "epoch", "train_loss", "validation_loss"]
-    assert all(type(value) in (str, int, float, bool) for value in stored["params"].values())
-    assert fitted.obs["dko_split"].value_counts().to_dict() == {"train": 64, "validation": 16, "test": 0, "unused": 0}
-    assert fitted.obs["dko_fit_error"].dtype == np.float32
 
 
 def test_fit_error_is_that_of_the_formula(fitted, layers_of):
@@ -71,20 +55,6 @@ def test_test_cells_do_not_train(cells, quick):
     dko.tl.fit(changed, test_fraction=0.25, **quick)
     np.testing.assert_array_equal(weights(changed), weights(cells))
     assert not np.array_equal(changed.obs["dko_fit_error"][test], cells.obs["dko_fit_error"][test])
-
-
-def test_one_model_per_group_is_the_model_of_that_group(cells, quick):
-    """Each group on its own gives what it gives together with others, up to the random numbers it is given."""
-    dko.tl.fit(cells, groupby="cell_type", **quick)
-    assert cells.uns["dko"]["groups"] == ["B", "CD4/CD8 T"]
-    assert weights(cells).shape == (2, 20, 20)
-    assert not np.array_equal(*weights(cells))
-    history = dko.get.history(cells)
-    assert history["group"].cat.categories.tolist() == ["B", "CD4/CD8 T"]
-    for group, best in history.groupby("group", observed=True)["validation_loss"].min().items():
-        chosen = (cells.obs["cell_type"] == group) & (cells.obs["dko_split"] == "validation")
-        assert chosen.sum() == 8
-        assert cells.obs.loc[chosen, "dko_fit_error"].mean() == pytest.approx(best, abs=1e-5)
 
 
 def test_a_group_trains_alone(cells, quick):
@@ -152,23 +122,6 @@ def test_starting_from_another_fit(fitted, tmp_path):
     np.testing.assert_allclose(weights(fitted, "part")[0], weights(fitted)[0][np.ix_(columns, columns)], atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("there", "here", "remedy"),
-    [(None, 4, "holds a full map; leave out rank=..."), (4, None, "a map of rank 4; fit with rank=4")],
-)
-def test_a_start_of_another_rank(cells, there, here, remedy):
-    dko.tl.fit(cells, rank=there, max_steps=2, progress=False)
-    with pytest.raises(ValueError, match=f"init_from=... .*{remedy}"):
-        dko.tl.fit(cells, rank=here, init_from="dko", key_added="new")
-
-
-def test_a_start_that_is_not_there(cells, perturbations):
-    with pytest.raises(FileNotFoundError, match="init_from='nowhere' is neither a key of adata.uns nor a file"):
-        dko.tl.fit(cells, init_from="nowhere")
-    with pytest.raises(ValueError, match="init_from='dko' holds a model of kind 'sccvae', and not 'dko'"):
-        dko.tl.fit(perturbations, init_from="dko", key_added="new")
-
-
 @pytest.fixture
 def interrupt(monkeypatch):
     """Let a training step be interrupted, as by Ctrl-C, when it has been made so often."""
@@ -198,26 +151,6 @@ def test_interrupt_before_anything_is_learned_leaves_all_as_it_was(cells, interr
     with unchanged(cells), pytest.raises(KeyboardInterrupt):
         dko.tl.fit(cells, max_steps=1000, progress=False)
     assert torch.get_num_threads() == threads
-
-
-def test_groups_that_were_not_reached_get_no_model(cells, interrupt, caplog):
-    interrupt(15)
-    dko.tl.fit(cells, groupby="cell_type", max_steps=1000, progress=False)
-    assert cells.uns["dko"]["groups"] == ["B"]
-    assert "'CD4/CD8 T'" in caplog.text
-    late = cells.obs["cell_type"] == "CD4/CD8 T"
-    assert (cells.obs["dko_split"][late] == "unused").all() and cells.obs["dko_fit_error"][late].isna().all()
-
-
-def test_a_new_fit_takes_away_what_the_old_one_predicted(fitted, quick):
-    dko.tl.scan(fitted)
-    dko.tl.virtual_ko(fitted, [fitted.var_names[0], fitted.var_names[3]])
-    dko.tl.double_ko(fitted, n_samples=5)
-    fresh = [list(fitted.layers), list(fitted.obsm), list(fitted.var)]
-    dko.tl.fit(fitted, **quick)
-    assert fresh != [list(fitted.layers), list(fitted.obsm), list(fitted.var)]
-    assert not [name for name in [*fitted.layers, *fitted.obsm, *fitted.var] if name and name.startswith("dko")]
-    assert set(fitted.uns["dko"]) == {"params", "genes", "groups", "weights", "history"}
 
 
 def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
@@ -259,14 +192,6 @@ def test_cells_without_any_of_the_genes_are_left_out(cells, quick, capsys):
     np.testing.assert_array_equal(cells.obs["dko_fit_error"].isna(), empty)
 
 
-def test_a_raw_that_has_lost_genes_is_refused(cells, quick):
-    cells.raw = cells.copy()
-    dko.tl.fit(cells, use_raw=True, **quick)
-    cells.raw = cells[:, :10].copy()
-    with pytest.raises(KeyError, match="adata.raw lacks 10 of the 20 genes of the fit"):
-        dko.tl.scan(cells)
-
-
 def test_a_group_in_which_nobody_expresses_the_genes_gets_no_model(cells, quick, caplog):
     x = cells.X.toarray()
     x[1::2, 3:6] = 0
@@ -274,66 +199,6 @@ def test_a_group_in_which_nobody_expresses_the_genes_gets_no_model(cells, quick,
     dko.tl.fit(cells, groupby="cell_type", genes=list(cells.var_names[3:6]), **quick)
     assert cells.uns["dko"]["groups"] == ["B"] and "'CD4/CD8 T'" in caplog.text
     assert (cells.obs["dko_split"][1::2] == "unused").all()
-
-
-def test_what_is_written_of_a_map_of_low_rank(cells, quick):
-    dko.tl.fit(cells, rank=3, **quick)
-    stored = cells.uns["dko"]
-    assert stored["params"]["rank"] == 3
-    assert {name: (array.shape, array.dtype) for name, array in stored["weights"].items()} == {
-        "outgoing": ((1, 20, 3), np.float32),
-        "incoming": ((1, 3, 20), np.float32),
-        "intercept": ((1, 20), np.float32),
-    }
-    validation = (cells.obs["dko_split"] == "validation").to_numpy()
-    best = stored["history"]["validation_loss"].min()
-    assert cells.obs["dko_fit_error"][validation].mean() == pytest.approx(best, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("rank", "message"),
-    [
-        (20, "rank=20 must be below the number of genes, 20; leave it out for the full map"),
-        (0, "rank=0 must be a whole number above 0"),
-        (2.5, "rank=2.5 must be a whole number or None"),
-    ],
-)
-def test_ranks_that_cannot_be(rank, message, cells, quick, unchanged):
-    with unchanged(cells), pytest.raises(ValueError, match=message):
-        dko.tl.fit(cells, rank=rank, **quick)
-
-
-def test_the_published_network_has_no_rank(cells, unchanged):
-    with unchanged(cells), pytest.raises(ValueError, match="preset='paper' has layers as wide as there are genes"):
-        dko.tl.fit(cells, preset="paper", rank=3, progress=False)
-
-
-def test_options_of_a_model_of_ones_own(cells):
-    @dataclass(frozen=True)
-    class Options(dko.models.fitting.Config):
-        size: float = 1.0
-
-    class Mine(DkoModel):
-        presets: ClassVar[Any] = {None: (Options(), DkoModel.presets[None][1])}
-
-    with register_for_a_while("mine", Mine):
-        with pytest.raises(TypeError, match=r"takes no siz=\.\.\.; did you mean size\?"):
-            dko.tl.fit(cells, model="mine", siz=1)
-        with pytest.raises(TypeError, match="size='x' must be a number"):
-            dko.tl.fit(cells, model="mine", size="x")
-        with pytest.raises(ValueError, match="No preset 'paper'; leave it out"):
-            dko.tl.fit(cells, model="mine", preset="paper")
-        with pytest.raises(TypeError, match="model='mine' takes no 'rank'; only model='dko' does"):
-            dko.tl.fit(cells, model="mine", rank=2)
-
-
-@contextmanager
-def register_for_a_while(name, model):
-    dko.models.register(name, model)
-    try:
-        yield
-    finally:
-        del REGISTRY[name]
 
 
 def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(monkeypatch):
@@ -347,21 +212,22 @@ def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(m
     assert ranks == {"noisy": 4, "clean": 8, "direct": 8}
 
 
-def test_what_half_of_the_hidden_units_have_learned_is_kept_where_the_rest_is_stopped(monkeypatch, interrupt, caplog):
-    monkeypatch.setattr("dko.models.dko.fit._HALF", 4)
-    cells = dko.datasets.grn(300, 20, density=0.3, rng=1)
-    interrupt(62)  # in the second of two fits of 60 steps
-    dko.tl.fit(cells, max_steps=60, progress=False)
-    assert "Stopped by the user: the model is the one of 4 hidden units" in caplog.text
-    assert np.linalg.matrix_rank(weights(cells)[0].astype(float), tol=1e-5) == 4
-
-
-def test_one_model_starts_all_groups_and_groups_start_groups(fitted, grouped):
-    step: dict[str, Any] = {"max_steps": 1, "learning_rate": 1e-9, "progress": False, "groupby": "cell_type"}
-    dko.tl.fit(fitted, init_from="dko", key_added="again", **step)
-    np.testing.assert_allclose(weights(fitted, "again"), np.repeat(weights(fitted), 2, axis=0), atol=1e-7)
-    dko.tl.fit(grouped, init_from="dko", key_added="again", **step)
-    np.testing.assert_allclose(weights(grouped, "again"), weights(grouped), atol=1e-7)
-    grouped.obs["other"] = np.where(np.arange(80) % 2, "B", "NK")
-    with pytest.raises(KeyError, match="init_from=... has no model for 'NK'; it has 'B', 'CD4/CD8 T'"):
-        dko.tl.fit(grouped, init_from="dko", key_added="new", **{**step, "groupby": "other"})
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"rank": 20}, ValueError, "rank=20 must be below the number of genes, 20; leave it out for the full map"),
+        ({"rank": 0}, ValueError, "rank=0 must be a whole number above 0"),
+        ({"rank": 2.5}, ValueError, "rank=2.5 must be a whole number or None"),
+        ({"preset": "paper", "rank": 3}, ValueError, "preset='paper' has layers as wide as there are genes"),
+        ({"init_from": "nowhere"}, FileNotFoundError, "init_from='nowhere' is neither a key of adata.uns nor a file"),
+        ({"init_from": "dko", "rank": 4}, ValueError, "init_from=... holds a full map; leave out rank=..."),
+        ({"effects": "all"}, ValueError, "No effects 'all'; choose one of auto, direct, total"),
+        ({"effects": "total", "preset": "paper"}, ValueError, "preset='paper' has direct effects only"),
+        ({"effects": "total", "rank": 4}, ValueError, "rank=... has direct effects only"),
+        *(({"prior": PRIOR, **how}, ValueError, "prior=... is a part of total effects") for how in DIRECT),
+        ({"prior": PRIOR, "model": "sccvae"}, TypeError, "model='sccvae' takes no 'prior'"),
+    ],
+)
+def test_options_that_exclude_each_other(how, error, message, fitted, unchanged):
+    with unchanged(fitted), pytest.raises(error, match=message):
+        dko.tl.fit(fitted, key_added="new", progress=False, **how)

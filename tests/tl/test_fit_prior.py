@@ -58,11 +58,6 @@ def test_targets_move_as_their_sign_says_and_other_genes_stay(regulated, without
     assert 0 <= params["prior_agreement"] <= 1
 
 
-def test_only_the_ratios_of_weights_count(regulated):
-    larger = EDGES.assign(weight=10 * EDGES["weight"])
-    np.testing.assert_allclose(effects_of(regulated, larger), effects_of(regulated, EDGES), atol=1e-6)
-
-
 def test_dorothea_is_read_with_its_confidence(regulated):
     table = pd.DataFrame(
         {"tf": ["gene_3", "gene_3"], "confidence": ["A", "D"], "target": ["gene_9", "gene_11"], "mor": [1.0, -1.0]},
@@ -86,27 +81,6 @@ def test_measured_effects_are_averaged_where_they_were_measured(regulated, witho
     rest[target, source] = False
     np.testing.assert_array_equal(after[rest], before[rest])
     assert fitted.uns["dko"]["params"]["prior"] == "measured effects"
-
-
-def test_half_of_a_simulated_network_brings_effects_nearer_to_the_truth(regulated, without):
-    true = regulated.varp["network"].toarray()
-    edges = np.argwhere(true)[::2]
-    names = regulated.var_names
-    prior = pd.DataFrame(
-        {"source": names[edges[:, 0]], "target": names[edges[:, 1]], "weight": np.sign(true[*edges.T])}
-    )
-    found = effects_of(regulated, prior)
-    gains = []
-    for gene in prior["source"].unique():
-        column = names.get_loc(gene)
-        has = regulated.obs_names[regulated.X[:, [column]].toarray().ravel() > 0]
-        before, after = (dko.datasets.grn_knockout(regulated, removed, cells=list(has)) for removed in ([], [gene]))
-        measured = dko.metrics.effect(after, before, without=[column])
-        gains.append(
-            dko.metrics.correlation(found.loc[gene].to_numpy(), measured)
-            - dko.metrics.correlation(without.loc[gene].to_numpy(), measured)
-        )
-    assert np.mean(gains) > 0.03
 
 
 WRONG = {
@@ -144,20 +118,6 @@ def test_what_is_refused(regulated, unchanged, case):
     prior, error, sentence = WRONG[case]
     with unchanged(regulated), pytest.raises(error, match=sentence):
         dko.tl.fit(regulated, prior=prior, progress=False)
-
-
-@pytest.mark.parametrize("how", [{"effects": "direct"}, {"preset": "paper"}, {"rank": 4}])
-def test_direct_effects_take_none(regulated, unchanged, how):
-    with (
-        unchanged(regulated),
-        pytest.raises(ValueError, match="prior=... is a part of total effects"),
-    ):
-        dko.tl.fit(regulated, prior=EDGES, **how)
-
-
-def test_models_of_perturbations_take_none(regulated, unchanged):
-    with unchanged(regulated), pytest.raises(TypeError, match="model='sccvae' takes no 'prior'"):
-        dko.tl.fit(regulated, model="sccvae", prior=EDGES)
 
 
 def test_with_a_prior_effects_are_total_ones_even_where_direct_ones_are_the_default():

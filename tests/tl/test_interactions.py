@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import warnings
 from itertools import combinations
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,13 +65,6 @@ def test_means_over_the_cells_that_express_both_are_those_of_double_ko(fitted):
     np.testing.assert_allclose(table["excess"], table["interaction"] - table["expected"])
 
 
-def test_profiles_of_total_effects_of_uncorrelated_genes_nearly_add_up_on_a_log_scale(_cells_of_60):
-    influence = np.random.default_rng(0).normal(scale=0.15, size=(60, 60))
-    row = run(with_effects(_cells_of_60, influence), [("gene_4", "gene_5")]).iloc[0]
-    assert row["coefficient_a"] == pytest.approx(1, abs=0.1) and row["coefficient_b"] == pytest.approx(1, abs=0.1)
-    assert 0 < row["profile_interaction"] < 0.1
-
-
 def test_related_genes_have_the_class_of_their_relation(_related):
     kind = _related.set_index(["gene_a", "gene_b"])["class"].astype(str)
     assert kind["gene_0", "gene_1"] == "synergy"
@@ -126,64 +117,11 @@ def test_every_group_has_its_cells_and_its_rate(fitted):
     pd.testing.assert_frame_equal(named[MEASURED], part[MEASURED])
 
 
-def test_cells_of_several_models_are_taken_together(grouped):
-    table, each = run(grouped, min_cells=1), run(grouped, groupby="cell_type", min_cells=1)
-    for row in table.itertuples():
-        parts = each[(each["gene_a"] == row.gene_a) & (each["gene_b"] == row.gene_b)]
-        assert row.n_cells == parts["n_cells"].sum()
-        mean = np.average(parts["interaction"], weights=parts["n_cells"])
-        assert row.interaction == pytest.approx(mean, abs=1e-7)
-
-
 @pytest.mark.parametrize("budget", [5_000, 60_000])
 def test_memory_does_not_change_the_result(fitted, budget):
     expected = run(fitted)
     with dko.settings.override(memory_budget=budget):
         pd.testing.assert_frame_equal(run(fitted), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_the_rng_decides(fitted):
-    first = run(fitted, rng=1)
-    assert first.equals(run(fitted, rng=1)) and first.equals(run(fitted, rng=np.random.default_rng(1)))
-    other = run(fitted, rng=2)
-    assert first["interaction"].equals(other["interaction"]) and not first["z"].equals(other["z"])
-
-
-def test_pairs_of_too_few_cells_are_left_out(fitted):
-    n = run(fitted, min_cells=1)["n_cells"]
-    limit = int(n.median()) + 1
-    kept = run(fitted, min_cells=limit)
-    assert len(kept) == (n >= limit).sum() < len(n)
-
-
-def test_named_pairs(fitted):
-    table = run(fitted, [("gene_4", "gene_3"), ("gene_3", "gene_4"), (SLASH, "gene_2")], min_cells=1)
-    assert list(zip(table["gene_a"], table["gene_b"], strict=True)) == [(SLASH, "gene_2"), ("gene_3", "gene_4")]
-
-
-def test_results_are_kept_in_files(fitted, tmp_path, capsys):
-    dko.tl.interactions(fitted, GENES, groupby="cell_type", n_permutations=10, key_added="mine", min_cells=1)
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "pairs interact (FDR <= 5 %)" in said and "in uns['mine_interactions']" in said
-    assert fitted.uns["mine_interactions"]["params"]["groupby"] == "cell_type"
-    expected = dko.get.interactions(fitted, key="mine")
-    fitted.write_h5ad(tmp_path / "a.h5ad")
-    with warnings.catch_warnings():
-        # anndata 0.12 writes version 2 of the format unless told otherwise, and says that it will not for ever.
-        warnings.filterwarnings("ignore", message=".*zarr v2.*", category=UserWarning)
-        fitted.write_zarr(tmp_path / "a.zarr")
-    for back in (ad.read_h5ad(tmp_path / "a.h5ad"), ad.read_zarr(tmp_path / "a.zarr")):
-        pd.testing.assert_frame_equal(dko.get.interactions(back, key="mine"), expected)
-
-
-def test_mudata(fitted, unchanged, mudata_of):
-    expected = run(fitted)
-    data = mudata_of(rna=fitted)
-    with unchanged(fitted):
-        copied = dko.tl.interactions(data, GENES, n_permutations=10, copy=True)
-    assert dko.get.interactions(copied).equals(expected)
-    assert dko.tl.interactions(data, GENES, n_permutations=10) is None
-    assert dko.get.interactions(data).equals(expected)
 
 
 @pytest.mark.parametrize(
@@ -211,8 +149,3 @@ def test_refusals(fitted, unchanged, genes, keywords, error, message):
     fitted.obs["empty"] = pd.Categorical([None] * fitted.n_obs, categories=["B"])
     with unchanged(fitted), pytest.raises(error, match=message):
         dko.tl.interactions(fitted, genes, **keywords)
-
-
-def test_a_model_of_perturbations_is_refused(perturbations):
-    with pytest.raises(ValueError, match="a model of kind 'sccvae', which this is not for"):
-        dko.tl.interactions(perturbations, GENES)

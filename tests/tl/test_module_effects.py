@@ -55,15 +55,6 @@ def test_noiseless_changes_are_held_against_noise_in_their_direction():
     assert p_values(np.zeros((1, 30)), np.array([100]), np.array([True]), null_of)[0] == 1.0
 
 
-def test_null_of_a_size_depends_on_that_size_alone():
-    control = np.random.default_rng(3).normal(size=(100, 4))
-    null_of = partial(null_changes, control, n_null=50, seed=7)
-    changes, unseen = np.full((3, 4), 0.1), np.zeros(3, dtype=bool)
-    together = p_values(changes, np.array([5, 40, 90]), unseen, null_of)
-    alone = [p_values(changes[:1], np.array([n]), unseen[:1], null_of)[0] for n in (5, 40, 90)]
-    assert_allclose(together, alone)
-
-
 @pytest.mark.parametrize("n_cells", [5, 40, 90, 400])
 def test_spread_of_the_null_is_that_of_a_difference_of_means(n_cells):
     control = np.random.default_rng(4).normal(size=(100, 4))

@@ -84,44 +84,13 @@ def test_genes_without_signal_are_set_apart_when_they_are_named(programmes):
     assert set(dko.get.modules(programmes, what="markers")["module"]) == set(table["module"]) - {"no effect"}
 
 
-def test_markers_are_of_the_same_programme(grouped_genes):
-    markers, table = dko.get.modules(grouped_genes, what="markers"), by_name(grouped_genes)
-    for module in set(table["module"]) & {"1", "2", "3"}:
-        (own,) = table.loc[table["module"] == module, "group"].mode()
-        top = markers[markers["module"] == module].head(4)
-        assert (grouped_genes.var.loc[top["gene"], "programme"] == own).all()
-        assert (top["change"] < 0).all()
-
-
-def test_order_and_seed_say_nothing(grouped_genes, _grouped_genes, same):
-    before = by_name(grouped_genes)
-    order = list(np.random.default_rng(1).permutation(before.index))
-    groups = grouped_genes.var["programme"]
-    dko.tl.perturbation_modules(grouped_genes, order, groups=groups)
-    assert by_name(grouped_genes).index.tolist() == order
-    pd.testing.assert_frame_equal(by_name(grouped_genes).loc[before.index], before)
-    dko.tl.perturbation_modules(grouped_genes, groups=groups)
-    same(grouped_genes, _grouped_genes)
-
-
-def test_direct_effects_have_no_signal_to_go_by(fitted):
-    dko.tl.perturbation_modules(fitted)
-    table = by_name(fitted)
-    assert set(table.index) == set(fitted.var_names) and table["p_effect"].isna().all()
-    assert "no effect" not in set(table["module"])
-
-
-def test_refusals(programmes):
-    tell = dko.tl.perturbation_modules
-    with pytest.raises(ValueError, match="basis='latent' is for a fit with model='sccvae'"):
-        tell(programmes, basis="latent")
-    with pytest.raises(KeyError, match="No gene 'gene_x'"):
-        tell(programmes, ["gene_1", "gene_x"])
-    with pytest.raises(ValueError, match="Modules are of several knockouts, got 1"):
-        tell(programmes, "gene_1")
+def test_refusals(programmes, unchanged):
     counts = programmes.X.toarray()
     counts[:, 3] = 0
     programmes.X = sparse.csr_matrix(counts)
-    with pytest.raises(ValueError, match="No cell that has a model expresses 'gene_3', so nothing is knocked out"):
-        tell(programmes, ["gene_1", "gene_2", "gene_3"])
-    assert "dko_modules" not in programmes.uns
+    for genes, how, message in (
+        (None, {"basis": "latent"}, "basis='latent' is for a fit with model='sccvae'"),
+        (["gene_1", "gene_2", "gene_3"], {}, "No cell that has a model expresses 'gene_3', so nothing is knocked out"),
+    ):
+        with unchanged(programmes), pytest.raises(ValueError, match=message):
+            dko.tl.perturbation_modules(programmes, genes, **how)

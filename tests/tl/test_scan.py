@@ -35,14 +35,6 @@ def test_every_group_has_its_own_model(grouped, layers_of):
         np.testing.assert_allclose(found[rows], expected(grouped, layers_of(grouped, number))[0][rows], atol=1e-5)
 
 
-def test_equals_the_named_knockout(fitted):
-    dko.tl.scan(fitted)
-    dko.tl.virtual_ko(fitted, "gene_4")
-    for kind in ("dko_impact", "dko_downstream"):
-        layer, named = fitted[:, "gene_4"].layers[kind].toarray().ravel(), fitted.obsm[kind]["gene_4"].to_numpy()
-        np.testing.assert_allclose(layer[layer > 0], named[~np.isnan(named)], atol=1e-7)
-
-
 def test_the_pattern_is_that_of_x(fitted):
     dko.tl.scan(fitted)
     for layer in (fitted.layers["dko_impact"], fitted.layers["dko_downstream"]):
@@ -76,11 +68,6 @@ def test_means_per_gene(fitted):
             assert n_cells == len(impacts) == 0
             assert np.isnan(mean)
     assert fitted.var["dko_impact_mean"].dtype == np.float32
-
-
-def test_one_gene_by_its_name(fitted):
-    dko.tl.scan(fitted, genes="HSPA1A/B")
-    assert fitted.var_names[fitted.var["dko_n_cells"] > 0].tolist() == ["HSPA1A/B"]
 
 
 def test_genes_outside_the_fit_have_no_entries(cells, quick):

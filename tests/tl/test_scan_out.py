@@ -30,12 +30,6 @@ def test_the_file_holds_what_the_layer_would(fitted, tmp_path, suffix, batch_siz
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_beyond_the_result_budget(fitted, tmp_path):
-    with dko.settings.override(result_budget=100):
-        dko.tl.scan(fitted, out=tmp_path / "impacts.zarr")
-    assert ad.read_zarr(tmp_path / "impacts.zarr").shape == fitted.shape
-
-
 def test_a_backed_anndata_is_scanned_block_by_block(fitted, tmp_path):
     fitted.write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
@@ -53,11 +47,6 @@ def test_nothing_is_left_of_a_scan_that_fails(fitted, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_formats_are_refused(fitted, tmp_path):
-    with pytest.raises(ValueError, match=r"must end in \.zarr or \.h5ad"):
-        dko.tl.scan(fitted, out=tmp_path / "impacts.csv")
-
-
 @pytest.mark.parametrize("suffix", [".zarr", ".h5ad"])
 def test_columns_of_every_kind_and_64_bits(fitted, tmp_path, suffix):
     fitted.obs["text"] = np.array(["a", np.nan] * 40, dtype=object)
@@ -72,13 +61,3 @@ def test_columns_of_every_kind_and_64_bits(fitted, tmp_path, suffix):
 
         with h5py.File(path) as file:
             assert file["X/indptr"].dtype == np.int64
-
-
-def test_the_file_of_the_cells_is_not_overwritten(fitted, tmp_path):
-    path = tmp_path / "cells.h5ad"
-    fitted.write_h5ad(path)
-    backed = ad.read_h5ad(path, backed="r")
-    with pytest.raises(ValueError, match="is the file that these cells are read from"):
-        dko.tl.scan(backed, out=path)
-    backed.file.close()
-    assert "dko" in ad.read_h5ad(path).uns

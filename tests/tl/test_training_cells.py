@@ -56,11 +56,6 @@ def test_every_member_validates_on_others(sizes, share, n):
         assert turns.max() - turns.min() <= 1
 
 
-def test_the_rng_decides():
-    assert (split([40])[0] == split([40])[0]).all()
-    assert (split([40])[0] != split([40], seed=1)[0]).any()
-
-
 @pytest.mark.parametrize(("validation", "test"), [(0, 0), (1, 0), (-0.1, 0), (0.2, 1), (0.2, -0.1)])
 def test_fractions_out_of_range(validation, test, cells):
     with pytest.raises(ValueError, match=f"validation_fraction={validation} .* test_fraction={test} "):

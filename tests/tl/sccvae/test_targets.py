@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import dko
-
 from .conftest import effects_of, fit
 
 # T1: the graph
@@ -44,25 +42,6 @@ def test_a_network_of_genes(kind, screen, singles):
         zip(order, order[1:], strict=False)
     )
     assert (weights["network.edges"][0][mask] != 0).all()
-
-
-def test_cycles_of_a_network_are_broken_and_counted(screen, singles, capsys):
-    """T9."""
-    network = chain(singles)
-    network.loc[singles[-1], singles[0]] = 0.1
-    network.loc[singles[2], singles[2]] = 5.0
-    fit(screen, graph=network)
-    assert "Graph: 6 genes, 5 edges; 1 " in capsys.readouterr().err
-
-
-def test_a_network_of_other_genes(screen):
-    """T9."""
-    with pytest.raises(ValueError, match="shares no gene with the perturbations that are trained on"):
-        fit(screen, graph=chain(["A", "B"]))
-    with pytest.raises(ValueError, match="the same genes, in the same order"):
-        fit(screen, graph=pd.DataFrame(np.eye(2), index=["A", "B"], columns=["B", "A"]))
-    with pytest.raises(ValueError, match="graph='complete' must be 'full'"):
-        fit(screen, graph="complete")
 
 
 # T4: features
@@ -124,33 +103,29 @@ def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
     assert np.isfinite(effects_of(part, [singles[0]])).all()
 
 
-def test_onehot_knows_the_trained_targets_only(screen, singles):
-    found = fit(screen, features="onehot", holdout=[singles[0]])
-    trained = sorted({gene for label in screen.varm["effect"] if label != singles[0] for gene in label.split("+")})
-    assert found["targets"] == trained
-    with pytest.raises(KeyError, match="No gene 'nobody'"):
-        dko.tl.virtual_ko(screen, "nobody")
+GENES = [f"gene_{i}" for i in range(40)]
 
 
-def test_features_that_cannot_be_used(screen, singles):
-    with pytest.raises(ValueError, match="features='umap' must be 'influence', 'pca', 'onehot' or a DataFrame"):
-        fit(screen, features="umap")
-    table = pd.DataFrame(np.ones((6, 2)), index=singles)
-    with pytest.raises(ValueError, match="names a gene more than once"):
-        fit(screen, features=pd.concat([table, table.iloc[:1]]))
-    table.iloc[3, 1] = np.nan
-    with pytest.raises(ValueError, match=f"missing or infinite values for '{singles[3]}'"):
-        fit(screen, features=table)
+ONES = pd.DataFrame(np.ones((40, 2)), index=GENES)
 
 
-def test_networks_that_say_nothing_clear(screen, singles):
-    genes = list(screen.var_names)
-    whole = pd.DataFrame(0.0, index=genes, columns=genes)
-    missing, twice = whole.copy(), whole.rename(index={genes[0]: genes[1]}, columns={genes[0]: genes[1]})
-    missing.loc[singles[0], singles[1]] = np.nan
-    with pytest.raises(ValueError, match="missing or infinite weights"):
-        fit(screen, graph=missing)
-    with pytest.raises(ValueError, match=f"has '{genes[1]}' more than once"):
-        fit(screen, graph=twice)
-    with pytest.raises(ValueError, match="must be directed"):
-        fit(screen, graph=pytest.importorskip("networkx").Graph([tuple(singles[:2])]))
+WHOLE = pd.DataFrame(0.0, index=GENES, columns=GENES)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"graph": chain(["A", "B"])}, "shares no gene with the perturbations that are trained on"),
+        ({"graph": pd.DataFrame(np.eye(2), list("AB"), list("BA"))}, "the same genes, in the same order"),
+        ({"graph": "complete"}, "graph='complete' must be 'full'"),
+        ({"graph": WHOLE + np.nan}, "missing or infinite weights"),
+        ({"graph": WHOLE.rename({"gene_0": "gene_1"}, axis=0).rename({"gene_0": "gene_1"}, axis=1)}, "more than once"),
+        ({"features": "umap"}, "features='umap' must be 'influence', 'pca', 'onehot' or a DataFrame"),
+        ({"features": pd.concat([ONES, ONES[:1]])}, "names a gene more than once"),
+        ({"features": ONES.replace(1.0, np.nan)}, "missing or infinite values for 'gene_"),
+        ({"features": ONES.assign(kind="kinase")}, "columns that hold no numbers: 'kind'"),
+    ],
+)
+def test_graphs_and_features_that_cannot_be_used(how, message, screen):
+    with pytest.raises(ValueError, match=message):
+        fit(screen, **how)
