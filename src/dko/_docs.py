@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., object])
 # docrep does the same and more, for a dependency that no user would need.
 SHARED = {
     "adata": "adata\n    The AnnData of :func:`dko.tl.fit`, or another with the same genes, in any order.",
-    "simulated": "adata\n    Some cells, with all genes, of :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`.",
+    "simulated": "adata\n    Cells, with all genes, of :func:`dko.datasets.grn` or :func:`dko.datasets.grn_types`.",
     "fit": "key, mod\n    Where the fit is.",
     "compute": "device\n    Where to compute.",
     "results": "key, mod\n    Where the results are.",
