@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from dko.datasets import grn
+from dko.datasets import grn, grn_types
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +42,9 @@ def _integrate(presence, network, *, production=None, decay=1.0, start=None, unt
     solution = solve_ivp(slope, (0, until), x0, method="LSODA", rtol=1e-9, atol=1e-12)
     assert solution.success
     return solution.y[:, -1]
+
+
+@pytest.fixture(scope="session")
+def typed():
+    """90 cells of three types, 25 genes; nobody writes to them."""
+    return grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=300, rng=1)

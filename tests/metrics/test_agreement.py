@@ -34,10 +34,8 @@ def test_no_change_has_no_direction(method):
         assert M.correlation(constant, B, method=method) == M.correlation(B, constant, method=method) == 0.0
 
 
-def test_correlation_of_too_few_genes_or_by_another_method():
+def test_correlation_of_too_few_genes():
     assert np.isnan(M.correlation(np.array([1.0, 2.0, np.nan]), np.arange(3.0)))
-    with pytest.raises(ValueError, match="'pearson' or 'spearman'"):
-        M.correlation(A, B, method="kendall")
 
 
 def test_errors_of_three_genes_by_hand():
@@ -52,14 +50,6 @@ def test_errors_of_three_genes_by_hand():
 def test_the_slope_is_the_factor_that_is_missing(factor, error):
     assert M.calibration_slope(factor * MEASURED, MEASURED) == pytest.approx(1 / factor)
     assert M.relative_error(factor * MEASURED, MEASURED) == pytest.approx(error)
-
-
-def test_errors_where_nothing_is_known_or_nothing_changes():
-    assert M.relative_error(0 * MEASURED, MEASURED) == 1
-    assert np.isnan(M.calibration_slope(0 * MEASURED, MEASURED))
-    assert np.isnan(M.relative_error(np.ones(3), np.zeros(3)))
-    for metric in (M.mse, M.relative_error, M.calibration_slope):
-        assert np.isnan(metric(np.full(3, np.nan), np.ones(3)))
 
 
 def test_a_score_between_baseline_and_replicate():
@@ -77,9 +67,6 @@ def test_the_strength_that_was_there_is_found():
     grid[:, 2] += 100  # of a gene that is unknown
     assert M.oracle_strength(grid, measured, strengths=GRID) == pytest.approx(2)
     assert np.isnan(M.oracle_strength(grid, np.full(3, np.nan), strengths=GRID))
-    for n in (3, 0):
-        with pytest.raises(ValueError, match=f"Every strength needs an effect; got 41 strengths and {n} effects"):
-            M.oracle_strength(np.zeros((n, 5)), np.zeros(5), strengths=GRID)
 
 
 def test_right_signs_among_the_genes_that_change_most():
@@ -141,13 +128,6 @@ def test_limits_of_recovery():
     for share in (False, True):
         undefined = M.recovery(EXPRESSION, np.full(200, share), expression=EXPRESSION)
         assert all(np.isnan(value) for value in undefined.values())
-
-
-def test_a_list_by_expression_gains_nothing_at_matched_expression():
-    rng = np.random.default_rng(3)
-    expression = rng.random(5_000)
-    found = M.recovery(expression, rng.random(5_000) < 0.1 + 0.8 * expression, expression=expression)
-    assert found["auroc"] > 0.7 and found["auroc_matched"] < 0.6
 
 
 def test_overlap_of_called_and_changed_genes():

@@ -21,13 +21,6 @@ def others(gene):
     return np.flatnonzero(EXPRESSED & (np.arange(12) != gene))
 
 
-def test_every_baseline_is_known_and_finite():
-    for name, effects in FOUND.items():
-        assert effects.shape == (3, 12) and np.isfinite(effects).all(), name
-    np.testing.assert_allclose(FOUND["gene mean"], np.tile(-VALUES.mean(axis=0), (3, 1)))
-    np.testing.assert_allclose(FOUND["gene spread"], np.tile(-VALUES.std(axis=0), (3, 1)))
-
-
 def test_co_expression_pair_by_pair():
     depth = np.log1p((VALUES > 0).sum(axis=1))[:, None]
     residual = VALUES - LinearRegression().fit(depth, VALUES).predict(depth)
@@ -109,24 +102,3 @@ def test_nearest_is_by_the_angle_and_the_mean_stands_in_at_perturbed_genes(world
     assert all(np.isfinite(one).all() for one in found.values())
     np.testing.assert_allclose(np.diag(found["nearest"][:, :20]), np.nanmean(hidden, axis=0)[:20])
     np.testing.assert_array_equal(found["nearest"][:, 20:], effects[:, 20:])
-
-
-def test_a_gene_that_was_measured_in_no_perturbation_is_unknown(world):
-    effects, features, wanted, _ = world
-    effects = effects.copy()
-    effects[:, 5] = np.nan
-    for one in dko.metrics.supervised_effects(effects, features, wanted=wanted).values():
-        assert np.isnan(one[:, 5]).all() and np.isfinite(np.delete(one, 5, axis=1)).all()
-
-
-def test_one_training_perturbation_is_what_there_is(world):
-    effects, features, wanted, _ = world
-    for one in dko.metrics.supervised_effects(effects[:1], features[:1], wanted=wanted).values():
-        np.testing.assert_array_equal(one, np.tile(effects[0], (10, 1)))
-
-
-def test_shapes_are_checked(world):
-    effects, features, wanted, _ = world
-    for these, of, to in ((effects[:0], features[:0], wanted), (effects, features[:3], wanted)):
-        with pytest.raises(ValueError, match="There have to be training perturbations, each with as many features"):
-            dko.metrics.supervised_effects(these, of, wanted=to)

@@ -79,36 +79,3 @@ def test_retrieval_by_cosine_and_errors(effects):
     for label, predicted, measured in zip(LABELS, *effects[:2], strict=True):
         ours = dko.metrics.mse(np.nan_to_num(predicted), np.nan_to_num(measured))
         assert ours == pytest.approx(errors[label])
-
-
-def test_noise_of_the_measurement(effects):
-    """The sampling variance of a mean, which cell-eval2 subtracts from an error."""
-    from cell_eval2.metrics.delta import mse_unbiased
-    from cell_eval2.moments import GroupMoments
-
-    rng = np.random.default_rng(1)
-    cells, predicted = rng.gamma(2.0, size=(30, N_GENES)), rng.gamma(2.0, size=N_GENES)
-    labels = np.array(["one", "non-targeting"])
-    known, exact = (
-        (labels, np.vstack([cells.mean(axis=0), np.zeros(N_GENES)])),
-        (labels, np.vstack([predicted, 0 * predicted])),
-    )
-    moments = GroupMoments(labels, np.array([30.0, 30.0]), np.array([np.square(cells).sum(), 0.0]))
-    nothing = GroupMoments(labels, np.array([1.0, 1.0]), np.zeros(2))
-    theirs = mse_unbiased(
-        comparator="lognorm", pred_bulk=exact, real_bulk=known, pred_moments=nothing, real_moments=moments
-    )
-    noise = (cells.var(axis=0, ddof=1) / 30).mean()
-    assert dko.metrics.mse(predicted, cells.mean(axis=0), noise=noise) == pytest.approx(theirs["one"])
-
-
-@pytest.mark.parametrize("value", [0.2, 0.55, 0.95])
-def test_the_scale_with_a_perfect_replicate(value):
-    from cell_eval2.scoring import BOUNDED_UNFLOORED, ERROR_LINEAR, score_one
-
-    assert dko.metrics.scaled(value, baseline=0.5, replicate=1.0) == pytest.approx(
-        score_one(value, 0.5, BOUNDED_UNFLOORED)
-    )
-    assert dko.metrics.scaled(value, baseline=1.0, replicate=0.0, lower_is_better=True) == pytest.approx(
-        score_one(value, 1.0, ERROR_LINEAR)
-    )

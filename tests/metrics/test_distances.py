@@ -29,8 +29,6 @@ def test_limits_of_bray_curtis():
     a = np.full((1, 300), 200, dtype=np.uint8)
     for kind in (np.asarray, sparse.csr_matrix):
         assert dko.metrics.bray_curtis(kind(a), kind(a // 2))[0] == pytest.approx(1 / 3), "integers do not overflow"
-    with pytest.raises(ValueError, match=r"same shape, got \(2, 3\) and \(1, 3\)"):
-        dko.metrics.bray_curtis(np.ones((2, 3)), np.ones((1, 3)))
 
 
 def kernel(x, y):
@@ -54,12 +52,3 @@ def test_averages_zero_for_two_samples_of_one_distribution_and_grows_with_what_l
     a, b = RNG.normal(size=(2, 60, 3))
     apart = [distance(a, b + shift) for shift in (0, 1, 2, 4)]
     assert apart == sorted(apart) and apart[-1] > 10 * abs(apart[0])
-
-
-@pytest.mark.parametrize("distance", [MMD, dko.metrics.energy_distance])
-@pytest.mark.parametrize("b", [np.zeros((1, 3)), np.zeros((4, 2))])
-def test_says_what_cannot_be_compared(distance, b):
-    with pytest.raises(ValueError, match="Both sets need 2 cells or more, of the same components"):
-        distance(np.zeros((4, 3)), b)
-    with pytest.raises(ValueError, match=r"bandwidth=0\.0 must be above 0"):
-        dko.metrics.mmd(np.eye(3), np.eye(3), bandwidth=0.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 import dko
-from dko.metrics import ceiling, changed_genes, correlation, effect, effect_size, log_profiles, pair_interaction
+from dko.metrics import ceiling, changed_genes, effect, effect_size, log_profiles, pair_interaction
 
 RNG = np.random.default_rng(0)
 CONTROL, PERTURBED = RNG.poisson(2.0, (30, 8)).astype(float), RNG.poisson(1.5, (20, 8)).astype(float)
@@ -53,9 +53,6 @@ def test_a_gene_that_only_leaves_room_has_no_effect():
 def test_counts_or_their_log_values(metric):
     logged = [log_profiles(one, without=[3]) for one in (PERTURBED, CONTROL)]
     np.testing.assert_array_equal(metric(*logged, without=[3], logged=True), metric(PERTURBED, CONTROL, without=[3]))
-    for control in (CONTROL[:0], CONTROL[:, :5]):
-        with pytest.raises(ValueError, match=r"Both sides need cells, of the same genes; got \(20, 8\)"):
-            metric(PERTURBED, control)
 
 
 def test_halves_agree_on_a_strong_effect_and_not_on_none():
@@ -66,41 +63,10 @@ def test_halves_agree_on_a_strong_effect_and_not_on_none():
     assert ceiling(a, b, rng=1) == ceiling(a, b, rng=1) != ceiling(a, b, rng=2)
 
 
-def test_what_a_perfect_prediction_reaches():
-    """The truth against 100 cells a side, from the agreement of halves of these."""
-    truth = RNG.normal(scale=0.2, size=50)
-    change = (log_profiles([MEAN * np.exp(truth)]) - log_profiles([MEAN])).toarray()[0]
-    pairs = [(cells(100, truth), cells(100)) for _ in range(30)]
-    r = np.mean([ceiling(*pair, n_splits=5) for pair in pairs])
-    reached = np.mean([correlation(change, effect(*pair)) for pair in pairs])
-    assert np.sqrt(2 * r / (1 + r)) == pytest.approx(reached, abs=0.04)
-    assert reached > r + 0.1
-
-
 @pytest.mark.parametrize("n", [10, 40])
 def test_no_effect_has_no_size_however_few_cells_show_it(n):
     found = [effect_size(cells(n), cells(100), n_splits=5) for _ in range(60)]
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(60)
-
-
-def test_few_and_many_cells_measure_alike_with_as_many_of_them():
-    change, control = RNG.normal(scale=0.2, size=50), cells(1_000)
-
-    def mean_size(n, **how):
-        found = [effect_size(cells(n, change), control, rng=i, **how) for i in range(20)]
-        return np.mean(found), np.std(found) / np.sqrt(20)
-
-    (few, few_error), (many, many_error) = (mean_size(n, n_cells=20) for n in (20, 300))
-    assert abs(few - many) < 3 * np.hypot(few_error, many_error)
-    assert mean_size(300)[0] > many + 0.01, "with more cells chance adds less"
-
-
-def test_number_of_cells_of_a_size():
-    with pytest.raises(ValueError, match="n_cells=0 must be at least 1"):
-        effect_size(cells(9), cells(9), n_cells=0)
-    few, control = cells(9), cells(40)
-    expected = effect_size(few, control, rng=1)
-    assert effect_size(few, control, n_cells=99, rng=1) == expected != effect_size(few, control, n_cells=5, rng=1)
 
 
 def test_size_tends_to_the_distance_of_the_means():
@@ -158,5 +124,3 @@ def test_known_kinds_of_pairs():
     size, coefficients = pair_interaction(np.zeros((2, 3)), first=[[0.0] * 3, [1.0] * 3], second=np.zeros((2, 3)))
     assert np.isnan(size[0]) and np.isnan(coefficients[0]).all()
     assert size[1] == 1 and coefficients[1].tolist() == [0, 0]
-    with pytest.raises(ValueError, match=r"one shape .* got \(3,\), \(3,\) and \(2,\)"):
-        pair_interaction(np.ones(3), first=np.ones(3), second=np.ones(2))

@@ -20,35 +20,28 @@ def adata():
     return adata
 
 
-def test_all_expressed_genes_up_to_the_limit(adata, capsys):
-    assert dko.pp.select_genes(adata) == [f"g{i}" for i in range(58)]
-    assert "Genes: all 58 that are expressed, of 60." in capsys.readouterr().err
+FIRST = [f"g{i}" for i in range(10)]
+MANY = [f"g{i}" for i in range(5, 56)]
 
 
-def test_the_most_variable_ones_above_it(adata, capsys):
-    with dko.settings.override(max_genes=10):
-        assert dko.pp.select_genes(adata) == [f"g{i}" for i in range(10)]
-    assert "Genes: the 10 most variable of 58 that are expressed. Name genes" in capsys.readouterr().err
-
-
-def test_named_genes_alone(adata, capsys):
-    assert dko.pp.select_genes(adata, ["g30", "g2", "g30"]) == ["g2", "g30"]
-    assert "Genes: the 2 that were named." in capsys.readouterr().err
-    with dko.settings.override(max_genes=10):
-        many = [f"g{i}" for i in range(5, 56)]
-        assert dko.pp.select_genes(adata, many) == many
-
-
-def test_a_handful_of_named_genes_joins_the_most_variable_ones(adata):
-    with dko.settings.override(max_genes=11):
-        assert dko.pp.select_genes(adata, "g40") == [*(f"g{i}" for i in range(10)), "g40"]
-
-
-def test_a_number_of_genes(adata):
-    assert dko.pp.select_genes(adata, n_top_genes=10) == [f"g{i}" for i in range(10)]
-    assert dko.pp.select_genes(adata, ["g50"], n_top_genes=11) == [*(f"g{i}" for i in range(10)), "g50"]
-    assert dko.pp.select_genes(adata, ["g50", "g51", "g52"], n_top_genes=2) == ["g50", "g51", "g52"]
-    assert len(dko.pp.select_genes(adata, n_top_genes=1000)) == 58
+@pytest.mark.parametrize(
+    ("genes", "n_top_genes", "max_genes", "found", "says"),
+    [
+        (None, None, 5_000, [f"g{i}" for i in range(58)], "Genes: all 58 that are expressed, of 60."),
+        (None, None, 10, FIRST, "Genes: the 10 most variable of 58 that are expressed. Name genes"),
+        (["g30", "g2", "g30"], None, 5_000, ["g2", "g30"], "Genes: the 2 that were named."),
+        (MANY, None, 10, MANY, "that were named"),
+        ("g40", None, 11, [*FIRST, "g40"], ""),
+        (None, 10, 5_000, FIRST, ""),
+        (["g50"], 11, 5_000, [*FIRST, "g50"], ""),
+        (["g50", "g51", "g52"], 2, 5_000, ["g50", "g51", "g52"], ""),
+        (None, 1_000, 5_000, [f"g{i}" for i in range(58)], ""),
+    ],
+)
+def test_named_genes_and_the_most_variable_ones(adata, capsys, genes, n_top_genes, max_genes, found, says):
+    with dko.settings.override(max_genes=max_genes):
+        assert dko.pp.select_genes(adata, genes, n_top_genes=n_top_genes) == found
+    assert says in capsys.readouterr().err
 
 
 def test_genes_of_a_few_cells_are_not_variable(adata):
