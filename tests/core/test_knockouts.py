@@ -26,30 +26,6 @@ def predicted(adata, sets, doses=(1.0,), groups=None, **how):
     }
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 7, 200])
-@pytest.mark.parametrize("which", ["fitted", "grouped", "perturbations"])
-def test_blocks_hold_the_chosen_cells_each_with_its_model(which, batch_size, request):
-    adata = request.getfixturevalue(which)
-    chosen = np.arange(80) % 7 == 0
-    cells = open_model(adata, "dko", "rna", chosen)
-    seen, edges = [], [0]
-    for block in cells.blocks(batch_size):
-        assert block.first == edges[-1]
-        edges.append(block.stop)
-        expected = adata.X[block.rows].toarray()
-        np.testing.assert_array_equal(block.values.toarray() > 0, expected > 0)
-        for model, there, _ in cells.parts(block):
-            for row in block.rows[there]:
-                number = list(cells.fitted.groups).index(adata.obs["cell_type"].iloc[row]) if which == "grouped" else 0
-                if which != "perturbations":
-                    expected = cells.fitted.weights["intercept"][number]
-                    np.testing.assert_array_equal(cast("Any", model).map.intercept, expected)
-                seen.append(row)
-    assert edges[-1] == 80
-    predicted_in = chosen & (adata.obs["knockout"] == "control") if which == "perturbations" else chosen
-    assert sorted(seen) == np.flatnonzero(predicted_in).tolist() == cells.rows.tolist()
-
-
 @pytest.mark.parametrize(
     ("genes", "expected"),
     [
@@ -138,23 +114,3 @@ def test_latent_shifts_of_sets_are_sums(perturbations):
     )
     np.testing.assert_allclose(pair, first + second, atol=1e-5)
     np.testing.assert_allclose(turned, pair, atol=1e-6)
-
-
-def test_counts_are_read_as_the_fit_has_read_them(perturbations):
-    """Normalised to the total of the fit, also for other cells; some of the cells are not read again."""
-    cells = open_model(perturbations, "dko", "rna")
-    counts, total = perturbations.X[cells.rows].toarray(), perturbations.uns["dko"]["params"]["target_sum"]
-    by_hand = np.log1p(total * counts / counts.sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(cells.values.toarray(), by_hand, rtol=1e-5)
-    few = perturbations[cells.rows[:3]].copy()
-    np.testing.assert_allclose(open_model(few, "dko", "rna").values.toarray(), by_hand[:3], rtol=1e-5)
-    part = cells.among(np.isin(np.arange(80), cells.rows[1:4]))
-    np.testing.assert_array_equal(part.values.toarray(), cells.values[1:4].toarray())
-
-
-def test_refusals(fitted, perturbations):
-    with pytest.raises(ValueError, match="batch_size=0 must be at least 1"):
-        list(open_model(fitted, "dko", "rna").blocks(0))
-    for verb in (dko.tl.scan, dko.tl.double_ko, dko.get.profiles):
-        with pytest.raises(ValueError, match="holds a model of kind 'sccvae', which this is not for; it answers to"):
-            verb(perturbations)

@@ -50,19 +50,6 @@ def test_one_spelling(label, as_well, n, capsys):
     assert n_perturbations([label, as_well], capsys) == n
 
 
-@pytest.mark.parametrize(
-    ("labels", "control"),
-    [
-        *(([0, 1, 2], 0), ([False, True, None], False), (["0", "1", "2"], 0), ([0, 1, 2], "0"), ([0.0, 1.0, 2.0], 0)),
-        *(([0.0, 1.0, 2.0], "0"), ([0, 1, 2], 0.0), ([0.5, 1.0, 2.0], 0.5)),
-        *(([name, "A", "B"], name) for name in ("None", "nan", "")),  # spelled as a missing value is
-    ],
-)
-def test_the_control_may_be_of_another_type(labels, control):
-    adata = cells([*labels, "more"], dtype=object)
-    assert (folds(adata, control) == "control").tolist() == [True, False, False, False]
-
-
 @pytest.mark.parametrize("missing", ["nan", "NaN", "None", "<NA>", "", None, np.nan], ids=repr)
 def test_missing_perturbations(missing):
     assert folds(cells(["A", missing, "control", "B"])).isna().tolist() == [False, True, False, False]

@@ -205,34 +205,6 @@ def test_logarithms_give_what_linear_values_give(base, capsys):
     np.testing.assert_allclose(again(adata), expected, atol=1e-5)
 
 
-def linear_layer(adata):
-    adata.layers["norm"] = adata.X.multiply(0.1).tocsr()
-
-
-# What is done before the fit and after it, and the keywords of the fit: impacts stay as they are.
-LATER: dict[str, Any] = {
-    "normalised": (None, sc.pp.normalize_total, {}),
-    "counts said to be none": (None, sc.pp.log1p, {"log1p": False}),
-    "logarithms replaced by counts": (
-        sc.pp.log1p,
-        lambda a: setattr(a, "X", sparse.csr_matrix(counts_of(n_cells=100))),
-        {},
-    ),
-    "a linear layer beside": (linear_layer, sc.pp.log1p, {"layer": "norm", "log1p": False}),
-}
-
-
-@pytest.mark.parametrize("case", LATER)
-def test_what_changes_after_the_fit_changes_nothing(case):
-    before, after, how = LATER[case]
-    adata = counted()
-    if before:
-        before(adata)
-    expected = scanned(adata, **how)
-    after(adata)
-    np.testing.assert_allclose(again(adata), expected, rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("base", [math.e, 2.0])
 def test_logarithms_taken_after_the_fit_are_noticed(base, capsys):
     adata = AnnData(sparse.csr_matrix(counts_of()))

@@ -28,13 +28,6 @@ def test_numbers_of_a_column_have_sensible_digits(kind, values, spelled):
     assert [spell(value) for value in values] == spelled
 
 
-@pytest.mark.parametrize("kind", ["number", "signed", "count", "percent", "p"])
-def test_what_is_not_known_is_left_empty(kind):
-    found = table_of(pd.DataFrame({"value": [np.nan, 0.5, np.inf]}), [Column("value", "value", kind)], "Numbers")
-    assert [bool(row[0].text) for row in found.rows] == [False, True, False]
-    assert [row[0].value for row in found.rows] == ["", "0.5", ""]
-
-
 def test_a_table_has_the_columns_that_are_there_and_sorts_by_the_numbers():
     frame = pd.DataFrame(
         {

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import dko
@@ -53,13 +52,6 @@ def test_any_memory_budget(fitted):
         assert dko.get.effects(fitted).shape == (20, 20)
 
 
-def test_cells_without_a_group_are_left_out(fitted):
-    fitted.obs["half"] = pd.Categorical(["a"] * 40 + [None] * 40)
-    effects = dko.get.effects(fitted, "gene_2", groupby="half")
-    assert effects.obs_names.tolist() == ["gene_2 (a)"]
-    assert effects.obs["n_cells"].item() == (fitted[:40, "gene_2"].X.toarray() > 0).sum()
-
-
 def test_a_gene_that_no_cell_expresses_has_no_row(fitted):
     counts = fitted.X.toarray()
     counts[:, 4] = 0
@@ -89,15 +81,6 @@ def test_of_genes_together(fitted, layers_of):
 @pytest.fixture
 def pair(_perturbed):
     return next(label for label in _perturbed.varm["effect"] if "+" in label)
-
-
-def test_pairs_by_label_or_as_tuples(perturbed, pair):
-    first, second = pair.split("+")
-    expected = dko.get.effects(perturbed)[pair].X
-    for asked in (pair, f"{second}+{first}", (first, second)):
-        found = dko.get.effects(perturbed, [asked])
-        assert found.obs_names.tolist() == [pair]
-        np.testing.assert_allclose(found.X, expected, atol=1e-5)
 
 
 def test_per_group_of_the_control_cells(perturbed):

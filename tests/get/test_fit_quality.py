@@ -40,12 +40,6 @@ def test_otherwise_validation_cells_and_a_column_of_groups(fitted):
     pd.testing.assert_frame_equal(found, expected(fitted, "validation", "cell_type"), check_exact=False, rtol=1e-9)
 
 
-def test_another_column_than_that_of_the_fit(grouped):
-    grouped.obs["batch"] = ["x", "x", "y", "y"] * 20
-    found = dko.get.fit_quality(grouped, groupby="batch")
-    pd.testing.assert_frame_equal(found, expected(grouped, "validation", "batch"), check_exact=False, rtol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("cells_of", "how", "message"),
     [

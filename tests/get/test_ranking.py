@@ -66,16 +66,6 @@ def test_a_ranking_that_is_not_there(fitted):
     assert "pval_adj" not in dko.get.ranking(fitted, groupby="batch")
 
 
-def test_genes_are_left_out_as_they_were_when_ranked(fitted):
-    dko.tl.scan(fitted, groups=np.arange(80) < 20)
-    plain = dko.get.ranking(fitted)
-    assert plain["n_cells"].min() >= 10
-    dko.tl.rank_genes(fitted, min_cells=3, **FAST)
-    table = dko.get.ranking(fitted)
-    assert 3 <= table["n_cells"].min() < 10
-    assert set(dko.get.ranking(fitted, min_cells=10)["gene"]) == set(plain["gene"])
-
-
 @pytest.mark.parametrize("where", [None, "by_type"])
 def test_the_groups_of_the_ranking_by_default(fitted, where):
     dko.tl.scan(fitted)

@@ -69,20 +69,6 @@ def test_dose_0_is_the_cell_itself(name, request, targets):
         assert (nothing[columns] == 0).all()
 
 
-@pytest.mark.parametrize("mixture", [False, True])
-def test_each_dose_of_a_perturbation_is_that_of_virtual_ko(perturbed, targets, mixture):
-    """T5: a dose of 1 is the prediction."""
-    genes = (targets[0], targets[1])
-    dko.tl.dose_response(perturbed, genes, doses=[0.3, 1.0], mixture=mixture, rng=4)
-    found = dko.get.dose_response(perturbed)
-    for row, dose in enumerate([0.3, 1.0]):
-        dko.tl.virtual_ko(perturbed, genes, dose=dose, mixture=mixture, rng=4)
-        impact = dko.get.impact(perturbed, genes).iloc[:, 0].dropna()
-        assert len(impact) == found["n_cells"][row] == (perturbed.obs["perturbation"] == "control").sum()
-        np.testing.assert_allclose(found["impact_mean"][row], impact.mean(), rtol=1e-5)
-        np.testing.assert_allclose(found["impact_q75"][row], impact.quantile(0.75), rtol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["fitted", "perturbed"])
 def test_a_mixture_of_cells_that_escape(name, request, targets):
     """T5: about half of the cells at a dose of one half, and the same ones at every higher dose."""
@@ -107,16 +93,6 @@ def test_a_generator_is_drawn_from_once(perturbed, targets):
         dko.tl.dose_response(perturbed, targets[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
         found.append(dko.get.dose_response(perturbed))
     pd.testing.assert_frame_equal(*found)
-
-
-def test_groups_choose_cells(fitted, perturbed, targets):
-    dko.tl.dose_response(fitted, "gene_2", groups={"cell_type": "B"})
-    expressing = (fitted[fitted.obs["cell_type"] == "B", "gene_2"].X.toarray() > 0).sum()
-    assert (curve(fitted, "gene_2", "n_cells") == expressing).all()
-    some = np.arange(perturbed.n_obs) < 600
-    dko.tl.dose_response(perturbed, targets[0], doses=[1.0], groups=some)
-    n_control = (perturbed.obs["perturbation"][some] == "control").sum()
-    assert curve(perturbed, targets[0], "n_cells")[0] == n_control
 
 
 def test_beyond_the_range(perturbed, targets):

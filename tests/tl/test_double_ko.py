@@ -75,19 +75,6 @@ def test_samples_are_distinct_and_spread_evenly(fitted):
     assert abs(share[candidates > 20].mean() - expected) < 0.02
 
 
-def test_groups_limit_the_cells(grouped):
-    dko.tl.double_ko(grouped, n_samples=50, groups="CD4/CD8 T")
-    assert (grouped.obs.loc[dko.get.pairs(grouped)["cell"], "cell_type"] == "CD4/CD8 T").all()
-
-
-def test_both_genes_of_a_cell_with_two(fitted):
-    counts = fitted.X.toarray()
-    counts[0] = np.arange(20) // 2 == 1
-    fitted.X = counts
-    dko.tl.double_ko(fitted, [("gene_2", "gene_3")], groups=np.arange(80) == 0)
-    assert dko.get.pairs(fitted)["impact"].tolist() == [1]
-
-
 @given(n=st.integers(2, 30_000), share=st.floats(0, 1, exclude_max=True))
 def test_unrank_counts_exactly(n, share):
     number = int(share * (n * (n - 1) // 2))

@@ -51,16 +51,6 @@ def test_floor_and_chance(evaluated):
         assert rows[["impact", "size"]].isna().all(axis=None)
 
 
-def test_sizes_of_effects_where_they_mean_anything(evaluated):
-    found, sizes = table(evaluated), ["calibration_slope", "relative_error", "mse", "mse_corrected"]
-    model, noise = found.loc["model"], found.loc["measurement", "mse"]
-    np.testing.assert_allclose(model["mse_corrected"], model["mse"] - noise)
-    np.testing.assert_allclose(model["relative_error"], model["mse"] / found.loc["no change", "mse"])
-    for method in ("co-expression", "gene mean", "permuted cells"):
-        assert found.loc[method, sizes].isna().all(axis=None)
-    assert np.isfinite(found.loc["no change", sizes[1:]].to_numpy()).all()
-
-
 def test_an_evaluation_of_version_0_1_is_read(evaluated):
     content = evaluated.uns["dko_evaluation"]
     for name in ("table", "summary"):
@@ -102,20 +92,6 @@ def test_size_is_that_of_mean_profiles_without_the_gene(evaluated):
     assert (found.loc["renormalise", "size"] == 0).all() and (found.loc["renormalise", "impact"] > 0).all()
     summary = dko.get.evaluation(evaluated)
     assert np.isnan(summary.at["renormalise", "impact_ranking"]) and summary.at["model", "impact_ranking"] > -1
-
-
-def test_sizes_are_measured_in_as_many_cells(screen):
-    """With 12 cells of another knockout, that of 40 is measured in 12 too, where it looks smaller."""
-    some = screen.copy()
-    labels = screen.obs["knockout"].astype(str).to_numpy(copy=True)
-    labels[np.flatnonzero(labels == "gene_15")[12:]] = "unknown"
-    some.obs["knockout"] = labels
-    sizes = []
-    for rng in range(4):
-        for adata in (some, screen):
-            dko.tl.evaluate(adata, rng=rng, **FAST)
-            sizes.append(table(adata).loc[("measurement", "gene_6"), "size"])
-    assert 0 < np.mean(sizes[::2]) < np.mean(sizes[1::2])
 
 
 def test_spellings_of_one_perturbation_are_one(screen):
@@ -194,14 +170,10 @@ def test_test_cells_are_held_out_and_a_model_that_has_seen_the_answers_is_named(
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"perturbation_key": "gene"}, KeyError, r"No column 'gene' in adata\.obs"),
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['knockout'\]\. Did you mean 'control'"),
-        ({"perturbations": ["gene_1"]}, KeyError, r"No perturbation 'gene_1' in obs\['knockout'\]"),
         ({"perturbations": []}, ValueError, r"perturbations=\[\] names none to score; leave it out"),
         ({"key": "other"}, KeyError, "No fitted model"),
         ({"control": "gene_2", "perturbations": ["control"]}, ValueError, "is a gene that the model can knock out"),
-        ({"n_splits": 0}, ValueError, "n_splits=0 must be at least 1"),
-        ({"n_bootstrap": 0}, ValueError, "n_bootstrap=0 must be at least 1"),
     ],
 )
 def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):

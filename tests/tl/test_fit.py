@@ -192,15 +192,6 @@ def test_cells_without_any_of_the_genes_are_left_out(cells, quick, capsys):
     np.testing.assert_array_equal(cells.obs["dko_fit_error"].isna(), empty)
 
 
-def test_a_group_in_which_nobody_expresses_the_genes_gets_no_model(cells, quick, caplog):
-    x = cells.X.toarray()
-    x[1::2, 3:6] = 0
-    cells.X = sparse.csr_matrix(x)
-    dko.tl.fit(cells, groupby="cell_type", genes=list(cells.var_names[3:6]), **quick)
-    assert cells.uns["dko"]["groups"] == ["B"] and "'CD4/CD8 T'" in caplog.text
-    assert (cells.obs["dko_split"][1::2] == "unused").all()
-
-
 def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(monkeypatch):
     monkeypatch.setattr("dko.models.dko.fit._HALF", 4)
     noisy = dko.datasets.grn(120, 20, density=0.3, depth=300, heterogeneity=0.5, rng=1)

@@ -47,20 +47,6 @@ def test_knockouts_equal_the_naive_formula_on_the_observed_cells(total, dense):
             np.testing.assert_allclose(found, after / after.sum(), atol=1e-6)
 
 
-def test_one_map_per_group(cells):
-    dko.tl.fit(cells, groupby="cell_type", **TOTAL)
-    weights = cells.uns["dko"]["weights"]
-    assert weights["total_influence"].shape == weights["total_correlation"].shape == (2, 20, 20)
-    assert np.abs(weights["total_influence"][0] - weights["total_influence"][1]).max() > 1e-3
-    dko.tl.scan(cells)
-    whole = cells.layers["dko_impact"].toarray()
-    for group in cells.uns["dko"]["groups"]:
-        alone = cells[cells.obs["cell_type"] == group].copy()
-        dko.tl.scan(alone)
-        found = alone.layers["dko_impact"].toarray()
-        np.testing.assert_allclose(found, whole[cells.obs["cell_type"] == group], atol=1e-6)
-
-
 def test_counts_that_were_normalised_before_the_fit_are_fitted_as_counts(cells):
     counts = np.ceil(cells.X.toarray() / 20)
     counts[:, 3] = 1

@@ -76,26 +76,6 @@ def test_cells_without_the_gene_stay_without_a_shift(shifted):
         assert list(frame.columns) == ["B", "CD4%2FCD8 T"]
 
 
-def test_table_is_the_mean_over_the_cells_of_a_group(shifted):
-    table = dko.get.identity(shifted)
-    assert list(dict.fromkeys(table["knockout"])) == ["gene_3", "gene_13", "A/B"]
-    assert len(table) == 3 * 2 * 2
-    for row in table.itertuples():
-        frame = shifted.obsm[f"dko_identity_{row.knockout.replace('/', '%2F')}"]
-        cells = frame[shifted.obs["cell_type"] == row.group].dropna()
-        assert row.n_cells == len(cells)
-        assert row.change == pytest.approx(cells[row.type.replace("/", "%2F")].mean(), rel=1e-4, abs=1e-7)
-        assert row.length > 0
-
-
-def test_chosen_cells_among_all(types, shifted):
-    half = (np.arange(300) < 150).astype(bool)
-    dko.tl.identity_shift(types, "gene_3", groups=half, groupby="cell_type")
-    move = types.obsm["dko_shift_umap_gene_3"]
-    assert np.isnan(move[~half]).all()
-    np.testing.assert_allclose(move[half], shifted.obsm["dko_shift_umap_gene_3"][half], atol=1e-6)
-
-
 def test_genes_together_and_any_block(types):
     with dko.settings.override(verbosity=0):
         dko.tl.identity_shift(types, [("gene_3", "gene_13")])

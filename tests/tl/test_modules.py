@@ -29,11 +29,6 @@ def test_numbers_go_by_size_and_then_by_the_first():
     assert_array_equal(module_numbers(vectors, 1.0, 0), [3, 1, 2, 2, 4, 1, 1])
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_too_few_to_group(n):
-    assert_array_equal(module_numbers(np.ones((n, 3)), 1.0, 0), np.ones(n))
-
-
 def test_reduced_keeps_lengths_and_angles():
     effects = np.random.default_rng(0).normal(size=(8, 50))
     found = reduced(effects)

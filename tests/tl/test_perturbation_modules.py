@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,38 +9,19 @@ from sklearn.metrics import adjusted_rand_score
 
 import dko
 
+SIMULATED: dict[str, Any] = {"n_cells": 50, "n_controls": 200, "n_modules": 2, "n_without_effect": 3, "rng": 3}
+FIT: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "max_steps": 150, "n_members": 1}
+
 
 @pytest.fixture(scope="session")
 def _modular():
     """20 perturbations of two modules, three of them without effect; one more of each module is held out."""
     # A target that is a large share of all counts does something to the others when it goes: they are normalised.
-    adata = dko.datasets.perturb_seq(
-        22,
-        100,
-        n_cells=50,
-        n_controls=300,
-        n_modules=2,
-        n_without_effect=3,
-        density=0.0,
-        strength=(1.0, 2.0),
-        knockdown=0.3,
-        rng=3,
-    )
+    adata = dko.datasets.perturb_seq(22, 100, density=0.0, strength=(1.0, 2.0), knockdown=0.3, **SIMULATED)
     strength = adata.uns["perturb_seq"]["strength"]
     strong = strength[strength["strength"] > 0]
     unseen = [strong.index[strong["module"] == module][0] for module in ("module_0", "module_1")]
-    dko.tl.fit(
-        adata,
-        model="sccvae",
-        perturbation_key="perturbation",
-        control="control",
-        holdout=unseen,
-        max_steps=150,
-        n_members=1,
-        n_latent=16,
-        hidden=(32,),
-        progress=False,
-    )
+    dko.tl.fit(adata, model="sccvae", holdout=unseen, n_latent=16, hidden=(32,), progress=False, **FIT)
     dko.tl.perturbation_modules(adata, groups=adata.var["module"].astype(str))
     return adata
 
@@ -110,16 +93,6 @@ def test_genes_together_add_in_the_latent_space(modular):
     vectors = modular.uns["dko_modules"]["vectors"]
     np.testing.assert_allclose(vectors[4], vectors[0] + vectors[1], atol=1e-5)
     np.testing.assert_allclose(vectors[5], vectors[2] + vectors[3], atol=1e-5)
-
-
-def test_perturbations_that_are_predicted_to_do_nothing(modular):
-    """Where training perturbations do not predict each other, the strength of unseen ones is 0."""
-    modular.uns["dko"]["weights"]["strength"] = np.zeros_like(modular.uns["dko"]["weights"]["strength"])
-    trained = set(dko.get.modules(modular)["perturbation"])
-    dko.tl.perturbation_modules(modular, [gene for gene in modular.var_names if gene not in trained][:8])
-    table = dko.get.modules(modular)
-    assert (table["module"] == "no effect").all() and (table["p_effect"] == 1).all()
-    assert (table[["umap_1", "umap_2", "strength"]] == 0).all(axis=None)
 
 
 @pytest.mark.parametrize(

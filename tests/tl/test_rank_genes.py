@@ -175,18 +175,6 @@ def test_genes_are_marked_and_left_out(_direct, column):
     np.testing.assert_allclose(table["pval_adj"], false_discovery_control(table["pval"]))
 
 
-def test_groups_have_rankings_of_their_own(by_type):
-    table = dko.get.ranking(by_type, groupby="cell_type")
-    frame = by_type.varm["dko_ranking"]
-    assert frame.columns.tolist() == ["B", "CD4%2FCD8 T"] and frame.index.equals(by_type.var_names)
-    for group, column in zip(GROUPS, frame, strict=True):
-        part = table[table["group"] == group].set_index("gene")
-        np.testing.assert_allclose(frame.loc[part.index, column], part["downstream_mean"], rtol=1e-6)
-    wide = table.pivot(index="gene", columns="group", values="specificity").dropna()
-    assert len(wide) > 10
-    np.testing.assert_allclose(wide["B"], -wide["CD4/CD8 T"], atol=1e-6)
-
-
 def test_what_a_group_gets_does_not_depend_on_the_others(scanned):
     whole = ranked_copy(scanned, groupby="cell_type")
     dko.tl.rank_genes(scanned, groupby="cell_type", groups="CD4/CD8 T", **FAST)
@@ -259,16 +247,6 @@ def test_wrong_input(_direct, how, error, message):
     adata = _direct.copy()
     with pytest.raises(error, match=message):
         dko.tl.rank_genes(adata, **how)
-
-
-def test_a_scan_without_downstream_impacts(fitted):
-    dko.tl.scan(fitted, downstream=False)
-    with pytest.raises(
-        KeyError, match=r"No downstream impacts, which genes rank by, in adata.layers\['dko_downstream'\]"
-    ):
-        dko.tl.rank_genes(fitted)
-    table = dko.get.ranking(fitted)
-    assert "downstream_mean" not in table and (np.diff(table["impact_mean"]) <= 0).all()
 
 
 def test_scanpy_reads_it(by_type):

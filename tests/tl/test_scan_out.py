@@ -45,19 +45,3 @@ def test_nothing_is_left_of_a_scan_that_fails(fitted, tmp_path):
     with pytest.raises(ValueError, match="nothing to knock out"):
         dko.tl.scan(fitted, out=tmp_path / "impacts.zarr")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("suffix", [".zarr", ".h5ad"])
-def test_columns_of_every_kind_and_64_bits(fitted, tmp_path, suffix):
-    fitted.obs["text"] = np.array(["a", np.nan] * 40, dtype=object)
-    fitted.var["text"] = np.array(["b", None] * (fitted.n_vars // 2), dtype=object)[: fitted.n_vars]
-    path = tmp_path / f"impacts{suffix}"
-    dko.tl.scan(fitted, out=path)
-    found = READ[suffix](path)
-    assert found.obs["text"].isna().sum() == 40 and found.obs["text"].iloc[0] == "a"
-    assert "dko_n_cells" in found.var
-    if suffix == ".h5ad":
-        import h5py
-
-        with h5py.File(path) as file:
-            assert file["X/indptr"].dtype == np.int64
