@@ -40,13 +40,7 @@ def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
 
 @dataclass(frozen=True)
 class Source:
-    """One matrix of an AnnData, of any array type: X, a layer or raw, as a user chose it.
-
-    Raises
-    ------
-    KeyError, ValueError
-        When it is made: there is no such matrix, or two were chosen.
-    """
+    """One matrix of an AnnData, of any array type: X, a layer or raw; KeyError, ValueError: none, or two chosen."""
 
     adata: AnnData
     layer: str | None = None
@@ -116,13 +110,7 @@ class Source:
     def blocks(
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
-        """Yield values as CSR float32 in blocks of cells with the row of the first.
-
-        Blocks have `n_rows` cells, or as many as fit into memory. Explicit zeros are dropped, so that the pattern says
-        which genes are present.
-
-        Raises ValueError: where a value is negative, NaN or infinite.
-        """
+        """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
         if not self.adata.n_obs:
             raise ValueError("This AnnData has no cells.")
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")

@@ -1,7 +1,4 @@
-"""Whether what lies in ``uns`` or in a file is a whole model: names, parameters, and arrays that belong together.
-
-Every model is read through here before compiled code sees an array of it, because such code trusts the shapes.
-"""
+"""Whether what lies in ``uns`` or in a file is a whole model, asked before compiled code trusts shapes of arrays."""
 
 from __future__ import annotations
 

@@ -32,10 +32,7 @@ def are_counts(values: sparse.csr_matrix) -> bool:
 
 
 def counts_again(values: sparse.csr_matrix) -> sparse.csr_matrix | None:
-    """Return the counts that linear values were before each cell was normalised; None where they cannot be recovered.
-
-    A cell whose counts have a common divisor gets them divided by it.
-    """
+    """Return the counts that linear values were before normalisation, over their common divisor, or None."""
     if are_counts(values):
         return values
     counts, known = recovered(values)
@@ -158,10 +155,7 @@ _FEW_CELLS, _SAME_SUM = 10, 1e-3
 
 
 def found_in(values: sparse.csr_matrix, source: Source, mark: float | None, *, mixed: bool) -> Found:
-    """Return what some cells of a matrix show, the surest sign first.
-
-    Raises ValueError: some cells are on one scale and some on another, unless `mixed` allows it.
-    """
+    """Return what some cells of a matrix show, the surest sign first; ValueError: on two scales, unless `mixed`."""
     bases = [None, *dict.fromkeys([*([] if mark is None else [mark]), float(math.e), 2.0, 10.0])]
     return (
         _by_counts(values, bases, mark, None if mixed else str(source))

@@ -58,10 +58,7 @@ class Fitted:
         return self.weights.get(keys.SIGNAL)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a copy of a table beside the model; a ValueError says so where it is damaged.
-
-        A KeyError says that such a model leaves none.
-        """
+        """Return a copy of a table beside the model; KeyError: such a model leaves none; ValueError: damaged."""
         if name not in self.tables and name in (keys.HISTORY, keys.PERTURBATIONS) and name not in self.model.tables:
             raise KeyError(f"adata.uns[{self.key!r}] has no {name}: a model of kind {self.kind!r} leaves none.")
         with damaged(
@@ -143,10 +140,7 @@ def signal_column(
 
 
 def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield cells x genes of the model with the row of the first: linear values, or ones if the model reads these.
-
-    Of `n_rows` cells each, or as many as fit into memory.
-    """
+    """Yield blocks of cells x genes of the model with the row of the first: linear values, or ones if it reads so."""
     scale = None
     for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
         if fitted.model.reads == "presence":

@@ -40,10 +40,7 @@ def gene_means(
     share: sparse.csr_array | sparse.csr_matrix,
     var: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return what a scan and the observed profiles of its cells say of each gene, as :func:`dko.get.ranking` has it.
-
-    `impacts`, cells x genes, are of one pattern, by the name that their mean gets.
-    """
+    """Return what `impacts` (by name) and the observed profiles say of each gene, as :func:`dko.get.ranking` has it."""
     n_genes, first = len(var), next(iter(impacts.values()))
     scanned = share[np.diff(first.indptr) > 0]
 
@@ -65,10 +62,7 @@ def gene_means(
 
 
 def in_order(table: pd.DataFrame, by: str, rate: str) -> pd.DataFrame:
-    """Sort genes: those with evidence (`rate`, if it is known) first, and among these those of few cells last.
-
-    Means of rare genes are large by chance, and where a type has few cells, each of its genes stands for all of it.
-    """
+    """Sort genes: those with evidence (`rate`, if known) first, and in both parts those of few cells last."""
     silent = table[rate] > NO_SIGNAL if rate in table else np.zeros(len(table), dtype=bool)
     few = table["n_cells"] < FEW_CELLS
     return table.iloc[np.lexsort([-table[by], few, silent])].reset_index(drop=True)

@@ -39,10 +39,7 @@ COMBINE = (
 
 
 def group_values(adata: AnnData, column: str, keep: Collection[str] = ()) -> pd.Series:
-    """Return an ``obs`` column as strings; missing values, also those that are only spelled so, are None.
-
-    Values to `keep` are none that are missing, however they are spelled.
-    """
+    """Return an ``obs`` column as strings; missing values, also if just spelled so, are None, but those to `keep`."""
     values = _column(adata, column)
     text = values.astype("string").astype(object)
     return text.where(values.notna() & ~text.isin(MISSING - set(keep)), None)
@@ -60,12 +57,7 @@ def _column(adata: AnnData, column: str) -> pd.Series:
 
 
 def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = None) -> tuple[list[str], np.ndarray]:
-    """Return the sorted names of the groups, and the number of the group of each cell, -1 for cells of none.
-
-    Without `groupby` there is one group, ``""``. Cells that are not `among` the chosen ones are in none.
-
-    Raises ValueError: there is no group, or a value for every cell.
-    """
+    """Return the sorted names of the groups (``""`` without `groupby`), and the number of each cell's, -1: none."""
     if groupby is None:
         return [""], np.zeros(adata.n_obs, dtype=int) if among is None else np.where(among, 0, -1)
     values = group_values(adata, groupby)
@@ -129,10 +121,7 @@ def _number(text: str) -> float | None:
 
 
 def names_in(names: Any, known: Collection[str], where: str) -> list[str]:
-    """Return the names of groups that a user has given, one or several, as a column spells them.
-
-    Raises KeyError: some are not there.
-    """
+    """Return names of groups, one or several, as a column spells them; KeyError: not there."""
     given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
     if not given:
         raise ValueError("groups=[] names no group; leave it out for all of them.")
@@ -146,11 +135,7 @@ def names_in(names: Any, known: Collection[str], where: str) -> list[str]:
 
 
 def select_cells(data: AnnData | MuData, mod: str, groupby: str | None, groups: Groups) -> np.ndarray:
-    """Turn what a user says about cells into a boolean mask over those of an AnnData, or of a modality of a MuData.
-
-    Names mean groups of `groupby`; a mapping names groups of any ``obs`` columns; a boolean array has one entry per
-    cell; a boolean Series finds its cells by name.
-    """
+    """Turn what a user says about cells (names of `groupby`, a mapping, a boolean array or Series) into a mask."""
     adata = unwrap(data, mod)
     if groups is None:
         return np.ones(adata.n_obs, dtype=bool)
@@ -229,10 +214,7 @@ def _hashes(names: pd.Index) -> np.ndarray:
 
 
 def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
-    """Return the number of the model of each of the chosen `cells`; -1 for others, and for cells that have none.
-
-    Raises ValueError: the groups are not those of the fit any more.
-    """
+    """Return the number of the model of each of the `cells`, -1: none; ValueError: groups are no longer the fit's."""
     if not fitted.groups:
         return np.where(cells, 0, -1)
     groupby = fitted.params["groupby"]

@@ -121,10 +121,7 @@ class Predictor:
         return self.trained or {gene: [gene] for gene in self.model.targets}
 
     def sets(self, genes: Knockouts) -> dict[str, list[str]]:
-        """Return the genes of each knockout that a user has named, by its label; ``"A+B"`` and ``("B", "A")`` are one.
-
-        A KeyError says which gene the model cannot knock out.
-        """
+        """Return the genes of each named knockout by its label; KeyError: a gene that the model cannot knock out."""
         known = {*self.model.targets, *self.adata.var_names}
         named = [members(given[0], known) if len(given) == 1 else given for given in gene_sets(genes)]
         asked = list(dict.fromkeys(gene for some in named for gene in some))
@@ -202,9 +199,8 @@ class Predictor:
     ) -> Iterator[Knockout]:
         """Yield each knockout at each dose, block by block of cells, with rows of the AnnData.
 
-        With `mixture` a dose is the share of cells that lose the genes in full, the others stay as they are; a cell
-        that loses them at one dose does so at every higher one. The random numbers of a cell are the same for all
-        knockouts, and whichever other cells are chosen: differences are effects, not chance.
+        With `mixture` a dose is the share of cells that lose the genes in full. The random numbers of a cell are the
+        same for all knockouts and doses, whichever other cells are chosen: differences are effects, not chance.
         """
         doses = [float(dose) for dose in doses]
         numbers, asked = self.numbers(sets), (1.0,) if mixture else tuple(doses)
@@ -227,10 +223,7 @@ class Predictor:
     def effect_sums(
         self, sets: Sequence[Sequence[str]], group: np.ndarray, n_groups: int, rng: RNG = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the sums of changes of log expression over the cells of each group (-1: none), and their numbers.
-
-        Groups x sets x genes, float64, and groups x sets.
-        """
+        """Return sums of changes of log expression, groups (-1: none) x sets x genes, float64, and numbers of cells."""
         numbers, some = self.numbers(sets), self.among(group >= 0)
         totals = np.zeros((n_groups, len(sets), len(self.model.genes)))
         n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
@@ -294,8 +287,8 @@ def open_model(
 ) -> Predictor:
     """Find the model of an AnnData or MuData, and the cells among the chosen ones that it predicts.
 
-    Names of `groups` are of the column `groupby`, by default that of the fit; `needs` names what of the model is used
-    that not every one has. Without a `device` nothing is computed.
+    Names of `groups` are of `groupby`, by default that of the fit; `needs` names what of the model is used that not
+    every one has. Without a `device` nothing is computed.
     """
     adata = unwrap(data, mod)
     fitted = read_fitted(adata, key)

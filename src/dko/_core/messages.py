@@ -83,11 +83,7 @@ _wording: ContextVar[Callable[[str], str]] = ContextVar("dko_wording", default=s
 
 
 def say(message: str) -> None:
-    """Tell the user what was chosen or done.
-
-    Goes to the ``dko`` logger when somebody listens there at level INFO, otherwise to stderr, so that the message is
-    seen in a notebook without this library touching the handlers of the host application.
-    """
+    """Tell the user what was chosen or done, by the ``dko`` logger if somebody listens there, else on stderr."""
     message = _wording.get()(message)
     if logger.isEnabledFor(logging.INFO):
         logger.info(message)

@@ -21,10 +21,7 @@ Knockouts: TypeAlias = str | Sequence[str | Sequence[str]]
 
 
 def gene_sets(genes: Knockouts) -> list[list[str]]:
-    """Return the genes of each knockout, sorted.
-
-    A tuple is a set of genes removed together, also when it is all that is given; a list holds knockouts.
-    """
+    """Return the genes of each knockout, sorted: a tuple is a set removed together, a list holds knockouts."""
     if not isinstance(genes, Iterable):
         raise TypeError(f"genes={genes!r} is no name; {_MAY_BE}.")
     items = [genes] if isinstance(genes, str | tuple) else list(genes)
@@ -68,10 +65,7 @@ _PARTS = re.compile(r"\+|(?<=\d)_+(?=[A-Za-z])")
 
 
 def control_of(adata: AnnData, perturbation_key: str, control: str | float | bool) -> str:
-    """Return the control as the column of the perturbations spells it; warn of labels that look like other controls.
-
-    Raises KeyError: no such column, or no cell that has the control value.
-    """
+    """Return the control as its column spells it; warn of labels that look like other controls; KeyError: not there."""
     values = group_values(adata, perturbation_key, keep=[str(control)])
     n_of = values.dropna().value_counts()
     found = name_in(control, n_of.index)

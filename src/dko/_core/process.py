@@ -39,10 +39,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def process_kept() -> Iterator[None]:
-    """Leave torch as it was before a call, wherever that is interrupted; in a forked process use one thread.
-
-    With more than one, a forked process would wait forever for threads of its parent.
-    """
+    """Leave torch as it was before a call, also if interrupted; in a forked process use one thread, not to hang."""
     with _one_thread() if _forked else nullcontext():
         torch = sys.modules.get("torch")
         if torch is None:

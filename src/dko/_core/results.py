@@ -273,10 +273,7 @@ def is_ranking(entry: Any) -> bool:
 
 
 def read_table(adata: AnnData, result: Result, key: str, name: str = keys.TABLE) -> pd.DataFrame:
-    """Return a copy of one of the tables of a result.
-
-    Raises KeyError: there is no such result; ValueError: it is no longer as it was written.
-    """
+    """Return a copy of a table of a result; KeyError: not there; ValueError: no longer as it was written."""
     entry = read_entry(adata, result, key)
     with _damaged(result, key):
         return checked_table(entry, name, result.tables[name])

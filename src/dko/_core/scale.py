@@ -67,9 +67,7 @@ class Scale:
 def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
     """Decide on which scale a matrix is: by the counts behind its values, then their sums, other layers and marks.
 
-    `log1p`: what the user says, which decides between logarithms and others; `values`: the matrix, where it has been
-    read already; otherwise some of its cells are. Raises ValueError: log1p=True of values that cannot be logarithms;
-    some cells hold logarithms and others do not.
+    `log1p` is what the user says; `values` the matrix, if read already. ValueError: impossible, or cells that differ.
     """
     mark = _mark(source.adata)
     some = _sample(source) if values is None else values[sample_rows(values.shape[0])]
@@ -100,12 +98,7 @@ def tell(scale: Scale, source: Source, what: str, otherwise: str, *, counts: boo
 
 
 def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
-    """Decide on which scale the matrix is now that a fit with these parameters has read.
-
-    What is certain is followed, and said once where it is no longer what the fit has read.
-
-    Raises ValueError: the values have changed, and what they are now is not certain.
-    """
+    """Decide on which scale the matrix of a fit is now, and say once if it has changed; ValueError: not certain."""
     source, known = source_of(adata, params), _of_params(params)
     found = scale_of(source, None)
     if known.kind == found.kind and (known.same(found) or "log_base" not in params):
@@ -255,11 +248,7 @@ def take_log(values: sparse.csr_matrix, kind: str, totals: np.ndarray, target_su
 
 
 def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Read the values of cells, over the genes of the model, as its fit has read them (CSR float32).
-
-    `rows`: which cells, in ascending order; None takes all. Raises ValueError: there are counts where the fit has read
-    normalised values, or it is not certain what is there now.
-    """
+    """Read the values of cells (`rows`, ascending) as the fit has read them (CSR float32); ValueError: not certain."""
     params = fitted.params
     source, kind = source_of(adata, params), params["values"]
     counted = kind == "counts"

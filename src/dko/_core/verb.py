@@ -60,9 +60,8 @@ _THREADS = {"n_jobs", "n_threads", "num_threads", "threads", "n_cores", "workers
 def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function public.
 
-    Unknown keywords are refused with the name that was probably meant, and values that do not fit the annotation of
-    their parameter; ``progress=False`` holds for everything that the function calls; and Ctrl-C is always a
-    KeyboardInterrupt, also where compiled code raises another error instead.
+    Refused are unknown keywords, with the name that was probably meant, and values that do not fit annotations;
+    ``progress=False`` holds for everything that is called; Ctrl-C is always a KeyboardInterrupt, also in compiled code.
     """
     parameters = inspect.signature(function).parameters.values()
     names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
@@ -188,10 +187,7 @@ _KINDS: dict[str, tuple[str, _Test]] = {
 
 
 def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> None:
-    """Refuse values that are not what the annotations of parameters say, where these say no more than a few words.
-
-    Raises TypeError: a value of another kind; ValueError: a number that is not finite, or not whole.
-    """
+    """Refuse values that are not what simple annotations say: TypeError; ValueError if not finite, or not whole."""
     for name, value in given.items():
         annotation = annotations.get(name, "Any")
         if annotation == "RNG":

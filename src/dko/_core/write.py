@@ -42,12 +42,10 @@ def write_model(adata: AnnData, key: str, content: Mapping[str, Any], **places: 
 
 
 def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, **places: Mapping[str, Any]) -> None:
-    """Write results, given as ``obs={name: values}``, ``layers={name: matrix}`` and so on, after removing others.
+    """Write results, given as ``obs={name: values}`` and so on, after removing others: all of them or nothing.
 
-    All of them or, where one is refused, nothing. A value that is a function is given what is there already (None where
-    nothing is) and returns what takes its place: what several threads add to is read and written by one at a time.
-
-    The first write into a view makes a copy of it, which anndata does by itself; a message says so once.
+    A value that is a function is given what is there already (or None) and returns what takes its place: what several
+    threads add to is read and written by one at a time. The first write into a view makes a copy, and says so.
     """
     with writing():
         found = {

@@ -167,10 +167,7 @@ _PYTHON = re.compile(
 
 
 def in_options(text: str, command: str) -> str:
-    """Say with the options of a command, or those of another, what a sentence says with calls and keywords.
-
-    A keyword that no command has an option for loses its ``=``. What stands in quotes is the user's and stays.
-    """
+    """Say in options of a command, or of another, what a sentence says with calls and keywords; quotes stay."""
     if command not in COMMANDS or not _PYTHON.search(text):
         return text
     from ._commands import ARGUMENTS, OPTION_OF, options_of

@@ -42,10 +42,7 @@ def steady_state(
     decay: float = 1.0,
     start: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the steady state of every cell, cells x genes, 0 where a gene is absent or has died out.
-
-    Present genes `start` at 1 by default, and where `start` is 0: it changes the time taken, not the answer.
-    """
+    """Return the steady state of every cell, cells x genes, 0 where a gene is absent or dies, whatever the `start`."""
     activation = network * (network > 0)
     x = np.where(presence, 1.0, 0.0)
     if start is not None:
@@ -95,10 +92,7 @@ def _settle(
 def viable_steady_state(
     presence: NDArray[np.bool_], network: Network, *, production: NDArray[np.floating] | None, decay: float
 ) -> NDArray[np.float64]:
-    """Return the steady state of the genes that can last: those that die out are taken from the cell, in turn.
-
-    So it is the steady state of just the genes that it shows above 0: the expressed genes are those present.
-    """
+    """Return the steady state of the genes that can last: those that die out are taken from the cell, in turn."""
     x = steady_state(presence, network, production=production, decay=decay)
     shrunk = np.flatnonzero((presence & (x == 0)).any(axis=1))
     while len(shrunk):

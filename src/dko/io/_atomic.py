@@ -33,10 +33,8 @@ _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and move what was written there to `path` once the block has ended well.
 
-    Works for files and, with `store`, for folders (zarr). An older `path` is replaced at that moment and not before;
-    its mode and, where possible, its owner and extended attributes stay, and so do symbolic links to it. What
-    :func:`~dko.io._target.check_target` refuses is refused before the block and after it. The temporary path has no
-    ending, so that no reader takes it for a whole file; writers that choose the format by the ending need it named.
+    For files and, with `store`, folders (zarr); docs/design.md, What a writer replaces. The path has no ending: writers
+    that choose the format by it need it named.
     """
     target = check_target(path, store=store)
     with _whole(path), _workplace(target.parent) as folder:
@@ -124,11 +122,7 @@ def _settle(file: Path) -> None:
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Replace a folder, which systems do in one step (Linux, macOS) or in two renames.
-
-    Between those two there is no folder at `target`; the old one is then put back by the next look at it through this
-    package (:func:`~dko.io._target.restore`).
-    """
+    """Replace a folder in one step (Linux, macOS) or in two renames; a kill between them is mended by the next look."""
     if _exchange(new, target):
         return
     old = aside(target)

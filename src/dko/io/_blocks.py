@@ -62,10 +62,7 @@ def write_blocks(
     var: pd.DataFrame,
     more: Callable[[], dict[str, np.ndarray]],
 ) -> None:
-    """Write an AnnData whose X and layers come in blocks of rows.
-
-    After the last of them, `more` columns of var are asked for.
-    """
+    """Write an AnnData whose X and layers come in blocks of rows; `more` columns of var are asked for in the end."""
     store = Path(path).suffix == ".zarr"
     with atomic(path, store=store) as temporary:
         # Columns of every kind, as anndata writes them, before the work begins.

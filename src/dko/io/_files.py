@@ -45,10 +45,7 @@ def check_endings(source: str | Path, target: str | Path) -> None:
 
 
 def read_any(path: str | Path) -> AnnData | MuData:
-    """Read a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder into memory.
-
-    Raises FileNotFoundError: no such file or folder; ValueError: another ending, or not what its ending says.
-    """
+    """Read a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; FileNotFoundError; ValueError: not what it says."""
     format = ending(path)
     if format == ".zarr":
         restore(Path(os.path.realpath(path)))
@@ -70,10 +67,7 @@ def read_any(path: str | Path) -> AnnData | MuData:
 
 
 def write_any(data: AnnData | MuData, path: str | Path) -> None:
-    """Write to a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete.
-
-    Raises OSError: what :func:`~dko.io._target.check_target` refuses; a full disk; ValueError: another ending.
-    """
+    """Write a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete."""
     format = ending(path)
     target: Any = data
     with atomic(path, store=format == ".zarr") as temporary, _settled(format):

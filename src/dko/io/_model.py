@@ -149,11 +149,7 @@ def _source_of_log_values(source: Source, fitted: Fitted, log1p: bool | None) ->
 
 
 def read_model(path: Path) -> Fitted:
-    """Read the model of a file, which may come from anywhere.
-
-    Raises FileNotFoundError: no such file; ValueError: it is not as :func:`dko.io.save` has written it, whatever is
-    wrong with it.
-    """
+    """Read the model of a file, which may come from anywhere; FileNotFoundError; ValueError: it is not whole."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     with path.open("rb") as file, damaged(f"{str(path)!r} is not a model that dko.io.save wrote"):

@@ -28,13 +28,9 @@ _SPARE = 2**20
 
 
 def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
-    """Refuse a target that could not be written, or whose replacement would lose something; return what is behind it.
+    """Refuse a target whose writing would fail or lose something; return what is behind it (docs/design.md).
 
-    `path`: a file or, with `store`, a ``.zarr`` folder. Symbolic links are followed, also to what is not there yet;
-    `store`: whether a ``.zarr`` store is to be written. It may replace nothing but a store that anndata has written and
-    that holds nothing else; a file may replace nothing but a regular file. Raises OSError: the class that fits: a
-    folder or a device in the way, a missing folder, no permission; ValueError: no name at all, or one that no file can
-    have.
+    OSError: a folder or a device in the way, a missing folder, no permission; ValueError: no name that a file can have.
     """
     name = repr(str(path))
     target = Path(path)

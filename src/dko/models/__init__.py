@@ -41,13 +41,7 @@ def register(name: str, model: str | type[Model]) -> None:
 
 
 def model_class(name: str) -> type[Model]:
-    """Return the model of a name.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
+    """Return the model of a name; ValueError: there is none."""
     if name not in REGISTRY:
         raise ValueError(f"No model {name!r}; there are {', '.join(map(repr, REGISTRY))}.")
     found = REGISTRY[name]

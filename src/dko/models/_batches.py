@@ -26,10 +26,7 @@ def dense_rows(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
 
 
 def rows_on(matrix: sparse.csr_matrix, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
-    """Return a function from numbers of rows to these rows, dense, on `device`.
-
-    What fits the memory budget of the settings is made dense once, the rest when it is asked for.
-    """
+    """Return a function from numbers of rows to these rows, dense, on `device`: at once if memory allows."""
     if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
         return lambda rows: dense_rows(matrix[rows], device)
     dense = dense_rows(matrix, device)

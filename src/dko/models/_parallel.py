@@ -34,10 +34,7 @@ def n_threads() -> int:
 
 
 def in_parallel(work: Callable[[T], R], pieces: Sequence[T], done: Callable[[R], object] = lambda found: None) -> None:
-    """Do `work`, which lets go of Python's lock, on every piece, and tell `done` what it returns.
-
-    These are plain threads: they need no set-up of numba's own, which forked processes do not survive.
-    """
+    """Do `work` on every piece in plain threads, which survive forks unlike numba's; tell `done` what it returns."""
     with _announced():
         if n_threads() == 1 or len(pieces) < 2:
             for piece in pieces:

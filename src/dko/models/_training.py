@@ -56,12 +56,9 @@ def train(
 ) -> Trained:
     """Train `network` in place and leave it, on the CPU, with the weights of the best validation loss.
 
-    `network`: its output for a batch is one loss per row; `optimizer`: of its parameters; its step sizes are cut;
-    `training`, `validation`: given an order of the rows (or None), the batches of the training and of the validation
-    rows; `n_rows`: number of training rows; `fabric`: where and how: device, precision, strategy; `rng`: shuffles the
-    training rows before each pass. Returns History with the columns ``step``, ``epoch``, ``train_loss`` (mean over the
-    steps since the last validation) and ``validation_loss``. Ctrl-C ends training early and keeps the best weights so
-    far; before the first validation there are none, and it goes on to the caller.
+    `network` has one loss per row for a batch; `training`, `validation`: given an order of the rows (or None), their
+    batches; `rng` shuffles the `n_rows` training rows before each pass. Returns the history. Ctrl-C ends training early
+    and keeps the best weights; before the first validation there are none, and it goes on to the caller.
     """
     model, stepper = fabric.setup(network, optimizer)
     n_steps, every = schedule.n_steps(n_rows), schedule.steps_to_validation(n_rows)

@@ -26,16 +26,7 @@ AT_A_TIME = 16
 
 
 class Frame(NamedTuple):
-    """What is kept of a model beside its arrays.
-
-    Attributes
-    ----------
-    params
-        What was chosen at the fit, in plain types.
-    genes, groups, targets
-        Names of the genes it predicts; of groups of cells that have a model each; of the genes that it can knock out,
-        where these are others than it predicts.
-    """
+    """What is kept of a model beside its arrays: parameters in plain types, and names of genes, groups and targets."""
 
     params: dict[str, Any]
     genes: list[str]
@@ -209,11 +200,7 @@ class Model(ABC):
         return knockout._replace(impact=_dissimilarity(*values), downstream=_dissimilarity(*rest))
 
     def change(self, knockout: Knockout, without: np.ndarray) -> Any:
-        """Return the change of log expression, cells x genes, 0 at the columns `without`.
-
-        Profiles are taken to log1p(1e4 * profile) after these genes have been taken out of both, and both have been
-        made to sum to 1 again: otherwise the room that they leave would decide the sign of every other change.
-        """
+        """Return the change of log expression, cells x genes; columns `without` leave both profiles first, are 0."""
         if not self.log:
             from ..metrics import log_profiles
 
@@ -225,11 +212,7 @@ class Model(ABC):
     def effect_sums(
         self, values: sparse.csr_matrix, sets: Sets, group: np.ndarray, n_groups: int, noise: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the sums of the changes of log expression over the cells of each group, and the numbers of cells.
-
-        ``group`` is -1 for cells that do not count. Groups x sets x genes, float64, and groups x sets. The change of
-        the genes themselves is left in where cells are log-normalised expression.
-        """
+        """Return sums of changes of log expression, groups (-1: none) x sets x genes, float64, and numbers of cells."""
         totals = np.zeros((n_groups, len(sets), len(self.genes)))
         n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
         for knockout in self.knock_out(values, sets, (1.0,), noise, profiles=True):
@@ -286,10 +269,7 @@ class Model(ABC):
         return found
 
     def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
-        """Test of each gene that its knockout changes others, in cells of a mean profile; None where it cannot say.
-
-        ``seen`` are the cells of the model that express each gene. float64, one per gene.
-        """
+        """Test of each gene that its knockout changes others, in cells of a mean profile; None where it cannot say."""
         return None
 
     def latent(self, sets: Sets) -> np.ndarray | None:

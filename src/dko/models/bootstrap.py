@@ -17,11 +17,7 @@ _INTERVAL = (0.025, 0.975)
 def bootstrap_means(
     values: sparse.csr_matrix, n_bootstraps: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return 95 % intervals of the mean of each gene over the cells that have it, by drawing cells with replacement.
-
-    `values`: cells x genes, an entry wherever a cell has a gene; `n_bootstraps`: number of draws. Returns The lower and
-    the upper end, float64 (genes,); NaN for a gene that no cell has.
-    """
+    """Return 95 % intervals of the mean of each gene over the cells that have it, by drawing cells; NaN if none has."""
     n_cells, n_genes = values.shape
     if not n_cells:
         return np.full(n_genes, np.nan), np.full(n_genes, np.nan)

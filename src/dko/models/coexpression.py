@@ -28,22 +28,14 @@ _TOTAL = 3
 
 
 def pair_test(values: sparse.csr_matrix, genes: np.ndarray, min_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Test of some genes that others are co-expressed with them, by permutations of all cells in all ways.
+    """Test `genes` for co-expression with others by all permutations of cells; return z-scores and two-sided p-values.
 
-    The level of a gene is log1p of its count. What the depth of the cell explains of it is taken off by regression on
-    1, l, l^2, t and t^2, with l the log number of present genes and t the log total. As a predictor a gene is regressed
-    on the depth that the other genes give: its counts, however many, change no other gene's level. (With profiles they
-    would, as shares sum to 1.) As a response it is regressed on the depth of all.
-
-    The null is that the predictor is permuted over the cells in all ways. Mean, variance and skewness of the sum of
-    predictor x response are then known exactly, and a gamma distribution has the same (Pearson III): rare genes that
-    meet by chance in a few cells are far more skewed than a normal distribution. Three moments are too few for genes
-    that are expected to meet in fewer than two cells: they also have to meet in more cells than a Poisson distribution
-    has it.
-
-    `values`: counts, or :func:`comparable` values, cells x all genes; `genes`: genes to test, each in `min_cells` cells
-    or more; `min_cells`: genes that fewer cells have count for the depth only. Returns z-scores, above 0 where two
-    genes rise together, NaN where nothing is tested; and two-sided p-values, 1 there; float64 (genes, all genes).
+    What depth explains of levels (log1p of counts) is taken off by regression on 1, l, l^2, t and t^2, with l the log
+    number of present genes and t the log total; for a predictor the depth is that of the other genes. If the predictor
+    is permuted in all ways, mean, variance and skewness of the sum of predictor x response are known exactly; a gamma
+    distribution has the same (Pearson III). That is too few for genes expected to meet in fewer than two cells: these
+    also have to meet in more cells than a Poisson distribution has it. float64 (genes, all genes); NaN and 1 where
+    nothing is tested.
     """
     kept = np.bincount(values.indices, minlength=values.shape[1]) >= min_cells
     levels, rows = levels_of(values, kept), (np.cumsum(kept) - 1)[genes]
@@ -57,10 +49,7 @@ def pair_test(values: sparse.csr_matrix, genes: np.ndarray, min_cells: int) -> t
 
 
 def comparable(values: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return values that are no counts over the geometric mean of the cell's present ones, which hardly knows any gene.
-
-    However they were normalised, the total of the cell that they were divided by falls out.
-    """
+    """Return values that are no counts over the geometric mean of the cell's present ones, so that no total counts."""
     present = np.diff(values.indptr)
     row = np.repeat(np.arange(len(present)), present)
     logs = np.log(np.maximum(values.data.astype(np.float64), _TINY))
@@ -201,10 +190,7 @@ def _shrunken(slopes: np.ndarray, noise: np.ndarray, mean: np.ndarray, depth: np
 
 
 def _z_scores(levels: Levels, rows: np.ndarray) -> np.ndarray:
-    """Return sums over cells of predictor x response over their standard deviation by chance, float32 (rows, genes).
-
-    When nothing depends on anything but depth, with what depth does to the variances of both.
-    """
+    """Return sums over cells of predictor x response over their standard deviation by chance, given depth, float32."""
     products = np.zeros((len(rows), len(levels.own)), dtype=np.float32)
     for cells in levels.predictors.blocks():
         products += levels.predictors.of(cells)[:, rows].T @ levels.responses.of(cells)

@@ -144,11 +144,7 @@ def draw_matrix(
     fontsize: float | str = "small",
     **kwargs: Any,
 ) -> pd.DataFrame:
-    """Draw a matrix with a labelled colour bar and, if `ordered`, the trees of its rows and columns; return it so.
-
-    Colours are around 0 if `signed`, else from 0; NaN is grey, and counts as 0 for the order. seaborn and marsilea draw
-    such heat maps too, but in figures that they make, not in the axes of a user.
-    """
+    """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees; NaN is grey, 0 for the order."""
     width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
     by_row, by_column = (_linkage(side) if ordered else None for side in (values, values.T))
     beside = _draw_tree(ax, by_row, (1, 0, _TREE / width, 1), "right")
@@ -211,11 +207,7 @@ _NEAR = 6.0
 
 
 def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndarray, *, fontsize: float = 8.0) -> None:
-    """Write names beside the first of some points, each where it covers least of names, points and what is outside.
-
-    Call it when all else is drawn. Places are in data coordinates, areas in square points as those of a scatter. On the
-    map of 500 perturbations in docs/gallery.md adjustText takes a hundred times as long, and names cover points.
-    """
+    """Write names beside the first of some points, each where it covers least; call it when all else is drawn."""
     from matplotlib.patheffects import withStroke
     from matplotlib.text import Text
 

@@ -164,10 +164,7 @@ def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
 
 
 def _assigned(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the fold of each perturbation, -1 for validation: of so many consecutive ones by size, each fold gets one.
-
-    Those for validation are one of each of `n_validation` stretches of the sizes.
-    """
+    """Return the fold of each perturbation, -1 for validation: of consecutive ones by size, each fold gets one."""
     order = np.argsort(-np.round(sizes / max(sizes.max(), np.finfo(float).tiny), _DIGITS), kind="stable")
     apart = [rng.choice(some) for some in np.array_split(order, n_validation)] if n_validation else []
     order = order[~np.isin(order, apart)]

@@ -192,10 +192,7 @@ def _counts(predictor: Predictor) -> sparse.csr_matrix:
 
 
 def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:
-    """Return the share of other knockouts that change each gene at least as much, in the same direction.
-
-    What a knockout does to its own gene does not count. NaN without others.
-    """
+    """Return the share of other knockouts that change each gene as much, in the same direction; NaN without others."""
     if others.empty:
         return np.full(len(change), np.nan)
     own = others.index.to_numpy()[:, None] == others.columns.to_numpy()

@@ -35,13 +35,7 @@ def space_of(values: sparse.csr_matrix, n_pcs: int, seed: int) -> Space:
 
 
 class Types:
-    """Centres of known groups of cells, and how similar cells are to each.
-
-    Attributes
-    ----------
-    names
-        Of the groups, sorted.
-    """
+    """Centres of known groups of cells, by sorted names, and how similar cells are to each."""
 
     def __init__(self, space: Space, groups: np.ndarray, column: str):
         self.names = sorted({str(name) for name in groups if name is not None})
@@ -67,12 +61,10 @@ _MOST = 20_000
 
 
 class Surroundings:
-    """The observed cells around any point of a space, and where they are on an embedding.
+    """The observed cells around any point of a space, and where they are on an embedding (see :func:`identity_shift`).
 
-    A point stands on the embedding at the mean of the observed cells around it, each with the weight
-    ``exp(-distance / width)``; the width of a cell is how much further its neighbours are than the nearest on average.
-    A move is the difference of two such means over the same cells, the neighbours of either point without the cell
-    itself. Cells whose `embedding` is NaN have no place, and are nobody's neighbours.
+    A move is the difference of two means over the same cells, the neighbours of either point without the cell itself.
+    Cells whose `embedding` is NaN are nobody's neighbours.
     """
 
     def __init__(self, positions: np.ndarray, embedding: np.ndarray, n_neighbors: int, rng: np.random.Generator):

@@ -52,10 +52,7 @@ class Plan(NamedTuple):
 
 @numba_threads()
 def relative_impacts(impacts: AnnData, plan: Plan) -> AnnData:
-    """Return log1p of how many times the mean impact of the cell each impact is, and the impacts as a layer.
-
-    CSR float32, without the knockouts of few cells, and without the cells that have no impact.
-    """
+    """Return log1p of impacts over the mean of the cell, and the impacts as a layer, without knockouts of few cells."""
     import scanpy as sc
     from anndata import AnnData
 

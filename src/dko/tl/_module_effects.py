@@ -176,12 +176,7 @@ def _mean(values: sparse.csr_matrix) -> np.ndarray:
 
 
 def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np.ndarray:
-    """Return how far the mean of `n_cells` cells is from that of all control cells if the perturbation does nothing.
-
-    Random control cells against the others (n_null x components). Where there are not enough of them, fewer stand in,
-    and distances are put to the scale of `n_cells`: a variance of means is inverse to the number of cells, on
-    either side.
-    """
+    """Return distances of means of `n_cells` random control cells from the others (n_null x components)."""
     # For each number of cells the same, whatever other perturbations there are.
     rng = np.random.default_rng([seed, n_cells])
     n_control = len(scores)
@@ -193,11 +188,7 @@ def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np
 
 
 def p_values(changes: np.ndarray, n_cells: np.ndarray, unseen: np.ndarray, null_of: Callable) -> np.ndarray:
-    """Return the share of random groups of as many control cells that are as far from the others as each change is.
-
-    Perturbations that are `unseen` are predicted without noise, so what counts is how far random groups lie in their
-    direction, not in any. `null_of` gives :func:`null_changes` of a number of cells.
-    """
+    """Return the share of random groups of control cells as far from the others as each change (`unseen`: along it)."""
     found = np.empty(len(changes))
     for n in np.unique(n_cells):
         null = null_of(int(n))

@@ -93,10 +93,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def reduced(effects: np.ndarray) -> np.ndarray:
-    """Return effects in their principal directions around no change, n x at most 30, of the same lengths but for noise.
-
-    The sign of each direction is that of its largest entry.
-    """
+    """Return effects in their principal directions around no change, n x at most 30, of the same lengths."""
     left, singular, right = np.linalg.svd(effects.astype(np.float64), full_matrices=False)
     largest = np.abs(right).argmax(axis=1)
     signs = np.where(right[np.arange(len(right)), largest] < 0, -1.0, 1.0)
@@ -104,11 +101,7 @@ def reduced(effects: np.ndarray) -> np.ndarray:
 
 
 def module_numbers(vectors: np.ndarray, resolution: float, seed: int) -> np.ndarray:
-    """Return the number of the module of each vector, from 1 for the largest; ties go by the first member.
-
-    Leiden on the graph of nearest neighbours by cosine (Traag et al. 2019) or, below 15 vectors, average linkage of
-    cosine distances: like modularity, it joins what is closer than the mean pair, over the resolution.
-    """
+    """Return the number of the module of each vector, from 1 for the largest: Leiden or, below 15, average linkage."""
     if len(vectors) < 2:
         return np.ones(len(vectors), dtype=int)
     found = (_linked if len(vectors) < _FEWEST else _leiden)(vectors, resolution, seed)
@@ -163,10 +156,7 @@ def _neighbours(vectors: np.ndarray, seed: int) -> AnnData:
 
 
 def places(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Return where to draw vectors, n x 2: UMAP by cosine from their two main directions; these alone for very few.
-
-    Zeros have no direction, and are drawn in the middle of the others.
-    """
+    """Return where to draw vectors, n x 2: UMAP by cosine from two main directions, for few these alone."""
     there, found = vectors.any(axis=1), np.zeros((len(vectors), 2))
     if there.any():
         found[there] = _mapped(vectors[there], seed)

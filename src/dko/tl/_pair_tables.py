@@ -64,10 +64,7 @@ def interaction_table(
     plan: Plan,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Return a row per group and pair (columns of the model, pairs x 2) that enough cells express.
-
-    `groups` are the names of the groups, and the number of the group of each cell, -1 for none.
-    """
+    """Return a row per group and pair (columns of the model, pairs x 2) that enough cells express."""
     names, group_of = groups
     shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
     moves, rank = permutations_of(shares, plan.n_permutations, rng), rng.permutation(len(group_of))
@@ -95,11 +92,7 @@ def interaction_table(
 def _knocked_out(
     cells: Sequence[_Cells], n_groups: int, pairs: np.ndarray, moves: np.ndarray
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Knock out pairs in all cells that have both genes: a row per group and pair.
-
-    And the interactions relative to the sum of the singles in at most 64 of the cells, as they are and after each
-    permutation (rows x (1 + permutations)).
-    """
+    """Knock out pairs, a row per group and pair; and relative interactions of 64 cells, rows x (1 + permutations)."""
     from ..metrics import pair_interaction
     from ..models.knockout import find
 
@@ -171,11 +164,10 @@ def permutations_of(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.
 
 
 def compared_with_null(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compare relative interactions, pairs x (1 + permutations), the first without a permutation, with the others.
+    """Compare relative interactions, pairs x (1 + permutations), the first as it is, with the others: mean, z, p-value.
 
-    Mean over the permutations; z of the first one; and two-sided p-values, the share of the z of all permutations of
-    all pairs, each against the other permutations, that are as far: chance need not be normal, and they go far below
-    the inverse of the permutations of one pair. z 0 and p 1 for a pair that no permutation changes.
+    The p-value is the share of the z of all permutations of all pairs that are as far: chance need not be normal. z 0
+    and p 1 for a pair that no permutation changes.
     """
     observed, null = relative[:, 0], relative[:, 1:]
     n, expected, variance = null.shape[1], null.mean(axis=1), null.var(axis=1, ddof=1)

@@ -42,10 +42,7 @@ class Plan(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """A scan and what is observed in the same cells, cells x genes of the model; `cells` is a mask of those scanned.
-
-    Impacts are CSR float32, an entry wherever a gene was knocked out; `values` are on a linear scale.
-    """
+    """A scan and what is observed in the same cells (mask `cells`): CSR, an entry wherever a gene was knocked out."""
 
     impact: sparse.csr_matrix
     downstream: sparse.csr_matrix
@@ -60,10 +57,7 @@ class Scanned(NamedTuple):
 
 
 def read_scan(predictor: Predictor, key: str, groups: Iterable[np.ndarray]) -> Scanned:
-    """Read a scan, and refuse layers that are not of one scan of this expression.
-
-    `groups` are masks of cells, each of which was scanned or left out.
-    """
+    """Read a scan, and refuse layers that are not of one scan of this expression; `groups` are masks of cells."""
     layers, places = [], (keys.impact(key), keys.downstream(key))
     for place, what in zip(places, ("scan", "downstream impacts, which genes rank by,"), strict=True):
         if place not in layer_names(predictor.adata):
@@ -121,10 +115,7 @@ def rank_group(
 
 
 def _specificity(here: Scanned, elsewhere: Scanned) -> np.ndarray:
-    """Return the log2 ratio of the mean downstream impact in a group and in other cells, 0 in cells that lack a gene.
-
-    NaN where no other cell was scanned.
-    """
+    """Return the log2 ratio of the mean downstream impact in a group and in other cells; NaN where there are none."""
     if not elsewhere.cells.any():
         return np.full(here.downstream.shape[1], np.nan)
     mean, other = (
@@ -138,11 +129,7 @@ def _specificity(here: Scanned, elsewhere: Scanned) -> np.ndarray:
 
 
 def _p_values(scanned: Scanned, cells: np.ndarray, predictor: Predictor, rng: np.random.Generator) -> np.ndarray:
-    """Test of each gene that other genes depend on it, in the mean profile of some cells.
-
-    Against the permuted genes that the fit has kept, the smallest p-value of several models times their number; where
-    it has kept none, against genes that are permuted now.
-    """
+    """Test of each gene that others depend on it, against genes that the fit has permuted, or that are permuted now."""
     found = [np.ones(scanned.observed.shape[1])]
     for number in np.unique(predictor.models[cells]):
         of_model = predictor.models == number
@@ -169,10 +156,7 @@ def _p_values_of_cells(scanned: Scanned, rng: np.random.Generator) -> np.ndarray
 
 
 def as_scanpy(tables: dict[str, pd.DataFrame], genes: list[str], by: str) -> dict[str, np.ndarray]:
-    """Return what ``rank_genes_groups`` returns: arrays with a field per group, each with all genes, best first.
-
-    Genes that were left out come last: score and fold change NaN, p-value 1. The fold change is 0 where unknown.
-    """
+    """Return what ``rank_genes_groups`` returns: a field per group, all genes, best first, those left out last."""
     columns = {}
     for group, table in tables.items():
         ranked = table.set_index("gene")

@@ -58,10 +58,7 @@ class Request(NamedTuple):
 def read_cells(
     adata: AnnData, model: type[Model], config: Config, asked: Request, rngs: Sequence[np.random.Generator]
 ) -> tuple[TrainingCells, dict[str, Any]]:
-    """Return the cells that a model is fitted to, and parameters that say where they were found.
-
-    `rngs` decide the split, and which control cells are kept out.
-    """
+    """Return the cells that a model is fitted to, and parameters that say where they were; `rngs` split them."""
     source = Source(adata, asked.layer, asked.use_raw)
     log = model.reads == "log"
     found = read_expression(source, asked.log1p, linear=not log)
@@ -176,10 +173,7 @@ def split_cells(
     test_fraction: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Assign the cells of each group at random to training, validation and test; cells of no group are unused.
-
-    The test cells are a fraction of all, the validation cells a fraction of the rest, as in the reference.
-    """
+    """Assign cells of each group at random: test, of all, validation, of the rest, training; others unused."""
     split = np.full(n_cells, keys.UNUSED, dtype=object)
     for rows in groups.values():
         n_test = round(test_fraction * len(rows))
@@ -220,10 +214,7 @@ def _take_log(cells: TrainingCells, kind: str) -> dict[str, Any]:
 
 
 def _choose_genes(cells: TrainingCells, model: type[Model], asked: Request, always: set[str]) -> list[str]:
-    """Choose the genes with the cells that the fit may look at: others play no part. Measured targets are in any case.
-
-    Told nothing, all that are expressed, or the most variable ones of more than the model takes.
-    """
+    """Choose the genes with the cells that the fit may look at; measured targets are in any case."""
     names, genes, n_wanted = cells.genes, asked.genes, asked.n_top_genes
     seen = cells.rows(keys.TRAIN, keys.VALIDATION)
     values = cells.values if len(seen) == len(cells.split) else cells.values[seen]

@@ -170,10 +170,7 @@ def _set_empty_cells_aside(cells: TrainingCells, relative: sparse.csr_matrix) ->
 
 
 def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | None) -> dict[str, Map]:
-    """Return the map that each group starts from, on the genes of the new fit.
-
-    A source with one model serves every group; a source with groups serves the groups of the same name.
-    """
+    """Return the map that each group starts from, on the genes of the new fit: the only one, or that of its name."""
     frame = init.frame
     if (there := frame.params.get("rank")) != rank:
         form = "a full map; leave out rank=..." if there is None else f"a map of rank {there}; fit with rank={there}"
@@ -264,10 +261,7 @@ def _fit_totals(
     rng: np.random.Generator,
     prior: Prior | None,
 ) -> dict[str, TotalFit]:
-    """Estimate the total effects in each group from its training and validation cells.
-
-    Counts that have been normalised since are recovered, as far as they can be.
-    """
+    """Estimate total effects in each group from its training and validation cells, of counts where they can be had."""
     from . import total
 
     counts = cells.values if cells.counts else counts_again(relative)
@@ -281,10 +275,7 @@ def _fit_totals(
 
 
 def _similarity(maps: dict[str, AnyMap], relative: sparse.csr_matrix, cells: TrainingCells) -> float:
-    """Return how much the effects of different knockouts are alike: mean rank correlation of their sizes.
-
-    Of the genes that most cells express, in some cells, and over the groups. NaN with fewer than two genes.
-    """
+    """Return the mean rank correlation of the sizes of effects of common genes' knockouts; NaN with fewer than two."""
     from ...metrics import similarity
     from ..knockout import FactorMap, effect_sums, presence_of
 

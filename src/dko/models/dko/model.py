@@ -170,10 +170,7 @@ class DkoModel(Model):
         return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 
     def pair_effects(self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the sums of changes by pairs and by each of their genes; see :func:`dko.models.knockout.pair_effects`.
-
-        `rows` are the cells of each pair.
-        """
+        """Return sums of changes by pairs and by each of their genes, as :func:`dko.models.knockout.pair_effects`."""
         from ..knockout import pair_effects
 
         return pair_effects(self.map, values, pairs, rows)

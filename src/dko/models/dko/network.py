@@ -34,12 +34,9 @@ WIDTH = 512
 class AssemblageNetwork(nn.Module):
     """Two linear layers without an activation between them, a modulus, and the gate of the present genes.
 
-    With z the assemblage (1 for a present gene, else 0) and y = z / sum(z), the raw output is
-    o = scale * |W2 (W1 (gain * y - offset) + b1) + b2| and the profile q = z*o / sum(z*o). That is arXiv 2510.03359
-    where scale and gain are 1 and the offset is 0, as they are until one of the starts sets them. They are not
-    trained and change nothing in what the network can represent, only how fast it learns.
-
-    The `width` of the hidden layer is the highest rank of the map; as many as genes by default.
+    With y = z / sum(z) the raw output is o = scale * |W2 (W1 (gain * y - offset) + b1) + b2| and the profile q = z*o /
+    sum(z*o): arXiv 2510.03359 where scale and gain are 1 and offset is 0. These are not trained: they change how fast
+    it learns.
     """
 
     gain: torch.Tensor
@@ -85,10 +82,7 @@ class AssemblageNetwork(nn.Module):
 
     @torch.no_grad()
     def start_from_mean(self, profiles: sparse.csr_matrix) -> None:
-        """Start where no gene influences another: each is in proportion to its mean where it is present.
-
-        Random weights of the second layer would have to be unlearned first.
-        """
+        """Start where no gene influences another: each is in proportion to its mean where it is present."""
         present = np.diff(profiles.indptr)
         seen = np.bincount(profiles.indices, minlength=profiles.shape[1])
         times_even = profiles.data * np.repeat(present, present)
@@ -135,10 +129,7 @@ class AssemblageNetwork(nn.Module):
 
     @torch.no_grad()
     def forget(self, genes: np.ndarray) -> None:
-        """Start without what no cell will teach: `genes` have no influence, and an output of next to nothing.
-
-        The random initial weights of a gene that no training cell expresses would never change.
-        """
+        """Start without what no cell will teach: `genes` have no influence, and an output of next to nothing."""
         self.first.weight[:, genes] = 0
         self.second.weight[genes] = 0
         self.second.bias[genes] = _UNSEEN
@@ -186,10 +177,9 @@ def fit(
 ) -> Fit:
     """Fit relative profiles (cells x genes, float32, no cell empty) from the genes that are above 0 in them.
 
-    A map of a given `rank` is left as a product of two thin matrices; a full one has at most `width` hidden units.
-    Training starts from the mean profile; or from `init`, a fitted map on the same genes (a low-rank one has the given
-    rank); or, as `published`, from random weights in layers as wide as there are genes. Returned are the map with the
-    best validation loss, and the history.
+    A map of a given `rank` stays a product of two thin matrices; a full one has at most `width` hidden units. Training
+    starts from the mean profile, from `init`, a fitted map on the same genes, or, as `published`, from random weights.
+    Returns the map with the best validation loss, and the history.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(rng))

@@ -38,11 +38,7 @@ class Null:
 
 
 def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regress every gene on genes whose amounts are permuted among cells.
-
-    A gene has the share that its amount in another cell is beside the other genes of this one, so that shares that sum
-    to 1 do to it what they do to an observed gene. Genes are drawn evenly over the number of cells that have them: the
-    noise of a gene of few cells is not normal.
+    """Regress every gene on genes whose amounts are permuted among cells, drawn evenly over the number of cells.
 
     Returned are which genes were permuted (draws,), sums of products with the residuals, and correlations with the
     predictors, of all genes (draws x genes, float32).
@@ -79,15 +75,10 @@ def _moved(regression: Regression, genes: np.ndarray, rng: np.random.Generator) 
 
 
 def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Return a p-value for each gene: that its knockout changes the other genes, beyond noise (float64, genes).
+    """Return a p-value for each gene that its knockout changes other genes: docs/design.md, Evidence.
 
-    The downstream impact of a gene is compared with those of permuted genes that about as many cells have: its log in
-    units of their mean and standard deviation, by the distribution of all draws, and beyond most of them by a
-    generalised Pareto distribution, so that p-values can be smaller than one over the number of draws (Knijnenburg et
-    al. 2009). 1 for a gene that does not vary.
-
-    `downstream` are impacts on the mean `profile` by one standard deviation of each gene (:func:`impacts_of_all`, over
-    s), `seen` is the number of cells that have it.
+    `downstream` are impacts on the mean `profile` by one standard deviation of each gene, `seen` the cells that have
+    it.
     """
     # Among genes that all cells have, those of about the same share.
     abundance = seen + profile

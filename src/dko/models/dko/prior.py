@@ -150,13 +150,9 @@ class Prior:
 
 
 def with_prior(influence: np.ndarray, prior: Prior, share: np.ndarray, zeros: np.ndarray) -> np.ndarray:
-    """Return the map with what is known, a copy in which columns of other genes are as they were.
+    """Return a copy of the map with what is known (docs/design.md, Prior knowledge); other columns stay as they were.
 
-    Measured effects are averaged with those of the map. A network has no sizes: its row and the row of the map are
-    brought to the same one. Half of what it adds are the effects of the targets themselves, by which it reaches what is
-    not in the network. It counts less where cells lack the gene altogether and at random: they show what its loss does.
-
-    `share` is that of the cells that have each gene, `zeros` that of its zeros which were only not sampled, or are
+    `share` is that of the cells that have each gene, `zeros` that of its zeros that were only not sampled, or are
     regulated.
     """
     data = influence[:, prior.genes].T

@@ -1,7 +1,4 @@
-"""The paper's formulas (arXiv 2510.03359), written down as they stand: slow, readable, the judge of everything fast.
-
-Nothing in the package calls this module; tests and benchmarks do.
-"""
+"""The paper's formulas (arXiv 2510.03359) as they stand, slow and readable; only tests and benchmarks call them."""
 
 from __future__ import annotations
 

@@ -29,15 +29,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Regression:
-    """Weighted regressions of every gene's share on every other gene's level.
-
-    Cell i has the weight of its depth. A zero of gene j counts as far as it says something about its level, w_j
-    (:func:`weight_of_zeros`), so that a gene that is absent at random is not taken for one with a low level. The
-    response is w_j (r - 1) + (1 - w_j) log r of the ratio r of the share of gene j to its mean, and -1 where the gene
-    is absent: one step of a Poisson regression where zeros count, and a log ratio where they do not.
-    The predictor is the log level of gene g over its mean where present, which is 1 on average there, and 0 elsewhere,
-    and by the share (1 - w_g) / 2 just 1 and 0: that cells lack a gene is nearest to a knockout.
-    """
+    """Weighted regressions of every gene's share on every other gene's level: docs/design.md, Slopes."""
 
     profiles: sparse.csr_matrix  # relative profiles, cells x genes
     depth: np.ndarray  # weight of each cell, its depth over the mean (cells,)
@@ -84,10 +76,7 @@ class Regression:
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
-    """Prepare the regressions, from relative profiles (no cell empty) and the sum of the values of each cell.
-
-    Where these are no `counts`, how many were sampled is taken to be 10,000.
-    """
+    """Prepare the regressions from relative profiles and totals; without `counts`, 10,000 a cell are assumed."""
     n_genes, indices = profiles.shape[1], profiles.indices
     depth = totals / totals.mean()
     of_entry = np.repeat(depth, np.diff(profiles.indptr))
@@ -123,12 +112,7 @@ class Slopes:
 
 
 def slopes(regression: Regression) -> Slopes:
-    """Fit the regressions: matrix products, cells by cells.
-
-    The variance of a slope is that of weighted residuals as they are (White 1980), taken as independent of the
-    predictor, so that it is the same for all predictors of a gene. Shares sum to 1, so that where there is more of one
-    gene there is less of all others: each response is the share among the genes other than the predictor.
-    """
+    """Fit the regressions by matrix products, with White's standard errors by response: docs/design.md, Slopes."""
     n_genes = len(regression.weight)
     products, together = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
     squares = np.zeros(n_genes)
@@ -151,24 +135,13 @@ def without(shares: np.ndarray) -> np.ndarray:
 
 
 def weight_of_zeros(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
-    """Return how fully a zero counts as a low level, per gene: w + (1 - w) r, from 0 to 1 (genes,).
-
-    w is the share of the zeros of a gene that sampling explains (:func:`_sampled`). Of the others, all count if the
-    presence of genes is regulated, as it is where cells differ in type or state, and none if genes are absent at
-    random: r (:func:`_regulated`).
-    """
+    """Return how fully a zero counts as a low level, per gene: a + (1 - a) r (sampled, regulated), from 0 to 1."""
     sampled = _sampled(profiles, seen, typical)
     return sampled + (1 - sampled) * _regulated(profiles, seen)
 
 
 def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
-    """Return how likely it is that a gene which was not seen was only not sampled (genes,).
-
-    The zeros that a negative binomial gives in the cells that have the gene, over those observed (such weights are
-    those of Van den Berge et al. 2018). Mean and variance are those of the cells that have the gene, seen there or
-    not, so both are estimated in turn, by moments. One zero that was only not sampled is added to those observed: few
-    zeros say little, and where there are none the weight is 1. 0 for a gene that no cell has.
-    """
+    """Return how likely it is that a gene which was not seen was only not sampled (genes,), by a negative binomial."""
     n_cells, n_genes = profiles.shape
     counts = typical * profiles.data.astype(np.float64)
     total, square = (np.bincount(profiles.indices, weights=counts**power, minlength=n_genes) for power in (1, 2))
@@ -183,11 +156,7 @@ def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> n
 
 
 def _regulated(profiles: sparse.csr_matrix, seen: np.ndarray) -> float:
-    """Return the share of the variance of correlations between the presence of genes that chance does not explain.
-
-    Between independent genes it is one over the number of cells. What all pairs have in common is left out: cells of
-    different depth, or of a fixed number of genes.
-    """
+    """Return the share of the variance of correlations between the presence of genes that chance does not explain."""
     n_cells = profiles.shape[0]
     vary = np.flatnonzero((seen > 0) & (seen < n_cells))
     some = vary[np.unique(np.linspace(0, len(vary) - 1, min(len(vary), _SOME_GENES)).astype(int))]

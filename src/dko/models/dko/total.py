@@ -68,15 +68,10 @@ def fit(
     counts: bool,
     prior: Prior | None = None,
 ) -> TotalFit:
-    """Estimate what every gene does to every other, on all paths, from relative profiles.
+    """Estimate what every gene does to every other, on all paths: docs/design.md, Total effects.
 
-    One regression per pair of genes (:class:`Regression`), shrunken by empirical Bayes, then that on all genes at once
-    with a heavy ridge penalty: what a whole program of genes has in common is not the effect of each of them. Its
-    coefficients are at full size, times the standard deviations by which the loss of a gene moves it; both bounded.
-
-    `profiles` are cells x genes, float32, no cell empty; `totals` the sum of the values of each cell, by which cells
-    weigh; `counts` says whether these are counts. `rng` permutes cells for the null; the map does not depend on it. Of
-    genes that the `prior` does not know, all is as without it.
+    `profiles` are cells x genes, float32, no cell empty; `totals` the sum of the values of each cell; `counts` says
+    whether these are counts. `rng` permutes cells for the null; the map does not depend on it.
     """
     small = profiles.shape[0] * profiles.shape[1] ** 2 < _SMALL_PRODUCT
     with threadpool_limits(1 if small else None, "blas"):
@@ -99,10 +94,7 @@ def _fit(cells: Regression, rng: np.random.Generator, prior: Prior | None) -> To
 
 
 def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
-    """Return the slopes on the whole of each gene, one regression per pair: float32, genes x genes, column g of gene g.
-
-    Without the ridge and the bounds of knockouts; the arguments are those of :func:`fit`.
-    """
+    """Return the slopes of one regression per pair, without ridge and bounds, float32, column g of gene g."""
     cells = regression(profiles, totals, counts=counts)
     found = slopes(cells)
     whole = np.where(np.isfinite(cells.spread), 1 / cells.spread, 0).astype(np.float32)
@@ -152,10 +144,7 @@ def _null(cells: Regression, estimate: _Estimate, rng: np.random.Generator) -> N
 
 
 def _ridge(correlation: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Return the coefficients of the regressions on all genes, from the slopes on each alone (genes g x genes j).
-
-    lambda inverse(R + lambda) slopes: for a penalty as large as this, slopes less what other genes explain of them.
-    """
+    """Return the coefficients of regressions on all genes, lambda inverse(R + lambda) slopes (genes g x genes j)."""
     penalised = correlation / np.float32(_PENALTY)
     penalised.flat[:: len(penalised) + 1] += 1
     found = solve(penalised, slopes, assume_a="pos", overwrite_a=True, check_finite=False)
@@ -170,12 +159,9 @@ def _trust(cells: Regression) -> np.ndarray:
 
 
 def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a prior to normal estimates with standard error 1; return what gives the posterior mean of such estimates.
+    """Fit a mixture of 0 and half-normals to normal estimates with error 1; return what gives posterior means.
 
-    The prior is a mixture of 0 and of halves of normals, above and below 0, whose weights are fitted to the estimates
-    by EM (Stephens 2017, adaptive shrinkage, with effects in units of their errors): of genes that activate more than
-    they repress, a rise is more to be believed than a fall. Zeros, such as the diagonal of a matrix, are not counted,
-    and stay.
+    By EM (Stephens 2017, adaptive shrinkage). Zeros, such as the diagonal of a matrix, are not counted, and stay.
     """
     at = np.linspace(-_LARGEST, _LARGEST, _TABLE)
     flat, n_at = z.reshape(-1), np.zeros(_TABLE)
@@ -209,11 +195,7 @@ def _pieces(flat: np.ndarray) -> Iterator[slice]:
 
 
 def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log density of estimates under each part of the prior, but for a constant, and the posterior means.
-
-    Both are estimates x parts. With half of a normal of variance v for a prior the posterior is a normal with mean k z
-    and variance k = v / (1 + v), cut off at 0.
-    """
+    """Return the log density of estimates under each part of the prior, but for a constant, and the posterior means."""
     kept = _SPREADS**2 / (1 + _SPREADS**2)
     sd = np.sqrt(kept)
     whole = -0.5 * (z[:, None] ** 2 * (1 - kept) + np.log1p(_SPREADS**2)) + np.log(2)
@@ -229,11 +211,9 @@ def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
     """Return the share of the variance of log shares, where genes are present, that a prediction explains.
 
-    The variance is that around each gene's regression on log depth (number of present genes): where cells hold few
-    counts, a share is little more than one over the depth, and who knows the assemblage knows that. Mean over genes,
-    not below 0 for any; NaN where no gene is seen in enough cells to tell.
-
-    `predicted` has a number for each entry of the observed `profiles`, of cells that have not trained.
+    Around each gene's regression on log depth (number of present genes), as who knows the assemblage knows that. Mean
+    over genes, not below 0 for any; NaN where no gene is seen in enough cells. `predicted` is for each entry of
+    `profiles`.
     """
     n_genes, indices = profiles.shape[1], profiles.indices
     present = np.diff(profiles.indptr)

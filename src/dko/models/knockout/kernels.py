@@ -63,11 +63,9 @@ def scan(
 ) -> np.ndarray:
     """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32).
 
-    `affine`: the fitted map; `presence`: cells x genes, CSR with sorted indices: ones at present genes; observed
-    profiles for a map of factors; `wanted`: genes to knock out, as a mask; NaN stands at the entries of the others.
-    Default: all; `dose`: fraction that is removed, in (0, 1]; `downstream`: return two rows, impacts and downstream
-    impacts: the same without the knocked-out gene in either profile; `advance`: told now and then how many more entries
-    are done.
+    `presence`: CSR with sorted indices, ones or, for a map of factors, observed profiles; `wanted`: mask of genes to
+    knock out, NaN at others; `dose`: in (0, 1]; `downstream`: return two rows, impacts and downstream impacts;
+    `advance`: told now and then how many more entries are done.
     """
     cells = all_cells(affine, presence)
     found = np.full((1 + downstream, presence.nnz), np.nan, dtype=np.float32)
@@ -133,10 +131,7 @@ def lay_out(cells: Cells, table: Table, first: int, last: int) -> Slots:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndarray) -> int:
-    """Write the impacts of knockouts of some cells, -1 where only double precision will do; return how many there were.
-
-    For each knockout two passes over the genes of a cell: what is left of the others, and how far shares are apart.
-    """
+    """Write the impacts of knockouts of some cells, -1 where only double precision will do; return how many."""
     slots, both, n_done = lay_out(cells, table, first, last), len(found) > 1, 0
     gene, shares, levels = slots.gene, slots.share, slots.level
     n_common, dose, total = np.uint64(table.n_common), table.dose, np.zeros(last - first)
@@ -177,10 +172,7 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
 def _of_factors(
     shares: np.ndarray, change: np.ndarray, start: int, n: int, own: float, total: float, dose: float, both: bool
 ) -> tuple[float, float]:
-    """Return both impacts with a map of factors: a share p_j becomes p_j F_j / sum(p F), and `change` is F - 1.
-
-    Changes are added up, not profiles: small ones keep their digits. The share of the lost gene is 0 and was `own`.
-    """
+    """Return both impacts with a map of factors; `change` is F - 1: adding changes up keeps digits of small ones."""
     added = apart = apart_others = np.float32(0)
     for j in range(n):
         added += shares[start + j] * change[j]
@@ -222,10 +214,7 @@ def _of_outputs(
     after: float,
     both: bool,
 ) -> tuple[float, float]:
-    """Return both impacts with a map that predicts; `outputs`, of the sum `after`, are 0 at the lost gene.
-
-    That gene has an output of `left`, and its share is 0 and was `own`.
-    """
+    """Return both impacts with a map that predicts; `outputs` of sum `after` are 0 at the lost gene, with `left`."""
     whole, rest, apart, apart_others = after + left, total - own, np.float32(0), np.float32(0)
     exact, one = 1 / whole if whole > 0 else 0.0, 1 / total if total > 0 else 0.0
     scale, before = np.float32(exact), np.float32(one)

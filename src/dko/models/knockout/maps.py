@@ -152,16 +152,7 @@ class FactorMap(_Map):
         return found
 
     def weights(self, sets: np.ndarray) -> np.ndarray:
-        """Return how much the effect of each gene of a set counts when all are lost, w; 0 for a -1 that pads (float64).
-
-        The slopes of gene j on one standard deviation of each gene alone are r_g = A_jg / s_g. Those of the regression
-        on all genes of the set at once are inverse(R_SS) r, and the effect of losing all of them is
-
-            s' inverse(R_SS) r = sum_g w_g A_jg    with    w = inverse(R_SS) s / s.
-
-        So what co-expressed genes have in common is counted once; w = 1 for a gene alone, and for uncorrelated genes.
-        The correlations are those of a ridge regression, R_SS / (1 + ridge) with ones on the diagonal.
-        """
+        """Return how much the effect of each gene of a set counts, inverse(R_SS) s / s; 0 for a -1 that pads."""
         there = sets >= 0
         if self.correlation is None or sets.shape[1] < 2:
             return there.astype(float)
@@ -222,10 +213,7 @@ def all_cells(affine: AnyMap, presence: sparse.csr_matrix) -> Cells:
 
 
 def predict(affine: AnyMap, presence: sparse.csr_matrix) -> np.ndarray:
-    """Return the profiles before any knockout, predicted or, with a map of factors, observed.
-
-    The arguments are those of :func:`scan`, and so is the order (float32).
-    """
+    """Return the profiles before any knockout, predicted or, with a map of factors, observed, ordered as in `scan`."""
     return all_cells(affine, presence).profile
 
 
@@ -254,9 +242,8 @@ def presence_of(values: sparse.csr_matrix) -> sparse.csr_matrix:
 def find(presence: sparse.csr_matrix, sets: np.ndarray, *, whole: bool = False) -> tuple[np.ndarray, ...]:
     """Return which knockouts touch which cells; with `whole`, only those all of whose genes the cell has.
 
-    `sets` has the genes of each knockout, knockouts x genes, padded with -1. Returned are the row of the cell,
-    ascending; the number of the knockout; and its genes as positions among the present genes of the cell (found
-    knockouts x genes, -1 where the cell lacks the gene).
+    `sets`: knockouts x genes, -1 pads. Returned: row of the cell, ascending; number of the knockout; its genes as
+    positions among the present genes of the cell (found knockouts x genes, -1 where the cell lacks the gene).
     """
     genes, index = np.unique(sets, return_inverse=True)
     index = index.reshape(sets.shape)

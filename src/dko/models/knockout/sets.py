@@ -45,11 +45,9 @@ def knock_out(
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the impact of each knockout of any genes together (float32).
+    """Return the impact of each knockout, in the cell of its `row` (ascending), of `removed` positions (float32).
 
-    Each is made in the cell of its `row`, ascending. `removed` has its genes, each once, as positions among the present
-    genes of the cell; -1 pads. The profiles afterwards are written to the row `number` of `after`, any number of rows x
-    entries of `presence`.
+    The profiles afterwards are written to the row `number` of `after`, any number of rows x entries of `presence`.
     """
     found = knock_out_cells(affine, all_cells(affine, presence), row, removed, dose, after, number)
     return found if downstream else found[0]
@@ -146,12 +144,7 @@ def _compare(before: np.ndarray, after: np.ndarray, is_lost: np.ndarray) -> tupl
 def effect_sums(
     affine: AnyMap, presence: sparse.csr_matrix, wanted: np.ndarray, group: np.ndarray, n_groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
-
-    Each of the `wanted` genes is knocked out alone and taken out of both profiles, which are made to sum to 1 again.
-    A `group` of -1 does not count. float64, groups x wanted genes x genes, 0 at genes that a cell lacks and at the gene
-    itself; and int, groups x wanted genes.
-    """
+    """Return sums over cells of changes of log1p(1e4 * profile), groups (-1: none) x wanted x genes, and numbers."""
     cells, having = all_cells(affine, presence), presence.tocsc()
     totals = np.zeros((n_groups, len(wanted), affine.n_genes))
     n_cells = np.zeros((n_groups, len(wanted)), dtype=np.int64)
@@ -172,11 +165,9 @@ def effect_sums(
 def pair_effects(
     affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Return the sums over cells of the change of log1p(1e4 * profile) by pairs, and by each of their genes alone.
+    """Return sums over cells of the change of log1p(1e4 * profile): pairs x 3 (both, first, second) x genes, float64.
 
-    `rows` are, for each pair, the cells to knock it out in; they have both genes. Both are taken out of all four
-    profiles, and each is made to sum to 1 again. float64, pairs x 3 (both, the first, the second gene) x genes; 0 at
-    the two genes and, in each cell, at genes that it lacks.
+    `rows` are, for each pair, the cells to knock it out in; both genes are taken out of all four profiles.
     """
     totals = np.zeros((len(pairs), 3, affine.n_genes))
     cells, rows = _cells_of(affine, presence, rows)
@@ -196,13 +187,9 @@ def pair_null(
 ) -> np.ndarray:
     """Return downstream impacts of pairs and of their genes, as they are and with what one acts on permuted.
 
-    The cells stay as they are; what a knockout takes out of the raw outputs, the column of the map, is permuted over
-    the genes. What a gene does to itself stays with it. Where outputs are divided by the number of present genes, a
-    knockout changes nothing that the others make up for: what genes have in common on average stays where it is.
-
-    `moves`, permutations x genes, say from which gene each gene gets its number: the first one in the column of the
-    second gene of the pair, the next in that of the first, and so on. float64, pairs x (1 + permutations) x 3: sums
-    over the cells of the downstream impact of both, of the first and of the second gene; first with nothing permuted.
+    `moves`, permutations x genes, say from which gene each gene gets its number in the column of the map, of the second
+    and of the first gene in turn; what a gene does to itself stays. Where outputs are divided by the number of present
+    genes, what genes have in common on average stays too. float64, pairs x (1 + permutations) x 3: sums over the cells.
     """
     common, totals = affine.mean_level(presence), np.zeros((len(pairs), 1 + len(moves), 3))
     cells, rows = _cells_of(affine, presence, rows)
@@ -243,10 +230,7 @@ def _cells_of(
 
 
 def _changes_of(affine: AnyMap, genes: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
-    """Return what the loss of both of two genes does to all, and of each: of one gene, that alone.
-
-    It is what outputs lose or, with a map of factors, by what they are multiplied (float64, 3 or 1 x genes).
-    """
+    """Return what the loss of both of two genes does to all, and of each (float64, 3 or 1 x genes)."""
     columns = affine.columns(genes).astype(float) if columns is None else columns
     if len(genes) > 1:
         columns = np.vstack([affine.weights(genes[None])[0] @ columns, columns])

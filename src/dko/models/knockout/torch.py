@@ -1,8 +1,4 @@
-"""The same functions as the compiled ones, in torch, for any device; the arguments are those of their namesakes.
-
-What is known of cells before a knockout is made as for the compiled ones. Each knockout is then a row of all genes, the
-absent ones too: a device has more room for numbers than for branches.
-"""
+"""The same functions as the compiled ones, in torch, for any device; each knockout is a row of all genes."""
 
 from __future__ import annotations
 
@@ -89,10 +85,7 @@ def effect_sums(
     *,
     device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum over cells of the change of log1p(1e4 * profile), and the number of cells in it.
-
-    float64, groups x wanted genes x genes, and int, groups x wanted genes; a `group` of -1 does not count.
-    """
+    """Return what :func:`dko.models.knockout.sets.effect_sums` does."""
     number_of = np.full(affine.n_genes, -1)
     number_of[wanted] = np.arange(len(wanted))
     row = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))

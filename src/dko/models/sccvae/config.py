@@ -31,14 +31,14 @@ class Config:
     hidden
         Widths of the hidden layers of the encoder, and of the decoder.
     code
-        How a target gene becomes a shift. ``"neighbours"``: one free vector per training target; a target that was not
-        trained on gets the mean of these, weighted by the similarity of features. ``"softmax"`` (as published): a
-        network from features to a direction in the simplex, times a strength per training target.
+        How a target gene becomes a shift: ``"neighbours"``, a free vector per training target, others get the mean of
+        these by the similarity of features; ``"softmax"`` (as published), a network from features to a direction in the
+        simplex, times a strength per training target.
     code_hidden, dropout
         Widths of the hidden layers of that network, and their dropout.
     coexpression
-        With ``"neighbours"``, for targets that were not trained on: length of the direction of control cells that
-        express less of the target, relative to the rest of the shift; negative for activations.
+        With ``"neighbours"``, for other targets: relative length of the direction of control cells that express less of
+        the target; negative for activations.
     coupling
         Standard deviation of the initial entries of the graph, times the square root of `n_latent`.
     groups
@@ -50,15 +50,14 @@ class Config:
     warm_up
         Share of the longest training over which the weight of the divergence rises from 0.
     bandwidths
-        Squared bandwidths of the kernels of the discrepancy; None takes multiples of the median squared distance of
-        control cells.
+        Squared bandwidths of the kernels of the discrepancy; None: multiples of the median squared distance of
+        controls.
     decay, epsilon
         Weight decay of matrices, and epsilon of Adam.
     faster
         How many times faster the shifts or strengths of targets learn than the rest: each takes part in few steps.
     balance
-        A perturbation is drawn with a chance in proportion to this power of its number of cells: at 1, one with many
-        cells trains as much more often; at 0, all do equally often.
+        A perturbation is drawn in proportion to this power of its number of cells; at 0, all are equally often.
     """
 
     n_latent: int = 64

@@ -62,11 +62,7 @@ class Member:
 
     @torch.no_grad()
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Return by how much control cells (log-normalised) change with each shift (n x latent): n x cells x genes.
-
-        Decoded with the shift, less decoded without; the draw from the posterior is the same: `noise`, standard normal,
-        cells x latent, or None for its mean.
-        """
+        """Return changes of control cells with each shift, n x cells x genes; `noise` None: mean posterior."""
         mean, variance = self.network.encode(cells)
         latent = mean if noise is None else mean + variance.sqrt() * noise
         propagated = self.network.propagation()
@@ -190,10 +186,8 @@ def neighbour_shifts(
 ) -> torch.Tensor:
     """Return the mean of the shifts of training targets, weighted by how similar their features are (n x latent).
 
-    Weights are the softmax of the cosine of the `features` asked for (n x features) and those of training targets
-    (`trained`, targets x features), in standard deviations of the cosines among these: the estimator of Nadaraya and
-    Watson (1964). Where neighbours disagree the mean is short; where features are all alike, it is that of all.
-    `left_out` is the training target that each row is, which then has no weight.
+    Weights are the softmax of the cosine of `features` and of those of training targets, in standard deviations of the
+    cosines among these (Nadaraya and Watson 1964). `left_out` is the training target that each row is, without weight.
     """
     similarity = _cosine(features, trained)
     among = _cosine(trained, trained)[~torch.eye(len(trained), dtype=torch.bool, device=trained.device)]
@@ -210,14 +204,7 @@ def _cosine(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 def changed(cells: torch.Tensor, change: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """Return observed cells (cells x genes, none below 0) with predicted changes (n x cells x genes); none is below 0.
-
-    The change is applied in proportion to the `level`, the mean of control cells: a cell that expresses twice the level
-    changes by twice as much, and a cell without the gene not at all. So a change that is the same for all cells changes
-    their mean by just as much, and zeros stay zeros, without any value being cut off. A gene loses at most all of its
-    expression. A rise is applied in proportion up to the level; the rest is added to every cell, as otherwise a few
-    cells would carry all of it.
-    """
+    """Return observed cells with predicted changes in proportion to the `level`, none below 0: docs/sccvae.md."""
     share = torch.where(level > 0, change.clamp(-level, level) / level, 0.0)
     return (1 + share).mul_(cells).add_((change - level).clamp_(min=0))
 

@@ -99,10 +99,7 @@ def fit_members(
     device: torch.device,
     rng: np.random.Generator,
 ) -> tuple[Ensemble, list[pd.DataFrame]]:
-    """Train a member per set of validation cells (rows) on all others, each with its own random numbers; and histories.
-
-    The first members of more are those of fewer. Ctrl-C leaves those that were trained to the end, or else the first.
-    """
+    """Train a member per set of validation cells on all others; Ctrl-C leaves the complete ones, or else the first."""
     fits: list[tuple[Member, Trained]] = []
     n_members = len(validations)
     rows = np.flatnonzero(cells.used)
@@ -149,12 +146,10 @@ def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndar
 
 
 def on_target_effects(training: Cells, columns: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the change of the mean log-normalised expression of each gene when it is perturbed itself, float32.
+    """Return the change of each gene when it is perturbed itself (log-normalised mean, float32; NaN: not known).
 
-    Of training `targets` (by number of the gene) as measured; of other genes, where perturbations lower their targets,
-    the median share of the mean that is lost (knockdown efficiency; of targets that control cells express), and where
-    they raise them, the median rise. NaN for genes that are not measured (`columns` of -1), and for all others where no
-    target was perturbed alone.
+    Of training `targets` as measured; of other genes the median share of the mean that targets lose or, where
+    perturbations raise their targets, the median rise.
     """
     means = training.means()
     control, changes = means[0], means[1:] - means[0]

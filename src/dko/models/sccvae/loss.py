@@ -20,12 +20,7 @@ _FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 class Loss(torch.nn.Module):
-    """The loss of a batch, one number per group; the divergence counts in full once training has warmed up.
-
-    `columns` are those of the training targets, -1 for none: what happens to the transcript that is perturbed itself is
-    no consequence of the shift, and similar targets would inherit it, so it does not count. The weight of the
-    divergence rises over `n_warm` steps.
-    """
+    """The loss of a batch, one number per group, without perturbed transcripts; the divergence rises over `n_warm`."""
 
     def __init__(self, network: Network, config: Config, bandwidths: torch.Tensor, columns: np.ndarray, n_warm: int):
         super().__init__()
@@ -79,21 +74,12 @@ def pair_distance(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tens
 def effect_distance(
     before: torch.Tensor, after: torch.Tensor, effect: torch.Tensor, counted: torch.Tensor
 ) -> torch.Tensor:
-    """Return the squared distance of the mean change of each group from the measured effect, averaged over genes.
-
-    `before` and `after` are the same cells, decoded without and with the shift (groups x cells x genes); `effect` is
-    the difference of the means of all measured cells, and `counted` is 1 for genes that count (both groups x genes).
-    As both sides are free of the chance by which cells were drawn, a few cells are enough; and unlike the distance of
-    pairs of cells, it does not punish predicted cells for differing from each other.
-    """
+    """Return the squared distance of the mean change of each group from the measured effect, over genes that count."""
     return (counted * ((after - before).mean(dim=1) - effect)).square().mean(dim=-1)
 
 
 def squared_distances(cells: torch.Tensor) -> torch.Tensor:
-    """Return squared distances between the rows of each group: groups x cells x genes -> groups x cells x cells.
-
-    By the Gram matrix: nothing of cells x cells x genes is made.
-    """
+    """Return squared distances between rows, groups x cells x cells, by the Gram matrix: nothing larger is made."""
     centred = cells - cells.mean(dim=(0, 1))
     gram = centred @ centred.transpose(-1, -2)
     square = gram.diagonal(dim1=-2, dim2=-1)
@@ -101,11 +87,7 @@ def squared_distances(cells: torch.Tensor) -> torch.Tensor:
 
 
 def grouped_mmd(predicted: torch.Tensor, measured: torch.Tensor, bandwidths: torch.Tensor) -> torch.Tensor:
-    """Return the squared maximum mean discrepancy of two sets of as many cells in each group (groups x cells x genes).
-
-    With the sum of the Gaussian kernels exp(-d^2 / h) of the squared `bandwidths` h. The biased estimate, with its
-    diagonals, which do not depend on the prediction.
-    """
+    """Return the squared maximum mean discrepancy of two sets of cells in each group, biased, with a sum of kernels."""
     n = predicted.shape[1]
     distance = squared_distances(torch.cat([predicted, measured], dim=1))
     kernel = torch.zeros_like(distance)

@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 
 class ScCvaeModel(Model):
-    """Says what control cells look like with a perturbation, measured or not.
-
-    The predicted change is applied to the observed cell (:func:`dko.models.sccvae.changed`); the expression of the
-    genes themselves changes as that of training targets does. All predictions of a cell share one draw from its
-    posterior, so that differences are effects and not chance.
-    """
+    """Says what control cells look like with a perturbation; predictions of a cell share one draw of its posterior."""
 
     name = keys.SCCVAE
     title = "from measured perturbations"
@@ -231,10 +226,7 @@ def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str
 
 
 def validations(cells: TrainingCells, n_members: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the validation cells of each member: those of the split, and for others as many of each group in turn.
-
-    Which cells train matters more than all other chance. No cell validates twice before all of its group have once.
-    """
+    """Return the validation cells of each member: those of the split, and for others as many of each group in turn."""
     found: list[list[np.ndarray]] = [[] for _ in range(n_members)]
     for group in cells.groups:
         own, rest = (cells.rows(part, group=group) for part in (keys.VALIDATION, keys.TRAIN))

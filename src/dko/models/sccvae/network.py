@@ -20,12 +20,7 @@ _LEAST_VARIANCE = 1e-4
 
 
 class Network(nn.Module):
-    """A causal variational autoencoder of control cells, with a shift in the latent space for every perturbation.
-
-    With w_t the shift of a target gene t, and A the graph: z ~ q(z | x), u = (z + sum w_t) (I - A)^-1, and the
-    expression is the decoded u.
-
-    """
+    """A causal variational autoencoder: z ~ q(z | x), u = (z + sum of the shifts of targets) (I - A)^-1, u decoded."""
 
     centre: torch.Tensor  # mean expression of control cells, per gene: what the encoder subtracts
     offset: torch.Tensor  # and the decoder adds
@@ -98,12 +93,7 @@ class Network(nn.Module):
 
 
 def propagation(influence: torch.Tensor) -> torch.Tensor:
-    """Return the inverse of I - A for a strictly upper triangular A.
-
-    Row vectors: causal variables are u = u A + z, hence u = z (I - A)^-1. A is nilpotent, so that the inverse always
-    exists and equals (I + A)(I + A^2)(I + A^4) ..., of which ceil(log2 d) factors are not I. Products run on every
-    device, which triangular solves do not.
-    """
+    """Return the inverse of I - A for a strictly upper triangular A: (I + A)(I + A^2)(I + A^4) ..., on every device."""
     n = influence.shape[0]
     total = torch.eye(n, dtype=influence.dtype, device=influence.device) + influence
     power, reached = influence, 2

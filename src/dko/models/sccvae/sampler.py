@@ -67,12 +67,7 @@ class Cells:
 
 
 class Sampler:
-    """Draws the batches of a pass: the control and other perturbations, the more often the more cells they have.
-
-    Perturbations are drawn as ``balance`` of the configuration says, their cells, and control cells, with replacement:
-    none is left out for being few, or the last of a pass. With one group, the control is one perturbation among the
-    others. What is `fixed` is the same in every pass, as validation is.
-    """
+    """Draws batches of a pass with replacement, control cells in each; what is `fixed` is the same in every pass."""
 
     def __init__(
         self,

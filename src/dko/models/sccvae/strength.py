@@ -29,12 +29,7 @@ _FOLDS, _STEPS, _LEARNING_RATE = 5, 100, 1e-2
 
 
 def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng: np.random.Generator) -> Ensemble:
-    """Return an ensemble with the strength of shifts of genes that it was not trained on.
-
-    One factor for all genes and members, with which the effects of training perturbations, each predicted from the
-    others (leave-one-out), come closest to the measured ones; 1 with fewer than 5 perturbations of single genes. No
-    cell of a perturbation that is not trained on enters. `columns` are those of each gene among the values, -1: none.
-    """
+    """Return an ensemble with the strength of shifts of genes that it was not trained on: docs/sccvae.md, Strength."""
     perturbations, genes = _single(ensemble.members[0], training)
     if len(genes) < _FEWEST:
         return ensemble

@@ -61,13 +61,7 @@ def features_of(
     *,
     scaled: bool,
 ) -> tuple[list[str], np.ndarray]:
-    """Return the genes that have features, and these (genes x features, float32).
-
-    ``"influence"``: what a knockout of the gene would do to every other, as the first model estimates it from `control`
-    cells (log-normalised, over `genes`). ``"pca"``: the co-expression of a gene with others in these, with `scaled`
-    each component divided by its standard deviation over genes. ``"onehot"``: nothing but which gene it is, for the
-    training `targets`. A DataFrame has genes in its index.
-    """
+    """Return the genes that have features, and these (genes x features, float32); kinds as in :func:`dko.tl.fit`."""
     if isinstance(features, pd.DataFrame):
         return _checked(features)
     if features == "onehot":
@@ -84,11 +78,7 @@ def features_of(
 
 
 def influence_components(control: sparse.csr_matrix, n_components: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the scores of genes in components of their total effects on all genes, genes x components, float32.
-
-    The effects are those of the first model, in closed form, from log-normalised cells. Components keep their
-    variances, so that how many of them there are matters little, and all are divided by one number.
-    """
+    """Return the scores of genes in components of their total effects, genes x components, float32, variances kept."""
     from ..dko.total import influence
 
     values = control.copy()
@@ -126,11 +116,7 @@ def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
 def graph_of(
     graph: Graph, names: Sequence[str], targets: Sequence[str], n_latent: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mask of a graph, and the latent dimension that is named after each of `names` (-1: none).
-
-    A graph between genes is restricted to the training `targets`: each that it has gets a latent dimension, and 16 more
-    dimensions belong to none.
-    """
+    """Return the mask of a graph of training `targets` and 16 more, and the dimension of each of `names` (-1: none)."""
     node = np.full(len(names), -1)
     if isinstance(graph, str):
         if graph not in {"full", "none"}:
@@ -193,9 +179,7 @@ def ordered_mask(weights: ArrayLike, n_free: int) -> tuple[np.ndarray, np.ndarra
 def acyclic_order(weights: ArrayLike) -> np.ndarray:
     """Order the nodes of a weighted directed graph (n x n, [i, j] from i to j) so that few edges point backwards.
 
-    The greedy heuristic of Eades, Lin and Smyth (Information Processing Letters 47, 1993), which no library has: sinks
-    go to the end, sources to the beginning, and when there are neither, the node with the largest difference of what
-    goes out and what comes in goes to the beginning. A graph without cycles keeps all its edges.
+    The greedy heuristic of Eades, Lin and Smyth (Information Processing Letters 47, 1993), which no library has.
     """
     left = np.abs(np.array(weights, dtype=np.float64))
     np.fill_diagonal(left, 0.0)

@@ -52,12 +52,7 @@ def score(
     expression: np.ndarray,
     centre: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Score the predictions of one method: a row per knockout, a column per metric.
-
-    Retrieval is among the `chosen` knockouts only: next to effects that are noise, a prediction that is the same for
-    all would not be at chance. With `centre`, the mean effect that was known in training (genes,), also the correlation
-    after subtracting it.
-    """
+    """Score predictions of one method, knockouts x metrics; retrieval is among the `chosen`; `centre` is subtracted."""
     effects, truth = method.effects, np.array([one.effect for one in measured])
     table = pd.DataFrame([_score_one(*pair, expression) for pair in zip(effects, measured, strict=True)])
     if not method.sized:
