@@ -75,6 +75,7 @@ nitpicky = True  # a link that leads nowhere is an error
 nitpick_ignore_regex = [
     (r"py:class", r"numpy\._.*"),  # what numpy.typing.ArrayLike is made of
     (r"py:class", r"dko\.metrics\.Agreement"),  # a named tuple, which the text of its function spells out
+    (r"py:data", r"Ellipsis"),  # of tuple[int, ...], which sphinx_autodoc_typehints links
 ]
 if OFFLINE:  # nobody is there to say whether a name of another project exists
     nitpick_ignore_regex += [
