@@ -95,7 +95,7 @@ def impact(
 
 @verb
 def impact_table(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
-    """Return the impacts of a scan as the reference lists them: the tidy table of :func:`dko.get.impact` by other names.
+    """Return the impacts of a scan as the reference lists them: those of :func:`dko.get.impact` by other names.
 
     Parameters
     ----------
