@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
 
 import mudata
-import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
@@ -105,52 +103,9 @@ def grouped_file(store, grouped):
     return store(grouped, "grouped.h5ad")
 
 
-@pytest.fixture(scope="session")
-def _perturbations():
-    """60 control cells and 25 of each of seven perturbations, but 15 of gene_29; gene_36 is one, and not measured."""
-    adata = package.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
-    few = np.flatnonzero(adata.obs["perturbation"] == "gene_29")[:10]
-    return adata[np.setdiff1d(np.arange(adata.n_obs), few), adata.var_names != "gene_36"].copy()
-
-
-@pytest.fixture(scope="session")
-def _perturbed(_perturbations):
-    sizes: dict[str, Any] = {
-        "n_latent": 4,
-        "hidden": (8,),
-        "groups": 4,
-        "batch_size": 32,
-        "n_members": 1,
-        "max_steps": 40,
-    }
-    return package.tl.fit(
-        _perturbations,
-        model="sccvae",
-        perturbation_key="perturbation",
-        control="control",
-        features="onehot",
-        holdout=["gene_21"],
-        progress=False,
-        copy=True,
-        **sizes,
-    )
-
-
-@pytest.fixture
-def perturbations(_perturbations):
-    """Cells of perturbations, not fitted."""
-    return _perturbations.copy()
-
-
-@pytest.fixture
-def perturbed(_perturbed):
-    """The same with a fit of an SCCVAE, which knows gene_21 only from its pair with gene_7."""
-    return _perturbed.copy()
-
-
 @pytest.fixture
 def perturbed_file(store, perturbed):
-    """The same as a file."""
+    """Cells after a fit of an SCCVAE."""
     return store(perturbed, "perturbed.h5ad")
 
 

@@ -69,19 +69,19 @@ def test_options_reach_the_fit(dko, store, cells, tmp_path):
     assert {name: stored["params"][name] for name in expected} == expected
 
 
-def test_fit_of_perturbations(dko, store, perturbations, tmp_path):
-    source, out = store(perturbations, "in.h5mu"), tmp_path / "out.h5mu"
+def test_fit_of_perturbations(dko, store, perturbed, tmp_path):
+    source, out = store(perturbed, "in.h5mu"), tmp_path / "out.h5mu"
     words = ("--features", "onehot", "--holdout", "gene_7,gene_21+gene_7", "--max-steps", "2", "--n-members", "1")
     ran = dko("fit", source, "--out", out, *SCREEN, *words, "--test-controls", "0.2", "--min-cells", "10")
     assert ran.code == 0 and ran.err == "", ran
     how: dict[str, Any] = {"model": "sccvae", "perturbation_key": "perturbation", "control": "control"}
     how |= {"features": "onehot", "holdout": ["gene_7", "gene_21+gene_7"], "max_steps": 2, "n_members": 1}
-    package.tl.fit(perturbations, **how, test_controls=0.2, min_cells=10, progress=False)
+    package.tl.fit(perturbed, **how, test_controls=0.2, min_cells=10, progress=False)
     after = read(out)
-    for name, weights in perturbations.uns["dko"]["weights"].items():
+    for name, weights in perturbed.uns["dko"]["weights"].items():
         np.testing.assert_array_equal(after.uns["dko"]["weights"][name], weights)
     assert "5 trained, 2 held out, 0 dropped" in ran.out and "Best validation loss: " in ran.out
-    assert set(column(ran, "perturbation")) == set(perturbations.uns["dko"]["perturbations"]["perturbation"])
+    assert set(column(ran, "perturbation")) == set(perturbed.uns["dko"]["perturbations"]["perturbation"])
 
 
 @pytest.mark.parametrize("ending", [".h5ad", ".h5mu"])

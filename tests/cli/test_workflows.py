@@ -106,16 +106,6 @@ def test_earlier_run_is_replaced_only_if_asked_and_when_all_is_well(dko, table, 
     assert (tmp_path / "Impact_results.csv").read_text() != "old"
 
 
-def test_single_knockouts_are_kept_when_double_ones_fail(dko, table, tmp_path, verb_is):
-    def fails():
-        raise ValueError("No pairs today.")
-
-    verb_is("double_ko", fails)
-    ran = dko("reproduce", table, "--out", tmp_path / "results", *QUICK)
-    assert ran.code == 2 and ran.err == "dko: error: No pairs today.\n"
-    assert {path.name for path in (tmp_path / "results").iterdir()} == TABLES - {"Impact_results_doubleKO.csv"}
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -131,14 +121,6 @@ def test_reproduce_refuses_bad_input_before_fitting(dko, table, tmp_path, kept, 
     with kept:
         error = dko("reproduce", table, *out, "--quiet", *words).error
     assert says in error
-
-
-def test_table_that_is_none(dko, table, tmp_path, kept):
-    table.write_text("gene,cell_1\nA,1\n")
-    with kept:
-        assert "There is no file" in dko("reproduce", tmp_path / "gone.csv", "--out", tmp_path, "--quiet").error
-        error = dko("reproduce", table, "--out", tmp_path / "results", "--quiet").error
-    assert "is not a comma-separated table of numbers without a header (genes x cells)" in error
 
 
 @pytest.mark.slow

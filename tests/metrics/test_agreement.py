@@ -46,12 +46,6 @@ def test_errors_of_three_genes_by_hand():
     assert M.calibration_slope(PREDICTED, MEASURED) == pytest.approx(2.5 / 1.25)
 
 
-@pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (0.5, 0.25), (2.0, 1.0), (-1.0, 4.0)])
-def test_the_slope_is_the_factor_that_is_missing(factor, error):
-    assert M.calibration_slope(factor * MEASURED, MEASURED) == pytest.approx(1 / factor)
-    assert M.relative_error(factor * MEASURED, MEASURED) == pytest.approx(error)
-
-
 def test_a_score_between_baseline_and_replicate():
     assert M.scaled(0.6, baseline=0.5, replicate=0.9) == pytest.approx(0.25)
     assert M.scaled(0.8, baseline=1.0, replicate=0.2, lower_is_better=True) == pytest.approx(0.25)

@@ -64,21 +64,6 @@ def test_fit_quality_equals_whole_matrices(profiles, kind_of_observed, kind_of_p
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_fit_quality_needs_no_order_of_entries_and_leaves_inputs_as_they_are(profiles):
-    expected = fit_quality(*profiles)
-    observed, predicted = (sparse.csr_matrix(x) for x in profiles)
-    coo = observed.tocoo()
-    order = np.lexsort((-coo.col, coo.row))
-    shuffled = sparse.csr_matrix((coo.data[order], coo.col[order], observed.indptr), shape=observed.shape)
-    explicit = sparse.csr_matrix(np.ones(observed.shape))
-    explicit.data = profiles[0].ravel().copy()  # an entry everywhere
-    for one in (shuffled, explicit):
-        before = one.indices.copy(), one.data.copy()
-        assert fit_quality(one, predicted) == pytest.approx(expected, rel=1e-12)
-        np.testing.assert_array_equal(one.indices, before[0])
-        np.testing.assert_array_equal(one.data, before[1])
-
-
 def test_nothing_grows_to_cells_x_genes():
     rng = np.random.default_rng(0)
     values, cells, genes = rng.random(8_000), rng.integers(20_000, size=8_000), rng.integers(2_000, size=8_000)
@@ -120,3 +105,18 @@ def test_means_of_the_own_group(missing):
         )
         np.testing.assert_allclose(found[mine], gene_mean(train[theirs], cells[mine]).toarray())
     assert not found[of_cells == "unknown"].any()
+
+
+def test_fit_quality_needs_no_order_of_entries_and_leaves_inputs_as_they_are(profiles):
+    expected = fit_quality(*profiles)
+    observed, predicted = (sparse.csr_matrix(x) for x in profiles)
+    coo = observed.tocoo()
+    order = np.lexsort((-coo.col, coo.row))
+    shuffled = sparse.csr_matrix((coo.data[order], coo.col[order], observed.indptr), shape=observed.shape)
+    explicit = sparse.csr_matrix(np.ones(observed.shape))
+    explicit.data = profiles[0].ravel().copy()  # an entry everywhere
+    for one in (shuffled, explicit):
+        before = one.indices.copy(), one.data.copy()
+        assert fit_quality(one, predicted) == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_array_equal(one.indices, before[0])
+        np.testing.assert_array_equal(one.data, before[1])

@@ -36,12 +36,3 @@ def test_one_knockout_has_a_panel_of_genes(dosed):
     own = plt.figure().add_subplot()
     assert not isinstance(dko.pl.dose_response(dosed, "gene_2", n_responders=0, show=False), list)
     assert dko.pl.dose_response(dosed, "gene_2", ax=own, show=False) is own
-
-
-@pytest.mark.parametrize(
-    ("y", "column"), [("downstream", "downstream_mean"), ("distance", "distance"), ("n_changed", "n_changed")]
-)
-def test_other_heights(dosed, y, column):
-    ax = dko.pl.dose_response(dosed, y=y, show=False)
-    assert not ax.collections
-    np.testing.assert_allclose(ax.lines[1].get_ydata(), dko.get.dose_response(dosed, "gene_3+gene_5")[column])

@@ -32,21 +32,6 @@ def test_values_sit_on_their_cells_with_grey_cells_beneath(scanned):
     assert not np.isclose(colors[n_grey:], to_rgba("lightgray")).all(axis=1).any()
 
 
-@pytest.mark.parametrize("n", [1, 5])
-def test_a_panel_per_knockout_on_one_scale(scanned, n):
-    genes = list(scanned.var_names[:n])
-    figure = dko.pl.impact(scanned, genes, return_fig=True)
-    *axes, bar = figure.axes
-    assert len(dko.pl.impact(scanned, genes, colorbar_loc=None, return_fig=True).axes) == n
-    table = dko.get.impact(scanned, genes)
-    assert [ax.get_title() for ax in axes] == [f"{gene} ({table[gene].notna().sum()} cells)" for gene in genes]
-    for ax in axes:
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("UMAP1", "UMAP2")
-        assert points(ax)[3].get_clim() == (0.0, pytest.approx(float(np.nanmax(table))))
-    assert bar.get_ylabel() == "impact (Bray-Curtis, 0 to 1)"
-    assert len({round(ax.get_position().x0, 3) for ax in axes}) == min(n, 4)
-
-
 def test_a_knockout_without_any_cell_is_all_grey(scanned):
     gene = scanned.var_names[3]
     dko.tl.virtual_ko(scanned, gene, profiles=False)
@@ -96,13 +81,6 @@ def test_arrows_start_at_their_cells_and_are_as_long_as_the_title_says(shifted):
     assert 0.03 < drawn.U[0] / extent <= 0.08
     length, unit = keys(ax).text.get_text().split()
     assert unit == "UMAP" and float(length) * factor == pytest.approx(keys(ax).U)
-
-
-def test_few_arrows_are_the_same_for_the_same_seed(shifted):
-    few = [arrows(dko.pl.shift(shifted, "C", n_arrows=20, rng=rng, show=False)) for rng in (0, 0, 1)]
-    assert {found.N for found in few} == {20}
-    np.testing.assert_array_equal(few[0].X, few[1].X)
-    assert not np.array_equal(few[0].X, few[2].X)
 
 
 def test_the_few_longest_arrows_are_cut(shifted):

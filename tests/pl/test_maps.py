@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,16 +140,6 @@ def test_colours_sizes_and_hollow_points(map_of_30):
         "no effect (5)",
         "not trained on",
     ]
-
-
-def test_more_modules_than_colours_have_shapes():
-    adata = mapped(60, 9, np.random.default_rng(1))
-    ax = dko.pl.modules(adata, names=False, show=False)
-    handles = ax.get_legend().legend_handles
-    assert len({(handle.get_markeredgecolor(), handle.get_marker()) for handle in handles}) == len(handles)
-    assert not ax.texts
-    own = plt.figure().add_subplot()
-    assert dko.pl.modules(adata, ax=own, names=False, show=False) is own
 
 
 @pytest.mark.parametrize("n", [20, 100])

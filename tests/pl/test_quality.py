@@ -85,17 +85,6 @@ def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evalu
     }
 
 
-def test_one_perturbation_has_no_interval(screen):
-    dko.tl.evaluate(
-        screen, perturbation_key="knockout", control="control", perturbations="gene_6", baselines=False, progress=False
-    )
-    ax = dko.pl.evaluation(screen, show=False)
-    assert ax.get_title().endswith("1 reliable perturbation") and not ax.patches
-    assert [line.get_label() for line in ax.lines][0] == "floor: no change"
-    with pytest.raises(ValueError, match="No method has a value of 'retrieval'"):
-        dko.pl.evaluation(screen, metric="retrieval")
-
-
 def numbers(ax):
     """The written measures: {"model": (Spearman, Bray-Curtis), "gene mean": ...}."""
     header, *lines = ax.texts[0].get_text().split("\n")
@@ -122,14 +111,6 @@ def test_expressed_entries_of_the_test_cells(scanned):
     assert ax.get_xlim() == ax.get_ylim()
     diagonal = ax.lines[0].get_xydata()
     np.testing.assert_array_equal(diagonal[:, 0], diagonal[:, 1])
-
-
-def test_measures_beside_those_of_the_gene_mean(scanned):
-    found, training = (dko.get.profiles(scanned, split=split) for split in ("test", "train"))
-    assert numbers(dko.pl.fit(scanned, show=False)) == {
-        "model": measured(found.X, found.layers["predicted"]),
-        "gene mean": measured(found.X, gene_mean(training.X, found.X)),
-    }
 
 
 def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(grouped):

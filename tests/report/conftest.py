@@ -132,14 +132,9 @@ def complete(_complete):
 
 
 @pytest.fixture(scope="session")
-def _full_page(_complete, page_of):
-    return page_of(_complete, title=HOSTILE, n_genes=4)
-
-
-@pytest.fixture
-def full_page(_full_page):
+def full_page(_complete, page_of):
     """The report of these."""
-    return _full_page
+    return page_of(_complete, title=HOSTILE, n_genes=4)
 
 
 @pytest.fixture(scope="session")

@@ -83,24 +83,6 @@ def test_tables_are_the_first_rows_of_the_results(full_page, complete):
     assert fit.column("Bray-Curtis") == [f"{value:.3f}" for value in quality["bray_curtis"]]
 
 
-def test_counts_of_affected_genes(full_page, complete):
-    counts, first = full_page.tables["affected"]
-    found = dko.get.affected_genes(complete, HOSTILE)
-    n_lowered = int(((found["pval_adj"] <= 0.05) & (found["z"] < 0)).sum())
-    row = counts.rows[counts.column("knockout").index(HOSTILE)]
-    assert row[counts.header.index("lowered")] == str(n_lowered)
-    assert first.column("knockout") == ["gene_3"] * 4 + [HOSTILE] * 4
-
-
-def test_parameters_and_facts(full_page, complete):
-    (parameters,) = full_page.tables["parameters"]
-    rows = dict(parameters.rows)
-    assert rows["effects"] == "total" and rows["key"] == "dko"
-    assert set(rows) == {"key", *complete.uns["dko"]["params"]}
-    summary = full_page.sections["summary"]
-    assert "80" in summary and "20 in the file" in summary and "64 train, 16 validation" in summary
-
-
 def test_a_model_with_nothing_but_direct_effects_and_modules(fitted, page_of):
     """What is not there is a call to make; direct effects are not tested."""
     dko.tl.perturbation_modules(fitted)
@@ -112,11 +94,6 @@ def test_a_model_with_nothing_but_direct_effects_and_modules(fitted, page_of):
     members, _ = page.tables["modules"]
     assert len(members.rows) == 20 and "p of an effect" not in members.header
     assert "Effects are direct" in page.sections["remarks"] and "compared with measured" in page.sections["remarks"]
-
-
-def test_a_file_without_its_held_out_cells(fitted, page_of):
-    rest = fitted[fitted.obs["dko_split"] == "train"].copy()
-    assert "The quality of the fit is unknown: No validation cells" in page_of(rest).sections["fit"]
 
 
 @pytest.mark.parametrize(("score", "is_worse"), [(2.0, False), (-2.0, True)])
@@ -168,20 +145,6 @@ def test_a_model_per_group(cells, page_of, quick):
     assert {"B", "CD4/CD8 T"} == set(page.tables["interactions"][0].column("group"))
     assert "2 models" in " ".join(page.sections["summary"].split())
     assert "gene mean per cell_type" in page.tables["fit"][0].column("prediction")
-
-
-def test_sets_of_genes_and_known_groups_of_knockouts(complete, page_of):
-    only(complete, "dko_affected", "dko_modules")
-    sets = {"knockout": "gene_3", "group": ["B", "T"] * 2, "source": ["A", "A", "B", "B"], "score": [1.0, -2, 3, -4]}
-    complete.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame(sets)}
-    known = {name: "first" if number % 2 else "second" for number, name in enumerate(complete.var_names)}
-    dko.tl.perturbation_modules(complete, groups=known, alpha=1.0)
-    page = page_of(complete, n_genes=1)
-    assert "group" not in page.tables["affected"][1].header
-    assert page.tables["enrichment"][0].column("set of genes") == ["B", "B"]
-    agreement, found = page.tables["modules"][2], dko.get.modules(complete, what="agreement")
-    place = agreement.header.index("adjusted Rand index")
-    assert [row[place] for row in agreement.values] == [str(value) for value in found["ari"]]
 
 
 def test_warnings(complete, page_of):

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from dko.models.dko.network import AssemblageNetwork
-from dko.models.knockout import AffineMap
+from dko.models.dko.network import AssemblageNetwork, fit
+from dko.models.fitting import Schedule
+from dko.models.knockout import AffineMap, LowRankMap, predict
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -96,3 +99,53 @@ def test_a_map_without_influence_can_be_trained_on(rows):
     network.start_from(start, sparse.csr_matrix(observed / observed.sum(1, keepdim=True)))
     (network(rows) - observed).abs().sum().backward()
     assert network.first.weight.grad is not None and network.first.weight.grad.any()
+
+
+@pytest.fixture
+def trainable():
+    rng = np.random.default_rng(0)
+    values = rng.gamma(1.0, size=(60, 6)) * (rng.random((60, 6)) < 0.7)
+    values[:, 0] += 0.1
+    values[:, 1] *= np.where(values[:, 2] > 0, 5, 1)
+    return sparse.csr_matrix((values / values.sum(1, keepdims=True)).astype(np.float32))
+
+
+def run(trainable, seed=0, **kwargs):
+    schedule = kwargs.pop("schedule", Schedule(batch_size=10, learning_rate=0.01, max_steps=60, validate_every=5))
+    rng = np.random.default_rng(seed)
+    return fit(trainable[:40], trainable[40:], schedule, device=CPU, rng=rng, **kwargs)
+
+
+def test_the_map_is_that_of_the_best_validation_loss(trainable):
+    result = run(trainable)
+    held_out = trainable[40:]
+    presence = held_out.copy()
+    presence.data[:] = 1
+    gap = held_out.copy()
+    gap.data = np.abs(predict(result.affine, presence) - held_out.data) / 2
+    losses = result.trained.history["validation_loss"]
+    assert gap.sum(axis=1).mean() == pytest.approx(losses.min(), abs=1e-6)
+    assert losses.min() < losses.iloc[0]
+
+
+def test_the_seed_decides_and_global_generators_are_left_alone(trainable):
+    torch.manual_seed(5)
+    np.random.seed(5)
+    first, again, other = run(trainable, 1), run(trainable, 1), run(trainable, 2)
+    np.testing.assert_array_equal(first.affine.influence, again.affine.influence)
+    assert not np.array_equal(first.affine.influence, other.affine.influence)
+    drawn = torch.rand(1), np.random.rand()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    assert drawn == (torch.rand(1), np.random.rand())
+
+
+def test_a_low_rank_fit_goes_on_from_a_low_rank_map(trainable):
+    first = run(trainable, rank=2).affine
+    assert isinstance(first, LowRankMap)
+    assert (first.outgoing.shape, first.incoming.shape, first.intercept.shape) == ((6, 2), (2, 6), (6,))
+    schedule = Schedule(batch_size=40, learning_rate=1e-9, max_steps=1)
+    again = run(trainable, rank=2, init=first, schedule=schedule).affine
+    np.testing.assert_allclose(
+        again.outgoing @ again.incoming, first.outgoing @ first.incoming, atol=1e-5 * np.abs(first.outgoing).max()
+    )

@@ -1,17 +1,56 @@
+"""Weights of zeros, the sides of the regressions, and their slopes, by the formulas in double precision."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import nbinom
 
 import dko
-from dko.models.dko.regression import regression
+from dko.models.dko.regression import _regulated, _sampled, regression, slopes, weight_of_zeros
 
 
 @pytest.fixture
-def counts(independent_counts):
-    rng = np.random.default_rng(0)
-    counts = independent_counts(60, 15, rng, depth=40, depth_spread=0.4) + (np.arange(15) == 3)
-    return counts * (rng.random(60) < 0.6)[:, None] ** (np.arange(15) == 5)
+def zeros(relative):
+    """Weights of zeros, the part of it that sampling explains, and how far presence is regulated, of counts."""
+
+    def of(counts):
+        profiles, totals = relative(counts)
+        seen = (np.asarray(counts) > 0).sum(0)
+        of_all = profiles, seen, float(np.median(totals))
+        return weight_of_zeros(*of_all), _sampled(*of_all), _regulated(profiles, seen)
+
+    return of
+
+
+def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(relative, zeros, counts):
+    weight, found, regulated = zeros(counts)
+    profiles, totals = relative(counts)
+    sampled = profiles.toarray().astype(float) * np.median(totals)
+    for gene, values in enumerate(sampled.T):
+        n_zeros, expected = (values == 0).sum(), 1.0
+        for _ in range(10):
+            among = np.where(values > 0, 1, expected)
+            mean = np.average(values, weights=among)
+            beyond = max(np.average(values**2, weights=among) - mean**2 - mean, 1e-3 * mean)
+            by_chance = nbinom.pmf(0, mean**2 / beyond, mean / (mean + beyond)) * among.sum()
+            expected = min(1, (by_chance + 1) / (n_zeros + 1))
+        assert found[gene] == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(weight, found + (1 - found) * regulated)
+
+
+def test_few_zeros_say_little_and_genes_that_no_cell_has_nothing(zeros):
+    counts = np.random.default_rng(0).poisson(50, (200, 5))
+    counts[:1, 1], counts[:19, 2], counts[:, 4] = 0, 0, 0
+    # By chance none of these zeros would be there; one more is taken for granted.
+    np.testing.assert_allclose(zeros(counts)[1], [1, 1 / 2, 1 / 20, 1, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_varying", [0, 2])
+def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(zeros, n_varying):
+    counts = np.full((20, 6), 3)
+    counts[::2, :n_varying] = 0
+    assert zeros(counts)[2] == 0
 
 
 def sides(cells):
@@ -37,18 +76,12 @@ def test_equals_the_formulas_in_double_precision(relative, counts):
         weight = depth * np.where(has, 1, w)
         assert found.weight[gene] == pytest.approx(weight.sum(), rel=1e-6)
         ratio = share / np.average(share, weights=weight)
-        y = w * (ratio - 1) + (1 - w) * np.log(ratio, where=has, out=np.zeros(60))
+        y = w * (ratio - 1) + (1 - w) * np.log(ratio, where=has, out=np.zeros(80))
         y[~has] = -1
         expected = weight * (y - np.average(y, weights=weight))
         np.testing.assert_allclose(residuals[:, gene], expected, atol=1e-4)
         np.testing.assert_allclose(gains[:, gene], depth * has * (w * ratio + 1 - w), rtol=1e-4)
     assert predictors.dtype == residuals.dtype == gains.dtype == np.float32
-
-
-def test_some_genes_alone_are_as_among_all(relative, counts):
-    found = regression(*relative(counts), counts=True)
-    shares, some = found.shares(slice(0, 60)), np.array([7, 2])
-    np.testing.assert_array_equal(found.predictors(shares[:, some], some), found.predictors(shares)[:, some])
 
 
 @pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])
@@ -68,3 +101,91 @@ def test_blocks_are_all_cells_whatever_the_memory_budget(relative, counts, budge
         assert len(list(found.blocks())) > 1
         for side, expected in zip(sides(found), whole, strict=True):
             np.testing.assert_array_equal(side, expected)
+
+
+@pytest.fixture
+def counts(independent_counts):
+    rng = np.random.default_rng(0)
+    counts = independent_counts(80, 12, rng, depth=60, depth_spread=0.4)
+    counts[:, 1] = rng.poisson(counts[:, 0])
+    counts[rng.random(80) < 0.4, 5] = 0
+    counts[:, 3] += 1
+    return counts
+
+
+@pytest.fixture
+def naive(relative):
+    """Slope, standard error and z of one gene on another by the normal equations, in double precision."""
+
+    def of(counts, gene, response):
+        profiles, totals = relative(counts)
+        zeros = regression(profiles, totals, counts=True).zeros
+        shares, depth = profiles.toarray().astype(float), totals / totals.mean()
+        x = predictor(shares[:, gene], zeros[gene])
+        x = (x - np.average(x, weights=depth)) / np.sqrt(
+            np.average(x**2, weights=depth) - np.average(x, weights=depth) ** 2
+        )
+        there, w = shares[:, response] > 0, zeros[response]
+        weight = depth * np.where(there, 1, w)
+        ratio = shares[:, response] / np.average(shares[:, response], weights=weight)
+        y = np.where(there, w * (ratio - 1) + (1 - w) * np.log(ratio, where=there, out=np.zeros(len(x))), -1)
+        residual = weight * (y - np.average(y, weights=weight))
+        # Among the other genes a share is 1 / (1 - p_g) times as large; to first order where it is a logarithm.
+        gain = shares[:, gene] / (1 - shares[:, gene]) * depth * there * (w * ratio + 1 - w)
+        slope, error = x @ (residual + gain) / weight.sum(), np.sqrt(np.square(residual).sum()) / weight.sum()
+        return slope, error, slope / error, x, depth
+
+    return of
+
+
+def predictor(share, zeros):
+    level = np.log1p(1e4 * share)
+    return np.where(share > 0, (1 + zeros) / 2 * level / level[share > 0].mean() + (1 - zeros) / 2, 0)
+
+
+def test_equal_the_normal_equations_pair_by_pair(relative, counts, naive):
+    found = slopes(regression(*relative(counts), counts=True))
+    assert found.z.dtype == np.float32 and not found.z.diagonal().any()
+    shares = counts / counts.sum(1, keepdims=True)
+    for gene in range(12):
+        for response in set(range(12)) - {gene}:
+            slope, error, z, x, depth = naive(counts, gene, response)
+            assert found.error[response] == pytest.approx(error, rel=1e-4)
+            assert found.z[gene, response] == pytest.approx(z, rel=1e-3, abs=1e-4)
+            if response == 3:
+                # Always present: exactly the regression of the share among the genes other than the predictor.
+                root, mean = np.sqrt(depth), np.average(shares[:, 3], weights=depth)
+                target = root * shares[:, 3] / (1 - shares[:, gene]) / mean
+                full = np.linalg.lstsq(root[:, None] * np.column_stack([np.ones(80), x]), target)[0][1]
+                assert slope == pytest.approx(full, rel=1e-4)
+    assert found.z[0, 1] > 4
+
+
+def test_correlations_are_those_of_the_predictors(relative, counts):
+    profiles, totals = relative(counts)
+    cells = regression(profiles, totals, counts=True)
+    shares = profiles.toarray().astype(float)
+    predictors = np.array([predictor(share, zeros) for share, zeros in zip(shares.T, cells.zeros, strict=True)])
+    covariance = np.cov(predictors, aweights=totals)
+    sd = np.sqrt(covariance.diagonal())
+    found = slopes(cells).correlation
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, covariance / np.outer(sd, sd), atol=1e-4)
+
+
+def test_genes_that_no_cell_has_change_nothing(relative, counts):
+    alone = slopes(regression(*relative(counts), counts=True))
+    found = slopes(regression(*relative(np.column_stack([counts, np.zeros((80, 5))])), counts=True))
+    np.testing.assert_allclose(found.z[:12, :12], alone.z, rtol=1e-4, atol=1e-4)
+    assert not found.z[12:].any() and not found.z[:, 12:].any()
+
+
+def test_order_and_memory_budget_change_nothing(relative, counts):
+    rng = np.random.default_rng(0)
+    cells, genes = rng.permutation(80), rng.permutation(12)
+    expected = slopes(regression(*relative(counts), counts=True))
+    with dko.settings.override(memory_budget=1):
+        found = slopes(regression(*relative(counts[cells][:, genes]), counts=True))
+    np.testing.assert_allclose(found.z, expected.z[np.ix_(genes, genes)], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.correlation, expected.correlation[np.ix_(genes, genes)], atol=1e-5)
+    np.testing.assert_allclose(found.error, expected.error[genes], rtol=1e-5)

@@ -48,13 +48,6 @@ def test_all_pieces_are_done_once_on_several_threads(threads):
     assert len({thread for _, thread in done}) == 3
 
 
-def test_one_thread_starts_no_other(threads):
-    threads(1)
-    done = []
-    in_parallel(lambda piece: done.append((piece, threading.get_ident())), range(3))
-    assert done == [(piece, threading.get_ident()) for piece in range(3)]
-
-
 @pytest.mark.parametrize("n", [1, 3])
 def test_an_error_in_a_thread_is_raised(threads, n):
     threads(n)
@@ -86,14 +79,6 @@ def test_the_number_of_threads_changes_nothing(results, threads):
         np.testing.assert_allclose(results(), one, rtol=1e-6, atol=1e-6)
 
 
-def test_called_by_several_threads_at_once(results, threads):
-    threads(2)
-    expected = results()
-    with ThreadPoolExecutor(4) as pool:
-        for found in [pool.submit(results) for _ in range(8)]:
-            np.testing.assert_allclose(found.result(), expected, rtol=1e-6, atol=1e-6)
-
-
 FORK = """
 import multiprocessing
 import numpy as np
@@ -123,3 +108,11 @@ def test_asking_for_the_number_of_threads_does_not_start_those_of_numba():
     script = "import numba, dko.models._parallel as p; p.n_threads(); numba.threading_layer()"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "ValueError: Threading layer is not initialized" in ran.stderr
+
+
+def test_called_by_several_threads_at_once(results, threads):
+    threads(2)
+    expected = results()
+    with ThreadPoolExecutor(4) as pool:
+        for found in [pool.submit(results) for _ in range(8)]:
+            np.testing.assert_allclose(found.result(), expected, rtol=1e-6, atol=1e-6)

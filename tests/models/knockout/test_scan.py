@@ -40,14 +40,6 @@ def test_equals_the_naive_formula(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng), make_presence(1_100, 20, 0.3, rng)
-    done: list[int] = []
-    np.testing.assert_allclose(scan(affine, presence, advance=done.append), naive_scan(affine, presence)[0], atol=1e-5)
-    assert sum(done) == presence.nnz
-
-
 @pytest.mark.parametrize("dose", [1.0, 0.5])
 def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
     rng = np.random.default_rng(0)
@@ -112,3 +104,11 @@ def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
     cells, genes = rng.permutation(60), rng.permutation(40)
     expected = scanned(np.arange(40), np.arange(60))
     np.testing.assert_allclose(scanned(genes, cells), expected[cells][:, genes], atol=1e-6)
+
+
+def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan):
+    rng = np.random.default_rng(0)
+    affine, presence = make_map(20, rng), make_presence(1_100, 20, 0.3, rng)
+    done: list[int] = []
+    np.testing.assert_allclose(scan(affine, presence, advance=done.append), naive_scan(affine, presence)[0], atol=1e-5)
+    assert sum(done) == presence.nnz

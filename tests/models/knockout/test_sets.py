@@ -62,26 +62,9 @@ def test_a_set_of_many_genes(make_map, layers_from):
     check(layers_from(affine), presence, sets, impacts, None, [0, 0, 0], range(3))
 
 
-def test_without_the_only_gene_nothing_is_left(machine, make_map):
-    presence = sparse.csr_matrix(np.array([[0, 1, 0, 0]], dtype=np.float32))
-    after, none = np.full((2, 1), np.nan, dtype=np.float32), np.array([[0], [-1]])
-    affine = make_map(4, np.random.default_rng(0))
-    impacts = machine.knock_out(affine, presence, np.array([0, 0]), none, after=after, number=np.array([1, 0]))
-    assert impacts.tolist() == [1.0, 0.0]
-    assert after.tolist() == [[1.0], [0.0]]
-
-
 def test_no_knockouts(machine, make_map):
     affine, presence = make_map(3, np.random.default_rng(0)), sparse.csr_matrix(np.ones((2, 3), dtype=np.float32))
     assert machine.knock_out(affine, presence, np.empty(0, dtype=int), np.empty((0, 2), dtype=int)).shape == (0,)
-
-
-def test_only_the_named_rows_of_the_profiles_are_written(machine, make_map):
-    affine, presence = make_map(3, np.random.default_rng(0)), sparse.csr_matrix(np.ones((2, 3), dtype=np.float32))
-    after = np.full((2, 6), -1, dtype=np.float32)
-    machine.knock_out(affine, presence, np.array([1]), np.array([[2]]), after=after, number=np.array([1]))
-    assert (after[0] == -1).all() and (after[1, :3] == -1).all()
-    assert after[1, 3:].sum() == pytest.approx(1) and after[1, 5] == 0
 
 
 @pytest.mark.parametrize("budget", [1, 2_000])
@@ -121,3 +104,11 @@ def test_a_cell_without_genes_and_nothing_to_divide_by(machine, make_map):
     ones = sparse.csr_matrix(np.ones((1, 3), dtype=np.float32))
     affine = AffineMap(influence, 1 - influence.mean(1))
     assert machine.knock_out(affine, ones, np.array([0]), np.array([[0, 1, 2]])).tolist() == [1.0]
+
+
+def test_only_the_named_rows_of_the_profiles_are_written(machine, make_map):
+    affine, presence = make_map(3, np.random.default_rng(0)), sparse.csr_matrix(np.ones((2, 3), dtype=np.float32))
+    after = np.full((2, 6), -1, dtype=np.float32)
+    machine.knock_out(affine, presence, np.array([1]), np.array([[2]]), after=after, number=np.array([1]))
+    assert (after[0] == -1).all() and (after[1, :3] == -1).all()
+    assert after[1, 3:].sum() == pytest.approx(1) and after[1, 5] == 0

@@ -27,16 +27,6 @@ def test_no_shift_is_no_change(model, control):
     assert (of_no_strength.shifts(unseen) == 0).all()
 
 
-def test_changes_are_between_two_decoded_cells_of_one_draw(model, control, screen):
-    """4.5 of the method: what the decoder gets wrong in any cell cancels."""
-    noise, shift = noise_of(control, model), model.shifts(screen.targets[:1])
-    with torch.no_grad():
-        mean, variance = model.network.encode(control)
-        latent, propagation = mean + variance.sqrt() * noise, model.network.propagation()
-        expected = model.network.decode(latent + shift, propagation) - model.network.decode(latent, propagation)
-    torch.testing.assert_close(model.changes(control, shift, noise)[0], expected)
-
-
 def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(model, screen):
     """T7, T8: what is not trained on is never read from an entry that was not trained."""
     np.testing.assert_array_equal(model.shifts(screen.targets), model.network.shifts().detach())
@@ -124,13 +114,6 @@ def test_shifts_go_through_the_graph_of_each_member(ensemble):
     torch.testing.assert_close(found * 3**0.5, torch.cat(alone, dim=1))
     lengths = torch.stack([of_member.norm(dim=1) for of_member in alone])
     torch.testing.assert_close(found.norm(dim=1), lengths.square().mean(dim=0).sqrt())
-
-
-def test_arrays_without_members_are_those_of_one(ensemble):
-    """As fits were stored before there were members."""
-    member = ensemble.members[0]
-    (again,) = Ensemble.from_arrays(member.config, member.arrays).members
-    assert torch.equal(again.shifts(GENES), member.shifts(GENES))
 
 
 AXES = torch.eye(3)

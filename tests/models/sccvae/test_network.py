@@ -40,16 +40,6 @@ def test_edges_outside_the_mask_have_no_weight():
 
 
 @pytest.mark.parametrize("code", ["neighbours", "softmax"])
-def test_a_target_with_a_dimension_of_its_own_moves_it(code):
-    own = torch.zeros(4, 6)
-    own[2, 5] = 1.0
-    made, without = network(code, own=own), network(code)
-    gain = (made.shifts() - without.shifts())[:, 5]
-    assert gain[2] > 0.01
-    assert (gain[[0, 1, 3]] == 0).all()
-
-
-@pytest.mark.parametrize("code", ["neighbours", "softmax"])
 def test_codes_strengths_edges_and_biases_do_not_decay(code):
     """T8: what no cell of the batch has anything to do with stays as it is."""
     made = network(code)

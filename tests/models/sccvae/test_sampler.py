@@ -66,15 +66,6 @@ def test_perturbations_are_drawn_by_the_root_of_their_cells():
     assert counts[1] / counts[2] == pytest.approx(3, rel=0.15)
 
 
-def test_one_group_is_the_control_at_times(cells):
-    """As in the paper, whose batches are of one perturbation, or of the control."""
-    batches = list(sampler(cells, groups=1, n_batches=100)())
-    numbers = {int(batch.after[0, 0, 1]) - 2 for batch in batches}
-    assert numbers == {-1, 0, 1, 2, 3}
-    for batch in batches:
-        assert bool(batch.members.any()) == (int(batch.after[0, 0, 1]) != 1)
-
-
 @pytest.mark.parametrize("fixed", [True, False])
 def test_validation_draws_the_same_in_every_pass(cells, fixed):
     draw = sampler(cells, fixed=fixed, n_batches=3)
