@@ -98,14 +98,12 @@ def affected_genes(
     Notes
     -----
     ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone, and they can disagree in
-    sign: where a knockout lowers genes that make up much of a profile, the shares of all others rise; direct effects
-    hold the presence of all other genes fixed; small estimates are shrunken, small z-scores noise. Trust a change whose
-    z is significant and of its sign.
+    sign, for example where a knockout lowers genes that make up much of a profile, so that the shares of all others
+    rise. Trust a change whose z is significant and of its sign.
 
     The null of z is that the levels (log1p of counts) of the knocked-out gene, with the depth of the cell taken off by
-    regression, are permuted over the cells in all ways, so that nothing is drawn; for genes that are expected to meet
-    in fewer than two cells p-values are too large. Values whose counts cannot be recovered are taken over the geometric
-    mean of the cell.
+    regression, are permuted over the cells in all ways; for genes that are expected to meet in fewer than two cells
+    p-values are too large.
     """
     if n_others < 0 or min_cells < 1:
         raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")

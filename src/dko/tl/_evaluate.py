@@ -80,22 +80,21 @@ def evaluate(
     n_splits, n_bootstrap
         Random halves of the cells, for the ceiling and the measured size; resamples of the perturbations.
     oracle
-        Also score ``oracle strength``, of a model of perturbations: each prediction at the strength that fits the
-        measured effect best, which is no prediction: :func:`dko.metrics.oracle_strength`.
+        Also score each prediction of a model of perturbations by :func:`dko.metrics.oracle_strength`, ``oracle
+        strength``.
     %(rng)s
     %(compute)s
     %(written)s
 
     ``uns[f"{key}_evaluation"]``
-        A dict of ``params`` and the two tables below, for :func:`dko.get.evaluation`.
-    ``table``
-        ``method``, ``perturbation``, ``metric``, ``value``, a row for each.
+        ``params``; ``table``: ``method``, ``perturbation``, ``metric``, ``value``; ``summary``: see
+        :func:`dko.get.evaluation`.
     ``summary``
-        ``method``, ``metric``, ``mean``, ``low``, ``high``, ``scaled``, ``gain``, ``gain_low``, ``gain_high``,
-        ``n_perturbations`` (that have a value): over the reliable and predictable ones (ceiling above 0.3), or all
-        where none is reliable. ``scaled`` is the mean from that of ``no change``, 0, to that of ``replicate``, 1; the
-        gain is model minus method, pair by pair. Intervals are 95 %, over perturbations: Student's t with fewer than
-        30, else, and always for ``impact_ranking``, a bootstrap.
+        ``mean``, ``low``, ``high``, ``scaled``, ``gain``, ``gain_low``, ``gain_high``, ``n_perturbations``: over the
+        reliable and predictable ones (ceiling above 0.3), or all where none is reliable. ``scaled`` is the mean from
+        that of ``no change``, 0, to that of ``replicate``, 1; the gain is model minus method, pair by pair. Intervals
+        are 95 %, over perturbations: Student's t with fewer than 30, else, and always for ``impact_ranking``, a
+        bootstrap.
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else), the baselines
     (``permuted cells`` has the mean scores of 10 shuffles), ``additive`` (the sum of the measured effects of several
@@ -103,11 +102,11 @@ def evaluate(
     and ``measurement``. The metrics of each:
 
     ``pearson``, ``spearman``, ``pearson_centred``
-        Correlation over genes of predicted and measured effect; the last after subtracting the mean effect of the
-        training perturbations on both sides, so that ``mean effect`` has 0.
+        Correlation over genes of both effects; the last less the mean effect of the training perturbations on both
+        sides.
     ``calibration_slope``, ``relative_error``, ``mse``, ``mse_corrected``
-        Whether effects have the right size (1 is right; below 1 is a gain), and the mean squared error, also without
-        the sampling variance of the measurement. NaN for baselines whose scale is a convention.
+        Size of effects (1 is right; below 1 is a gain), and mean squared error, also without the sampling variance of
+        the measurement. NaN for baselines whose scale is a convention.
     ``direction_20``, ``direction_50``, ``direction_fidelity``, ``direction_reach``
         Right signs among the genes that change significantly, by chance 0.5, and how far down their list.
     ``auprc``, ``auroc``, ``auroc_matched``, ``jaccard``
@@ -116,13 +115,11 @@ def evaluate(
         Whether predictions differ between perturbations, those of the summary, as measured effects do:
         :func:`dko.metrics.retrieval` (by chance 0.5), :func:`dko.metrics.similarity`.
     ``impact``, ``size``, ``impact_ranking`` (summary only)
-        Mean impact as of :func:`dko.tl.virtual_ko`; dissimilarity of the mean profiles before and after, without the
-        gene; its rank correlation over perturbations with the measured size, :func:`dko.metrics.effect_size`.
+        Mean impact; dissimilarity of the mean profiles before and after, without the gene; its rank correlation over
+        perturbations with the measured :func:`dko.metrics.effect_size`.
     ``energy_distance``, ``mmd``
-        Of ``model`` and ``no change``: how far predicted cells, the unperturbed ones plus what is predicted to change
-        in each, are from the perturbed ones, in 20 principal components of the unperturbed cells.
-    ``strength``
-        Of ``oracle strength``, 1 being that of the model.
+        Of ``model`` and ``no change``: how far predicted cells are from the perturbed ones, in 20 principal components
+        of the unperturbed cells. ``strength`` is of ``oracle strength``, 1 being that of the model.
 
     ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly), ``ceiling``
     (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (of a perfect prediction), ``reliable``, ``predictable``,

@@ -108,17 +108,12 @@ def fit(
     patience
         Validations without a better loss after which the step size is cut or, in the end, training.
     prior
-        What is known of some genes beside the cells; knockouts of all other genes are as without it. Of ``"dko"``.
-
-        A network
-            DataFrame of known regulation: ``source``, ``target``, ``weight``, as decoupler has it (CollecTRI,
-            DoRothEA), or ``tf``, ``target``, ``mor`` and, if there is one, ``confidence`` (A to E, which divides
-            weights by 1 to 5). A positive weight activates: the target falls when the source is lost. Of the weights of
-            a source only the ratios count. Its targets, and what these do in turn, as the cells show it, each add to
-            its effects 0.3 times their size, and less where cells lack the gene at random.
-        Measured effects
-            AnnData or DataFrame, perturbed genes x genes: natural log fold changes of another cell type or laboratory,
-            NaN where not measured. Effects are the mean of these and of those that the cells give.
+        What is known of some genes beside the cells, of ``"dko"``; other genes are as without it. Known regulation:
+        DataFrame with ``source``, ``target``, ``weight`` (above 0 where the target falls when the source is lost), as
+        decoupler has it, or ``tf``, ``target``, ``mor`` and, if there is one, ``confidence`` (A to E, which divides
+        weights by 1 to 5); only ratios of the weights of a source count. Or measured effects: AnnData or DataFrame,
+        perturbed genes x genes, natural log fold changes of another cell type or laboratory, NaN where not measured.
+        What is made of it: docs, design.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     progress
@@ -132,14 +127,12 @@ def fit(
         Options of the model. Of ``"dko"``
 
         ``rank``
-            Keep the gene x gene influence as the product of two matrices of so many columns and rows: for 20,000 genes
-            64 takes 10 MB, the full matrix 1.6 GB. Effects are direct ones.
+            Rank of the gene x gene influence, kept as two thin matrices: for many genes. Effects are direct ones.
         ``effects``
             What a knockout does to other genes. ``"direct"``: with all other genes as they are, as published.
-            ``"total"``: on all paths, estimated from co-expression, whose sizes are an upper bound of what is causal.
-            ``"auto"``: direct where assemblages explain at least half of the variance of the levels of genes in
-            validation cells, as in simulations without noise; otherwise, and with a `prior`, total, which agree better
-            with measured knockouts (docs, accuracy).
+            ``"total"``: on all paths, from co-expression, an upper bound of what is causal. ``"auto"``: direct where
+            assemblages explain at least half of the variance of levels in validation cells, as in simulations without
+            noise; otherwise, and with a `prior`, total (docs, accuracy).
 
         Of ``"sccvae"`` (others, such as ``n_latent``, ``hidden``, ``kl`` and ``mmd``: docs, sccvae)
 
@@ -148,21 +141,19 @@ def fit(
         ``holdout``
             Perturbations whose cells are kept out of the fit altogether, to be predicted.
         ``test_controls``
-            Share of the control cells (0) that is kept out too, for :func:`dko.tl.evaluate` to measure effects against:
-            chance in the mean of those that trained is in all training effects, and would count as predicted.
+            Share of the control cells (0) that is kept out too, for :func:`dko.tl.evaluate` to measure effects against.
         ``min_cells``
             Perturbations of fewer cells (20, at least 2) are left out, in one message that names them.
         ``features``
-            Embedding of a perturbed gene, from control cells: ``"influence"`` (default), its effects by the first
-            model; ``"pca"``, its co-expression (``n_components``, 20); ``"onehot"``, none, also for genes that are not
-            measured; or a DataFrame, genes x numbers.
+            Of a perturbed gene: ``"influence"`` (default), its effects by the first model; ``"pca"``, its co-expression
+            (``n_components``, 20); ``"onehot"``, none, also for genes that are not measured; or a DataFrame, genes x
+            numbers.
         ``graph``
             Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes (square
-            DataFrame, networkx DiGraph), whose cycles are broken. Only there a dimension belongs to a gene; edges are
-            no gene regulation.
+            DataFrame, networkx DiGraph), whose cycles are broken.
         ``code``
-            How a gene becomes a shift: ``"neighbours"``, by the shifts of similar perturbed genes and by how control
-            cells that express less of it differ; ``"softmax"`` (as published), by a network on features.
+            How a gene becomes a shift: ``"neighbours"``, by similar perturbed genes; ``"softmax"`` (as published), by a
+            network.
         ``n_members``
             Models to fit, whose predicted changes are averaged (3; ``preset="paper"``: 1). Each takes as long as one.
 
@@ -172,15 +163,14 @@ def fit(
 
     ``uns[key_added]``
         ``params`` (dict), ``genes`` and ``groups`` (lists), ``weights`` (arrays, groups along the first axis),
-        ``history`` (DataFrame). Of ``"dko"``, ``influence`` and ``intercept``; with total effects ``total_influence``,
-        what the loss of each gene (column) takes off the log share of every other; in ``params``, ``effects``, direct
-        or total; ``explained``, the share of the variance of levels that assemblages explain; ``similarity`` of the
-        effects of different knockouts, near 1 where the model says the same of every gene; of a prior what it is and
-        whether cells agree with it. Of ``"sccvae"`` also ``targets``, all genes that can be perturbed, and
-        ``perturbations`` (DataFrame: ``perturbation``, ``n_cells``, ``role``, ``strength``).
+        ``history`` (DataFrame). Of ``"dko"``, with total effects ``total_influence``, what the loss of each gene
+        (column) takes off the log share of every other; in ``params``, ``effects``, direct or total; ``explained``, the
+        share of variance that assemblages explain; ``similarity`` of the effects of different knockouts, 1 where all
+        are the same; and whether cells agree with the prior. Of ``"sccvae"`` also ``targets``, all genes that can be
+        perturbed, and ``perturbations`` (DataFrame: ``perturbation``, ``n_cells``, ``role``, ``strength``).
     ``var[f"{key_added}_signal"]``
         With total effects: false discovery rate of the downstream impact of each gene, in any group, float32; above
-        0.05 there is no evidence that other genes depend on it, and its effects may be noise.
+        0.05 its effects may be noise.
     ``obs[f"{key_added}_split"]``
         train, validation, test or unused (category); of several members, of the first.
     ``obs[f"{key_added}_fit_error"]``
@@ -188,13 +178,11 @@ def fit(
 
     Raises
     ------
+    KeyError, TypeError
+        A gene, layer, column or control value that is not there; a keyword that the model does not have.
     ValueError
-        A prior that says nothing of the genes of the fit, or is damaged; negative, NaN or infinite values; a cell
-        without any expression; too few cells; options that do not fit together; with ``"sccvae"``, counts.
-    KeyError
-        A gene, layer, column or control value that is not there.
-    TypeError
-        A keyword that the model does not have.
+        A prior that says nothing of the genes of the fit; values that are no expression; a cell without any; too few
+        cells; options that do not fit together; with ``"sccvae"``, counts.
     """
     kind = model_class(model)
     given = {} if prior is None else {"prior": _frame(prior)}

@@ -90,10 +90,9 @@ def identity_shift(
 
     Notes
     -----
-    On the embedding, a place is the mean of the observed cells around it, weighted by ``exp(-distance / width)``, where
-    the width of a cell is how much further its neighbours are than the nearest. Means lie inwards, so shifts are
-    cautious, and an embedding has no scale: compare knockouts by ``length`` and ``change``, and take directions, of
-    many cells together, from the picture.
+    On the embedding, a place is the mean of the observed cells around it, weighted by ``exp(-distance / width)``. Means
+    lie inwards, and an embedding has no scale: compare knockouts by ``length`` and ``change``, and take directions from
+    the picture.
     """
     for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
         if value < 1:

@@ -50,17 +50,14 @@ def interactions(
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes in all cells that express both, and test which of them interact.
 
-    Two genes interact where the downstream impact of both together is not what those of the two single knockouts add up
-    to. Impacts are distances, and add up only where both genes change the same genes in the same direction. So the
-    interaction is compared not with 0 but with that of unrelated genes: what one of the two acts on is permuted over
-    genes of similar expression, ten at a time, while the cells, the other gene and what each gene does to itself stay,
-    and it is taken relative to the sum.
+    Two genes interact where the downstream impact of both is not the sum of those of the two single knockouts. Impacts
+    are distances, and add up only where both genes change the same genes in the same direction. So the interaction,
+    relative to the sum, is compared not with 0 but with that of unrelated genes: what one of the two acts on is
+    permuted over genes of similar expression, ten at a time; all else stays.
 
-    *Total effects* multiply, those of a pair by a regression on both genes, so an interaction says whether two genes
-    act on the same genes, with the same sign (synergy) or opposite ones (buffering). *Direct effects* compare
-    predictions, whose profiles can interact too. Genes of one programme act alike, so that many pairs are related; `z`
-    ranks them. No model has seen a double knockout: it cannot know that two genes replace each other, or work only
-    together.
+    With total effects an interaction says whether two genes act on the same genes, with the same sign (synergy) or
+    opposite ones (buffering). Genes of one programme act alike, so that many pairs are related; `z` ranks them. No
+    model has seen a double knockout: it cannot know that two genes replace each other, or work only together.
 
     Parameters
     ----------

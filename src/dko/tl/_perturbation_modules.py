@@ -84,10 +84,9 @@ def perturbation_modules(
         DataFrame: ``module``, ``gene``, mean predicted ``change`` in the module and in the ``others``, most different
         first, without the targets themselves.
     ``agreement``
-        With `groups`, a DataFrame of perturbations that have an effect and a group: for the basis ``over`` ``"all"``
-        and, of an SCCVAE, over the ``"trained"`` ones whose cells are there, beside the ``"measured"`` mean changes of
-        the same, which no model has touched: adjusted Rand index ``ari`` and normalised mutual information ``nmi`` of
-        modules and groups; ``neighbours``, ``neighbours_expected`` and ``neighbours_p`` of
+        With `groups`, of perturbations that have an effect and a group, ``over`` ``"all"`` and, of an SCCVAE, over the
+        ``"trained"`` ones, beside the ``"measured"`` mean changes of the same: ``ari`` and ``nmi`` (adjusted Rand
+        index, normalised mutual information); ``neighbours``, ``neighbours_expected`` and ``neighbours_p`` of
         :func:`dko.metrics.neighbour_agreement`.
     ``vectors``
         float32, perturbations x dimensions of the basis.
@@ -102,11 +101,10 @@ def perturbation_modules(
     Vectors are compared by their cosine: the graph of nearest neighbours and Leiden, or average linkage below 15
     perturbations with an effect. Modules and their numbers do not depend on the order of perturbations.
 
-    Of an SCCVAE, ``p_effect`` asks the cells that it was trained on: is their mean as far from that of the control
-    cells (in 30 principal components of these, over their standard deviations, without the targets, which say only that
-    a knockout has worked) as that of as many random control cells? Of perturbations that do nothing the share `alpha`
-    passes; whatever else sets cells apart, such as a batch, counts as effect. An unseen perturbation has no cells: its
-    predicted change is compared with random groups of the median number of cells, in its direction.
+    Of an SCCVAE, ``p_effect`` is of the cells that it was trained on: is their mean as far from that of the control
+    cells (in 30 principal components of these, without the targets) as that of as many random control cells? Whatever
+    else sets cells apart, such as a batch, counts as effect. Of an unseen perturbation the predicted change is compared
+    with random groups of the median number of cells, in its direction.
 
     Of the first model it is the false discovery rate ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where
     effects are direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share

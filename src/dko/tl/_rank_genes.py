@@ -76,18 +76,17 @@ def rank_genes(
     %(written)s
 
     ``uns[f"{key}_ranking"]``
-        In the form of :func:`scanpy.tl.rank_genes_groups`, for ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``
-        and the like: all genes of the model in each group (``"all"`` without groups), ``scores`` those of `by`,
-        ``logfoldchanges`` the specificity (0 where unknown), genes that are left out last with score NaN and p-value 1;
-        and ``params`` and ``table``, a DataFrame with a row per ``gene`` (and ``group``), best first, over the scanned
-        cells that express the gene, whose columns follow.
+        In the form of :func:`scanpy.tl.rank_genes_groups`, for ``sc.pl.rank_genes_groups(adata, key="dko_ranking")``:
+        all genes in each group (``"all"`` without groups), ``scores`` those of `by`, ``logfoldchanges`` the specificity
+        (0 where unknown), genes that are left out last; ``params`` and ``table``, a row per ``gene`` (and ``group``),
+        best first, over the scanned cells that express the gene, whose columns follow.
     ``downstream_mean``, ``downstream_low``, ``downstream_high``, ``impact_mean``
         Mean downstream impact, by how much the knockout changes the other genes (Bray-Curtis dissimilarity, 0 to 1),
         and its 95 % interval by bootstrap over cells; mean impact, of which the gene's own share is a part.
     ``specificity``
-        Where a group leaves cells out: log2 of the mean downstream impact over all scanned cells of the group (0 in
-        cells that lack the gene) over that of all other scanned cells, those of no group too, after adding to both
-        their median over genes; NaN where no other cell was scanned.
+        Of groups: log2 of the mean downstream impact over all scanned cells of the group (0 in cells that lack the
+        gene) over that of all other scanned cells, after adding to both their median over genes; NaN without other
+        cells.
     ``pval``, ``pval_adj``
         Of the downstream impact (see the notes), and by Benjamini and Hochberg within the group.
     ``n_cells``, ``fraction``, ``expression_mean``, ``mark``
@@ -105,11 +104,10 @@ def rank_genes(
     -----
     The null of the p-value is that no other gene depends on this one. The downstream impact on the mean profile of the
     scanned cells (of the group) is compared with those of genes that about as many cells express and whose amounts are
-    permuted over the cells, both by one standard deviation of the gene. A fit of total effects has kept such permuted
-    genes; where the cells have several models, it is the smallest p-value times the number of models. Where there are
-    none, with direct effects or of version 0.1.0, total effects and permuted genes are estimated in these cells: the
-    p-value then is of co-expression, not of the network. A correlation is no cause: a gene with a small p-value may
-    follow what drives the others.
+    permuted over the cells, both by one standard deviation of the gene. A fit of total effects has kept these (of
+    several models: the smallest p-value times their number). With direct effects total ones are estimated in these
+    cells, and the p-value is of co-expression, not of the network. A correlation is no cause: a gene with a small
+    p-value may follow what drives the others.
 
     On cells with every gene permuted independently, 4.6 to 5.4 % of the p-values are below 5 %, 4 to 6 % where no
     counts can be recovered from the values (``benchmarks/accuracy``, part calibration).

@@ -92,12 +92,9 @@ def virtual_ko(
 
     Notes
     -----
-    With total effects a knockout is applied to the cell as it was observed: without gene g, the share of gene j is
-    multiplied by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again; effects of several genes
-    are of a regression on all of them, which counts co-expressed genes once. With direct effects two predictions are
-    compared, exactly: a knockout subtracts one column of the fitted map instead of passing through the network (docs,
-    design). An SCCVAE gets the gene, and no data of cells that have lost it. In ``layers`` keys and column names ``/``
-    is spelled ``%2F``.
+    With total effects a knockout of gene g is applied to the cell as it was observed: the share of gene j is multiplied
+    by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again. With direct effects two predictions
+    are compared, exactly (docs, design). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
     if not 0 <= dose <= 1:
         raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
