@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
@@ -124,33 +123,3 @@ def test_a_grouped_fit_is_compared_with_the_means_of_the_cells_own_group(grouped
     baseline = measured(held_out.X, expected)
     assert numbers(ax)["gene mean"] == baseline
     assert baseline != measured(held_out.X, gene_mean(training.X, held_out.X)).expected, "the groups differ"
-
-
-LOSSES = pd.DataFrame(
-    {
-        "step": [3, 6, 9, 12],
-        "epoch": [1, 2, 3, 4],
-        "train_loss": [0.5, 0.4, 0.3, 0.2],
-        "validation_loss": [0.6, 0.5, 0.35, 0.4],
-    }
-)
-
-
-def curves(ax, kind):
-    return [line.get_xydata() for line in ax.lines if line.get_label() == kind]
-
-
-def test_both_losses_and_the_best_point(fitted):
-    fitted.uns["dko"]["history"] = LOSSES.copy()
-    table = dko.get.history(fitted)
-    ax = dko.pl.history(fitted, show=False)
-    np.testing.assert_array_equal(curves(ax, "_training"), [table[["epoch", "train_loss"]]])
-    np.testing.assert_array_equal(curves(ax, "_validation"), [table[["epoch", "validation_loss"]]])
-    (marked,) = (line for line in ax.lines if not line.get_label().startswith("_"))
-    np.testing.assert_array_equal(marked.get_xydata(), [[3, 0.35]])
-    assert marked.get_label() == "best: 0.350 at epoch 3"
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss (Bray-Curtis, 0 to 1)")
-    assert [text.get_text() for text in ax.get_legend().texts] == ["training", "validation", marked.get_label()]
-    fitted.uns["dko"]["history"]["epoch"] = [1, 1, 2, 2]
-    ax = dko.pl.history(fitted, show=False)
-    assert ax.get_xlabel() == "step" and curves(ax, "_validation")[0][:, 0].tolist() == [3, 6, 9, 12]

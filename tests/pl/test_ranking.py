@@ -35,15 +35,6 @@ def test_the_best_genes(scanned, n_genes):
     assert ax.get_xlabel() == "mean downstream impact (Bray-Curtis, 0 to 1)"
 
 
-def test_impacts_have_the_share_of_the_gene_beside_them_and_no_rate(ranked):
-    ax = dko.pl.ranking(ranked, n_genes=6, value="impact_mean", show=False)
-    table = dko.get.ranking(ranked).sort_values("impact_mean", ascending=False, kind="stable").head(6)
-    assert_shows(ax, table, "impact_mean")
-    assert (ax.collections[1].get_facecolors()[:, :3] != 1).any(axis=1).all()
-    labels = [text.get_text() for text in ax.get_legend().texts]
-    assert labels[-1] == "share of expression" and not any("FDR" in label for label in labels)
-
-
 def test_a_ranking_of_version_0_1_0(ranked):
     table = ranked.uns["dko_ranking"]["table"]
     ranked.uns["dko_ranking"]["table"] = table.drop(columns=[name for name in table if "downstream" in name])
