@@ -77,13 +77,6 @@ def test_a_knockdown_does_not_stand_among_the_knockouts_of_a_scan(adata):
     np.testing.assert_array_equal(found[:, "gene_5"].X.toarray(), full.fillna(0))
 
 
-def test_labels_and_tuples_in_the_order_asked_for(adata):
-    assert dko.get.impact(adata, ["gene_5", "HSPA1A/B"]).columns.tolist() == ["gene_5", "HSPA1A/B"]
-    dko.tl.virtual_ko(adata, ("gene_7", "gene_5"))
-    for genes in [("gene_7", "gene_5"), [("gene_5", "gene_7")], "gene_5+gene_7"]:
-        assert dko.get.impact(adata, genes).columns.tolist() == ["gene_5+gene_7"]
-
-
 def test_genes_reordered_after_the_scan_and_without_the_fit(adata):
     """Cells put together by anndata lose uns, not their impacts."""
     expected = dko.get.impact(adata)

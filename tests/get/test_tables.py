@@ -117,14 +117,10 @@ def test_modules_as_anndata(results, unchanged):
 @pytest.mark.parametrize(
     ("name", "what", "verb"),
     [
-        ("affected_genes", "affected genes", "affected_genes"),
-        ("clusters", "clusters", "cluster_impact"),
-        ("dose_response", "doses", "dose_response"),
-        ("enrichment", "enrichment", "enrichment"),
-        ("evaluation", "evaluation", "evaluate"),
-        ("identity", "shifts", "identity_shift"),
-        ("interactions", "interactions", "interactions"),
-        ("modules", "modules", "perturbation_modules"),
+        *(("affected_genes", "affected genes", "affected_genes"), ("clusters", "clusters", "cluster_impact")),
+        *(("dose_response", "doses", "dose_response"), ("enrichment", "enrichment", "enrichment")),
+        *(("evaluation", "evaluation", "evaluate"), ("identity", "shifts", "identity_shift")),
+        *(("interactions", "interactions", "interactions"), ("modules", "modules", "perturbation_modules")),
     ],
 )
 def test_says_what_to_run(name, what, verb, results):

@@ -85,16 +85,6 @@ def test_each_is_compared_with_all_that_are_drawn_but_itself(cells_of):
         assert table.loc[gene, "others"] == pytest.approx(as_much, abs=1e-6)
 
 
-def test_sets_that_were_told_from_earlier_rows_are_taken_away(fitted):
-    fitted.uns["dko_enrichment"] = {"params": {}, "table": pd.DataFrame()}
-    fitted.uns["other_enrichment"] = {"params": {}, "table": pd.DataFrame()}
-    with pytest.raises(KeyError):
-        dko.tl.affected_genes(fitted, "gene_70")
-    assert "dko_enrichment" in fitted.uns
-    dko.tl.affected_genes(fitted, "gene_7")
-    assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
-
-
 @pytest.mark.parametrize(
     ("gene", "how", "error", "message"),
     [

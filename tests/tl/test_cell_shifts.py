@@ -24,11 +24,6 @@ def test_components_are_those_of_the_dense_matrix(values):
     np.testing.assert_allclose(np.linalg.norm(space.positions, axis=0), singular[:4], rtol=1e-4)
 
 
-def test_no_more_components_than_there_are(values):
-    assert space_of(values, 100, 0).components.shape == (15, 14)
-    assert space_of(values[:5], 100, 0).components.shape == (15, 4)
-
-
 def test_change_of_similarity_is_that_of_the_cosine_with_the_centre(values):
     space = space_of(values, 4, 0)
     groups = np.array(["b", "a/c", None] * 20, dtype=object)
@@ -77,12 +72,6 @@ def test_equals_the_definition(plane):
     assert found.dtype == np.float32
     for row, shift, move in zip(rows, shifts, found, strict=True):
         np.testing.assert_allclose(move, naive(positions, embedding, row, shift, 12), atol=1e-4)
-
-
-def test_what_does_not_move_does_not_move(plane):
-    positions, embedding = plane
-    around = Surroundings(positions, embedding, 15, np.random.default_rng(0))
-    assert (around.moves(np.arange(50), np.zeros((50, 2))) == 0).all()
 
 
 def test_any_memory_budget(plane):

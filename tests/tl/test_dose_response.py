@@ -59,17 +59,6 @@ def test_each_dose_of_the_assemblage_is_a_knockout_of_that_dose(name, genes, req
 
 
 @pytest.mark.parametrize("name", ["fitted", "perturbed"])
-def test_dose_0_is_the_cell_itself(name, request, targets):
-    adata = request.getfixturevalue(name)
-    gene = "gene_2" if name == "fitted" else targets[0]
-    for mixture in (False, True):
-        dko.tl.dose_response(adata, gene, doses=DOSES, mixture=mixture)
-        nothing = dko.get.dose_response(adata).loc[0]
-        columns = [name for name in nothing.index if name not in ("knockout", "n_cells")]
-        assert (nothing[columns] == 0).all()
-
-
-@pytest.mark.parametrize("name", ["fitted", "perturbed"])
 def test_a_mixture_of_cells_that_escape(name, request, targets):
     """T5: about half of the cells at a dose of one half, and the same ones at every higher dose."""
     adata = request.getfixturevalue(name)

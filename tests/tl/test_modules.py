@@ -24,11 +24,6 @@ def test_kinds_are_found_whatever_the_strength(n_each, n_kinds):
     assert_array_equal(module_numbers(vectors * 7.0, 1.0, 0), found)
 
 
-def test_numbers_go_by_size_and_then_by_the_first():
-    vectors = np.eye(4)[[2, 0, 1, 1, 3, 0, 0]]
-    assert_array_equal(module_numbers(vectors, 1.0, 0), [3, 1, 2, 2, 4, 1, 1])
-
-
 def test_reduced_keeps_lengths_and_angles():
     effects = np.random.default_rng(0).normal(size=(8, 50))
     found = reduced(effects)

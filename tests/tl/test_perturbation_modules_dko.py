@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
-from sklearn.metrics import adjusted_rand_score
 
 import dko
 
@@ -46,17 +47,6 @@ def by_name(adata):
     return dko.get.modules(adata).set_index("perturbation")
 
 
-def test_genes_of_one_programme_are_one_module(grouped_genes):
-    table = by_name(grouped_genes)
-    acting = [name for name in grouped_genes.var_names if grouped_genes.var.loc[name, "programme"] != "3"]
-    assert set(acting) <= set(table.index)
-    table = table.loc[acting]
-    assert adjusted_rand_score(table["group"], table["module"]) == 1
-    assert (table["silhouette"] > 0.5).all() and not table["is_unseen"].any()
-    row = dko.get.modules(grouped_genes, what="agreement")
-    assert row[["basis", "over"]].to_numpy().tolist() == [["effect", "all"]]
-
-
 def test_columns_are_what_they_say(grouped_genes):
     table = by_name(grouped_genes)
     effects = dko.get.effects(grouped_genes, list(table.index), centred=True)
@@ -88,9 +78,10 @@ def test_refusals(programmes, unchanged):
     counts = programmes.X.toarray()
     counts[:, 3] = 0
     programmes.X = sparse.csr_matrix(counts)
-    for genes, how, message in (
+    refused: list[tuple[Any, dict[str, Any], str]] = [
         (None, {"basis": "latent"}, "basis='latent' is for a fit with model='sccvae'"),
         (["gene_1", "gene_2", "gene_3"], {}, "No cell that has a model expresses 'gene_3', so nothing is knocked out"),
-    ):
+    ]
+    for genes, how, message in refused:
         with unchanged(programmes), pytest.raises(ValueError, match=message):
             dko.tl.perturbation_modules(programmes, genes, **how)

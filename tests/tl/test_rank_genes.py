@@ -265,7 +265,8 @@ def test_layers_that_are_not_of_this_scan(_direct, fitted):
     with pytest.raises(KeyError, match=r"run dko.tl.scan"):
         dko.tl.rank_genes(fitted)
     other, turned = _direct.copy(), _direct.copy()
-    other.layers["dko_downstream"] = dko.tl.scan(other, genes="gene_5", copy=True).layers["dko_downstream"]
+    one: Any = dko.tl.scan(other, genes="gene_5", copy=True)
+    other.layers["dko_downstream"] = one.layers["dko_downstream"]
     turned.X = turned.X[::-1].copy()
     for adata, message in ((other, "are of different scans; run dko.tl.scan"), (turned, "not the one that was scann")):
         with pytest.raises(ValueError, match=message):

@@ -27,14 +27,6 @@ def test_equals_the_formula_of_the_paper(_fitted, layers_of, budget, batch_size)
         np.testing.assert_allclose(adata.layers[f"dko_{kind}"].toarray(), values, atol=1e-5)
 
 
-def test_every_group_has_its_own_model(grouped, layers_of):
-    dko.tl.scan(grouped)
-    found = grouped.layers["dko_impact"].toarray()
-    for number, group in enumerate(grouped.uns["dko"]["groups"]):
-        rows = (grouped.obs["cell_type"] == group).to_numpy()
-        np.testing.assert_allclose(found[rows], expected(grouped, layers_of(grouped, number))[0][rows], atol=1e-5)
-
-
 def test_the_pattern_is_that_of_x(fitted):
     dko.tl.scan(fitted)
     for layer in (fitted.layers["dko_impact"], fitted.layers["dko_downstream"]):

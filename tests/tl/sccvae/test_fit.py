@@ -6,8 +6,6 @@ from scipy import sparse
 
 from .conftest import effects_of, fit, same_weights
 
-# What is written
-
 
 def test_held_out_perturbations_are_test_cells(screen, singles):
     held_out = singles[:2]
@@ -22,9 +20,6 @@ def test_held_out_perturbations_are_test_cells(screen, singles):
     )
 
 
-# T6: seeds
-
-
 def test_the_seed_decides(screen, singles):
     """T6: the same history, weights and predictions; and others with another seed."""
     first, again, other = (fit(adata, rng=rng) for adata, rng in ((screen, 1), (screen.copy(), 1), (screen.copy(), 2)))
@@ -33,9 +28,6 @@ def test_the_seed_decides(screen, singles):
     assert not first["history"].equals(other["history"])
     assert fit(screen.copy(), rng=np.random.default_rng(1))["history"].equals(first["history"])
     np.testing.assert_array_equal(effects_of(screen, singles), effects_of(screen, singles))
-
-
-# T7: unseen perturbations
 
 
 def test_cells_of_held_out_perturbations_change_nothing(screen, singles):
@@ -58,12 +50,6 @@ def test_cells_of_held_out_perturbations_change_nothing(screen, singles):
     np.testing.assert_array_equal(effects_of(without, [gene]), predicted)
 
 
-# T12: it learns
-
-
-# T14: few cells, in any order
-
-
 def test_perturbations_of_few_cells_take_part(screen, singles, caplog):
     """T14: in training and in validation."""
     own = np.flatnonzero(screen.obs["perturbation"] == singles[0])
@@ -77,9 +63,6 @@ def test_perturbations_of_few_cells_take_part(screen, singles, caplog):
     assert role["role"] == "trained" and role["strength"] > 0
     split = part.obs["dko_split"][part.obs["perturbation"] == singles[0]]
     assert split.value_counts().to_dict() == {"train": 4, "validation": 1, "test": 0, "unused": 0}
-
-
-# Genes
 
 
 def test_targets_are_always_among_the_genes(screen, singles):

@@ -10,8 +10,6 @@ import dko
 
 from .conftest import effects_of, fit, same_weights
 
-# T9: errors
-
 
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
@@ -63,9 +61,6 @@ def test_a_gpu_fits_much_the_same(screen, singles):
     assert np.corrcoef(effects_of(screen, singles).ravel(), expected.ravel())[0, 1] > 0.99
 
 
-# T11: array types
-
-
 def explicit_zeros(x):
     rows, columns = np.indices(x.shape).reshape(2, -1)
     return sparse.csr_matrix((x.toarray().ravel(), (rows, columns)), shape=x.shape)
@@ -106,9 +101,6 @@ def test_cells_that_do_not_fit_into_memory_train_the_same(screen, singles, of_cs
     # The sums that features are made of are taken in another order.
     same_weights(found, of_csr[0], 1e-3)
     np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-3)
-
-
-# Counts
 
 
 def test_counts_are_normalised_once(screen, capsys):

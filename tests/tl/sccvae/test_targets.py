@@ -6,17 +6,6 @@ import pytest
 
 from .conftest import effects_of, fit
 
-# T1: the graph
-
-
-@pytest.mark.parametrize("graph", ["full", "none"])
-def test_edges_lie_within_the_graph(graph, screen):
-    """T1."""
-    weights = fit(screen, graph=graph)["weights"]
-    (mask,) = weights["network.mask"].astype(bool)
-    assert mask.shape == (8, 8) and not np.tril(mask).any()
-    assert {"full": mask.sum() == 28, "none": mask.sum() == 0}[graph]
-
 
 def chain(genes):
     """A network in which each gene acts on the next."""
@@ -42,9 +31,6 @@ def test_a_network_of_genes(kind, screen, singles):
         zip(order, order[1:], strict=False)
     )
     assert (weights["network.edges"][0][mask] != 0).all()
-
-
-# T4: features
 
 
 def features_in(found):
@@ -104,11 +90,7 @@ def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
 
 
 GENES = [f"gene_{i}" for i in range(40)]
-
-
 ONES = pd.DataFrame(np.ones((40, 2)), index=GENES)
-
-
 WHOLE = pd.DataFrame(0.0, index=GENES, columns=GENES)
 
 
