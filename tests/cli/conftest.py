@@ -98,12 +98,6 @@ def fitted_file(store, fitted):
 
 
 @pytest.fixture
-def grouped_file(store, grouped):
-    """The same after a fit with a model per cell type."""
-    return store(grouped, "grouped.h5ad")
-
-
-@pytest.fixture
 def perturbed_file(store, perturbed):
     """Cells after a fit of an SCCVAE."""
     return store(perturbed, "perturbed.h5ad")

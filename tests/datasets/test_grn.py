@@ -12,19 +12,6 @@ def assert_same(a, b):
     assert (a != b).nnz == 0
 
 
-def test_defaults():
-    adata = grn()
-    assert adata.shape == (500, 100)
-    assert adata.var_names[0] == "gene_0" and adata.obs_names[-1] == "cell_499"
-    assert set(adata.layers) - {None} == {"truth"}
-    assert_same(adata.X, adata.layers["truth"])
-    for matrix in (adata.X, adata.layers["truth"]):
-        assert matrix.format == "csr" and matrix.dtype == np.float32
-    n_present = np.diff(adata.layers["truth"].indptr)
-    assert n_present.max() == 80 and n_present.mean() > 79
-    assert np.abs(adata.varp["network"].data).max() <= 1
-
-
 def test_truth_agrees_with_integration_in_time(cells, integrate):
     network = cells.varp["network"].toarray()
     truth, production = cells.layers["truth"].toarray(), cells.layers["production"].toarray()
@@ -32,15 +19,6 @@ def test_truth_agrees_with_integration_in_time(cells, integrate):
     for cell in range(3):
         expected = integrate(truth[cell] > 0, network, production=production[cell])
         np.testing.assert_allclose(truth[cell], expected, rtol=1e-5)
-
-
-def test_same_rng_same_cells():
-    first, again, other = (grn(20, 15, heterogeneity=0.3, noise=0.2, depth=500, rng=rng) for rng in (3, 3, 4))
-    for layer in (None, "truth", "production"):
-        assert_same(*(a.X if layer is None else a.layers[layer] for a in (first, again)))
-    assert (first.X != other.X).nnz > 0
-    from_generator = grn(20, 15, heterogeneity=0.3, noise=0.2, depth=500, rng=np.random.default_rng(3))
-    assert_same(first.X, from_generator.X)
 
 
 def test_counts_have_the_depth_asked_for():

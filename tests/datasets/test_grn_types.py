@@ -83,14 +83,6 @@ def test_genes_that_regulate_nothing_share_regulators():
     assert modules.max() > 2 * np.median(modules)
 
 
-def test_a_seed_decides_and_depth_leaves_cells_as_they_are(typed):
-    again = grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=300, rng=1)
-    deeper = grn_types(90, 25, n_types=3, n_masters=3, regulating_share=0.5, depth=9_000, dropout=None, rng=1)
-    np.testing.assert_array_equal(again.X.toarray(), typed.X.toarray())
-    np.testing.assert_array_equal(deeper.layers["truth"].toarray(), typed.layers["truth"].toarray())
-    assert grn_types(20, 10, rng=1).X.sum() != grn_types(20, 10, rng=2).X.sum()
-
-
 def test_counts():
     full, lossy = (grn_types(500, 50, depth=500, dropout=dropout, rng=3) for dropout in (None, 50))
     assert full.X.sum() / 500 == pytest.approx(500, rel=0.1)

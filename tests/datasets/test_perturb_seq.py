@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 
 from dko.datasets import perturb_seq
 
@@ -23,31 +20,6 @@ def mean_log_change(adata, label):
     counts = adata.layers["counts"].toarray()
     of, control = (counts[(adata.obs["perturbation"] == name).to_numpy()].mean(axis=0) for name in (label, "control"))
     return np.log(of / control)
-
-
-def test_defaults():
-    adata = perturb_seq()
-    assert adata.shape == (300 + 20 * 60, 200)
-    targets = adata.uns["perturb_seq"]["strength"].index
-    assert adata.obs["perturbation"].value_counts().to_dict() == {"control": 300, **dict.fromkeys(targets, 60)}
-    assert adata.obs_names[0] == "cell_0" and adata.var_names[-1] == "gene_199"
-    assert adata.var["module"].value_counts().tolist() == [50] * 4
-    assert adata.varm["effect"].shape == (200, 20)
-    assert adata.layers["counts"].sum(axis=1).mean() == pytest.approx(1_000, rel=0.15)
-
-
-def test_x_is_what_scanpy_makes_of_the_counts():
-    adata = perturb_seq(2, 30, n_cells=20, n_controls=50)
-    again = adata.copy()
-    again.X = again.layers["counts"].copy()
-    del again.uns["log1p"]
-    sc.pp.normalize_total(again)
-    sc.pp.log1p(again)
-    assert (again.X != adata.X).nnz == 0
-    assert adata.X.format == "csr" and adata.X.dtype == np.float32
-    assert adata.uns["log1p"] == {"base": None}
-    counts = adata.layers["counts"].data
-    assert (counts == np.rint(counts)).all() and (counts > 0).all()
 
 
 def test_measured_changes_are_the_true_ones(screen):
@@ -93,15 +65,6 @@ def test_penetrance_is_the_share_of_affected_cells():
     own = pd.Series(part.layers["counts"][:, part.var_names.get_loc(gene)].toarray().ravel(), part.obs_names)
     means = own[of_gene].groupby(part.obs["affected"][of_gene]).mean()
     assert means[True] < 0.6 * means[False]
-
-
-def test_same_rng_same_cells(same):
-    small: dict[str, Any] = {"n_cells": 5, "n_controls": 20, "n_pairs": 1}
-    first, again, other = (perturb_seq(3, 20, rng=rng, **small) for rng in (3, 3, 4))
-    same(first, again)
-    assert (first.X != other.X).nnz > 0
-    drawn = perturb_seq(3, 20, rng=np.random.default_rng(3), **small)
-    assert (first.X != drawn.X).nnz == 0
 
 
 def test_cells_and_targets_come_in_no_order():

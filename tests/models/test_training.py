@@ -201,26 +201,6 @@ def test_a_loss_that_is_no_number_is_said():
         run(Slope(), max_steps=20, validate_every=1, learning_rate=1e30)
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_small_steps_take_one_thread_and_the_count_is_restored(two_threads):
-    used = []
-
-    def load(order):
-        used.append(torch.get_num_threads())
-        return constant(1.0)(order)
-
-    run(Slope(), training=load, max_steps=2)
-    assert used == [1]
-    assert torch.get_num_threads() == 2
-
-
 def test_what_is_given_takes_the_place_of_a_preset():
     paper = Schedule(batch_size=20, learning_rate=0.01, max_steps=5_000, validate_every=1)
     chosen = paper.with_limits(batch_size=7, patience=3, learning_rate=None)

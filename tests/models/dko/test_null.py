@@ -19,7 +19,7 @@ def p_values(relative):
     return of
 
 
-@pytest.mark.parametrize(("n_cells", "n_genes", "n_sets"), [(300, 200, 3), (60, 100, 5), (200, 10, 20)])
+@pytest.mark.parametrize(("n_cells", "n_genes", "n_sets"), [(300, 150, 3), (60, 100, 4), (200, 10, 20)])
 def test_of_independent_genes_as_many_are_small_as_should_be(independent_counts, p_values, n_cells, n_genes, n_sets):
     seeds = map(np.random.default_rng, range(n_sets))
     found = np.concatenate([p_values(independent_counts(n_cells, n_genes, rng)) for rng in seeds])

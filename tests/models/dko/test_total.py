@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
@@ -74,20 +74,6 @@ def test_the_ridge_is_that_of_the_regression_on_all_genes():
     np.testing.assert_allclose(_ridge(correlation, alone), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_gene_that_all_cells_have_is_moved_by_three_standard_deviations_at_most(fitted, linked):
-    linked[:, 6] = 3 * (np.arange(len(linked)) % 2)
-    linked[:, 8] = 100
-    step = fitted(linked).factors.step
-    assert 2.5 < step[10:].min() and step.max() <= 3
-    # One over the standard deviation of its presence.
-    assert step[6] == pytest.approx(2, rel=0.1)
-    # No cell says what happens without it.
-    constant = np.array([3, 4, 9]) * np.ones((20, 1), dtype=int)
-    found = fitted(constant)
-    np.testing.assert_allclose(found.factors.step, 1, rtol=1e-3)
-    assert (found.p_values == 1).all()
-
-
 def test_no_log_share_changes_by_more_than_five(fitted):
     counts = np.random.default_rng(0).poisson(2_000, (600, 6))
     counts[:, 1] = 1 + counts[:, 1] % 5
@@ -114,6 +100,7 @@ def test_order_memory_and_seed_change_nothing(fitted, linked):
     np.testing.assert_allclose(again.p_values, expected.p_values, rtol=0.05)
 
 
+@settings(max_examples=15)
 @given(SIZES.flatmap(lambda size: arrays(np.int64, size, elements=COUNTS)), st.booleans())
 @example(np.tile([3, 4, 0, 9], (8, 1)), True)  # identical cells
 @example(np.tile([3, 4, 9], (8, 1)) * np.arange(1, 9)[:, None], True)  # that differ in depth only
@@ -180,7 +167,7 @@ def shrink(z):
 
 def posterior_mean(z, share, spread):
     """By numerical integration, where a `share` of the effects is normal with that spread and the others are 0."""
-    effect = np.linspace(-60, 60, 40_001)
+    effect = np.linspace(-60, 60, 6_001)
     prior = share * norm.pdf(effect, scale=spread) * (effect[1] - effect[0])
     joint = prior * norm.pdf(z[:, None] - effect)
     return (joint @ effect) / (joint.sum(1) + (1 - share) * norm.pdf(z))
@@ -192,7 +179,7 @@ def test_nearly_the_posterior_mean_under_the_true_prior(share, spread):
     effects = np.where(rng.random((150, 80)) < share, rng.normal(scale=spread, size=(150, 80)), 0)
     z = effects + rng.normal(size=effects.shape)
     found = shrink(z.astype(np.float32))
-    at = rng.choice(z.size, 300, replace=False)
+    at = rng.choice(z.size, 150, replace=False)
     expected = posterior_mean(z.ravel()[at], share, spread)
     assert found.dtype == np.float32 and found.shape == z.shape
     assert np.abs(found.ravel()[at] - expected).mean() < 0.1
@@ -201,6 +188,7 @@ def test_nearly_the_posterior_mean_under_the_true_prior(share, spread):
     assert np.square(found.ravel()[at] - effects.ravel()[at]).mean() < 1.05 * best + 0.005
 
 
+@settings(max_examples=15)
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=60))
 def test_odd_ascending_and_nearer_to_nothing(values):
     z = np.sort(np.array([*values, *(-value for value in values)], dtype=np.float32))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -77,31 +76,6 @@ def test_the_number_of_threads_changes_nothing(results, threads):
     for n in (2, 5):
         threads(n)
         np.testing.assert_allclose(results(), one, rtol=1e-6, atol=1e-6)
-
-
-FORK = """
-import multiprocessing
-import numpy as np
-from scipy import sparse
-from dko.models.knockout import AffineMap, scan
-
-affine = AffineMap(np.random.default_rng(0).normal(size=(20, 20)).astype("f4"), np.zeros(20, dtype="f4"))
-presence = sparse.csr_matrix(np.ones((300, 20), dtype="f4"))
-before = scan(affine, presence)
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    for found in pool.starmap_async(scan, [(affine, presence)] * 2).get(timeout=200):
-        np.testing.assert_allclose(found, before, atol=1e-6)
-print("done")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_in_forked_processes():
-    command = [sys.executable, "-W", "ignore", "-c", FORK]
-    found = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, "NUMBA_NUM_THREADS": "2"}
-    )
-    assert found.stdout == "done\n", found.stderr
 
 
 def test_asking_for_the_number_of_threads_does_not_start_those_of_numba():

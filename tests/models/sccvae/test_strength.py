@@ -40,8 +40,9 @@ def test_fewer_than_five_single_targets_calibrate_nothing(model, screen):
     assert (strengths(model, of=few, screen=screen) == 1).all()
 
 
-def test_codes_of_features_are_calibrated_out_of_sample(fitted, screen):
+def test_codes_of_features_are_calibrated_out_of_sample(fitted, screen, monkeypatch):
     """Features are noise, learned by heart: of other targets the network knows less than it says."""
+    monkeypatch.setattr("dko.models.sccvae.strength._STEPS", 40)
     noise = np.random.default_rng(1).standard_normal((40, 20)).astype(np.float32)
     of = screen._replace(features=noise)
     model, _ = fitted(code="softmax", of=of, dropout=0.0, max_steps=150, learning_rate=3e-3)
@@ -66,7 +67,7 @@ def test_calibration_cells_are_drawn_from_all_control_cells(monkeypatch, model, 
 
 def test_several_members_have_one_factor_for_what_they_predict_together(model, fitted, screen, caplog):
     """Least squares of the mean prediction, not of each; nothing is said of a member that predicts nothing."""
-    other = fitted(seed=1, max_steps=300, learning_rate=3e-3)[0]
+    other = fitted(seed=1, max_steps=150, learning_rate=3e-3)[0]
     mirrored = Member.from_arrays(model.config, model.arrays)
     with torch.no_grad():
         mirrored.network.codes.mul_(-1)
