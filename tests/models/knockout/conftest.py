@@ -9,8 +9,6 @@ from scipy import sparse
 from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, engine, torch_engine
 
-BOTH = (naive.impact, naive.downstream)
-
 
 @pytest.fixture(scope="session", params=["compiled", "torch", pytest.param("cuda", marks=pytest.mark.gpu)])
 def machine(request):
@@ -61,25 +59,6 @@ def layers_from():
 
 
 @pytest.fixture(scope="session")
-def naive_scan(layers_from):
-    """Every knockout by one forward pass before and one after, in the order of ``presence.data``.
-
-    Impacts and downstream impacts, two rows.
-    """
-
-    def scan(affine, presence, *, wanted=None, dose=1.0):
-        layers = layers_from(affine)
-        found = [
-            [measure(layers, row, [gene], dose) if wanted is None or wanted[gene] else np.nan for measure in BOTH]
-            for row in presence.toarray()
-            for gene in np.flatnonzero(row).tolist()
-        ]
-        return np.array(found).reshape(-1, 2).T
-
-    return scan
-
-
-@pytest.fixture(scope="session")
 def make_factors():
     """Map of factors of genes that are correlated in blocks, as a function."""
 
@@ -126,3 +105,59 @@ def naive_factors():
         return after, naive.bray_curtis(before, after), naive.others_apart(before, after, genes)
 
     return knock_out
+
+
+@pytest.fixture(scope="session")
+def make_cells(make_map, make_presence, make_factors, make_profiles):
+    """Map and cells of a kind, "affine" or "factors", as a function."""
+
+    def make(kind, n_cells, n_genes, share, rng, scale=1.0):
+        if kind == "affine":
+            return make_map(n_genes, rng), make_presence(n_cells, n_genes, share, rng)
+        return make_factors(n_genes, rng, scale), make_profiles(n_cells, n_genes, share, rng)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def naive_knock_out(layers_from, naive_factors):
+    """Profile after a knockout, impact and downstream impact, by the formula of any map, as a function."""
+
+    def knock_out(any_map, row, genes, dose=1.0):
+        if isinstance(any_map, FactorMap):
+            return naive_factors(any_map, row, genes, dose)
+        layers = layers_from(any_map)
+        after = naive.profile(layers, naive.knocked_out(row, genes, dose))
+        return after, naive.impact(layers, row, genes, dose), naive.downstream(layers, row, genes, dose)
+
+    return knock_out
+
+
+@pytest.fixture(scope="session")
+def naive_scan(naive_knock_out):
+    """Impacts and downstream impacts of every gene of every cell, one after the other, as a function: two rows."""
+
+    def scan(any_map, cells, *, wanted=None, dose=1.0):
+        found = [
+            naive_knock_out(any_map, row, [gene], dose)[1:] if wanted is None or wanted[gene] else (np.nan, np.nan)
+            for row in cells.toarray()
+            for gene in np.flatnonzero(row).tolist()
+        ]
+        return np.reshape(found, (-1, 2)).T
+
+    return scan
+
+
+@pytest.fixture(scope="session")
+def naive_change(naive_knock_out):
+    """Change of log1p(1e4 profile) by a knockout, some genes taken out of both, as a function."""
+
+    def change(any_map, row, genes, without):
+        logs = []
+        for removed in ([], genes):
+            rest = naive_knock_out(any_map, row, removed)[0]
+            rest[without] = 0
+            logs.append(np.log1p(1e4 * rest / (rest.sum() or 1)))
+        return logs[1] - logs[0]
+
+    return change

@@ -15,68 +15,36 @@ PAIRS = np.array([[0, 1], [3, 7]])
 TRIPLE = np.array([[0, 1], [3, 7], [20, 2]])
 
 
-@pytest.fixture
-def naive_effect_sums(layers_from):
-    def sums(affine, presence, wanted, group, n_groups):
-        layers = layers_from(affine)
-        totals = np.zeros((n_groups, len(wanted), affine.n_genes))
-        n_cells = np.zeros((n_groups, len(wanted)), dtype=int)
-        for cell, row in enumerate(presence.toarray()):
-            for number, gene in enumerate(wanted):
-                if group[cell] < 0 or not row[gene]:
-                    continue
-                before = naive.profile(layers, row)
-                after = naive.profile(layers, naive.knocked_out(row, [gene]))
-                before[gene] = 0
-                before, after = (p / p.sum() if p.any() else p for p in (before, after))
-                totals[group[cell], number] += np.log1p(1e4 * after) - np.log1p(1e4 * before)
-                n_cells[group[cell], number] += 1
-        return totals, n_cells
-
-    return sums
-
-
+@pytest.mark.parametrize("kind", ["affine", "factors"])
 @pytest.mark.parametrize("budget", [1, 1_000, 2**28])
-def test_effects_equal_the_naive_formula(machine, make_map, make_presence, naive_effect_sums, budget):
+def test_effects_equal_the_naive_formula(machine, make_cells, naive_change, kind, budget):
     rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng), make_presence(40, 25, 0.5, rng)
+    any_map, cells = make_cells(kind, 40, 25, 0.5, rng, 0.5)
     group, wanted = np.arange(40) % 4 - 1, rng.permutation(25)[:17]
     with dko.settings.override(memory_budget=budget):
-        totals, n_cells = machine.effect_sums(affine, presence, wanted, group, 3)
-    expected, n_expected = naive_effect_sums(affine, presence, wanted, group, 3)
+        totals, n_cells = machine.effect_sums(any_map, cells, wanted, group, 3)
     assert totals.dtype == np.float64
+    expected, n_expected, rows = np.zeros_like(totals), np.zeros_like(n_cells), cells.toarray()
+    for cell, number in zip(*np.nonzero(rows[:, wanted] * (group >= 0)[:, None]), strict=True):
+        gene = [wanted[number]]
+        expected[group[cell], number] += naive_change(any_map, rows[cell], gene, gene)
+        n_expected[group[cell], number] += 1
     np.testing.assert_array_equal(n_cells, n_expected)
     np.testing.assert_allclose(totals, expected, rtol=1e-4, atol=1e-4)
 
 
-def without(profile, genes):
-    left = profile.copy()
-    left[genes] = 0
-    return left / left.sum() if left.any() else left
-
-
-def naive_effects(layers, presence, pair, rows):
-    totals = np.zeros((3, presence.shape[1]))
-    for row in presence[rows].toarray():
-        before = without(naive.profile(layers, row), pair)
-        for number, removed in enumerate(([*pair], [pair[0]], [pair[1]])):
-            after = without(naive.profile(layers, naive.knocked_out(row, removed)), pair)
-            totals[number] += np.log1p(1e4 * after) - np.log1p(1e4 * before)
-    return totals
-
-
-def test_effects_of_pairs_equal_the_naive_formula(make_map, make_presence, layers_from):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(25, rng), make_presence(40, 25, 0.6, rng)
-    there = presence.toarray() > 0
+@pytest.mark.parametrize("kind", ["affine", "factors"])
+def test_effects_of_pairs_equal_the_naive_formula(make_cells, naive_change, kind):
+    any_map, cells = make_cells(kind, 40, 25, 0.6, np.random.default_rng(0), 0.5)
+    there = cells.toarray() > 0
     rows = [np.flatnonzero(there[:, pair].all(axis=1)) for pair in TRIPLE]
     rows[2] = rows[2][:0]
-    found = pair_effects(affine, presence, TRIPLE, rows)
-    assert found.shape == (3, 3, 25) and (found[2] == 0).all()
-    for number in range(2):
-        assert len(rows[number]) > 5
-        expected = naive_effects(layers_from(affine), presence, TRIPLE[number], rows[number])
-        np.testing.assert_allclose(found[number], expected, rtol=2e-4, atol=2e-3)
+    found = pair_effects(any_map, cells, TRIPLE, rows)
+    assert found.shape == (3, 3, 25) and (found[2] == 0).all() and len(rows[0]) > 5 < len(rows[1])
+    for number, pair in enumerate(TRIPLE[:2]):
+        for which, genes in enumerate(([*pair], [pair[0]], [pair[1]])):
+            changes = [naive_change(any_map, row, genes, [*pair]) for row in cells[rows[number]].toarray()]
+            np.testing.assert_allclose(found[number, which], sum(changes), rtol=2e-4, atol=2e-3)
 
 
 def test_a_cell_of_the_two_genes_alone(make_map):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -13,31 +13,51 @@ from dko.models.knockout import AffineMap, scan
 LAVISH = 2**28
 
 
+@settings(max_examples=50)
 @given(
+    kind=st.sampled_from(["affine", "factors"]),
     seed=st.integers(0, 2**16),
-    n_cells=st.integers(1, 6),
-    n_genes=st.integers(1, 40),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 40)),
     share=st.sampled_from([0.1, 0.5, 1.0]),
+    scale=st.sampled_from([0.0, 0.01, 1.0, 3.0, 100.0]),
     dose=st.sampled_from([1.0, 0.999, 0.9, 0.3, 0.001]),
     wanted_share=st.sampled_from([0.0, 0.3, 1.0]),
     budget=st.sampled_from([1, 3_000, LAVISH]),
 )
-@example(0, 1, 1, 1.0, 1.0, 1.0, 1)
-def test_equals_the_naive_formula(
-    machine, make_map, make_presence, naive_scan, seed, n_cells, n_genes, share, dose, wanted_share, budget
+@example("affine", 0, (1, 1), 1.0, 1.0, 1.0, 1.0, 1)  # a gene that is all of a cell
+@example("factors", 0, (1, 1), 1.0, 1.0, 1.0, 1.0, 1)
+@example("factors", 0, (1, 1), 1.0, 1.0, 0.3, 1.0, 1)
+@example("factors", 0, (6, 40), 1.0, 100.0, 1.0, 1.0, LAVISH)  # factors from e^-30 to e^30
+def test_scan_equals_the_naive_formula(
+    machine, make_cells, naive_scan, kind, seed, size, share, scale, dose, wanted_share, budget
 ):
     rng = np.random.default_rng(seed)
-    affine = make_map(n_genes, rng)
-    presence = make_presence(n_cells, n_genes, share, rng)
-    wanted = None if wanted_share == 1 else rng.random(n_genes) < wanted_share
+    any_map, cells = make_cells(kind, *size, share, rng, scale)
+    wanted = None if wanted_share == 1 else rng.random(size[1]) < wanted_share
     done: list[int] = []
     with dko.settings.override(memory_budget=budget):
-        found = machine.scan(affine, presence, wanted=wanted, dose=dose, downstream=True, advance=done.append)
-        np.testing.assert_array_equal(machine.scan(affine, presence, wanted=wanted, dose=dose), found[0])
+        found = machine.scan(any_map, cells, wanted=wanted, dose=dose, downstream=True, advance=done.append)
+        np.testing.assert_array_equal(machine.scan(any_map, cells, wanted=wanted, dose=dose), found[0])
     assert found.dtype == np.float32 and not (found > 1).any(), "whatever the rounding"
-    assert sum(done) == np.count_nonzero(~np.isnan(found[0]))
-    expected = naive_scan(affine, presence, wanted=wanted, dose=dose)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert sum(done) in (cells.nnz, np.count_nonzero(~np.isnan(found[0])))
+    expected = naive_scan(any_map, cells, wanted=wanted, dose=dose)
+    np.testing.assert_allclose(found, expected, atol=1e-5 if kind == "affine" else 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["affine", "factors"])
+def test_no_cells_and_no_knockouts(machine, make_cells, kind):
+    any_map, _ = make_cells(kind, 1, 5, 0.5, np.random.default_rng(0))
+    sets, group = np.empty((0, 2), dtype=int), np.zeros(4, dtype=int)
+    for none in (sparse.csr_matrix((0, 5), dtype=np.float32), sparse.csr_matrix((4, 5), dtype=np.float32)):
+        assert machine.scan(any_map, none, downstream=True).shape == (2, 0)
+        assert machine.knock_out(any_map, none, sets[:, 0], sets).shape == (0,)
+        assert not machine.effect_sums(any_map, none, np.arange(5), group[: none.shape[0]], 1)[0].any()
+
+
+def test_small_effects_keep_their_digits(make_cells, naive_scan):
+    factors, profiles = make_cells("factors", 10, 40, 0.8, np.random.default_rng(0), 1e-6)
+    found, expected = scan(factors, profiles, downstream=True)[1], naive_scan(factors, profiles)[1]
+    np.testing.assert_allclose(found[expected > 1e-8], expected[expected > 1e-8], rtol=1e-4)
 
 
 @pytest.mark.parametrize("dose", [1.0, 0.5])
@@ -83,12 +103,6 @@ def test_units_do_not_matter(make_map, make_presence, scale):
     affine, presence = make_map(20, rng), make_presence(10, 20, 0.6, rng)
     other = AffineMap(affine.influence * np.float32(scale), affine.intercept * np.float32(scale))
     np.testing.assert_allclose(scan(other, presence), scan(affine, presence), atol=1e-6)
-
-
-def test_no_cells(machine, make_map):
-    affine = make_map(5, np.random.default_rng(0))
-    assert machine.scan(affine, sparse.csr_matrix((0, 5), dtype=np.float32)).shape == (0,)
-    assert machine.scan(affine, sparse.csr_matrix((4, 5), dtype=np.float32)).shape == (0,)
 
 
 def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
