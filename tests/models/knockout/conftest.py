@@ -154,7 +154,7 @@ def naive_change(naive_knock_out):
 
     def change(any_map, row, genes, without):
         logs = []
-        for removed in ([], genes):
+        for removed in (list[int](), genes):
             rest = naive_knock_out(any_map, row, removed)[0]
             rest[without] = 0
             logs.append(np.log1p(1e4 * rest / (rest.sum() or 1)))
