@@ -85,6 +85,12 @@ def test_each_is_compared_with_all_that_are_drawn_but_itself(cells_of):
         assert table.loc[gene, "others"] == pytest.approx(as_much, abs=1e-6)
 
 
+def test_enrichment_of_earlier_rows_is_taken_away(fitted):
+    fitted.uns |= {f"{key}_enrichment": {"params": {}, "table": pd.DataFrame()} for key in ("dko", "other")}
+    dko.tl.affected_genes(fitted, "gene_7")
+    assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
+
+
 @pytest.mark.parametrize(
     ("gene", "how", "error", "message"),
     [

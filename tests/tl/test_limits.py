@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from anndata import AnnData
 
 import dko
@@ -40,3 +41,26 @@ def test_a_gene_that_is_always_expressed_alike_where_it_is_has_effects():
     cells = AnnData(shares.astype(np.float32) * 1e4)
     dko.tl.fit(cells, max_steps=1, effects="total", log1p=False, progress=False)
     assert dko.get.effects(cells, "0").to_df().loc["0", "1"] < -0.05
+
+
+def test_min_cells_is_the_fewest_that_are_kept(fitted):
+    """What just so many cells express is kept; with one more it is left out, or refused where nothing is left."""
+    dko.tl.scan(fitted)
+    n_cells = dko.get.ranking(fitted, min_cells=1).set_index("gene")["n_cells"].sort_values()
+    rare, other, least = str(n_cells.index[0]), str(n_cells.index[-1]), int(n_cells.iloc[0])
+    dko.tl.rank_genes(fitted, n_bootstraps=2, min_cells=1)
+    whole = fitted.copy()
+    for more in (0, 1):
+        kept = set(n_cells.index[n_cells >= least + more])
+        assert (rare in kept) == (not more) == (rare in set(dko.get.ranking(whole, min_cells=least + more)["gene"]))
+        dko.tl.rank_genes(fitted, n_bootstraps=2, min_cells=least + more)
+        assert set(dko.get.ranking(fitted)["gene"]) == kept
+        dko.tl.cluster_impact(fitted, n_neighbors=5, min_cells=least + more)
+        assert fitted.uns["dko_cluster"]["params"]["n_knockouts"] == len(kept)
+    both = int((fitted[:, [rare, other]].X.toarray() > 0).all(axis=1).sum())
+    dko.tl.affected_genes(fitted, rare, min_cells=least)
+    dko.tl.interactions(fitted, [rare, other], n_permutations=10, min_cells=both)
+    with pytest.raises(ValueError, match=f"Fewer than min_cells={least + 1} cells .* express {rare!r}"):
+        dko.tl.affected_genes(fitted, rare, min_cells=least + 1)
+    with pytest.raises(ValueError, match=f"is expressed by {both + 1} cells"):
+        dko.tl.interactions(fitted, [rare, other], n_permutations=10, min_cells=both + 1)

@@ -58,7 +58,7 @@ def test_perturbations_of_few_cells_take_part(screen, singles, caplog):
     role = found["perturbations"].set_index("perturbation").loc[singles[0]]
     assert (role["role"], role["n_cells"]) == ("dropped", 5)
     assert f"Perturbations left out of the fit: '{singles[0]}', of fewer than min_cells=20 cells." in caplog.text
-    found = fit(part, min_cells=3)
+    found = fit(part, min_cells=5)
     role = found["perturbations"].set_index("perturbation").loc[singles[0]]
     assert role["role"] == "trained" and role["strength"] > 0
     split = part.obs["dko_split"][part.obs["perturbation"] == singles[0]]
