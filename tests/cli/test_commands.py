@@ -226,7 +226,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("fit", "--genes", "@gone.txt"), "There is no file 'gone.txt'"),
         (("fit", "--prior", "gone.csv"), "There is no file 'gone.csv'"),
         (("fit", "--layer", "count"), "No layer 'count' in adata.layers."),
-        (("fit", "--validation-fraction", "1.5"), "--validation-fraction 1.5 must lie between 0 and 1"),
+        (("fit", "--validation-fraction", "1.5"), "--validation-fraction 1.5 must be above 0 and below 1"),
         (("fit", "--effects", "totl"), "'totl'"),
         (("fit", "--model", "scvi"), "'scvi'"),
         (("fit", "--min-cells", "5"), "min_cells"),

@@ -19,7 +19,7 @@ SMALL: dict[Any, dict[str, int]] = {
 @pytest.mark.parametrize(
     ("simulate", "given", "says"),
     [
-        (grn, {"n_cells": 0}, "n_cells and n_genes must be at least 1"),
+        (grn, {"n_cells": 0}, "n_cells=0 must be at least 1"),
         (grn, {"density": 1.5}, "density is 1.5"),
         (grn, {"repression_share": -0.1}, "repression_share is -0.1"),
         (grn, {"share_present": (0.9, 0.5)}, r"share_present is \(0.9, 0.5\)"),

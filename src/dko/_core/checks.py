@@ -44,7 +44,11 @@ def checked_frame(entry: Mapping[str, Any]) -> Frame:
         require(
             name not in params or is_right(params[name]), f"params[{name!r}] is {short(params.get(name))}, not {what}"
         )
-    _check_together(frame)
+    by_group = "groupby" in params
+    require(
+        by_group == bool(frame.groups), f"it has {len(frame.groups)} groups and {'a' if by_group else 'no'} groupby"
+    )
+    model_class(kind).check_frame(frame)
     return frame
 
 
@@ -118,22 +122,6 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_positive(value: Any) -> bool:
-    return _number(value) and value > 0
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, f"one of {listed(choices)}"
 
@@ -142,25 +130,20 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
 _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "values": _one_of("counts", "linear", "log1p"),
     "effects": _one_of("direct", "total"),
-    **dict.fromkeys(("layer", "groupby", "perturbation_key", "control", "features", "scale"), (_is_text, "text")),
-    **dict.fromkeys(("rank", "n_members", "n_summed"), (_is_count, "a whole number above 0")),
-    **dict.fromkeys(("use_raw", "log1p", "observed"), (_is_flag, "True or False")),
+    **dict.fromkeys(
+        ("layer", "groupby", "perturbation_key", "control", "features"), (lambda value: isinstance(value, str), "text")
+    ),
+    **dict.fromkeys(
+        ("rank", "n_members", "n_summed"),
+        (lambda value: isinstance(value, int) and _number(value) and value > 0, "a whole number above 0"),
+    ),
+    **dict.fromkeys(("use_raw", "log1p", "observed"), (lambda value: isinstance(value, bool), "True or False")),
     "similarity": (_number, "a number"),
-    "target_sum": (_is_positive, "a number above 0"),
+    "target_sum": (lambda value: _number(value) and value > 0, "a number above 0"),
     "scale": _one_of("certain", "doubtful", "said"),
     "log_base": (lambda value: _number(value) and 1 < value <= 1_000, "the base of a logarithm"),
     "config": (lambda value: isinstance(value, dict), "a dictionary"),
 }
-
-
-def _check_together(frame: Frame) -> None:
-    """Refuse parameters and names that contradict each other."""
-    params = frame.params
-    by_group = "groupby" in params
-    require(
-        by_group == bool(frame.groups), f"it has {len(frame.groups)} groups and {'a' if by_group else 'no'} groupby"
-    )
-    model_class(params["model"]).check_frame(frame)
 
 
 def _finite(array: np.ndarray) -> bool:

@@ -141,8 +141,6 @@ class Predictor:
 
     def blocks(self, n_rows: int | None) -> Iterator[Block]:
         """Yield the cells in blocks of `n_rows` cells, or of as many as fit into memory."""
-        if n_rows is not None and n_rows < 1:
-            raise ValueError(f"batch_size={n_rows} must be at least 1, the number of cells to compute at a time.")
         if self.model.log or "values" in vars(self):
             step = n_rows or self.adata.n_obs
             edges = [0, *self.rows[step::step], self.adata.n_obs]

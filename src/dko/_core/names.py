@@ -72,8 +72,10 @@ def control_of(adata: AnnData, perturbation_key: str, control: str | float | boo
     if found not in n_of:
         message = unknown("value", [found], n_of.index, f"obs[{perturbation_key!r}]")
         raise KeyError(message if message.endswith("?") else f"{message} There are {listed(sorted(n_of.index), 20)}.")
-    others = [label for label in n_of.index if _looks_like_control(label) and spelled(label, found, ()) != found]
-    if others := [label for label in others if label not in adata.var_names]:
+    others = [
+        label for label in n_of.index if all(_LIKE_CONTROL.fullmatch(part.strip()) for part in _PARTS.split(label))
+    ]
+    if others := [label for label in others if spelled(label, found, ()) != found and label not in adata.var_names]:
         logger.warning(
             "obs[%r] has other labels that look like controls (%s, %d cells); only cells of %r are taken as control: "
             "rename the others if they are controls too.",
@@ -83,10 +85,6 @@ def control_of(adata: AnnData, perturbation_key: str, control: str | float | boo
             found,
         )
     return found
-
-
-def _looks_like_control(label: str) -> bool:
-    return all(_LIKE_CONTROL.fullmatch(part.strip()) for part in _PARTS.split(label))
 
 
 def perturbations(adata: AnnData, perturbation_key: str, control: str, genes: Container[str]) -> pd.Series:

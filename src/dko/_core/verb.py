@@ -144,9 +144,25 @@ def _hides_interrupt(error: BaseException, handled: BaseException | None) -> boo
 
 
 _LARGEST = 2**31
-# Parameters that are never 0, whatever the function.
-_POSITIVE = {"ncols"}
 _Test = Callable[[Any], bool]
+_AT_LEAST_1 = (
+    *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_markers", "n_neighbors"),
+    *("n_pcs", "n_permutations", "n_responders", "n_samples", "n_splits", "ncols"),
+)
+# Ranges of parameters, which are the same in all functions that have them.
+_RANGES: dict[str, tuple[str, _Test]] = {
+    **dict.fromkeys(_AT_LEAST_1, ("at least 1", lambda value: value >= 1)),
+    **dict.fromkeys(("n_folds", "n_top_genes"), ("at least 2", lambda value: value >= 2)),
+    "n_others": ("at least 0", lambda value: value >= 0),
+    "dose": ("from 0 (nothing is removed) to 1 (knockout)", lambda value: 0 <= value <= 1),
+    "alpha": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    **dict.fromkeys(("bandwidth", "resolution"), ("above 0", lambda value: value > 0)),  # also refuses NaN
+    "validation_fraction": ("above 0 and below 1", lambda value: 0 < value < 1),
+    **dict.fromkeys(
+        ("test_fraction", "test_controls", "validation_perturbations"),
+        ("at least 0 and below 1", lambda value: 0 <= value < 1),
+    ),
+}
 
 
 def _is_bool(value: Any) -> bool:
@@ -198,8 +214,8 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
         if None in kinds or any(fits(value) for _, fits in filter(None, kinds)):
             if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
                 raise ValueError(f"{name}={value} is too large; choose at most {_LARGEST:,}.")
-            if name in _POSITIVE and value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be at least 1.")
+            if name in _RANGES and isinstance(value, Real) and not _RANGES[name][1](value):
+                raise ValueError(f"{name}={value!r} must be {_RANGES[name][0]}.")
             continue
         words = " or ".join(word for word, _ in filter(None, kinds)) + (COMBINE if name == "groupby" else "")
         wrong = ValueError if _is_real(value) else TypeError

@@ -71,8 +71,6 @@ def mmd(a: np.ndarray, b: np.ndarray, *, bandwidth: float) -> float:
     from scipy.spatial.distance import cdist, pdist
 
     _check_samples(a, b)
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth={bandwidth!r} must be above 0; the median distance between cells is usual.")
     squares = pdist(a, "sqeuclidean"), pdist(b, "sqeuclidean"), cdist(a, b, "sqeuclidean")
     within_a, within_b, between = (np.exp(-square / (2 * bandwidth**2)).mean() for square in squares)
     return float(within_a + within_b - 2 * between)

@@ -69,8 +69,6 @@ def effect_size(
     -------
     At most 1; about 0, and possibly negative, where nothing has changed.
     """
-    if n_cells is not None and n_cells < 1:
-        raise ValueError(f"n_cells={n_cells!r} must be at least 1.")
     after, before, _ = _sides(perturbed, control, without, logged)
     most, stream = min(after.shape[0], before.shape[0] // 2), generator(rng)
     size = min(most, n_cells or most)

@@ -131,8 +131,6 @@ def neighbour_agreement(
     vectors = np.asarray(vectors, dtype=np.float64)
     if len(groups) != len(vectors):
         raise ValueError(f"groups needs one entry per vector ({len(vectors)}), got {len(groups)}.")
-    if n_permutations < 1:
-        raise ValueError(f"n_permutations={n_permutations} must be at least 1.")
     names, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(vectors) < 3 or len(names) < 2:
         return Agreement(np.nan, np.nan, np.nan)

@@ -168,8 +168,6 @@ def shift(
     """
     if kind not in ("quiver", "grid"):
         raise ValueError(f"kind={kind!r} must be 'quiver' or 'grid'.")
-    if n_arrows < 1:
-        raise ValueError(f"n_arrows={n_arrows} must be at least 1.")
     target = unwrap(adata, mod)
     short, places = read_basis(target, basis)
     shifts = _shifts(target, genes, short, key)

@@ -79,8 +79,6 @@ def choose(
     everywhere: sparse.csr_matrix | None = None,
 ) -> list[str]:
     """Choose among `names`, the columns of linear `values`; named genes may be expressed `everywhere` instead."""
-    if n_top_genes is not None and n_top_genes < 2:
-        raise ValueError(f"n_top_genes={n_top_genes} must be at least 2.")
     n_cells = np.bincount(values.indices, minlength=len(names))
     in_any = n_cells if everywhere is None else np.bincount(everywhere.indices, minlength=len(names))
     named = _named(genes, names, in_any)

@@ -89,13 +89,8 @@ def split_perturbations(
         No such column, control value or layer; more folds than perturbations that are left for them, fewer than 2
         folds, a share that is not from 0 to below 1, values that are no expression; a bad `key_added`.
     """
-    _check(
-        n_folds,
-        key_added,
-        perturbation_key,
-        test_controls=test_controls,
-        validation_perturbations=validation_perturbations,
-    )
+    if key_added == perturbation_key:
+        raise ValueError(f"key_added={key_added!r} is the column of the perturbations; name a new one.")
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     control = control_of(target, perturbation_key, control)
@@ -125,16 +120,6 @@ def split_perturbations(
     validating = f", and {n_validation} for validation" if n_validation else ""
     say(f"Assigned {len(known) - n_validation} perturbations to {n_folds} folds{validating}: obs[{key_added!r}].")
     return data if copy else None
-
-
-def _check(n_folds: int, key_added: str, perturbation_key: str, **shares: float) -> None:
-    if n_folds < 2:
-        raise ValueError(f"n_folds={n_folds} must be at least 2.")
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise ValueError(f"{name}={share} must be at least 0 and below 1.")
-    if key_added == perturbation_key:
-        raise ValueError(f"key_added={key_added!r} is the column of the perturbations; name a new one.")
 
 
 def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:

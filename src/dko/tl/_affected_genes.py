@@ -105,8 +105,6 @@ def affected_genes(
     regression, are permuted over the cells in all ways; for genes that are expected to meet in fewer than two cells
     p-values are too large.
     """
-    if n_others < 0 or min_cells < 1:
-        raise ValueError(f"n_others={n_others} must be at least 0, and min_cells={min_cells} at least 1.")
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, device=device, needs="scan")
     sets = list(predictor.sets(gene).values())

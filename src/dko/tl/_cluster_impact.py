@@ -91,7 +91,8 @@ def cluster_impact(
         Leiden is not installed.
     """
     plan = Plan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
-    plan.check()
+    if n_neighbors < 2:
+        raise ValueError(f"n_neighbors={n_neighbors} must be at least 2.")
     name = key if key_added is None else key_added
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)

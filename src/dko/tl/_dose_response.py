@@ -88,8 +88,6 @@ def dose_response(
     %(errors)s
         a dose outside 0 to 1 without, or where there is no, `extrapolate`; no cell that has the gene.
     """
-    if n_responders < 1:
-        raise ValueError(f"n_responders={n_responders} must be at least 1.")
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device)
     wanted = _checked(doses, cells.model.doses if extrapolate and not mixture else (0.0, 1.0))

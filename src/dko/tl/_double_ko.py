@@ -124,8 +124,6 @@ def _candidates(
 
 def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
     """Draw distinct numbers below `n`, ascending; all of them where fewer than `n_samples` exist."""
-    if n_samples is not None and n_samples < 1:
-        raise ValueError(f"n_samples={n_samples} must be at least 1.")
     if n_samples is None or n_samples >= n:
         return np.arange(n)
     return np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))

@@ -134,9 +134,6 @@ def evaluate(
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
     random half), and their direction is measured against the others: chance does not both select a gene and sign it.
     """
-    for name, value in (("n_splits", n_splits), ("n_bootstrap", n_bootstrap)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r} must be at least 1.")
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
     doses = read_fitted(target, key).model.doses

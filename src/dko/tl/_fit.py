@@ -207,7 +207,6 @@ def fit(
     require_known(genes, target)
     where = (layer, use_raw, log1p, genes, n_top_genes, groupby, perturbation_key, spelled)
     asked = Request(*where, validation_fraction, test_fraction)
-    asked.check()
     start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
 
     from ..models._device import resolve_device

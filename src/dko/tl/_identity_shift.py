@@ -94,11 +94,6 @@ def identity_shift(
     lie inwards, and an embedding has no scale: compare knockouts by ``length`` and ``change``, and take directions from
     the picture.
     """
-    for name, value in (("n_neighbors", n_neighbors), ("n_pcs", n_pcs)):
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1.")
-    if not 0 <= dose <= 1:
-        raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)
     short, embedding = read_basis(target, basis)

@@ -41,14 +41,6 @@ class Plan(NamedTuple):
     min_cells: int
     n_markers: int
 
-    def check(self) -> None:
-        """Refuse what is out of range."""
-        for name, least in (("n_neighbors", 2), ("n_pcs", 1), ("min_cells", 1), ("n_markers", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}.")
-        if not self.resolution > 0:
-            raise ValueError(f"resolution={self.resolution} must be above 0.")
-
 
 @numba_threads()
 def relative_impacts(impacts: AnnData, plan: Plan) -> AnnData:

@@ -104,11 +104,8 @@ def interactions(
     %(errors)s
         a pair of one gene; fewer than two genes; no pair that enough cells express.
     """
-    for name, value, least in (("n_permutations", n_permutations, _FEWEST), ("min_cells", min_cells, 1)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}.")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha={alpha} must be a rate between 0 and 1.")
+    if n_permutations < _FEWEST:
+        raise ValueError(f"n_permutations={n_permutations} must be at least {_FEWEST}.")
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, groups, groupby=groupby, device=device, needs="pair_effects")
     pairs = _pairs_of(genes, predictor)

@@ -131,14 +131,8 @@ def perturbation_modules(
 def _check(plan: Plan) -> None:
     if plan.basis not in _BASES:
         raise ValueError(f"basis={plan.basis!r} must be 'latent' or 'effect'.")
-    if not plan.resolution > 0:
-        raise ValueError(f"resolution={plan.resolution} must be above 0.")
-    if not 0 < plan.alpha <= 1:
-        raise ValueError(f"alpha={plan.alpha} must be above 0 and at most 1.")
     if plan.n_null < 1 / plan.alpha - 1:
         raise ValueError(
             f"n_null={plan.n_null} is too few to tell anything at alpha={plan.alpha}; "
             f"take at least {math.ceil(1 / plan.alpha - 1)}."
         )
-    if plan.n_markers < 1:
-        raise ValueError(f"n_markers={plan.n_markers} must be at least 1.")

@@ -153,8 +153,6 @@ def _check(plan: Plan) -> None:
         raise ValueError(f"by={plan.by!r} must be one of {listed(_SCORES)}.")
     if unknown := [mark for mark in plan.exclude if mark not in KINDS]:
         raise ValueError(f"exclude={unknown[0]!r} must be one or several of {listed(KINDS)}.")
-    if plan.n_bootstraps < 1 or plan.min_cells < 1:
-        raise ValueError(f"n_bootstraps={plan.n_bootstraps} and min_cells={plan.min_cells} must be at least 1.")
 
 
 def _params(groupby: str | None, chosen: list[str], plan: Plan, of_fit: dict[str, Any]) -> dict[str, object]:

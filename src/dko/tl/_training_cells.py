@@ -46,14 +46,6 @@ class Request(NamedTuple):
     validation_fraction: float
     test_fraction: float
 
-    def check(self) -> None:
-        """Refuse fractions that leave nothing to train or to validate on."""
-        if not 0 < self.validation_fraction < 1 or not 0 <= self.test_fraction < 1:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} must lie between 0 and 1 (both excluded) and "
-                f"test_fraction={self.test_fraction} must be at least 0 and below 1."
-            )
-
 
 def read_cells(
     adata: AnnData, model: type[Model], config: Config, asked: Request, rngs: Sequence[np.random.Generator]

@@ -96,8 +96,6 @@ def virtual_ko(
     by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again. With direct effects two predictions
     are compared, exactly (docs, design). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
-    if not 0 <= dose <= 1:
-        raise ValueError(f"dose={dose!r} must be from 0 (nothing is removed) to 1 (knockout).")
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     cells = open_model(data, key, mod, groups, device=device)
