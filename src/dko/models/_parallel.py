@@ -1,19 +1,15 @@
-"""Compiled work on several threads, and a word to the user before a function is compiled."""
+"""Compiled work on several threads."""
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numba
-from numba.core import event
-
-from .._core.messages import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
     T = TypeVar("T")
@@ -33,36 +29,12 @@ def n_threads() -> int:
     return allowed if torch is None else min(allowed, torch.get_num_threads())
 
 
-def in_parallel(work: Callable[[T], R], pieces: Sequence[T], done: Callable[[R], object] = lambda found: None) -> None:
+def in_parallel(work: Callable[[T], R], pieces: Iterable[T], done: Callable[[R], object] = lambda found: None) -> None:
     """Do `work` on every piece in plain threads, which survive forks unlike numba's; tell `done` what it returns."""
-    with _announced():
-        if n_threads() == 1 or len(pieces) < 2:
-            for piece in pieces:
-                done(work(piece))
-            return
-        pool = ThreadPoolExecutor(n_threads())
-        try:
-            for found in pool.map(work, pieces):
-                done(found)
-        finally:
-            # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
-            pool.shutdown(cancel_futures=True)
-
-
-class _Announcer(event.Listener):
-    said = False
-
-    def on_start(self, happening: event.Event) -> None:
-        if not _Announcer.said and happening.data["dispatcher"].py_func.__module__.startswith(__package__):
-            _Announcer.said = True
-            say("Compiling the knockout engine: a few seconds, once on this machine.")
-
-    def on_end(self, happening: event.Event) -> None:
-        pass
-
-
-@contextmanager
-def _announced() -> Iterator[None]:
-    """Say it if something of this package is compiled inside the block, and not found in numba's cache."""
-    with event.install_listener("numba:compile", _Announcer()):
-        yield
+    pool = ThreadPoolExecutor(n_threads())
+    try:
+        for found in pool.map(work, pieces):
+            done(found)
+    finally:
+        # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
+        pool.shutdown(cancel_futures=True)

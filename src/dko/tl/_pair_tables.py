@@ -112,8 +112,9 @@ def _knocked_out(
         n_cells += np.bincount(number, minlength=n)
         impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
         squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
-        effects += model.pair_effects(values, of_all, _rows_of(row, number, n))
-        null += model.pair_null(values, of_all, _rows_of(row[few], number[few], n), moves)
+        of_pairs = of_all, _rows_of(row, number, n), _rows_of(row[few], number[few], n), moves
+        changes, chance = model.pair_effects(values, *of_pairs)
+        effects, null = effects + changes, null + chance
     size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
     n_of = np.maximum(n_cells, 1)
     table = pd.DataFrame({"group": np.repeat(np.arange(n_groups), len(pairs)), "n_cells": n_cells})

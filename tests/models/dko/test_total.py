@@ -114,7 +114,7 @@ def test_finite_whatever_the_counts(relative, fitted, counts, are_counts):
     if len(counts) < 2:
         counts = np.ones((2, 2), dtype=int)
     found = fitted(counts, are_counts=are_counts)
-    arrays = found.factors.arrays | vars(found.null)
+    arrays = vars(found.factors) | vars(found.null)
     assert len(arrays) == 5 and all(np.isfinite(array).all() for array in arrays.values())
     assert np.abs(arrays["influence"]).max() <= 5
     assert np.abs(arrays["correlation"]).max() <= 1.001 and 0 < arrays["step"].min() <= arrays["step"].max() <= 3

@@ -7,18 +7,7 @@ import pytest
 from scipy import sparse
 
 from dko.models.dko import reference as naive
-from dko.models.knockout import AffineMap, FactorMap, engine, torch_engine
-
-
-@pytest.fixture(scope="session", params=["compiled", "torch", pytest.param("cuda", marks=pytest.mark.gpu)])
-def machine(request):
-    """The same functions, compiled and in torch."""
-    torch = pytest.importorskip("torch")
-    if request.param == "compiled":
-        return engine(torch.device("cpu"))
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    return torch_engine(torch.device("cuda" if request.param == "cuda" else "cpu"))
+from dko.models.knockout import AffineMap, FactorMap
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dko.models._parallel import in_parallel, n_threads
-from dko.models.knockout import effect_sums, knock_out, scan
+from dko.models.knockout import all_cells, effect_sums, knock_out, scan
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def results(make_map, make_presence):
 
     def compute():
         effects, _ = effect_sums(affine, presence, genes, group, 2)
-        return np.concatenate([scan(affine, presence), knock_out(affine, presence, row, removed), effects.ravel()])
+        return np.concatenate(
+            [scan(affine, presence), *knock_out(affine, all_cells(affine, presence), row, removed), effects.ravel()]
+        )
 
     return compute
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 import dko
 from dko.models.dko import reference as naive
-from dko.models.knockout import AffineMap, scan
+from dko.models.knockout import AffineMap, all_cells, effect_sums, knock_out, scan
 
 LAVISH = 2**28
 
@@ -29,15 +29,15 @@ LAVISH = 2**28
 @example("factors", 0, (1, 1), 1.0, 1.0, 0.3, 1.0, 1)
 @example("factors", 0, (6, 40), 1.0, 100.0, 1.0, 1.0, LAVISH)  # factors from e^-30 to e^30
 def test_scan_equals_the_naive_formula(
-    machine, make_cells, naive_scan, kind, seed, size, share, scale, dose, wanted_share, budget
+    make_cells, naive_scan, kind, seed, size, share, scale, dose, wanted_share, budget
 ):
     rng = np.random.default_rng(seed)
     any_map, cells = make_cells(kind, *size, share, rng, scale)
     wanted = None if wanted_share == 1 else rng.random(size[1]) < wanted_share
     done: list[int] = []
     with dko.settings.override(memory_budget=budget):
-        found = machine.scan(any_map, cells, wanted=wanted, dose=dose, downstream=True, advance=done.append)
-        np.testing.assert_array_equal(machine.scan(any_map, cells, wanted=wanted, dose=dose), found[0])
+        found = scan(any_map, cells, wanted=wanted, dose=dose, downstream=True, advance=done.append)
+        np.testing.assert_array_equal(scan(any_map, cells, wanted=wanted, dose=dose), found[0])
     assert found.dtype == np.float32 and not (found > 1).any(), "whatever the rounding"
     assert sum(done) in (cells.nnz, np.count_nonzero(~np.isnan(found[0])))
     expected = naive_scan(any_map, cells, wanted=wanted, dose=dose)
@@ -45,13 +45,13 @@ def test_scan_equals_the_naive_formula(
 
 
 @pytest.mark.parametrize("kind", ["affine", "factors"])
-def test_no_cells_and_no_knockouts(machine, make_cells, kind):
+def test_no_cells_and_no_knockouts(make_cells, kind):
     any_map, _ = make_cells(kind, 1, 5, 0.5, np.random.default_rng(0))
     sets, group = np.empty((0, 2), dtype=int), np.zeros(4, dtype=int)
     for none in (sparse.csr_matrix((0, 5), dtype=np.float32), sparse.csr_matrix((4, 5), dtype=np.float32)):
-        assert machine.scan(any_map, none, downstream=True).shape == (2, 0)
-        assert machine.knock_out(any_map, none, sets[:, 0], sets).shape == (0,)
-        assert not machine.effect_sums(any_map, none, np.arange(5), group[: none.shape[0]], 1)[0].any()
+        assert scan(any_map, none, downstream=True).shape == (2, 0)
+        assert knock_out(any_map, all_cells(any_map, none), sets[:, 0], sets).shape == (2, 0)
+        assert not effect_sums(any_map, none, np.arange(5), group[: none.shape[0]], 1)[0].any()
 
 
 def test_small_effects_keep_their_digits(make_cells, naive_scan):
@@ -85,16 +85,16 @@ def test_one_gene_that_makes_up_most_and_levels_far_from_zero(make_map, make_pre
     np.testing.assert_allclose(found, naive_scan(affine, presence, dose=dose), atol=1e-5)
 
 
-def test_no_output_at_all(machine):
+def test_no_output_at_all():
     affine = AffineMap(np.zeros((3, 3), dtype=np.float32), np.zeros(3, dtype=np.float32))
-    assert machine.scan(affine, sparse.csr_matrix(np.tri(3, dtype=np.float32))).tolist() == [0.0] * 6
+    assert scan(affine, sparse.csr_matrix(np.tri(3, dtype=np.float32))).tolist() == [0.0] * 6
 
 
-def test_output_only_after_the_knockout(machine):
+def test_output_only_after_the_knockout():
     # What the four genes add cancels as long as they are all there; the other cell is an ordinary one.
     affine = AffineMap(np.tile(np.array([1, -1, 1, -1], dtype=np.float32), (4, 1)), np.zeros(4, dtype=np.float32))
     presence = sparse.csr_matrix(np.array([[1, 1, 1, 1], [1, 0, 1, 0]], dtype=np.float32))
-    np.testing.assert_allclose(machine.scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose(scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e25])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from scipy import sparse
 
-    from ..knockout import AnyMap, Map
+    from ..knockout import AffineMap, AnyMap
     from .model import DkoModel
     from .network import Fit as NetworkFit
     from .prior import Prior
@@ -123,14 +123,14 @@ def fit(
     how: Any = {"config": config, "schedule": schedule, "starts": starts, "device": device, "rng": for_training}
     small = config.chosen != "direct" and len(genes) > 2 * _HALF and init is None
     networks = _fit_networks(cells, relative, width=_HALF if small else 2 * _HALF, **how)
-    share = _explained(cells, relative, networks, device)
+    share = _explained(cells, relative, networks)
     complete = len(networks) == len(cells.groups) and not any(one.trained.interrupted for one in networks.values())
     if small and share >= _PROMISING and complete:
         try:
             networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
         except KeyboardInterrupt:
             logger.warning("Stopped by the user: the model is the one of %d hidden units.", _HALF)
-        share = _explained(cells, relative, networks, device)
+        share = _explained(cells, relative, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
     totals = _fit_totals(cells, relative, list(networks), for_effects, prior) if effects == "total" else {}
@@ -147,7 +147,7 @@ def fit(
         params={name: value for name, value in found.items() if value == value}  # not NaN
         | _prior_params(known, prior, list(totals.values())),
         groups=[group for group in networks if group],
-        errors=_errors(cells, relative, networks, device),
+        errors=_errors(cells, relative, networks),
     )
 
 
@@ -169,7 +169,7 @@ def _set_empty_cells_aside(cells: TrainingCells, relative: sparse.csr_matrix) ->
     cells.groups = able
 
 
-def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | None) -> dict[str, Map]:
+def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | None) -> dict[str, AffineMap]:
     """Return the map that each group starts from, on the genes of the new fit: the only one, or that of its name."""
     frame = init.frame
     if (there := frame.params.get("rank")) != rank:
@@ -195,7 +195,7 @@ def _fit_networks(
     relative: sparse.csr_matrix,
     config: DkoConfig,
     schedule: Schedule,
-    starts: dict[str, Map],
+    starts: dict[str, AffineMap],
     device: torch.device,
     rng: np.random.Generator,
     width: int,
@@ -236,17 +236,15 @@ def _fit_networks(
     return fits
 
 
-def _explained(
-    cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit], device: torch.device
-) -> float:
+def _explained(cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit]) -> float:
     """Return how much of the levels of genes the assemblages of validation cells explain; NaN if that is unknown."""
-    from ..knockout import engine, presence_of
+    from ..knockout import predict
     from .total import explained
 
     shares, n_cells = [], []
     for group, network in networks.items():
         observed = relative[cells.rows(keys.VALIDATION, group=group)]
-        shares.append(explained(observed, engine(device).predict(network.affine, presence_of(observed))))
+        shares.append(explained(observed, predict(network.affine, observed).data))
         n_cells.append(observed.shape[0])
     judged = np.isfinite(shares)
     if not judged.any():
@@ -277,36 +275,31 @@ def _fit_totals(
 def _similarity(maps: dict[str, AnyMap], relative: sparse.csr_matrix, cells: TrainingCells) -> float:
     """Return the mean rank correlation of the sizes of effects of common genes' knockouts; NaN with fewer than two."""
     from ...metrics import similarity
-    from ..knockout import FactorMap, effect_sums, presence_of
+    from ..knockout import effect_sums
 
     found = []
     for group, affine in maps.items():
         rows = cells.groups[group]
         some = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
-        presence = some if isinstance(affine, FactorMap) else presence_of(some)
-        n_cells = np.bincount(presence.indices, minlength=presence.shape[1])
+        n_cells = np.bincount(some.indices, minlength=some.shape[1])
         genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
-        sums, _ = effect_sums(affine, presence, genes, np.zeros(presence.shape[0], dtype=int), 1)
+        sums, _ = effect_sums(affine, some, genes, np.zeros(some.shape[0], dtype=int), 1)
         sums[0, np.arange(len(genes)), genes] = np.nan
         found.append(similarity(sums[0]))
     values = np.concatenate(found)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _errors(
-    cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit], device: torch.device
-) -> np.ndarray:
+def _errors(cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit]) -> np.ndarray:
     """Return the Bray-Curtis dissimilarity of predicted and observed profile of every cell that has a model."""
     from ...metrics import bray_curtis
-    from ..knockout import engine, presence_of
+    from ..knockout import predict
 
     errors = np.full(relative.shape[0], np.nan, dtype=np.float32)
     for group, network in networks.items():
         rows = cells.everyone[group]
         observed = relative[rows]
-        predicted = presence_of(observed)
-        predicted.data = engine(device).predict(network.affine, predicted)
-        errors[rows] = bray_curtis(predicted, observed)
+        errors[rows] = bray_curtis(predict(network.affine, observed), observed)
     return errors
 
 
@@ -330,8 +323,8 @@ def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:
         text += f"; the knockout of such a gene changes {middle} % of the rest of the profile (median; {low} to {high})"
     say(f"{text}. Sizes are those of correlation: an upper bound of what is causal.")
     found = _stacked([
-        {place: fit.factors.arrays[name] for name, place in keys.TOTAL.items()}
-        | {place: vars(fit.null)[name] for name, place in keys.NULL.items()}
+        {place: getattr(fit.factors, name) for name, place in keys.TOTAL.items()}
+        | {place: getattr(fit.null, name) for name, place in keys.NULL.items()}
         for fit in fits
     ])  # fmt: skip
     return found | {keys.SIGNAL: rates.astype(np.float32)}

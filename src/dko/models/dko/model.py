@@ -7,17 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from scipy import sparse
+import pandas as pd
 
 from ..._core import keys
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
 from .fit import PRESETS, fit
 
 if TYPE_CHECKING:
-    import torch
+    from types import ModuleType
+
+    from scipy import sparse
 
     from ..fitting import Fit, Schedule, TrainingCells
-    from ..knockout import AnyMap, Engine, FactorMap, Map
+    from ..knockout import AffineMap, AnyMap, FactorMap
     from .null import Null
 
 
@@ -44,27 +46,21 @@ class DkoModel(Model):
         """Fit networks and total effects; see :func:`dko.models.dko.fit.fit`."""
         return fit(cells, config, schedule, **how)
 
-    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0):
         super().__init__(frame, arrays)
-        self._group, self._device = group, device
+        self._group = group
         self.reads = "profiles" if self.total else "presence"
 
     def part(self, number: int) -> DkoModel:
         """Return the model of one of the groups of cells."""
-        return DkoModel(self.frame, self.arrays, number, self._device)
+        return DkoModel(self.frame, self.arrays, number)
 
-    def to(self, device: torch.device) -> DkoModel:
-        """Return the model on a device."""
-        return DkoModel(self.frame, self.arrays, self._group, device)
+    @property
+    def engine(self) -> ModuleType:
+        """What knocks out, compiled; it is loaded where something is computed."""
+        from .. import knockout
 
-    @cached_property
-    def engine(self) -> Engine:
-        """What knocks out on the device."""
-        import torch
-
-        from ..knockout import engine
-
-        return engine(torch.device(self._device))
+        return knockout
 
     @property
     def total(self) -> bool:
@@ -77,61 +73,52 @@ class DkoModel(Model):
         return self.total and keys.TOTAL_INTERCEPT in self.arrays
 
     @cached_property
-    def predicting(self) -> Map:
+    def predicting(self) -> AffineMap:
         """The map that predicts profiles from the genes that are present."""
-        from ..knockout import map_of
-
-        return map_of({name: array[self._group] for name, array in self.arrays.items() if name not in _BESIDE})
+        own = {name: array[self._group] for name, array in self.arrays.items() if name not in _BESIDE}
+        return self.engine.map_of(own)
 
     @cached_property
     def map(self) -> AnyMap:
         """The map that knockouts go through."""
-        from ..knockout import FactorMap
-
-        if not self.total:
-            return self.predicting
-        return FactorMap(
-            **{name: self.arrays[place][self._group] for name, place in keys.TOTAL.items() if place in self.arrays}
-        )
+        return self.engine.FactorMap(**self._own(keys.TOTAL)) if self.total else self.predicting
 
     @property
     def null(self) -> Null | None:
         """What knockouts of permuted genes seem to do, where effects are total."""
         from .null import Null
 
-        if keys.NULL_CHANGES not in self.arrays:
-            return None
-        return Null(**{name: self.arrays[place][self._group] for name, place in keys.NULL.items()})
+        return Null(**self._own(keys.NULL)) if keys.NULL_CHANGES in self.arrays else None
+
+    def _own(self, places: Mapping[str, str]) -> dict[str, np.ndarray]:
+        return {name: self.arrays[place][self._group] for name, place in places.items() if place in self.arrays}
 
     def reconstruct(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Predict the profiles of cells from the genes that are present, whatever knockouts start from."""
-        presence = like(values, np.ones(values.nnz, dtype=np.float32))
-        return like(presence, self.engine.predict(self.predicting, presence))
+        return self.engine.predict(self.predicting, values)
 
     def before(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return profiles before any knockout: with total effects those observed, with direct ones predicted."""
-        return like(values, self.engine.predict(self.map, values))
+        return self.engine.predict(self.map, values)
 
     def knock_out(
         self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
     ) -> Iterator[Knockout]:
         """Knock each set of genes out with each dose, in the cells that express any of them."""
-        from ..knockout import find
-
-        before = self.before(values) if profiles else None
+        cells = self.engine.all_cells(self.map, values)
+        before = like(values, cells.profile) if profiles else None
         step = AT_A_TIME if profiles else len(sets)
         for first in range(0, len(sets), step):
-            row, number, removed = find(values, _padded(sets[first : first + step]))
-            if not len(row):
-                continue
+            some = pd.DataFrame(sets[first : first + step]).fillna(-1).to_numpy(dtype=int)
+            row, number, removed = self.engine.find(values, some)
             order = np.argsort(number, kind="stable")
             found, starts = np.unique(number[order], return_index=True)
-            for dose in doses:
-                after = None if before is None else np.tile(before.data, (len(sets[first : first + step]), 1))
+            for dose in doses if len(row) else ():
+                after = None if before is None else np.tile(before.data, (len(some), 1))
                 impacts = np.zeros((2, len(row)), dtype=np.float32)
                 if dose > 0:  # at 0, rounding errors would remain
-                    how = {"dose": dose, "downstream": True, "after": after, "number": number}
-                    impacts = self.engine.knock_out(self.map, values, row, removed, **how)
+                    how = {"dose": dose, "after": after, "number": number}
+                    impacts = self.engine.knock_out(self.map, cells, row, removed, **how)
                 for one, places in zip(found, np.split(order, starts[1:]), strict=True):
                     pair = (None, None)
                     if before is not None and after is not None:
@@ -155,8 +142,7 @@ class DkoModel(Model):
         advance: Callable[[int], object] = lambda n: None,
     ) -> np.ndarray:
         """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone."""
-        mask = None if wanted.all() else wanted
-        found = self.engine.scan(self.map, values, wanted=mask, downstream=downstream, advance=advance)
+        found = self.engine.scan(self.map, values, wanted=wanted, downstream=downstream, advance=advance)
         return np.atleast_2d(found)
 
     def pair_impacts(self, values: sparse.csr_matrix, row: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -165,23 +151,15 @@ class DkoModel(Model):
         entries = part.indptr[row][:, None] + position
         genes = np.zeros(part.shape[1], dtype=bool)
         genes[part.indices[entries]] = True
-        both = self.engine.knock_out(self.map, part, row, position, downstream=True)
-        singles = self.engine.scan(self.map, part, wanted=genes, downstream=True)[:, entries]
+        both = self.engine.knock_out(self.map, self.engine.all_cells(self.map, part), row, position)
+        singles = self.scan(part, genes)[:, entries]
         return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 
-    def pair_effects(self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """Return sums of changes by pairs and by each of their genes, as :func:`dko.models.knockout.pair_effects`."""
-        from ..knockout import pair_effects
-
-        return pair_effects(self.map, values, pairs, rows)
-
-    def pair_null(
-        self, values: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray], moves: np.ndarray
-    ) -> np.ndarray:
-        """Return impacts of pairs whose effects are those of permuted genes; see :mod:`dko.models.knockout`."""
-        from ..knockout import pair_null
-
-        return pair_null(self.map, values, pairs, rows, moves)
+    def pair_effects(
+        self, values: sparse.csr_matrix, *of_pairs: np.ndarray | Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return sums of effects and impacts of pairs and their genes, as :func:`dko.models.knockout.pair_effects`."""
+        return self.engine.pair_effects(self.map, values, *of_pairs)
 
     def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
         """Test the downstream impact of each gene against those of the permuted genes that the fit has kept, if any."""
@@ -240,11 +218,3 @@ class DkoModel(Model):
             require(within, f"{keys.NULL_GENES!r} has genes that are not there")
         if keys.TOTAL_STEP in arrays:
             require(bool((arrays[keys.TOTAL_STEP] > 0).all()), f"{keys.TOTAL_STEP!r} is not above 0")
-
-
-def _padded(sets: Sets) -> np.ndarray:
-    """Return sets of genes as one array, padded with -1."""
-    padded = np.full((len(sets), max(map(len, sets))), -1)
-    for row, genes in zip(padded, sets, strict=True):
-        row[: len(genes)] = genes
-    return padded

@@ -12,7 +12,7 @@ from torch import nn
 from ..._rng import torch_seed
 from .._batches import loader
 from .._training import Schedule, Trained, fabric_on, train
-from ..knockout import AffineMap, LowRankMap, Map
+from ..knockout import AffineMap
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -62,23 +62,19 @@ class AssemblageNetwork(nn.Module):
         return gated / gated.sum(1, keepdim=True)
 
     @torch.no_grad()
-    def affine(self) -> AffineMap:
-        """Multiply the two layers out: o = |A y + b|, composed in double precision."""
-        outgoing, incoming, intercept = self._factors()
-        return AffineMap(influence=(outgoing @ incoming).float().numpy(), intercept=intercept.float().numpy())
+    def affine(self, *, whole: bool = True) -> AffineMap:
+        """Multiply the two layers out, in double precision: o = |A y + b| without scale, gain and offset.
 
-    @torch.no_grad()
-    def low_rank(self) -> LowRankMap:
-        """Return the same map with A left as the product of the two layers."""
-        outgoing, incoming, intercept = self._factors()
-        return LowRankMap(outgoing.float().numpy(), incoming.float().numpy(), intercept.float().numpy())
-
-    def _factors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the two factors of A, and b, float64; o = |A y + b| without scale, gain and offset."""
+        A is left as the product of the two unless the `whole` is wanted.
+        """
         first, second, scale = self.first, self.second, self.scale.double()
         hidden = first.bias.double() - first.weight.double() @ self.offset.double()
         outer = scale[:, None] * second.weight.double()
-        return outer * self.gain.double(), first.weight.double(), outer @ hidden + scale * second.bias.double()
+        intercept = (outer @ hidden + scale * second.bias.double()).float().numpy()
+        outgoing, incoming = outer * self.gain.double(), first.weight.double()
+        if whole:
+            return AffineMap((outgoing @ incoming).float().numpy(), intercept)
+        return AffineMap(incoming.float().numpy(), intercept, outgoing.float().numpy())
 
     @torch.no_grad()
     def start_from_mean(self, profiles: sparse.csr_matrix) -> None:
@@ -95,19 +91,15 @@ class AssemblageNetwork(nn.Module):
         self.second.bias.fill_(1)
 
     @torch.no_grad()
-    def start_from(self, fitted: Map, profiles: sparse.csr_matrix) -> None:
+    def start_from(self, fitted: AffineMap, profiles: sparse.csr_matrix) -> None:
         """Take over a fitted map, to train on `profiles`: W1 = A and W2 = 1, but for their size, or the two factors."""
-        full = isinstance(fitted, AffineMap)
-        if isinstance(fitted, AffineMap):
-            outgoing, incoming = np.eye(len(fitted.intercept), dtype=np.float32), fitted.influence
-        else:
-            outgoing, incoming = fitted.outgoing, fitted.incoming
-        typical = outgoing @ (incoming @ _centre(profiles)) + fitted.intercept
+        incoming, outgoing = fitted.influence, fitted.outgoing
+        typical = fitted.product(_centre(profiles)) + fitted.intercept
         # Not so little that the inverse were out of all proportion.
         scale = np.maximum(np.abs(typical), 0.01 * np.abs(typical).mean() + np.finfo(np.float32).tiny)
         self._standardise(profiles, scale)
-        if full:
-            incoming = incoming / scale[:, None]
+        if outgoing is None:
+            outgoing, incoming = np.eye(len(scale), dtype=np.float32), incoming / scale[:, None]
         else:
             outgoing = outgoing / scale[:, None]
         # Between two layers, size is free; this is where training from the mean has it.
@@ -146,7 +138,7 @@ def _centre(profiles: sparse.csr_matrix) -> np.ndarray:
 class Fit:
     """A fitted map and how training went."""
 
-    affine: Map
+    affine: AffineMap
     trained: Trained
 
 
@@ -169,7 +161,7 @@ def fit(
     *,
     device: torch.device,
     rng: np.random.Generator,
-    init: Map | None = None,
+    init: AffineMap | None = None,
     rank: int | None = None,
     published: bool = False,
     width: int = WIDTH,
@@ -196,11 +188,11 @@ def fit(
         rng=rng,
         label=label,
     )
-    return Fit(network.affine() if rank is None else network.low_rank(), trained)
+    return Fit(network.affine(whole=rank is None), trained)
 
 
 def _network(
-    training: sparse.csr_matrix, init: Map | None, rank: int | None, published: bool, width: int
+    training: sparse.csr_matrix, init: AffineMap | None, rank: int | None, published: bool, width: int
 ) -> AssemblageNetwork:
     """Return the network at the start of training."""
     n_genes = training.shape[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from numba import njit
 from ..._settings import settings
 from .._parallel import in_parallel, n_threads
 from .maps import all_cells
-from .sets import knock_out_cells
+from .sets import knock_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,16 +80,16 @@ def scan(
     for first in range(0, len(lost), room):
         some = lost[first : first + room]
         values = np.ascontiguousarray(affine.table(order[some], dose)[:, order])
-        work = partial(_scan_cells, cells, Table(some, values, rank, n_common, dose), found, step)
+        table = Table(some, values, rank, n_common, dose)
+
+        def work(start: int, table: Table = table) -> int:
+            return int(scan_cells(cells, table, start, min(start + step, n_cells), found))
+
         in_parallel(work, range(0, n_cells, step), advance)
     again = np.flatnonzero(found[0] < 0)
     row = np.searchsorted(cells.indptr, again, side="right") - 1
-    found[:, again] = knock_out_cells(affine, cells, row, (again - cells.indptr[row])[:, None], dose)[: len(found)]
+    found[:, again] = knock_out(affine, cells, row, (again - cells.indptr[row])[:, None], dose=dose)[: len(found)]
     return found if downstream else found[0]
-
-
-def _scan_cells(cells: Cells, table: Table, found: np.ndarray, step: int, first: int) -> int:
-    return int(scan_cells(cells, table, first, min(first + step, len(cells.indptr) - 1), found))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -10,7 +10,7 @@ from numba import njit
 
 from ..._settings import settings
 from .._parallel import in_parallel
-from .maps import BOUND, FactorMap, all_cells
+from .maps import BOUND, AffineMap, FactorMap, all_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,33 +36,18 @@ class Sets(NamedTuple):
 
 def knock_out(
     affine: AnyMap,
-    presence: sparse.csr_matrix,
+    cells: Cells,
     row: np.ndarray,
     removed: np.ndarray,
     *,
     dose: float = 1.0,
-    downstream: bool = False,
     after: np.ndarray | None = None,
     number: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the impact of each knockout, in the cell of its `row` (ascending), of `removed` positions (float32).
+    """Return both impacts of each knockout, in the cell of its `row` (ascending), of `removed` positions (float32).
 
-    The profiles afterwards are written to the row `number` of `after`, any number of rows x entries of `presence`.
+    The profiles afterwards are written to the row `number` of `after`, any number of rows x entries of `cells`.
     """
-    found = knock_out_cells(affine, all_cells(affine, presence), row, removed, dose, after, number)
-    return found if downstream else found[0]
-
-
-def knock_out_cells(
-    affine: AnyMap,
-    cells: Cells,
-    row: np.ndarray,
-    removed: np.ndarray,
-    dose: float,
-    after: np.ndarray | None = None,
-    number: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return both impacts of knockouts, a row each, in cells that are known; the arguments are as above."""
     found = np.zeros((2, len(row)), dtype=np.float32)
     if after is None or number is None:
         after, number = np.empty((0, 0), dtype=np.float32), np.zeros(len(row), dtype=np.int64)
@@ -152,64 +137,59 @@ def effect_sums(
     def work(number: int) -> None:
         gene = wanted[number]
         rows = having.indices[having.indptr[gene] : having.indptr[gene + 1]].astype(np.int64)
-        change = _changes_of(affine, wanted[number : number + 1])[0]
+        change = _changes_of(affine, affine.columns(wanted[number : number + 1]))[0]
         for one in np.unique(group[rows][group[rows] >= 0]):
             some = rows[group[rows] == one]
             n_cells[one, number] = len(some)
-            add_effects(cells, some, change, np.array([gene, gene]), 1, totals[one, number])
+            compare(cells, some, change, np.array([gene, gene]), 1, totals[one, number])
 
     in_parallel(work, range(len(wanted)))
     return totals, n_cells
 
 
 def pair_effects(
-    affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Return sums over cells of the change of log1p(1e4 * profile): pairs x 3 (both, first, second) x genes, float64.
+    affine: AnyMap,
+    presence: sparse.csr_matrix,
+    pairs: np.ndarray,
+    rows: Sequence[np.ndarray],
+    few: Sequence[np.ndarray],
+    moves: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums over cells of effects and of downstream impacts of pairs, and of their genes alone.
 
-    `rows` are, for each pair, the cells to knock it out in; both genes are taken out of all four profiles.
+    Effects, pairs x 3 (both, first, second) x genes, are changes of log1p(1e4 * profile) in the cells `rows` of each
+    pair, both genes taken out of all profiles. Impacts, pairs x (1 + permutations) x 3, are those in `few` of these
+    cells, as they are and with what one gene acts on permuted: `moves`, permutations x genes, say from which gene each
+    gene gets its number in the column of the map, of the second and of the first gene in turn; what a gene does to
+    itself stays. Where outputs are divided by the number of present genes, what genes have in common on average stays
+    too.
     """
-    totals = np.zeros((len(pairs), 3, affine.n_genes))
-    cells, rows = _cells_of(affine, presence, rows)
-
-    def work(number: int) -> None:
-        if len(rows[number]):
-            changes = _changes_of(affine, pairs[number])
-            for change, n_lost, total in zip(changes, (2, 1, 1), totals[number], strict=True):
-                add_effects(cells, rows[number], change, pairs[number], n_lost, total)
-
-    in_parallel(work, range(len(pairs)))
-    return totals
-
-
-def pair_null(
-    affine: AnyMap, presence: sparse.csr_matrix, pairs: np.ndarray, rows: Sequence[np.ndarray], moves: np.ndarray
-) -> np.ndarray:
-    """Return downstream impacts of pairs and of their genes, as they are and with what one acts on permuted.
-
-    `moves`, permutations x genes, say from which gene each gene gets its number in the column of the map, of the second
-    and of the first gene in turn; what a gene does to itself stays. Where outputs are divided by the number of present
-    genes, what genes have in common on average stays too. float64, pairs x (1 + permutations) x 3: sums over the cells.
-    """
-    common, totals = affine.mean_level(presence), np.zeros((len(pairs), 1 + len(moves), 3))
-    cells, rows = _cells_of(affine, presence, rows)
+    effects, impacts = np.zeros((len(pairs), 3, affine.n_genes)), np.zeros((len(pairs), 1 + len(moves), 3))
+    common, none = np.zeros(affine.n_genes), np.empty(0)
+    if isinstance(affine, AffineMap):
+        sizes = np.diff(presence.indptr)
+        often = presence.T @ (1.0 / np.maximum(sizes, 1)) / max(1, np.count_nonzero(sizes))
+        common = affine.product(often[None])[0]
+    used = np.unique(np.concatenate([np.empty(0, dtype=int), *rows]))
+    cells = all_cells(affine, presence[used])
 
     def work(number: int) -> None:
         pair = pairs[number]
-        if not len(rows[number]):
-            return
+        every, some = (np.searchsorted(used, chosen[number]) for chosen in (rows, few))
         alone = affine.columns(pair).astype(float)
-        impacts = [(0, _changes_of(affine, pair)), *((1 + n, None) for n in range(len(moves)))]
-        for turn, changes in impacts:
-            if changes is None:
-                columns, which = alone.copy(), turn % 2
+        for turn in range(1 + len(moves)):
+            columns, which = alone.copy(), turn % 2
+            if turn:
                 columns[which] = permuted(alone[which], common, moves[turn - 1], pair[which])
-                changes = _changes_of(affine, pair, columns)
-            for which, (change, lost) in enumerate(zip(changes, (pair, pair[[0, 0]], pair[[1, 1]]), strict=True)):
-                totals[number, turn, which] = others_apart(cells, rows[number], change, lost, 1 + (which == 0))
+            together = affine.weights(pair[None])[0] @ columns
+            changes = _changes_of(affine, np.vstack([together, columns]))
+            for one, (change, lost) in enumerate(zip(changes, (pair, pair[[0, 0]], pair[[1, 1]]), strict=True)):
+                impacts[number, turn, one] = compare(cells, some, change, lost, 1 + (one == 0), none)
+                if turn == 0:
+                    compare(cells, every, change, pair, 1 + (one == 0), effects[number, one])
 
-    in_parallel(work, range(len(pairs)))
-    return totals
+    in_parallel(work, np.flatnonzero([len(of_pair) for of_pair in rows]))
+    return effects, impacts
 
 
 def permuted(column: np.ndarray, common: np.ndarray, move: np.ndarray, own: int) -> np.ndarray:
@@ -221,75 +201,40 @@ def permuted(column: np.ndarray, common: np.ndarray, move: np.ndarray, own: int)
     return found + common
 
 
-def _cells_of(
-    affine: AnyMap, presence: sparse.csr_matrix, rows: Sequence[np.ndarray]
-) -> tuple[Cells, list[np.ndarray]]:
-    """Return the cells that any knockout is made in, and where those of each are among them."""
-    used = np.unique(np.concatenate([np.empty(0, dtype=int), *rows]))
-    return all_cells(affine, presence[used]), [np.searchsorted(used, some) for some in rows]
-
-
-def _changes_of(affine: AnyMap, genes: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
-    """Return what the loss of both of two genes does to all, and of each (float64, 3 or 1 x genes)."""
-    columns = affine.columns(genes).astype(float) if columns is None else columns
-    if len(genes) > 1:
-        columns = np.vstack([affine.weights(genes[None])[0] @ columns, columns])
+def _changes_of(affine: AnyMap, columns: np.ndarray) -> np.ndarray:
+    """Return what the kernels read of what the loss of some genes does to all (float64)."""
+    columns = columns.astype(float)
     return np.exp(-np.clip(columns, -BOUND, BOUND)) if isinstance(affine, FactorMap) else columns
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def outputs_of(cells: Cells, cell: int, change: np.ndarray, lost: np.ndarray, n_lost: int, out: np.ndarray) -> int:
-    """Write the outputs of a cell without some genes, 0 at both genes of `lost`, on any scale; return their number."""
-    start, n = cells.indptr[cell], cells.indptr[cell + 1] - cells.indptr[cell]
-    size = max(n - float(n_lost), 1e-7)
-    for j in range(n):
-        gene = cells.indices[start + j]
-        if gene == lost[0] or gene == lost[1]:
-            out[j] = 0.0
-        elif cells.observed:
-            out[j] = cells.profile[start + j] * change[gene]
-        else:
-            out[j] = abs((cells.sums[start + j] - change[gene]) / size + cells.intercept[gene])
-    return n
+def compare(
+    cells: Cells, rows: np.ndarray, change: np.ndarray, lost: np.ndarray, n_lost: int, effects: np.ndarray
+) -> float:
+    """Return the sum over some cells of the downstream impact of one knockout, of `n_lost` genes.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def rest_of(cells: Cells, cell: int, lost: np.ndarray) -> float:
-    """Return the sum of the profile of a cell without both genes of `lost`."""
-    rest = 0.0
-    for entry in range(cells.indptr[cell], cells.indptr[cell + 1]):
-        if cells.indices[entry] != lost[0] and cells.indices[entry] != lost[1]:
-            rest += cells.profile[entry]
-    return rest
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def add_effects(
-    cells: Cells, rows: np.ndarray, change: np.ndarray, lost: np.ndarray, n_lost: int, total: np.ndarray
-) -> None:
-    """Add the change of log1p(1e4 * profile) in some cells, both profiles without the genes of `lost`."""
-    out = np.empty(len(change))
-    for cell in rows:
-        start, n = cells.indptr[cell], outputs_of(cells, cell, change, lost, n_lost, out)
-        after, before = out[:n].sum(), rest_of(cells, cell, lost)
-        scale, scale_before = 1e4 / after if after > 0 else 0.0, 1e4 / before if before > 0 else 0.0
-        for j in range(n):
-            gene = cells.indices[start + j]
-            if gene != lost[0] and gene != lost[1]:
-                total[gene] += math.log((1 + scale * out[j]) / (1 + scale_before * cells.profile[start + j]))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def others_apart(cells: Cells, rows: np.ndarray, change: np.ndarray, lost: np.ndarray, n_lost: int) -> float:
-    """Return the sum over some cells of the downstream impact."""
+    Both profiles are without the genes of `lost`. Changes of log1p(1e4 * profile) are added to `effects`, unless it is
+    empty.
+    """
     found, out = 0.0, np.empty(len(change))
     for cell in rows:
-        start, n = cells.indptr[cell], outputs_of(cells, cell, change, lost, n_lost, out)
-        after, before, apart = out[:n].sum(), rest_of(cells, cell, lost), 0.0
+        start, n = cells.indptr[cell], cells.indptr[cell + 1] - cells.indptr[cell]
+        size, after, before, apart = max(n - float(n_lost), 1e-7), 0.0, 0.0, 0.0
+        for j in range(n):
+            gene, share = cells.indices[start + j], cells.profile[start + j]
+            if gene != lost[0] and gene != lost[1]:
+                if cells.observed:
+                    out[j] = share * change[gene]
+                else:
+                    out[j] = abs((cells.sums[start + j] - change[gene]) / size + cells.intercept[gene])
+                after += out[j]
+                before += share
         scale, scale_before = 1 / after if after > 0 else 0.0, 1 / before if before > 0 else 0.0
         for j in range(n):
-            gene = cells.indices[start + j]
+            gene, share = cells.indices[start + j], scale_before * cells.profile[start + j]
             if gene != lost[0] and gene != lost[1]:
-                apart += abs(out[j] * scale - cells.profile[start + j] * scale_before)
+                apart += abs(scale * out[j] - share)
+                if len(effects):
+                    effects[gene] += math.log((1 + 1e4 * scale * out[j]) / (1 + 1e4 * share))
         found += apart / max(1, (after > 0) + (before > 0))
     return found
