@@ -34,7 +34,7 @@ SMALL: dict[Any, dict[str, int]] = {
         (grn, {"network": np.array([[0.0, np.nan], [1.0, 0.0]])}, "NaN or infinite"),
         (grn, {"network": pd.DataFrame(np.ones((2, 2)), ["A", "B"], ["A", "C"])}, "'B', 'C' on one axis only"),
         (grn, {"network": pd.DataFrame(np.ones((2, 2)), ["A", "A"], ["A", "A"])}, "'A' more than once"),
-        (grn_types, {"n_genes": 0}, "n_genes is 0: give at least 1"),
+        (grn_types, {"n_genes": 0}, "n_genes=0 must be at least 1"),
         (grn_types, {"n_types": 0}, "n_types is 0: give at least 1 and at most n_cells=20"),
         (grn_types, {"n_masters": 11}, "n_masters is 11: give at least 1 and at most n_genes=10"),
         (grn_types, {"regulating_share": 1.5}, "regulating_share is 1.5: give a share"),

@@ -172,8 +172,8 @@ IDENTITY = Result(
     {keys.TABLE: ("knockout", "length", "n_cells")},
     ("basis", "knockouts"),
     title="Shifts of cell identity",
-    lead="In which direction each knockout would shift cells. Arrows are drawn longer or shorter than the shifts, by "
-    "the factor in each title; take directions, of many cells together, from the picture, and sizes from the table.",
+    lead="In which direction each knockout would shift cells. Arrows are drawn longer or shorter than the shifts, as "
+    "the one below them says; take directions, of many cells together, from the picture, and sizes from the table.",
     getter="identity",
     columns={keys.TABLE: columns.IDENTITY},
 )

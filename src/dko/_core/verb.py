@@ -146,8 +146,8 @@ def _hides_interrupt(error: BaseException, handled: BaseException | None) -> boo
 _LARGEST = 2**31
 _Test = Callable[[Any], bool]
 _AT_LEAST_1 = (
-    *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_markers", "n_neighbors"),
-    *("n_pcs", "n_permutations", "n_responders", "n_samples", "n_splits", "ncols"),
+    *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_genes", "n_markers"),
+    *("n_neighbors", "n_pcs", "n_permutations", "n_responders", "n_samples", "n_splits", "ncols"),
 )
 # Ranges of parameters, which are the same in all functions that have them.
 _RANGES: dict[str, tuple[str, _Test]] = {

@@ -328,3 +328,9 @@ def evaluation(
 def predictions(summary: pd.DataFrame) -> pd.DataFrame:
     """Return an evaluation without the rows of the measurement, of which files of version 0.1 have no replicate."""
     return summary.drop(index=["measurement", "replicate"], errors="ignore")
+
+
+def scored(summary: pd.DataFrame) -> str:
+    """Say over how many and which perturbations the means of an evaluation are."""
+    n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
+    return f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"

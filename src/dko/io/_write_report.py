@@ -60,8 +60,6 @@ def write_report(
     """
     from ..report import open_run, render
 
-    if n_genes < 1:
-        raise ValueError(f"n_genes={n_genes} must be at least 1.")
     check_target(path)
     run = open_run(adata, key=key, mod=mod, groupby=groupby, n_rows=n_genes)
     page = render(run, title or "Virtual knockouts")

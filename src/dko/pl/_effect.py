@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy import sparse
 
 from .. import get
@@ -13,47 +18,29 @@ from .._compat import layer_names
 from .._core import keys
 from .._core.cells import profiles as relative
 from .._core.fitted import NO_SIGNAL as FDR
-from .._core.knockouts import open_model
+from .._core.groups import Groups
+from .._core.knockouts import Predictor, open_model
 from .._core.messages import listed
-from .._core.names import known_labels, members
+from .._core.names import Knockouts, known_labels, members
 from .._core.verb import verb
-from ._panels import (
-    COLUMN,
-    FALLS,
-    IMPACT,
-    NCOLS,
-    RISES,
-    ROW,
-    SHARE,
-    add_names,
-    dot,
-    draw_matrix,
-    dress,
-    line,
-    name_rows,
-    panels,
-    series,
-)
+from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_heatmap, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from mudata import MuData
-
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
-    from .._core.names import Knockouts
-    from ._panels import Drawn, Panels
 
 
 _CHANGE = "mean change of log1p(10,000 × share)"
-# Names in a volcano, columns of a heatmap.
-_N_GENES = {"volcano": 10, "heatmap": 40}
-_COLORS = {"none": "0.8", "other": "0.45", "falls": FALLS, "rises": RISES}
-_AREA, _PALE = 18.0, 0.3
+_NONE, _OTHER, _SHARED = "not significant", "co-expression of the other sign", ", by other knockouts too"
+# Colour and transparency of the genes of a volcano.
+_STYLES = {
+    _NONE: ("0.8", 1.0),
+    _OTHER: ("0.45", 1.0),
+    "falls": (FALLS, 1.0),
+    f"falls{_SHARED}": (FALLS, 0.3),
+    "rises": (RISES, 1.0),
+    f"rises{_SHARED}": (RISES, 0.3),
+}
+_AREA = 18.0
 # Of each height its column in the table, and its label.
 _HEIGHTS = {
     "impact": ("impact_mean", f"impact ({IMPACT})"),
@@ -74,12 +61,12 @@ def effect(
     n_genes: int | None = None,
     key: str = keys.DEFAULT,
     mod: str = "rna",
-    ncols: int = NCOLS,
+    ncols: int = 4,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Drawn:
+) -> Any:
     """Draw which genes knockouts change, in which direction and how surely.
 
     Parameters
@@ -101,23 +88,18 @@ def effect(
         For :meth:`matplotlib.axes.Axes.scatter` (volcano) or :meth:`matplotlib.axes.Axes.imshow` (heatmap).
     %(plot)s
     """
-    if kind not in _N_GENES:
+    if kind not in ("volcano", "heatmap"):
         raise ValueError(f"kind={kind!r} must be 'volcano' or 'heatmap'.")
-    n_genes = _N_GENES[kind] if n_genes is None else n_genes
-    if n_genes < (kind == "heatmap"):
-        raise ValueError(f"n_genes={n_genes} must be at least {int(kind == 'heatmap')}.")
     table = get.affected_genes(adata, gene, group=group, key=key, mod=mod)
     names = ["knockout", *(["group"] if "group" in table else [])]
     parts = {" in ".join(map(str, name)): part for name, part in table.groupby(names, observed=True, sort=False)}
     if kind == "heatmap":
-        values = _changes(parts, n_genes)
-        rows, columns = values.shape
-        drawn = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
+        values = _changes(parts, n_genes or 40)
         label = _CHANGE.replace("of", "of\n", 1)
-        draw_matrix(drawn.axes[0], values, label=label, signed=True, italic_rows="group" not in table, **kwargs)
+        drawn = draw_heatmap(values, ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
     else:
         drawn = panels(len(parts), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
-        _draw_volcanoes(drawn, parts, n_genes, kwargs)
+        _draw_volcanoes(drawn, parts, n_genes or 10, kwargs)
     return drawn.finish(show, return_fig)
 
 
@@ -135,51 +117,31 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
     tested = [part.assign(kind=_kinds(part), height=part["z"].abs()) for part in tested]
     for panel, title, part in zip(drawn.axes, parts, tested, strict=True):
         dress(panel, title, _CHANGE, "co-expression in the cells, |z|")
-        _draw_volcano(panel, part, kwargs)
-    drawn.legend(_handles(pd.concat(tested)), ncols=3 if len(parts) > 1 else 2)
+        for kind, (color, alpha) in _STYLES.items():
+            rows, style = part[part["kind"] == kind], {"s": _AREA, "color": color, "alpha": alpha, "lw": 0, **kwargs}
+            panel.scatter(rows["change"], rows["height"], **style)
+        if (found := part["kind"] != _NONE).any():
+            panel.axhline(part.loc[found, "height"].min(), color="0.4", lw=0.8, ls="--", zorder=0)
+        panel.axvline(0, color="0.8", lw=0.8, zorder=0)
+        panel.locator_params(axis="x", nbins=5)
+        panel.margins(0.15, 0.08)
+        panel.set_ylim(bottom=0)
+    there = set(pd.concat(tested)["kind"]) - {_NONE}
+    handles = [dot(color, kind, mew=0, alpha=alpha) for kind, (color, alpha) in _STYLES.items() if kind in there]
+    threshold = [line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if handles else []
+    drawn.legend([*handles, *threshold], ncols=3 if len(parts) > 1 else 2)
     for panel, part in zip(drawn.axes, tested, strict=True):
-        colored = part[part["kind"].isin(["falls", "rises"])]
+        colored = part[~part["kind"].isin([_NONE, _OTHER])]
         colored = colored.sort_values("change", key=np.abs, ascending=False, kind="stable")
         names = colored["gene"].astype(str).to_list()[:n_names]
         add_names(panel, colored[["change", "height"]].to_numpy(dtype=float), names, np.full(len(colored), _AREA))
 
 
-def _draw_volcano(ax: Axes, table: pd.DataFrame, kwargs: dict[str, Any]) -> None:
-    for kind, color in _COLORS.items():
-        for strong in (False, True):
-            rows = table[(table["kind"] == kind) & (table["specific"] == strong)]
-            alpha = _PALE if kind in ("falls", "rises") and not strong else 1.0
-            ax.scatter(
-                rows["change"], rows["height"], **{"s": _AREA, "color": color, "alpha": alpha, "lw": 0, **kwargs}
-            )
-    found = table[table["kind"] != "none"]
-    if len(found):
-        ax.axhline(found["height"].min(), color="0.4", lw=0.8, ls="--", zorder=0)
-    ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-    ax.locator_params(axis="x", nbins=5)
-    ax.margins(0.15, 0.08)
-    ax.set_ylim(bottom=0)
-
-
 def _kinds(table: pd.DataFrame) -> np.ndarray:
-    """Return which genes are significant, and fall or rise both in the model and in the cells."""
-    change, z = np.sign(table["change"].to_numpy()), np.sign(table["z"].to_numpy())
-    agreed = np.where(change < 0, "falls", "rises")
-    kinds = np.where((change == z) & (change != 0), agreed, "other")
-    return np.where(table["pval_adj"].to_numpy() <= FDR, kinds, "none")
-
-
-def _handles(table: pd.DataFrame) -> list[Artist]:
-    """Return what the legend explains, of what there is."""
-    there = set(zip(table["kind"], table["specific"].astype(bool), strict=True)) | {(kind,) for kind in table["kind"]}
-    shown: dict[tuple, Artist] = {}
-    for kind in ("falls", "rises"):
-        shown[kind, True] = dot(_COLORS[kind], kind, mew=0)
-        shown[kind, False] = dot(_COLORS[kind], f"{kind}, by other knockouts too", mew=0, alpha=_PALE)
-    shown[("other",)] = dot(_COLORS["other"], "co-expression of the other sign", mew=0)
-    handles = [handle for kind, handle in shown.items() if kind in there]
-    significant = (table["kind"] != "none").any()
-    return [*handles, line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if significant else handles
+    """Say of each gene whether it is significant, and whether it falls or rises both in the model and in the cells."""
+    change, z = np.sign(table["change"]), np.sign(table["z"])
+    agreed = np.char.add(np.where(change < 0, "falls", "rises"), np.where(table["specific"], "", _SHARED))
+    return np.select([~(table["pval_adj"] <= FDR), (change != z) | (change == 0)], [_NONE, _OTHER], agreed)
 
 
 _BEFORE = "0.45"
@@ -199,7 +161,7 @@ def profile(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw the mean profile before and after knockouts, of the genes that change most, what rises most on top.
 
     The mean is over the cells with the knockout; both profiles are renormalised without the knocked-out genes, as in
@@ -219,8 +181,6 @@ def profile(
     %(ncols)s
     %(plot)s
     """
-    if n_genes < 1:
-        raise ValueError(f"n_genes={n_genes} must be at least 1.")
     opened = open_model(adata, key, mod, groups, device=device)
     start = keys.ko_layer(key, "")
     known = [keys.unescape(name.removeprefix(start)) for name in layer_names(opened.adata) if name.startswith(start)]
@@ -231,43 +191,38 @@ def profile(
     if none := [label for label, some in cells.items() if not some.any()]:
         raise ValueError(f"No such cell expresses {none[0]!r}, or was knocked out; choose other groups.")
     before = sparse.csr_matrix(opened.before())
-    tables = {label: _means(opened, label, before, some, n_genes) for label, some in cells.items()}
-    height = 1.3 + 0.22 * max(len(table) for table, _ in tables.values())
+    tables = {
+        f"{label} ({some.sum():,} cells)": _means(opened, label, before, some, n_genes) for label, some in cells.items()
+    }
+    size = (2.7, 1.3 + 0.22 * max(map(len, tables.values())))
     columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
     layout: dict[str, Any] = {"ncols": 2 * columns, "width_ratios": [1, 0.6] * columns}
-    drawn = panels(len(tables) * of_each, ax, size=(2.7, height), what="knockout", **layout)
-    for number, (label, (table, n_cells)) in enumerate(tables.items()):
-        levels, *changes = drawn.axes[number * of_each : (number + 1) * of_each]
-        _draw_levels(levels, table, f"{label} ({n_cells:,} cells)")
-        for panel in changes:
-            _draw_changes(panel, table)
+    drawn = panels(len(tables) * of_each, ax, size=size, what="knockout", **layout)
+    for number, (title, table) in enumerate(tables.items()):
+        _draw_levels(drawn.axes[number * of_each], table, title)
+        if of_each == 2:
+            _draw_changes(drawn.axes[number * of_each + 1], table)
     drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
 
 
-def _means(
-    opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int
-) -> tuple[pd.DataFrame, int]:
-    """Return mean shares before and after of the genes that change most, and the number of cells."""
+def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int) -> pd.DataFrame:
+    """Return mean shares before and after of the genes that change most."""
     genes, layer = opened.model.genes, opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]
     after = sparse.csr_matrix(layer)[opened.rows[cells]][:, opened.columns]
     kept = ~np.isin(genes, members(label, set(genes)))
-    values = [found[:, kept] for found in (before[cells], after)]
-    if opened.model.log:
-        values = [found.expm1() for found in values]
-    means = [np.asarray(relative(found).mean(axis=0)).ravel() for found in values]
-    table = pd.DataFrame({"before": means[0], "after": means[1]}, index=np.array(genes, dtype=object)[kept])
+    table = pd.DataFrame(index=np.array(genes, dtype=object)[kept])
+    for name, values in {"before": before[cells][:, kept], "after": after[:, kept]}.items():
+        table[name] = np.asarray(relative(values.expm1() if opened.model.log else values).mean(axis=0)).ravel()
     table["change"] = np.log1p(1e4 * table["after"]) - np.log1p(1e4 * table["before"])
     table["color"] = np.where(table["change"] < 0, FALLS, RISES)
     table = table[table["before"] > 0]  # others are in none of these cells
-    largest = table["change"].abs().sort_values(ascending=False, kind="stable").index[:n_genes]
-    return table.loc[largest].sort_values("change", ascending=False, kind="stable"), int(cells.sum())
+    table = table.sort_values("change", key=np.abs, ascending=False, kind="stable").head(n_genes)
+    return table.sort_values("change", ascending=False, kind="stable")
 
 
 def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
     """Draw mean shares before and after on a log axis."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     places = range(len(table))
     ax.hlines(places, table["before"], table["after"], colors=table["color"], lw=1.4, zorder=1)
     ax.scatter(table["before"], places, s=30, c="white", edgecolors=_BEFORE, linewidths=1.2, zorder=2)
@@ -279,7 +234,7 @@ def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-    dress(ax, title, f"mean {SHARE}")
+    dress(ax, title, "mean share of the cell's expression")
     name_rows(ax, table.index)
 
 
@@ -306,7 +261,7 @@ def dose_response(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw the effect of knockouts against their dose, a curve per knockout; for a single one also its genes.
 
     Parameters
@@ -318,34 +273,38 @@ def dose_response(
         Mean over cells of ``"impact"``, own share included, with its quartiles as a band, ``"downstream"``, of the
         other genes alone, ``"distance"``, ``"n_changed"`` or, where the model has a latent space, ``"latent"``.
     n_responders
-        Genes in the second panel; 0 for no such panel, which there is not with `ax` either.
+        Genes in the second panel, which there is not with `ax`.
     %(plot)s
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
     known = [name for name, (column, _) in _HEIGHTS.items() if column in table]
     if y not in known:
         raise ValueError(f"y={y!r} must be one of {listed(known)}.")
-    labels = list(dict.fromkeys(table["knockout"]))
-    second = len(labels) == 1 and n_responders > 0 and ax is None
+    curves = dict(list(table.groupby("knockout", sort=False, observed=True)))
+    second = len(curves) == 1 and ax is None
     drawn = panels(1 + second, ax, size=(4.6, 3.4), what="kind of curve")
     first, (column, label) = drawn.axes[0], _HEIGHTS[y]
-    for number, (_, part) in enumerate(table.groupby("knockout", sort=False, observed=True)):
-        first.plot(part["dose"], part[column], ms=3.5, lw=1.6, **series(number))
-        if y == "impact":
-            color = series(number)["color"]
-            first.fill_between(part["dose"], part["impact_q25"], part["impact_q75"], color=color, alpha=0.15, lw=0)
-    dress(first, labels[0] if len(labels) == 1 else "", "dose", label)
+    handles = _draw_curves(first, curves, column)
+    if y == "impact":
+        for number, part in enumerate(curves.values()):
+            style = {"color": series(number)["color"], "alpha": 0.15, "lw": 0}
+            first.fill_between(part["dose"], part["impact_q25"], part["impact_q75"], **style)
+    (title, *others) = curves
+    dress(first, "" if others else title, "dose", label)
     first.set_ylim(bottom=0)
-    names = labels
     if second:
-        changes = get.dose_response(adata, labels, responders=True, key=key, mod=mod)
-        names = list(dict.fromkeys(changes["gene"]))[:n_responders]
-        for number, gene in enumerate(names):
-            part = changes[changes["gene"] == gene]
-            drawn.axes[1].plot(part["dose"], part["change"], ms=3.5, lw=1.6, **series(number))
+        changes = get.dose_response(adata, title, responders=True, key=key, mod=mod)
+        genes_of = list(changes.groupby("gene", sort=False, observed=True))[:n_responders]
+        handles = _draw_curves(drawn.axes[1], dict(genes_of), "change")
         drawn.axes[1].axhline(0, color="0.6", lw=0.8, zorder=0)
-        dress(drawn.axes[1], f"genes that change most with {labels[0]}", "dose", "mean change of log expression")
-    if names and (second or len(labels) > 1):
-        handles = [dot(label=name, ms=3.5, ls="-", **series(number)) for number, name in enumerate(names)]
+        dress(drawn.axes[1], f"genes that change most with {title}", "dose", "mean change of log expression")
+    if handles and (second or others):
         drawn.legend(handles, "beside", prop={"style": "italic" if second else "normal", "size": "small"})
     return drawn.finish(show, return_fig)
+
+
+def _draw_curves(ax: Axes, curves: dict[str, pd.DataFrame], column: str) -> list[Artist]:
+    lines = []
+    for number, (name, part) in enumerate(curves.items()):
+        lines += ax.plot(part["dose"], part[column], label=name, ms=3.5, lw=1.6, **series(number))
+    return lines

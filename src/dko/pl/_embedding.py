@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 
 from .. import get
 from .._compat import embedding
 from .._core import keys
 from .._core.cells import read_basis, unwrap
 from .._core.messages import unknown
-from .._core.names import known_labels
+from .._core.names import Knockouts, known_labels
 from .._core.verb import verb
-from .._rng import generator
-from ._panels import COLORS, IMPACT, NCOLS, panels, wrapped
+from .._rng import RNG, generator
+from ._panels import COLORS, IMPACT, panels, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
     from mudata import MuData
-
-    from .._core.names import Knockouts
-    from .._rng import RNG
-    from ._panels import Drawn
 
 
 # Panels of a figure with several are this much smaller than one alone.
@@ -38,12 +34,9 @@ _SHRINK = 0.6
 _POINT_AREA, _SMALL_AREA = 120_000, 60_000
 # Inches of a panel with arrows, and of the legend beside all of them.
 _SIZE, _LEGEND = (4.6, 4.4), 1.8
-# Parts of the diagonal of the embedding that the longest arrows, and that below the panel, take.
-_LONGEST, _KEY = 0.08, 0.06
-# Share of the arrows that are drawn in full: a few long ones do not make all others invisible.
-_USUAL = 0.9
-# Cells that a square of the grid needs.
-_FEWEST = 2
+# Part of the diagonal of the embedding that the longest arrows take, and share of the arrows that are drawn in full: a
+# few long ones do not make all others invisible.
+_LONGEST, _USUAL = 0.08, 0.9
 
 
 @verb
@@ -55,12 +48,12 @@ def impact(
     downstream: bool = False,
     key: str = keys.DEFAULT,
     mod: str = "rna",
-    ncols: int = NCOLS,
+    ncols: int = 4,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Drawn:
+) -> Any:
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
     Cells that do not express the gene are grey and lie beneath the others.
@@ -79,8 +72,6 @@ def impact(
         ``norm`` hold for all panels; ``colorbar_loc=None`` leaves out the colour bar.
     %(plot)s
     """
-    import matplotlib.pyplot as plt
-
     target = unwrap(adata, mod)
     table = get.impact(target, genes, downstream=downstream, key=key)
     labels = [str(label) for label in table.columns]
@@ -89,37 +80,25 @@ def impact(
     # Columns by number: a label may hold a '/', which some versions of anndata refuse in a name.
     table.columns = [str(number) for number in range(table.shape[1])]
     slim = AnnData(obs=table, obsm={name: target.obsm[name]})
-    norm = _shared_norm(table, kwargs)
+    vmin, vmax = kwargs.pop("vmin", 0.0), kwargs.pop("vmax", None)
+    if not all(isinstance(bound, Real | None) for bound in (vmin, vmax)):
+        raise ValueError(f"vmin and vmax must be numbers, as all panels share one scale; got {vmin!r} and {vmax!r}.")
+    norm = kwargs.pop("norm", None) or Normalize(vmin, vmax)
+    norm.autoscale_None([0.0, np.nanmax(table.to_numpy(), initial=0.0) or 1.0])
     bar = kwargs.pop("colorbar_loc", "right")
     counted = zip(labels, table.notna().sum(), strict=True)
-    titles = kwargs.pop("title", None) or [wrapped(f"{label} ({n:,} cells)", 32) for label, n in counted]
-    titles = [titles] if isinstance(titles, str) else list(titles)
+    titles = np.atleast_1d(kwargs.pop("title", [wrapped(f"{label} ({n:,} cells)", 32) for label, n in counted]))
     if len(titles) != len(labels):
         raise ValueError(f"title needs one entry per knockout ({len(labels)}), got {len(titles)}.")
     shrink = 1.0 if len(labels) == 1 else _SHRINK
     kwargs.setdefault("size", _POINT_AREA / target.n_obs * shrink**2)
-    if "color_map" not in kwargs:
-        kwargs.setdefault("cmap", "viridis")
     width, height = plt.rcParams["figure.figsize"]
-    projection = {"projection": "3d"} if kwargs.get("projection") == "3d" else None
-    size = (width * shrink, height * shrink)
-    drawn = panels(len(labels), ax, size=size, ncols=ncols, what="knockout", subplot_kw=projection)
+    drawn = panels(len(labels), ax, size=(width * shrink, height * shrink), ncols=ncols, what="knockout")
     for panel, column, title in zip(drawn.axes, table.columns, titles, strict=True):
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
         drawn.color_bar(f"{'downstream impact' if downstream else 'impact'} ({IMPACT})", location=bar)
     return drawn.finish(show, return_fig)
-
-
-def _shared_norm(table: pd.DataFrame, kwargs: dict[str, Any]) -> Normalize:
-    """Take from the keywords one scale for all panels; cells that do not express the genes have no say."""
-    from matplotlib.colors import Normalize
-
-    vmin, vmax = kwargs.pop("vmin", 0.0), kwargs.pop("vmax", None)
-    if not all(isinstance(bound, Real | None) for bound in (vmin, vmax)):
-        raise ValueError(f"vmin and vmax must be numbers, as all panels share one scale; got {vmin!r} and {vmax!r}.")
-    largest = np.nanmax(table.to_numpy(), initial=0.0) or 1.0
-    return kwargs.pop("norm", None) or Normalize(vmin, largest if vmax is None else vmax)
 
 
 @verb
@@ -134,15 +113,15 @@ def shift(
     key: str = keys.DEFAULT,
     mod: str = "rna",
     rng: RNG = 0,
-    ncols: int = NCOLS,
+    ncols: int = 4,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Drawn:
+) -> Any:
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
-    Arrows are drawn longer or shorter than the shifts, by the factor in the title of each panel; the arrow below it
+    Arrows are drawn longer or shorter than the shifts, in each panel so that they can be seen; the arrow below it
     stands for the length beside it, in units of the embedding. The few longest are cut short. Numbers are in
     :func:`dko.get.identity`.
 
@@ -171,30 +150,26 @@ def shift(
     target = unwrap(adata, mod)
     short, places = read_basis(target, basis)
     shifts = _shifts(target, genes, short, key)
-    background = _background(target, places, short, color)
-    names = color is not None and isinstance(background.obs[color].dtype, pd.CategoricalDtype)
+    cells = colored_cells(target, short, places, color)
+    names = color is not None and isinstance(cells.obs[color].dtype, pd.CategoricalDtype)
     width = _SIZE[0] + (_LEGEND / min(len(shifts), ncols) if names else 0)
     drawn = panels(len(shifts), ax, size=(width, _SIZE[1]), ncols=ncols, what="knockout")
     options = {"size": _SMALL_AREA / target.n_obs, **({} if color is None else {"alpha": 0.6}), **kwargs}
-    diagonal = float(np.linalg.norm(np.nanmax(places, axis=0) - np.nanmin(places, axis=0)))
     draw = generator(rng)
     for panel, (label, offsets) in zip(drawn.axes, shifts.items(), strict=True):
         # The legend of one panel is that of all.
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
-        embedding(background, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
-        starts, arrows = (
-            _on_grid(places, offsets, n_arrows) if kind == "grid" else _some(places, offsets, n_arrows, draw)
-        )
-        arrows, factor = _magnified(arrows, _LONGEST * diagonal)
-        style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "color": "black", "zorder": 4}
-        quiver = panel.quiver(*starts.T, *arrows.T, width=0.004 if kind == "grid" else 0.003, **style)
-        panel.update_datalim(starts + arrows)
-        panel.autoscale_view()
-        length = _rounded(_KEY * diagonal / factor)
-        text = f"{length:g} {short.upper()}"
-        panel.quiverkey(quiver, 0.93, -0.035, length * factor, text, labelpos="W", fontproperties={"size": 8})
-        n_cells = int(np.isfinite(offsets).all(axis=1).sum())
-        panel.set_title(wrapped(f"{label} ({n_cells:,} cells), shifts × {factor:g}", 40), fontsize="medium")
+        embedding(cells, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
+        there = np.isfinite(offsets).all(axis=1)
+        panel.set_title(wrapped(f"{label} ({there.sum():,} cells)", 40), fontsize="medium")
+        rows = np.flatnonzero(there & np.isfinite(places).all(axis=1))
+        if kind == "quiver" and len(rows) > n_arrows:
+            rows = np.sort(draw.choice(rows, n_arrows, replace=False))
+        starts, arrows = places[rows], offsets[rows]
+        if kind == "grid" and len(rows):
+            starts, arrows = _on_grid(starts, arrows, n_arrows)
+        if len(starts):
+            _draw_arrows(panel, starts, arrows, unit=short.upper(), width=0.004 if kind == "grid" else 0.003)
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
@@ -213,54 +188,42 @@ def _shifts(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> di
     return {label: np.asarray(adata.obsm[keys.shift(key, basis, label)], dtype=float) for label in labels}
 
 
-def _background(adata: AnnData, places: np.ndarray, basis: str, color: str | None) -> AnnData:
-    """Return cells for scanpy to draw; True and False are names, which pandas counts among the numbers."""
+def colored_cells(adata: AnnData, basis: str, places: np.ndarray, color: str | None) -> AnnData:
+    """Return cells for scanpy to draw; what is no number is a name, also True and False, and has the user's colours."""
     if color is not None and color not in adata.obs:
         raise KeyError(unknown("column", [color], adata.obs.columns, "adata.obs"))
     found = AnnData(obs=adata.obs[[] if color is None else [color]].copy(), obsm={f"X_{basis}": places})
-    is_number = pd.api.types.is_numeric_dtype
-    if color is None or (is_number(found.obs[color]) and not pd.api.types.is_bool_dtype(found.obs[color])):
+    if color is None or pd.api.types.infer_dtype(found.obs[color], skipna=True) in ("integer", "floating"):
         return found
-    found.obs[color] = found.obs[color].astype("category")
+    found.obs[color] = pd.Categorical(found.obs[color]).rename_categories(str)
     n = len(found.obs[color].cat.categories)
-    chosen = adata.uns.get(f"{color}_colors", COLORS if n <= len(COLORS) else None)
-    if chosen is not None:
-        found.uns[f"{color}_colors"] = list(chosen)[:n]
+    chosen = adata.uns.get(f"{color}_colors", COLORS if n <= len(COLORS) else ())
+    if len(chosen) >= n:
+        found.uns[f"{color}_colors"] = [str(one) for one in chosen[:n]]
     return found
 
 
-def _some(places: np.ndarray, offsets: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return where arrows begin and how far they go, of at most `n` cells that have one."""
-    rows = np.flatnonzero(np.isfinite(np.hstack([places, offsets])).all(axis=1))
-    rows = np.sort(rng.choice(rows, n, replace=False)) if len(rows) > n else rows
-    return places[rows], offsets[rows]
-
-
 def _on_grid(places: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same on average over the cells in each of at most `n` squares."""
+    """Return where cells are, and how far they shift, on average in each of at most `n` squares with two or more."""
     from scipy.stats import binned_statistic_2d
 
-    sides = np.nanmax(places, axis=0) - np.nanmin(places, axis=0)
+    sides = np.ptp(places, axis=0)
     step = float(np.sqrt(sides.prod() / n)) or float(sides.max()) / n or 1.0
-    found = np.hstack([places, offsets])
-    found = found[np.isfinite(found).all(axis=1)].T
-    limits = np.stack([np.nanmin(places, axis=0), np.nanmax(places, axis=0)], axis=1)
-    squares = {"bins": np.clip(sides / step, 1, n).astype(int), "range": limits}
-    n_cells = binned_statistic_2d(*found[:2], None, "count", **squares).statistic
-    means = binned_statistic_2d(*found[:2], list(found), "mean", **squares).statistic[:, n_cells >= _FEWEST]
+    squares = {"bins": np.clip(sides / step, 1, n).astype(int)}
+    n_cells = binned_statistic_2d(*places.T, None, "count", **squares).statistic
+    means = binned_statistic_2d(*places.T, [*places.T, *offsets.T], "mean", **squares).statistic[:, n_cells >= 2]
     return means[:2].T, means[2:].T
 
 
-def _magnified(offsets: np.ndarray, longest: float) -> tuple[np.ndarray, float]:
-    """Return arrows of which nearly all are at most `longest`, the others cut, and by which round number they grew."""
-    lengths = np.linalg.norm(offsets, axis=1)
-    usual = float(np.quantile(lengths, _USUAL)) if len(lengths) else 0.0
-    factor = _rounded(longest / (usual or lengths.max())) if lengths.any() else 1.0
-    cut = np.minimum(1.0, longest / np.maximum(lengths * factor, np.finfo(float).tiny))
-    return offsets * (factor * cut)[:, None], factor
-
-
-def _rounded(value: float) -> float:
-    """Round down to 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= value * (1 + 1e-9)) * power:.1g}")
+def _draw_arrows(ax: Axes, starts: np.ndarray, offsets: np.ndarray, *, unit: str, width: float) -> None:
+    """Draw shifts as arrows, all longer or shorter by one factor, and below them what length the arrows stand for."""
+    lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
+    usual = float(np.quantile(lengths, _USUAL) or lengths.max() or 1.0)
+    arrows = offsets * usual / np.maximum(lengths, usual)
+    scale = usual / (_LONGEST * np.linalg.norm([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())]))
+    style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": scale, "color": "black", "zorder": 4}
+    quiver = ax.quiver(*starts.T, *arrows.T, width=width, **style)
+    ax.update_datalim(starts + arrows / scale)
+    ax.autoscale_view()
+    length = float(f"{usual / 2:.0e}")
+    ax.quiverkey(quiver, 0.93, -0.035, length, f"{length:g} {unit}", labelpos="W", fontproperties={"size": 8})

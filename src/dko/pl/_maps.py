@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from .. import get
 from .._core import keys
@@ -13,12 +18,7 @@ from .._core.verb import verb
 from ._panels import COLORS, IMPACT, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from mudata import MuData
-
-    from ._panels import Drawn
 
 
 _LABELS = {
@@ -52,7 +52,7 @@ def pairs(
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Drawn:
+) -> Any:
     """Draw which pairs of genes have a larger (red) or smaller (blue) impact together than unrelated genes would.
 
     Parameters
@@ -114,8 +114,6 @@ def _draw_network(
     ax: Axes, genes: pd.Index, areas: np.ndarray, found: pd.DataFrame, value: str, kwargs: dict[str, Any]
 ) -> pd.DataFrame:
     """Draw genes and the pairs that are found; return where the genes are."""
-    from matplotlib.collections import LineCollection
-
     weights = np.abs(found[value].to_numpy(dtype=float))
     weights = weights / max(weights.max(initial=0.0), 1e-12)
     widths = _WIDTHS[0] + (_WIDTHS[1] - _WIDTHS[0]) * weights
@@ -143,8 +141,6 @@ def _impacts(table: pd.DataFrame) -> pd.Series:
 
 def _places(genes: pd.Index, found: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
     """Lay genes out so that those with a larger impact together are near each other; always in the same way."""
-    import networkx as nx
-
     graph = nx.complete_graph(genes)
     nx.set_edge_attributes(graph, _PULL, "weight")
     # Buffering is between genes of different kinds; pulled together by it, they would hide that.
@@ -177,7 +173,7 @@ def modules(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw perturbations on a map, near others with similar effects.
 
     A colour (and shape, where there are many) is a module, grey no effect, the area the strength; hollow was not

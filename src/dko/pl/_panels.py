@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import pandas as pd
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-    Drawn: TypeAlias = Any
-    """Axes (a list for several panels), a figure, or None: which one depends on what was asked for."""
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from scipy.cluster.hierarchy import dendrogram, linkage
 
 IMPACT = "Bray-Curtis, 0 to 1"
 SHARE = "share of the cell's expression"
@@ -27,10 +25,8 @@ FALLS, RISES = COLORS[:2]
 # For series beyond the number of colours.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
-NCOLS = 4
-
 # Inches of a row, and of a column; of a dendrogram; of the colour bar and the space beside it.
-ROW, COLUMN = 0.24, 0.2
+_ROW, _COLUMN = 0.24, 0.2
 _TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
 # Share of the values within the limits of the colours, which a few large ones do not set.
 _USUAL = 0.97
@@ -58,9 +54,8 @@ class Panels(NamedTuple):
         points = next(drawn for drawn in self.axes[0].collections if drawn.get_array() is not None)
         self.axes[0].figure.colorbar(points, ax=self.axes, label=label, aspect=30, pad=0.01, **kwargs)
 
-    def finish(self, show: bool | None, return_fig: bool) -> Drawn:
+    def finish(self, show: bool | None, return_fig: bool) -> Any:
         """Show or hand back what was drawn, as scanpy does; axes of the user are shown only when he says so."""
-        import matplotlib.pyplot as plt
         import scanpy as sc
 
         figure = self.axes[0].figure.figure
@@ -74,12 +69,8 @@ class Panels(NamedTuple):
         return self.axes[0] if len(self.axes) == 1 else self.axes
 
 
-def panels(
-    n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = NCOLS, what: str, **kwargs: Any
-) -> Panels:
+def panels(n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4, what: str, **kwargs: Any) -> Panels:
     """Return `n` panels, one per `what`, each of a size in inches, or the one panel `ax` of the user."""
-    import matplotlib.pyplot as plt
-
     if ax is not None:
         if n > 1:
             raise ValueError(f"ax=... has room for one panel, but there are {n}, one per {what}; leave ax out.")
@@ -123,14 +114,20 @@ def series(number: int) -> dict[str, Any]:
 
 def line(color: str, label: str, **kwargs: Any) -> Line2D:
     """Return a line for a legend."""
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], color=color, label=label, **kwargs)
 
 
 def dot(color: str, label: str, **kwargs: Any) -> Line2D:
     """Return a dot for a legend."""
     return line(color, label, **{"ls": "none", "marker": "o", "ms": 5, **kwargs})
+
+
+def draw_heatmap(values: pd.DataFrame, ax: Axes | None, **kwargs: Any) -> Panels:
+    """Draw a matrix, as :func:`draw_matrix` does, in a panel that has room for it."""
+    rows, columns = values.shape
+    drawn = panels(1, ax, size=(2.6 + _COLUMN * columns, 1.6 + _ROW * rows), what="heatmap")
+    draw_matrix(drawn.axes[0], values, **kwargs)
+    return drawn
 
 
 def draw_matrix(
@@ -146,10 +143,9 @@ def draw_matrix(
 ) -> pd.DataFrame:
     """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees; NaN is grey, 0 for the order."""
     width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
-    by_row, by_column = (_linkage(side) if ordered else None for side in (values, values.T))
-    beside = _draw_tree(ax, by_row, (1, 0, _TREE / width, 1), "right")
-    above = _draw_tree(ax, by_column, (0, 1, 1, _TREE / height), "top")
-    values = values.iloc[beside or slice(None), above or slice(None)]
+    if ordered:
+        rows = _draw_tree(ax, values, (1, 0, _TREE / width, 1), "right")
+        values = values.iloc[rows, _draw_tree(ax, values.T, (0, 1, 1, _TREE / height), "top")]
     numbers = values.to_numpy(dtype=float)
     sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
     most = float(np.quantile(sizes, _USUAL)) if len(sizes) else 1.0
@@ -164,31 +160,25 @@ def draw_matrix(
     ax.spines[:].set_visible(False)
     low, high = image.get_clim()
     extend = {(1, 1): "both", (1, 0): "min", (0, 1): "max"}.get(((numbers < low).any(), (numbers > high).any()))
-    bar = ax.inset_axes((1 + (_TREE * bool(beside) + _SPACE) / width, 0, _BAR / width, 1))
+    beside = _TREE * (ordered and len(values) >= _FEWEST) + _SPACE
+    bar = ax.inset_axes((1 + beside / width, 0, _BAR / width, 1))
     ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
     bar.tick_params(labelsize="small")
     return values
 
 
-def _linkage(values: pd.DataFrame) -> np.ndarray | None:
-    """Return average linkage of rows scaled to one length, as those of one kind are similar whatever their size."""
-    from scipy.cluster.hierarchy import linkage
+# Rows that a tree needs.
+_FEWEST = 3
 
-    if len(values) < 3:
-        return None
+
+def _draw_tree(ax: Axes, values: pd.DataFrame, bounds: tuple[float, float, float, float], side: str) -> list[int]:
+    """Draw the tree of rows, by average linkage, above or to the right of a matrix; return the order of its leaves."""
+    if len(values) < _FEWEST:
+        return list(range(len(values)))
+    # Scaled to one length, as those of one kind are similar whatever their size.
     numbers = values.fillna(0.0).to_numpy(dtype=float)
     lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
-    return linkage(numbers / np.where(lengths > 0, lengths, 1.0), method="average", optimal_ordering=True)
-
-
-def _draw_tree(
-    ax: Axes, merged: np.ndarray | None, bounds: tuple[float, float, float, float], side: str
-) -> list[int] | None:
-    """Draw a tree above or to the right of a matrix; return the order of its leaves."""
-    from scipy.cluster.hierarchy import dendrogram
-
-    if merged is None:
-        return None
+    merged = linkage(numbers / np.where(lengths > 0, lengths, 1.0), method="average", optimal_ordering=True)
     beside = ax.inset_axes(bounds)
     style = {"color_threshold": 0, "above_threshold_color": "0.4", "no_labels": True}
     leaves = dendrogram(merged, ax=beside, orientation=side, **style)["leaves"]
@@ -208,9 +198,6 @@ _NEAR = 6.0
 
 def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndarray, *, fontsize: float = 8.0) -> None:
     """Write names beside the first of some points, each where it covers least; call it when all else is drawn."""
-    from matplotlib.patheffects import withStroke
-    from matplotlib.text import Text
-
     figure = ax.figure.figure
     figure.draw_without_rendering()  # the layout is made, and sizes are known
     in_points = 72 / figure.dpi
@@ -221,16 +208,11 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
     if (legend := ax.get_legend()) is not None:
         taken = np.vstack([taken, in_points * np.array(legend.get_window_extent().extents)])
     halo = [withStroke(linewidth=1.5, foreground="white")]  # legible on lines
-    font: dict[str, Any] = {
-        "ha": "center",
-        "va": "center",
-        "fontsize": fontsize,
-        "style": "italic",
-        "path_effects": halo,
-    }
+    font: dict[str, Any] = {"ha": "center", "va": "center", "style": "italic", "path_effects": halo}
     for number, name in enumerate(names):
         to_point = {"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
-        text = ax.annotate(name, places[number], (0.0, 0.0), textcoords="offset points", arrowprops=to_point, **font)
+        how: dict[str, Any] = {"textcoords": "offset points", "arrowprops": to_point, "fontsize": fontsize, **font}
+        text = ax.annotate(name, places[number], (0.0, 0.0), **how)
         half = in_points / 2 * np.array(Text.get_window_extent(text).size)
         offsets = np.concatenate([_WAYS * (radii[number] + gap + half) for gap in _GAPS])  # the nearest first
         boxes = np.hstack([points[number] + offsets - half, points[number] + offsets + half])

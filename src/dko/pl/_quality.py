@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .. import get
 from .._core import keys
@@ -12,16 +16,11 @@ from .._core.cells import unwrap
 from .._core.fitted import apart, read_fitted
 from .._core.messages import unknown
 from .._core.verb import verb
-from ..get._tables import predictions
+from ..get._tables import predictions, scored
 from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from anndata import AnnData
-    from matplotlib.axes import Axes
     from mudata import MuData
-
-    from ._panels import Drawn
 
 
 LABELS = {
@@ -80,7 +79,7 @@ def fit(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw predicted against observed relative expression of held-out cells.
 
     Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000; predictions below
@@ -127,12 +126,11 @@ def _draw_entries(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None
 
 def _write_quality(ax: Axes, quality: pd.DataFrame) -> None:
     """Write the model's numbers above those of the gene means, which are the last row."""
-    rows = {"model": quality.loc["model"], "gene mean": quality.iloc[-1]}
-    lines = [f"{'':9} Spearman  Bray-Curtis"]
-    lines += [f"{name:9} {row['spearman']:8.3f}  {row['bray_curtis']:11.3f}" for name, row in rows.items()]
+    rows = quality.iloc[[0, -1]][["spearman", "bray_curtis"]].set_axis(["model", "gene mean"])
+    text = rows.set_axis(["Spearman", "Bray-Curtis"], axis=1).to_string(float_format="%.3f")
     box = {"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85, "boxstyle": "round"}
     style: dict[str, Any] = {"va": "top", "family": "monospace", "fontsize": "x-small", "bbox": box}
-    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, **style)
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, **style)
 
 
 @verb
@@ -144,7 +142,7 @@ def history(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw training (thin) and validation loss (thick) of a fit, and mark the best point, whose weights were kept.
 
     Against epochs where there was one validation per pass over the cells, otherwise against steps; a colour per model.
@@ -155,8 +153,6 @@ def history(
         After :func:`dko.tl.fit`.
     %(plot)s
     """
-    from matplotlib.ticker import MaxNLocator
-
     curves = apart(get.history(adata, key=key, mod=mod))
     time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
     several = "" not in curves
@@ -188,7 +184,7 @@ def evaluation(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw how well the model predicts measured knockouts, among the baselines, the best on top.
 
     A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Dashed are the
@@ -207,19 +203,28 @@ def evaluation(
     if metric not in LABELS:
         raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
     rows = _sorted(summary, metric)
-    over, table = summary.attrs["over"], get.evaluation(adata, summary=False, key=key, mod=mod)
     drawn = panels(1, ax, size=(6.4, 0.9 + 0.3 * len(rows)), what="metric")
     (panel,) = drawn.axes
-    references = _references(summary, metric)
-    for label, (color, (mean, *interval)) in references.items():
+    for label, (color, (mean, *interval)) in (references := _references(summary, metric)).items():
         panel.axvline(mean, color=color, lw=1.2, ls="--", zorder=0, label=label)
         if np.isfinite(interval).all():
             panel.axvspan(*interval, color=color, alpha=0.15, lw=0, zorder=0)
-    _draw(panel, rows, _points(table, over, metric), metric)
-    known = _points(table, over, "size" if metric == "impact_ranking" else metric)
-    n = max(int(np.isfinite(known[method]).sum()) for method in rows.index)
-    title = f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
-    dress(panel, title, LABELS[metric])
+    values = get.evaluation(adata, summary=False, key=key, mod=mod)
+    # Of the perturbations that the summary is over.
+    chosen = values.loc[_MEASUREMENT, ["predictable", "reliable"][: 1 + (summary.attrs["over"] == "reliable")]] > 0
+    points = values.get(metric, pd.Series(np.nan, values.index)).unstack("method")[chosen.all(axis=1)]
+    for place, method in enumerate(rows.index):
+        color = _MODEL if method == "model" else _OTHER
+        mean, low, high = _ends(rows, method, metric)
+        if len(points) > 1:
+            panel.scatter(points[method], [place] * len(points), s=14, color=color, alpha=0.25, lw=0, zorder=1)
+        if np.isfinite(low):
+            panel.hlines(place, low, high, color=color, lw=2, zorder=2)
+        panel.scatter(mean, place, s=48, color=color, zorder=3)
+    name_rows(panel, rows.index, style="normal")
+    for label in panel.get_yticklabels():
+        label.set_color(_MODEL if label.get_text() == "model" else "black")
+    dress(panel, scored(summary), LABELS[metric])
     if references:
         drawn.legend([line(color, label, ls="--", lw=1.2) for label, (color, _) in references.items()], ncols=2)
     return drawn.finish(show, return_fig)
@@ -243,15 +248,6 @@ def _sorted(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     return rows.loc[values.sort_values(kind="stable").index[::-1]]
 
 
-def _points(table: pd.DataFrame, over: str, metric: str) -> dict[str, np.ndarray]:
-    """Return the values of the perturbations that the summary is over, by method."""
-    if metric not in table:
-        return {}
-    chosen = table.loc[_MEASUREMENT, ["predictable", "reliable"] if over == "reliable" else ["predictable"]] > 0
-    chosen = chosen.all(axis=1).to_numpy()
-    return {method: table.loc[method, metric].to_numpy()[chosen] for method in table.index.unique("method")}
-
-
 def _ends(summary: pd.DataFrame, method: str, metric: str) -> tuple[float, ...]:
     """Return a mean and the ends of its interval."""
     return tuple(summary.loc[method, [metric, f"{metric}_low", f"{metric}_high"]])
@@ -272,19 +268,3 @@ def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tupl
     elif _REPLICATE in summary.index:
         found["half of the measurement against the other"] = COLORS[2], _ends(summary, _REPLICATE, metric)
     return {label: (color, ends) for label, (color, ends) in found.items() if np.isfinite(ends[0])}
-
-
-def _draw(ax: Axes, rows: pd.DataFrame, points: dict[str, np.ndarray], metric: str) -> None:
-    """Draw the mean of each method with its interval and, small, its perturbations."""
-    for place, method in enumerate(rows.index):
-        color = _MODEL if method == "model" else _OTHER
-        mean, low, high = _ends(rows, method, metric)
-        known = points.get(method, np.empty(0))
-        if len(known) > 1:
-            ax.scatter(known, np.full(len(known), place), s=14, color=color, alpha=0.25, lw=0, zorder=1)
-        if np.isfinite(low):
-            ax.hlines(place, low, high, color=color, lw=2, zorder=2)
-        ax.scatter(mean, place, s=48, color=color, zorder=3)
-    name_rows(ax, rows.index, style="normal")
-    for label in ax.get_yticklabels():
-        label.set_color(_MODEL if label.get_text() == "model" else "black")

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 
 from .. import get
 from .._core import keys
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
 from .._core.verb import verb
-from ._panels import COLORS, COLUMN, IMPACT, NCOLS, ROW, dot, draw_matrix, dress, line, name_rows, panels
+from ._panels import COLORS, IMPACT, dot, draw_heatmap, dress, line, name_rows, panels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from anndata import AnnData
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from mudata import MuData
-
-    from ._panels import Drawn
 
 
 DOWNSTREAM, MEAN = "downstream_mean", "impact_mean"
@@ -52,7 +49,7 @@ def ranking(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Drawn:
+) -> Any:
     """Draw the genes whose knockouts have the largest impact on other genes, overall or per group.
 
     A dot is a mean downstream impact, filled at a false discovery rate of at most 0.05, hollow where it may be noise.
@@ -75,15 +72,15 @@ def ranking(
     %(ranking)s
     %(plot)s
     """
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
-    shown = chosen_value(value, table, (DOWNSTREAM, MEAN))
+    shown = _chosen_value(value, table, DOWNSTREAM, MEAN)
     intervals = shown == DOWNSTREAM and _ENDS[0] in table
     if value is not None:
         table = table.sort_values(shown, ascending=False, kind="stable")
+    known = rates(table) if shown == DOWNSTREAM else None
+    table["found"] = True if known is None else known <= FDR
     parts = {"": table} if "group" not in table else dict(iter(table.groupby("group", observed=True)))
     tables = {str(group): part.head(n_genes) for group, part in parts.items()}
     several, longest = len(tables) > 1, max(map(len, tables.values()))
@@ -93,26 +90,24 @@ def ranking(
         _draw(panel, part, shown, intervals=intervals)
         dress(panel, group, "" if several else LABELS[shown], width=28)
         name_rows(panel, part["gene"])
-        panel.set_xlim(_limits([part] if intervals else list(tables.values()), shown, intervals=intervals))
+    for panel in drawn.axes:
+        panel.set_xlim(left=0)
     if several:
-        for lowest in drawn.axes[-NCOLS:]:
+        for lowest in drawn.axes[-4:]:
             lowest.tick_params(labelbottom=True)
         drawn.axes[0].figure.supxlabel(LABELS[shown], fontsize="medium")
-    handles = _handles(list(tables.values()), shown, intervals)
-    drawn.legend(handles, "above" if several else "beside", ncols=min(2 * len(tables), 4))
+    found = None if known is None else pd.concat(tables.values())["found"]
+    drawn.legend(_handles(found, shown, intervals), "above" if several else "beside", ncols=min(2 * len(tables), 4))
     return drawn.finish(show, return_fig)
 
 
-def chosen_value(value: str | None, table: pd.DataFrame, known: tuple[str, ...]) -> str:
+def _chosen_value(value: str | None, table: pd.DataFrame, *known: str) -> str:
     """Return the column to draw: the one asked for, or the best that there is."""
     there = [name for name in known if name in table]
-    if value is None:
-        return there[0]
-    if value not in there:
-        remedy = "run dko.tl.scan, and dko.tl.rank_genes for the same groups, first"
-        problem = f"is not in the ranking; {remedy}" if value in known else f"must be one of {listed(known)}"
-        raise ValueError(f"value={value!r} {problem}.")
-    return value
+    if value is not None and value not in there:
+        remedy = "run dko.tl.scan, and dko.tl.rank_genes for the same groups, for others"
+        raise ValueError(f"value={value!r} must be one of {listed(there)}; {remedy}.")
+    return value or there[0]
 
 
 def rates(table: pd.DataFrame) -> pd.Series | None:
@@ -128,34 +123,19 @@ def _draw(ax: Axes, table: pd.DataFrame, value: str, *, intervals: bool) -> None
         ax.hlines(places, *(table[end] for end in _ENDS), color=_DOT, lw=1.6, zorder=1)
     else:
         ax.hlines(places, 0, table[value], color="0.85", lw=1, zorder=1)
-    areas = _SIZE**2 if intervals else _FULL * table["fraction"]
-    faces = [_DOT if found else "white" for found in _found(table, value)]
+    areas, faces = _SIZE**2 if intervals else _FULL * table["fraction"], np.where(table["found"], _DOT, "white")
     ax.scatter(table[value], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
     ax.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
     if value == MEAN:
         ax.scatter(table["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
 
 
-def _found(table: pd.DataFrame, value: str) -> np.ndarray:
-    """Return which values are significant; all, where there is no rate of this value."""
-    known = rates(table) if value == DOWNSTREAM else None
-    return np.ones(len(table), dtype=bool) if known is None else (known <= FDR).to_numpy()
-
-
-def _limits(tables: list[pd.DataFrame], value: str, *, intervals: bool) -> tuple[float, float]:
-    """Return what the axis of values has to span, with 0 and a little room."""
-    names = [value, *(_ENDS if intervals else ()), *(["expression_mean"] if value == MEAN else [])]
-    return 0.0, 1.08 * (max(table[names].to_numpy(dtype=float).max() for table in tables) or 1.0)
-
-
-def _handles(tables: list[pd.DataFrame], value: str, intervals: bool) -> list[Artist]:
+def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artist]:
     """Return what the legend explains, of what there is."""
-    there = set(np.concatenate([_found(table, value) for table in tables]))
-    rated = value == DOWNSTREAM and rates(tables[0]) is not None
     shown: list[Artist] = []
-    if rated and True in there:
+    if found is not None and found.any():
         shown.append(dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0))
-    if rated and False in there:
+    if found is not None and not found.all():
         shown.append(dot(_DOT, f"FDR > {FDR}", ms=_SIZE, mfc="white", mew=1.2))
     if intervals:
         return [*shown, line(_DOT, "95 % interval", lw=1.6)]
@@ -181,7 +161,7 @@ def heatmap(
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Drawn:
+) -> Any:
     """Draw the downstream impact of genes in groups of cells, groups x genes, similar ones side by side.
 
     Genes that too few cells of a group express (`min_cells` of :func:`dko.tl.rank_genes` and :func:`dko.get.ranking`)
@@ -205,19 +185,15 @@ def heatmap(
         For :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
     %(plot)s
     """
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, got {n_genes}.")
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:
         raise ValueError("A heatmap is of groups of cells; name the obs column that has them, groupby=...")
     if table.empty:
         raise ValueError("No gene to draw: none was scanned in enough cells; see min_cells of dko.get.ranking.")
-    shown = chosen_value(value, table, (DOWNSTREAM, MEAN, "specificity", "fraction"))
+    shown = _chosen_value(value, table, DOWNSTREAM, MEAN, "specificity", "fraction")
     values = _chosen(table, shown, genes, n_genes)
-    rows, columns = values.shape
-    drawn = panels(1, ax, size=(2.6 + COLUMN * columns, 1.6 + ROW * rows), what="heatmap")
     label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
-    draw_matrix(drawn.axes[0], values, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
+    drawn = draw_heatmap(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
     return drawn.finish(show, return_fig)
 
 
@@ -232,8 +208,7 @@ def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_gene
         names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
         if not names:
             raise ValueError("genes names no gene; leave it out for those with the largest values.")
-        known = set(table["gene"])
-        if missing := [name for name in names if name not in known]:
-            raise KeyError(unknown("gene", missing, known, "the ranking"))
+        if missing := sorted(set(names) - set(table["gene"])):
+            raise KeyError(unknown("gene", missing, table["gene"].unique(), "the ranking"))
     frame = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene", values=value)
     return frame[names].rename_axis(index=None, columns=None)

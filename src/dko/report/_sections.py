@@ -15,7 +15,7 @@ from .._core.fitted import best_loss
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import read_params
 from .._core.tables import Table, table_of
-from ..get._tables import predictions
+from ..get._tables import predictions, scored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,15 +101,14 @@ def _fit(run: Run) -> Blocks:
 
 def _evaluation(run: Run) -> Blocks:
     summary = run.get("evaluation")
-    n, measured, rows = summary.attrs["n_perturbations"], summary.loc["measurement"], predictions(summary)
-    over = f"{n} {'reliable ' if summary.attrs['over'] == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    measured, rows = summary.loc["measurement"], predictions(summary)
     gain = "; above {}: {}".format(*best) if (best := best_baseline(rows)) else ""
-    yield f"Means over {over}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
+    yield f"Means over {scored(summary)}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
     yield (
         f"Pearson of the two halves of the measurement: {measured['ceiling']:.3f} (a perfect prediction reaches "
         f"{measured['ceiling_whole']:.3f}). AUPRC by chance: {measured['base_rate']:.3f}."
     )
-    if n > 1:
+    if summary.attrs["n_perturbations"] > 1:
         yield f"Similarity of the measured effects: {measured['similarity']:.3f}."
     shown = [column.name for column in results.EVALUATION.columns[keys.SUMMARY] if column.name in rows]
     rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False, na_position="last")
