@@ -3,12 +3,42 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
+from scipy import sparse
 
-from dko.models._training import fabric_on, train
+import dko
+from dko.models._training import loader, resolve_device, rows_on, train
 from dko.models.fitting import Schedule
 
 CPU = torch.device("cpu")
+MATRIX = sparse.random(10, 5, 0.5, format="csr", dtype=np.float32, random_state=0)
+
+
+def test_auto_asks_the_settings_and_takes_the_best_there_is():
+    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert resolve_device().type == expected
+    with dko.settings.override(device="meta"):
+        assert resolve_device("auto") == torch.device("meta")
+        assert resolve_device("cpu") == CPU
+
+
+# No machine has a 99th card; one without any has no CUDA at all.
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(ValueError, match=f"device='{name}' cannot be used here .*use 'auto' or 'cpu'"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("memory_budget", [1, 10**6])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_batches_are_the_same_within_and_beyond_the_memory_budget(batch_size, memory_budget):
+    dense, order = MATRIX.toarray(), np.array([9, 0, 3, 3, 5, 2, 1])
+    with dko.settings.override(memory_budget=memory_budget):
+        assert rows_on(MATRIX, CPU)(order[:0]).shape == (0, 5)
+        load = loader(MATRIX, batch_size, CPU)
+        for rows, expected in [(None, dense), (order, dense[order])] * 2:
+            parts = list(load(rows))
+            assert [len(part) for part in parts[:-1]] == [batch_size] * (len(parts) - 1)
+            np.testing.assert_array_equal(torch.cat(parts), expected)
 
 
 class Slope(torch.nn.Module):
@@ -27,7 +57,7 @@ def constant(value, n=8, batch_size=4):
     return lambda order: [torch.full((batch_size, 1), value) for _ in range(n // batch_size)]
 
 
-def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None, optimizer=torch.optim.Adam, **how):
+def run(network, *, training=None, validation=None, n_rows=8, rng=0, optimizer=torch.optim.Adam, **how):
     schedule = Schedule(**{"batch_size": 4, "learning_rate": 0.1, **how})
     return train(
         network,
@@ -36,7 +66,6 @@ def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None
         validation or constant(1.0),
         n_rows,
         schedule,
-        fabric=fabric or fabric_on(CPU),
         rng=np.random.default_rng(rng),
     )
 
@@ -80,28 +109,6 @@ def test_long_gradients_are_cut(clip, moved):
     network = Constant()
     run(network, optimizer=torch.optim.SGD, max_steps=1, clip=clip)
     assert network.value.item() == pytest.approx(moved)
-
-
-def test_gradients_and_precision_are_those_of_fabric():
-    """What is asked of Fabric holds in every step: bfloat16 here, devices and strategies elsewhere."""
-    kinds: list[object] = []
-
-    class Watched(Slope):
-        def forward(self, rows):
-            kinds.append((rows @ self.value).dtype)
-            return super().forward(rows)
-
-    class Listened(Fabric):
-        def backward(self, *args, **kwargs):
-            kinds.append("backward")
-            super().backward(*args, **kwargs)
-
-    fabric = Listened(accelerator="cpu", precision="bf16-mixed")
-    network = Watched()
-    trained = run(network, fabric=fabric, max_steps=2, validate_every=2)
-    assert kinds == [torch.bfloat16, "backward", torch.bfloat16, "backward", *[torch.bfloat16] * 2]
-    assert network.value.dtype == torch.float32 and network.value.item() == pytest.approx(0.2, abs=0.02)
-    assert len(trained.history) == 1
 
 
 @pytest.mark.parametrize(

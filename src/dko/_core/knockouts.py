@@ -292,7 +292,7 @@ def open_model(
     fitted = read_fitted(adata, key)
     model = fitted.model
     if device is not None:
-        from ..models._device import resolve_device
+        from ..models._training import resolve_device
 
         model = model.to(resolve_device(device))
     require_ability(model, key, needs)

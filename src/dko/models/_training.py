@@ -1,4 +1,4 @@
-"""The training loop of every model: minibatches, validation, the best weights kept."""
+"""Where arithmetic runs, rows of a CSR matrix as dense tensors there, and the training loop of every model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 
 from .._core.messages import bar, logger
-from .fitting import Schedule
+from .._settings import settings
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from .fitting import Schedule
 
 Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 """Order of the rows, or None as they come -> batches on the device."""
@@ -27,19 +31,46 @@ _SMALL_STEP = 2**30
 _CUT = 0.3
 
 
+def resolve_device(device: str = "auto") -> torch.device:
+    """Return the torch device meant by a name; ``"auto"`` asks the settings, then takes CUDA, MPS or the CPU."""
+    name = settings.device if device == "auto" else device
+    if name != "auto":
+        try:
+            # Making a tensor finds out whether the device is there, and not only whether its name is known.
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ValueError(f"device={name!r} cannot be used here ({reason}); use 'auto' or 'cpu'.") from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def rows_on(matrix: sparse.csr_matrix, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
+    """Return a function from numbers of rows to these rows, dense, on `device`: at once if memory allows."""
+    if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
+        return lambda rows: torch.from_numpy(matrix[rows].toarray()).to(device)
+    dense = torch.from_numpy(matrix.toarray()).to(device)
+    return lambda rows: dense[torch.from_numpy(rows).to(device)]
+
+
+def loader(matrix: sparse.csr_matrix, batch_size: int, device: torch.device) -> Loader:
+    """Return a function that yields the rows, in a given order or as they come, dense, `batch_size` at a time."""
+    gather = rows_on(matrix, device)
+
+    def load(order: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+        rows = np.arange(matrix.shape[0]) if order is None else order
+        return (gather(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size))
+
+    return load
+
+
 @dataclass(frozen=True)
 class Trained:
     """What training leaves beside the weights: the loss history, and whether the user stopped it."""
 
     history: pd.DataFrame
     interrupted: bool
-
-
-def fabric_on(device: torch.device) -> Fabric:
-    """Return what moves, differentiates and steps: this process alone, on one device."""
-    # Without the plugin, Fabric would take its tasks from the batch system that it runs under.
-    index = 1 if device.index is None or device.type == "cpu" else [device.index]
-    return Fabric(accelerator=device.type, devices=index, plugins=[LightningEnvironment()])
 
 
 def train(
@@ -50,7 +81,6 @@ def train(
     n_rows: int,
     schedule: Schedule,
     *,
-    fabric: Fabric,
     rng: np.random.Generator,
     label: str = "fit",
 ) -> Trained:
@@ -60,101 +90,74 @@ def train(
     batches; `rng` shuffles the `n_rows` training rows before each pass. Returns the history. Ctrl-C ends training early
     and keeps the best weights; before the first validation there are none, and it goes on to the caller.
     """
-    model, stepper = fabric.setup(network, optimizer)
     n_steps, every = schedule.n_steps(n_rows), schedule.steps_to_validation(n_rows)
-    best, cuts, interrupted = _Best(network), 0, False
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    kept, best, age, cuts, interrupted = _copied(weights), math.inf, 0, 0, False
     history: list[tuple[int, int, float, float]] = []
     # The losses of the steps since the last validation; on the device, as reading each of them would wait for it.
     losses: list[torch.Tensor] = []
-    n_weights = sum(weight.numel() for weight in network.parameters())
-    shown = bar(total=n_steps, description=label, unit="step", leave=False)
-    with _threads(small=schedule.batch_size * n_weights < _SMALL_STEP), shown:
+    passes = ((epoch, batch) for epoch in count(1) for batch in training(rng.permutation(n_rows)))
+    small = schedule.batch_size * sum(weight.numel() for weight in weights) < _SMALL_STEP
+    with _threads(small=small), bar(total=n_steps, description=label, unit="step", leave=False) as shown:
         try:
-            for step, epoch, batch in _steps(training, n_rows, n_steps, rng):
-                loss = model(batch).mean()
-                stepper.zero_grad()
-                fabric.backward(loss)
+            for step, (epoch, batch) in enumerate(islice(passes, n_steps), start=1):
+                loss = network(batch).mean()
+                optimizer.zero_grad()
+                loss.backward()
                 if schedule.clip is not None:
-                    fabric.clip_gradients(model, stepper, max_norm=schedule.clip, error_if_nonfinite=False)
-                stepper.step()
+                    torch.nn.utils.clip_grad_norm_(weights, schedule.clip)
+                optimizer.step()
                 losses.append(loss.detach())
                 if step % every and step != n_steps:
                     continue
-                validation_loss = _mean_loss(model, validation, fabric)
+                validation_loss = _mean_loss(network, validation)
                 if not math.isfinite(validation_loss):
                     raise FloatingPointError(
                         f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
                         f"(it is {schedule.learning_rate})."
                     )
                 history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
-                best.offer(validation_loss)
+                age += 1
+                if validation_loss < best:
+                    kept, best, age = _copied(weights), validation_loss, 0
                 if shown.update(len(losses)):
-                    shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best.loss:.4f}")
+                    shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best:.4f}")
                 losses.clear()
-                if schedule.patience is None or best.age < schedule.patience:
+                if schedule.patience is None or age < schedule.patience:
                     continue
                 if cuts == schedule.reductions:
                     break
-                best.restore()
+                _restore(weights, kept)
                 for group in optimizer.param_groups:
                     group["lr"] *= _CUT
-                cuts, best.age = cuts + 1, 0
+                cuts, age = cuts + 1, 0
         except KeyboardInterrupt:
             if not history:
                 raise
             interrupted = True
             logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, history[-1][0])
-    best.restore()
+    _restore(weights, kept)
     network.to("cpu")
     columns = ["step", "epoch", "train_loss", "validation_loss"]
     return Trained(pd.DataFrame(history, columns=columns), interrupted)
 
 
-def _steps(training: Loader, n_rows: int, n_steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, Any]]:
-    """Yield (step, epoch, batch), both counted from 1, until `n_steps` are made."""
-    step = epoch = 0
-    while True:
-        epoch += 1
-        for batch in training(rng.permutation(n_rows)):
-            step += 1
-            yield step, epoch, batch
-            if step == n_steps:
-                return
-
-
 @torch.inference_mode()
-def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> float:
-    model.eval()
-    losses = [model(batch) for batch in validation(None)]
-    model.train()
-    # With several processes, the mean over all; this waits for the device.
-    mean: Any = fabric.all_reduce(torch.cat(losses).mean())
-    return float(mean)
+def _mean_loss(network: torch.nn.Module, validation: Loader) -> float:
+    network.eval()
+    losses = [network(batch) for batch in validation(None)]
+    network.train()
+    return float(torch.cat(losses).mean())
 
 
-class _Best:
-    """The weights of the lowest validation loss so far, and for how many validations they have been."""
-
-    def __init__(self, network: torch.nn.Module):
-        self._weights = [parameter.detach() for parameter in network.parameters()]
-        self._kept, self._spare = ([weight.clone() for weight in self._weights] for _ in range(2))
-        self.loss, self.age = math.inf, 0
-
-    def offer(self, loss: float) -> None:
-        if loss < self.loss:
-            _copy(self._weights, self._spare)
-            # In one step, so that Ctrl-C never finds weights of two kinds.
-            self._kept, self._spare, self.loss, self.age = self._spare, self._kept, loss, 0
-        else:
-            self.age += 1
-
-    def restore(self) -> None:
-        _copy(self._kept, self._weights)
+def _copied(weights: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    return [weight.detach().clone() for weight in weights]
 
 
-def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
-    for old, new in zip(source, target, strict=True):
-        new.copy_(old)
+@torch.no_grad()
+def _restore(weights: list[torch.nn.Parameter], kept: list[torch.Tensor]) -> None:
+    for weight, value in zip(weights, kept, strict=True):
+        weight.copy_(value)
 
 
 @contextmanager

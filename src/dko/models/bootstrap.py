@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._settings import settings
+from .base import like
 
 if TYPE_CHECKING:
     from scipy import sparse
-
-_INTERVAL = (0.025, 0.975)
 
 
 def bootstrap_means(
@@ -21,9 +20,7 @@ def bootstrap_means(
     n_cells, n_genes = values.shape
     if not n_cells:
         return np.full(n_genes, np.nan), np.full(n_genes, np.nan)
-    mask = values.copy()
-    mask.data = np.ones_like(mask.data)
-    across, there = values.T.tocsr(), mask.T.tocsr()
+    across, there = values.T.tocsr(), like(values, np.ones_like(values.data)).T.tocsr()
     means = np.empty((n_bootstraps, n_genes), dtype=np.float32)
     step = max(1, settings.memory_budget // (16 * max(n_cells, n_genes)))
     for first in range(0, n_bootstraps, step):
@@ -32,12 +29,8 @@ def bootstrap_means(
         n_drawn, total = there @ weights, across @ weights
         # A gene that none of the drawn cells has says nothing.
         means[rows] = np.divide(total, n_drawn, out=np.full_like(total, np.nan), where=n_drawn > 0).T
-    return _ends(means)
-
-
-def _ends(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.isfinite(draws).any(0)
-    low, high = np.full((2, draws.shape[1]), np.nan)
-    quantile = np.quantile if np.isfinite(draws[:, known]).all() else np.nanquantile
-    low[known], high[known] = quantile(draws[:, known], _INTERVAL, axis=0)
+    known = np.isfinite(means).any(0)
+    low, high = np.full((2, n_genes), np.nan)
+    quantile = np.quantile if np.isfinite(means[:, known]).all() else np.nanquantile
+    low[known], high[known] = quantile(means[:, known], (0.025, 0.975), axis=0)
     return low, high

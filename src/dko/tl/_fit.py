@@ -209,7 +209,7 @@ def fit(
     asked = Request(*where, validation_fraction, test_fraction)
     start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
 
-    from ..models._device import resolve_device
+    from ..models._training import resolve_device
 
     place = resolve_device(device)
     # Separate streams: the split does not depend on how a model trains.

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from ..._rng import torch_seed
-from .._batches import loader
-from .._training import Schedule, Trained, fabric_on, train
+from .._training import Trained, loader, train
 from ..knockout import AffineMap
 
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from ..fitting import Schedule
 
 # A gene that no training cell expresses starts with so little output: not 0, so that a cell of such genes alone still
 # has a profile.
@@ -184,7 +184,6 @@ def fit(
         loader(validation, schedule.batch_size * 8, device),
         training.shape[0],
         schedule,
-        fabric=fabric_on(device),
         rng=rng,
         label=label,
     )

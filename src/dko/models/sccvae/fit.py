@@ -9,8 +9,7 @@ import torch
 
 from ..._core.messages import logger
 from ..._rng import torch_seed
-from .._batches import loader
-from .._training import Trained, fabric_on, train
+from .._training import Trained, loader, train
 from .ensemble import Ensemble, Member, named_dimensions
 from .loss import Loss, median_bandwidths
 from .network import Network
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy import sparse
 
-    from .._training import Schedule
+    from ..fitting import Schedule
     from .config import Config
     from .targets import Targets
 
@@ -68,7 +67,6 @@ def fit(
             Sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
             n_batches * n_rows,
             schedule,
-            fabric=fabric_on(device),
             rng=rng,
             label=label,
         )

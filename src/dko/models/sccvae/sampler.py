@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from .._batches import rows_on
+from .._training import rows_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
