@@ -1,4 +1,4 @@
-"""Compiled work on several threads."""
+"""Compiled work on several threads, and a word to the user before a function is compiled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numba
+from numba.core import event
+
+from .._core.messages import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,10 +34,25 @@ def n_threads() -> int:
 
 def in_parallel(work: Callable[[T], R], pieces: Iterable[T], done: Callable[[R], object] = lambda found: None) -> None:
     """Do `work` on every piece in plain threads, which survive forks unlike numba's; tell `done` what it returns."""
-    pool = ThreadPoolExecutor(n_threads())
-    try:
-        for found in pool.map(work, pieces):
-            done(found)
-    finally:
-        # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
-        pool.shutdown(cancel_futures=True)
+    with event.install_listener("numba:compile", _Announcer()):
+        pool = ThreadPoolExecutor(n_threads())
+        try:
+            for found in pool.map(work, pieces):
+                done(found)
+        finally:
+            # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
+            pool.shutdown(cancel_futures=True)
+
+
+class _Announcer(event.Listener):
+    """Says it if something of this package is compiled, and not found in numba's cache."""
+
+    said = False
+
+    def on_start(self, happening: event.Event) -> None:
+        if not _Announcer.said and happening.data["dispatcher"].py_func.__module__.startswith(__package__):
+            _Announcer.said = True
+            say("Compiling the knockout engine: a few seconds, once on this machine.")
+
+    def on_end(self, happening: event.Event) -> None:
+        pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from .fit import PRESETS, fit
 if TYPE_CHECKING:
     from types import ModuleType
 
+    import torch
     from scipy import sparse
 
     from ..fitting import Fit, Schedule, TrainingCells
@@ -46,21 +47,33 @@ class DkoModel(Model):
         """Fit networks and total effects; see :func:`dko.models.dko.fit.fit`."""
         return fit(cells, config, schedule, **how)
 
-    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0):
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
         super().__init__(frame, arrays)
-        self._group = group
+        self._group, self._device = group, device
         self.reads = "profiles" if self.total else "presence"
 
     def part(self, number: int) -> DkoModel:
         """Return the model of one of the groups of cells."""
-        return DkoModel(self.frame, self.arrays, number)
+        return DkoModel(self.frame, self.arrays, number, self._device)
+
+    def to(self, device: torch.device) -> DkoModel:
+        """Return the model on a device."""
+        return DkoModel(self.frame, self.arrays, self._group, device)
 
     @property
     def engine(self) -> ModuleType:
-        """What knocks out, compiled; it is loaded where something is computed."""
+        """What knocks out; it is loaded where something is computed."""
         from .. import knockout
 
         return knockout
+
+    def _on_device(self, name: str) -> Callable[..., Any]:
+        """Return a function of the engine: compiled on a CPU, in torch on any other device."""
+        if str(self._device) == "cpu":
+            return getattr(self.engine, name)
+        from ..knockout import torch as twin
+
+        return partial(getattr(twin, name), device=self._device)
 
     @property
     def total(self) -> bool:
@@ -118,7 +131,7 @@ class DkoModel(Model):
                 impacts = np.zeros((2, len(row)), dtype=np.float32)
                 if dose > 0:  # at 0, rounding errors would remain
                     how = {"dose": dose, "after": after, "number": number}
-                    impacts = self.engine.knock_out(self.map, cells, row, removed, **how)
+                    impacts = self._on_device("knock_out")(self.map, cells, row, removed, **how)
                 for one, places in zip(found, np.split(order, starts[1:]), strict=True):
                     pair = (None, None)
                     if before is not None and after is not None:
@@ -131,7 +144,7 @@ class DkoModel(Model):
         """Return the sums of the changes of log profiles over the cells of each group, and the numbers of cells."""
         if any(len(genes) > 1 for genes in sets):
             return super().effect_sums(values, sets, group, n_groups, noise)
-        return self.engine.effect_sums(self.map, values, np.concatenate(sets), group, n_groups)
+        return self._on_device("effect_sums")(self.map, values, np.concatenate(sets), group, n_groups)
 
     def scan(
         self,
@@ -142,7 +155,7 @@ class DkoModel(Model):
         advance: Callable[[int], object] = lambda n: None,
     ) -> np.ndarray:
         """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone."""
-        found = self.engine.scan(self.map, values, wanted=wanted, downstream=downstream, advance=advance)
+        found = self._on_device("scan")(self.map, values, wanted=wanted, downstream=downstream, advance=advance)
         return np.atleast_2d(found)
 
     def pair_impacts(self, values: sparse.csr_matrix, row: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -151,7 +164,7 @@ class DkoModel(Model):
         entries = part.indptr[row][:, None] + position
         genes = np.zeros(part.shape[1], dtype=bool)
         genes[part.indices[entries]] = True
-        both = self.engine.knock_out(self.map, self.engine.all_cells(self.map, part), row, position)
+        both = self._on_device("knock_out")(self.map, self.engine.all_cells(self.map, part), row, position)
         singles = self.scan(part, genes)[:, entries]
         return np.concatenate([both[..., None], singles], axis=2).transpose(1, 0, 2)
 

@@ -1,0 +1,171 @@
+"""The same functions as the compiled ones, in torch, for any device; each knockout is a row of all genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from ..._settings import settings
+from ..base import like
+from .maps import BOUND, all_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .maps import AnyMap, Cells
+
+# Bytes of everything that is on the device at a time, for each gene of each knockout.
+_PER_GENE = 48
+
+
+class Block(NamedTuple):
+    """Some knockouts on the device: which, and profiles before and after, knockouts x genes; what is lost is a mask."""
+
+    which: slice
+    before: torch.Tensor
+    after: torch.Tensor
+    lost: torch.Tensor
+
+
+def scan(
+    affine: AnyMap,
+    presence: sparse.csr_matrix,
+    *,
+    device: torch.device,
+    wanted: np.ndarray | None = None,
+    dose: float = 1.0,
+    downstream: bool = False,
+    advance: Callable[[int], object] = lambda n: None,
+) -> np.ndarray:
+    """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32)."""
+    found = np.full((2, presence.nnz), np.nan, dtype=np.float32)
+    entries = np.arange(presence.nnz) if wanted is None else np.flatnonzero(wanted[presence.indices])
+    row = np.searchsorted(presence.indptr, entries, side="right") - 1
+    cells = all_cells(affine, presence)
+    for block in _knockouts(affine, cells, row, presence.indices[entries][:, None], dose, device):
+        found[:, entries[block.which]] = _impacts(block)
+        advance(len(block.before))
+    return found if downstream else found[0]
+
+
+def knock_out(
+    affine: AnyMap,
+    cells: Cells,
+    row: np.ndarray,
+    removed: np.ndarray,
+    *,
+    device: torch.device,
+    dose: float = 1.0,
+    after: np.ndarray | None = None,
+    number: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return both impacts of each knockout of any genes together, as :func:`dko.models.knockout.knock_out`."""
+    found = np.zeros((2, len(row)), dtype=np.float32)
+    genes = np.full(removed.shape, -1)
+    there = removed >= 0
+    genes[there] = cells.indices[(cells.indptr[row][:, None] + removed)[there]]
+    for block in _knockouts(affine, cells, row, genes, dose, device):
+        found[:, block.which] = _impacts(block)
+        if after is None or number is None:
+            continue
+        for cell, place, profile in zip(row[block.which], number[block.which], block.after.cpu().numpy(), strict=True):
+            entries = slice(*cells.indptr[cell : cell + 2])
+            after[place, entries] = profile[cells.indices[entries]]
+    return found
+
+
+def effect_sums(
+    affine: AnyMap,
+    presence: sparse.csr_matrix,
+    wanted: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+    *,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`dko.models.knockout.sets.effect_sums` does."""
+    number_of = np.full(affine.n_genes, -1)
+    number_of[wanted] = np.arange(len(wanted))
+    row = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))
+    entries = np.flatnonzero((number_of[presence.indices] >= 0) & (group[row] >= 0))
+    row, genes = row[entries], presence.indices[entries]
+    place = group[row] * len(wanted) + number_of[genes]
+    # Sums are float64 where the device has it; Apple's have not.
+    widest = torch.float32 if device.type == "mps" else torch.float64
+    totals = torch.zeros(n_groups * len(wanted), affine.n_genes, dtype=widest, device=device)
+    for block in _knockouts(affine, all_cells(affine, presence), row, genes[:, None], 1.0, device):
+        before, after = (_others(profile, block.lost) for profile in (block.before, block.after))
+        change = (1e4 * after).log1p() - (1e4 * before).log1p()
+        totals.index_add_(0, torch.from_numpy(place[block.which]).to(device), change.to(widest))
+    n_cells = np.bincount(place, minlength=n_groups * len(wanted)).reshape(n_groups, -1)
+    return totals.reshape(n_groups, len(wanted), -1).double().cpu().numpy(), n_cells
+
+
+def _knockouts(
+    affine: AnyMap, cells: Cells, row: np.ndarray, genes: np.ndarray, dose: float, device: torch.device
+) -> Iterator[Block]:
+    """Yield blocks of knockouts of `genes` (knockouts x genes, -1 pads), each in the cell of its row, ascending."""
+    n_genes = affine.n_genes
+    shape = (len(cells.indptr) - 1, n_genes)
+    profiles = sparse.csr_matrix((cells.profile, cells.indices, cells.indptr), shape)
+    ones = like(profiles, np.ones_like(cells.profile))
+    sums = profiles if cells.observed else like(profiles, cells.sums)
+    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
+    whole = _columns(affine, np.arange(n_genes), device) if 4 * n_genes**2 <= room else None
+    step = max(1, settings.memory_budget // (_PER_GENE * n_genes))
+    for first in range(0, len(row), step):
+        which = slice(first, first + step)
+        used, cell = np.unique(row[which], return_inverse=True)
+        before, there = _dense(profiles[used], cell, device), _dense(ones[used], cell, device)
+        lost = torch.zeros_like(before, dtype=torch.bool)
+        change = torch.zeros_like(before)
+        weights = torch.from_numpy((dose * affine.weights(genes[which])).astype(np.float32)).to(device)
+        for one, weight in zip(genes[which].T, weights.T, strict=True):
+            some, place = np.unique(np.maximum(one, 0), return_inverse=True)
+            columns = _columns(affine, some, device) if whole is None else whole[torch.from_numpy(some).to(device)]
+            change.addcmul_(columns[torch.from_numpy(place).to(device)], weight[:, None])
+            gene = torch.from_numpy(np.maximum(one, 0)).to(device)[:, None]
+            lost |= torch.zeros_like(lost).scatter_(1, gene, torch.from_numpy(one >= 0).to(device)[:, None])
+        if cells.observed:
+            after = before * change.clamp_(-BOUND * dose, BOUND * dose).masked_fill_(lost, 0).neg_().exp_()
+        else:
+            size = there.sum(1, keepdim=True) - dose * lost.sum(1, keepdim=True)
+            intercept = torch.from_numpy(cells.intercept).to(device)
+            after = ((_dense(sums[used], cell, device) - change) / size.clamp_min(1.2e-7) + intercept).abs_() * there
+        after = torch.where(lost, (1 - dose) * after, after)
+        yield Block(which, before, after / _total(after), lost)
+
+
+def _columns(affine: AnyMap, genes: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(affine.columns(genes))).to(device)
+
+
+def _dense(some: sparse.csr_matrix, cell: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return rows of cells on the device, one per knockout."""
+    return torch.from_numpy(some.astype(np.float32).toarray()).to(device)[torch.from_numpy(cell).to(device)]
+
+
+def _total(profile: torch.Tensor) -> torch.Tensor:
+    """Return the sum of each row, 1 where it is empty."""
+    total = profile.sum(1, keepdim=True)
+    return total.where(total > 0, 1)
+
+
+def _others(profile: torch.Tensor, lost: torch.Tensor) -> torch.Tensor:
+    """Return profiles without what is lost, made to sum to 1 again."""
+    rest = profile.masked_fill(lost, 0)
+    return rest / _total(rest)
+
+
+def _impacts(block: Block) -> np.ndarray:
+    """Return impacts and downstream impacts, a row each."""
+    others = [_others(profile, block.lost) for profile in (block.after, block.before)]
+    return np.stack([_bray_curtis(block.after, block.before), _bray_curtis(*others)])
+
+
+def _bray_curtis(after: torch.Tensor, before: torch.Tensor) -> np.ndarray:
+    both = after.sum(1) + before.sum(1)
+    return ((after - before).abs().sum(1) / both.where(both > 0, 1)).clamp_max(1).cpu().numpy()
