@@ -200,7 +200,7 @@ def test_getters_change_nothing_and_give_away_nothing(name, _finished, unchanged
 LIGHT = """
 import sys
 import dko
-heavy = {"torch", "scanpy", "matplotlib", "numba", "sklearn", "mudata"} & set(sys.modules)
+heavy = {"torch", "scanpy", "matplotlib", "numba", "lightning_fabric", "sklearn", "mudata"} & set(sys.modules)
 assert not heavy, heavy
 """
 

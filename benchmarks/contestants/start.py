@@ -14,7 +14,7 @@ from typing import Any
 
 from .._measure import measure
 
-_HEAVY = ("torch", "scanpy.pl", "scanpy.plotting", "numba", "matplotlib")
+_HEAVY = ("torch", "scanpy.pl", "scanpy.plotting", "numba", "matplotlib", "lightning_fabric")
 
 
 def packages(names: list[str]) -> dict[str, Any]:

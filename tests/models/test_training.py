@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from scipy import sparse
 
 import dko
-from dko.models._training import loader, resolve_device, rows_on, train
+from dko.models._training import fabric_on, loader, resolve_device, rows_on, train
 from dko.models.fitting import Schedule
 
 CPU = torch.device("cpu")
@@ -57,7 +58,7 @@ def constant(value, n=8, batch_size=4):
     return lambda order: [torch.full((batch_size, 1), value) for _ in range(n // batch_size)]
 
 
-def run(network, *, training=None, validation=None, n_rows=8, rng=0, optimizer=torch.optim.Adam, **how):
+def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None, optimizer=torch.optim.Adam, **how):
     schedule = Schedule(**{"batch_size": 4, "learning_rate": 0.1, **how})
     return train(
         network,
@@ -66,6 +67,7 @@ def run(network, *, training=None, validation=None, n_rows=8, rng=0, optimizer=t
         validation or constant(1.0),
         n_rows,
         schedule,
+        fabric=fabric or fabric_on(CPU),
         rng=np.random.default_rng(rng),
     )
 
@@ -109,6 +111,28 @@ def test_long_gradients_are_cut(clip, moved):
     network = Constant()
     run(network, optimizer=torch.optim.SGD, max_steps=1, clip=clip)
     assert network.value.item() == pytest.approx(moved)
+
+
+def test_gradients_and_precision_are_those_of_fabric():
+    """What is asked of Fabric holds in every step: bfloat16 here, devices and strategies elsewhere."""
+    kinds: list[object] = []
+
+    class Watched(Slope):
+        def forward(self, rows):
+            kinds.append((rows @ self.value).dtype)
+            return super().forward(rows)
+
+    class Listened(Fabric):
+        def backward(self, *args, **kwargs):
+            kinds.append("backward")
+            super().backward(*args, **kwargs)
+
+    fabric = Listened(accelerator="cpu", precision="bf16-mixed")
+    network = Watched()
+    trained = run(network, fabric=fabric, max_steps=2, validate_every=2)
+    assert kinds == [torch.bfloat16, "backward", torch.bfloat16, "backward", *[torch.bfloat16] * 2]
+    assert network.value.dtype == torch.float32 and network.value.item() == pytest.approx(0.2, abs=0.02)
+    assert len(trained.history) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 from .._core.messages import bar, logger
 from .._settings import settings
@@ -49,9 +51,18 @@ def resolve_device(device: str = "auto") -> torch.device:
 def rows_on(matrix: sparse.csr_matrix, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
     """Return a function from numbers of rows to these rows, dense, on `device`: at once if memory allows."""
     if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
-        return lambda rows: torch.from_numpy(matrix[rows].toarray()).to(device)
-    dense = torch.from_numpy(matrix.toarray()).to(device)
+        return lambda rows: _dense(matrix[rows], device)
+    dense = _dense(matrix, device)
     return lambda rows: dense[torch.from_numpy(rows).to(device)]
+
+
+def _dense(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
+    """Return a matrix as a dense float32 tensor, sparse on its way to the device."""
+    ends = torch.from_numpy(matrix.indptr).to(device)
+    row = torch.repeat_interleave(ends.diff(), output_size=matrix.nnz)
+    dense = torch.zeros(matrix.shape, dtype=torch.float32, device=device)
+    dense[row, torch.from_numpy(matrix.indices).to(device)] = torch.from_numpy(matrix.data).to(device)
+    return dense
 
 
 def loader(matrix: sparse.csr_matrix, batch_size: int, device: torch.device) -> Loader:
@@ -73,6 +84,13 @@ class Trained:
     interrupted: bool
 
 
+def fabric_on(device: torch.device) -> Fabric:
+    """Return what moves, differentiates and steps: this process alone, on one device."""
+    # Without the plugin, Fabric would take its tasks from the batch system that it runs under.
+    index = 1 if device.index is None or device.type == "cpu" else [device.index]
+    return Fabric(accelerator=device.type, devices=index, plugins=[LightningEnvironment()])
+
+
 def train(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -81,6 +99,7 @@ def train(
     n_rows: int,
     schedule: Schedule,
     *,
+    fabric: Fabric,
     rng: np.random.Generator,
     label: str = "fit",
 ) -> Trained:
@@ -90,6 +109,7 @@ def train(
     batches; `rng` shuffles the `n_rows` training rows before each pass. Returns the history. Ctrl-C ends training early
     and keeps the best weights; before the first validation there are none, and it goes on to the caller.
     """
+    model, stepper = fabric.setup(network, optimizer)
     n_steps, every = schedule.n_steps(n_rows), schedule.steps_to_validation(n_rows)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     kept, best, age, cuts, interrupted = _copied(weights), math.inf, 0, 0, False
@@ -101,16 +121,16 @@ def train(
     with _threads(small=small), bar(total=n_steps, description=label, unit="step", leave=False) as shown:
         try:
             for step, (epoch, batch) in enumerate(islice(passes, n_steps), start=1):
-                loss = network(batch).mean()
-                optimizer.zero_grad()
-                loss.backward()
+                loss = model(batch).mean()
+                stepper.zero_grad()
+                fabric.backward(loss)
                 if schedule.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(weights, schedule.clip)
-                optimizer.step()
+                    fabric.clip_gradients(model, stepper, max_norm=schedule.clip, error_if_nonfinite=False)
+                stepper.step()
                 losses.append(loss.detach())
                 if step % every and step != n_steps:
                     continue
-                validation_loss = _mean_loss(network, validation)
+                validation_loss = _mean_loss(model, validation, fabric)
                 if not math.isfinite(validation_loss):
                     raise FloatingPointError(
                         f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
@@ -143,11 +163,13 @@ def train(
 
 
 @torch.inference_mode()
-def _mean_loss(network: torch.nn.Module, validation: Loader) -> float:
-    network.eval()
-    losses = [network(batch) for batch in validation(None)]
-    network.train()
-    return float(torch.cat(losses).mean())
+def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> float:
+    model.eval()
+    losses = [model(batch) for batch in validation(None)]
+    model.train()
+    # With several processes, the mean over all; this waits for the device.
+    mean: Any = fabric.all_reduce(torch.cat(losses).mean())
+    return float(mean)
 
 
 def _copied(weights: list[torch.nn.Parameter]) -> list[torch.Tensor]:

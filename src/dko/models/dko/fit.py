@@ -185,7 +185,7 @@ def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | Non
         if groups == [""]:
             raise KeyError("init_from=... has a model per group; fit with groupby=..., too.")
         raise KeyError(f"init_from=... has no model for {listed(absent)}; it has {listed(frame.groups)}.")
-    order = [position[gene] for gene in genes]
+    order = np.array([position[gene] for gene in genes])
     number = {group: frame.groups.index(group) if frame.groups else 0 for group in groups}
     return {group: init.part(number[group]).predicting.subset(order) for group in groups}
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..._rng import torch_seed
-from .._training import Trained, loader, train
+from .._training import Trained, fabric_on, loader, train
 from ..knockout import AffineMap
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def fit(
         loader(validation, schedule.batch_size * 8, device),
         training.shape[0],
         schedule,
+        fabric=fabric_on(device),
         rng=rng,
         label=label,
     )

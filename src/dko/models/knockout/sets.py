@@ -188,7 +188,7 @@ def pair_effects(
                 if turn == 0:
                     compare(cells, every, change, pair, 1 + (one == 0), effects[number, one])
 
-    in_parallel(work, np.flatnonzero([len(of_pair) for of_pair in rows]))
+    in_parallel(work, [number for number, of_pair in enumerate(rows) if len(of_pair)])
     return effects, impacts
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ..._core.messages import logger
 from ..._rng import torch_seed
-from .._training import Trained, loader, train
+from .._training import Trained, fabric_on, loader, train
 from .ensemble import Ensemble, Member, named_dimensions
 from .loss import Loss, median_bandwidths
 from .network import Network
@@ -67,6 +67,7 @@ def fit(
             Sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
             n_batches * n_rows,
             schedule,
+            fabric=fabric_on(device),
             rng=rng,
             label=label,
         )
