@@ -141,12 +141,14 @@ class Source:
             bad = block.data < 0
             if not bad.any():
                 return
-            from .evidence import expression_elsewhere
+            from .evidence import elsewhere
 
             what = "a negative value (scaled data?)"
-            remedy = expression_elsewhere(self) or (
-                "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
-            )
+            remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
+            for counts, kind in ((True, "counts"), (False, "values that are not negative")):
+                if found := elsewhere(self, counts=counts):
+                    remedy = f"{found} holds {kind}, take them by {found.keyword}"
+                    break
         at = int(bad.argmax())
         row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
         gene, cell = self.names[block.indices[at]], self.adata.obs_names[row]

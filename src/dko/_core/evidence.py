@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from .cells import Source
-
-if TYPE_CHECKING:
-    pass
-
 
 # Relative distance from a whole number that single precision leaves after a logarithm and back, and how many units
 # the least value of a cell may hold: genes may have been left out since cells were normalised.
@@ -47,48 +43,37 @@ def recovered(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]
     ratio = data / np.repeat(_least(data, values.indptr), n_entries)
     some = np.linspace(0, values.shape[0] - 1, min(values.shape[0], _SOME_CELLS)).astype(int)
     part = values[some]
-    found = _units(part.data / np.repeat(_least(part.data, part.indptr), np.diff(part.indptr)), part.indptr, _ROUNDED)
+    of_least = part.data / np.repeat(_least(part.data, part.indptr), np.diff(part.indptr))
+    found, _ = _units(of_least, part.indptr, _ROUNDED)
     n = np.zeros(values.shape[0], dtype=int)
-    if (found.n > 0).mean() > 0.5:
-        n = _units(ratio, values.indptr, _ROUNDED).n
+    if (found > 0).mean() > 0.5:
+        n, _ = _units(ratio, values.indptr, _ROUNDED)
     known = n > 0
     counts = np.where(np.repeat(known, n_entries), np.rint(ratio * np.repeat(n, n_entries)), ratio)
     return sparse.csr_matrix((counts.astype(values.dtype), values.indices, values.indptr), shape=values.shape), known
 
 
-class Evidence(NamedTuple):
-    """Whether counts are behind values."""
+def evidence(values: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Look for counts behind linear values, the distinct ones of each cell in ascending order.
 
-    # Of each cell, whether its values are whole multiples of one unit; cells of a single value tell nothing
-    cells: np.ndarray
-    # Of each cell, an upper bound of the logarithm of the probability that any numbers would be; 0 where they are none
-    log_chance: np.ndarray
-
-
-def evidence(values: np.ndarray, indptr: np.ndarray) -> Evidence:
-    """Look for counts behind linear values, the distinct ones of each cell in ascending order."""
+    Returned for each cell: whether its values are whole multiples of one unit (those of a single value tell nothing);
+    and an upper bound of the logarithm of the probability that any numbers would be, 0 where they are none.
+    """
     n_entries = np.diff(indptr)
     ratio = values / np.repeat(_least(values, indptr), n_entries)
-    found = _units(ratio, indptr, _RECOGNISED)
+    units, exact = _units(ratio, indptr, _RECOGNISED)
     row = np.repeat(np.arange(len(n_entries)), n_entries)
-    n, tolerance = found.n[row], found.tolerance[row]
+    n, tolerance = units[row], exact[row]
     # Values that differ by rounding alone are one.
     new = np.append(False, values[1:] > values[:-1] * 1.01) & (ratio > 1) if len(values) else ratio > 1
     by_chance = np.where(new, np.log(np.clip(2 * tolerance * n * ratio, 1e-12, 1.0)), 0.0)
-    tried = np.log(np.maximum(np.where(found.tolerance > _EXACT, found.n + _MOST_UNITS, found.n), 1))
+    tried = np.log(np.maximum(np.where(exact > _EXACT, units + _MOST_UNITS, units), 1))
     log_chance = np.minimum(np.bincount(row, by_chance, minlength=len(n_entries)) + tried, 0.0)
-    return Evidence(found.n > 0, np.where(found.n > 0, log_chance, 0.0))
+    return units > 0, np.where(units > 0, log_chance, 0.0)
 
 
-class _Units(NamedTuple):
-    """How many units the least value of each cell holds, 0 where there is no such number, and how exactly."""
-
-    n: np.ndarray
-    tolerance: np.ndarray
-
-
-def _units(ratio: np.ndarray, indptr: np.ndarray, loosest: float) -> _Units:
-    """Find the least number that makes whole all values of a cell over its least one."""
+def _units(ratio: np.ndarray, indptr: np.ndarray, loosest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many units the least value of each cell holds, 0 where no number makes all whole, and how exactly."""
     n_entries = np.diff(indptr)
     n, exact = np.where(n_entries == 0, 1, 0), np.full(len(n_entries), loosest)
     row = np.repeat(np.arange(len(n_entries)), n_entries)
@@ -104,7 +89,7 @@ def _units(ratio: np.ndarray, indptr: np.ndarray, loosest: float) -> _Units:
                 still, of = still[broken[of]], of[broken[of]]
             if not len(of):
                 break
-    return _Units(n, exact)
+    return n, exact
 
 
 def _least(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
@@ -116,20 +101,8 @@ def _least(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
 _FEW = 32
 
 
-def counts_elsewhere(source: Source) -> Source | None:
-    """Return another matrix that holds counts."""
-    return _elsewhere(source, counts=True)
-
-
-def expression_elsewhere(source: Source) -> str | None:
-    """Say which other matrix holds counts, or else values that are nowhere negative."""
-    for counts, what in ((True, "counts"), (False, "values that are not negative")):
-        if found := _elsewhere(source, counts=counts):
-            return f"{found} holds {what}, take them by {found.keyword}"
-    return None
-
-
-def _elsewhere(source: Source, *, counts: bool) -> Source | None:
+def elsewhere(source: Source, *, counts: bool) -> Source | None:
+    """Return another matrix that holds counts, or else values that are nowhere negative."""
     for other in source.others():
         if not np.issubdtype(other.matrix.dtype, np.number) or str(other.layer).startswith("dko_"):
             continue
@@ -160,7 +133,6 @@ def found_in(values: sparse.csr_matrix, source: Source, mark: float | None, *, m
     return (
         _by_counts(values, bases, mark, None if mixed else str(source))
         or _by_sums(values, bases)
-        or _by_raw(values, source, bases)
         or _by_others(values, source, bases[1:])
     )
 
@@ -180,8 +152,8 @@ def _by_counts(values: sparse.csr_matrix, bases: list[float | None], mark: float
     for number, base in enumerate(bases):
         if base is None and _rounded(distinct):
             continue
-        found = evidence(_linear(distinct, base), indptr)
-        fits[number], chance[number] = found.cells[telling], found.log_chance.sum()
+        cells, log_chance = evidence(_linear(distinct, base), indptr)
+        fits[number], chance[number] = cells[telling], log_chance.sum()
     able = fits.mean(axis=1) >= _MOST
     if not able.any():
         broken = np.bincount(np.repeat(np.arange(len(telling)), np.diff(indptr)), distinct % 1 != 0, len(telling))
@@ -269,26 +241,10 @@ def _sums(values: sparse.csr_matrix, base: float | None) -> np.ndarray:
     return np.bincount(row, _linear(values.data, base), minlength=values.shape[0])
 
 
-def _columns(values: sparse.csr_matrix, source: Source) -> pd.Index:
-    """Return the names of the columns of values that may be those of all genes, or of those that are read."""
-    return source.names if len(source.names) == values.shape[1] else pd.Index(source.genes)
-
-
-def _by_raw(values: sparse.csr_matrix, source: Source, bases: list[float | None]) -> Found:
-    """Decide by the sums over all genes of raw, of which these may be some."""
-    columns, raw = _columns(values, source), source.adata.raw
-    if raw is None or not raw.var_names.is_unique or not columns.isin(raw.var_names).all():
-        return None
-    whole = Source(source.adata, use_raw=True).sample()
-    if (whole[:, raw.var_names.get_indexer(columns)] != values).nnz:
-        return None
-    found = _by_sums(whole, bases)
-    return None if found is None else (*found[:2], f"over all genes of raw {found[2]}")
-
-
 def _by_others(values: sparse.csr_matrix, source: Source, bases: list[float | None]) -> Found:
     """Decide by another matrix of which these are the logarithms, or which holds the logarithms of these."""
-    columns = _columns(values, source)
+    # Of all genes, or of those that are read.
+    columns = source.names if len(source.names) == values.shape[1] else pd.Index(source.genes)
     for matrix in source.others():
         shared = columns.intersection(matrix.names, sort=False)
         one = values[:, columns.get_indexer(shared)]

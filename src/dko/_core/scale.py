@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from .cells import Source, sample_rows
-from .evidence import are_counts, counts_elsewhere, found_in, sums_vary_less
+from .evidence import are_counts, elsewhere, found_in, sums_vary_less
 from .messages import logger, say
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | Non
 def tell(scale: Scale, source: Source, what: str, otherwise: str, *, counts: bool = False) -> None:
     """Say what values were taken for, and why; warn where that is not certain; name others that hold `counts`."""
     wanted = scale.trust == DOUBTFUL or (counts and scale.kind != "counts")
-    beside = counts_elsewhere(source) if wanted else None
+    beside = elsewhere(source, counts=True) if wanted else None
     better = f" {beside} holds counts: {beside.keyword} uses them." if beside else ""
     message = f"Values of {source}: taken as {what}"
     if scale.trust == DOUBTFUL:
