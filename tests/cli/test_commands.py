@@ -209,7 +209,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
             ran.code == 0 and column(ran, "method")[:1] == ["model"] and "over 1 reliable" in " ".join(ran.out.split())
         )
         for more, says in (
-            (("--metric", "person"), "No metric 'person'"),
+            (("--metric", "person"), 'Did you mean "pearson"?'),
             (("--plot", tmp_path / "x.txt"), "has to end in one of ."),
         ):
             assert says in dko(*words, *more).error
@@ -230,7 +230,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("fit", "--effects", "totl"), "'totl'"),
         (("fit", "--model", "scvi"), "'scvi'"),
         (("fit", "--min-cells", "5"), "min_cells"),
-        (("fit", "--control", "ctrl"), "--control ctrl needs --perturbation-key"),
+        (("fit", "--control", "ctrl"), "--control 'ctrl' needs --perturbation-key"),
         (("fit", "--out", "x.csv"), "is a table; name a file of cells"),
         (("ko", "gene_3+gen_4"), "No gene 'gen_4' in var_names."),
         (("ko", "gene_3", "--dose", "2"), "--dose 2.0 must be"),
@@ -238,7 +238,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("ko", "gene_3", "--groups", "cell_typ=B"), "Did you mean 'cell_type'"),
         (("dose", "gene_3", "--doses", "0,x"), "--doses 0,x is not numbers separated by commas"),
         (("scan", "--genes", "gen_3"), "No gene 'gen_3' in var_names. Did you mean 'gene_3'"),
-        (("rank",), "No scan in adata.layers['dko_impact']; run `dko scan --key dko` first."),
+        (("rank",), "No scan in adata.layers['dko_impact']; run `dko scan` first."),
         (("report", "--out", "page.pdf"), "--out 'page.pdf' has to end in .html."),
         (("report", "--out", "nowhere/page.html"), "The folder 'nowhere' does not exist"),
         (("report", "--out", "page.html", "--key", "other"), "holds no fit named 'other'"),

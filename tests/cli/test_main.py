@@ -94,12 +94,10 @@ def test_help_lists_all_commands(dko, words):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("fly",), "Unknown command: fly (see `dko --help`)."),
-        (("evalute", "--grouby"), "Did you mean evaluate?"),
-        (("--verson",), "Did you mean --version? (see `dko --help`)"),
+        (("fly",), 'Unknown command "fly".'),
+        (("evalute", "--grouby"), 'Did you mean "evaluate"?'),
         (("scan", "a.h5ad", "--ot", "b.h5ad"), "Did you mean --out instead of --ot? (see `dko scan --help`)"),
         (("fit", "a.h5ad", "--grouby=x", "--out", "b.h5ad"), "Did you mean --groupby"),
-        (("fit", "a.h5ad", "--seed", "1", "--out", "b.h5ad"), "Did you mean --rng?"),
         (("fit", "a.h5ad", "--xyzzy", "1", "--out", "b.h5ad"), "Unknown option: --xyzzy (see `dko fit --help`)"),
         (("fit", "a.h5ad"), "--out requires an argument (see `dko fit --help`)"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--max-steps", "many"), '--max-steps: unable to convert "many" into int'),

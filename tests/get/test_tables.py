@@ -138,12 +138,7 @@ def test_says_what_to_run(name, what, verb, results):
         ("interactions", {"group": "b"}, KeyError, "No group 'b' in .* Did you mean 'B'"),
         ("interactions", {"matrix": "z"}, ValueError, r"name it, group=... of 'B', 'CD4/CD8 T'"),
         ("interactions", {"group": "B", "matrix": "zz"}, KeyError, "matrix='zz' must be .*'interaction', 'class'"),
-        (
-            "interactions",
-            {"group": "B", "matrix": "downstream_a"},
-            ValueError,
-            "a column that describes a pair",
-        ),
+        ("interactions", {"group": "B", "matrix": "downstream_a"}, KeyError, "a column that describes a pair"),
         ("modules", {"what": "agreement"}, KeyError, "was given no groups to compare modules with"),
     ],
 )

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from inspect import Parameter, Signature, getdoc, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from anndata import AnnData
 from cyclopts import Parameter as Option
 
 from .. import io, tl
 from .._core import results
+from .._core.fitted import Fitted
 from .._core.names import labels_of
 from .._core.results import Result
 from .._settings import settings
 from ..io._files import read_any, read_prior
 from ..models import REGISTRY, model_class
-from ..report import open_run
-from ._files import Outputs, check_input, check_output, check_plot, names, open_fit, show, undisplayed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from anndata import AnnData
-
-    from .._core.fitted import Fitted
-    from ..models.fitting import Config
-    from ..report import Run
+from ..models.fitting import Config
+from ..pl._quality import LABELS
+from ..report import Run, open_run
+from ._files import Outputs, check_input, check_output, names, open_fit, show
 
 
 class Command(NamedTuple):
@@ -91,8 +87,6 @@ _HELP = {
     "device": "Where to compute: auto, cpu, cuda, cuda:1, mps.",
     "genes": "Genes to take, or to knock out.",
     "n_top_genes": "Number of genes in all.",
-    "perturbation_key": "obs column that names the perturbation of a cell.",
-    "control": "Its value for unperturbed cells.",
     "effects": "Of a knockout on other genes: direct, with all else as it is, total, on all paths, or auto.",
     "prior": "Known regulation, CSV with the columns source, target and weight, or measured effects, CSV or h5ad of "
     "perturbed genes x genes, log fold changes.",
@@ -104,9 +98,9 @@ def _verb(name: str) -> Callable[..., Any]:
     return getattr(io if name == "report" else tl, COMMANDS[name].verb)
 
 
-def _configs() -> list[Config]:
+def _configs(name: str) -> list[Config]:
     """Return the options of each model, which `tl.fit` takes as further keywords."""
-    return [model_class(model).presets[None][0] for model in REGISTRY]
+    return [model_class(model).presets[None][0] for model in REGISTRY] if name == "fit" else []
 
 
 @cache
@@ -117,9 +111,8 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
         kind = str(parameter.annotation).removesuffix(" | None")
         if parameter.name not in _NO_OPTION and (parameter.name != "key_added" or name == "fit"):
             found[OPTION_OF.get(parameter.name, parameter.name)] = kind, parameter.default
-    if name == "fit":
-        for option, kind in [one for config in _configs() for one in config.options().items()]:
-            found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
+    for option, kind in [one for config in _configs(name) for one in config.options().items()]:
+        found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
     if "exclude" in found:
         found["exclude"] = "Marks", None
     places = ARGUMENTS.get(name, {})
@@ -155,45 +148,43 @@ def command(name: str) -> Callable[..., None]:
 
 def _parameters(name: str) -> list[Parameter]:
     places, kinds = ARGUMENTS.get(name, {}), kinds_of(name)
-    found = [_argument("input", Path, "IN", "Cells: .h5ad, .h5mu or .zarr.")]
+    found = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")]
     for option in (option for option in kinds if option in places):
         together = ", or genes removed together: CD74+FTL" if kinds[option][0] == "Knockouts" else ""
-        found.append(_argument(option, list[str], places[option], f"Gene{together}."))
+        found.append(_parameter(option, list[str], f"Gene{together}.", typed=places[option]))
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
-    found.append(_option("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
+    found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
     if name not in ("fit", "report"):
-        found.append(_option("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
+        found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     if name == "evaluate":
-        found.append(_option("plot", Path, "Draw a score of all methods, in the format that the file ends in."))
-        found.append(_option("metric", str, "Which score to draw.", "pearson"))
+        found.append(_parameter("plot", Path, "Draw a score of all methods, in the format that the file ends in."))
+        found.append(_parameter("metric", Literal[tuple(LABELS)], "Which score to draw.", "pearson"))
     texts = _texts(name) | _HELP
     for option, (kind, default) in kinds.items():
         if option not in places:
             text = _GROUPS if kind == "Groups" else texts.get(option, "")
             text += " A,B,C, or @FILE with one per line." if kind in _LISTS else ""
             alias = "--permutations" if option == "n_permutations" else ()
-            found.append(_option(option, _TYPES[kind], text, default, alias=alias))
+            found.append(_parameter(option, _TYPES[kind], text, default, alias=alias))
     flags = {
         "force": "Replace files that exist; then OUT may also be IN.",
         "quiet": "No messages and no progress bars, results only.",
         "debug": "Show the traceback of an error.",
     }
-    return [*found, *(_option(flag, bool, text, False) for flag, text in flags.items())]
+    return [*found, *(_parameter(flag, bool, text, False) for flag, text in flags.items())]
 
 
-def _argument(name: str, kind: Any, metavar: str, text: str) -> Parameter:
-    return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=Annotated[kind, Option(name=metavar, help=text)])
-
-
-def _option(name: str, kind: Any, text: str, default: Any = None, **how: Any) -> Parameter:
+def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "", **how: Any) -> Parameter:
+    """Return a parameter of a command: an option, or `typed` without one."""
+    if typed:
+        annotation: Any = Annotated[kind, Option(name=typed, help=text)]
+        return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=annotation)
     how |= {"help": text, "show_default": default not in (None, False, True)}
-    if default is False:
-        how["negative"] = ()
-    if kind == list[str]:
-        how |= {"negative": (), "consume_multiple": True}
-    annotation: Any = Annotated[kind if default is Parameter.empty else kind | None, Option(**how)]
+    if default is False or kind == list[str]:
+        how |= {"negative": (), "consume_multiple": kind == list[str]}
+    annotation = Annotated[kind if default is Parameter.empty else kind | None, Option(**how)]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
@@ -201,7 +192,7 @@ def _texts(name: str) -> dict[str, str]:
     """Return the first sentence of what the docstring of a verb says of each parameter."""
     from docstring_parser import DocstringStyle, parse
 
-    configs = {one for config in _configs() for one in type(config).__mro__} if name == "fit" else set()
+    configs = {one for config in _configs(name) for one in type(config).__mro__}
     parsed = [parse(one.__doc__ or "", DocstringStyle.NUMPYDOC) for one in (*configs, _verb(name))]
     described = {one.arg_name: one.description or "" for each in parsed for one in each.params}
     described |= re.findall(r"^``(\w+)``\n((?:    .*\n?)+)", described.get("**model_kwargs", ""), re.MULTILINE)
@@ -222,8 +213,6 @@ def _run(name: str, given: dict[str, Any]) -> None:
             return _write_report(given)
         outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
         outputs.check(force=given["force"], has_table="table" in given)
-        if "metric" in given:
-            check_plot(outputs.plot, given["metric"])
         options = {option: _typed(option, kind, given[option]) for option, (kind, _) in kinds.items()}
         data = read_any(outputs.source)
         if name != "fit":
@@ -252,7 +241,6 @@ def _write_report(given: dict[str, Any]) -> None:
         raise ValueError(f"--out {str(page)!r} has to end in .html.")
     check_input(source)
     check_output(page, given["force"])
-    undisplayed()
     data = read_any(source)
     open_fit(data, source, given["key"], given["mod"])
     io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import pandas as pd
+from anndata import AnnData
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted
-from .._core.messages import say, unknown
+from .._core.fitted import Fitted, read_fitted
+from .._core.messages import say
+from .._core.results import Result
 from .._core.tables import Table
 from ..io._files import check_endings, write_any, write_figure, write_table
 from ..io._target import check_folder as check_target_folder
 from ..io._target import check_target
-from ..report import SECTIONS
+from ..report import SECTIONS, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pandas as pd
-    from anndata import AnnData
-    from matplotlib.figure import Figure
     from mudata import MuData
-
-    from .._core.fitted import Fitted
-    from .._core.results import Result
-    from ..report import Run
 
 _WIDTH, _MOST_ROWS = 112, 40
 _TABLES, _COMPRESSED = (".csv", ".tsv"), (".gz", ".bz2", ".xz", ".zst")
@@ -61,6 +59,9 @@ class Outputs(NamedTuple):
             raise ValueError("--table needs the impacts in memory, which --impacts writes to a file; choose one.")
         if self.cells is not None:
             check_endings(self.source, self.cells)
+        kinds = FigureCanvasBase.get_supported_filetypes()
+        if self.plot is not None and self.plot.suffix.lower().removeprefix(".") not in kinds:
+            raise ValueError(f"--plot {str(self.plot)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
         places = zip(("IN", "--out", "--table", "--impacts", "--plot"), self, strict=True)
         named = {name: path for name, path in places if path is not None}
         for one, other in combinations(named, 2):
@@ -96,13 +97,6 @@ def _ending(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
-def undisplayed() -> None:
-    """Draw without a display: a command has no window to draw in."""
-    import matplotlib
-
-    matplotlib.use("agg")
-
-
 def check_input(path: Path) -> None:
     """Refuse an input that is not there."""
     if not path.exists():
@@ -121,20 +115,6 @@ def check_folder(folder: Path, files: Iterable[str]) -> None:
     if not folder.parent.is_dir():
         raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
     check_target_folder(folder, files)
-
-
-def check_plot(path: Path | None, metric: str) -> None:
-    """Refuse a score that cannot be drawn, and a format that matplotlib does not have; draw without a display."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    from ..pl._quality import LABELS
-
-    if metric not in LABELS:
-        raise ValueError(f"{unknown('metric', [metric], LABELS, '--metric')} There are {', '.join(LABELS)}.")
-    undisplayed()
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if path is not None and path.suffix.lower().removeprefix(".") not in kinds:
-        raise ValueError(f"--plot {str(path)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
 
 
 def open_fit(data: AnnData | MuData, source: Path, key: str, mod: str) -> tuple[AnnData, Fitted]:

@@ -6,18 +6,13 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
 
 from .._core.messages import worded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cyclopts import CycloptsError
 
 # What a user's input or files can cause, ImportError where another package is needed; anything else is a fault of ours.
 _EXPECTED = (OSError, ValueError, KeyError, FloatingPointError, ImportError)
@@ -27,8 +22,7 @@ Virtual gene knockouts in single cells: what would each cell look like without a
 A model learns from the cells of a file how the genes that are present in a cell determine its
 expression profile; then genes are removed. The impact of a knockout is the Bray-Curtis
 dissimilarity, 0 to 1, of a cell's profile after and before; genes of large impact are keystone
-genes. A second model, --model sccvae, learns from cells of measured perturbations what others
-would do.
+genes. A second model, --model sccvae, learns from cells of measured perturbations.
 
 start here:
   dko demo                                     real blood cells, from fit to plots, in under two minutes
@@ -36,10 +30,6 @@ start here:
   dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
   dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
   dko report scanned.h5ad                      ... and all results on one page, scanned.html
-
-with a screen of perturbations:
-  dko fit screen.h5ad --model sccvae --perturbation-key gene --control ctrl --out fitted.h5ad
-  dko ko fitted.h5ad SOX2 --out ko.h5ad        ... measured or not
 
 Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdout, messages and progress to stderr.
 Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
@@ -77,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     wording = partial(in_options, command=words[0])
+    os.environ.setdefault("MPLBACKEND", "agg")  # a command has no window to draw in
     try:
         with worded(wording):
             _run(words)
@@ -123,27 +114,9 @@ def _run(words: Sequence[str]) -> None:
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
+        error.verbose = False
         prog = f"dko {words[0]}" if words[0] in COMMANDS else "dko"
-        raise ValueError(f"{_usage(error, words[0])} (see `{prog} --help`).") from error
-
-
-def _usage(error: CycloptsError, word: str) -> str:
-    """Say what is wrong with the words, and name the option or command that was meant, also by what others call it."""
-    from cyclopts import UnknownOptionError
-
-    from .._core.verb import near
-
-    error.verbose = False
-    if isinstance(error, UnknownOptionError):
-        known, what = {name for one in error.argument_collection for name in one.names}, "option"
-        given = (error.token.keyword or error.token.value).partition("=")[0]
-    elif word not in COMMANDS:
-        known, what, given = {*COMMANDS, "--help", "--version"}, "command", word
-    else:
-        return _sentence(error).rstrip(".")
-    by_name = {name.lstrip("-").replace("-", "_"): name for name in known}
-    meant = [by_name[name] for name in near(given.lstrip("-").replace("-", "_"), list(by_name))]
-    return f"Unknown {what}: {given}" + (f". Did you mean {' or '.join(meant)}?" if meant else "")
+        raise ValueError(f"{_sentence(error).rstrip('.')} (see `{prog} --help`).") from error
 
 
 def _sentence(error: BaseException) -> str:
@@ -152,68 +125,32 @@ def _sentence(error: BaseException) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|\([^)]*\)|\.\.\.|-?(?:[\w.]*\w)?"
+# What stands in quotes stays as it is.
 _PYTHON = re.compile(
-    rf"""
-    (?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)                                 # names, values and commands stay as they are
-    | (?P<settings>,?\ or\ raise\ dko\.settings\.\w+)
-    | dko\.\w+\.(?P<call>\w+)(?:\((?P<given>[^()]*)\))?
-    | (?:(?:call|run)\ )?(?P<library>sc\.\w+|adata)\.(?P<function>\w+)\([^()]*\)
-    | \b(?P<name>[a-z]\w*)=(?P<value>{_VALUE})
-    | \b(?P<bare>[a-z]+_\w+)\b
-    """,
+    r"""(?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)
+    | dko\.\w+\.(?P<verb>\w+)(?:\([^()]*\))?
+    | \b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|\[[^\]]*\]|\.\.\.|-?(?:[\w.]*\w)?)""",
     re.VERBOSE,
 )
 
 
 def in_options(text: str, command: str) -> str:
-    """Say in options of a command, or of another, what a sentence says with calls and keywords; quotes stay."""
+    """Say in commands, and in options of this one, what a sentence says with calls and keywords."""
     if command not in COMMANDS or not _PYTHON.search(text):
         return text
-    from ._commands import ARGUMENTS, OPTION_OF, options_of
     from ._commands import COMMANDS as OF_VERBS
+    from ._commands import OPTION_OF, options_of
 
-    def option(name: str, value: str, command: str) -> str:
-        name, own = OPTION_OF.get(name, name), options_of(command)
-        if name not in own and name in ARGUMENTS.get(command, {}):
-            word = ARGUMENTS[command][name]
-        elif name in own or any(name in options_of(other) for other in COMMANDS):
-            word = f"--{'no-' * (value == 'False')}{name.replace('_', '-')}"
-        else:
-            word = name.replace("_", " ")
-        return word if word.startswith("--no-") else f"{word} {_typed(value)}".rstrip()
-
-    def call(verb: str, given: str) -> str:
-        name = next((name for name, one in OF_VERBS.items() if one.verb == verb), None)
-        if name is None:
-            return f"{verb} in Python"
-        words = [
-            option(keyword, value, name) + " ..." * (value in ("...", "[...]"))
-            for keyword, value in re.findall(rf"(\w+)=({_VALUE})", given)
-            if OPTION_OF.get(keyword, keyword) in options_of(name) and (keyword != "key_added" or name == "fit")
-        ]
-        return f"`{' '.join(['dko', name, *words])}`"
+    command_of = {one.verb: f"`dko {name}`" for name, one in OF_VERBS.items()}
 
     def say(found: re.Match[str]) -> str:
-        if found["settings"]:
-            return ""
-        if found["call"]:
-            return call(found["call"], found["given"] or "")
-        if found["library"]:
-            return f"use {found['function']} of {'anndata' if found['library'] == 'adata' else 'scanpy'}"
-        if found["name"]:
-            return option(found["name"], found["value"], command)
-        if found["bare"] and OPTION_OF.get(found["bare"], found["bare"]) in options_of(command):
-            return option(found["bare"], "", command)
-        return found[0]
+        if verb := found["verb"]:
+            return command_of.get(verb, f"{verb} in Python")
+        name = OPTION_OF.get(found["name"] or "", found["name"])
+        if name not in options_of(command):
+            return found[0]
+        value = re.sub(r"[\[\]' ]", "", found["value"]) if found["value"].startswith("[") else found["value"]
+        value = "" if value in ("True", "None", "False", "...") else value
+        return f"--{'no-' * (found['value'] == 'False')}{name.replace('_', '-')} {value}".rstrip()
 
     return _PYTHON.sub(say, text)
-
-
-def _typed(value: str) -> str:
-    """Spell a value as it is typed; nothing for one that is left open, and for a switch."""
-    if value in {"True", "None", "[]", "{}", "...", "[...]"}:
-        return ""
-    if value.startswith("["):
-        return ",".join(_typed(part.strip()) for part in value[1:-1].split(","))
-    return value[1:-1] if re.fullmatch(r"'[\w.+/:-]+'", value) else value

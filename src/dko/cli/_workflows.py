@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
+from anndata import AnnData
 from cyclopts import Parameter
+from scipy.stats import spearmanr
 
 from .. import datasets, get, io, tl
 from .._core import results
@@ -16,13 +20,7 @@ from .._settings import settings
 from ..io._files import write_any, write_figure
 from ..io._reference import FILES
 from ..report import open_run
-from ._files import check_folder, names, show, undisplayed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-    from anndata import AnnData
+from ._files import check_folder, names, show
 
 _FLAG: Any = {"negative": (), "show_default": False}
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
@@ -78,7 +76,6 @@ def demo(
         tl.virtual_ko(adata, top[0], device=device)
         tl.affected_genes(adata, top[0], device=device, rng=rng)
         show(open_run(adata, n_rows=5), results.AFFECTED)
-        undisplayed()
         run = open_run(adata)
         out.mkdir(exist_ok=True)
         for name, (plot, _, how) in files.items():
@@ -157,7 +154,10 @@ def reproduce(
             Path(os.path.realpath(out / name)).unlink(missing_ok=True)
         io.write_reference(adata, out, key="mapping")
         show(open_run(adata, key="mapping"), results.QUALITY)
-        _say_all_entries(adata)
+        # What the publication gives; any prediction with the right zeros has it high.
+        test = get.profiles(adata, split="test", key="mapping")
+        found = spearmanr(test.X.toarray().ravel(), test.layers["predicted"].toarray().ravel()).statistic
+        print(f"Spearman correlation over all entries, zeros included: {found:.4f}")
 
         tl.fit(adata, key_added="dko", **training)
         tl.scan(adata, genes=chosen, groups=mask, device=device)
@@ -168,15 +168,6 @@ def reproduce(
         finally:
             # The single knockouts are kept whatever becomes of the double ones.
             io.write_reference(adata, out, key="dko")
-
-
-def _say_all_entries(adata: AnnData) -> None:
-    """Print the correlation that the publication gives, which any prediction with the right zeros has high."""
-    from scipy.stats import spearmanr
-
-    test = get.profiles(adata, split="test", key="mapping")
-    observed, predicted = (values.toarray().ravel() for values in (test.X, test.layers["predicted"]))
-    print(f"Spearman correlation over all entries, zeros included: {spearmanr(observed, predicted).statistic:.4f}")
 
 
 def _check_choice(adata: AnnData, genes: list[str] | None, cells: list[str] | None) -> np.ndarray | None:

@@ -77,17 +77,10 @@ def effects(
         obs.index = [f"{name} ({groups[g]})" for name, g in zip(obs["knockout"], group, strict=True)]
     change = total[group, knockout] / n_cells[group, knockout][:, None]
     if centred:
-        change = _centred(change, group)
+        of_group = pd.DataFrame(change).groupby(group)
+        n_others = of_group[0].transform("size").to_numpy()[:, None] - 1
+        if not n_others.all():
+            raise ValueError("Effects are centred against those of other knockouts; name at least two genes, or none.")
+        change -= (of_group.transform("sum").to_numpy() - change) / n_others
     var = cells.adata.var.loc[cells.model.genes, []].copy()
     return AnnData(change.astype(np.float32), obs=obs, var=var)
-
-
-def _centred(change: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Take off the mean of the other rows of the group."""
-    centred = np.empty_like(change)
-    for number in np.unique(group):
-        rows = np.flatnonzero(group == number)
-        if len(rows) < 2:
-            raise ValueError("Effects are centred against those of other knockouts; name at least two genes, or none.")
-        centred[rows] = change[rows] - (change[rows].sum(0) - change[rows]) / (len(rows) - 1)
-    return centred

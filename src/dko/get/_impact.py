@@ -66,14 +66,11 @@ def impact(
     %(absent)s
     """
     target = unwrap(adata, mod)
-    place = (keys.downstream if downstream else keys.impact)(key)
-    (named, of_named), (scanned, of_scanned) = _named(target, place), _scanned(target, place)
+    place, what = (keys.downstream, "downstream impacts of knockouts") if downstream else (keys.impact, "knockouts")
+    (named, of_named), (scanned, of_scanned) = _named(target, place(key)), _scanned(target, place(key))
     if not named and not scanned:
-        what = "downstream impacts of knockouts" if downstream else "knockouts"
-        raise KeyError(
-            f"No {what} under key {key!r}; run dko.tl.virtual_ko(adata, genes, key={key!r}) "
-            f"or dko.tl.scan(adata, key={key!r}) first."
-        )
+        remedy = f"run dko.tl.virtual_ko(adata, genes, key={key!r}) or dko.tl.scan(adata, key={key!r}) first."
+        raise KeyError(f"No {what} under key {key!r}; {remedy}")
     column = {label: number for number, label in enumerate([*named, *scanned])}
     if genes is not None:
         column |= {label: number for number, label in enumerate(named)}
@@ -84,7 +81,11 @@ def impact(
     if centred:
         values.data = _centred(values)
     if as_anndata:
-        return _as_anndata(target, labels, values)
+        # For looking at, not for computing on: with a PCA of the expression, scanpy would find neighbours by that.
+        arrays = {name: target.obsm[name] for name in target.obsm if isinstance(target.obsm[name], np.ndarray)}
+        embeddings = {name: array for name, array in arrays.items() if array.shape[1] <= 3}
+        var = pd.DataFrame(index=pd.Index(labels, dtype=object))
+        return AnnData(stored(values), obs=target.obs.copy(), var=var, obsm=embeddings)
     if tidy:
         return _tidy(target, labels, values, "downstream" if downstream else "impact")
     dense = np.full(values.shape, np.nan, dtype=np.float32)
@@ -156,17 +157,6 @@ def _tidy(adata: AnnData, labels: list[str], values: sparse.csc_array, name: str
     )
 
 
-def _as_anndata(adata: AnnData, labels: list[str], values: sparse.csc_array) -> AnnData:
-    # For looking at, not for computing on: with a PCA of the expression, scanpy would find neighbours by that.
-    arrays = {name: adata.obsm[name] for name in adata.obsm if isinstance(adata.obsm[name], np.ndarray)}
-    embeddings = {name: array for name, array in arrays.items() if array.shape[1] <= 3}
-    names = pd.DataFrame(index=pd.Index(labels, dtype=object))
-    return AnnData(stored(values), obs=adata.obs.copy(), var=names, obsm=embeddings)
-
-
-_MIN_CELLS = 10
-
-
 @verb
 def ranking(
     adata: AnnData | MuData,
@@ -205,31 +195,26 @@ def ranking(
         raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     ranked = _ranked(target, key, key_added, groupby)
     if ranked is not None:
-        return ranked if min_cells is None else ranked[ranked["n_cells"] >= min_cells].reset_index(drop=True)
+        return ranked[ranked["n_cells"] >= (min_cells or 0)].reset_index(drop=True)
     fitted = read_fitted(target, key)
     columns = gene_columns(target, fitted)
-    places = {"downstream_mean": keys.downstream(key), "impact_mean": keys.impact(key)}
     impacts = {
         name: sparse.csr_array(target.layers[place])[:, columns]
-        for name, place in places.items()
+        for name, place in (("downstream_mean", keys.downstream(key)), ("impact_mean", keys.impact(key)))
         if place in layer_names(target)
     }
     share, var = sparse.csr_array(read_profiles(target, fitted)), target.var.iloc[columns]
-    least = max(_MIN_CELLS if min_cells is None else min_cells, 1)
-
-    def rank(rows: np.ndarray) -> pd.DataFrame:
+    groupby = groupby or fitted.params.get("groupby")
+    groups, group_of = grouping(target, groupby)
+    tables = {}
+    for number, group in enumerate(groups):
+        rows = np.flatnonzero(group_of == number)
         table = gene_means({name: values[rows] for name, values in impacts.items()}, share[rows], var)
         if fitted.signal is not None:
             table["signal"] = fitted.signal
-        return in_order(table[table["n_cells"] >= least], next(iter(impacts)), "signal")
-
-    groupby = groupby or fitted.params.get("groupby")
-    groups, group_of = grouping(target, groupby)
-    if groupby is None:
-        return rank(np.arange(target.n_obs))
-    tables = {group: rank(np.flatnonzero(group_of == number)) for number, group in enumerate(groups)}
+        tables[group] = in_order(table[table["n_cells"] >= (min_cells or 10)], next(iter(impacts)), "signal")
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
-    return table.astype({"group": "category"})
+    return table.drop(columns="group") if groupby is None else table.astype({"group": "category"})
 
 
 def _ranked(adata: AnnData, key: str, key_added: str | None, groupby: str | None) -> pd.DataFrame | None:

@@ -223,23 +223,21 @@ def modules(
     target, result = unwrap(adata, mod), results.MODULES
     tables = {"modules": keys.TABLE, "markers": keys.MARKERS, "agreement": keys.AGREEMENT}
     found = _named_table(target, result, key, what, tables)
-    return _perturbations(target, result, key) if as_anndata else found
-
-
-def _perturbations(adata: AnnData, result: Result, key: str) -> AnnData:
-    entry, table = read_entry(adata, result, key), read_table(adata, result, key)
+    if not as_anndata:
+        return found
+    entry, table = read_entry(target, result, key), read_table(target, result, key)
     table.index = table["perturbation"].astype(str).to_list()
     # The largest module first, perturbations without effect last.
     order = sorted(table["module"].astype(str).unique(), key=lambda name: (name == keys.NO_EFFECT, len(name), name))
     table["module"] = pd.Categorical(table["module"], categories=order)
     vectors = np.array(entry[keys.VECTORS], dtype=np.float32)
-    names = [f"{read_params(adata, result, key)['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
+    names = [f"{read_params(target, result, key)['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
     return AnnData(
         vectors,
         obs=table.drop(columns=["umap_1", "umap_2"]),
         var=pd.DataFrame(index=names),
         obsm={"X_umap": table[["umap_1", "umap_2"]].to_numpy(dtype=float)},
-        uns={name: read_table(adata, result, key, name) for name in (keys.MARKERS, keys.AGREEMENT) if name in entry},
+        uns={name: read_table(target, result, key, name) for name in (keys.MARKERS, keys.AGREEMENT) if name in entry},
     )
 
 
@@ -267,22 +265,18 @@ def interactions(
     """
     table = _rows(unwrap(adata, mod), results.INTERACTIONS, key, group=group)
     table = table if group is None else table.drop(columns="group")
-    return table if matrix is None else _matrix(table, matrix)
-
-
-def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    if matrix is None:
+        return table
     if "group" in table:
         raise ValueError(f"A matrix is of one group; name it, group=... of {listed(table['group'].unique())}.")
-    of_one = [name for name in table if name.endswith(("_a", "_b"))]
-    known = [name for name in table if name not in of_one]
-    if column not in known:
-        kind = ValueError if column in of_one else KeyError
-        raise kind(f"matrix={column!r} must be a column that describes a pair: {listed(known, len(known))}.")
-    values = table[column].astype(object) if table[column].dtype == "category" else table[column]
-    one_way = pd.Series(values.to_numpy(), index=pd.MultiIndex.from_frame(table[["gene_a", "gene_b"]].astype(str)))
-    genes = sorted({*one_way.index.get_level_values(0), *one_way.index.get_level_values(1)})
-    both_ways = pd.concat([one_way, one_way.swaplevel()]).unstack()
-    return both_ways.reindex(index=genes, columns=genes).rename_axis(index=None, columns=None)
+    known = [name for name in table if not name.endswith(("_a", "_b"))]
+    if matrix not in known:
+        raise KeyError(f"matrix={matrix!r} must be a column that describes a pair: {listed(known, len(known))}.")
+    one_way = table[["gene_a", "gene_b", matrix]].astype({"gene_a": str, "gene_b": str})
+    if one_way[matrix].dtype == "category":
+        one_way[matrix] = one_way[matrix].astype(object)
+    both_ways = pd.concat([one_way, one_way.rename(columns={"gene_a": "gene_b", "gene_b": "gene_a"})])
+    return both_ways.pivot(index="gene_a", columns="gene_b", values=matrix).rename_axis(index=None, columns=None)
 
 
 @verb
