@@ -120,7 +120,7 @@ def test_a_model_of_perturbations(screen, page_of):
     assert list(bare.sections) == ["summary", "remarks", "perturbations", "fit", "missing", "parameters"]
     assert "key='screen'" in bare.sections["missing"] and "tl.rank_genes" not in bare.sections["missing"]
     assert "No perturbation was held out" in bare.sections["remarks"]
-    assert "were dropped, for too few cells or unknown genes: gene_6." in bare.sections["remarks"]
+    assert "were dropped, for too few cells or unknown genes: 'gene_6'." in bare.sections["remarks"]
     dko.tl.virtual_ko(screen, ["gene_2"], key="screen")
     dko.tl.dose_response(screen, "gene_2", doses=[0, 1], key="screen")
     page = page_of(screen, key="screen")

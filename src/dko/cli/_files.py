@@ -140,16 +140,13 @@ def names(text: str) -> list[str]:
 
 def show(run: Run, *shown: Result) -> None:
     """Print sections of the report: what a result is, what it says here, and its tables with their notes."""
-    for section in SECTIONS:
-        if section.result not in shown or not section.is_there(run):
+    for result, blocks_of in SECTIONS.values():
+        if result not in shown or not run.has(result):
             continue
-        blocks = list(section.blocks(run))
+        blocks = list(blocks_of(run))
         tables = [block.brief for block in blocks if isinstance(block, Table)]
-        said = [
-            section.result.lead.replace("`", "") if tables else "",
-            *(one for one in blocks if isinstance(one, str)),
-        ]
-        parts = [section.result.title, textwrap.fill(" ".join(said).strip(), _WIDTH)]
+        said = [result.lead.replace("`", "")] * bool(tables) + [one for one in blocks if isinstance(one, str)]
+        parts = [result.title, textwrap.fill(" ".join(said).strip(), _WIDTH)]
         for number, table in enumerate(tables):
             known = table.notes in [before.notes for before in tables[:number]]
             notes = "" if known else textwrap.fill(table.notes, _WIDTH, initial_indent="  ", subsequent_indent="  ")

@@ -188,12 +188,17 @@ def _shifts(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> di
     return {label: np.asarray(adata.obsm[keys.shift(key, basis, label)], dtype=float) for label in labels}
 
 
-def colored_cells(adata: AnnData, basis: str, places: np.ndarray, color: str | None) -> AnnData:
+def colored_cells(
+    adata: AnnData, basis: str, places: np.ndarray, color: str | None, *, as_names: bool = False
+) -> AnnData:
     """Return cells for scanpy to draw; what is no number is a name, also True and False, and has the user's colours."""
     if color is not None and color not in adata.obs:
         raise KeyError(unknown("column", [color], adata.obs.columns, "adata.obs"))
     found = AnnData(obs=adata.obs[[] if color is None else [color]].copy(), obsm={f"X_{basis}": places})
-    if color is None or pd.api.types.infer_dtype(found.obs[color], skipna=True) in ("integer", "floating"):
+    is_number = pd.api.types.is_numeric_dtype
+    if color is None or (
+        is_number(found.obs[color]) and not (as_names or pd.api.types.is_bool_dtype(found.obs[color]))
+    ):
         return found
     found.obs[color] = pd.Categorical(found.obs[color]).rename_categories(str)
     n = len(found.obs[color].cat.categories)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import version
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
+import matplotlib.pyplot as plt
+import matplotlib.style
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import get, tl
 from .._core import columns, keys, results
@@ -18,16 +23,8 @@ from .._core.fitted import NO_SIGNAL
 from .._core.names import HELD_OUT, TRAINED
 from .._core.tables import table_of
 from ._remarks import remarks
+from ._run import Run
 from ._sections import SECTIONS, Picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
-    from markupsafe import Markup
-
-    from ._run import Run
-    from ._sections import Section
 
 # Dots per inch, and CSS pixels per inch at which a picture is shown: more dots for sharp screens and print.
 _DPI, _SHOWN = 144, 84
@@ -35,10 +32,7 @@ _DPI, _SHOWN = 144, 84
 
 def render(run: Run, title: str) -> str:
     """Return the page."""
-    import matplotlib.style
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Names come from the user's file: every value is escaped unless it is marked as HTML, which only `code` does.
+    # Names come from the user's file: every value is escaped.
     environment = Environment(
         loader=PackageLoader(__package__, "page"),
         autoescape=True,
@@ -46,10 +40,9 @@ def render(run: Run, title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
     # As matplotlib draws by default, whatever the user has set for other figures.
     with matplotlib.style.context("default"):
-        sections = [_content(section, run) for section in SECTIONS if section.is_there(run)]
+        sections = [_content(name, run) for name, (result, _) in SECTIONS.items() if run.has(result)]
     params = {"key": run.key, **run.fitted.params}
     shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in params.values()]
     return environment.get_template("page.html").render(
@@ -66,13 +59,13 @@ def render(run: Run, title: str) -> str:
     )
 
 
-def _content(section: Section, run: Run) -> dict[str, Any]:
-    blocks = list(section.blocks(run))
-    result, said = section.result, " ".join(block for block in blocks if isinstance(block, str))
+def _content(name: str, run: Run) -> dict[str, Any]:
+    result, blocks_of = SECTIONS[name]
+    blocks = list(blocks_of(run))
     return {
-        "id": section.id,
+        "id": name,
         "title": result.title,
-        "lead": f"{result.lead} {said}".strip(),
+        "lead": " ".join([result.lead, *(block for block in blocks if isinstance(block, str))]).strip(),
         "blocks": [_image(one) if isinstance(one, Picture) else one for one in blocks if not isinstance(one, str)],
         "call": run.call(f"get.{result.getter}", **_options(get, result.getter, run)) if result.getter else "",
     }
@@ -87,8 +80,6 @@ def _options(package: ModuleType, name: str, run: Run) -> dict[str, Any]:
 
 
 def _image(picture: Picture) -> dict[str, Any]:
-    import matplotlib.pyplot as plt
-
     figure, file = picture.draw(), io.BytesIO()
     with warnings.catch_warnings():
         # Names that are longer than the figure: the picture is poor, and the page still has its tables.
@@ -102,12 +93,11 @@ def _image(picture: Picture) -> dict[str, Any]:
 
 def _missing(run: Run) -> Iterator[tuple[str, str]]:
     """Name the results that are not there and the calls that make them, of those that this model can have."""
-    for section in SECTIONS:
-        name, given = section.result.call
+    for result, _ in SECTIONS.values():
+        name, given = result.call
         # A new fit is no result of this one, and enrichment needs another package.
-        if section.is_there(run) or not run.can_have(section.result) or name in ("fit", "enrichment"):
-            continue
-        yield section.result.title, run.call(f"tl.{name}", given, **_options(tl, name, run))
+        if not run.has(result) and run.can_have(result) and name not in ("fit", "enrichment"):
+            yield result.title, run.call(f"tl.{name}", given, **_options(tl, name, run))
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -129,13 +119,3 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
     if fitted.signal is not None:
         n = int((fitted.signal <= NO_SIGNAL).sum())
         yield "Genes with significant co-expression", f"{n:,}", f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}"
-
-
-def _code(text: str) -> Markup:
-    """Turn what stands between backticks into code."""
-    from markupsafe import Markup, escape
-
-    parts = text.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
-    )

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from .._core import keys
 from .._core.fitted import NO_SIGNAL, apart
+from .._core.messages import listed
 from .._core.names import DROPPED, HELD_OUT
 from ..get._tables import predictions
+from ._run import Run
 from ._sections import best_baseline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ._run import Run
 
 # Cells of a group below which its means are mostly noise.
 _FEW = 50
 # Mean rank correlation of the sizes of effects above which knockouts are said to resemble each other.
 _ALIKE = 0.5
-
-
 _EFFECTS = {
     "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
     "shrunken.",
@@ -49,9 +45,8 @@ def remarks(run: Run) -> list[Remark]:
 
 
 def _of_effects(run: Run) -> Iterator[Remark]:
-    """Say what results of unperturbed cells can show."""
     fitted = run.fitted
-    if run.fitted.model.where == "control":
+    if fitted.model.where == "control":
         return
     yield _note(
         "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take the "
@@ -72,7 +67,6 @@ def _of_effects(run: Run) -> Iterator[Remark]:
 
 
 def _of_screen(run: Run) -> Iterator[Remark]:
-    """Say what a model of perturbations can show."""
     if keys.PERTURBATIONS not in run.fitted.tables:
         return
     found = run.fitted.table(keys.PERTURBATIONS)
@@ -81,8 +75,7 @@ def _of_screen(run: Run) -> Iterator[Remark]:
         "effect, as far as the seen ones do not predict each other."
     )
     if dropped := list(found.loc[found["role"] == DROPPED, "perturbation"].astype(str)):
-        names = ", ".join(dropped[:10]) + (f" and {len(dropped) - 10:,} more" if len(dropped) > 10 else "")
-        yield Remark(f"Perturbations that were dropped, for too few cells or unknown genes: {names}.")
+        yield Remark(f"Perturbations that were dropped, for too few cells or unknown genes: {listed(dropped, 10)}.")
     if not (found["role"] == HELD_OUT).any():
         yield Remark(
             "No perturbation was held out, so nothing shows how well unseen ones are predicted: "
@@ -130,14 +123,12 @@ def _of_training(run: Run) -> Iterator[Remark]:
 
 
 def _of_cells(run: Run) -> Iterator[Remark]:
-    """Name groups of few cells."""
     counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}
     if few := [f"{group} ({n:,})" for group, n in sorted(counts.items()) if n < _FEW]:
         yield Remark(f"Fewer than {_FEW} cells: {', '.join(few)}. Means over them are mostly noise.")
 
 
 def _of_evaluation(run: Run) -> Iterator[Remark]:
-    """Say whether predictions were compared with a measurement, and whether they are better than baselines."""
     if keys.evaluation(run.key) not in run.adata.uns:
         yield _note("Nothing here has been compared with measured knockouts.")
         return

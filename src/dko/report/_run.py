@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
+from anndata import AnnData
 
 from .. import get, pl
 from .._compat import layer_names
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted
+from .._core.fitted import Fitted, read_fitted
 from .._core.groups import group_values, grouping
-from .._core.results import QUALITY, RANKING, is_ranking, ranking_at, read_params
+from .._core.results import QUALITY, RANKING, Result, is_ranking, ranking_at, read_params
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
     from mudata import MuData
-
-    from .._core.fitted import Fitted
-    from .._core.results import Result
 
 # Embeddings that show the types of cells, best first.
 _BASES = ("X_umap", "umap", "X_tsne", "tsne", "spatial", "X_pca")
@@ -37,11 +33,6 @@ class Ranking(NamedTuple):
     groupby: str | None
     place: str | None
     table: pd.DataFrame
-
-    @property
-    def rates(self) -> pd.Series | None:
-        """False discovery rates of the downstream impacts: of the ranking, or else those of the fit, if any."""
-        return next((self.table[name] for name in ("pval_adj", "signal") if name in self.table), None)
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,15 @@ class Run:
     def can_have(self, result: Result) -> bool:
         """Whether the model has what this result takes."""
         return getattr(self.fitted.model, result.needs, None) is not None
+
+    def has(self, result: Result) -> bool:
+        """Whether there is anything to show of a result."""
+        if result is RANKING:
+            return bool(self.rankings)
+        if result is QUALITY:
+            return self.can_have(result) or keys.HISTORY in self.fitted.tables
+        place = result.place(self.key)
+        return result.what in self.fitted.tables if place == self.key else place in self.adata.uns
 
     @property
     def groups(self) -> pd.Series:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from anndata import AnnData
+from matplotlib.colors import PowerNorm
 
 from .._compat import embedding, layer_names
 from .._core import keys, results
+from .._core.cells import read_basis
 from .._core.fitted import best_loss
 from .._core.names import DROPPED, HELD_OUT, TRAINED
-from .._core.results import read_params
+from .._core.results import Result, read_params
 from .._core.tables import Table, table_of
 from ..get._tables import predictions, scored
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from .._core.results import Result
-    from ._run import Ranking, Run
+from ..pl._embedding import colored_cells
+from ..pl._ranking import rates
+from ._run import Ranking, Run
 
 FDR = 0.05
 # Area of a point in square points, times the number of cells; and the largest.
@@ -38,24 +38,7 @@ class Picture(NamedTuple):
 
 
 # A string is a sentence about these results.
-Blocks: TypeAlias = "Iterator[str | Table | Picture]"
-
-
-class Section(NamedTuple):
-    """A result on the page: its name there, what it is, what is shown of it, and its table beside the model, if any."""
-
-    id: str
-    result: Result
-    blocks: Callable[[Run], Blocks]
-    beside: str = ""
-
-    def is_there(self, run: Run) -> bool:
-        """Whether there is anything to show."""
-        if self.result is results.RANKING:
-            return bool(run.rankings)
-        if self.result is results.QUALITY:
-            return run.can_have(self.result) or keys.HISTORY in run.fitted.tables
-        return self.beside in run.fitted.tables if self.beside else self.result.place(run.key) in run.adata.uns
+Blocks: TypeAlias = Iterator[str | Table | Picture]
 
 
 def _first(rows: pd.DataFrame, n: int, *by: str) -> pd.DataFrame:
@@ -142,7 +125,7 @@ def _ranking(run: Run) -> Blocks:
                 alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
                 yield _drawn(run, alt, "heatmap", **where, n_genes=3)
         yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, n_genes=10)
-        order = "" if found.rates is None else f", those at FDR < {FDR:g} first"
+        order = "" if rates(found.table) is None else f", those at FDR < {FDR:g} first"
         rows = _first(found.table, run.n_rows, "group")
         yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}{order}")
     if run.basis is not None and there:
@@ -155,12 +138,12 @@ def _ranking(run: Run) -> Blocks:
 
 def _groups(run: Run, found: Ranking) -> pd.DataFrame:
     """Return a row per group: how many genes were ranked, and the names of the first."""
-    parts = dict(list(found.table.groupby("group", observed=True)))
-    rows = pd.DataFrame({"group": list(parts), "n_ranked": [len(part) for part in parts.values()]})
+    of_group, known = found.table.groupby("group", observed=True), rates(found.table)
+    first = of_group["gene"].agg(lambda genes: ", ".join(genes.astype(str).head(_N_NAMES)))
+    rows = pd.DataFrame({"n_ranked": of_group.size(), "first": first}).reset_index()
     rows["n_cells"] = rows["group"].astype(str).map(run.groups.value_counts())
-    rows["first"] = [", ".join(part["gene"].astype(str)[:_N_NAMES]) for part in parts.values()]
-    if found.rates is not None:
-        rows["n_found"] = [int((found.rates[part.index] <= FDR).sum()) for part in parts.values()]
+    if known is not None:
+        rows["n_found"] = (known <= FDR).groupby(found.table["group"], observed=True).sum().to_numpy()
     return rows
 
 
@@ -168,8 +151,8 @@ def _knockouts(run: Run) -> Blocks:
     rows = run.fitted.table(keys.KNOCKOUTS)
     rows = rows if run.labels is None else rows[rows["label"].isin(run.labels)]
     impact = run.get("impact", [str(label) for label in rows["label"]])
-    means = {"mean": impact.mean(), "q25": impact.quantile(0.25), "q75": impact.quantile(0.75), "max": impact.max()}
-    rows = rows.assign(**{name: found.to_numpy() for name, found in means.items()})
+    rows["mean"], rows["max"] = impact.mean().to_numpy(), impact.max().to_numpy()
+    rows["q25"], rows["q75"] = impact.quantile([0.25, 0.75]).to_numpy()
     rows = rows.sort_values("mean", ascending=False, kind="stable")
     yield _table(results.KNOCKOUTS, rows, "Named knockouts, the largest mean impact first")
     labels = [str(label) for label in rows["label"]]
@@ -276,53 +259,42 @@ def _modules(run: Run) -> Blocks:
         yield _table(results.MODULES, rows, "Agreement with known groups", keys.AGREEMENT)
 
 
-SECTIONS = (
-    Section("perturbations", results.PERTURBATIONS, _perturbations, keys.PERTURBATIONS),
-    Section("fit", results.QUALITY, _fit),
-    Section("evaluation", results.EVALUATION, _evaluation),
-    Section("ranking", results.RANKING, _ranking),
-    Section("knockouts", results.KNOCKOUTS, _knockouts, keys.KNOCKOUTS),
-    Section("affected", results.AFFECTED, _affected),
-    Section("enrichment", results.ENRICHMENT, _enrichment),
-    Section("interactions", results.INTERACTIONS, _interactions),
-    Section("clusters", results.CLUSTERS, _clusters),
-    Section("identity", results.IDENTITY, _identity),
-    Section("doses", results.DOSES, _doses),
-    Section("modules", results.MODULES, _modules),
-)
-
-
 def _impacts(run: Run, labels: Sequence[str]) -> Picture:
     """Draw where knockouts have an impact, on a scale that shows the weak ones beside the strong."""
-    labels = labels[:8]
-
-    def draw() -> Any:
-        from matplotlib.colors import PowerNorm
-
-        largest = float(np.nanmax(run.get("impact", labels).to_numpy(), initial=0.0))
-        norm, size = PowerNorm(0.5, vmin=0.0, vmax=largest or 1.0), min(_POINT_AREA / run.adata.n_obs, _LARGEST)
-        return run.draw("impact", labels, basis=str(run.basis), norm=norm, size=size, frameon=False)
-
-    return Picture(f"Impact in each cell, in the embedding {run.basis}, of the knockouts of {', '.join(labels)}", draw)
+    labels, size = labels[:8], min(_POINT_AREA / run.adata.n_obs, _LARGEST)
+    alt = f"Impact in each cell, in the embedding {run.basis}, of the knockouts of {', '.join(labels)}"
+    how: dict[str, Any] = {"norm": PowerNorm(0.5, vmin=0.0), "size": size, "frameon": False}
+    return _drawn(run, alt, "impact", labels, basis=run.basis, **how)
 
 
 def _colored(run: Run, basis: str, column: str) -> Picture:
     """Draw cells in an embedding, coloured by a column of ``obs``; cells without a place or a value are left out."""
-    name = basis if basis in run.adata.obsm else f"X_{basis}"
 
     def draw() -> Any:
-        import matplotlib.pyplot as plt
-
-        groups = pd.Categorical(run.adata.obs[column]).rename_categories(str)
-        colors, places = list(run.adata.uns.get(f"{column}_colors", [])), np.asarray(run.adata.obsm[name][:, :2], float)
+        _, places = read_basis(run.adata, basis)
+        cells = colored_cells(run.adata, basis, places, column, as_names=True)
         # A copy, because scanpy writes the colours that it chooses.
-        slim = AnnData(obs=pd.DataFrame({column: groups}, index=run.adata.obs_names), obsm={name: places})
-        if len(colors) >= len(groups.categories):
-            slim.uns[f"{column}_colors"] = [str(color) for color in colors]
-        slim = slim[np.isfinite(places).all(axis=1) & ~groups.isna()].copy()
+        cells = cells[np.isfinite(places).all(axis=1) & cells.obs[column].notna()].copy()
         figure, axes = plt.subplots(figsize=(5.0, 4.2), layout="constrained")
-        size = min(_POINT_AREA / max(1, slim.n_obs), _LARGEST)
-        embedding(slim, basis, color=column, title=column, size=size, frameon=False, ax=axes, show=False)
+        size = min(_POINT_AREA / max(1, cells.n_obs), _LARGEST)
+        embedding(cells, basis, color=column, title=column, size=size, frameon=False, ax=axes, show=False)
         return figure
 
     return Picture(f"Cells in the embedding {basis}, coloured by {column}", draw)
+
+
+# Name on the page, result, and what is shown of it.
+SECTIONS: dict[str, tuple[Result, Callable[[Run], Blocks]]] = {
+    "perturbations": (results.PERTURBATIONS, _perturbations),
+    "fit": (results.QUALITY, _fit),
+    "evaluation": (results.EVALUATION, _evaluation),
+    "ranking": (results.RANKING, _ranking),
+    "knockouts": (results.KNOCKOUTS, _knockouts),
+    "affected": (results.AFFECTED, _affected),
+    "enrichment": (results.ENRICHMENT, _enrichment),
+    "interactions": (results.INTERACTIONS, _interactions),
+    "clusters": (results.CLUSTERS, _clusters),
+    "identity": (results.IDENTITY, _identity),
+    "doses": (results.DOSES, _doses),
+    "modules": (results.MODULES, _modules),
+}
