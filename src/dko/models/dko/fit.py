@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ..._core import keys
 from ..._core.cells import profiles
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, logger, say
-from ..fitting import Config, Fit, Presets, Schedule, TrainingCells
-from .prior import Known, PriorKnowledge, read_prior
+from ...metrics import bray_curtis, similarity
+from ..fitting import Fit
+from ..knockout import effect_sums, predict
+from . import network, total
+from .prior import read_prior
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from scipy import sparse
 
+    from .._training import Trained
+    from ..fitting import Schedule, TrainingCells
     from ..knockout import AffineMap, AnyMap
+    from .config import DkoConfig
     from .model import DkoModel
-    from .network import Fit as NetworkFit
-    from .prior import Prior
+    from .prior import Known, Prior
     from .total import TotalFit
 
+    Networks: TypeAlias = dict[str, tuple[AffineMap, Trained]]
 
-EFFECTS = ("auto", "direct", "total")
 # Knockouts, and cells, that tell how much alike the effects of different knockouts are.
 _SOME_GENES, _SOME_CELLS = 50, 200
 # Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
@@ -38,63 +43,6 @@ _EXPLAINED = 0.5
 _PROMISING, _HALF = 0.2, 256
 # False discovery rate above which nothing is known of what a gene does to others.
 _NO_SIGNAL = 0.05
-
-
-@dataclass(frozen=True)
-class DkoConfig(Config):
-    """Options of ``model="dko"``.
-
-    Attributes
-    ----------
-    rank
-        Rank of the gene x gene influence, which is then kept as the product of two matrices; None keeps the full one.
-    effects
-        What a knockout does to other genes: ``"direct"``, ``"total"``, or ``"auto"``.
-    prior
-        Known regulation, or effects measured elsewhere.
-    """
-
-    rank: int | None = None
-    effects: str = "auto"
-    prior: PriorKnowledge | None = None
-
-    def __post_init__(self) -> None:
-        if self.effects not in EFFECTS:
-            raise ValueError(f"No effects {self.effects!r}; choose one of {', '.join(EFFECTS)}.")
-        if self.rank is not None and self.rank < 1:
-            raise ValueError(f"rank={self.rank!r} must be a whole number above 0.")
-        if self.published and self.rank is not None:
-            raise ValueError("preset='paper' has layers as wide as there are genes; leave out rank=... or the preset.")
-        only_direct = "preset='paper'" if self.published else "rank=..." if self.rank is not None else None
-        if only_direct and self.effects == "total":
-            raise ValueError(f"{only_direct} has direct effects only; leave it out, or effects='total'.")
-        if self.effects == "direct":
-            only_direct = "effects='direct'"
-        if only_direct and self.prior is not None:
-            raise ValueError(f"prior=... is a part of total effects; leave it out, or {only_direct}.")
-        read_prior(self.prior)
-
-    @property
-    def published(self) -> bool:
-        """Whether all is as in arXiv 2510.03359."""
-        return self.preset == "paper"
-
-    @property
-    def chosen(self) -> str | None:
-        """The effects, where these are known before the fit."""
-        if self.published or self.rank is not None:
-            return "direct"
-        return "total" if self.prior is not None else None if self.effects == "auto" else self.effects
-
-
-PRESETS: Presets = {
-    None: (DkoConfig(), Schedule(batch_size=64, learning_rate=0.004, max_steps=5_000, patience=3, reductions=2)),
-    # arXiv 2510.03359
-    "paper": (
-        DkoConfig(preset="paper"),
-        Schedule(batch_size=20, learning_rate=0.01, max_steps=5_000, validate_every=1),
-    ),
-}
 
 
 def fit(
@@ -123,31 +71,29 @@ def fit(
     how: Any = {"config": config, "schedule": schedule, "starts": starts, "device": device, "rng": for_training}
     small = config.chosen != "direct" and len(genes) > 2 * _HALF and init is None
     networks = _fit_networks(cells, relative, width=_HALF if small else 2 * _HALF, **how)
-    share = _explained(cells, relative, networks)
-    complete = len(networks) == len(cells.groups) and not any(one.trained.interrupted for one in networks.values())
+    share, errors = _quality(cells, relative, networks)
+    complete = len(networks) == len(cells.groups) and not any(trained.interrupted for _, trained in networks.values())
     if small and share >= _PROMISING and complete:
         try:
             networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
         except KeyboardInterrupt:
             logger.warning("Stopped by the user: the model is the one of %d hidden units.", _HALF)
-        share = _explained(cells, relative, networks)
+        share, errors = _quality(cells, relative, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
     totals = _fit_totals(cells, relative, list(networks), for_effects, prior) if effects == "total" else {}
-    maps: dict[str, AnyMap] = {
-        group: totals[group].factors if totals else network.affine for group, network in networks.items()
-    }
+    maps = {group: totals[group].factors if totals else affine for group, (affine, _) in networks.items()}
     alike = _similarity(maps, relative, cells)
     if effects == "direct":
         say(f"Effects are direct ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
     found = {"effects": effects, "explained": share, "similarity": alike}
     return Fit(
-        _stacked([network.affine.arrays for network in networks.values()]) | _weights_of(list(totals.values())),
-        {group: network.trained.history for group, network in networks.items()},
+        _stacked([affine.arrays for affine, _ in networks.values()]) | _weights_of(list(totals.values())),
+        {group: trained.history for group, (_, trained) in networks.items()},
         params={name: value for name, value in found.items() if value == value}  # not NaN
         | _prior_params(known, prior, list(totals.values())),
         groups=[group for group in networks if group],
-        errors=_errors(cells, relative, networks),
+        errors=errors,
     )
 
 
@@ -175,8 +121,8 @@ def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | Non
     if (there := frame.params.get("rank")) != rank:
         form = "a full map; leave out rank=..." if there is None else f"a map of rank {there}; fit with rank={there}"
         raise ValueError(f"init_from=... holds {form}, or start without it.")
-    position = {gene: i for i, gene in enumerate(frame.genes)}
-    if missing := [gene for gene in genes if gene not in position]:
+    order = pd.Index(frame.genes).get_indexer(genes)
+    if missing := [gene for gene, place in zip(genes, order, strict=True) if place < 0]:
         raise KeyError(
             f"init_from=... does not know {len(missing)} of the {len(genes)} genes: {listed(missing)}; "
             "fit on its genes, genes=adata.uns[...]['genes']."
@@ -185,7 +131,6 @@ def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | Non
         if groups == [""]:
             raise KeyError("init_from=... has a model per group; fit with groupby=..., too.")
         raise KeyError(f"init_from=... has no model for {listed(absent)}; it has {listed(frame.groups)}.")
-    order = np.array([position[gene] for gene in genes])
     number = {group: frame.groups.index(group) if frame.groups else 0 for group in groups}
     return {group: init.part(number[group]).predicting.subset(order) for group in groups}
 
@@ -199,57 +144,49 @@ def _fit_networks(
     device: torch.device,
     rng: np.random.Generator,
     width: int,
-) -> dict[str, NetworkFit]:
+) -> Networks:
     """Fit the profiles of each group; of fewer groups where the user stops it."""
-    from . import network
-
-    fits: dict[str, NetworkFit] = {}
+    fits: Networks = {}
     # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
+        training, validation = (relative[cells.rows(part, group=group)] for part in (keys.TRAIN, keys.VALIDATION))
+        how = {"device": device, "rng": own, "width": width, "label": f"fit {group}".strip()}
         try:
-            fits[group] = network.fit(
-                relative[cells.rows(keys.TRAIN, group=group)],
-                relative[cells.rows(keys.VALIDATION, group=group)],
-                schedule,
-                device=device,
-                rng=own,
-                init=starts.get(group),
-                rank=config.rank,
-                published=config.published,
-                width=width,
-                label=f"fit {group}".strip(),
-            )
+            fits[group] = network.fit(training, validation, config, schedule, init=starts.get(group), **how)
         except KeyboardInterrupt:
             # Before its first validation a model has no weights worth keeping; the models before it have.
             if not fits:
                 raise
             break
-        if fits[group].trained.interrupted:
+        if fits[group][1].interrupted:
             break
     if left := list(cells.groups)[len(fits) :]:
         logger.warning("Stopped by the user before the groups %s were fitted; they get no model.", listed(left))
         for group in left:
             cells.split[cells.groups[group]] = keys.UNUSED
-    losses = [fit.trained.history["validation_loss"].min() for fit in fits.values()]
-    steps = sum(int(fit.trained.history["step"].max()) for fit in fits.values())
-    say(f"Fitted {len(fits)} model(s) in {steps} steps on {device}: validation Bray-Curtis {np.mean(losses):.4f}.")
+    histories = [trained.history for _, trained in fits.values()]
+    loss = np.mean([history["validation_loss"].min() for history in histories])
+    steps = sum(int(history["step"].max()) for history in histories)
+    say(f"Fitted {len(fits)} model(s) in {steps} steps on {device}: validation Bray-Curtis {loss:.4f}.")
     return fits
 
 
-def _explained(cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit]) -> float:
-    """Return how much of the levels of genes the assemblages of validation cells explain; NaN if that is unknown."""
-    from ..knockout import predict
-    from .total import explained
+def _quality(cells: TrainingCells, relative: sparse.csr_matrix, networks: Networks) -> tuple[float, np.ndarray]:
+    """Return how much of the levels of genes in validation cells assemblages explain, and the error of every cell.
 
-    shares, n_cells = [], []
-    for group, network in networks.items():
+    The errors are Bray-Curtis dissimilarities of predicted and observed profile. NaN is not known.
+    """
+    errors, found = np.full(relative.shape[0], np.nan, dtype=np.float32), []
+    for group, (affine, _) in networks.items():
+        rows = cells.everyone[group]
+        errors[rows] = bray_curtis(predict(affine, relative[rows]), relative[rows])
         observed = relative[cells.rows(keys.VALIDATION, group=group)]
-        shares.append(explained(observed, predict(network.affine, observed).data))
-        n_cells.append(observed.shape[0])
-    judged = np.isfinite(shares)
-    if not judged.any():
-        return float("nan")
-    return float(np.average(np.array(shares)[judged], weights=np.array(n_cells)[judged]))
+        if np.isfinite(share := total.explained(observed, predict(affine, observed).data)):
+            found.append((share, observed.shape[0]))
+    if not found:
+        return float("nan"), errors
+    shares, sizes = np.transpose(found)
+    return float(np.average(shares, weights=sizes)), errors
 
 
 def _fit_totals(
@@ -260,47 +197,28 @@ def _fit_totals(
     prior: Prior | None,
 ) -> dict[str, TotalFit]:
     """Estimate total effects in each group from its training and validation cells, of counts where they can be had."""
-    from . import total
-
     counts = cells.values if cells.counts else counts_again(relative)
     values = cells.values if counts is None else counts
     totals = values @ np.ones(values.shape[1])  # in double precision, other than by sum()
-    fits = {}
-    for group in groups:
-        rows = cells.rows(keys.TRAIN, keys.VALIDATION, group=group)
-        fits[group] = total.fit(relative[rows], totals[rows], rng, counts=counts is not None, prior=prior)
-    return fits
+    rows = {group: cells.rows(keys.TRAIN, keys.VALIDATION, group=group) for group in groups}
+    return {
+        group: total.fit(relative[some], totals[some], rng, counts=counts is not None, prior=prior)
+        for group, some in rows.items()
+    }
 
 
-def _similarity(maps: dict[str, AnyMap], relative: sparse.csr_matrix, cells: TrainingCells) -> float:
+def _similarity(maps: Mapping[str, AnyMap], relative: sparse.csr_matrix, cells: TrainingCells) -> float:
     """Return the mean rank correlation of the sizes of effects of common genes' knockouts; NaN with fewer than two."""
-    from ...metrics import similarity
-    from ..knockout import effect_sums
-
     found = []
     for group, affine in maps.items():
         rows = cells.groups[group]
         some = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
-        n_cells = np.bincount(some.indices, minlength=some.shape[1])
-        genes = np.sort(np.argsort(-n_cells, kind="stable")[:_SOME_GENES])
+        genes = np.sort(np.argsort(-some.getnnz(axis=0), kind="stable")[:_SOME_GENES])
         sums, _ = effect_sums(affine, some, genes, np.zeros(some.shape[0], dtype=int), 1)
         sums[0, np.arange(len(genes)), genes] = np.nan
         found.append(similarity(sums[0]))
     values = np.concatenate(found)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def _errors(cells: TrainingCells, relative: sparse.csr_matrix, networks: dict[str, NetworkFit]) -> np.ndarray:
-    """Return the Bray-Curtis dissimilarity of predicted and observed profile of every cell that has a model."""
-    from ...metrics import bray_curtis
-    from ..knockout import predict
-
-    errors = np.full(relative.shape[0], np.nan, dtype=np.float32)
-    for group, network in networks.items():
-        rows = cells.everyone[group]
-        observed = relative[rows]
-        errors[rows] = bray_curtis(predict(network.affine, observed), observed)
-    return errors
 
 
 def _stacked(arrays: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..._core import keys
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, like, require
-from .fit import PRESETS, fit
+from .config import PRESETS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -45,6 +45,8 @@ class DkoModel(Model):
     @classmethod
     def fit(cls, cells: TrainingCells, config: Any, schedule: Schedule, **how: Any) -> Fit:
         """Fit networks and total effects; see :func:`dko.models.dko.fit.fit`."""
+        from .fit import fit
+
         return fit(cells, config, schedule, **how)
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
