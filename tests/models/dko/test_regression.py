@@ -55,7 +55,7 @@ def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(z
 
 def sides(cells):
     """Predictors, residuals and gains of all cells."""
-    blocks = [(cells.shares(block), block) for block in cells.blocks()]
+    blocks = [(cells.profiles[block].toarray(), block) for block in cells.blocks()]
     every = [(cells.predictors(shares), *cells.residuals(block, shares)) for shares, block in blocks]
     return [np.concatenate(side) for side in zip(*every, strict=True)]
 

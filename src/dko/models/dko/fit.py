@@ -16,7 +16,7 @@ from ...metrics import bray_curtis, similarity
 from ..fitting import Fit
 from ..knockout import effect_sums, predict
 from . import network, total
-from .prior import read_prior
+from .prior import among, read_prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..knockout import AffineMap, AnyMap
     from .config import DkoConfig
     from .model import DkoModel
-    from .prior import Known, Prior
+    from .prior import Prior
     from .total import TotalFit
 
     Networks: TypeAlias = dict[str, tuple[AffineMap, Trained]]
@@ -64,7 +64,7 @@ def fit(
             f"rank={config.rank!r} must be below the number of genes, {len(genes)}; leave it out for the full map."
         )
     known = read_prior(config.prior)
-    prior = None if known is None else known.among(genes)
+    prior = None if known is None else among(known, genes)
     relative = profiles(cells.values)
     _set_empty_cells_aside(cells, relative)
     starts = {} if init is None else _starts(init, genes, list(cells.groups), config.rank)
@@ -91,7 +91,7 @@ def fit(
         _stacked([affine.arrays for affine, _ in networks.values()]) | _weights_of(list(totals.values())),
         {group: trained.history for group, (_, trained) in networks.items()},
         params={name: value for name, value in found.items() if value == value}  # not NaN
-        | _prior_params(known, prior, list(totals.values())),
+        | _prior_params(prior, list(totals.values())),
         groups=[group for group in networks if group],
         errors=errors,
     )
@@ -248,19 +248,19 @@ def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:
     return found | {keys.SIGNAL: rates.astype(np.float32)}
 
 
-def _prior_params(known: Known | None, prior: Prior | None, fits: list[TotalFit]) -> dict[str, Any]:
+def _prior_params(prior: Prior | None, fits: list[TotalFit]) -> dict[str, Any]:
     """Return, and say, how much prior knowledge there was, what it counted for, and whether the cells agree with it."""
-    if known is None or prior is None:
+    if prior is None:
         return {}
     n_effects = int(np.isfinite(prior.falls).sum())
     agreement = float(np.mean([fit.agreement for fit in fits if fit.agreement is not None]))
     say(
-        f"Prior: {n_effects} {'measured effects' if known.measured else 'edges'} of {len(prior.genes)} genes count "
+        f"Prior: {n_effects} {'measured effects' if prior.measured else 'edges'} of {len(prior.genes)} genes count "
         f"with a weight of {prior.weight}; all other genes are as without them. The cells alone give {agreement:.0%} "
         "of them the same sign (50 % by chance)."
     )
     return {
-        "prior": known.kind,
+        "prior": prior.kind,
         "prior_weight": prior.weight,
         "prior_genes": len(prior.genes),
         "prior_effects": n_effects,

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.stats import genpareto
 
 from ..._settings import settings
-from .regression import without
 
 if TYPE_CHECKING:
     from .regression import Regression
@@ -43,35 +42,23 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
     Returned are which genes were permuted (draws,), sums of products with the residuals, and correlations with the
     predictors, of all genes (draws x genes, float32).
     """
-    n_genes = len(regression.weight)
+    profiles, n_genes = regression.profiles, len(regression.weight)
     able = np.flatnonzero(np.isfinite(regression.spread))
-    seen = np.bincount(regression.profiles.indices, minlength=n_genes)
+    seen = np.bincount(profiles.indices, minlength=n_genes)
     by_seen = able[np.lexsort([regression.level[able], seen[able]])]
     n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
-    products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
-    room = max(1, settings.memory_budget // (64 * len(regression.depth)))
+    depth, found = regression.depth[:, None].astype(np.float32), []
+    room = max(1, settings.memory_budget // (64 * len(depth)))
     for first in range(0, n_draws, room):
-        draws = slice(first, first + room)
-        moved = _moved(regression, genes[draws], rng)
-        for cells in regression.blocks():
-            shares = regression.shares(cells)
-            residuals, gains = regression.residuals(cells, shares)
-            values = regression.predictors(moved[cells], genes[draws])
-            products[draws] += values.T @ residuals
-            # As of the observed gene, the responses are shares among the genes other than this one.
-            products[draws] += (values * without(shares[:, genes[draws]])).T @ gains
-            together[draws] += values.T @ regression.weighted(regression.predictors(shares), cells)
+        some = genes[first : first + room]
+        # Shares where only the amounts of these genes are permuted, beside all other genes.
+        amount = profiles[:, some].toarray() * depth
+        others = depth - amount
+        amount = rng.permuted(amount, axis=0)
+        found.append(regression.products(some, amount / np.maximum(others + amount, np.float32(_TINY)))[:2])
+    products, together = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return genes, products, together
-
-
-def _moved(regression: Regression, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the shares that genes have where their amounts are permuted among cells, beside all other genes."""
-    depth = regression.depth[:, None].astype(np.float32)
-    amount = regression.profiles[:, genes].toarray() * depth
-    others = depth - amount
-    amount = rng.permuted(amount, axis=0)
-    return amount / np.maximum(others + amount, np.float32(_TINY))
 
 
 def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:

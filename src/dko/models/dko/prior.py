@@ -22,46 +22,8 @@ _DOROTHEA = ("tf", "target", "mor")
 _LEVELS = "ABCDE"
 
 
-@dataclass(frozen=True)
-class Known:
-    """Prior knowledge, checked, with all names that it came with."""
-
-    # Of a network the columns source, target and weight, positive where the source activates; of measured effects,
-    # perturbations x genes, NaN where not measured.
-    table: pd.DataFrame
-    measured: bool  # which of these it is
-
-    @property
-    def kind(self) -> str:
-        """What it is, in words."""
-        return "measured effects" if self.measured else "network"
-
-    def among(self, genes: Sequence[str]) -> Prior:
-        """Return what concerns the genes of the fit; a ValueError if nothing does."""
-        falls = self._falls(pd.Index(genes))
-        np.fill_diagonal(falls, np.nan)
-        of = np.flatnonzero(np.isfinite(falls).any(axis=1))
-        if not len(of):
-            names, what = (self.table.index, "perturbations") if self.measured else (self.table["source"], "edges")
-            raise ValueError(
-                f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {len(names)} {what} "
-                f"of {listed(names.unique(), 3)}. Both need the same names (symbols of the same species); name a "
-                "regulator that the fit left out in genes=[...]."
-            )
-        return Prior(of, falls[of].astype(np.float32), self.measured)
-
-    def _falls(self, genes: pd.Index) -> np.ndarray:
-        """Return by how much genes (columns) fall when each is lost (rows), NaN if unknown."""
-        if self.measured:
-            return -self.table.reindex(index=genes, columns=genes).to_numpy()
-        source, target = (genes.get_indexer(self.table[end]) for end in _EDGES[:2])
-        found, there = np.full((len(genes), len(genes)), np.nan), (source >= 0) & (target >= 0)
-        found[source[there], target[there]] = self.table["weight"].to_numpy()[there]
-        return found
-
-
-def read_prior(prior: PriorKnowledge | None) -> Known | None:
-    """Check what a user gives."""
+def read_prior(prior: PriorKnowledge | None) -> pd.DataFrame | None:
+    """Check what a user gives: edges (source, target, weight above 0 where it activates), or perturbations x genes."""
     if prior is None:
         return None
     if not isinstance(prior, pd.DataFrame):
@@ -69,8 +31,7 @@ def read_prior(prior: PriorKnowledge | None) -> Known | None:
             f"prior={shown(prior)} must be a table with the columns source, target and weight, or measured effects: an "
             "AnnData or a DataFrame of perturbations x genes."
         )
-    measured = not {"source", "target", "tf"} & set(prior.columns)
-    return Known(_effects(prior) if measured else _edges(prior), measured)
+    return _edges(prior) if {"source", "target", "tf"} & set(prior.columns) else _effects(prior)
 
 
 def _edges(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,20 +66,13 @@ def _effects(table: pd.DataFrame) -> pd.DataFrame:
 
 def _numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Return the values as floats, NaN left as they are."""
-    try:
-        found = table.astype(float)
-    except (TypeError, ValueError):
-        for name, values in table.items():
-            wrong = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
-            if len(wrong):
-                raise ValueError(
-                    f"Column {name!r} of prior holds {shown(wrong.iloc[0])}, and must hold numbers."
-                ) from None
-        raise
-    infinite = np.isinf(found).any()
-    if infinite.any():
-        raise ValueError(f"Column {infinite.idxmax()!r} of prior holds an infinite value; replace or drop it.")
-    return found
+    for name, values in table.items():
+        numbers = pd.to_numeric(values, errors="coerce")
+        if len(wrong := values[numbers.isna() & values.notna()]):
+            raise ValueError(f"Column {name!r} of prior holds {shown(wrong.iloc[0])}, and must hold numbers.")
+        if np.isinf(numbers).any():
+            raise ValueError(f"Column {name!r} of prior holds an infinite value; replace or drop it.")
+    return table.astype(float)
 
 
 # Size of what a network adds to the effects of a gene, relative to these: by its targets, and by what they do in turn.
@@ -144,9 +98,35 @@ class Prior:
     measured: bool  # whether these are measured effects, and not a network
 
     @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "measured effects" if self.measured else "network"
+
+    @property
     def weight(self) -> float:
         """How much it counts beside the cells."""
         return _MEASURED if self.measured else _NETWORK
+
+
+def among(table: pd.DataFrame, genes: Sequence[str]) -> Prior:
+    """Return what a table that is checked says of the genes of the fit; a ValueError if nothing."""
+    measured, index = list(table) != list(_EDGES), pd.Index(genes)
+    if measured:
+        falls = -table.reindex(index=index, columns=index).to_numpy()
+    else:
+        source, target = (index.get_indexer(table[end]) for end in _EDGES[:2])
+        falls, there = np.full((len(index), len(index)), np.nan), (source >= 0) & (target >= 0)
+        falls[source[there], target[there]] = table["weight"].to_numpy()[there]
+    np.fill_diagonal(falls, np.nan)
+    of = np.flatnonzero(np.isfinite(falls).any(axis=1))
+    if not len(of):
+        names, what = (table.index, "perturbations") if measured else (pd.Index(table["source"]), "edges")
+        raise ValueError(
+            f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {len(names)} {what} of "
+            f"{listed(names.unique(), 3)}. Both need the same names (symbols of the same species); name a regulator "
+            "that the fit left out in genes=[...]."
+        )
+    return Prior(of, falls[of].astype(np.float32), measured)
 
 
 def with_prior(influence: np.ndarray, prior: Prior, share: np.ndarray, zeros: np.ndarray) -> np.ndarray:

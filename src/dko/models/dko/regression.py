@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -47,10 +47,6 @@ class Regression:
         step = max(1, settings.memory_budget // (64 * n_genes))
         yield from (slice(first, min(first + step, n_cells)) for first in range(0, n_cells, step))
 
-    def shares(self, cells: slice) -> np.ndarray:
-        """Return the profiles of a block of cells, dense."""
-        return self.profiles[cells].toarray()
-
     def predictors(self, shares: np.ndarray, genes: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return standardised predictors, of mean 0 and variance 1, float32, from the shares of some genes."""
         values = np.log1p(np.float32(_SCALE) * shares)
@@ -59,10 +55,6 @@ class Regression:
         values -= self._centre[genes].astype(np.float32)
         values /= self.spread[genes].astype(np.float32)
         return values
-
-    def weighted(self, predictors: np.ndarray, cells: slice) -> np.ndarray:
-        """Return predictors times the weights of their cells, which sum to 1."""
-        return predictors * (self.depth[cells, None] / self.depth.sum()).astype(np.float32)
 
     def residuals(self, cells: slice, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weight x (response - mean), and by how much it rises with the log of the share; dense, float32."""
@@ -73,6 +65,30 @@ class Regression:
             response = np.where(present, zeros * (ratio - 1) + (1 - zeros) * np.log(ratio), np.float32(_ABSENT))
         residuals = weight * np.where(present, 1, zeros) * (response - self._mean.astype(np.float32))
         return residuals, weight * np.where(present, zeros * ratio + (1 - zeros), 0)
+
+    def products(
+        self, genes: np.ndarray | slice = slice(None), moved: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sums of products of predictors with residuals and with predictors, and of squares of residuals.
+
+        The former are of some `genes`, as they are or with shares that were `moved` among cells, x all genes, float32;
+        the responses are shares among the genes other than the predictor. The latter are of all genes, as they are.
+        """
+        n_genes = len(self.weight)
+        n_predictors = n_genes if isinstance(genes, slice) else len(genes)
+        products, together = (np.zeros((n_predictors, n_genes), dtype=np.float32) for _ in range(2))
+        squares = np.zeros(n_genes)
+        for cells in self.blocks():
+            shares = self.profiles[cells].toarray()
+            every, (residuals, gains) = self.predictors(shares), self.residuals(cells, shares)
+            values = every if moved is None else self.predictors(moved[cells], genes)
+            products += values.T @ residuals
+            # By this part the other shares of a cell grow where a gene is left out; as if half, where it is all.
+            own = shares[:, genes]
+            products += (values * (own / np.maximum(1 - own, np.float32(0.5)))).T @ gains
+            together += values.T @ (every * (self.depth[cells, None] / self.depth.sum()).astype(np.float32))
+            squares += np.square(residuals, dtype=np.float64).sum(0)
+        return products, together, squares
 
 
 def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
@@ -102,8 +118,7 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
     return Regression(profiles, depth, level, zeros, weight, spread, centre, mean_share, mean)
 
 
-@dataclass(frozen=True)
-class Slopes:
+class Slopes(NamedTuple):
     """One regression per pair of genes."""
 
     z: np.ndarray  # slope over its error, gene g (row) as the predictor of gene j (column), 0 on the diagonal
@@ -113,25 +128,11 @@ class Slopes:
 
 def slopes(regression: Regression) -> Slopes:
     """Fit the regressions by matrix products, with White's standard errors by response: docs/design.md, Slopes."""
-    n_genes = len(regression.weight)
-    products, together = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
-    squares = np.zeros(n_genes)
-    for cells in regression.blocks():
-        shares = regression.shares(cells)
-        predictors, (residuals, gains) = regression.predictors(shares), regression.residuals(cells, shares)
-        products += predictors.T @ residuals
-        products += (predictors * without(shares)).T @ gains
-        together += predictors.T @ regression.weighted(predictors, cells)
-        squares += np.square(residuals, dtype=np.float64).sum(0)
+    products, together, squares = regression.products()
     noise = np.sqrt(np.maximum(squares, _TINY))
     products /= noise.astype(np.float32)
     np.fill_diagonal(products, 0)
     return Slopes(products, noise / regression.weight, together)
-
-
-def without(shares: np.ndarray) -> np.ndarray:
-    """Return by which part the other shares of a cell grow where a gene is left out; as if half, where it is all."""
-    return shares / np.maximum(1 - shares, np.float32(0.5))
 
 
 def weight_of_zeros(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:

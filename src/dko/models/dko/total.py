@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +16,12 @@ from .prior import agreement, with_prior
 from .regression import regression, slopes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from scipy import sparse
 
     from .prior import Prior
-    from .regression import Regression, Slopes
+    from .regression import Regression
 
 
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
@@ -41,8 +40,6 @@ _SMALL_PRODUCT = 2**35
 _SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
 # Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
 _STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
-# Estimates that are worked on at a time.
-_PIECE = 2**20
 # Estimates that the parts left by EM cannot explain must not divide by 0.
 _TINY = 1e-200
 # Cells that a gene is judged by, at least, and the least variance and share that count as one.
@@ -75,22 +72,34 @@ def fit(
     """
     small = profiles.shape[0] * profiles.shape[1] ** 2 < _SMALL_PRODUCT
     with threadpool_limits(1 if small else None, "blas"):
-        return _fit(regression(profiles, totals, counts=counts), rng, prior)
-
-
-def _fit(cells: Regression, rng: np.random.Generator, prior: Prior | None) -> TotalFit:
-    profiles = cells.profiles
-    estimate = _estimate(cells)
-    drawn = _null(cells, estimate, rng)
-    seen = np.bincount(profiles.indices, minlength=profiles.shape[1])
-    rates = p_values(estimate.impact, drawn, seen, _mean(profiles))
-    # With a prior too, what the cells alone give is tested.
-    factors, agreed = estimate.factors(), None
-    if prior is not None:
-        agreed = agreement(factors.influence, prior)
-        both = with_prior(factors.influence, prior, seen / profiles.shape[0], cells.zeros)
-        factors = replace(factors, influence=np.clip(both, -_BOUND, _BOUND))
-    return TotalFit(factors, drawn, rates, impacts_of_all(factors.influence, _mean(profiles)), agreed)
+        cells = regression(profiles, totals, counts=counts)
+        seen, mean = (
+            np.bincount(profiles.indices, minlength=profiles.shape[1]),
+            np.asarray(profiles.mean(axis=0)).ravel(),
+        )
+        found = slopes(cells)
+        shrunken, by_response = shrinkage(found.z), (found.error * _trust(cells)).astype(np.float32)
+        # How far the log share of gene j falls with a standard deviation of gene g (genes g x j).
+        changes = _ridge(found.correlation, shrunken(found.z) * by_response)
+        impact = impacts_of_all(changes.T, mean)
+        step = np.where(np.isfinite(cells.spread), np.minimum(1 / cells.spread, _FARTHEST), 1.0)
+        step /= 1 + impact * step / _HALVED
+        genes, products, together = permuted(cells, rng)
+        z = products / (found.error * cells.weight).astype(np.float32)
+        z[np.arange(len(genes)), genes] = 0
+        # The ridge of a gene beside all others, with which it correlates but by chance.
+        by_chance = shrunken(z) * by_response - together @ changes / _PENALTY
+        null = Null(genes, by_chance.astype(np.float16))
+        # With a prior too, what the cells alone give is tested.
+        rates = p_values(impact, null, seen, mean)
+        influence = np.ascontiguousarray(np.clip(changes.T * step.astype(np.float32), -_BOUND, _BOUND))
+        agreed = None
+        if prior is not None:
+            agreed = agreement(influence, prior)
+            both = with_prior(influence, prior, seen / profiles.shape[0], cells.zeros)
+            influence = np.clip(both, -_BOUND, _BOUND)
+        factors = FactorMap(influence, found.correlation.astype(np.float16), step.astype(np.float32))
+        return TotalFit(factors, null, rates, impacts_of_all(influence, mean), agreed)
 
 
 def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
@@ -100,47 +109,6 @@ def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) 
     whole = np.where(np.isfinite(cells.spread), 1 / cells.spread, 0).astype(np.float32)
     by_response = (found.error * _trust(cells)).astype(np.float32)
     return np.ascontiguousarray((shrinkage(found.z)(found.z) * by_response).T * whole)
-
-
-def _mean(profiles: sparse.csr_matrix) -> np.ndarray:
-    return np.asarray(profiles.mean(axis=0)).ravel()
-
-
-@dataclass(frozen=True)
-class _Estimate:
-    """What is known of the slopes on all genes."""
-
-    slopes: Slopes
-    shrunken: Callable[[np.ndarray], np.ndarray]  # posterior means of z-scores
-    by_response: np.ndarray  # their units, as changes of the log of a share (genes j,)
-    changes: np.ndarray  # how far the log share of gene j falls with a standard deviation of gene g (genes g x j)
-    impact: np.ndarray  # downstream impact of that on the mean profile (genes g,)
-    step: np.ndarray  # standard deviations that the loss of a gene is (genes g,)
-
-    def factors(self) -> FactorMap:
-        """Return the map of whole losses."""
-        whole = np.clip(self.changes.T * self.step.astype(np.float32), -_BOUND, _BOUND)
-        together = self.slopes.correlation.astype(np.float16)
-        return FactorMap(np.ascontiguousarray(whole), together, self.step.astype(np.float32))
-
-
-def _estimate(cells: Regression) -> _Estimate:
-    found = slopes(cells)
-    shrunken = shrinkage(found.z)
-    by_response = (found.error * _trust(cells)).astype(np.float32)
-    changes = _ridge(found.correlation, shrunken(found.z) * by_response)
-    impact = impacts_of_all(changes.T, _mean(cells.profiles))
-    step = np.where(np.isfinite(cells.spread), np.minimum(1 / cells.spread, _FARTHEST), 1.0)
-    return _Estimate(found, shrunken, by_response, changes, impact, step / (1 + impact * step / _HALVED))
-
-
-def _null(cells: Regression, estimate: _Estimate, rng: np.random.Generator) -> Null:
-    genes, products, together = permuted(cells, rng)
-    z = products / (estimate.slopes.error * cells.weight).astype(np.float32)
-    z[np.arange(len(genes)), genes] = 0
-    # The ridge of a gene beside all others, with which it correlates but by chance.
-    changes = estimate.shrunken(z) * estimate.by_response - together @ estimate.changes / _PENALTY
-    return Null(genes, changes.astype(np.float16))
 
 
 def _ridge(correlation: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -163,10 +131,9 @@ def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
     By EM (Stephens 2017, adaptive shrinkage). Zeros, such as the diagonal of a matrix, are not counted, and stay.
     """
-    at = np.linspace(-_LARGEST, _LARGEST, _TABLE)
-    flat, n_at = z.reshape(-1), np.zeros(_TABLE)
-    for part in _pieces(flat):
-        place = (np.clip(flat[part][flat[part] != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
+    at, n_at = np.linspace(-_LARGEST, _LARGEST, _TABLE), np.zeros(_TABLE)
+    for row in np.atleast_2d(z):
+        place = (np.clip(row[row != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
         n_at += np.bincount(np.rint(place).astype(int), minlength=_TABLE)
     if not n_at.any():
         return np.zeros_like
@@ -178,20 +145,15 @@ def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         share /= share.sum(1, keepdims=True)
         weights = n_at @ share / n_at.sum()
     # What is taken off is a function of one number: read off between the points of the table, and the same beyond.
-    return partial(_without, at, at - (share * mean).sum(1))
+    taken = at - (share * mean).sum(1)
 
+    def shrunken(z: np.ndarray) -> np.ndarray:
+        found = np.zeros_like(z)
+        for row, out in zip(np.atleast_2d(z), np.atleast_2d(found), strict=True):
+            out[:] = np.where(row != 0, row - np.interp(row, at, taken), 0)
+        return found
 
-def _without(at: np.ndarray, taken: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return estimates less what is taken off numbers such as these."""
-    flat, found = z.reshape(-1), np.zeros(z.size, dtype=np.float32)
-    for part in _pieces(flat):
-        found[part] = np.where(flat[part] != 0, flat[part] - np.interp(flat[part], at, taken), 0)
-    return found.reshape(z.shape)
-
-
-def _pieces(flat: np.ndarray) -> Iterator[slice]:
-    """Cut so that what is made of each number on the way is small beside them all."""
-    yield from (slice(first, first + _PIECE) for first in range(0, len(flat), _PIECE))
+    return shrunken
 
 
 def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -223,8 +185,7 @@ def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
 
     seen = np.bincount(indices, minlength=n_genes)
     observed, depth = np.log(profiles.data.astype(np.float64)), np.log(np.repeat(present, present))
-    observed_apart = observed - (sums(observed) / np.maximum(seen, 1))[indices]
-    depth_apart = depth - (sums(depth) / np.maximum(seen, 1))[indices]
+    observed_apart, depth_apart = (one - (sums(one) / np.maximum(seen, 1))[indices] for one in (observed, depth))
     slope = sums(observed_apart * depth_apart) / np.maximum(sums(depth_apart**2), _LEAST)
     around = sums((observed_apart - slope[indices] * depth_apart) ** 2)
     left = sums((observed - np.log(np.maximum(predicted, _LEAST))) ** 2)
