@@ -150,7 +150,7 @@ def _fit_networks(
     # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
         training, validation = (relative[cells.rows(part, group=group)] for part in (keys.TRAIN, keys.VALIDATION))
-        how = {"device": device, "rng": own, "width": width, "label": f"fit {group}".strip()}
+        how: Any = {"device": device, "rng": own, "width": width, "label": f"fit {group}".strip()}
         try:
             fits[group] = network.fit(training, validation, config, schedule, init=starts.get(group), **how)
         except KeyboardInterrupt:
