@@ -10,14 +10,14 @@ from scipy import sparse
 from dko.models.sccvae import fit as fitting
 from dko.models.sccvae.fit import fit_members, on_target_effects
 from dko.models.sccvae.loss import Loss, grouped_mmd
-from dko.models.sccvae.sampler import Cells, Sampler
+from dko.models.sccvae.sampler import Cells, sampler
 from dko.models.sccvae.targets import full_mask
 
 from .conftest import targets_of
 
 
 def batch_of(screen, config):
-    (batch,) = Sampler(screen.training, config, 1, 8, 8, torch.device("cpu"), np.random.default_rng(0))()
+    (batch,) = sampler(screen.training, config, 1, 8, 8, torch.device("cpu"), np.random.default_rng(0))()
     return batch
 
 
@@ -66,6 +66,9 @@ def test_terms_of_the_loss_count_as_they_are_weighed(config, fitted, screen):
         mean, variance = network.encode(batch.before)
         shift = (batch.members @ network.shifts())[:, None]
         after = network.decode(mean + variance.sqrt() * batch.noise + shift, network.propagation())
+    prior, posterior = (torch.distributions.Normal(*of) for of in ((0.0, 1.0), (mean, variance.sqrt())))
+    torch.testing.assert_close(loss(kl=1.0), torch.distributions.kl_divergence(posterior, prior).mean(dim=(1, 2)))
+    torch.testing.assert_close(loss(pairs=1.0), (after - batch.after).square().mean(dim=(1, 2)))
     torch.testing.assert_close(loss(mmd=1.0), grouped_mmd(after, batch.after, bandwidths))
     torch.testing.assert_close(loss(sparsity=1.0), network.graph().abs().sum().detach().expand(4))
 

@@ -8,15 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from dko.models.sccvae.loss import (
-    effect_distance,
-    gaussian_kl,
-    grouped_mmd,
-    median_bandwidths,
-    pair_distance,
-    squared_distances,
-)
+from dko.models.sccvae.config import Config
+from dko.models.sccvae.loss import bandwidths_of, grouped_mmd, squared_distances
+from dko.models.sccvae.sampler import Cells
 
 
 def drawn(*shape, seed=0, dtype=torch.float64):
@@ -56,7 +52,7 @@ def test_grouped_mmd_is_the_double_loop(groups, n, genes, seed, scale):
 MEMORY = """
 import resource
 import torch
-from dko.models.sccvae import grouped_mmd
+from dko.models.sccvae.loss import grouped_mmd
 n, genes = 256, 20_000
 predicted = torch.randn(1, n, genes, requires_grad=True)
 measured = torch.randn(1, n, genes)
@@ -82,26 +78,11 @@ def test_distances_of_cells_far_from_the_origin_keep_their_digits():
     torch.testing.assert_close(squared_distances(cells).double(), exact, rtol=1e-3, atol=1e-4)
 
 
-def test_divergence_is_that_of_torch():
-    mean, variance = drawn(3, 4, 5), drawn(3, 4, 5, seed=1).exp()
-    normal = torch.distributions.Normal
-    prior = normal(torch.zeros_like(mean), torch.ones_like(mean))
-    expected = torch.distributions.kl_divergence(normal(mean, variance.sqrt()), prior).mean(dim=-1)
-    torch.testing.assert_close(gaussian_kl(mean, variance), expected)
-
-
-def test_bandwidths_are_multiples_of_the_median_distance():
-    cells = torch.tensor([[0.0], [1.0], [3.0]])
-    torch.testing.assert_close(median_bandwidths(cells, (0.5, 2.0)), torch.tensor([2.0, 8.0]))
-    assert len(median_bandwidths(cells)) == 6
-    assert (median_bandwidths(torch.ones(3, 2)) > 0).all()
-
-
-def test_distance_of_effects_does_not_punish_cells_for_differing():
-    before, effect = drawn(2, 7, 3), drawn(2, 3, seed=1)
-    every = torch.ones_like(effect)
-    after = before + effect[:, None]
-    torch.testing.assert_close(effect_distance(before, after, effect, every), torch.zeros(2).double())
-    assert (pair_distance(after, before.flip(1)) > 0.1).all()
-    twice = effect_distance(before, before + 2 * effect[:, None], effect, every)
-    torch.testing.assert_close(twice, effect.square().mean(dim=-1))
+def test_bandwidths_are_multiples_of_the_median_distance_of_control_cells():
+    values = sparse.csr_matrix(np.array([[0], [1], [3], [9]], dtype=np.float32))
+    cells, rng = Cells(values, np.array([-1, -1, -1, 0]), np.eye(1, dtype=bool)), np.random.default_rng(0)
+    found = bandwidths_of(Config(), cells, rng)
+    torch.testing.assert_close(found, 4.0 * torch.tensor([0.125, 0.25, 0.5, 1, 2, 4]))
+    same = Cells(sparse.csr_matrix(np.ones((4, 1), dtype=np.float32)), cells.perturbation, cells.members)
+    assert (bandwidths_of(Config(), same, rng) > 0).all()
+    assert bandwidths_of(Config(bandwidths=(2.0,)), cells, rng).tolist() == [2.0]

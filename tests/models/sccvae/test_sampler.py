@@ -9,7 +9,8 @@ from scipy import sparse
 
 import dko
 from dko.models.sccvae.config import Config
-from dko.models.sccvae.sampler import Batch, Cells, Sampler
+from dko.models.sccvae.sampler import Batch, Cells
+from dko.models.sccvae.sampler import sampler as sampler_of
 
 CPU = torch.device("cpu")
 
@@ -26,7 +27,7 @@ def cells():
 
 def sampler(cells, *, seed=0, fixed=False, n_batches=30, n_latent=4, **config):
     chosen = replace(Config(groups=3), **config)
-    return Sampler(cells, chosen, n_batches, 4, n_latent, CPU, np.random.default_rng(seed), fixed=fixed)
+    return sampler_of(cells, chosen, n_batches, 4, n_latent, CPU, np.random.default_rng(seed), fixed=fixed)
 
 
 def test_means_are_those_of_the_control_and_of_each_perturbation(cells):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
+from dko.models.sccvae.config import Config
 from dko.models.sccvae.targets import acyclic_order, features_of, full_mask, ordered_mask
 
 graphs = st.integers(1, 9).flatmap(
@@ -65,7 +66,8 @@ def cells():
 
 def components(kind, cells, n_components, *, scaled=True):
     names = [str(number) for number in range(cells.shape[1])]
-    genes, found = features_of(kind, cells, names, [], n_components, np.random.default_rng(0), scaled=scaled)
+    config = Config(features=kind, n_components=n_components, code="neighbours" if scaled else "softmax")
+    genes, found = features_of(config, cells, names, [], np.random.default_rng(0))
     assert genes == names
     return found
 

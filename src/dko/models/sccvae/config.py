@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..._core.messages import listed
 from ..fitting import Presets, Schedule, ScreenConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
 
-CODES = ("neighbours", "softmax")
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _list_of(fits: Callable[[Any], bool], value: Any, fewest: int = 1) -> bool:
+    return isinstance(value, list | tuple) and len(value) >= fewest and all(map(fits, value))
+
+
+_WIDTHS = "must list the widths of layers, such as (256, 256)"
+# What options have to be, by name or else by type; files are held to it, too.
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("must be a whole number, at least 1", _whole),
+    "float": ("must be a number, at least 0", lambda value: _number(value) and value >= 0),
+    "coexpression": ("must be a number", _number),
+    "dropout": ("must be at least 0 and below 1", lambda value: _number(value) and 0 <= value < 1),
+    "warm_up": ("must be from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
+    "epsilon": ("must be above 0", lambda value: _number(value) and value > 0),
+    "code": ("must be one of 'neighbours', 'softmax'", lambda value: value in ("neighbours", "softmax")),
+    "hidden": (_WIDTHS, lambda value: _list_of(_whole, value)),
+    "code_hidden": (_WIDTHS, lambda value: _list_of(_whole, value, fewest=0)),
+    "bandwidths": (
+        "must list numbers above 0",
+        lambda value: value is None or _list_of(lambda one: _number(one) and one > 0, value),
+    ),
+}
 
 
 @dataclass(frozen=True)
-class Config:
-    """Sizes and weights of an SCCVAE.
+class Config(ScreenConfig):
+    """Options of ``model="sccvae"``: those of all models of a screen, and these.
 
     Attributes
     ----------
@@ -58,6 +84,14 @@ class Config:
         How many times faster the shifts or strengths of targets learn than the rest: each takes part in few steps.
     balance
         A perturbation is drawn in proportion to this power of its number of cells; at 0, all are equally often.
+    features
+        What is known of a gene that is perturbed: ``"influence"``, ``"pca"``, ``"onehot"``, or a DataFrame.
+    n_components
+        Of the first two.
+    graph
+        Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes.
+    n_members
+        Models to fit, whose predicted changes are averaged.
     """
 
     n_latent: int = 64
@@ -80,89 +114,29 @@ class Config:
     epsilon: float = 1e-8
     faster: float = 10.0
     balance: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if self.code not in CODES:
-            raise ValueError(f"code={self.code!r} must be one of {listed(CODES)}.")
-        for name in ("n_latent", "groups"):
-            if not _whole(size := getattr(self, name)):
-                raise ValueError(f"{name}={size!r} must be a whole number, at least 1.")
-        for name, fewest in (("hidden", 1), ("code_hidden", 0)):
-            widths = getattr(self, name)
-            listing = isinstance(widths, list | tuple) and len(widths) >= fewest
-            if not listing or not all(_whole(width) for width in widths):
-                raise ValueError(f"{name}={widths!r} must list the widths of layers, such as (256, 256).")
-        for name in (field.name for field in fields(Config) if field.type == "float"):
-            if not _number(value := getattr(self, name)):
-                raise ValueError(f"{name}={value!r} must be a number.")
-            if value < 0 and name != "coexpression":
-                raise ValueError(f"{name}={value!r} must be at least 0.")
-        widths = self.bandwidths
-        above = isinstance(widths, list | tuple) and widths and all(_number(one) and one > 0 for one in widths)
-        if not (widths is None or above):
-            raise ValueError(f"bandwidths={widths!r} must list numbers above 0.")
-        if not (self.dropout < 1 and self.warm_up <= 1 and self.epsilon > 0):
-            raise ValueError("dropout=... must be below 1, warm_up=... at most 1, and epsilon=... above 0.")
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        """The fields that are set, in types that files know."""
-        given = {field.name: getattr(self, field.name) for field in fields(Config)}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in given.items()
-            if value is not None
-        }
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def config_of(values: Mapping[str, Any]) -> Config:
-    """Return the configuration that files keep as `values`, in which tuples have become lists."""
-    if values.get("code") == "unit":
-        raise ValueError("code='unit' is of version 0.1.0, and no longer read; fit again")
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    known = {field.name for field in fields(Config)}
-    return Config(**{name: value for name, value in given.items() if name in known})
-
-
-@dataclass(frozen=True)
-class ScCvaeConfig(Config, ScreenConfig):
-    """Options of ``model="sccvae"``: those of its networks, of all models of a screen, and these.
-
-    Attributes
-    ----------
-    features
-        What is known of a gene that is perturbed: ``"influence"``, ``"pca"``, ``"onehot"``, or a DataFrame.
-    n_components
-        Of the first two.
-    graph
-        Which latent dimension may act on which: ``"full"``, ``"none"``, or a network between genes.
-    n_members
-        Models to fit, whose predicted changes are averaged.
-    """
-
-    # Those of its networks are kept by themselves.
-    unkept: ClassVar[tuple[str, ...]] = (*ScreenConfig.unkept, *(field.name for field in fields(Config)))
-
     features: str | pd.DataFrame = "influence"
     n_components: int = 20
     graph: Any = "full"
     n_members: int = 3
 
     def __post_init__(self) -> None:
-        Config.__post_init__(self)
-        ScreenConfig.__post_init__(self)
-        for name in ("n_components", "n_members"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+        super().__post_init__()
+        for one in fields(self):
+            words, fits = _RULES.get(one.name) or _RULES.get(str(one.type)) or ("", lambda value: True)
+            if not fits(value := getattr(self, one.name)):
+                raise ValueError(f"{one.name}={value!r} {words}.")
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """What the networks are made of and trained with, of the options that are set, in types that files know."""
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _OF_FIT}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        return {name: value for name, value in lists.items() if value is not None}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Those that say something else, as they are kept with a fit."""
+        return {name: value for name, value in super().params.items() if name in _OF_FIT}
 
     def check(self, schedule: Schedule) -> None:
         """Refuse features that cannot be used, and steps with too few cells of each perturbation."""
@@ -182,14 +156,27 @@ class ScCvaeConfig(Config, ScreenConfig):
         return set(map(str, self.features.index))
 
 
+# Options that say nothing of the networks.
+_OF_FIT = {*(one.name for one in fields(ScreenConfig)), "features", "n_components", "graph", "n_members"}
+
+
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Return the configuration that files keep as `values`, in which tuples have become lists."""
+    if values.get("code") == "unit":
+        raise ValueError("code='unit' is of version 0.1.0, and no longer read; fit again")
+    known = {one.name for one in fields(Config)} - _OF_FIT
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Config(**{name: value for name, value in given.items() if name in known})
+
+
 PRESETS: Presets = {
     None: (
-        ScCvaeConfig(),
+        Config(),
         Schedule(batch_size=256, learning_rate=1e-3, max_steps=1_500, patience=10, reductions=1, clip=1.0),
     ),
     # The public code of the paper. Its batches are of one perturbation. What differs still: docs, sccvae.
     "paper": (
-        ScCvaeConfig(
+        Config(
             preset="paper",
             n_latent=512,
             hidden=(1024, 1024),

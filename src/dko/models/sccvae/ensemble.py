@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _STATE = "network."
+# Arrays of one number per gene.
+_OF_GENES = ("node", "trained", "strength", "own")
 # Arrays of a model that have nothing to do with its cells or with chance, and are the same for all members.
 SHARED = ("features", "node", "trained")
 # No layer is wider; the number of the entries of a matrix of this size fits into 64 bits.
@@ -51,7 +53,7 @@ class Member:
     def unseen(self, genes: np.ndarray, *, leave_out: bool = False) -> torch.Tensor:
         """Return the shifts by features (n x latent), also of trained targets, each left out itself if asked."""
         network, features = self.network, self.features[torch.from_numpy(genes)]
-        own = named_dimensions(self.node[genes], len(network.mask)).to(features)
+        own = torch.from_numpy(self.node[genes, None] == np.arange(len(network.mask))).to(features)
         if not network.free:
             return network.directions(features, own)
         left = torch.from_numpy(self.trained[genes]) if leave_out else None
@@ -69,11 +71,6 @@ class Member:
         after = self.network.decode(latent + shifts[:, None], propagated)
         return after.sub_(self.network.decode(latent, propagated))
 
-    @torch.no_grad()
-    def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return how far shifts (n x latent) move the causal variables, through the graph."""
-        return shifts @ self.network.propagation()
-
     def to(self, device: torch.device) -> Member:
         """Return the model on a device; its network is moved there, not copied."""
         return replace(
@@ -87,9 +84,8 @@ class Member:
     def arrays(self) -> dict[str, np.ndarray]:
         """All that :meth:`from_arrays` needs beside the configuration."""
         state = {_STATE + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        own = {name: getattr(self, name) for name in ("node", "trained", "strength", "own")}
         tensors = {name: getattr(self, name).cpu().numpy() for name in ("features", "coexpression")}
-        return state | tensors | own
+        return state | tensors | {name: getattr(self, name) for name in _OF_GENES}
 
     @classmethod
     def from_arrays(cls, config: Config, arrays: Mapping[str, np.ndarray]) -> Member:
@@ -99,7 +95,7 @@ class Member:
         with torch.random.fork_rng(devices=[]):
             network = Network(config, *(state[name] for name in ("centre", "mask", "features", "own")))
         network.load_state_dict(state)
-        own = {name: np.asarray(arrays[name]) for name in ("node", "trained", "strength", "own")}
+        own = {name: np.asarray(arrays[name]) for name in _OF_GENES}
         return cls(config, network.eval(), tensors["features"], tensors["coexpression"], **own)
 
 
@@ -126,7 +122,7 @@ class Ensemble:
     def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
         """Return how far shifts move the causal variables, such that lengths and angles are means over the members."""
         parts = zip(self.members, self._split(shifts), strict=True)
-        return torch.cat([member.propagated(part) for member, part in parts], dim=1) / self._root
+        return torch.cat([part @ member.network.propagation() for member, part in parts], dim=1) / self._root
 
     def length(self, shift: torch.Tensor) -> float:
         """Return the length of one shift, the root mean square over the members."""
@@ -173,14 +169,6 @@ class Ensemble:
         return cls(tuple(Member.from_arrays(config, own) for own in every))
 
 
-def named_dimensions(node: np.ndarray, n_latent: int) -> torch.Tensor:
-    """Return ones at the dimension that is named after each gene (genes x latent)."""
-    own = torch.zeros(len(node), n_latent)
-    named = np.flatnonzero(node >= 0)
-    own[named, node[named]] = 1.0
-    return own
-
-
 def neighbour_shifts(
     features: torch.Tensor, trained: torch.Tensor, shifts: torch.Tensor, *, left_out: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -189,18 +177,14 @@ def neighbour_shifts(
     Weights are the softmax of the cosine of `features` and of those of training targets, in standard deviations of the
     cosines among these (Nadaraya and Watson 1964). `left_out` is the training target that each row is, without weight.
     """
-    similarity = _cosine(features, trained)
-    among = _cosine(trained, trained)[~torch.eye(len(trained), dtype=torch.bool, device=trained.device)]
+    features, trained = (torch.nn.functional.normalize(one, dim=1) for one in (features, trained))
+    similarity = features @ trained.T
+    among = (trained @ trained.T)[~torch.eye(len(trained), dtype=torch.bool, device=trained.device)]
     spread = among.std() if len(among) > 1 else among.new_zeros(())
     logits = similarity / spread if spread > _ALIKE else torch.zeros_like(similarity)
     if left_out is not None:
         logits[torch.arange(len(left_out), device=left_out.device), left_out] = -torch.inf
     return logits.softmax(dim=1) @ shifts
-
-
-def _cosine(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    unit = torch.nn.functional.normalize
-    return unit(left, dim=1) @ unit(right, dim=1).T
 
 
 def changed(cells: torch.Tensor, change: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
@@ -209,7 +193,6 @@ def changed(cells: torch.Tensor, change: torch.Tensor, level: torch.Tensor) -> t
     return (1 + share).mul_(cells).add_((change - level).clamp_(min=0))
 
 
-@lru_cache(maxsize=16)
 def shapes_of(
     config: Config, n_genes: int, n_targets: int, n_trained: int, n_features: int
 ) -> dict[str, tuple[int, ...]]:
@@ -219,7 +202,7 @@ def shapes_of(
     shapes = {
         "features": (n_targets, n_features),
         "coexpression": (n_targets, config.n_latent),
-        **dict.fromkeys(("node", "trained", "strength", "own"), (n_targets,)),
+        **dict.fromkeys(_OF_GENES, (n_targets,)),
     }
     # On a device that knows shapes alone: nothing but the network itself says what it is made of.
     with torch.device("meta"), torch.random.fork_rng(devices=[]):

@@ -10,10 +10,10 @@ import torch
 from ..._core.messages import logger
 from ..._rng import torch_seed
 from .._training import Trained, fabric_on, loader, train
-from .ensemble import Ensemble, Member, named_dimensions
-from .loss import Loss, median_bandwidths
+from .ensemble import Ensemble, Member
+from .loss import Loss, bandwidths_of
 from .network import Network
-from .sampler import Cells, Sampler
+from .sampler import Cells, sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .targets import Targets
 
 
-# Control cells that bandwidths are computed from.
-_FOR_BANDWIDTHS = 500
 # With few cells a pass is short, and validation after each would cost more than training.
 _FEWEST_BATCHES = 50
 _VALIDATION_BATCHES = 12
@@ -50,21 +48,22 @@ def fit(
     control = training.values[training.control]
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
     features = torch.tensor(targets.features)  # a copy: these may be the user's own
-    mask, named = torch.from_numpy(targets.mask), named_dimensions(targets.node[targets.trained], len(targets.mask))
+    mask, node = torch.from_numpy(targets.mask), targets.node[targets.trained]
+    named = torch.from_numpy(node[:, None] == np.arange(len(mask))).float()
     seed, n_rows = torch_seed(rng), schedule.batch_size
     n_cells, n_latent = n_rows // config.groups, len(mask)
-    n_batches = max(_FEWEST_BATCHES, len(training) // n_rows)
+    n_batches = max(_FEWEST_BATCHES, int(training.used.sum()) // n_rows)
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network = Network(config, centre, mask, features[torch.from_numpy(targets.trained)], named).to(device)
         n_warm = round(config.warm_up * schedule.n_steps(n_batches * n_rows))
-        bandwidths = _bandwidths(config, training, rng).to(device)
+        bandwidths = bandwidths_of(config, training, rng).to(device)
         trained = train(
             Loss(network, config, bandwidths, targets.columns[targets.trained], n_warm),
             network.optimizer(config, schedule.learning_rate),
-            Sampler(training, config, n_batches, n_cells, n_latent, device, rng),
-            Sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
+            sampler(training, config, n_batches, n_cells, n_latent, device, rng),
+            sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
             n_batches * n_rows,
             schedule,
             fabric=fabric_on(device),
@@ -72,14 +71,16 @@ def fit(
             label=label,
         )
     # Training has left it on the CPU.
-    latent = _posterior_means(network.to(device).eval(), control, device)
+    network = network.to(device).eval()
+    with torch.no_grad():
+        means = [network.encode(block)[0].cpu() for block in loader(control, _BLOCK, device)(None)]
     trained_as = np.full(len(features), -1)
     trained_as[targets.trained] = np.arange(len(targets.trained))
     member = Member(
         config=config,
         network=network.to("cpu"),
         features=features,
-        coexpression=_coexpression(latent, control, targets.columns),
+        coexpression=_coexpression(torch.cat(means).numpy(), control, targets.columns),
         node=targets.node,
         trained=trained_as,
         strength=np.ones(len(features), dtype=np.float32),
@@ -122,19 +123,6 @@ def fit_members(
     return Ensemble(tuple(member for member, _ in fits)), [trained.history for _, trained in fits]
 
 
-def _bandwidths(config: Config, training: Cells, rng: np.random.Generator) -> torch.Tensor:
-    if config.bandwidths is not None:
-        return torch.tensor(config.bandwidths)
-    some = rng.permutation(training.control)[:_FOR_BANDWIDTHS]
-    return median_bandwidths(torch.from_numpy(training.values[some].toarray()))
-
-
-@torch.no_grad()
-def _posterior_means(network: Network, cells: sparse.csr_matrix, device: torch.device) -> np.ndarray:
-    blocks = loader(cells, _BLOCK, device)(None)
-    return torch.cat([network.encode(block)[0] for block in blocks]).cpu().numpy()
-
-
 def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> torch.Tensor:
     """Return the directions of cells that express less of a gene, by covariances; zeros for genes not measured."""
     centred = latent - latent.mean(axis=0)
@@ -152,11 +140,10 @@ def on_target_effects(training: Cells, columns: np.ndarray, targets: np.ndarray)
     """
     means = training.means()
     control, changes = means[0], means[1:] - means[0]
-    numbers = np.unique(training.perturbation[training.perturbation >= 0])
-    alone = training.members[numbers].sum(axis=1) == 1
-    of = targets[training.members[numbers][alone].argmax(axis=1)]
-    measured = columns[of] >= 0
-    of, change = of[measured], changes[alone][measured, columns[of[measured]]]
+    members = training.members[np.unique(training.perturbation[training.perturbation >= 0])]
+    of = targets[members.argmax(axis=1)]
+    alone = (members.sum(axis=1) == 1) & (columns[of] >= 0)
+    of, change = of[alone], changes[alone, columns[of[alone]]]
     own = np.full(len(columns), np.nan, dtype=np.float32)
     if not len(of):
         return own

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .config import Config
     from .network import Network
-    from .sampler import Batch
+    from .sampler import Batch, Cells
 
 
 # Multiples of the median squared distance that serve as squared bandwidths.
 _FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+# Control cells that bandwidths are computed from.
+_FOR_BANDWIDTHS = 500
 
 
 class Loss(torch.nn.Module):
@@ -40,42 +40,26 @@ class Loss(torch.nn.Module):
         # A quarter of the cells is enough, and a third of the time less.
         some = max(1, latent.shape[1] // 4)
         before = network.decode(latent[:, :some], propagated)
-        loss = config.reconstruction * pair_distance(before, batch.before[:, :some])
+        loss = config.reconstruction * (before - batch.before[:, :some]).square().mean(dim=(1, 2))
         if config.pairs:
-            loss = loss + config.pairs * pair_distance(after, batch.after)
+            loss = loss + config.pairs * (after - batch.after).square().mean(dim=(1, 2))
         if config.effect:
             counted = torch.ones_like(batch.effect)
             counted[:, self._columns] = 1 - batch.members[:, self._measured]
-            loss = loss + config.effect * effect_distance(before, after[:, :some], batch.effect, counted)
+            error = counted * ((after[:, :some] - before).mean(dim=1) - batch.effect)
+            loss = loss + config.effect * error.square().mean(dim=-1)
+        rise = 1.0
+        if self.training:
+            self._step += 1
+            rise = min(1.0, self._step / max(1, self._n_warm))
+        # Of N(mean, variance) from N(0, 1).
+        divergence = 0.5 * (mean**2 + variance - 1 - variance.log()).mean(dim=-1)
         return (
             loss
-            + self._weight_of_divergence() * gaussian_kl(mean, variance).mean(dim=1)
+            + config.kl * rise * divergence.mean(dim=1)
             + config.mmd * grouped_mmd(after, batch.after, self._bandwidths)
             + config.sparsity * network.graph().abs().sum()
         )
-
-    def _weight_of_divergence(self) -> float:
-        if not self.training:
-            return self._config.kl
-        self._step += 1
-        return self._config.kl * min(1.0, self._step / max(1, self._n_warm))
-
-
-def gaussian_kl(mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    """Return the divergence of N(mean, variance) from N(0, 1), averaged over the last axis."""
-    return 0.5 * (mean**2 + variance - 1 - variance.log()).mean(dim=-1)
-
-
-def pair_distance(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared distance of each predicted cell from one measured cell."""
-    return (predicted - measured).square().mean(dim=(1, 2))
-
-
-def effect_distance(
-    before: torch.Tensor, after: torch.Tensor, effect: torch.Tensor, counted: torch.Tensor
-) -> torch.Tensor:
-    """Return the squared distance of the mean change of each group from the measured effect, over genes that count."""
-    return (counted * ((after - before).mean(dim=1) - effect)).square().mean(dim=-1)
 
 
 def squared_distances(cells: torch.Tensor) -> torch.Tensor:
@@ -97,9 +81,12 @@ def grouped_mmd(predicted: torch.Tensor, measured: torch.Tensor, bandwidths: tor
     return within - 2 * kernel[:, :n, n:].mean(dim=(1, 2))
 
 
-def median_bandwidths(cells: torch.Tensor, factors: Sequence[float] = _FACTORS) -> torch.Tensor:
-    """Return multiples of the median squared distance between cells (cells x genes), as squared bandwidths."""
-    distance = squared_distances(cells[None])[0]
-    above = torch.triu_indices(len(cells), len(cells), offset=1, device=cells.device)
-    median = distance[above[0], above[1]].median().clamp_min(torch.finfo(cells.dtype).tiny)
-    return median * torch.tensor(factors, dtype=cells.dtype, device=cells.device)
+def bandwidths_of(config: Config, training: Cells, rng: np.random.Generator) -> torch.Tensor:
+    """Return squared bandwidths: those given, or multiples of the median squared distance between control cells."""
+    if config.bandwidths is not None:
+        return torch.tensor(config.bandwidths)
+    some = rng.permutation(training.control)[:_FOR_BANDWIDTHS]
+    distance = squared_distances(torch.from_numpy(training.values[some].toarray())[None])[0]
+    above = torch.triu_indices(len(some), len(some), offset=1)
+    median = distance[above[0], above[1]].median().clamp_min(torch.finfo(distance.dtype).tiny)
+    return median * torch.tensor(_FACTORS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ..._core import keys
 from ..._core.messages import say
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, require
 from ..fitting import Fit
-from .config import PRESETS, Config, ScCvaeConfig, config_of
+from .config import PRESETS, Config, config_of
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ class ScCvaeModel(Model):
     def fit(
         cls,
         cells: TrainingCells,
-        config: ScCvaeConfig,
+        config: Config,
         schedule: Schedule,
         *,
         device: torch.device,
@@ -60,26 +61,16 @@ class ScCvaeModel(Model):
         trained = {label: cells.perturbations[label].genes for label in cells.groups if label}
         genes = sorted({gene for of in trained.values() for gene in of})
         control = cells.values[cells.rows(keys.TRAIN, keys.VALIDATION, group="")]
-        names, features = features_of(
-            config.features,
-            control,
-            cells.genes,
-            genes,
-            config.n_components,
-            for_features,
-            scaled=config.code == "neighbours",
-        )
+        names, features = features_of(config, control, cells.genes, genes, for_features)
         mask, node = graph_of(config.graph, names, genes, config.n_latent)
-        network = config_of(config.plain | {"n_latent": len(mask)})
-        index = pd.Index(names)
-        targets = Targets(
-            names, features, index.get_indexer(genes), pd.Index(cells.genes).get_indexer(index), mask, node
-        )
+        config, index = replace(config, n_latent=len(mask)), pd.Index(names)
+        columns = pd.Index(cells.genes).get_indexer(index)
+        targets = Targets(names, features, index.get_indexer(genes), columns, mask, node)
         screen = _screen(cells, trained, genes)
         parts = validations(cells, config.n_members, for_validation)
-        ensemble, histories = fit_members(screen, parts, targets, network, schedule, device=device, rng=for_training)
+        ensemble, histories = fit_members(screen, parts, targets, config, schedule, device=device, rng=for_training)
         (for_strength,) = for_training.spawn(1)
-        ensemble = with_strength(ensemble, screen, targets.columns, for_strength)
+        ensemble = with_strength(ensemble, screen, columns, for_strength)
         n_members = len(ensemble.members)
         say(f"Fitted {n_members} model(s) of {len(trained)} perturbations of {len(genes)} genes on {device}.")
         alone = config.n_members == 1
@@ -87,7 +78,7 @@ class ScCvaeModel(Model):
             ensemble.arrays,
             {"": histories[0]} if alone else {str(number): one for number, one in enumerate(histories, start=1)},
             "member",
-            params={"config": network.plain, "n_members": n_members},
+            params={"config": config.plain, "n_members": n_members},
             targets=names,
             tables={keys.PERTURBATIONS: _table(cells, index, ensemble)},
         )

@@ -65,8 +65,14 @@ class Network(nn.Module):
         return self.edges * self.mask
 
     def propagation(self) -> torch.Tensor:
-        """Return (I - A)^-1."""
-        return propagation(self.graph())
+        """Return (I - A)^-1 of the triangular graph: (I + A)(I + A^2)(I + A^4) ..., on every device."""
+        power, reached = self.graph(), 2
+        total = torch.eye(len(power), dtype=power.dtype, device=power.device) + power
+        while reached < len(power):
+            power = power @ power
+            total = total + total @ power
+            reached *= 2
+        return total
 
     def directions(self, features: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """Return the codes in the simplex of targets with these features."""
@@ -90,18 +96,6 @@ class Network(nn.Module):
             {"params": rest, "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, lr=learning_rate, eps=config.epsilon)
-
-
-def propagation(influence: torch.Tensor) -> torch.Tensor:
-    """Return the inverse of I - A for a strictly upper triangular A: (I + A)(I + A^2)(I + A^4) ..., on every device."""
-    n = influence.shape[0]
-    total = torch.eye(n, dtype=influence.dtype, device=influence.device) + influence
-    power, reached = influence, 2
-    while reached < n:
-        power = power @ power
-        total = total + total @ power
-        reached *= 2
-    return total
 
 
 def _layers(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:

@@ -30,7 +30,11 @@ _FOLDS, _STEPS, _LEARNING_RATE = 5, 100, 1e-2
 
 def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng: np.random.Generator) -> Ensemble:
     """Return an ensemble with the strength of shifts of genes that it was not trained on: docs/sccvae.md, Strength."""
-    perturbations, genes = _single(ensemble.members[0], training)
+    member = ensemble.members[0]
+    there = np.isin(np.arange(len(training.members)), training.perturbation)
+    perturbations = np.flatnonzero((training.members.sum(axis=1) == 1) & there)
+    trained = np.flatnonzero(member.trained >= 0)
+    genes = trained[np.argsort(member.trained[trained])][training.members[perturbations].argmax(axis=1)]
     if len(genes) < _FEWEST:
         return ensemble
     control = training.values[training.control]
@@ -57,15 +61,6 @@ def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng:
     return replace(ensemble, members=tuple(replace(member, strength=strength) for member in ensemble.members))
 
 
-def _single(member: Member, training: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Return the perturbations of one target, and the number of the gene of each."""
-    there = np.isin(np.arange(len(training.members)), training.perturbation)
-    single = np.flatnonzero((training.members.sum(axis=1) == 1) & there)
-    genes = np.flatnonzero(member.trained >= 0)
-    gene_of = genes[np.argsort(member.trained[genes])]
-    return single, gene_of[training.members[single].argmax(axis=1)]
-
-
 def left_out_shifts(member: Member, genes: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     """Return the shifts that training targets would have if they were unseen, with strength 1 (n x latent)."""
     if member.network.free:
@@ -86,7 +81,9 @@ def _cross_fitted(network: Network, config: Config, rng: np.random.Generator) ->
         for fold in range(n_folds):
             out, rest = folds == fold, folds != fold
             other = deepcopy(network)
-            other.code.apply(_start_anew)
+            for layer in other.code:
+                if isinstance(layer, torch.nn.Linear):
+                    layer.reset_parameters()
             optimizer = torch.optim.AdamW(other.code.parameters(), lr=_LEARNING_RATE, weight_decay=config.decay)
             other.train()
             for _ in range(_STEPS):
@@ -96,8 +93,3 @@ def _cross_fitted(network: Network, config: Config, rng: np.random.Generator) ->
                 optimizer.step()
             found[out] = other.eval().directions(features[out], own[out]).detach()
     return found
-
-
-def _start_anew(layer: torch.nn.Module) -> None:
-    if isinstance(layer, torch.nn.Linear):
-        layer.reset_parameters()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from scipy import sparse
 
-
-FeaturesOf: TypeAlias = str | pd.DataFrame
-Graph: TypeAlias = Any
-"""``"full"``, ``"none"``, a square DataFrame or a networkx DiGraph."""
+    from .config import Config
 
 # Control cells that components are computed from, at most.
 _MAX_CELLS = 5_000
@@ -41,7 +38,7 @@ class Targets:
     node: np.ndarray  # the latent dimension that is named after each gene, -1 for none
 
 
-def check_features(features: FeaturesOf) -> None:
+def check_features(features: str | pd.DataFrame) -> None:
     """Refuse what is not a choice of features."""
     if isinstance(features, pd.DataFrame):
         _checked(features)
@@ -52,52 +49,39 @@ def check_features(features: FeaturesOf) -> None:
 
 
 def features_of(
-    features: FeaturesOf,
-    control: sparse.csr_matrix,
-    genes: Sequence[str],
-    targets: Sequence[str],
-    n_components: int,
-    rng: np.random.Generator,
-    *,
-    scaled: bool,
+    config: Config, control: sparse.csr_matrix, genes: Sequence[str], targets: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[str], np.ndarray]:
     """Return the genes that have features, and these (genes x features, float32); kinds as in :func:`dko.tl.fit`."""
-    if isinstance(features, pd.DataFrame):
-        return _checked(features)
-    if features == "onehot":
+    if isinstance(config.features, pd.DataFrame):
+        return _checked(config.features)
+    if config.features == "onehot":
         return list(targets), np.eye(len(targets), dtype=np.float32)
-    if control.shape[0] > _MAX_CELLS:
-        control = control[np.sort(rng.choice(control.shape[0], _MAX_CELLS, replace=False))]
-    if features == "influence":
-        return list(genes), influence_components(control, n_components, rng)
-    # A gene is a sample here and a control cell a feature; each gene is centred over cells.
-    centred = control.toarray() - np.asarray(control.mean(axis=0))
-    scores = _scores(centred.T, n_components, rng)
-    spread = np.maximum(scores.std(axis=0), 1e-12) if scaled else 1.0
-    return list(genes), np.ascontiguousarray(scores / spread, dtype=np.float32)
-
-
-def influence_components(control: sparse.csr_matrix, n_components: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the scores of genes in components of their total effects, genes x components, float32, variances kept."""
-    from ..dko.total import influence
-
-    values = control.copy()
-    values.data = np.expm1(values.data)
-    values = values[np.diff(values.indptr) > 0]
-    counts = counts_again(values)
-    totals = np.asarray((values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
-    of_gene = influence(profiles(values), totals, counts=counts is not None).T
-    of_gene -= of_gene.mean(axis=0)
-    scores = _scores(of_gene, n_components, rng)
-    return np.ascontiguousarray(scores / max(float(scores.std()), 1e-12), dtype=np.float32)
-
-
-def _scores(genes: np.ndarray, n_components: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the scores of the rows in the largest components."""
     from sklearn.decomposition import TruncatedSVD
 
-    n_components = max(1, min(n_components, min(genes.shape) - 1))
-    return TruncatedSVD(n_components, random_state=int(rng.integers(2**31))).fit_transform(genes)
+    if control.shape[0] > _MAX_CELLS:
+        control = control[np.sort(rng.choice(control.shape[0], _MAX_CELLS, replace=False))]
+    by_effects = config.features == "influence"
+    # A gene is a sample here; components of total effects keep their variances.
+    if by_effects:
+        samples = _total_effects(control).T
+        samples -= samples.mean(axis=0)
+    else:
+        samples = (control.toarray() - np.asarray(control.mean(axis=0))).T
+    n_components = max(1, min(config.n_components, min(samples.shape) - 1))
+    scores = TruncatedSVD(n_components, random_state=int(rng.integers(2**31))).fit_transform(samples)
+    spread = scores.std() if by_effects else scores.std(axis=0) if config.code == "neighbours" else 1.0
+    return list(genes), np.ascontiguousarray(scores / np.maximum(spread, 1e-12), dtype=np.float32)
+
+
+def _total_effects(control: sparse.csr_matrix) -> np.ndarray:
+    """Return what the loss of each gene (column) does to every other, from log-normalised expression."""
+    from ..dko.total import influence
+
+    values = control[np.diff(control.indptr) > 0]
+    values.data = np.expm1(values.data)
+    counts = counts_again(values)
+    totals = np.asarray((values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
+    return influence(profiles(values), totals, counts=counts is not None)
 
 
 def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
@@ -113,9 +97,7 @@ def _checked(table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     return names, values
 
 
-def graph_of(
-    graph: Graph, names: Sequence[str], targets: Sequence[str], n_latent: int
-) -> tuple[np.ndarray, np.ndarray]:
+def graph_of(graph: Any, names: Sequence[str], targets: Sequence[str], n_latent: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mask of a graph of training `targets` and 16 more, and the dimension of each of `names` (-1: none)."""
     node = np.full(len(names), -1)
     if isinstance(graph, str):
@@ -186,17 +168,13 @@ def acyclic_order(weights: ArrayLike) -> np.ndarray:
     remaining = np.ones(len(left), dtype=bool)
     first: list[int] = []
     last: list[int] = []
-    for _ in range(len(left)):
+    while remaining.any():
         out, into = left.sum(axis=1), left.sum(axis=0)
         sinks = np.flatnonzero(remaining & (out == 0))
-        sources = np.flatnonzero(remaining & (into == 0))
-        if len(sinks):
-            node = int(sinks[-1])
-            last.append(node)
-        else:
-            surplus = np.where(remaining, out - into, -np.inf)
-            node = int(sources[0]) if len(sources) else int(surplus.argmax())
-            first.append(node)
+        # A source, or what has most to give.
+        surplus = np.where(remaining, np.where(into == 0, np.inf, out - into), -np.inf)
+        node = int(sinks[-1] if len(sinks) else surplus.argmax())
+        (last if len(sinks) else first).append(node)
         remaining[node] = False
         left[node] = left[:, node] = 0.0
     return np.array(first + last[::-1], dtype=int)
