@@ -170,11 +170,6 @@ def test_train_loss_is_the_mean_since_the_last_validation():
     assert history["train_loss"].tolist() == pytest.approx([(1 + 4) / 2, (9 + 16) / 2])
 
 
-def test_needs_a_limit():
-    with pytest.raises(ValueError, match="max_steps or max_epochs"):
-        run(Slope())
-
-
 def test_every_pass_has_an_order_of_its_own_which_the_rng_decides():
     def orders(rng):
         seen = []

@@ -131,33 +131,19 @@ class Model(ABC):
     ) -> Fit:
         """Fit the model.
 
-        Parameters
-        ----------
-        cells
-            Of a screen where the model predicts in control cells, else unperturbed ones, on the scale of :attr:`reads`:
-            log-normalised expression, or linear values.
-        config, schedule
-            Those of one of its :attr:`presets`, with what the user has changed.
-        rngs
-            Four independent generators, for whatever is left to chance.
+        `cells` are those of a screen where the model predicts in control cells, else unperturbed ones, on the scale of
+        :attr:`reads`: log-normalised expression, or linear values. `config` and `schedule` are those of one of its
+        :attr:`presets`, with what the user has changed; `rngs` four independent generators.
         """
 
     @abstractmethod
     def knock_out(
         self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
     ) -> Iterator[Knockout]:
-        """Knock each set of genes out with each dose.
+        """Knock each set of genes out with each dose; a set that touches no cell may be left out.
 
-        Parameters
-        ----------
-        values
-            Cells, as :attr:`reads` says.
-        sets, doses
-            What to knock out. A set that touches no cell may be left out of the result.
-        noise
-            Standard normal, cells x :attr:`n_random`.
-        profiles
-            Whether ``before`` and ``after`` are wanted.
+        `values` are cells, as :attr:`reads` says; `noise` is standard normal, cells x :attr:`n_random`; `profiles` says
+        whether ``before`` and ``after`` are wanted.
         """
 
     # What may be kept as it is.
@@ -238,17 +224,16 @@ class Model(ABC):
         told how many more are done. None in the place of this function: the model does not predict it.
         """
         found = np.full((2, values.nnz), np.nan, dtype=np.float32)
-        entries = sparse.csc_matrix(sparse.csr_matrix((np.arange(values.nnz), values.indices, values.indptr)))
+        places = like(values, np.arange(1, values.nnz + 1)).tocsc()
         noise = np.zeros((values.shape[0], self.n_random), dtype=np.float32)
         sets = [np.array([number]) for number in np.flatnonzero(np.isin(self._column, np.flatnonzero(wanted)))]
         for knockout in self.knock_out(values, sets, (1.0,), noise, profiles=False):
             genes = sets[knockout.number]
             knockout = self.with_impacts(knockout, genes)
-            column = slice(*entries.indptr[self._column[genes[0]] :][:2])
-            there = np.isin(knockout.rows, entries.indices[column])
-            places = entries.data[column][np.isin(entries.indices[column], knockout.rows)]
-            found[:, places] = knockout.impact[there], knockout.downstream[there]
-            advance(len(places))
+            place = places[:, self._column[genes]].toarray().ravel()[knockout.rows]
+            there = place > 0
+            found[:, place[there] - 1] = knockout.impact[there], knockout.downstream[there]
+            advance(int(there.sum()))
         return found if downstream else found[:1]
 
     def pair_impacts(self, values: sparse.csr_matrix, row: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -305,8 +290,9 @@ def like(values: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
 
 def _dissimilarity(before: Any, after: Any) -> np.ndarray:
     """Return the Bray-Curtis dissimilarity of each row, each made to sum to 1 first (float32)."""
-    shares = []
-    for values in (before, after):
-        totals = np.maximum(np.asarray(values.sum(axis=1)).reshape(-1, 1), np.finfo(np.float32).tiny)
-        shares.append(values.multiply(1 / totals).tocsr() if sparse.issparse(values) else values / totals)
-    return (0.5 * np.asarray(abs(shares[0] - shares[1]).sum(axis=1)).ravel()).astype(np.float32)
+    from sklearn.preprocessing import normalize
+
+    from ..metrics import bray_curtis
+
+    found = bray_curtis(normalize(before, norm="l1"), normalize(after, norm="l1"))
+    return np.nan_to_num(found).astype(np.float32)

@@ -78,8 +78,6 @@ class ScreenConfig(Config):
             raise ValueError(
                 f"min_cells={self.min_cells} must be at least 2: one cell to train on and one to validate on."
             )
-        if not 0 <= self.test_controls < 1:
-            raise ValueError(f"test_controls={self.test_controls} must be at least 0 and below 1.")
 
     def known(self, measured: Sequence[str]) -> set[str] | None:
         """Return the genes whose perturbations can be trained on; None: any."""
@@ -131,20 +129,12 @@ class Schedule:
 
     def n_steps(self, n_rows: int) -> int:
         """Return the steps at most for so many training rows."""
-        limits = [] if self.max_steps is None else [self.max_steps]
-        if self.max_epochs is not None:
-            limits.append(self.max_epochs * self.steps_per_epoch(n_rows))
-        if not limits or min(limits) < 1:
-            raise ValueError("Training needs max_steps or max_epochs of at least 1.")
-        return min(limits)
-
-    def steps_per_epoch(self, n_rows: int) -> int:
-        """Return the steps in one pass over so many training rows."""
-        return math.ceil(n_rows / self.batch_size)
+        passes = self.max_epochs and self.max_epochs * math.ceil(n_rows / self.batch_size)
+        return min(limit for limit in (self.max_steps, passes) if limit is not None)
 
     def steps_to_validation(self, n_rows: int) -> int:
         """Return the steps between two validations."""
-        often = min(self.steps_per_epoch(n_rows), self.n_steps(n_rows) // 50)
+        often = min(math.ceil(n_rows / self.batch_size), self.n_steps(n_rows) // 50)
         return self.validate_every or max(_FEWEST_STEPS, often)
 
 
