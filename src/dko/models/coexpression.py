@@ -105,16 +105,23 @@ def levels_of(values: sparse.csr_matrix, kept: np.ndarray) -> Levels:
     totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
     some = sparse.csr_matrix(values[:, kept])
     some.sum_duplicates()
-    row = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
+    row, n_genes = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr)), some.shape[1]
     counts = some.data.astype(np.float64)
     centre = _logs(n_present, totals).mean(0)
-    depth = _covariates(n_present, totals, centre)
-    # At the entries of a gene: the depth of the cell without it. Where the gene is absent, it has no part in it.
-    less = _covariates(n_present[row] - 1, totals[row] - counts, centre) - depth[row]
-    sums = _Sums(some.indices, some.shape[1], depth, row, less)
+    depth = _covariates(_logs(n_present, totals) - centre)
+    # At the entries of a gene: the depth of the cell with it and without it. Where it is absent, it has no part in it.
+    of_all, of_others = depth[row], _covariates(_logs(n_present[row] - 1, totals[row] - counts) - centre)
+    less = of_others - of_all
+    # Sums over the entries of each gene, for all cells corrected at these.
+    by_gene = sparse.csc_matrix((np.ones(some.nnz), some.indices, np.arange(some.nnz + 1)), (n_genes, some.nnz))
+    products = [
+        depth.T @ column + by_gene @ (of_others * of_others[:, [i]] - of_all * of_all[:, [i]])
+        for i, column in enumerate(depth.T)
+    ]
+    inverse = np.linalg.pinv(np.stack(products, axis=1), rcond=_SAME, hermitian=True)
     level = np.log1p(counts)
-    of_predictor = np.einsum("gab,gb->ga", sums.inverse, sums.of(level, depth[row] + less))
-    of_response = sums.of(level, depth[row]) @ np.linalg.pinv(depth.T @ depth, rcond=_SAME, hermitian=True)
+    of_predictor = np.einsum("gab,gb->ga", inverse, by_gene @ (of_others * level[:, None]))
+    of_response = by_gene @ (of_all * level[:, None]) @ np.linalg.pinv(depth.T @ depth, rcond=_SAME, hermitian=True)
     entries = level - (less * of_predictor[some.indices]).sum(1)
 
     def residuals(data: np.ndarray, slopes: np.ndarray) -> Residuals:
@@ -122,8 +129,8 @@ def levels_of(values: sparse.csr_matrix, kept: np.ndarray) -> Levels:
         return Residuals(sparse.csr_matrix((data, some.indices, some.indptr), shape=some.shape), depth, slopes)
 
     predictors, responses = residuals(entries, of_predictor), residuals(level, of_response)
-    of_predictors, of_responses = np.zeros((2, 4, some.shape[1]))
-    own, square = np.zeros((2, some.shape[1], depth.shape[1]))
+    of_predictors, of_responses = np.zeros((2, 4, n_genes))
+    own, square = np.zeros((2, n_genes, depth.shape[1]))
     for cells in predictors.blocks():
         one, other = (side.of(cells).astype(np.float64) for side in (predictors, responses))
         of_predictors += _power_sums(one)
@@ -131,13 +138,13 @@ def levels_of(values: sparse.csr_matrix, kept: np.ndarray) -> Levels:
         own += one.T @ depth[cells]
         square += np.square(one).T @ depth[cells]
     n_cells = max(some.shape[0], 1)
-    at = np.square(entries - (depth[row] * of_predictor[some.indices]).sum(1))
+    at = np.square(entries - (of_all * of_predictor[some.indices]).sum(1))
     variance = of_predictors[1] / n_cells
-    slopes = np.einsum("gab,gb->ga", sums.inverse, square + sums.of(at, less)) / np.maximum(variance, _TINY)[:, None]
+    square += by_gene @ (less * at[:, None])
+    slopes = np.einsum("gab,gb->ga", inverse, square) / np.maximum(variance, _TINY)[:, None]
     kurtosis = of_predictors[3] / n_cells / np.maximum(variance**2, _TINY)
     noise = (depth.shape[1] - 1) / n_cells * np.maximum(kurtosis - 1, _CONSTANT)
-    mean = np.bincount(some.indices, weights=level, minlength=some.shape[1]) / n_cells
-    uneven = _shrunken(slopes, noise, mean, depth)
+    uneven = _shrunken(slopes, noise, by_gene @ level / n_cells, depth)
     return Levels(predictors, responses, of_predictors, of_responses, own, uneven)
 
 
@@ -145,33 +152,14 @@ def _logs(n_present: np.ndarray, totals: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(np.stack([n_present, totals], axis=1), _HALF))
 
 
-def _covariates(n_present: np.ndarray, totals: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    genes, total = (_logs(n_present, totals) - centre).T
+def _covariates(logs: np.ndarray) -> np.ndarray:
+    genes, total = logs.T
     return np.stack([np.ones_like(genes), genes, genes**2, total, total**2], axis=1)
 
 
 def _power_sums(values: np.ndarray) -> np.ndarray:
     square = np.square(values)
     return np.stack([values.sum(0), square.sum(0), (square * values).sum(0), np.square(square).sum(0)])
-
-
-class _Sums:
-    """Sums over cells for every gene, with covariates that leave the gene out."""
-
-    def __init__(self, indices: np.ndarray, n_genes: int, depth: np.ndarray, row: np.ndarray, less: np.ndarray):
-        self._indices, self._n_genes = indices, n_genes
-        with_it, n = depth[row], depth.shape[1]
-        without = with_it + less
-        products = np.empty((n_genes, n, n))
-        for i in range(n):
-            more = without * without[:, [i]] - with_it * with_it[:, [i]]
-            products[:, i] = depth.T @ depth[:, i] + self.of(np.ones(len(row)), more)
-        self.inverse = np.linalg.pinv(products, rcond=_SAME, hermitian=True)
-
-    def of(self, values: np.ndarray, covariates: np.ndarray) -> np.ndarray:
-        """Sum over the entries of each gene of a value times covariates (genes, covariates)."""
-        weighted = covariates.T * values
-        return np.stack([np.bincount(self._indices, weights=w, minlength=self._n_genes) for w in weighted], axis=1)
 
 
 def _shrunken(slopes: np.ndarray, noise: np.ndarray, mean: np.ndarray, depth: np.ndarray) -> np.ndarray:
