@@ -58,9 +58,8 @@ def screen():
 
 def targets_of(screen, mask, node=None):
     """All 40 genes can be perturbed."""
-    names = [f"gene_{number}" for number in range(len(screen.features))]
-    node = np.full(len(names), -1) if node is None else node
-    return Targets(names, screen.features, screen.targets, screen.columns, mask, node)
+    node = np.full(len(screen.features), -1) if node is None else node
+    return Targets(screen.features, screen.targets, screen.columns, mask, node)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def test_arrays_of_version_0_1_0_are_read(model, control):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_predicts_the_same(model, control):
     """T19, T16: a model on the GPU comes back as arrays, and predicts what the CPU does."""
-    on_gpu = Member.from_arrays(model.config, model.arrays).to(torch.device("cuda"))
+    (on_gpu,) = Ensemble((Member.from_arrays(model.config, model.arrays),)).to(torch.device("cuda")).members
     genes, noise = np.arange(40), noise_of(control, model)
     found = on_gpu.changes(control.cuda(), on_gpu.shifts(genes), noise.cuda()).cpu()
     torch.testing.assert_close(found, model.changes(control, model.shifts(genes), noise), atol=1e-4, rtol=1e-4)

@@ -219,17 +219,11 @@ class DkoModel(Model):
     @classmethod
     def check(cls, frame: Frame, arrays: Mapping[str, np.ndarray]) -> None:
         """Refuse total effects that cannot be right."""
-        if keys.SIGNAL not in arrays:
-            return
-        signal = arrays[keys.SIGNAL]
-        itself = np.diagonal(arrays[keys.TOTAL_INFLUENCE], axis1=1, axis2=2)
-        require(not itself.any(), f"in {keys.TOTAL_INFLUENCE!r} genes act on themselves")
-        require(bool(((signal >= 0) & (signal <= 1)).all()), f"{keys.SIGNAL!r} is not between 0 and 1")
         for correlation in arrays.get(keys.TOTAL_CORRELATION, ()):
             require(bool(abs(correlation).max() <= 1), f"{keys.TOTAL_CORRELATION!r} is not between -1 and 1")
         if keys.NULL_GENES in arrays:
             drawn = arrays[keys.NULL_GENES]
-            within = bool(((drawn >= 0) & (drawn < len(signal))).all())
+            within = bool(((drawn >= 0) & (drawn < len(frame.genes))).all())
             require(within, f"{keys.NULL_GENES!r} has genes that are not there")
         if keys.TOTAL_STEP in arrays:
             require(bool((arrays[keys.TOTAL_STEP] > 0).all()), f"{keys.TOTAL_STEP!r} is not above 0")

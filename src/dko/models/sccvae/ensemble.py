@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 _STATE = "network."
-# Arrays of one number per gene.
-_OF_GENES = ("node", "trained", "strength", "own")
+# Arrays of a row per gene.
+_OF_GENES = ("features", "coexpression", "node", "trained", "strength", "own")
 # Arrays of a model that have nothing to do with its cells or with chance, and are the same for all members.
 SHARED = ("features", "node", "trained")
 # No layer is wider; the number of the entries of a matrix of this size fits into 64 bits.
@@ -34,8 +34,8 @@ class Member:
 
     config: Config
     network: Network
-    features: torch.Tensor
-    coexpression: torch.Tensor  # the direction, of length 1, of cells that express less of it; zeros where unknown
+    features: np.ndarray
+    coexpression: np.ndarray  # the direction, of length 1, of cells that express less of it; zeros where unknown
     node: np.ndarray  # the latent dimension that is named after it, -1 for none
     trained: np.ndarray  # which row of the trained targets it is, -1 for those that were not trained on
     strength: np.ndarray  # what the shift of an untrained one is multiplied with
@@ -44,23 +44,25 @@ class Member:
     @torch.no_grad()
     def shifts(self, genes: np.ndarray) -> torch.Tensor:
         """Return the shifts of genes, by number (n x latent): as trained, or as features say times the strength."""
-        trained = self.trained[genes]
-        seen = self.network.shifts()
-        found = self.unseen(genes) * torch.from_numpy(self.strength[genes].astype(np.float32))[:, None].to(seen)
-        known = torch.from_numpy(trained >= 0).to(seen.device)
-        return torch.where(known[:, None], seen[torch.from_numpy(np.maximum(trained, 0)).to(seen.device)], found)
+        found = self.unseen(genes) * self._tensor(self.strength[genes])[:, None]
+        known = np.flatnonzero(self.trained[genes] >= 0)
+        found[torch.from_numpy(known)] = self.network.shifts()[torch.from_numpy(self.trained[genes[known]])]
+        return found
 
     def unseen(self, genes: np.ndarray, *, leave_out: bool = False) -> torch.Tensor:
         """Return the shifts by features (n x latent), also of trained targets, each left out itself if asked."""
-        network, features = self.network, self.features[torch.from_numpy(genes)]
-        own = torch.from_numpy(self.node[genes, None] == np.arange(len(network.mask))).to(features)
+        network, features = self.network, self._tensor(self.features[genes])
+        own = self._tensor(self.node[genes, None] == np.arange(len(network.mask)))
         if not network.free:
             return network.directions(features, own)
         left = torch.from_numpy(self.trained[genes]) if leave_out else None
         shifts = neighbour_shifts(features, network.features, network.codes, left_out=left)
-        direction = self.coexpression[torch.from_numpy(genes)]
+        direction = self._tensor(self.coexpression[genes])
         along = self.config.coexpression * shifts.norm(dim=1, keepdim=True) * direction
         return shifts + along + network.own_weight * own
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.network.mask.device)
 
     @torch.no_grad()
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
@@ -71,32 +73,24 @@ class Member:
         after = self.network.decode(latent + shifts[:, None], propagated)
         return after.sub_(self.network.decode(latent, propagated))
 
-    def to(self, device: torch.device) -> Member:
-        """Return the model on a device; its network is moved there, not copied."""
-        return replace(
-            self,
-            network=self.network.to(device),
-            features=self.features.to(device),
-            coexpression=self.coexpression.to(device),
-        )
-
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All that :meth:`from_arrays` needs beside the configuration."""
         state = {_STATE + name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        tensors = {name: getattr(self, name).cpu().numpy() for name in ("features", "coexpression")}
-        return state | tensors | {name: getattr(self, name) for name in _OF_GENES}
+        return state | {name: getattr(self, name) for name in _OF_GENES}
 
     @classmethod
     def from_arrays(cls, config: Config, arrays: Mapping[str, np.ndarray]) -> Member:
         """Return the model of :attr:`arrays`."""
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        state = {name.removeprefix(_STATE): tensor for name, tensor in tensors.items() if name.startswith(_STATE)}
+        state = {
+            name.removeprefix(_STATE): torch.from_numpy(np.array(array))
+            for name, array in arrays.items()
+            if name.startswith(_STATE)
+        }
         with torch.random.fork_rng(devices=[]):
             network = Network(config, *(state[name] for name in ("centre", "mask", "features", "own")))
         network.load_state_dict(state)
-        own = {name: np.asarray(arrays[name]) for name in _OF_GENES}
-        return cls(config, network.eval(), tensors["features"], tensors["coexpression"], **own)
+        return cls(config, network.eval(), **{name: arrays[name] for name in _OF_GENES})
 
 
 @dataclass(frozen=True)
@@ -122,15 +116,9 @@ class Ensemble:
     def propagated(self, shifts: torch.Tensor) -> torch.Tensor:
         """Return how far shifts move the causal variables, such that lengths and angles are means over the members."""
         parts = zip(self.members, self._split(shifts), strict=True)
-        return torch.cat([part @ member.network.propagation() for member, part in parts], dim=1) / self._root
-
-    def length(self, shift: torch.Tensor) -> float:
-        """Return the length of one shift, the root mean square over the members."""
-        return float(shift.norm()) / self._root
-
-    @property
-    def _root(self) -> float:
-        return len(self.members) ** 0.5
+        return (
+            torch.cat([part @ member.network.propagation() for member, part in parts], dim=1) / len(self.members) ** 0.5
+        )
 
     def changes(self, cells: torch.Tensor, shifts: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """Return the mean of :meth:`Member.changes`; latent dimensions of the members are side by side."""
@@ -145,8 +133,8 @@ class Ensemble:
         return values.chunk(len(self.members), dim=-1)
 
     def to(self, device: torch.device) -> Ensemble:
-        """Return the models on a device."""
-        return Ensemble(tuple(member.to(device) for member in self.members))
+        """Return the models on a device; their networks are moved there, not copied."""
+        return Ensemble(tuple(replace(member, network=member.network.to(device)) for member in self.members))
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -199,11 +187,8 @@ def shapes_of(
     """Return the shapes of :attr:`Member.arrays` by name; no memory is taken for any of them."""
     if max(config.n_latent, *config.hidden, *config.code_hidden, n_features) > _WIDEST:
         raise ValueError(f"a layer is wider than {_WIDEST:,}")
-    shapes = {
-        "features": (n_targets, n_features),
-        "coexpression": (n_targets, config.n_latent),
-        **dict.fromkeys(_OF_GENES, (n_targets,)),
-    }
+    widths = {"features": (n_features,), "coexpression": (config.n_latent,)}
+    shapes = {name: (n_targets, *widths.get(name, ())) for name in _OF_GENES}
     # On a device that knows shapes alone: nothing but the network itself says what it is made of.
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         own, features = torch.empty(n_trained, config.n_latent), torch.empty(n_trained, n_features)

@@ -47,8 +47,8 @@ def fit(
     """Train one SCCVAE; of the best validation loss, on the CPU, with strengths of 1 (see :func:`with_strength`)."""
     control = training.values[training.control]
     centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
-    features = torch.tensor(targets.features)  # a copy: these may be the user's own
     mask, node = torch.from_numpy(targets.mask), targets.node[targets.trained]
+    features = torch.from_numpy(targets.features[targets.trained])
     named = torch.from_numpy(node[:, None] == np.arange(len(mask))).float()
     seed, n_rows = torch_seed(rng), schedule.batch_size
     n_cells, n_latent = n_rows // config.groups, len(mask)
@@ -56,7 +56,7 @@ def fit(
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        network = Network(config, centre, mask, features[torch.from_numpy(targets.trained)], named).to(device)
+        network = Network(config, centre, mask, features, named).to(device)
         n_warm = round(config.warm_up * schedule.n_steps(n_batches * n_rows))
         bandwidths = bandwidths_of(config, training, rng).to(device)
         trained = train(
@@ -74,16 +74,16 @@ def fit(
     network = network.to(device).eval()
     with torch.no_grad():
         means = [network.encode(block)[0].cpu() for block in loader(control, _BLOCK, device)(None)]
-    trained_as = np.full(len(features), -1)
+    trained_as = np.full(len(targets.features), -1)
     trained_as[targets.trained] = np.arange(len(targets.trained))
     member = Member(
         config=config,
         network=network.to("cpu"),
-        features=features,
+        features=targets.features.copy(),  # these may be the user's own
         coexpression=_coexpression(torch.cat(means).numpy(), control, targets.columns),
         node=targets.node,
         trained=trained_as,
-        strength=np.ones(len(features), dtype=np.float32),
+        strength=np.ones(len(trained_as), dtype=np.float32),
         own=on_target_effects(training, targets.columns, targets.trained),
     )
     return member, trained
@@ -123,13 +123,13 @@ def fit_members(
     return Ensemble(tuple(member for member, _ in fits)), [trained.history for _, trained in fits]
 
 
-def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> torch.Tensor:
+def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:
     """Return the directions of cells that express less of a gene, by covariances; zeros for genes not measured."""
     centred = latent - latent.mean(axis=0)
     directions = np.zeros((len(columns), latent.shape[1]), dtype=np.float32)
     measured = columns >= 0
     directions[measured] = -(cells.T @ centred)[columns[measured]]
-    return torch.nn.functional.normalize(torch.from_numpy(directions), dim=1)
+    return torch.nn.functional.normalize(torch.from_numpy(directions), dim=1).numpy()
 
 
 def on_target_effects(training: Cells, columns: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ class ScCvaeModel(Model):
         mask, node = graph_of(config.graph, names, genes, config.n_latent)
         config, index = replace(config, n_latent=len(mask)), pd.Index(names)
         columns = pd.Index(cells.genes).get_indexer(index)
-        targets = Targets(names, features, index.get_indexer(genes), columns, mask, node)
+        targets = Targets(features, index.get_indexer(genes), columns, mask, node)
         screen = _screen(cells, trained, genes)
         parts = validations(cells, config.n_members, for_validation)
         ensemble, histories = fit_members(screen, parts, targets, config, schedule, device=device, rng=for_training)
@@ -189,18 +189,7 @@ class ScCvaeModel(Model):
             bool((node >= -1).all()) and len(np.unique(named)) == len(named) and bool((named < n_latent).all()),
             "'node' does not number latent dimensions",
         )
-        targets = rows[np.argsort(trained[rows])]
-        own_node = node[targets, None] == np.arange(n_latent)
-        require(bool((arrays["network.own"] == own_node).all()), "'network.own' is not what 'node' says")
-        require(
-            bool((arrays["network.features"] == arrays["features"][targets]).all()),
-            "'network.features' are not those of the training targets",
-        )
         require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is not an acyclic graph")
-        # On-target effects are known of every measured gene, or of none.
-        own, measured = arrays["own"], np.isin(frame.targets, frame.genes)
-        right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)
-        require(bool(right.all()), "'own' is not known of the genes that are measured")
 
 
 def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str]) -> Cells:
@@ -236,7 +225,8 @@ def _table(cells: TrainingCells, index: pd.Index, ensemble: Ensemble) -> pd.Data
     lengths = np.full(len(table), np.nan, dtype=np.float32)
     for row, one in enumerate(cells.perturbations.values()):
         if (at := index.get_indexer(one.genes)).min() >= 0:
-            lengths[row] = ensemble.length(ensemble.shifts(at).sum(dim=0))
+            # The root mean square over the members.
+            lengths[row] = float(ensemble.shifts(at).sum(dim=0).norm()) / len(ensemble.members) ** 0.5
     return table.assign(strength=lengths)
 
 

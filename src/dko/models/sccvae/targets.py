@@ -30,7 +30,6 @@ _N_FREE = 16
 class Targets:
     """What is known of the genes that can be perturbed."""
 
-    names: list[str]
     features: np.ndarray  # genes x features, float32
     trained: np.ndarray  # which of these genes each training target is
     columns: np.ndarray  # column of each gene among the measured ones, -1 for none
