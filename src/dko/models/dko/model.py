@@ -201,19 +201,18 @@ class DkoModel(Model):
         else:
             sizes["influence"] = (n_models, n_genes, n_genes)
         if params.get("effects") == "total":
-            sizes |= {keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), keys.SIGNAL: (n_genes,)}
             drawn = arrays[keys.NULL_GENES].shape if keys.NULL_GENES in arrays else ()
             n_draws = drawn[-1] if drawn else 0
-            require((keys.NULL_GENES in arrays) == (keys.NULL_CHANGES in arrays), "its null is incomplete")
-            optional = {
+            newer = {
                 keys.TOTAL_CORRELATION: (n_models, n_genes, n_genes),
                 keys.TOTAL_STEP: (n_models, n_genes),
                 keys.NULL_GENES: (n_models, n_draws),
                 keys.NULL_CHANGES: (n_models, n_draws, n_genes),
-                keys.TOTAL_INTERCEPT: (n_models, n_genes),
-                keys.VARIATION: (n_models,),
             }
-            sizes |= {name: shape for name, shape in optional.items() if name in arrays}
+            if keys.TOTAL_INTERCEPT in arrays:  # of version 0.1.0, which had not all of these
+                newer |= {keys.TOTAL_INTERCEPT: (n_models, n_genes), keys.VARIATION: (n_models,)}
+                newer = {name: shape for name, shape in newer.items() if name in arrays}
+            sizes |= {keys.TOTAL_INFLUENCE: (n_models, n_genes, n_genes), keys.SIGNAL: (n_genes,), **newer}
         return sizes
 
     @classmethod

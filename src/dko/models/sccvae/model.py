@@ -190,6 +190,10 @@ class ScCvaeModel(Model):
             "'node' does not number latent dimensions",
         )
         require(bool(np.isin(mask, (0, 1)).all()) and not np.tril(mask).any(), "'network.mask' is not an acyclic graph")
+        # On-target effects are known of every measured gene, or of none.
+        own, measured = arrays["own"], np.isin(frame.targets, frame.genes)
+        right = np.where(measured, np.isfinite(own), np.isnan(own)).all(-1) | np.isnan(own).all(-1)
+        require(bool(right.all()), "'own' is not known of the genes that are measured")
 
 
 def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str]) -> Cells:
