@@ -23,7 +23,7 @@ from .._core.knockouts import Predictor, open_model
 from .._core.messages import listed
 from .._core.names import Knockouts, known_labels, members
 from .._core.verb import verb
-from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_heatmap, dress, line, name_rows, panels, series
+from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -96,7 +96,7 @@ def effect(
     if kind == "heatmap":
         values = _changes(parts, n_genes or 40)
         label = _CHANGE.replace("of", "of\n", 1)
-        drawn = draw_heatmap(values, ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
+        drawn, _ = draw_matrix(values, ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
     else:
         drawn = panels(len(parts), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
         _draw_volcanoes(drawn, parts, n_genes or 10, kwargs)

@@ -8,14 +8,14 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.patheffects import withStroke
 
 from .. import get
 from .._core import keys
 from .._core.verb import verb
-from ._panels import COLORS, IMPACT, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
+from ._panels import COLORS, IMPACT, Panels, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -27,7 +27,6 @@ _LABELS = {
     "z": "interaction minus that of unrelated genes\n(standard deviations of the null)",
 }
 _STYLES = {"synergy": (COLORS[1], "-"), "buffering": (COLORS[0], "-"), "epistasis": (COLORS[2], (0, (4, 1.5)))}
-_ADDITIVE = "additive"
 # Areas of nodes in square points, and widths of lines in points.
 _AREAS, _WIDTHS = (30.0, 400.0), (0.4, 3.5)
 # How much any two genes attract each other, relative to the strongest pair; else unconnected ones would fly off.
@@ -75,68 +74,64 @@ def pairs(
         raise ValueError(f"kind={kind!r} must be one of 'matrix', 'network'.")
     values = get.interactions(adata, group=group, matrix=value, key=key, mod=mod)
     table = get.interactions(adata, group=group, key=key, mod=mod)
-    found = table[table["class"] != _ADDITIVE]
+    found = table[table["class"] != "additive"].astype({"gene_a": str, "gene_b": str})
     title = "" if group is None else str(group)
     if kind == "matrix":
-        side = float(np.clip(0.28 * len(values), 3.0, 11.0))
-        drawn = panels(1, ax, size=(side + 1.6, side + 0.4), what="plot")
-        _draw_stars(drawn.axes[0], values, found, _LABELS.get(value, value), kwargs)
+        label = _LABELS.get(value, value)
+        drawn, values = draw_matrix(values, ax, label=label, signed=True, italic_rows=True, **kwargs)
+        _draw_stars(drawn.axes[0], values.index, found)
     else:
         if found.empty:
             title = f"{title}: no pair interacts".removeprefix(": ")
         side = 5.0 + 2.0 * (len(values) > 25)
         drawn = panels(1, ax, size=(side + 1.8, side + 0.4), what="plot")
-        impacts = _impacts(table)
-        areas = _AREAS[0] + (_AREAS[1] - _AREAS[0]) * impacts.to_numpy() / impacts.max()
-        places = _draw_network(drawn.axes[0], impacts.index, areas, found, value, kwargs)
-        drawn.legend(_handles(found, float(impacts.max())), "beside", labelspacing=0.9)
-        fontsize = 8.0 if len(impacts) <= 40 else 6.5
-        add_names(drawn.axes[0], places.to_numpy(), list(impacts.index), areas, fontsize=fontsize)
+        _draw_network(drawn, table, found, value, kwargs)
     drawn.axes[0].set_title(wrapped(title, 40), fontsize="medium")
     return drawn.finish(show, return_fig)
 
 
-def _draw_stars(ax: Axes, values: pd.DataFrame, found: pd.DataFrame, label: str, kwargs: dict[str, Any]) -> None:
-    """Draw a matrix of pairs, with stars on those that are found."""
-    side = min(ax.bbox.size) / ax.figure.dpi
-    fontsize = float(np.clip(72 * 0.7 * side / len(values), 4.0, 9.0))
-    values = draw_matrix(ax, values, label=label, signed=True, italic_rows=True, fontsize=fontsize, **kwargs)
-    at, shades = list(values.index), np.ma.filled(ax.images[0].norm(values.fillna(0.0).to_numpy()), 0.5)
-    for genes in zip(found["gene_a"].astype(str), found["gene_b"].astype(str), strict=True):
-        x, y = map(at.index, genes)
-        style: dict[str, Any] = {"color": "w" if abs(shades[x, y] - 0.5) > 0.35 else "k", "fontsize": 1.3 * fontsize}
-        for place in ((x, y), (y, x)):
-            ax.text(*place, "*", ha="center", va="center_baseline", **style)
+def _draw_stars(ax: Axes, genes: pd.Index, found: pd.DataFrame) -> None:
+    """Draw stars on the pairs that are found."""
+    halo = [withStroke(linewidth=1.5, foreground="white")]
+    fontsize = 1.3 * ax.get_xticklabels()[0].get_fontsize()
+    places = np.stack([genes.get_indexer(found["gene_a"]), genes.get_indexer(found["gene_b"])], axis=1)
+    for x, y in [*places, *places[:, ::-1]]:
+        ax.text(x, y, "*", ha="center", va="center_baseline", fontsize=fontsize, path_effects=halo)
     ax.set_xlabel("* pairs that interact", fontsize="small")
 
 
-def _draw_network(
-    ax: Axes, genes: pd.Index, areas: np.ndarray, found: pd.DataFrame, value: str, kwargs: dict[str, Any]
-) -> pd.DataFrame:
-    """Draw genes and the pairs that are found; return where the genes are."""
+def _draw_network(drawn: Panels, table: pd.DataFrame, found: pd.DataFrame, value: str, kwargs: dict[str, Any]) -> None:
+    """Draw genes, by their mean impact alone over the pairs that they are in, and the pairs that are found."""
+    # Version 0.1.0 had impacts, own share included.
+    name = "downstream_" if "downstream_a" in table else "impact_"
+    halves = [table[["gene_" + of, name + of]].set_axis(["gene", "impact"], axis=1) for of in ("a", "b")]
+    impacts = pd.concat(halves).astype({"gene": str}).groupby("gene")["impact"].mean()
+    largest, (smallest_area, largest_area) = float(impacts.max()), _AREAS
+
+    def area(impact: Any) -> Any:
+        return smallest_area + (largest_area - smallest_area) * impact / largest
+
     weights = np.abs(found[value].to_numpy(dtype=float))
     weights = weights / max(weights.max(initial=0.0), 1e-12)
     widths = _WIDTHS[0] + (_WIDTHS[1] - _WIDTHS[0]) * weights
-    places = _places(genes, found, weights)
-    lines = np.stack([places.loc[found[name].astype(str)].to_numpy() for name in ("gene_a", "gene_b")], axis=1)
+    places = _places(impacts.index, found, weights)
+    lines = np.stack([places.loc[found[name]].to_numpy() for name in ("gene_a", "gene_b")], axis=1)
+    (ax,), handles = drawn.axes, []
     for name, (color, style) in _STYLES.items():
-        rows = (found["class"] == name).to_numpy()
-        given = {"colors": color, "linestyles": style, "alpha": 0.65, "zorder": 1, "linewidths": widths[rows], **kwargs}
-        ax.add_collection(LineCollection(lines[rows], **given))
-    ax.scatter(places["x"], places["y"], s=areas, color="0.75", edgecolors="0.3", linewidths=0.8, zorder=2)
+        if (rows := (found["class"] == name).to_numpy()).any():
+            given = {"colors": color, "linestyles": style, "alpha": 0.65, "zorder": 1, "linewidths": widths[rows]}
+            ax.add_collection(LineCollection(lines[rows], **{**given, **kwargs}))
+            handles.append(line(color, f"{name} ({rows.sum()})", ls=style, lw=2.5))
+    ax.scatter(places["x"], places["y"], s=area(impacts), color="0.75", edgecolors="0.3", linewidths=0.8, zorder=2)
     ax.set(xticks=[], yticks=[])
     ax.set_aspect("equal", "datalim")
     ax.margins(0.12)
     ax.spines[:].set_visible(False)
-    return places
-
-
-def _impacts(table: pd.DataFrame) -> pd.Series:
-    """Return the mean downstream impact of each gene alone, over the pairs that it is in, sorted by name."""
-    # Version 0.1.0 had impacts, own share included.
-    name = "downstream_" if "downstream_a" in table else "impact_"
-    halves = [table[["gene_" + of, name + of]].set_axis(["gene", "impact"], axis=1) for of in ("a", "b")]
-    return pd.concat(halves).astype({"gene": str}).groupby("gene")["impact"].mean()
+    for impact in (largest, largest / 4):
+        handles.append(dot("0.75", f"downstream impact {impact:.2g}", ms=area(impact) ** 0.5, mec="0.3", mew=0.8))
+    drawn.legend(handles, "beside", labelspacing=0.9)
+    fontsize = 8.0 if len(impacts) <= 40 else 6.5
+    add_names(ax, places.to_numpy(), list(impacts.index), area(impacts.to_numpy()), fontsize=fontsize)
 
 
 def _places(genes: pd.Index, found: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
@@ -145,22 +140,11 @@ def _places(genes: pd.Index, found: pd.DataFrame, weights: np.ndarray) -> pd.Dat
     nx.set_edge_attributes(graph, _PULL, "weight")
     # Buffering is between genes of different kinds; pulled together by it, they would hide that.
     pull = _PULL + weights * (found["class"] != "buffering")
-    graph.add_weighted_edges_from(zip(found["gene_a"].astype(str), found["gene_b"].astype(str), pull, strict=True))
+    graph.add_weighted_edges_from(zip(found["gene_a"], found["gene_b"], pull, strict=True))
     layout = nx.circular_layout(graph)
     if len(found):
         layout = nx.spring_layout(graph, pos=layout, iterations=300, seed=0)
     return pd.DataFrame.from_dict(layout, orient="index", columns=["x", "y"]).loc[list(genes)]
-
-
-def _handles(found: pd.DataFrame, largest: float) -> list[Artist]:
-    n = found["class"].value_counts()
-    lines: list[Artist] = [
-        line(color, f"{name} ({n[name]})", ls=style, lw=2.5) for name, (color, style) in _STYLES.items() if n.get(name)
-    ]
-    for impact in (largest, largest / 4):
-        size = np.sqrt(_AREAS[0] + (_AREAS[1] - _AREAS[0]) * impact / largest)
-        lines.append(dot("0.75", f"downstream impact {impact:.2g}", ms=size, mec="0.3", mew=0.8))
-    return lines
 
 
 @verb

@@ -25,8 +25,8 @@ FALLS, RISES = COLORS[:2]
 # For series beyond the number of colours.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
-# Inches of a row, and of a column; of a dendrogram; of the colour bar and the space beside it.
-_ROW, _COLUMN = 0.24, 0.2
+# Inches of a row, of a column, and of all of them at most; of a dendrogram; of the colour bar and the space beside it.
+_ROW, _COLUMN, _MOST = 0.24, 0.2, 12.0
 _TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
 # Share of the values within the limits of the colours, which a few large ones do not set.
 _USUAL = 0.97
@@ -122,27 +122,23 @@ def dot(color: str, label: str, **kwargs: Any) -> Line2D:
     return line(color, label, **{"ls": "none", "marker": "o", "ms": 5, **kwargs})
 
 
-def draw_heatmap(values: pd.DataFrame, ax: Axes | None, **kwargs: Any) -> Panels:
-    """Draw a matrix, as :func:`draw_matrix` does, in a panel that has room for it."""
-    rows, columns = values.shape
-    drawn = panels(1, ax, size=(2.6 + _COLUMN * columns, 1.6 + _ROW * rows), what="heatmap")
-    draw_matrix(drawn.axes[0], values, **kwargs)
-    return drawn
-
-
 def draw_matrix(
-    ax: Axes,
     values: pd.DataFrame,
+    ax: Axes | None,
     *,
     label: str,
     signed: bool,
     ordered: bool = True,
     italic_rows: bool = False,
-    fontsize: float | str = "small",
     **kwargs: Any,
-) -> pd.DataFrame:
+) -> tuple[Panels, pd.DataFrame]:
     """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees; NaN is grey, 0 for the order."""
+    n_rows, n_columns = values.shape
+    size = (2.6 + min(_COLUMN * n_columns, _MOST), 1.6 + min(_ROW * n_rows, _MOST))
+    drawn = panels(1, ax, size=size, what="matrix")
+    (ax,) = drawn.axes
     width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
+    fontsize = float(np.clip(50 * min(width / n_columns, height / n_rows), 4.0, 8.3))
     if ordered:
         rows = _draw_tree(ax, values, (1, 0, _TREE / width, 1), "right")
         values = values.iloc[rows, _draw_tree(ax, values.T, (0, 1, 1, _TREE / height), "top")]
@@ -164,7 +160,7 @@ def draw_matrix(
     bar = ax.inset_axes((1 + beside / width, 0, _BAR / width, 1))
     ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
     bar.tick_params(labelsize="small")
-    return values
+    return drawn, values
 
 
 # Rows that a tree needs.

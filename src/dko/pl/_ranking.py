@@ -16,7 +16,7 @@ from .._core import keys
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
 from .._core.verb import verb
-from ._panels import COLORS, IMPACT, dot, draw_heatmap, dress, line, name_rows, panels
+from ._panels import COLORS, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -193,7 +193,7 @@ def heatmap(
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN, "specificity", "fraction")
     values = _chosen(table, shown, genes, n_genes)
     label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
-    drawn = draw_heatmap(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
+    drawn, _ = draw_matrix(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
     return drawn.finish(show, return_fig)
 
 
