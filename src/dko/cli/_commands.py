@@ -23,7 +23,7 @@ from ..io._files import read_any, read_prior
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
 from ..pl._quality import LABELS
-from ..report import Run, open_run
+from ..report import open_run
 from ._files import Outputs, check_input, check_output, names, open_fit, show
 
 
@@ -36,8 +36,6 @@ class Command(NamedTuple):
     # What --table writes: a function of dko.get, the one of the result if none is named, and its keywords.
     getter: str = ""
     how: Mapping[str, Any] = {}
-    # How many rows are printed over all cells or per knockout, and per group.
-    rows: tuple[int, int] = (10, 3)
 
 
 _FIT = "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --genes CD74,FTL --n-top-genes 1000"
@@ -56,8 +54,8 @@ COMMANDS = {
     "dose": Command("dose_response", _DOSE, (results.DOSES,)),
     "scan": Command("scan", _SCAN, (results.RANKING,), "impact_table"),
     "rank": Command("rank_genes", _RANK, (results.RANKING,)),
-    "affected": Command("affected_genes", _AFFECTED, (results.AFFECTED,), rows=(10, 5)),
-    "interactions": Command("interactions", _PAIRS, (results.INTERACTIONS,), rows=(20, 5)),
+    "affected": Command("affected_genes", _AFFECTED, (results.AFFECTED,)),
+    "interactions": Command("interactions", _PAIRS, (results.INTERACTIONS,)),
     "modules": Command("perturbation_modules", _MODULES, (results.MODULES,)),
     "evaluate": Command("evaluate", _SCORES, (results.EVALUATION,), how={"summary": False}),
     "report": Command("write_report", _REPORT),
@@ -117,16 +115,6 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
         found["exclude"] = "Marks", None
     places = ARGUMENTS.get(name, {})
     return {option: one for option, one in found.items() if one[0] in _TYPES or option in places}
-
-
-@cache
-def options_of(name: str) -> frozenset[str]:
-    """Return the names of the options of a command, spelled as in Python."""
-    if name not in COMMANDS:
-        from . import _workflows
-
-        return frozenset(signature(getattr(_workflows, name)).parameters)
-    return frozenset(parameter.name for parameter in _parameters(name) if parameter.kind == Parameter.KEYWORD_ONLY)
 
 
 def command(name: str) -> Callable[..., None]:
@@ -195,7 +183,6 @@ def _texts(name: str) -> dict[str, str]:
     configs = {one for config in _configs(name) for one in type(config).__mro__}
     parsed = [parse(one.__doc__ or "", DocstringStyle.NUMPYDOC) for one in (*configs, _verb(name))]
     described = {one.arg_name: one.description or "" for each in parsed for one in each.params}
-    described |= re.findall(r"^``(\w+)``\n((?:    .*\n?)+)", described.get("**model_kwargs", ""), re.MULTILINE)
     found: dict[str, str] = {}
     for options, text in described.items():
         plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", " ".join(text.split())).replace("`", "").replace('"', "")
@@ -213,12 +200,9 @@ def _run(name: str, given: dict[str, Any]) -> None:
             return _write_report(given)
         outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
         outputs.check(force=given["force"], has_table="table" in given)
-        options = {option: _typed(option, kind, given[option]) for option, (kind, _) in kinds.items()}
         data = read_any(outputs.source)
-        if name != "fit":
-            adata, fitted = open_fit(data, outputs.source, options["key"], options["mod"])
-            for option in [option for option in options if options[option] is not None]:
-                options[option] = _among(options, option, kinds[option][0], adata, fitted)
+        opened = None if name == "fit" else open_fit(data, outputs.source, given["key"], given["mod"])
+        options = {option: _typed(option, kind, given, opened) for option, (kind, _) in kinds.items()}
         _call(_verb(name), data, options)
         run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
         # What cannot be drawn is known before anything is written.
@@ -229,7 +213,11 @@ def _run(name: str, given: dict[str, Any]) -> None:
         if outputs.table is not None:
             how = {"groupby": options["groupby"]} if name == "rank" else chosen.how
             outputs.write_table(run.get(chosen.getter or chosen.made[-1].getter, **how))
-        show(_shown(run, chosen, options), *chosen.made)
+        # The knockouts that were asked for, in groups where there are groups.
+        grouped = options.get("groupby") is not None or bool(run.fitted.groups)
+        asked = options.get("genes") or options.get("gene")
+        labels, n_rows = labels_of(asked) if asked else None, 3 if grouped else 10
+        show(replace(run, n_rows=n_rows, labels=labels, groupby=run.groupby if grouped else None), *chosen.made)
         outputs.write_figure(figure)
     return None
 
@@ -246,16 +234,9 @@ def _write_report(given: dict[str, Any]) -> None:
     io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})
 
 
-def _shown(run: Run, chosen: Command, options: dict[str, Any]) -> Run:
-    """Return what is to be printed: the knockouts that were asked for, of groups where there are groups."""
-    grouped = options.get("groupby") is not None or bool(run.fitted.groups)
-    labels = {"virtual_ko": lambda: labels_of(options["genes"]), "affected_genes": lambda: options["gene"]}
-    asked = labels.get(chosen.verb, lambda: None)()
-    return replace(run, n_rows=chosen.rows[grouped], labels=asked, groupby=run.groupby if grouped else None)
-
-
-def _typed(option: str, kind: str, value: Any) -> Any:
-    """Return what the verb takes for what was typed."""
+def _typed(option: str, kind: str, given: dict[str, Any], opened: tuple[AnnData, Fitted] | None) -> Any:
+    """Return what the verb takes for what was typed: also tuples of genes, and groups by their column."""
+    value = given[option]
     if kind == "PriorKnowledge" and value is not None:
         return read_prior(value)
     if kind == "Sequence[float]" and isinstance(value, str):
@@ -263,35 +244,27 @@ def _typed(option: str, kind: str, value: Any) -> Any:
             return [float(word) for word in value.split(",")]
         except ValueError as error:
             raise ValueError(f"--{option} {value} is not numbers separated by commas, such as 0,0.5,1.") from error
-    return names(value) if kind in _LISTS and isinstance(value, str) else value
-
-
-def _among(options: dict[str, Any], option: str, kind: str, adata: AnnData, fitted: Fitted) -> Any:
-    """Return genes removed together as a tuple, unless ``A+B`` is a gene, and groups by their column."""
-    words, groupby = options[option], options.get("groupby") or fitted.params.get("groupby")
+    words = names(value) if kind in _LISTS and isinstance(value, str) else value
+    if words is None or opened is None or kind not in ("Knockouts", "Groups"):
+        return words
+    adata, fitted = opened
     if kind == "Knockouts":
         known = fitted.targets or adata.var_names
         return [word if "+" not in word or word in known else tuple(word.split("+")) for word in words]
-    if kind != "Groups":
-        return words
     pairs = [word.partition("=") for word in words]
+    groupby = given.get("groupby") or fitted.params.get("groupby")
     if groupby is not None and not any(equals and column in adata.obs for column, equals, _ in pairs):
         return words
-    found: dict[str, list[str]] = {}
-    for column, equals, name in pairs:
-        if not equals:
-            raise ValueError(f"--groups {column!r} names no column; write COLUMN={column}, with a column of obs.")
-        found.setdefault(column, []).append(name)
-    return found
+    if unnamed := [column for column, equals, _ in pairs if not equals]:
+        raise ValueError(f"--groups {unnamed[0]!r} names no column; write COLUMN={unnamed[0]}, with a column of obs.")
+    return {column: [name for other, _, name in pairs if other == column] for column, _, _ in pairs}
 
 
 def _call(verb: Callable[..., Any], data: Any, options: dict[str, Any]) -> None:
     known = signature(verb).parameters
     renamed = {option: name for name, option in OPTION_OF.items() if name in known and option not in known}
-    given = {renamed.get(option, option): value for option, value in options.items() if value is not None}
-    places = [given.pop(name) for name in ("genes", "gene") if name in given and known[name].default is Parameter.empty]
     try:
-        verb(data, *places, **given)
+        verb(data, **{renamed.get(option, option): value for option, value in options.items() if value is not None})
     except TypeError as error:
         if "takes no" not in str(error):  # an option of another model
             raise

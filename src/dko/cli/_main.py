@@ -6,10 +6,11 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import version
+from inspect import signature
 from shutil import get_terminal_size
 
 from .._core.messages import worded
@@ -106,9 +107,9 @@ def _run(words: Sequence[str]) -> None:
         version=f"dko {version('dko')}",
         suppress_keyboard_interrupt=False,
     )
-    for place, (name, (module, line)) in enumerate(COMMANDS.items()):
+    for place, (name, (_, line)) in enumerate(COMMANDS.items()):
         if name == words[0]:
-            app.command(import_module(f".{module}", __package__).command(name), name=name)
+            app.command(_function(name), name=name)
         else:
             app.command(lambda: None, name=name, help=line, sort_key=place)
     try:
@@ -117,6 +118,11 @@ def _run(words: Sequence[str]) -> None:
         error.verbose = False
         prog = f"dko {words[0]}" if words[0] in COMMANDS else "dko"
         raise ValueError(f"{_sentence(error).rstrip('.')} (see `{prog} --help`).") from error
+
+
+@cache
+def _function(command: str) -> Callable[..., None]:
+    return import_module(f".{COMMANDS[command][0]}", __package__).command(command)
 
 
 def _sentence(error: BaseException) -> str:
@@ -139,15 +145,17 @@ def in_options(text: str, command: str) -> str:
     if command not in COMMANDS or not _PYTHON.search(text):
         return text
     from ._commands import COMMANDS as OF_VERBS
-    from ._commands import OPTION_OF, options_of
+    from ._commands import OPTION_OF
 
     command_of = {one.verb: f"`dko {name}`" for name, one in OF_VERBS.items()}
+    parameters = signature(_function(command)).parameters.values()
+    options = {parameter.name for parameter in parameters if parameter.kind == parameter.KEYWORD_ONLY}
 
     def say(found: re.Match[str]) -> str:
         if verb := found["verb"]:
             return command_of.get(verb, f"{verb} in Python")
         name = OPTION_OF.get(found["name"] or "", found["name"])
-        if name not in options_of(command):
+        if name not in options:
             return found[0]
         value = re.sub(r"[\[\]' ]", "", found["value"]) if found["value"].startswith("[") else found["value"]
         value = "" if value in ("True", "None", "False", "...") else value
