@@ -16,15 +16,16 @@ from cyclopts import Parameter as Option
 from .. import io, tl
 from .._core import results
 from .._core.fitted import Fitted
+from .._core.messages import say
 from .._core.names import labels_of
 from .._core.results import Result
 from .._settings import settings
-from ..io._files import read_any, read_prior
+from ..io._files import read_any, read_prior, write_any, write_figure, write_table
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
 from ..pl._quality import LABELS
 from ..report import open_run
-from ._files import Outputs, check_input, check_output, names, open_fit, show
+from ._files import check_input, check_output, ending, names, open_fit, outputs, show
 
 
 class Command(NamedTuple):
@@ -198,27 +199,33 @@ def _run(name: str, given: dict[str, Any]) -> None:
     with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
         if name == "report":
             return _write_report(given)
-        outputs = Outputs(given["input"], given["out"], given.get("table"), given.get("impacts"), given.get("plot"))
-        outputs.check(force=given["force"], has_table="table" in given)
-        data = read_any(outputs.source)
-        opened = None if name == "fit" else open_fit(data, outputs.source, given["key"], given["mod"])
+        files, source = outputs(given), given["input"]
+        data = read_any(source)
+        opened = None if name == "fit" else open_fit(data, source, given["key"], given["mod"])
         options = {option: _typed(option, kind, given, opened) for option, (kind, _) in kinds.items()}
         _call(_verb(name), data, options)
         run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
         # What cannot be drawn is known before anything is written.
-        figure = None if outputs.plot is None else run.draw("evaluation", metric=given["metric"])
-        outputs.write_cells(data, _NEXT.get(name, "dko report {out}"))
-        if outputs.impacts is not None:
+        figure = run.draw("evaluation", metric=given["metric"]) if "plot" in files else None
+        if "out" in files:  # first of all: whatever becomes of the tables, the results are kept
+            write_any(data, files["out"])
+            say(f"Wrote {files['out']}. Next: {_NEXT.get(name, 'dko report {out}').format(out=files['out'])}")
+        if "impacts" in files:
             return None
-        if outputs.table is not None:
+        if "table" in files:
             how = {"groupby": options["groupby"]} if name == "rank" else chosen.how
-            outputs.write_table(run.get(chosen.getter or chosen.made[-1].getter, **how))
+            table, path = run.get(chosen.getter or chosen.made[-1].getter, **how), files["table"]
+            named = any(name is not None for name in table.index.names)
+            write_table(table, path, index=named, sep="\t" if ending(path) == ".tsv" else ",")
+            say(f"Wrote {path}.")
         # The knockouts that were asked for, in groups where there are groups.
         grouped = options.get("groupby") is not None or bool(run.fitted.groups)
         asked = options.get("genes") or options.get("gene")
         labels, n_rows = labels_of(asked) if asked else None, 3 if grouped else 10
         show(replace(run, n_rows=n_rows, labels=labels, groupby=run.groupby if grouped else None), *chosen.made)
-        outputs.write_figure(figure)
+        if figure is not None:
+            write_figure(figure, files["plot"])
+            say(f"Wrote {files['plot']}.")
     return None
 
 

@@ -7,19 +7,16 @@ import textwrap
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from anndata import AnnData
 from matplotlib.backend_bases import FigureCanvasBase
-from matplotlib.figure import Figure
 
 from .._core.cells import unwrap
 from .._core.fitted import Fitted, read_fitted
-from .._core.messages import say
 from .._core.results import Result
 from .._core.tables import Table
-from ..io._files import check_endings, write_any, write_figure, write_table
+from ..io._files import check_endings
 from ..io._target import check_folder as check_target_folder
 from ..io._target import check_target
 from ..report import SECTIONS, Run
@@ -28,73 +25,39 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _WIDTH, _MOST_ROWS = 112, 40
-_TABLES, _COMPRESSED = (".csv", ".tsv"), (".gz", ".bz2", ".xz", ".zst")
 
 
-class Outputs(NamedTuple):
-    """The files of a command: what it reads, and what it writes; `out` is cells or, by its ending, a table."""
+def outputs(given: dict[str, Any]) -> dict[str, Path]:
+    """Return what is to be written, by option; `out` is cells or, by its ending, the table.
 
-    source: Path
-    out: Path | None
-    also: Path | None
-    impacts: Path | None
-    plot: Path | None
-
-    @property
-    def cells(self) -> Path | None:
-        """Where the cells go."""
-        return self.out if self.out is None or _ending(self.out) not in _TABLES else None
-
-    @property
-    def table(self) -> Path | None:
-        """Where the table goes."""
-        return self.also if self.out == self.cells else self.out
-
-    def check(self, *, force: bool, has_table: bool) -> None:
-        """Refuse an input that is not there, and outputs that could not be written in the end or are one file."""
-        check_input(self.source)
-        if self.out != self.cells and (self.also is not None or not has_table):
-            raise ValueError(f"--out {str(self.out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
-        if None not in (self.impacts, self.table):
-            raise ValueError("--table needs the impacts in memory, which --impacts writes to a file; choose one.")
-        if self.cells is not None:
-            check_endings(self.source, self.cells)
-        kinds = FigureCanvasBase.get_supported_filetypes()
-        if self.plot is not None and self.plot.suffix.lower().removeprefix(".") not in kinds:
-            raise ValueError(f"--plot {str(self.plot)!r} has to end in one of .{', .'.join(sorted(kinds))}.")
-        places = zip(("IN", "--out", "--table", "--impacts", "--plot"), self, strict=True)
-        named = {name: path for name, path in places if path is not None}
-        for one, other in combinations(named, 2):
-            same = os.path.realpath(named[one]) == os.path.realpath(named[other])
-            if same and not (one == "IN" and named[other] == self.cells):
-                path = str(named[other])
-                raise ValueError(f"{one} and {other} are one file, {path!r}; they have to be different files.")
-        for name in [name for name in named if name != "IN"]:
-            check_output(named[name], force, store=name in ("--out", "--impacts") and named[name].suffix == ".zarr")
-
-    def write_cells(self, data: AnnData | MuData, then: str) -> None:
-        """Write the cells, first of all: whatever becomes of the tables, the results are kept."""
-        if self.cells is not None:
-            write_any(data, self.cells)
-            say(f"Wrote {self.cells}. Next: {then.format(out=self.cells)}")
-
-    def write_table(self, table: pd.DataFrame) -> None:
-        """Write the whole table."""
-        if self.table is not None:
-            named = any(name is not None for name in table.index.names)
-            write_table(table, self.table, index=named, sep="\t" if _ending(self.table) == ".tsv" else ",")
-            say(f"Wrote {self.table}.")
-
-    def write_figure(self, figure: Figure | None) -> None:
-        """Write what was drawn."""
-        if self.plot is not None and figure is not None:
-            write_figure(figure, self.plot)
-            say(f"Wrote {self.plot}.")
+    Refused are an input that is not there, and outputs that could not be written in the end or are one file.
+    """
+    source, out = given["input"], given["out"]
+    check_input(source)
+    files = {name: given[name] for name in ("out", "table", "impacts", "plot") if given.get(name) is not None}
+    if out is not None and ending(out) in (".csv", ".tsv"):
+        if "table" not in given or "table" in files:
+            raise ValueError(f"--out {str(out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
+        files["table"] = files.pop("out")
+    if "out" in files:
+        check_endings(source, out)
+    if {"table", "impacts"} <= set(files):
+        raise ValueError("--table needs the impacts in memory, which --impacts writes to a file; choose one.")
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if "plot" in files and files["plot"].suffix.lower().removeprefix(".") not in kinds:
+        raise ValueError(f"--plot {str(files['plot'])!r} has to end in one of .{', .'.join(sorted(kinds))}.")
+    named = {"IN": source, **{f"--{name}": path for name, path in files.items()}}
+    for (one, path), (other, same) in combinations(named.items(), 2):
+        if os.path.realpath(path) == os.path.realpath(same) and (one, other) != ("IN", "--out"):
+            raise ValueError(f"{one} and {other} are one file, {str(same)!r}; they have to be different files.")
+    for name, path in files.items():
+        check_output(path, given["force"], store=name in ("out", "impacts") and path.suffix == ".zarr")
+    return files
 
 
-def _ending(path: Path) -> str:
+def ending(path: Path) -> str:
     """Return the ending of a name without that of its compression."""
-    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+    return Path(path.stem).suffix if path.suffix in (".gz", ".bz2", ".xz", ".zst") else path.suffix
 
 
 def check_input(path: Path) -> None:
