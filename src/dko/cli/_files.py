@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anndata import AnnData
 from matplotlib.backend_bases import FigureCanvasBase
+from mudata import MuData
 
 from .._core.cells import unwrap
 from .._core.fitted import Fitted, read_fitted
@@ -20,9 +21,6 @@ from ..io._files import check_endings
 from ..io._target import check_folder as check_target_folder
 from ..io._target import check_target
 from ..report import SECTIONS, Run
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 _WIDTH, _MOST_ROWS = 112, 40
 

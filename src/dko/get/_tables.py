@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from .._core import keys, results
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted
 from .._core.messages import listed, unknown
-from .._core.names import known_labels
+from .._core.names import Knockouts, known_labels
 from .._core.results import Result, read_entry, read_params, read_table
 from .._core.verb import verb
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from mudata import MuData
-
-    from .._core.names import Knockouts
 
 
 def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wanted: Any) -> pd.DataFrame:
@@ -50,38 +44,6 @@ def _named_table(adata: AnnData, result: Result, key: str, what: str, tables: Ma
     if what == "agreement" and keys.AGREEMENT not in entry:
         raise KeyError(f"No agreement: dko.tl.{result.call[0]} was given no groups to compare {result.what} with.")
     return read_table(adata, result, key, tables[what])
-
-
-@verb
-def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
-    """Return the losses of a fit.
-
-    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
-    ``validation_loss``; with ``groupby`` also ``group``, and with several members ``member``.
-
-    Parameters
-    ----------
-    adata
-        After :func:`dko.tl.fit`.
-    %(table)s
-    """
-    return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)
-
-
-@verb
-def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
-    """Return ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction`` of each double knockout.
-
-    Parameters
-    ----------
-    adata
-        After :func:`dko.tl.double_ko`.
-    %(table)s
-    """
-    fitted = read_fitted(unwrap(adata, mod), key)
-    if keys.PAIRS not in fitted.tables:
-        raise KeyError(f"No double knockouts in adata.uns[{key!r}]; run dko.tl.double_ko(adata, key={key!r}) first.")
-    return fitted.table(keys.PAIRS)
 
 
 @verb

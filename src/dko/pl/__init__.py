@@ -6,17 +6,5 @@ from ._maps import modules, pairs
 from ._quality import evaluation, fit, history
 from ._ranking import heatmap, ranking
 
-__all__ = [
-    "dose_response",
-    "effect",
-    "evaluation",
-    "fit",
-    "heatmap",
-    "history",
-    "impact",
-    "modules",
-    "pairs",
-    "profile",
-    "ranking",
-    "shift",
-]
+__all__ = ["dose_response", "effect", "evaluation", "fit", "heatmap", "history", "impact", "modules", "pairs"]
+__all__ += ["profile", "ranking", "shift"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
+from mudata import MuData
 from scipy import sparse
 
 from .. import get
@@ -24,10 +25,6 @@ from .._core.messages import listed
 from .._core.names import Knockouts, known_labels, members
 from .._core.verb import verb
 from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
-
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 _CHANGE = "mean change of log1p(10,000 × share)"
 _NONE, _OTHER, _SHARED = "not significant", "co-expression of the other sign", ", by other knockouts too"

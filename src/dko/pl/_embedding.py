@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from mudata import MuData
 
 from .. import get
 from .._compat import embedding
@@ -22,10 +23,6 @@ from .._core.names import Knockouts, known_labels
 from .._core.verb import verb
 from .._rng import RNG, generator
 from ._panels import COLORS, IMPACT, panels, wrapped
-
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 # Panels of a figure with several are this much smaller than one alone.
 _SHRINK = 0.6

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from mudata import MuData
 
 from .. import get
 from .._core import keys
@@ -18,10 +19,6 @@ from .._core.messages import unknown
 from .._core.verb import verb
 from ..get._tables import predictions, scored
 from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
-
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 LABELS = {
     "pearson": "effect, Pearson correlation with the measured one",

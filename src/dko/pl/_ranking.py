@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from mudata import MuData
 
 from .. import get
 from .._core import keys
@@ -17,10 +18,6 @@ from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
 from .._core.verb import verb
 from ._panels import COLORS, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
-
-if TYPE_CHECKING:
-    from mudata import MuData
-
 
 DOWNSTREAM, MEAN = "downstream_mean", "impact_mean"
 # What a ranking can be drawn by.

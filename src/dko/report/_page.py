@@ -1,4 +1,4 @@
-"""From results to HTML."""
+"""From results to HTML, and what a reader has to know before the results."""
 
 from __future__ import annotations
 
@@ -14,18 +14,29 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import matplotlib.style
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import get, tl
 from .._core import columns, keys, results
-from .._core.fitted import NO_SIGNAL
-from .._core.names import HELD_OUT, TRAINED
+from .._core.fitted import NO_SIGNAL, apart
+from .._core.messages import listed
+from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.tables import table_of
-from ._remarks import remarks
+from ..get._tables import predictions
 from ._run import Run
-from ._sections import SECTIONS, Picture
+from ._sections import SECTIONS, Picture, best_baseline
 
+# Cells of a group below which its means are mostly noise.
+_FEW = 50
+# Mean rank correlation of the sizes of effects above which knockouts are said to resemble each other.
+_ALIKE = 0.5
+_EFFECTS = {
+    "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
+    "shrunken.",
+    "direct": "direct: what a gene does while the presence of all other genes stays as it is. They are not tested.",
+}
 # Dots per inch, and CSS pixels per inch at which a picture is shown: more dots for sharp screens and print.
 _DPI, _SHOWN = 144, 84
 
@@ -50,7 +61,8 @@ def render(run: Run, title: str) -> str:
         version=version("dko"),
         date=date.today().isoformat(),
         facts=list(_facts(run)),
-        remarks=remarks(run),
+        warnings=[*_warnings_of_fit(run), *_warnings_of_results(run)],
+        notes=list(_notes(run)),
         sections=sections,
         missing=list(_missing(run)),
         parameters=table_of(
@@ -119,3 +131,87 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
     if fitted.signal is not None:
         n = int((fitted.signal <= NO_SIGNAL).sum())
         yield "Genes with significant co-expression", f"{n:,}", f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}"
+
+
+def _notes(run: Run) -> Iterator[str]:
+    """Say what these results can show."""
+    fitted = run.fitted
+    if fitted.model.where != "control":
+        yield (
+            "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take "
+            "the results as hypotheses."
+        )
+    if (effects := fitted.params.get("effects")) in _EFFECTS:
+        yield f"Effects are {_EFFECTS[effects]}"
+    if keys.PERTURBATIONS in fitted.tables:
+        yield (
+            "The model has learned from measured perturbations. Predictions for unseen ones are shrunken towards no "
+            "effect, as far as the seen ones do not predict each other."
+        )
+    if isinstance(run.quality, pd.DataFrame) and run.quality.attrs["split"] == keys.VALIDATION:
+        yield (
+            "The quality of the fit is that of the validation cells, which were used to choose the weights. For cells "
+            "that were not: `dko.tl.fit(adata, test_fraction=0.2)`"
+        )
+    for found in run.rankings:
+        if found.groupby is not None and (left_out := sorted(set(run.groups) - set(found.table["group"]))):
+            yield f"Genes are not ranked in {', '.join(left_out)}: too few cells, or not asked for."
+    if keys.evaluation(run.key) not in run.adata.uns:
+        yield "Nothing here has been compared with measured knockouts."
+
+
+def _warnings_of_fit(run: Run) -> Iterator[str]:
+    fitted = run.fitted
+    if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
+        yield (
+            f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression in these cells (FDR > "
+            f"{NO_SIGNAL:g}). What their knockouts do to other genes may be noise."
+        )
+    if keys.PERTURBATIONS in fitted.tables:
+        found = fitted.table(keys.PERTURBATIONS)
+        if dropped := list(found.loc[found["role"] == DROPPED, "perturbation"]):
+            yield f"Perturbations that were dropped, for too few cells or unknown genes: {listed(dropped, 10)}."
+        if not (found["role"] == HELD_OUT).any():
+            yield (
+                "No perturbation was held out, so nothing shows how well unseen ones are predicted: "
+                "`dko.tl.fit(adata, holdout=[...])`, then `dko.tl.evaluate`."
+            )
+    if isinstance(run.quality, pd.DataFrame):
+        own, means = run.quality.loc["model", "bray_curtis"], run.quality.drop(index="model")["bray_curtis"]
+        if means.min() <= own:
+            yield (
+                f"The model predicts held-out cells no better than the {means.idxmin()} (Bray-Curtis {own:.3f} against "
+                f"{means.min():.3f}): it has learned little about single cells."
+            )
+    if keys.HISTORY in fitted.tables:
+        # Training ended too early where the last validation is the best of at least three.
+        losses = {name: curve["validation_loss"].to_numpy() for name, curve in apart(run.get("history")).items()}
+        if falling := [name for name, loss in losses.items() if len(loss) > 2 and np.argmin(loss) == len(loss) - 1]:
+            where = f" of {', '.join(falling)}" if any(falling) else ""
+            yield f"The validation loss{where} was still falling when training ended: allow more steps."
+
+
+def _warnings_of_results(run: Run) -> Iterator[str]:
+    if (alike := float(run.fitted.params.get("similarity", np.nan))) > _ALIKE:
+        yield (
+            f"Effects of different knockouts resemble each other: their sizes correlate at {alike:.2f} on average. "
+            f"What is particular to one: `{run.call('get.effects', centred=True)}`"
+        )
+    for found in run.rankings:
+        if found.place is None:
+            which = "over all cells" if found.groupby is None else f"in groups of {found.groupby}"
+            yield (
+                f"Genes are ranked {which} without intervals, and without a test in these cells. Better: "
+                f"`{run.call('tl.rank_genes', groupby=found.groupby)}`"
+            )
+    counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}
+    if few := [f"{group} ({n:,})" for group, n in sorted(counts.items()) if n < _FEW]:
+        yield f"Fewer than {_FEW} cells: {', '.join(few)}. Means over them are mostly noise."
+    rows = predictions(run.get("evaluation")) if keys.evaluation(run.key) in run.adata.uns else None
+    if rows is not None and (best := best_baseline(rows)):
+        name, own, difference = best[0], rows.at["model", "pearson"], best[1]
+        if not own > rows.at[name, "pearson"]:
+            yield (
+                f"Measured effects are predicted better by {name} (Pearson {rows.at[name, 'pearson']:.3f}) than by the "
+                f"model ({own:.3f}); the difference is {difference}."
+            )

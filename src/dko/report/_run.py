@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from .. import get, pl
 from .._compat import layer_names
@@ -17,9 +18,6 @@ from .._core.cells import unwrap
 from .._core.fitted import Fitted, read_fitted
 from .._core.groups import group_values, grouping
 from .._core.results import QUALITY, RANKING, Result, is_ranking, ranking_at, read_params
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 # Embeddings that show the types of cells, best first.
 _BASES = ("X_umap", "umap", "X_tsne", "tsne", "spatial", "X_pca")
@@ -118,7 +116,6 @@ def open_run(
     mod: str = "rna",
     groupby: str | None = None,
     n_rows: int = 20,
-    labels: Sequence[str] | None = None,
 ) -> Run:
     """Find the fit, and the column of the groups: the one asked for, of the ranking, or of the fit."""
     adata = unwrap(data, mod)
@@ -128,7 +125,7 @@ def open_run(
     else:
         ranked = [column for column in ranked_columns(adata, key).values() if column in adata.obs]
         groupby = ranked[0] if ranked else fitted.params.get("groupby")
-    return Run(adata, fitted, groupby, n_rows, labels)
+    return Run(adata, fitted, groupby, n_rows)
 
 
 def ranked_columns(adata: AnnData, key: str) -> dict[str, str]:

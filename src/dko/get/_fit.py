@@ -1,25 +1,21 @@
-"""Observed and predicted profiles, and how close they are."""
+"""What a fit leaves: its losses, observed and predicted profiles and how close they are, double knockouts."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 from .._compat import stored
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_profiles
+from .._core.fitted import read_fitted, read_profiles
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import listed
 from .._core.verb import verb
-
-if TYPE_CHECKING:
-    from mudata import MuData
 
 
 @verb
@@ -138,3 +134,35 @@ def fit_quality(
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.attrs = {"split": split, "n_cells": held_out.n_obs}
     return table
+
+
+@verb
+def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return the losses of a fit.
+
+    A row per validation: ``step``, ``epoch``, ``train_loss`` (mean over the steps since the last validation) and
+    ``validation_loss``; with ``groupby`` also ``group``, and with several members ``member``.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.fit`.
+    %(table)s
+    """
+    return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)
+
+
+@verb
+def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna") -> pd.DataFrame:
+    """Return ``gene_a``, ``gene_b``, ``cell``, ``impact``, ``additive``, ``interaction`` of each double knockout.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.double_ko`.
+    %(table)s
+    """
+    fitted = read_fitted(unwrap(adata, mod), key)
+    if keys.PAIRS not in fitted.tables:
+        raise KeyError(f"No double knockouts in adata.uns[{key!r}]; run dko.tl.double_ko(adata, key={key!r}) first.")
+    return fitted.table(keys.PAIRS)
