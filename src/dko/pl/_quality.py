@@ -62,8 +62,6 @@ _CHANCE = {
 _FLOORS = ("permuted cells", "no change")
 _MEASUREMENT, _REPLICATE = "measurement", "replicate"
 _MODEL, _OTHER = COLORS[1], "0.35"
-# Above this many points a scatter is a blot: their density is drawn instead.
-_MAX_POINTS = 5_000
 
 
 @verb
@@ -79,9 +77,9 @@ def fit(
 ) -> Any:
     """Draw predicted against observed relative expression of held-out cells.
 
-    Only expressed entries (gene and cell) are drawn, their density where there are more than 5,000; predictions below
-    the axis lie on its edge. Spearman correlation and mean Bray-Curtis dissimilarity stand beside those of a prediction
-    from each gene's mean in the training cells, of the same group where the fit had groups.
+    Of expressed entries (gene and cell) alone, the density; predictions below the axis lie on its edge. Spearman
+    correlation and mean Bray-Curtis dissimilarity stand beside those of a prediction from each gene's mean in the
+    training cells, of the same group where the fit had groups.
 
     Parameters
     ----------
@@ -95,39 +93,23 @@ def fit(
     held_out = get.profiles(adata, split=split, key=key, mod=mod)
     observed = held_out.X
     predicted = np.asarray(held_out.layers["predicted"][observed.nonzero()]).ravel()  # 0 in cells without a model
-    drawn = panels(1, ax, size=(6.2 if observed.nnz > _MAX_POINTS else 5.2, 4.6), what="fit")
+    low, high = observed.data.min() / 1.5, max(observed.data.max(), predicted.max()) * 1.5
+    drawn = panels(1, ax, size=(6.2, 4.6), what="fit")
     (panel,) = drawn.axes
-    _draw_entries(panel, observed.data, predicted)
-    title = f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries"
-    dress(panel, title, f"observed ({SHARE})", f"predicted ({SHARE})", width=60)
+    panel.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    scales: dict[str, Any] = {"xscale": "log", "yscale": "log", "bins": "log", "extent": [*np.log10([low, high])] * 2}
+    found = panel.hexbin(observed.data, np.maximum(predicted, low), gridsize=50, mincnt=1, lw=0.2, **scales)
+    # Inside the axes' own space: as high as the square, and axes that the user gave keep their size.
+    panel.figure.colorbar(found, cax=panel.inset_axes((1.03, 0.0, 0.035, 1.0)), label="entries (gene and cell)")
+    panel.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
+    own, mean = quality.loc["model"], quality.iloc[-1]
+    dress(panel, xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
     panel.spines[:].set_visible(True)  # of a square
-    _write_quality(panel, quality)
+    text = f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries\n"
+    text += f"Spearman {own['spearman']:.3f} (gene mean: {mean['spearman']:.3f}), "
+    text += f"Bray-Curtis {own['bray_curtis']:.3f} ({mean['bray_curtis']:.3f})"
+    panel.set_title(text, fontsize="medium")
     return drawn.finish(show, return_fig)
-
-
-def _draw_entries(ax: Axes, observed: np.ndarray, predicted: np.ndarray) -> None:
-    low, high = observed.min() / 1.5, max(observed.max(), predicted.max()) * 1.5
-    predicted = np.maximum(predicted, low)
-    ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-    if len(observed) > _MAX_POINTS:
-        extent = (*np.log10([low, high]), *np.log10([low, high]))
-        scales: dict[str, Any] = {"xscale": "log", "yscale": "log", "bins": "log", "extent": extent}
-        density = ax.hexbin(observed, predicted, gridsize=50, mincnt=1, cmap="viridis", lw=0.2, **scales)
-        # Inside the axes' own space: as high as the square, and axes that the user gave keep their size.
-        bar = ax.inset_axes((1.03, 0.0, 0.035, 1.0))
-        ax.figure.colorbar(density, cax=bar, label="entries (gene and cell)")
-    else:
-        ax.scatter(observed, predicted, s=6, color=COLORS[0], alpha=0.4, lw=0)
-    ax.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
-
-
-def _write_quality(ax: Axes, quality: pd.DataFrame) -> None:
-    """Write the model's numbers above those of the gene means, which are the last row."""
-    rows = quality.iloc[[0, -1]][["spearman", "bray_curtis"]].set_axis(["model", "gene mean"])
-    text = rows.set_axis(["Spearman", "Bray-Curtis"], axis=1).to_string(float_format="%.3f")
-    box = {"facecolor": "white", "edgecolor": "0.8", "alpha": 0.85, "boxstyle": "round"}
-    style: dict[str, Any] = {"va": "top", "family": "monospace", "fontsize": "x-small", "bbox": box}
-    ax.text(0.03, 0.97, text, transform=ax.transAxes, **style)
 
 
 @verb
