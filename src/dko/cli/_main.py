@@ -6,11 +6,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
-from inspect import signature
 from shutil import get_terminal_size
 
 from .._core.messages import worded
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stderr; ``--debug`` shows where they came from. No words at all print the help.
     """
     words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
-    wording = partial(in_options, command=words[0])
+    wording = partial(in_options, words=words)
     os.environ.setdefault("MPLBACKEND", "agg")  # a command has no window to draw in
     try:
         with worded(wording):
@@ -107,9 +106,9 @@ def _run(words: Sequence[str]) -> None:
         version=f"dko {version('dko')}",
         suppress_keyboard_interrupt=False,
     )
-    for place, (name, (_, line)) in enumerate(COMMANDS.items()):
+    for place, (name, (module, line)) in enumerate(COMMANDS.items()):
         if name == words[0]:
-            app.command(_function(name), name=name)
+            app.command(import_module(f".{module}", __package__).command(name), name=name)
         else:
             app.command(lambda: None, name=name, help=line, sort_key=place)
     try:
@@ -120,45 +119,20 @@ def _run(words: Sequence[str]) -> None:
         raise ValueError(f"{_sentence(error).rstrip('.')} (see `{prog} --help`).") from error
 
 
-@cache
-def _function(command: str) -> Callable[..., None]:
-    return import_module(f".{COMMANDS[command][0]}", __package__).command(command)
-
-
 def _sentence(error: BaseException) -> str:
     """Return what an exception says, on one line; a KeyError would show its message in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return " ".join(text.split()) or type(error).__name__
 
 
-# What stands in quotes stays as it is.
-_PYTHON = re.compile(
-    r"""(?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)
-    | dko\.\w+\.(?P<verb>\w+)(?:\([^()]*\))?
-    | \b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|\[[^\]]*\]|\.\.\.|-?(?:[\w.]*\w)?)""",
-    re.VERBOSE,
-)
-
-
-def in_options(text: str, command: str) -> str:
-    """Say in commands, and in options of this one, what a sentence says with calls and keywords."""
-    if command not in COMMANDS or not _PYTHON.search(text):
+def in_options(text: str, words: Sequence[str]) -> str:
+    """Say in the options that a user has typed, and in commands, what a sentence says with keywords and calls."""
+    for option in [word.partition("=")[0] for word in words if word.startswith("--")]:
+        text = re.sub(rf"\b{option[2:].replace('-', '_')}=(True\b)?", f"{option} ", text)
+    text = re.sub(r"\b([a-z]\w+)=\.\.\.", lambda found: f"--{found[1].replace('_', '-')}", text)
+    if "dko." not in text:
         return text
     from ._commands import COMMANDS as OF_VERBS
-    from ._commands import OPTION_OF
 
     command_of = {one.verb: f"`dko {name}`" for name, one in OF_VERBS.items()}
-    parameters = signature(_function(command)).parameters.values()
-    options = {parameter.name for parameter in parameters if parameter.kind == parameter.KEYWORD_ONLY}
-
-    def say(found: re.Match[str]) -> str:
-        if verb := found["verb"]:
-            return command_of.get(verb, f"{verb} in Python")
-        name = OPTION_OF.get(found["name"] or "", found["name"])
-        if name not in options:
-            return found[0]
-        value = re.sub(r"[\[\]' ]", "", found["value"]) if found["value"].startswith("[") else found["value"]
-        value = "" if value in ("True", "None", "False", "...") else value
-        return f"--{'no-' * (found['value'] == 'False')}{name.replace('_', '-')} {value}".rstrip()
-
-    return _PYTHON.sub(say, text)
+    return re.sub(r"\bdko\.\w+\.(\w+)(\([^()]*\))?", lambda call: command_of.get(call[1], f"{call[1]} in Python"), text)
