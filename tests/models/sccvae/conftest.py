@@ -12,9 +12,8 @@ import dko
 from dko.models.fitting import Schedule
 from dko.models.sccvae.config import Config
 from dko.models.sccvae.ensemble import Ensemble
-from dko.models.sccvae.fit import fit
+from dko.models.sccvae.fit import fit, with_strength
 from dko.models.sccvae.sampler import Cells
-from dko.models.sccvae.strength import with_strength
 from dko.models.sccvae.targets import Targets, full_mask
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from dko.models.sccvae import fit as fitting
 from dko.models.sccvae.fit import fit_members, on_target_effects
-from dko.models.sccvae.loss import Loss, grouped_mmd
+from dko.models.sccvae.network import Loss, grouped_mmd
 from dko.models.sccvae.sampler import Cells, sampler
 from dko.models.sccvae.targets import full_mask
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from dko.models.sccvae.config import Config
-from dko.models.sccvae.loss import bandwidths_of, grouped_mmd, squared_distances
+from dko.models.sccvae.network import bandwidths_of, grouped_mmd, squared_distances
 from dko.models.sccvae.sampler import Cells
 
 
@@ -52,7 +52,7 @@ def test_grouped_mmd_is_the_double_loop(groups, n, genes, seed, scale):
 MEMORY = """
 import resource
 import torch
-from dko.models.sccvae.loss import grouped_mmd
+from dko.models.sccvae.network import grouped_mmd
 n, genes = 256, 20_000
 predicted = torch.randn(1, n, genes, requires_grad=True)
 measured = torch.randn(1, n, genes)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from dko.models.sccvae.ensemble import Ensemble, Member
+from dko.models.sccvae.fit import with_strength
 from dko.models.sccvae.sampler import Cells
-from dko.models.sccvae.strength import with_strength
 
 
 def strengths(*members, of, screen, rng=0):
@@ -42,7 +42,7 @@ def test_fewer_than_five_single_targets_calibrate_nothing(model, screen):
 
 def test_codes_of_features_are_calibrated_out_of_sample(fitted, screen, monkeypatch):
     """Features are noise, learned by heart: of other targets the network knows less than it says."""
-    monkeypatch.setattr("dko.models.sccvae.strength._STEPS", 40)
+    monkeypatch.setattr("dko.models.sccvae.fit._STEPS", 40)
     noise = np.random.default_rng(1).standard_normal((40, 20)).astype(np.float32)
     of = screen._replace(features=noise)
     model, _ = fitted(code="softmax", of=of, dropout=0.0, max_steps=150, learning_rate=3e-3)
@@ -60,7 +60,7 @@ def test_codes_of_features_are_calibrated_out_of_sample(fitted, screen, monkeypa
 
 def test_calibration_cells_are_drawn_from_all_control_cells(monkeypatch, model, screen):
     """Not the first ones, which a file may have sorted."""
-    monkeypatch.setattr("dko.models.sccvae.strength._N_CELLS", 10)
+    monkeypatch.setattr("dko.models.sccvae.fit._N_CELLS", 10)
     found = {strengths(model, of=screen.training, screen=screen, rng=rng)[0, 0] for rng in (0, 0, 1)}
     assert len(found) == 2
 

@@ -53,8 +53,7 @@ class ScCvaeModel(Model):
         rngs: Sequence[np.random.Generator],
     ) -> Fit:
         """Describe the genes that can be perturbed, train the members, and calibrate the strength of unseen ones."""
-        from .fit import fit_members
-        from .strength import with_strength
+        from .fit import fit_members, with_strength
         from .targets import Targets, features_of, graph_of
 
         for_features, _, for_training, for_validation = rngs
@@ -96,12 +95,12 @@ class ScCvaeModel(Model):
         """The networks, on the device."""
         from .ensemble import Ensemble
 
-        return Ensemble.from_arrays(_config(self.frame), self.arrays).to(self._device)
+        return Ensemble.from_arrays(config_of(self.frame.params["config"]), self.arrays).to(self._device)
 
     @property
     def n_random(self) -> int:  # type: ignore[override]
         """Numbers of the draw from the posterior of a cell, of all members."""
-        return len(np.atleast_2d(self.arrays["strength"])) * _config(self.frame).n_latent
+        return len(np.atleast_2d(self.arrays["strength"])) * config_of(self.frame.params["config"]).n_latent
 
     def knock_out(
         self, values: sparse.csr_matrix, sets: Sets, doses: Sequence[float], noise: np.ndarray, *, profiles: bool
@@ -158,7 +157,7 @@ class ScCvaeModel(Model):
         from .ensemble import SHARED, shapes_of
 
         try:
-            config = _config(frame)
+            config = config_of(frame.params["config"])
         except ValueError as error:
             raise ValueError(f"params['config']: {error}") from error
         for name, n_axes in (("features", (2,)), ("strength", (1, 2)), ("network.features", (2, 3))):
@@ -202,10 +201,9 @@ def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str
 
     number = np.full(len(cells.split), -1)
     members = np.zeros((len(trained), len(genes)), dtype=bool)
-    position = {gene: place for place, gene in enumerate(genes)}
     for row, (label, of) in enumerate(trained.items()):
         number[cells.groups[label]] = row
-        members[row, [position[gene] for gene in of]] = True
+        members[row, np.searchsorted(genes, of)] = True
     return Cells(cells.values, number, members).of(cells.rows(keys.TRAIN, keys.VALIDATION))
 
 
@@ -226,13 +224,8 @@ def _table(cells: TrainingCells, index: pd.Index, ensemble: Ensemble) -> pd.Data
         [(label, one.n_cells, one.role) for label, one in cells.perturbations.items()],
         columns=["perturbation", "n_cells", "role"],
     )
-    lengths = np.full(len(table), np.nan, dtype=np.float32)
-    for row, one in enumerate(cells.perturbations.values()):
-        if (at := index.get_indexer(one.genes)).min() >= 0:
-            # The root mean square over the members.
-            lengths[row] = float(ensemble.shifts(at).sum(dim=0).norm()) / len(ensemble.members) ** 0.5
-    return table.assign(strength=lengths)
-
-
-def _config(frame: Frame) -> Config:
-    return config_of(frame.params["config"])
+    genes = [index.get_indexer(one.genes) for one in cells.perturbations.values()]
+    # The root mean square over the members.
+    root = len(ensemble.members) ** 0.5
+    lengths = [float(ensemble.shifts(at).sum(dim=0).norm()) / root if at.min() >= 0 else np.nan for at in genes]
+    return table.assign(strength=np.array(lengths, dtype=np.float32))
