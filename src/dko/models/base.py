@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from scipy import sparse
@@ -72,6 +72,8 @@ class Model(ABC):
         What it is made from; of a model per group of cells, each array has the groups along its first axis.
     genes, targets
         Names of the genes that it predicts, and of those that it can knock out.
+    group, device
+        Number of the group of cells that it is of, and where it computes.
     name, title, loss
         Under which it is registered, what it is in a few words, and what its losses are, on the axis of a plot.
     reads
@@ -111,7 +113,7 @@ class Model(ABC):
     tables: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray]):
-        self.frame, self.arrays = frame, arrays
+        self.frame, self.arrays, self.group, self.device = frame, arrays, 0, cast("Any", "cpu")
         self.genes, self.targets = frame.genes, frame.targets or frame.genes
         column = {gene: number for number, gene in enumerate(self.genes)}
         self._column = np.array([column.get(gene, -1) for gene in self.targets])
@@ -158,13 +160,18 @@ class Model(ABC):
         """Whether an earlier version has fitted it in a way that is known to be wrong."""
         return False
 
-    def part(self, number: int) -> Model:
+    def part(self, number: int) -> Self:
         """Return the model of one of the groups of cells."""
-        return self
+        return self if number == self.group else self._with(number, self.device)
 
-    def to(self, device: torch.device) -> Model:
+    def to(self, device: torch.device) -> Self:
         """Return the model on a device."""
-        return self
+        return self._with(self.group, device)
+
+    def _with(self, group: int, device: Any) -> Self:
+        made = type(self)(self.frame, self.arrays)
+        made.group, made.device = group, device
+        return made
 
     def before(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return cells before any knockout: as they are given or, of a model that predicts these too, as it does."""

@@ -16,7 +16,6 @@ from .config import PRESETS
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import torch
     from scipy import sparse
 
     from ..fitting import Fit, Schedule, TrainingCells
@@ -49,18 +48,9 @@ class DkoModel(Model):
 
         return fit(cells, config, schedule, **how)
 
-    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], group: int = 0, device: Any = "cpu"):
+    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray]):
         super().__init__(frame, arrays)
-        self._group, self._device = group, device
         self.reads = "profiles" if self.total else "presence"
-
-    def part(self, number: int) -> DkoModel:
-        """Return the model of one of the groups of cells."""
-        return DkoModel(self.frame, self.arrays, number, self._device)
-
-    def to(self, device: torch.device) -> DkoModel:
-        """Return the model on a device."""
-        return DkoModel(self.frame, self.arrays, self._group, device)
 
     @property
     def engine(self) -> ModuleType:
@@ -71,11 +61,11 @@ class DkoModel(Model):
 
     def _on_device(self, name: str) -> Callable[..., Any]:
         """Return a function of the engine: compiled on a CPU, in torch on any other device."""
-        if str(self._device) == "cpu":
+        if str(self.device) == "cpu":
             return getattr(self.engine, name)
         from ..knockout import torch as twin
 
-        return partial(getattr(twin, name), device=self._device)
+        return partial(getattr(twin, name), device=self.device)
 
     @property
     def total(self) -> bool:
@@ -90,7 +80,7 @@ class DkoModel(Model):
     @cached_property
     def predicting(self) -> AffineMap:
         """The map that predicts profiles from the genes that are present."""
-        own = {name: array[self._group] for name, array in self.arrays.items() if name not in _BESIDE}
+        own = {name: array[self.group] for name, array in self.arrays.items() if name not in _BESIDE}
         return self.engine.map_of(own)
 
     @cached_property
@@ -106,7 +96,7 @@ class DkoModel(Model):
         return Null(**self._own(keys.NULL)) if keys.NULL_CHANGES in self.arrays else None
 
     def _own(self, places: Mapping[str, str]) -> dict[str, np.ndarray]:
-        return {name: self.arrays[place][self._group] for name, place in places.items() if place in self.arrays}
+        return {name: self.arrays[place][self.group] for name, place in places.items() if place in self.arrays}
 
     def reconstruct(self, values: sparse.csr_matrix) -> sparse.csr_matrix:
         """Predict the profiles of cells from the genes that are present, whatever knockouts start from."""

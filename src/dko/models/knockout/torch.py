@@ -44,8 +44,8 @@ def scan(
     found = np.full((2, presence.nnz), np.nan, dtype=np.float32)
     entries = np.arange(presence.nnz) if wanted is None else np.flatnonzero(wanted[presence.indices])
     row = np.searchsorted(presence.indptr, entries, side="right") - 1
-    cells = all_cells(affine, presence)
-    for block in _knockouts(affine, cells, row, presence.indices[entries][:, None], dose, device):
+    cells, removed = all_cells(affine, presence), (entries - presence.indptr[row])[:, None]
+    for block in _knockouts(affine, cells, row, removed, dose, device):
         found[:, entries[block.which]] = _impacts(block)
         advance(len(block.before))
     return found if downstream else found[0]
@@ -64,10 +64,7 @@ def knock_out(
 ) -> np.ndarray:
     """Return both impacts of each knockout of any genes together, as :func:`dko.models.knockout.knock_out`."""
     found = np.zeros((2, len(row)), dtype=np.float32)
-    genes = np.full(removed.shape, -1)
-    there = removed >= 0
-    genes[there] = cells.indices[(cells.indptr[row][:, None] + removed)[there]]
-    for block in _knockouts(affine, cells, row, genes, dose, device):
+    for block in _knockouts(affine, cells, row, removed, dose, device):
         found[:, block.which] = _impacts(block)
         if after is None or number is None:
             continue
@@ -89,14 +86,14 @@ def effect_sums(
     """Return what :func:`dko.models.knockout.sets.effect_sums` does."""
     number_of = np.full(affine.n_genes, -1)
     number_of[wanted] = np.arange(len(wanted))
-    row = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr))
-    entries = np.flatnonzero((number_of[presence.indices] >= 0) & (group[row] >= 0))
-    row, genes = row[entries], presence.indices[entries]
-    place = group[row] * len(wanted) + number_of[genes]
+    row, number = np.repeat(np.arange(presence.shape[0]), np.diff(presence.indptr)), number_of[presence.indices]
+    entries = np.flatnonzero((number >= 0) & (group[row] >= 0))
+    row, place = row[entries], (group[row] * len(wanted) + number)[entries]
+    cells, removed = all_cells(affine, presence), (entries - presence.indptr[row])[:, None]
     # Sums are float64 where the device has it; Apple's have not.
     widest = torch.float32 if device.type == "mps" else torch.float64
     totals = torch.zeros(n_groups * len(wanted), affine.n_genes, dtype=widest, device=device)
-    for block in _knockouts(affine, all_cells(affine, presence), row, genes[:, None], 1.0, device):
+    for block in _knockouts(affine, cells, row, removed, 1.0, device):
         before, after = (_others(profile, block.lost) for profile in (block.before, block.after))
         change = (1e4 * after).log1p() - (1e4 * before).log1p()
         totals.index_add_(0, torch.from_numpy(place[block.which]).to(device), change.to(widest))
@@ -105,12 +102,13 @@ def effect_sums(
 
 
 def _knockouts(
-    affine: AnyMap, cells: Cells, row: np.ndarray, genes: np.ndarray, dose: float, device: torch.device
+    affine: AnyMap, cells: Cells, row: np.ndarray, removed: np.ndarray, dose: float, device: torch.device
 ) -> Iterator[Block]:
-    """Yield blocks of knockouts of `genes` (knockouts x genes, -1 pads), each in the cell of its row, ascending."""
-    n_genes = affine.n_genes
-    shape = (len(cells.indptr) - 1, n_genes)
-    profiles = sparse.csr_matrix((cells.profile, cells.indices, cells.indptr), shape)
+    """Yield blocks of knockouts of `removed` positions, each in the cell of its row, ascending."""
+    n_genes, there = affine.n_genes, removed >= 0
+    genes = np.full(removed.shape, -1)
+    genes[there] = cells.indices[(cells.indptr[row][:, None] + removed)[there]]
+    profiles = sparse.csr_matrix((cells.profile, cells.indices, cells.indptr), (len(cells.indptr) - 1, n_genes))
     ones = like(profiles, np.ones_like(cells.profile))
     sums = profiles if cells.observed else like(profiles, cells.sums)
     room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
@@ -119,22 +117,22 @@ def _knockouts(
     for first in range(0, len(row), step):
         which = slice(first, first + step)
         used, cell = np.unique(row[which], return_inverse=True)
-        before, there = _dense(profiles[used], cell, device), _dense(ones[used], cell, device)
-        lost = torch.zeros_like(before, dtype=torch.bool)
-        change = torch.zeros_like(before)
+        before, change = _dense(profiles[used], cell, device), torch.zeros(len(cell), n_genes, device=device)
+        # What pads is lost in a column beside all genes.
+        places = torch.from_numpy(np.where(there[which], genes[which], n_genes)).to(device)
+        lost = torch.zeros(len(cell), n_genes + 1, dtype=torch.bool, device=device).scatter_(1, places, True)[:, :-1]
         weights = torch.from_numpy((dose * affine.weights(genes[which])).astype(np.float32)).to(device)
-        for one, weight in zip(genes[which].T, weights.T, strict=True):
-            some, place = np.unique(np.maximum(one, 0), return_inverse=True)
+        for one, weight in zip(np.maximum(genes[which], 0).T, weights.T, strict=True):
+            some, place = np.unique(one, return_inverse=True)
             columns = _columns(affine, some, device) if whole is None else whole[torch.from_numpy(some).to(device)]
             change.addcmul_(columns[torch.from_numpy(place).to(device)], weight[:, None])
-            gene = torch.from_numpy(np.maximum(one, 0)).to(device)[:, None]
-            lost |= torch.zeros_like(lost).scatter_(1, gene, torch.from_numpy(one >= 0).to(device)[:, None])
         if cells.observed:
             after = before * change.clamp_(-BOUND * dose, BOUND * dose).masked_fill_(lost, 0).neg_().exp_()
         else:
-            size = there.sum(1, keepdim=True) - dose * lost.sum(1, keepdim=True)
+            present = _dense(ones[used], cell, device)
+            size = present.sum(1, keepdim=True) - dose * lost.sum(1, keepdim=True)
             intercept = torch.from_numpy(cells.intercept).to(device)
-            after = ((_dense(sums[used], cell, device) - change) / size.clamp_min(1.2e-7) + intercept).abs_() * there
+            after = ((_dense(sums[used], cell, device) - change) / size.clamp_min(1.2e-7) + intercept).abs_() * present
         after = torch.where(lost, (1 - dose) * after, after)
         yield Block(which, before, after / _total(after), lost)
 
@@ -161,11 +159,10 @@ def _others(profile: torch.Tensor, lost: torch.Tensor) -> torch.Tensor:
 
 
 def _impacts(block: Block) -> np.ndarray:
-    """Return impacts and downstream impacts, a row each."""
+    """Return impacts and downstream impacts, a row each: Bray-Curtis dissimilarities."""
+    found = []
     others = [_others(profile, block.lost) for profile in (block.after, block.before)]
-    return np.stack([_bray_curtis(block.after, block.before), _bray_curtis(*others)])
-
-
-def _bray_curtis(after: torch.Tensor, before: torch.Tensor) -> np.ndarray:
-    both = after.sum(1) + before.sum(1)
-    return ((after - before).abs().sum(1) / both.where(both > 0, 1)).clamp_max(1).cpu().numpy()
+    for after, before in ((block.after, block.before), others):
+        both = after.sum(1) + before.sum(1)
+        found.append(((after - before).abs().sum(1) / both.where(both > 0, 1)).clamp_max(1).cpu().numpy())
+    return np.stack(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..fitting import Presets, Schedule, ScreenConfig
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _list_of(fits: Callable[[Any], bool], value: Any, fewest: int = 1) -> bool:
@@ -165,7 +166,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
     if values.get("code") == "unit":
         raise ValueError("code='unit' is of version 0.1.0, and no longer read; fit again")
     known = {one.name for one in fields(Config)} - _OF_FIT
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Config(**{name: value for name, value in given.items() if name in known})
 
 

@@ -82,20 +82,12 @@ class ScCvaeModel(Model):
             tables={keys.PERTURBATIONS: _table(cells, index, ensemble)},
         )
 
-    def __init__(self, frame: Frame, arrays: Mapping[str, np.ndarray], device: Any = "cpu"):
-        super().__init__(frame, arrays)
-        self._device = device
-
-    def to(self, device: torch.device) -> ScCvaeModel:
-        """Return the model on a device."""
-        return ScCvaeModel(self.frame, self.arrays, device)
-
     @cached_property
     def ensemble(self) -> Ensemble:
         """The networks, on the device."""
         from .ensemble import Ensemble
 
-        return Ensemble.from_arrays(config_of(self.frame.params["config"]), self.arrays).to(self._device)
+        return Ensemble.from_arrays(config_of(self.frame.params["config"]), self.arrays).to(self.device)
 
     @property
     def n_random(self) -> int:  # type: ignore[override]
@@ -111,7 +103,7 @@ class ScCvaeModel(Model):
         from .ensemble import changed
 
         before, rows = values.toarray(), np.arange(values.shape[0])
-        cells, draw = (torch.from_numpy(array).to(self._device) for array in (before, noise))
+        cells, draw = (torch.from_numpy(array).to(self.device) for array in (before, noise))
         shifts, own = self._shifts(sets), torch.from_numpy(np.stack([self._own(genes) for genes in sets])).to(cells)
         asked = list(product(range(len(sets)), doses))
         for first in range(0, len(asked), AT_A_TIME):

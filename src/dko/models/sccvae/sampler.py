@@ -101,8 +101,7 @@ def sampler(
         shape, places = (len(groups), n_cells), torch.from_numpy(groups).to(device)
         after = start[groups, None] + (rng.random(shape) * count[groups, None]).astype(int)
         control = start[0] + (rng.random(shape) * count[0]).astype(int)
-        noise = rng.standard_normal((*shape, n_latent), dtype=np.float32)
-        noise = torch.from_numpy(noise).to(device)
+        noise = torch.from_numpy(rng.standard_normal((*shape, n_latent), dtype=np.float32)).to(device)
         return Batch(gather(control), gather(after), members_of[places], effects[places], noise)
 
     def load(_order: np.ndarray | None = None) -> Iterator[Batch]:
