@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -45,9 +47,9 @@ def test_batches_are_the_same_within_and_beyond_the_memory_budget(batch_size, me
 class Slope(torch.nn.Module):
     """One number; its loss is the squared distance to what a row holds."""
 
-    def __init__(self, start=0.0):
+    def __init__(self):
         super().__init__()
-        self.value = torch.nn.Parameter(torch.tensor([start]))
+        self.value = torch.nn.Parameter(torch.tensor([0.0]))
 
     def forward(self, rows):
         return (rows[:, 0] - self.value) ** 2
@@ -72,19 +74,18 @@ def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None
     )
 
 
-class Constant(torch.nn.Module):
+class Constant(Slope):
     """The slope of its loss is -1 at every row, so that plain descent goes up by just the step size."""
 
     def __init__(self):
         super().__init__()
-        self.value = torch.nn.Parameter(torch.tensor([0.0]))
         self.seen = []
 
     def forward(self, rows):
         if torch.is_grad_enabled():
             return -self.value.expand(len(rows))
         self.seen.append(self.value.item())
-        return (rows[:, 0] - self.value) ** 2
+        return super().forward(rows)
 
 
 @pytest.mark.parametrize("reductions", [0, 1, 3])
@@ -191,40 +192,27 @@ def test_every_pass_has_an_order_of_its_own_which_the_rng_decides():
 
 def interrupting(at_step):
     """Loader that is interrupted where the user presses Ctrl-C: in the middle of a pass."""
-    made = 0
+    steps = count(1)
 
     def load(order):
-        nonlocal made
         for batch in constant(1.0)(order):
-            made += 1
-            if made == at_step:
+            if next(steps) == at_step:
                 raise KeyboardInterrupt
             yield batch
 
     return load
 
 
-def test_interrupt_keeps_the_best_weights(caplog):
-    network = Slope()
+def test_interrupt_keeps_the_best_weights_and_before_there_are_any_goes_on_to_the_caller(caplog):
+    network, threads = Slope(), torch.get_num_threads()
     trained = run(network, training=interrupting(20), validation=constant(0.3), max_steps=100, validate_every=1)
-    assert trained.interrupted
-    assert trained.history["step"].iloc[-1] == 19
     losses = trained.history["validation_loss"]
-    assert losses.iloc[-1] > losses.min()
+    assert trained.interrupted and trained.history["step"].iloc[-1] == 19 and losses.iloc[-1] > losses.min()
     assert (0.3 - network.value.item()) ** 2 == pytest.approx(losses.min(), abs=1e-7)
     assert "stopped by the user after 19 steps, at the best weights so far" in caplog.text
-
-
-def test_interrupt_before_the_first_validation_goes_on_to_the_caller():
-    threads = torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
         run(Slope(), training=interrupting(2), max_steps=100, validate_every=10)
     assert torch.get_num_threads() == threads
-
-
-def test_a_loss_that_is_no_number_is_said():
-    with pytest.raises(FloatingPointError, match=r"no longer a number after \d+ steps; try a smaller learning_rate"):
-        run(Slope(), max_steps=20, validate_every=1, learning_rate=1e30)
 
 
 def test_what_is_given_takes_the_place_of_a_preset():
@@ -234,10 +222,11 @@ def test_what_is_given_takes_the_place_of_a_preset():
     assert paper.with_limits(max_epochs=3).n_steps(400) == 60
     assert paper.with_limits(max_epochs=3).with_limits(max_steps=17).n_steps(100_000) == 17
     assert paper.with_limits(max_steps=17, max_epochs=1).n_steps(20) == 1
+    for name in ("batch_size", "learning_rate", "max_epochs", "max_steps", "patience"):
+        with pytest.raises(ValueError, match=f"{name}=-1 must be .*above 0"):
+            paper.with_limits(**{name: -1})
 
 
-@pytest.mark.parametrize("name", ["batch_size", "learning_rate", "max_epochs", "max_steps", "patience"])
-@pytest.mark.parametrize("value", [0, -1])
-def test_nothing_at_or_below_zero(name, value):
-    with pytest.raises(ValueError, match=f"{name}={value} must be .*above 0"):
-        Schedule(batch_size=1, learning_rate=1.0).with_limits(**{name: value})
+def test_a_loss_that_is_no_number_is_said():
+    with pytest.raises(FloatingPointError, match=r"no longer a number after \d+ steps; try a smaller learning_rate"):
+        run(Slope(), max_steps=20, validate_every=1, learning_rate=1e30)

@@ -93,16 +93,6 @@ def test_a_predictor_that_hardly_varies_has_no_slopes(relative, variation, varie
     assert np.isfinite(regression(profiles, totals, counts=False).spread[0]) == varies
 
 
-@pytest.mark.parametrize("budget", [1, 10_000])
-def test_blocks_are_all_cells_whatever_the_memory_budget(relative, counts, budget):
-    found = regression(*relative(counts), counts=True)
-    whole = sides(found)
-    with dko.settings.override(memory_budget=budget):
-        assert len(list(found.blocks())) > 1
-        for side, expected in zip(sides(found), whole, strict=True):
-            np.testing.assert_array_equal(side, expected)
-
-
 @pytest.fixture
 def counts(independent_counts):
     rng = np.random.default_rng(0)

@@ -10,6 +10,8 @@ import dko
 from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, find, map_of, predict
 
+from .oracle import layers_from, make_factors, make_map, make_presence
+
 RNG = np.random.default_rng(0)
 OUTGOING, INCOMING = RNG.normal(size=(7, 2)).astype(np.float32), RNG.normal(size=(2, 7)).astype(np.float32)
 INTERCEPT = RNG.normal(size=7).astype(np.float32)
@@ -63,7 +65,7 @@ def test_effects_of_a_set_are_those_of_a_regression_on_all_of_it():
     np.testing.assert_allclose(together(factors, np.arange(3))[3], step @ both, rtol=1e-5)
 
 
-def test_genes_that_pad_a_set_do_not_count(make_factors):
+def test_genes_that_pad_a_set_do_not_count():
     factors = make_factors(9, RNG)
     sets = np.array([[2, 7, -1], [4, -1, -1], [-1, -1, -1]])
     found = factors.weights(sets)
@@ -72,7 +74,7 @@ def test_genes_that_pad_a_set_do_not_count(make_factors):
 
 
 @pytest.mark.parametrize("budget", [1, 2**28])
-def test_equals_the_naive_formula(make_map, make_presence, layers_from, budget):
+def test_equals_the_naive_formula(budget):
     rng = np.random.default_rng(0)
     affine, presence = make_map(50, rng), make_presence(20, 50, 0.4, rng)
     with dko.settings.override(memory_budget=budget):
@@ -84,7 +86,7 @@ def test_equals_the_naive_formula(make_map, make_presence, layers_from, budget):
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_found_sets_are_those_of_a_loop(make_presence, whole):
+def test_found_sets_are_those_of_a_loop(whole):
     rng = np.random.default_rng(0)
     presence, sets = make_presence(30, 12, 0.4, rng), np.array([rng.permutation(12)[:3] for _ in range(20)])
     sets[::3, 2] = -1

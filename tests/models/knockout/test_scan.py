@@ -10,12 +10,14 @@ import dko
 from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, all_cells, effect_sums, knock_out, scan
 
+from .oracle import layers_from, make_cells, make_map, make_presence, naive_scan
+
 LAVISH = 2**28
 
 
 @settings(max_examples=50)
 @given(
-    kind=st.sampled_from(["affine", "factors"]),
+    kind=st.sampled_from(["affine", "low rank", "factors"]),
     seed=st.integers(0, 2**16),
     size=st.tuples(st.integers(1, 6), st.integers(1, 40)),
     share=st.sampled_from([0.1, 0.5, 1.0]),
@@ -28,9 +30,7 @@ LAVISH = 2**28
 @example("factors", 0, (1, 1), 1.0, 1.0, 1.0, 1.0, 1)
 @example("factors", 0, (1, 1), 1.0, 1.0, 0.3, 1.0, 1)
 @example("factors", 0, (6, 40), 1.0, 100.0, 1.0, 1.0, LAVISH)  # factors from e^-30 to e^30
-def test_scan_equals_the_naive_formula(
-    make_cells, naive_scan, kind, seed, size, share, scale, dose, wanted_share, budget
-):
+def test_scan_equals_the_naive_formula(kind, seed, size, share, scale, dose, wanted_share, budget):
     rng = np.random.default_rng(seed)
     any_map, cells = make_cells(kind, *size, share, rng, scale)
     wanted = None if wanted_share == 1 else rng.random(size[1]) < wanted_share
@@ -41,11 +41,11 @@ def test_scan_equals_the_naive_formula(
     assert found.dtype == np.float32 and not (found > 1).any(), "whatever the rounding"
     assert sum(done) in (cells.nnz, np.count_nonzero(~np.isnan(found[0])))
     expected = naive_scan(any_map, cells, wanted=wanted, dose=dose)
-    np.testing.assert_allclose(found, expected, atol=1e-5 if kind == "affine" else 1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-6 if kind == "factors" else 1e-5)
 
 
 @pytest.mark.parametrize("kind", ["affine", "factors"])
-def test_no_cells_and_no_knockouts(make_cells, kind):
+def test_no_cells_and_no_knockouts(kind):
     any_map, _ = make_cells(kind, 1, 5, 0.5, np.random.default_rng(0))
     sets, group = np.empty((0, 2), dtype=int), np.zeros(4, dtype=int)
     for none in (sparse.csr_matrix((0, 5), dtype=np.float32), sparse.csr_matrix((4, 5), dtype=np.float32)):
@@ -54,14 +54,14 @@ def test_no_cells_and_no_knockouts(make_cells, kind):
         assert not effect_sums(any_map, none, np.arange(5), group[: none.shape[0]], 1)[0].any()
 
 
-def test_small_effects_keep_their_digits(make_cells, naive_scan):
+def test_small_effects_keep_their_digits():
     factors, profiles = make_cells("factors", 10, 40, 0.8, np.random.default_rng(0), 1e-6)
     found, expected = scan(factors, profiles, downstream=True)[1], naive_scan(factors, profiles)[1]
     np.testing.assert_allclose(found[expected > 1e-8], expected[expected > 1e-8], rtol=1e-4)
 
 
 @pytest.mark.parametrize("dose", [1.0, 0.5])
-def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
+def test_large_cells_are_exact_to_a_millionth(dose):
     rng = np.random.default_rng(0)
     n_genes = 3_000
     affine = AffineMap(
@@ -77,7 +77,7 @@ def test_large_cells_are_exact_to_a_millionth(make_map, layers_from, dose):
 
 @pytest.mark.parametrize("dose", [1.0, 0.999, 0.3])
 @pytest.mark.parametrize(("genes", "level"), [([3], 1e2), ([3], 1e6), (slice(None), -50), (slice(None), 80)])
-def test_one_gene_that_makes_up_most_and_levels_far_from_zero(make_map, make_presence, naive_scan, genes, level, dose):
+def test_one_gene_that_makes_up_most_and_levels_far_from_zero(genes, level, dose):
     rng = np.random.default_rng(0)
     affine, presence = make_map(20, rng, scale=0.3), make_presence(40, 20, 0.6, rng)
     affine.intercept[genes] += level
@@ -97,30 +97,7 @@ def test_output_only_after_the_knockout():
     np.testing.assert_allclose(scan(affine, presence), [1, 1, 1, 1, 0.5, 0.5], atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1e-25, 1e25])
-def test_units_do_not_matter(make_map, make_presence, scale):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(20, rng), make_presence(10, 20, 0.6, rng)
-    other = AffineMap(affine.influence * np.float32(scale), affine.intercept * np.float32(scale))
-    np.testing.assert_allclose(scan(other, presence), scan(affine, presence), atol=1e-6)
-
-
-def test_order_of_cells_and_genes_changes_nothing(make_map, make_presence):
-    rng = np.random.default_rng(0)
-    affine, presence = make_map(40, rng), make_presence(60, 40, 0.5, rng)
-
-    def scanned(genes, cells):
-        moved = presence[cells][:, genes]
-        moved.sort_indices()
-        impacts = sparse.csr_matrix((scan(affine.subset(genes), moved), moved.indices, moved.indptr), moved.shape)
-        return impacts.toarray()
-
-    cells, genes = rng.permutation(60), rng.permutation(40)
-    expected = scanned(np.arange(40), np.arange(60))
-    np.testing.assert_allclose(scanned(genes, cells), expected[cells][:, genes], atol=1e-6)
-
-
-def test_more_cells_than_are_taken_at_a_time(make_map, make_presence, naive_scan):
+def test_more_cells_than_are_taken_at_a_time():
     rng = np.random.default_rng(0)
     affine, presence = make_map(20, rng), make_presence(1_100, 20, 0.3, rng)
     done: list[int] = []

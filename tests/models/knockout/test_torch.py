@@ -10,6 +10,8 @@ import pytest
 import dko
 from dko.models import knockout
 
+from .oracle import make_cells
+
 torch = pytest.importorskip("torch")
 
 
@@ -23,7 +25,7 @@ def device(request):
 @pytest.mark.parametrize("kind", ["affine", "low rank", "factors"])
 @pytest.mark.parametrize("budget", [1, 100_000])
 @pytest.mark.parametrize("dose", [1.0, 0.4])
-def test_torch_equals_the_compiled_loops(make_cells, device, kind, budget, dose):
+def test_torch_equals_the_compiled_loops(device, kind, budget, dose):
     from dko.models.knockout import torch as twin
 
     rng = np.random.default_rng(0)

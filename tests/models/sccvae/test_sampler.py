@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import sparse
 
-import dko
 from dko.models.sccvae.config import Config
 from dko.models.sccvae.sampler import Batch, Cells
 from dko.models.sccvae.sampler import sampler as sampler_of
@@ -73,13 +72,6 @@ def test_validation_draws_the_same_in_every_pass(cells, fixed):
     first, second = ([batch.after for batch in draw(None)] for _ in range(2))
     assert len(first) == 3
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) == fixed
-
-
-def test_cells_that_do_not_fit_into_memory_are_drawn_all_the_same(cells):
-    with dko.settings.override(memory_budget=1):
-        small = list(sampler(cells)())
-    for a, b in zip(small, sampler(cells)(), strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_cells_that_are_passed_over_are_never_drawn(cells):
