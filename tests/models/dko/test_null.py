@@ -9,18 +9,16 @@ from dko.models.dko.null import _tail, impacts_of_all
 from dko.models.dko.total import fit
 from dko.models.knockout import FactorMap, scan
 
+from .counts import independent_counts, relative
 
-@pytest.fixture
-def p_values(relative):
-    def of(counts, rng=0):
-        profiles, totals = relative(counts)
-        return fit(profiles, totals, np.random.default_rng(rng), counts=True).p_values
 
-    return of
+def p_values(counts, rng=0):
+    profiles, totals = relative(counts)
+    return fit(profiles, totals, np.random.default_rng(rng), counts=True).p_values
 
 
 @pytest.mark.parametrize(("n_cells", "n_genes", "n_sets"), [(300, 150, 3), (60, 100, 4), (200, 10, 20)])
-def test_of_independent_genes_as_many_are_small_as_should_be(independent_counts, p_values, n_cells, n_genes, n_sets):
+def test_of_independent_genes_as_many_are_small_as_should_be(n_cells, n_genes, n_sets):
     seeds = map(np.random.default_rng, range(n_sets))
     found = np.concatenate([p_values(independent_counts(n_cells, n_genes, rng)) for rng in seeds])
     assert found.dtype == np.float64
@@ -29,7 +27,7 @@ def test_of_independent_genes_as_many_are_small_as_should_be(independent_counts,
         assert lowest <= np.mean(found < rate) < highest, rate
 
 
-def test_genes_that_no_cell_has_have_no_evidence(independent_counts, p_values):
+def test_genes_that_no_cell_has_have_no_evidence():
     counts = independent_counts(300, 100, np.random.default_rng(0))
     found = p_values(np.column_stack([counts, np.zeros((300, 50))]))
     assert (found[100:] == 1).all()

@@ -6,25 +6,21 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom
 
-import dko
 from dko.models.dko.regression import _regulated, _sampled, regression, slopes, weight_of_zeros
 
+from .counts import independent_counts, relative
 
-@pytest.fixture
-def zeros(relative):
+
+def zeros_of(counts):
     """Weights of zeros, the part of it that sampling explains, and how far presence is regulated, of counts."""
-
-    def of(counts):
-        profiles, totals = relative(counts)
-        seen = (np.asarray(counts) > 0).sum(0)
-        of_all = profiles, seen, float(np.median(totals))
-        return weight_of_zeros(*of_all), _sampled(*of_all), _regulated(profiles, seen)
-
-    return of
+    profiles, totals = relative(counts)
+    seen = (np.asarray(counts) > 0).sum(0)
+    of_all = profiles, seen, float(np.median(totals))
+    return weight_of_zeros(*of_all), _sampled(*of_all), _regulated(profiles, seen)
 
 
-def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(relative, zeros, counts):
-    weight, found, regulated = zeros(counts)
+def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(counts):
+    weight, found, regulated = zeros_of(counts)
     profiles, totals = relative(counts)
     sampled = profiles.toarray().astype(float) * np.median(totals)
     for gene, values in enumerate(sampled.T):
@@ -39,18 +35,18 @@ def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(relative, z
     np.testing.assert_allclose(weight, found + (1 - found) * regulated)
 
 
-def test_few_zeros_say_little_and_genes_that_no_cell_has_nothing(zeros):
+def test_few_zeros_say_little_and_genes_that_no_cell_has_nothing():
     counts = np.random.default_rng(0).poisson(50, (200, 5))
     counts[:1, 1], counts[:19, 2], counts[:, 4] = 0, 0, 0
     # By chance none of these zeros would be there; one more is taken for granted.
-    np.testing.assert_allclose(zeros(counts)[1], [1, 1 / 2, 1 / 20, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(zeros_of(counts)[1], [1, 1 / 2, 1 / 20, 1, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_varying", [0, 2])
-def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(zeros, n_varying):
+def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(n_varying):
     counts = np.full((20, 6), 3)
     counts[::2, :n_varying] = 0
-    assert zeros(counts)[2] == 0
+    assert zeros_of(counts)[2] == 0
 
 
 def sides(cells):
@@ -60,7 +56,7 @@ def sides(cells):
     return [np.concatenate(side) for side in zip(*every, strict=True)]
 
 
-def test_equals_the_formulas_in_double_precision(relative, counts):
+def test_equals_the_formulas_in_double_precision(counts):
     profiles, totals = relative(counts)
     found = regression(profiles, totals, counts=True)
     predictors, residuals, gains = sides(found)
@@ -85,7 +81,7 @@ def test_equals_the_formulas_in_double_precision(relative, counts):
 
 
 @pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])
-def test_a_predictor_that_hardly_varies_has_no_slopes(relative, variation, varies):
+def test_a_predictor_that_hardly_varies_has_no_slopes(variation, varies):
     # Levels of the first gene, which all cells have, with this squared coefficient of variation.
     levels = 5 * (1 + np.sqrt(variation) * np.where(np.arange(40) % 2, 1, -1))
     share, other = np.expm1(levels) / 1e4, np.linspace(0.3, 0.6, 40)
@@ -94,7 +90,7 @@ def test_a_predictor_that_hardly_varies_has_no_slopes(relative, variation, varie
 
 
 @pytest.fixture
-def counts(independent_counts):
+def counts():
     rng = np.random.default_rng(0)
     counts = independent_counts(80, 12, rng, depth=60, depth_spread=0.4)
     counts[:, 1] = rng.poisson(counts[:, 0])
@@ -103,29 +99,24 @@ def counts(independent_counts):
     return counts
 
 
-@pytest.fixture
-def naive(relative):
+def naive(counts, gene, response):
     """Slope, standard error and z of one gene on another by the normal equations, in double precision."""
-
-    def of(counts, gene, response):
-        profiles, totals = relative(counts)
-        zeros = regression(profiles, totals, counts=True).zeros
-        shares, depth = profiles.toarray().astype(float), totals / totals.mean()
-        x = predictor(shares[:, gene], zeros[gene])
-        x = (x - np.average(x, weights=depth)) / np.sqrt(
-            np.average(x**2, weights=depth) - np.average(x, weights=depth) ** 2
-        )
-        there, w = shares[:, response] > 0, zeros[response]
-        weight = depth * np.where(there, 1, w)
-        ratio = shares[:, response] / np.average(shares[:, response], weights=weight)
-        y = np.where(there, w * (ratio - 1) + (1 - w) * np.log(ratio, where=there, out=np.zeros(len(x))), -1)
-        residual = weight * (y - np.average(y, weights=weight))
-        # Among the other genes a share is 1 / (1 - p_g) times as large; to first order where it is a logarithm.
-        gain = shares[:, gene] / (1 - shares[:, gene]) * depth * there * (w * ratio + 1 - w)
-        slope, error = x @ (residual + gain) / weight.sum(), np.sqrt(np.square(residual).sum()) / weight.sum()
-        return slope, error, slope / error, x, depth
-
-    return of
+    profiles, totals = relative(counts)
+    zeros = regression(profiles, totals, counts=True).zeros
+    shares, depth = profiles.toarray().astype(float), totals / totals.mean()
+    x = predictor(shares[:, gene], zeros[gene])
+    x = (x - np.average(x, weights=depth)) / np.sqrt(
+        np.average(x**2, weights=depth) - np.average(x, weights=depth) ** 2
+    )
+    there, w = shares[:, response] > 0, zeros[response]
+    weight = depth * np.where(there, 1, w)
+    ratio = shares[:, response] / np.average(shares[:, response], weights=weight)
+    y = np.where(there, w * (ratio - 1) + (1 - w) * np.log(ratio, where=there, out=np.zeros(len(x))), -1)
+    residual = weight * (y - np.average(y, weights=weight))
+    # Among the other genes a share is 1 / (1 - p_g) times as large; to first order where it is a logarithm.
+    gain = shares[:, gene] / (1 - shares[:, gene]) * depth * there * (w * ratio + 1 - w)
+    slope, error = x @ (residual + gain) / weight.sum(), np.sqrt(np.square(residual).sum()) / weight.sum()
+    return slope, error, slope / error, x, depth
 
 
 def predictor(share, zeros):
@@ -133,7 +124,7 @@ def predictor(share, zeros):
     return np.where(share > 0, (1 + zeros) / 2 * level / level[share > 0].mean() + (1 - zeros) / 2, 0)
 
 
-def test_equal_the_normal_equations_pair_by_pair(relative, counts, naive):
+def test_equal_the_normal_equations_pair_by_pair(counts):
     found = slopes(regression(*relative(counts), counts=True))
     assert found.z.dtype == np.float32 and not found.z.diagonal().any()
     shares = counts / counts.sum(1, keepdims=True)
@@ -151,7 +142,7 @@ def test_equal_the_normal_equations_pair_by_pair(relative, counts, naive):
     assert found.z[0, 1] > 4
 
 
-def test_correlations_are_those_of_the_predictors(relative, counts):
+def test_correlations_are_those_of_the_predictors(counts):
     profiles, totals = relative(counts)
     cells = regression(profiles, totals, counts=True)
     shares = profiles.toarray().astype(float)
@@ -163,19 +154,8 @@ def test_correlations_are_those_of_the_predictors(relative, counts):
     np.testing.assert_allclose(found, covariance / np.outer(sd, sd), atol=1e-4)
 
 
-def test_genes_that_no_cell_has_change_nothing(relative, counts):
+def test_genes_that_no_cell_has_change_nothing(counts):
     alone = slopes(regression(*relative(counts), counts=True))
     found = slopes(regression(*relative(np.column_stack([counts, np.zeros((80, 5))])), counts=True))
     np.testing.assert_allclose(found.z[:12, :12], alone.z, rtol=1e-4, atol=1e-4)
     assert not found.z[12:].any() and not found.z[:, 12:].any()
-
-
-def test_order_and_memory_budget_change_nothing(relative, counts):
-    rng = np.random.default_rng(0)
-    cells, genes = rng.permutation(80), rng.permutation(12)
-    expected = slopes(regression(*relative(counts), counts=True))
-    with dko.settings.override(memory_budget=1):
-        found = slopes(regression(*relative(counts[cells][:, genes]), counts=True))
-    np.testing.assert_allclose(found.z, expected.z[np.ix_(genes, genes)], rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(found.correlation, expected.correlation[np.ix_(genes, genes)], atol=1e-5)
-    np.testing.assert_allclose(found.error, expected.error[genes], rtol=1e-5)

@@ -14,13 +14,15 @@ from dko.models.dko.regression import regression, slopes
 from dko.models.dko.total import _ridge, _trust, explained, fit, influence, shrinkage
 from dko.models.knockout import scan
 
+from .counts import independent_counts, relative
+
 RNG = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 8))
 COUNTS = st.sampled_from([0, 0, 0, 1, 1, 2, 5, 40, 10**6])
 
 
 @pytest.fixture
-def linked(independent_counts):
+def linked():
     """Cells in which gene 1 rises with gene 0 and gene 3 falls with gene 2."""
     rng = np.random.default_rng(0)
     counts = independent_counts(400, 20, rng)
@@ -29,18 +31,12 @@ def linked(independent_counts):
     return counts
 
 
-@pytest.fixture(scope="module")
-def fitted(relative):
-    """The fit to counts, as a function."""
-
-    def of(counts, seed=0, *, are_counts=True):
-        profiles, totals = relative(counts)
-        return fit(profiles, totals, np.random.default_rng(seed), counts=are_counts)
-
-    return of
+def fitted(counts, seed=0, *, are_counts=True):
+    profiles, totals = relative(counts)
+    return fit(profiles, totals, np.random.default_rng(seed), counts=are_counts)
 
 
-def test_slopes_are_shrunken_penalised_and_at_full_size(relative, fitted, linked):
+def test_slopes_are_shrunken_penalised_and_at_full_size(linked):
     # Cells that lack one gene and have many counts of it otherwise: its level is no matter of sampling.
     linked[:, 9] = 40 * (np.arange(len(linked)) % 3 > 0)
     cells = regression(*relative(linked), counts=True)
@@ -74,7 +70,7 @@ def test_the_ridge_is_that_of_the_regression_on_all_genes():
     np.testing.assert_allclose(_ridge(correlation, alone), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_no_log_share_changes_by_more_than_five(fitted):
+def test_no_log_share_changes_by_more_than_five():
     counts = np.random.default_rng(0).poisson(2_000, (600, 6))
     counts[:, 1] = 1 + counts[:, 1] % 5
     # Where the first gene is absent, there is nothing but the second.
@@ -83,7 +79,7 @@ def test_no_log_share_changes_by_more_than_five(fitted):
     assert influence[1, 0] == -5 and np.abs(influence).max() == 5
 
 
-def test_order_memory_and_seed_change_nothing(fitted, linked):
+def test_order_memory_and_seed_change_nothing(linked):
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(len(linked)), rng.permutation(20)
     expected, other = fitted(linked), fitted(linked, seed=1)
@@ -109,7 +105,7 @@ def test_order_memory_and_seed_change_nothing(fitted, linked):
 @example(RNG.poisson(3, (20, 6)) * [1, 1, 1, 1, 1, 0] + (np.arange(120) == 5).reshape(20, 6), True)  # seen once
 @example(RNG.poisson(1, (20, 6)) + [10**7, 0, 0, 0, 0, 0], True)  # next to nothing of the others
 @example(RNG.poisson(3, (2, 30)), False)
-def test_finite_whatever_the_counts(relative, fitted, counts, are_counts):
+def test_finite_whatever_the_counts(counts, are_counts):
     counts = counts[counts.sum(1) > 0]
     if len(counts) < 2:
         counts = np.ones((2, 2), dtype=int)
