@@ -331,7 +331,7 @@ def perturb_seq() -> Story:
     story.run("tl.identity_shift", single[0], groupby="batch", n_neighbors=10, n_pcs=5, **QUIET)
     story.run("tl.perturbation_modules", alpha=0.5, n_null=20, **QUIET)
     story.got("get.modules", what="markers")
-    evaluate(story, oracle=True)
+    evaluate(story)
     return story
 
 

@@ -46,14 +46,6 @@ def test_errors_of_three_genes_by_hand():
     assert M.calibration_slope(PREDICTED, MEASURED) == pytest.approx(2.5 / 1.25)
 
 
-def test_a_score_between_baseline_and_replicate():
-    assert M.scaled(0.6, baseline=0.5, replicate=0.9) == pytest.approx(0.25)
-    assert M.scaled(0.8, baseline=1.0, replicate=0.2, lower_is_better=True) == pytest.approx(0.25)
-    assert M.scaled(0.4, baseline=0.5, replicate=0.9) == pytest.approx(-0.25)
-    assert np.isnan(M.scaled(0.4, baseline=0.5, replicate=0.4))
-    assert np.isnan(M.scaled(0.4, baseline=0.5, replicate=0.9, lower_is_better=True))
-
-
 def test_the_strength_that_was_there_is_found():
     for strength in (-0.5, 0.0, 1.7):
         assert M.oracle_strength(np.outer(GRID, A), strength * A, strengths=GRID) == pytest.approx(strength)

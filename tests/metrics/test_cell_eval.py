@@ -74,7 +74,7 @@ def test_retrieval_by_cosine_and_errors(effects):
     theirs = discrimination_score(
         pred_bulk=bulks[0], real_bulk=bulks[1], genes=np.array(GENES), distance="cosine", rank_denominator="n-1"
     )
-    np.testing.assert_allclose(dko.metrics.retrieval_cosine(*effects[:2]), [theirs[label] for label in LABELS])
+    np.testing.assert_allclose(dko.metrics.retrieval(*effects[:2], cosine=True), [theirs[label] for label in LABELS])
     errors = mse(pred_bulk=bulks[0], real_bulk=bulks[1])
     for label, predicted, measured in zip(LABELS, *effects[:2], strict=True):
         ours = dko.metrics.mse(np.nan_to_num(predicted), np.nan_to_num(measured))

@@ -66,11 +66,11 @@ def test_by_the_cosine_of_genes_that_nothing_has_lost():
     """The first fits its own best, the second all alike, the third both others better than its own."""
     measured = np.array([[1.0, 0, 0, np.nan], [0, 1, 0, 7], [0, 0, 1, 7]])
     predicted = np.array([[2.0, 1, 0, 0], [1, 1, 1, -9], [2, 2, 1, 9]])
-    np.testing.assert_array_equal(dko.metrics.retrieval_cosine(predicted, measured), [1, 0.5, 0])
-    np.testing.assert_array_equal(dko.metrics.retrieval_cosine(0 * predicted, measured), 0.5)
+    np.testing.assert_array_equal(dko.metrics.retrieval(predicted, measured, cosine=True), [1, 0.5, 0])
+    np.testing.assert_array_equal(dko.metrics.retrieval(0 * predicted, measured, cosine=True), 0.5)
     predicted[1] = np.nan
-    assert np.isnan(dko.metrics.retrieval_cosine(predicted, measured)).all(), "two are too few"
-    assert np.isnan(dko.metrics.retrieval_cosine(predicted[:, 3:], measured[:, 3:])).all(), "no gene is left"
+    assert np.isnan(dko.metrics.retrieval(predicted, measured, cosine=True)).all(), "two are too few"
+    assert np.isnan(dko.metrics.retrieval(predicted[:, 3:], measured[:, 3:], cosine=True)).all(), "no gene is left"
 
 
 EFFECTS = np.random.default_rng(0).normal(size=(5, 30))

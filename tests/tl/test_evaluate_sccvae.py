@@ -42,7 +42,7 @@ def _screen():
 
 @pytest.fixture(scope="module")
 def _evaluated(_screen):
-    return dko.tl.evaluate(_screen, oracle=True, copy=True, **HOW)
+    return dko.tl.evaluate(_screen, copy=True, **HOW)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_no_prediction_depends_on_cells_that_are_held_out(screen, evaluated, cha
         x = other.X.toarray()
         x[cells] = np.random.default_rng(0).gamma(2, 1, (cells.sum(), 60))
         other.X = x
-    dko.tl.evaluate(other, oracle=True, **HOW)
+    dko.tl.evaluate(other, **HOW)
     predicted = ["pearson", "spearman", "mse", "relative_error", "calibration_slope", "pearson_centred", "impact"]
     found, expected = (
         table(one)[predicted]
@@ -178,18 +178,6 @@ def test_a_perfect_a_random_and_a_blind_prediction(screen, many, monkeypatch, ki
         for metric, share in (("mse", 0.2), ("energy_distance", 0.5)):
             assert (model[metric] < share * table(screen).loc["no change", metric]).all()
         assert (model[["retrieval", "retrieval_centred"]] == 1).all(axis=None)
-
-
-def test_the_oracle_sees_the_answer_and_changes_nothing_else(screen, evaluated):
-    dko.tl.evaluate(screen, **HOW)
-    for name, array in screen.uns["dko"]["weights"].items():
-        np.testing.assert_array_equal(evaluated.uns["dko"]["weights"][name], array)
-    without, with_it = table(screen), table(evaluated)
-    others = with_it[with_it.index.get_level_values("method") != "oracle strength"].drop(columns="strength")
-    pd.testing.assert_frame_equal(without, others)
-    oracle = with_it.loc["oracle strength"]
-    assert (oracle["mse"] <= with_it.loc["model", "mse"] + 1e-9).all()
-    assert oracle["strength"].between(-1, 3).all() and with_it["strength"].notna().sum() == len(oracle)
 
 
 def test_seen_perturbations_are_scored_on_their_test_cells(screen, singles):

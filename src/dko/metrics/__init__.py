@@ -11,13 +11,12 @@ from ._agreement import (
     oracle_strength,
     recovery,
     relative_error,
-    scaled,
 )
 from ._baselines import baseline_effects, supervised_effects
 from ._distances import bray_curtis, energy_distance, mmd
 from ._effects import ceiling, changed_genes, effect, effect_size, pair_interaction
 from ._profiles import fit_quality, gene_mean, log_profiles
-from ._retrieval import neighbour_agreement, retrieval, retrieval_cosine, similarity
+from ._retrieval import neighbour_agreement, retrieval, similarity
 
 __all__ = [
     "baseline_effects",
@@ -44,8 +43,6 @@ __all__ = [
     "recovery",
     "relative_error",
     "retrieval",
-    "retrieval_cosine",
-    "scaled",
     "similarity",
     "supervised_effects",
 ]

@@ -11,8 +11,6 @@ from .._core.verb import verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
-
 # Values that differ by less than this fraction of the largest are rounding, not a direction.
 _ROUNDING = 1e-12
 # With fewer genes a share says nothing.
@@ -108,28 +106,6 @@ def oracle_strength(effects: np.ndarray, measured: np.ndarray, *, strengths: np.
         raise ValueError(f"Every strength needs an effect; got {len(strengths)} strengths and {len(effects)} effects.")
     errors = np.array([mse(effect, measured) for effect in effects])
     return float(np.asarray(strengths)[np.nanargmin(errors)]) if np.isfinite(errors).any() else np.nan
-
-
-@verb
-def scaled(score: ArrayLike, *, baseline: ArrayLike, replicate: ArrayLike, lower_is_better: bool = False) -> np.ndarray:
-    """Place scores between that of a baseline, 0, and that of a repeated measurement, 1.
-
-    Parameters
-    ----------
-    score, baseline, replicate
-        The same metric of a prediction, of the baseline and of the replicate; numbers or arrays.
-    lower_is_better
-        Whether the metric is an error.
-
-    Returns
-    -------
-    (score - baseline) / (replicate - baseline), as in cell-eval2; NaN where the replicate is not better than the
-    baseline.
-    """
-    value, low, high = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (score, baseline, replicate)))
-    span = high - low
-    better = span < 0 if lower_is_better else span > 0
-    return np.divide(value - low, span, out=np.full(value.shape, np.nan), where=better)
 
 
 @verb

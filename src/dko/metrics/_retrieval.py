@@ -21,7 +21,9 @@ _TIE, _ROUNDING = 1e-9, 1e-12
 
 
 @verb
-def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = False) -> np.ndarray:
+def retrieval(
+    predicted: np.ndarray, measured: np.ndarray, *, centred: bool = False, cosine: bool = False
+) -> np.ndarray:
     """Share of the other knockouts whose measured effect fits a prediction worse than that of its own knockout.
 
     Fit is the Pearson correlation over the genes that neither of two knockouts has lost. The same list of genes for
@@ -33,6 +35,8 @@ def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = Fa
         Effects, knockouts x genes, rows in the same order; NaN at the genes that were knocked out.
     centred
         Subtract from each effect the mean effect of the other knockouts first, on both sides.
+    cosine
+        Fit is the cosine, over the genes that no knockout has lost (``pds_cosine`` of cell-eval2).
 
     Returns
     -------
@@ -40,35 +44,18 @@ def retrieval(predicted: np.ndarray, measured: np.ndarray, *, centred: bool = Fa
     """
     if centred:
         predicted, measured = _centre(predicted), _centre(measured)
-    there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
-    found = np.full(len(predicted), np.nan)
-    if there.sum() >= _MIN_KNOCKOUTS:
-        predicted, measured = predicted[there], measured[there]
-        found[there] = _share_worse(_own(predicted, measured) - _between(predicted, measured))
-    return found
-
-
-@verb
-def retrieval_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """:func:`dko.metrics.retrieval` by cosine, over the genes that no knockout has lost (``pds_cosine`` of cell-eval2).
-
-    Parameters
-    ----------
-    predicted, measured
-        Effects, as there.
-
-    Returns
-    -------
-    As there: 0 to 1, 0.5 by chance and for no predicted change.
-    """
     from sklearn.metrics.pairwise import cosine_similarity
 
     there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
-    kept = np.isfinite(predicted[there]).all(axis=0) & np.isfinite(measured[there]).all(axis=0)
     found = np.full(len(predicted), np.nan)
-    if there.sum() >= _MIN_KNOCKOUTS and kept.any():
-        cosine = cosine_similarity(predicted[there][:, kept], measured[there][:, kept])
-        found[there] = _share_worse(np.diag(cosine)[:, None] - cosine)
+    if there.sum() < _MIN_KNOCKOUTS:
+        return found
+    predicted, measured = predicted[there], measured[there]
+    if not cosine:
+        found[there] = _share_worse(_own(predicted, measured) - _between(predicted, measured))
+    elif (kept := np.isfinite(predicted).all(axis=0) & np.isfinite(measured).all(axis=0)).any():
+        fit = cosine_similarity(predicted[:, kept], measured[:, kept])
+        found[there] = _share_worse(np.diag(fit)[:, None] - fit)
     return found
 
 

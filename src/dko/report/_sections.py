@@ -102,7 +102,7 @@ def _evaluation(run: Run) -> Blocks:
 
 def best_baseline(rows: pd.DataFrame) -> tuple[str, str] | None:
     """Return the best of the baselines, and how much better than it the model is."""
-    others = rows["pearson"].drop(["model", "oracle strength"], errors="ignore").dropna()
+    others = rows["pearson"].drop("model").dropna()
     return None if others.empty else (str(others.idxmax()), _interval(rows.loc[others.idxmax()], "pearson_gain", "+"))
 
 

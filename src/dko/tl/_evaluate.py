@@ -9,15 +9,13 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import read_fitted
 from .._core.messages import listed, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
 from ..metrics._baselines import components
-from .evaluation import _methods
-from .evaluation._methods import Predicted, distances, predict, training_effects
+from .evaluation._methods import Predicted, distances, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
 from .evaluation._screen import measure, open_screen, some
 
@@ -47,7 +45,6 @@ def evaluate(
     perturbations: str | Sequence[str] | None = None,
     n_splits: int = 20,
     n_bootstrap: int = 1000,
-    oracle: bool = False,
     rng: RNG = 0,
     mod: str = "rna",
     device: str = "auto",
@@ -79,9 +76,6 @@ def evaluate(
         Perturbations to score, by default all, as said above. Those of fewer than 10 cells are left out.
     n_splits, n_bootstrap
         Random halves of the cells, for the ceiling and the measured size; resamples of the perturbations.
-    oracle
-        Also score each prediction of a model of perturbations by :func:`dko.metrics.oracle_strength`, ``oracle
-        strength``.
     %(rng)s
     %(compute)s
     %(written)s
@@ -119,7 +113,7 @@ def evaluate(
         perturbations with the measured :func:`dko.metrics.effect_size`.
     ``energy_distance``, ``mmd``
         Of ``model`` and ``no change``: how far predicted cells are from the perturbed ones, in 20 principal components
-        of the unperturbed cells. ``strength`` is of ``oracle strength``, 1 being that of the model.
+        of the unperturbed cells.
 
     ``measurement`` has ``n_cells``, ``n_changed`` and ``base_rate`` (genes that change significantly), ``ceiling``
     (:func:`dko.metrics.ceiling`), ``ceiling_whole`` (of a perfect prediction), ``reliable``, ``predictable``,
@@ -136,13 +130,10 @@ def evaluate(
     """
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)
-    doses = read_fitted(target, key).model.doses
-    if oracle and not doses[0] <= min(_methods.STRENGTHS) < max(_methods.STRENGTHS) <= doses[1]:
-        raise ValueError("oracle=True searches the strength of an effect, which this model has not; leave it out.")
     wanted = [perturbations] if isinstance(perturbations, str) else perturbations
     control = control_of(target, perturbation_key, control)
     screen = open_screen(target, key, perturbation_key, control, wanted, device=device, rng=stream)
-    scores, n_trained = _scored(screen, stream, n_splits, baselines=baselines, oracle=oracle)
+    scores, n_trained = _scored(screen, stream, n_splits, baselines=baselines)
     chosen = counted(scores[MEASUREMENT])
     summary = summarise(scores, chosen, n_bootstrap, stream)
     reliable = _tell(scores[MEASUREMENT], list(screen.genes))
@@ -155,7 +146,7 @@ def evaluate(
         "n_perturbations": int(chosen.sum()),
         "n_splits": n_splits,
         "n_bootstrap": n_bootstrap,
-        **({"n_trained": n_trained, "oracle": oracle} if screen.trained else {}),
+        **({"n_trained": n_trained} if screen.trained else {}),
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
     }
     content = {keys.PARAMS: params, keys.TABLE: _tidy(scores, list(screen.genes)), keys.SUMMARY: summary}
@@ -164,7 +155,7 @@ def evaluate(
 
 
 def _scored(
-    screen: Screen, rng: np.random.Generator, n_splits: int, *, baselines: bool, oracle: bool
+    screen: Screen, rng: np.random.Generator, n_splits: int, *, baselines: bool
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Return the table of every method, a row per knockout, and how many training perturbations were measured."""
     control, labels = screen.cells.rows, list(screen.genes)
@@ -183,9 +174,7 @@ def _scored(
     effects, impacts, sizes = (np.array(part) for part in zip(*predicted, strict=True))
     model = Predicted(effects, impacts, sizes)
     tries = {"model": [model]}
-    tries |= _methods.without_model(screen, measured, values, training, rng, baselines=baselines)
-    if oracle:
-        tries["oracle strength"] = [_methods.with_oracle(screen, measured)]
+    tries |= without_model(screen, measured, values, training, rng, baselines=baselines)
     measurement = score_measurement(measured, model.effects)
     how = counted(measurement), values.mean(axis=0), training.mean if screen.trained else None
     if screen.trained:

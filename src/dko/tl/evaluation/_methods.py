@@ -14,7 +14,6 @@ from ...metrics import (
     energy_distance,
     log_profiles,
     mmd,
-    oracle_strength,
     supervised_effects,
 )
 from ...metrics._baselines import co_expression, mean_effect, permuted
@@ -35,8 +34,6 @@ _SHUFFLED, _CO_EXPRESSION = "permuted cells", "co-expression"
 _N_SHUFFLES = 10
 # Most cells on a side of a distance, which takes all pairs.
 _MAX_CELLS = 500
-# As the publication of the SCCVAE has searched them.
-STRENGTHS = np.linspace(-1.0, 3.0, 41)
 
 
 class Prediction(NamedTuple):
@@ -54,7 +51,6 @@ class Predicted(NamedTuple):
     effects: np.ndarray  # knockouts x genes; NaN at the genes that are knocked out
     impacts: np.ndarray
     sizes: np.ndarray
-    strengths: np.ndarray | None = None  # what the effects were multiplied with, if that was chosen
     sized: bool = True  # whether the size of the effects means anything, or their scale is a convention
 
 
@@ -226,20 +222,3 @@ def _of_single_genes(screen: Screen, values: np.ndarray) -> np.ndarray:
     if single:
         found[single] = co_expression(values, np.concatenate([screen.columns[row] for row in single]))
     return found
-
-
-def with_oracle(screen: Screen, measured: Sequence[Measurement]) -> Predicted:
-    """Take the strength with which the prediction comes closest to the measured effect, as the publication did."""
-    cells, model = screen.cells, screen.cells.model
-    effects, strengths, sizes = [], [], []
-    for genes, without, one in zip(screen.genes.values(), screen.columns, measured, strict=True):
-        grid = np.zeros((len(STRENGTHS), len(model.genes)))
-        for knockout in cells.predict([genes], STRENGTHS):
-            grid[np.searchsorted(STRENGTHS, knockout.dose)] += _sum(model.change(knockout, without))
-        grid[:, without] = np.nan
-        best = oracle_strength(grid / len(cells.rows), one.effect, strengths=STRENGTHS)
-        effects.append(grid[np.searchsorted(STRENGTHS, best)] / len(cells.rows))
-        strengths.append(best)
-        sizes.append(size_of_effect(effects[-1], one.profile))
-    unknown = np.full(len(effects), np.nan)
-    return Predicted(np.array(effects), unknown, np.array(sizes), np.array(strengths))

@@ -19,8 +19,6 @@ from ...metrics import (
     recovery,
     relative_error,
     retrieval,
-    retrieval_cosine,
-    scaled,
     similarity,
 )
 from ...metrics._effects import of_whole
@@ -63,11 +61,9 @@ def score(
     among = effects[chosen], truth[chosen]
     table.loc[chosen, "retrieval"] = retrieval(*among)
     table.loc[chosen, "retrieval_centred"] = retrieval(*among, centred=True)
-    table.loc[chosen, "retrieval_cosine"] = retrieval_cosine(*among)
+    table.loc[chosen, "retrieval_cosine"] = retrieval(*among, cosine=True)
     table.loc[chosen, "similarity"] = similarity(effects[chosen])
     table["impact"], table["size"] = method.impacts, method.sizes
-    if method.strengths is not None:
-        table["strength"] = method.strengths
     return table
 
 
@@ -163,8 +159,9 @@ def _with_scale(summary: pd.DataFrame) -> pd.DataFrame:
     low, high = (row.reindex(summary["metric"]).to_numpy(dtype=float) for _, row in means.iterrows())
     # Upside down, an error is a score.
     sign = np.where(summary["metric"].isin(keys.LOWER_IS_BETTER), -1.0, 1.0)
-    found = scaled(sign * summary["mean"], baseline=sign * low, replicate=sign * high)
-    return summary.assign(scaled=np.where(summary["method"] == MEASUREMENT, np.nan, found))
+    span = pd.Series(sign * (high - low))
+    found = sign * (summary["mean"] - low) / span.where(span > 0)
+    return summary.assign(scaled=found.where(summary["method"] != MEASUREMENT))
 
 
 def _averaged(values: np.ndarray, draws: np.ndarray) -> Interval:
