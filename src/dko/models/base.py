@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 import numpy as np
 from scipy import sparse
 
+from .._settings import settings
 from .fitting import Config, Fit, Presets, Schedule, TrainingCells
 
 if TYPE_CHECKING:
@@ -293,6 +294,12 @@ def require(condition: bool, wrong: str) -> None:
 def like(values: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
     """Return other entries in the place of those of a CSR matrix."""
     return sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
+
+
+def pieces(n: int, n_bytes: int) -> Iterator[slice]:
+    """Cut `n` rows so that as many as there are at a time, of `n_bytes` each, fit into memory."""
+    step = max(1, settings.memory_budget // n_bytes)
+    return (slice(first, min(first + step, n)) for first in range(0, n, step))
 
 
 def _dissimilarity(before: Any, after: Any) -> np.ndarray:

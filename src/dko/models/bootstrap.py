@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._settings import settings
-from .base import like
+from .base import like, pieces
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -22,10 +21,9 @@ def bootstrap_means(
         return np.full(n_genes, np.nan), np.full(n_genes, np.nan)
     across, there = values.T.tocsr(), like(values, np.ones_like(values.data)).T.tocsr()
     means = np.empty((n_bootstraps, n_genes), dtype=np.float32)
-    step = max(1, settings.memory_budget // (16 * max(n_cells, n_genes)))
-    for first in range(0, n_bootstraps, step):
-        rows = slice(first, min(first + step, n_bootstraps))
-        weights = rng.multinomial(n_cells, np.full(n_cells, 1 / n_cells), size=rows.stop - first).T.astype(np.float32)
+    for rows in pieces(n_bootstraps, 16 * max(n_cells, n_genes)):
+        even = np.full(n_cells, 1 / n_cells)
+        weights = rng.multinomial(n_cells, even, size=rows.stop - rows.start).T.astype(np.float32)
         n_drawn, total = there @ weights, across @ weights
         # A gene that none of the drawn cells has says nothing.
         means[rows] = np.divide(total, n_drawn, out=np.full_like(total, np.nan), where=n_drawn > 0).T

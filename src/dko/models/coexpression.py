@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import gamma, norm, poisson
 
-from .._settings import settings
+from .base import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 # Of the smallest eigenvalue of a gene's covariates over the largest: below, they say the same thing.
 _SAME = 1e-9
@@ -67,11 +67,6 @@ class Residuals(NamedTuple):
     def of(self, cells: slice) -> np.ndarray:
         """Return those of some cells, dense float32."""
         return (self.levels[cells].toarray() - self.depth[cells] @ self.slopes.T).astype(np.float32)
-
-    def blocks(self) -> Iterator[slice]:
-        """Yield slices of as many cells as fit into memory."""
-        step = max(1, settings.memory_budget // (32 * self.levels.shape[1]))
-        yield from (slice(first, first + step) for first in range(0, self.levels.shape[0], step))
 
 
 class Levels(NamedTuple):
@@ -131,7 +126,7 @@ def levels_of(values: sparse.csr_matrix, kept: np.ndarray) -> Levels:
     predictors, responses = residuals(entries, of_predictor), residuals(level, of_response)
     of_predictors, of_responses = np.zeros((2, 4, n_genes))
     own, square = np.zeros((2, n_genes, depth.shape[1]))
-    for cells in predictors.blocks():
+    for cells in pieces(some.shape[0], 32 * n_genes):
         one, other = (side.of(cells).astype(np.float64) for side in (predictors, responses))
         of_predictors += _power_sums(one)
         of_responses += _power_sums(other)
@@ -180,7 +175,8 @@ def _shrunken(slopes: np.ndarray, noise: np.ndarray, mean: np.ndarray, depth: np
 def _z_scores(levels: Levels, rows: np.ndarray) -> np.ndarray:
     """Return sums over cells of predictor x response over their standard deviation by chance, given depth, float32."""
     products = np.zeros((len(rows), len(levels.own)), dtype=np.float32)
-    for cells in levels.predictors.blocks():
+    n_cells, n_genes = levels.responses.levels.shape
+    for cells in pieces(n_cells, 32 * n_genes):
         products += levels.predictors.of(cells)[:, rows].T @ levels.responses.of(cells)
     products += (levels.own[rows] @ levels.responses.slopes.T).astype(np.float32)
     spread = np.cov(levels.predictors.depth, rowvar=False, bias=True)

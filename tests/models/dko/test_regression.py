@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom
 
-from dko.models.dko.regression import _regulated, _sampled, regression, slopes, weight_of_zeros
+from dko.models.dko.regression import _regulated, _sampled, regression, slopes
 
 from .counts import independent_counts, relative
 
@@ -16,7 +16,7 @@ def zeros_of(counts):
     profiles, totals = relative(counts)
     seen = (np.asarray(counts) > 0).sum(0)
     of_all = profiles, seen, float(np.median(totals))
-    return weight_of_zeros(*of_all), _sampled(*of_all), _regulated(profiles, seen)
+    return regression(profiles, totals, counts=True).zeros, _sampled(*of_all), _regulated(profiles, seen)
 
 
 def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(counts):
@@ -49,17 +49,11 @@ def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(n
     assert zeros_of(counts)[2] == 0
 
 
-def sides(cells):
-    """Predictors, residuals and gains of all cells."""
-    blocks = [(cells.profiles[block].toarray(), block) for block in cells.blocks()]
-    every = [(cells.predictors(shares), *cells.residuals(block, shares)) for shares, block in blocks]
-    return [np.concatenate(side) for side in zip(*every, strict=True)]
-
-
 def test_equals_the_formulas_in_double_precision(counts):
     profiles, totals = relative(counts)
     found = regression(profiles, totals, counts=True)
-    predictors, residuals, gains = sides(found)
+    predictors = found.predictors(profiles.toarray())
+    residuals, gains = found.residuals(slice(None), profiles.toarray())
     shares, depth, there = profiles.toarray().astype(float), totals / totals.mean(), counts > 0
     for gene, w in enumerate(found.zeros):
         share, has = shares[:, gene], there[:, gene]

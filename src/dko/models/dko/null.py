@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import genpareto
 
-from ..._settings import settings
+from ..base import pieces
 
 if TYPE_CHECKING:
     from .regression import Regression
@@ -49,9 +49,8 @@ def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarr
     n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
     depth, found = regression.depth[:, None].astype(np.float32), []
-    room = max(1, settings.memory_budget // (64 * len(depth)))
-    for first in range(0, n_draws, room):
-        some = genes[first : first + room]
+    for draws in pieces(n_draws, 64 * len(depth)):
+        some = genes[draws]
         # Shares where only the amounts of these genes are permuted, beside all other genes.
         amount = profiles[:, some].toarray() * depth
         others = depth - amount

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ..._settings import settings
+from ..base import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
@@ -40,12 +40,6 @@ class Regression:
     _centre: np.ndarray
     _mean_share: np.ndarray
     _mean: np.ndarray
-
-    def blocks(self) -> Iterator[slice]:
-        """Yield slices of cells that fit into memory as dense blocks."""
-        n_cells, n_genes = self.profiles.shape
-        step = max(1, settings.memory_budget // (64 * n_genes))
-        yield from (slice(first, min(first + step, n_cells)) for first in range(0, n_cells, step))
 
     def predictors(self, shares: np.ndarray, genes: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return standardised predictors, of mean 0 and variance 1, float32, from the shares of some genes."""
@@ -78,7 +72,7 @@ class Regression:
         n_predictors = n_genes if isinstance(genes, slice) else len(genes)
         products, together = (np.zeros((n_predictors, n_genes), dtype=np.float32) for _ in range(2))
         squares = np.zeros(n_genes)
-        for cells in self.blocks():
+        for cells in pieces(self.profiles.shape[0], 64 * n_genes):
             shares = self.profiles[cells].toarray()
             every, (residuals, gains) = self.predictors(shares), self.residuals(cells, shares)
             values = every if moved is None else self.predictors(moved[cells], genes)
@@ -104,7 +98,9 @@ def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool)
     seen, there = np.bincount(indices, minlength=n_genes), sums(1.0)
     logs = np.log1p(_SCALE * profiles.data)
     level = np.maximum(np.bincount(indices, weights=logs, minlength=n_genes) / np.maximum(seen, 1), _TINY)
-    zeros = weight_of_zeros(profiles, seen, float(np.median(totals)) if counts else _SCALE)
+    # How fully a zero counts as a low level, from 0 to 1: it was not sampled, or is regulated.
+    zeros = _sampled(profiles, seen, float(np.median(totals)) if counts else _SCALE)
+    zeros += (1 - zeros) * _regulated(profiles, seen)
     absent = zeros * (depth.sum() - there)
     weight = np.maximum(there + absent, _TINY)
     mean_share = np.maximum(sums(profiles.data) / weight, _TINY)
@@ -133,12 +129,6 @@ def slopes(regression: Regression) -> Slopes:
     products /= noise.astype(np.float32)
     np.fill_diagonal(products, 0)
     return Slopes(products, noise / regression.weight, together)
-
-
-def weight_of_zeros(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
-    """Return how fully a zero counts as a low level, per gene: a + (1 - a) r (sampled, regulated), from 0 to 1."""
-    sampled = _sampled(profiles, seen, typical)
-    return sampled + (1 - sampled) * _regulated(profiles, seen)
 
 
 def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:

@@ -9,8 +9,7 @@ import numpy as np
 from numba import njit
 from scipy import sparse
 
-from ..._settings import settings
-from ..base import like
+from ..base import like, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,12 +65,12 @@ class AffineMap:
     def sums(self, presence: sparse.csr_matrix) -> np.ndarray:
         """Return s = A z at the present genes, float32, in the order of ``presence.data``."""
         found = np.empty(presence.nnz, dtype=np.float32)
-        step = max(1, settings.memory_budget // (8 * self.n_genes))
-        for first in range(0, presence.shape[0], step):
-            some = presence[first : first + step]
+        for rows in pieces(presence.shape[0], 8 * self.n_genes):
+            some = presence[rows]
             row = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
-            entries = slice(presence.indptr[first], presence.indptr[first] + some.nnz)
-            found[entries] = self.product(some.toarray())[row, some.indices]
+            found[presence.indptr[rows.start] : presence.indptr[rows.stop]] = self.product(some.toarray())[
+                row, some.indices
+            ]
         return found
 
     def subset(self, genes: np.ndarray) -> AffineMap:
