@@ -51,6 +51,13 @@ def test_floor_and_chance(evaluated):
         assert rows[["impact", "size"]].isna().all(axis=None)
 
 
+def test_the_ceiling_is_that_of_all_cells(evaluated):
+    """By Spearman and Brown, from the agreement of halves, and by the square root, as predictions have no noise."""
+    found = table(evaluated).loc["measurement"]
+    halves = found["ceiling"].clip(lower=0)
+    np.testing.assert_allclose(found["ceiling_whole"], np.sqrt(2 * halves / (1 + halves)), rtol=1e-6)
+
+
 def test_an_evaluation_of_version_0_1_is_read(evaluated):
     content = evaluated.uns["dko_evaluation"]
     for name in ("table", "summary"):
