@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import chi2, false_discovery_control, kstest, t
 
-from dko.models.coexpression import pair_test
 from dko.models.dko import total
+from dko.models.statistics import pair_test
 
 from ..inputs import DATA
 from ._models import DEFAULT

@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.stats import false_discovery_control
 
 import dko
-from dko.models.coexpression import pair_test
+from dko.models.statistics import pair_test
 
 SLASH = "HSPA1A/B"
 

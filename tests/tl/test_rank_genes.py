@@ -85,7 +85,7 @@ def test_without_a_null_in_the_fit_total_effects_of_the_cells_of_the_group_are_t
     table = dko.get.ranking(ranked_copy(_direct, groupby="cell_type"))
     for group, rng in zip(GROUPS, np.random.default_rng(0).spawn(2), strict=True):
         counts = sparse.csr_matrix(_direct[_direct.obs["cell_type"] == group].X)
-        dko.models.bootstrap.bootstrap_means(counts, 50, rng)  # what is drawn before
+        dko.models.statistics.bootstrap_means(counts, 50, rng)  # what is drawn before
         expected = pd.Series(fitted_now(counts, rng).p_values, _direct.var_names)
         part = table[table["group"] == group].set_index("gene")
         np.testing.assert_allclose(part["pval"], expected[part.index], rtol=1e-3)

@@ -18,7 +18,7 @@ from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ..models.coexpression import comparable, pair_test
+from ..models.statistics import comparable, pair_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

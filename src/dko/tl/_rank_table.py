@@ -95,7 +95,7 @@ def rank_group(
     scanned: Scanned, members: np.ndarray, predictor: Predictor, plan: Plan, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Return a row per gene that enough scanned cells of a group express, best first."""
-    from ..models.bootstrap import bootstrap_means
+    from ..models.statistics import bootstrap_means
 
     part, var = scanned.part(members), predictor.adata.var.iloc[predictor.columns]
     table = gene_means({"downstream_mean": part.downstream, "impact_mean": part.impact}, part.observed, var)

@@ -21,17 +21,12 @@ class Layers:
     b2: np.ndarray
 
 
-def outputs(layers: Layers, assemblage: np.ndarray) -> np.ndarray:
-    """Return the outputs (genes,) for an assemblage (genes,) that is not empty."""
-    y = assemblage / assemblage.sum()
-    return np.abs(layers.w2 @ (layers.w1 @ y + layers.b1) + layers.b2)
-
-
 def profile(layers: Layers, assemblage: np.ndarray) -> np.ndarray:
     """Profile (genes,) of one cell from its assemblage (genes,); all zero if no gene is present, or no output."""
     if not assemblage.any():
         return np.zeros(len(assemblage))
-    present = assemblage * outputs(layers, assemblage)
+    y = assemblage / assemblage.sum()
+    present = assemblage * np.abs(layers.w2 @ (layers.w1 @ y + layers.b1) + layers.b2)
     return present / total if (total := present.sum()) else present
 
 

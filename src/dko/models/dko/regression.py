@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from ..base import pieces
-
-if TYPE_CHECKING:
-    pass
-
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
 _SCALE = 1e4

@@ -6,8 +6,7 @@ from scipy import sparse
 from scipy.stats import kstest
 
 import dko
-from dko.models.bootstrap import bootstrap_means
-from dko.models.coexpression import levels_of, pair_test
+from dko.models.statistics import bootstrap_means, levels_of, pair_test
 
 
 def csr(dense):
