@@ -98,7 +98,6 @@ def _verb(name: str) -> Callable[..., Any]:
 
 
 def _configs(name: str) -> list[Config]:
-    """Return the options of each model, which `tl.fit` takes as further keywords."""
     return [model_class(model).presets[None][0] for model in REGISTRY] if name == "fit" else []
 
 
@@ -166,7 +165,6 @@ def _parameters(name: str) -> list[Parameter]:
 
 
 def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "", **how: Any) -> Parameter:
-    """Return a parameter of a command: an option, or `typed` without one."""
     if typed:
         annotation: Any = Annotated[kind, Option(name=typed, help=text)]
         return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=annotation)

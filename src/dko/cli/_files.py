@@ -59,7 +59,6 @@ def ending(path: Path) -> str:
 
 
 def check_input(path: Path) -> None:
-    """Refuse an input that is not there."""
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
 

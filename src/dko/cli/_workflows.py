@@ -32,7 +32,6 @@ _CELL_TYPE = "cell_type"
 
 
 def command(name: str) -> Callable[..., None]:
-    """Return the function of a command."""
     return demo if name == "demo" else reproduce
 
 

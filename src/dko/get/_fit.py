@@ -50,14 +50,10 @@ def profiles(
     chosen = _cells_of(cells.adata, split, key)
     observed = read_profiles(cells.adata, cells.fitted)
     cells = cells.among(chosen)
-    # Cells that have no model have no entries, as the last row.
-    place = np.full(cells.adata.n_obs, len(cells.rows))
-    place[cells.rows] = np.arange(len(cells.rows))
-    none = sparse.csr_matrix((1, observed.shape[1]), dtype=np.float32)
-    layers = {
-        name: stored(sparse.vstack([cells.before(function), none], format="csr")[place[chosen]])
-        for name, function in (("predicted", "reconstruct"), ("before", "before"))
-    }
+    # Cells that have no model have no entries.
+    place = sparse.eye(cells.adata.n_obs, format="csr", dtype=np.float32)[chosen][:, cells.rows]
+    functions = {"predicted": "reconstruct", "before": "before"}
+    layers = {name: stored(place @ cells.before(function)) for name, function in functions.items()}
     return AnnData(
         stored(observed[chosen]),
         obs=cells.adata.obs[chosen].copy(),
@@ -75,9 +71,8 @@ def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
         raise KeyError(f"adata.obs[{keys.split(key)!r}] is gone; run dko.tl.fit(adata, key_added={key!r}) again.")
     cells = (adata.obs[keys.split(key)] == split).to_numpy()
     if not cells.any():
-        raise KeyError(
-            f"No {split} cells in adata.obs[{keys.split(key)!r}]; for test cells, fit with test_fraction=0.2."
-        )
+        remedy = "use the AnnData of the fit; for test cells, fit with test_fraction=0.2."
+        raise KeyError(f"No {split} cells in adata.obs[{keys.split(key)!r}]; {remedy}")
     return cells
 
 
@@ -115,16 +110,11 @@ def fit_quality(
     fitted = open_model(target, key, mod, needs="reconstruct").fitted
     groupby = groupby or fitted.params.get("groupby")
     groups = None if groupby is None else group_of_cells(target, groupby)
-    splits = target.obs.get(keys.split(key), pd.Series(index=target.obs_names, dtype=object))
     if split is None:
+        splits = target.obs.get(keys.split(key), pd.Series())
         split = keys.TEST if (splits == keys.TEST).any() else keys.VALIDATION
+    is_training, is_held_out = (_cells_of(target, name, key) for name in (keys.TRAIN, split))
     held_out = profiles(target, split=split, key=key)
-    is_training, is_held_out = (splits == keys.TRAIN).to_numpy(), (splits == split).to_numpy()
-    if not is_training.any():
-        raise KeyError(
-            f"No {keys.TRAIN} cells in adata.obs[{keys.split(key)!r}], which the means of the genes come from; use "
-            "the AnnData of the fit."
-        )
     training = read_profiles(target, fitted)[is_training]
     found = {"model": held_out.layers["predicted"], "gene mean": metrics.gene_mean(training, held_out.X)}
     if groups is not None:

@@ -37,7 +37,6 @@ def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wa
 
 
 def _named_table(adata: AnnData, result: Result, key: str, what: str, tables: Mapping[str, str]) -> pd.DataFrame:
-    """Return one of several tables of a result, by the name that users have for it."""
     entry = read_entry(adata, result, key)
     if what not in tables:
         raise ValueError(f"what={what!r} must be one of {listed(tables)}.")
@@ -83,7 +82,6 @@ def affected_genes(
 
 
 def labels_of_rows(table: pd.DataFrame) -> pd.Series:
-    """Return the name of a knockout, or of a knockout in a group."""
     knockout = table["knockout"].astype(str)
     return knockout + " (" + table["group"].astype(str) + ")" if "group" in table else knockout
 

@@ -10,7 +10,6 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
 from mudata import MuData
 from scipy import sparse
 
@@ -204,7 +203,6 @@ def profile(
 
 
 def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int) -> pd.DataFrame:
-    """Return mean shares before and after of the genes that change most."""
     genes, layer = opened.model.genes, opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]
     after = sparse.csr_matrix(layer)[opened.rows[cells]][:, opened.columns]
     kept = ~np.isin(genes, members(label, set(genes)))
@@ -219,24 +217,17 @@ def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.n
 
 
 def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
-    """Draw mean shares before and after on a log axis."""
     places = range(len(table))
     ax.hlines(places, table["before"], table["after"], colors=table["color"], lw=1.4, zorder=1)
     ax.scatter(table["before"], places, s=30, c="white", edgecolors=_BEFORE, linewidths=1.2, zorder=2)
     ax.scatter(table["after"], places, s=14, c=table["color"], zorder=3)
     ax.set_xscale("log")
     ax.margins(x=0.08)
-    low, high = ax.get_xlim()
-    if high < 100 * low:  # too few powers of ten to read from
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
     dress(ax, title, "mean share of the cell's expression")
     name_rows(ax, table.index)
 
 
 def _draw_changes(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw what is too small to see on a log axis."""
     ax.barh(range(len(table)), 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.locator_params(axis="x", nbins=4)

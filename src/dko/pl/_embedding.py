@@ -146,7 +146,13 @@ def shift(
         raise ValueError(f"kind={kind!r} must be 'quiver' or 'grid'.")
     target = unwrap(adata, mod)
     short, places = read_basis(target, basis)
-    shifts = _shifts(target, genes, short, key)
+    start = keys.shift(key, short, "")
+    known = [keys.unescape(name.removeprefix(start)) for name in target.obsm if name.startswith(start)]
+    call = f"dko.tl.identity_shift(adata, genes, basis={short!r}, key={key!r})"
+    if not known:
+        raise KeyError(f"No shifts on {short!r} under key {key!r}; run {call} first.")
+    labels = known if genes is None else known_labels(genes, known, f"the shifts on {short!r}", call)
+    shifts = {label: np.asarray(target.obsm[keys.shift(key, short, label)], dtype=float) for label in labels}
     cells = colored_cells(target, short, places, color)
     names = color is not None and isinstance(cells.obs[color].dtype, pd.CategoricalDtype)
     width = _SIZE[0] + (_LEGEND / min(len(shifts), ncols) if names else 0)
@@ -170,19 +176,6 @@ def shift(
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
-
-
-def _shifts(adata: AnnData, genes: Knockouts | None, basis: str, key: str) -> dict[str, np.ndarray]:
-    """Return the shifts of each knockout, cells x 2."""
-    start = keys.shift(key, basis, "")
-    known = [keys.unescape(name.removeprefix(start)) for name in adata.obsm if name.startswith(start)]
-    if not known:
-        raise KeyError(
-            f"No shifts on {basis!r} under key {key!r}; "
-            f"run dko.tl.identity_shift(adata, genes, basis={basis!r}, key={key!r}) first."
-        )
-    labels = known if genes is None else known_labels(genes, known, f"the shifts on {basis!r}", "dko.tl.identity_shift")
-    return {label: np.asarray(adata.obsm[keys.shift(key, basis, label)], dtype=float) for label in labels}
 
 
 def colored_cells(

@@ -88,7 +88,6 @@ def pairs(
 
 
 def _draw_stars(ax: Axes, genes: pd.Index, found: pd.DataFrame) -> None:
-    """Draw stars on the pairs that are found."""
     halo = [withStroke(linewidth=1.5, foreground="white")]
     fontsize = 1.3 * ax.get_xticklabels()[0].get_fontsize()
     places = np.stack([genes.get_indexer(found["gene_a"]), genes.get_indexer(found["gene_b"])], axis=1)
@@ -203,7 +202,6 @@ def modules(
 
 
 def _named(table: pd.DataFrame) -> np.ndarray:
-    """Return the rows of the perturbations that have room for their names."""
     if len(table) <= _MOST_NAMES:
         return np.arange(len(table))
     affects = table[table["module"] != keys.NO_EFFECT].sort_values("strength", ascending=False, kind="stable")

@@ -88,7 +88,6 @@ def panels(n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4
 
 
 def wrapped(title: str, width: int) -> str:
-    """Break a long title between words."""
     return textwrap.fill(title, width, break_long_words=False, break_on_hyphens=False)
 
 
@@ -108,17 +107,14 @@ def name_rows(ax: Axes, names: Iterable[str], *, style: str = "italic") -> None:
 
 
 def series(number: int) -> dict[str, Any]:
-    """Return colour and marker of one of many series; colours come back with another marker."""
     return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number // len(COLORS) % len(MARKERS)]}
 
 
 def line(color: str, label: str, **kwargs: Any) -> Line2D:
-    """Return a line for a legend."""
     return Line2D([], [], color=color, label=label, **kwargs)
 
 
 def dot(color: str, label: str, **kwargs: Any) -> Line2D:
-    """Return a dot for a legend."""
     return line(color, label, **{"ls": "none", "marker": "o", "ms": 5, **kwargs})
 
 

@@ -210,7 +210,6 @@ def evaluation(
 
 
 def _sorted(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the methods that have a value of a metric, the best first."""
     rows = predictions(summary)
     rows = rows.dropna(subset=metric) if metric in rows else rows[:0]
     if rows.empty:
@@ -228,7 +227,6 @@ def _sorted(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _ends(summary: pd.DataFrame, method: str, metric: str) -> tuple[float, ...]:
-    """Return a mean and the ends of its interval."""
     return tuple(summary.loc[method, [metric, f"{metric}_low", f"{metric}_high"]])
 
 

@@ -128,7 +128,6 @@ def _draw(ax: Axes, table: pd.DataFrame, value: str, *, intervals: bool) -> None
 
 
 def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artist]:
-    """Return what the legend explains, of what there is."""
     shown: list[Artist] = []
     if found is not None and found.any():
         shown.append(dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0))
@@ -195,7 +194,6 @@ def heatmap(
 
 
 def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_genes: int) -> pd.DataFrame:
-    """Return groups x genes."""
     if genes is None:
         found = False if (known := rates(table)) is None else known <= FDR
         sorted_table = table.assign(found=found).sort_values(["found", value], ascending=False, kind="stable")

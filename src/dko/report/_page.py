@@ -42,7 +42,6 @@ _DPI, _SHOWN = 144, 84
 
 
 def render(run: Run, title: str) -> str:
-    """Return the page."""
     # Names come from the user's file: every value is escaped.
     environment = Environment(
         loader=PackageLoader(__package__, "page"),
@@ -113,7 +112,6 @@ def _missing(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
-    """Return what there is at a glance: name, number and detail of cells, genes and model."""
     adata, fitted = run.adata, run.fitted
     counts = adata.obs[keys.split(run.key)].value_counts() if keys.split(run.key) in adata.obs else {}
     split = ", ".join(f"{counts[name]:,} {name}" for name in keys.SPLITS if counts.get(name, 0))
@@ -134,7 +132,6 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """Say what these results can show."""
     fitted = run.fitted
     if fitted.model.where != "control":
         yield (

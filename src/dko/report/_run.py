@@ -45,7 +45,6 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Where the results are."""
         return self.fitted.key
 
     def can_have(self, result: Result) -> bool:
@@ -68,7 +67,6 @@ class Run:
 
     @property
     def basis(self) -> str | None:
-        """Name of an embedding to draw cells in."""
         return next((name.removeprefix("X_") for name in _BASES if name in self.adata.obsm), None)
 
     @cached_property
@@ -95,7 +93,6 @@ class Run:
         return found
 
     def get(self, name: str, *words: Any, **how: Any) -> Any:
-        """Read a result."""
         return getattr(get, name)(self.adata, *words, key=self.key, **how)
 
     def draw(self, name: str, *words: Any, **how: Any) -> Any:

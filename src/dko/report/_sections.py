@@ -42,7 +42,6 @@ Blocks: TypeAlias = Iterator[str | Table | Picture]
 
 
 def _first(rows: pd.DataFrame, n: int, *by: str) -> pd.DataFrame:
-    """Return the first rows of each group of those columns that there are."""
     there = [name for name in by if name in rows]
     return rows.groupby(there, observed=True, sort=False).head(n) if there else rows.head(n)
 
@@ -101,7 +100,6 @@ def _evaluation(run: Run) -> Blocks:
 
 
 def best_baseline(rows: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the best of the baselines, and how much better than it the model is."""
     others = rows["pearson"].drop("model").dropna()
     return None if others.empty else (str(others.idxmax()), _interval(rows.loc[others.idxmax()], "pearson_gain", "+"))
 
@@ -137,7 +135,6 @@ def _ranking(run: Run) -> Blocks:
 
 
 def _groups(run: Run, found: Ranking) -> pd.DataFrame:
-    """Return a row per group: how many genes were ranked, and the names of the first."""
     of_group, known = found.table.groupby("group", observed=True), rates(found.table)
     first = of_group["gene"].agg(lambda genes: ", ".join(genes.astype(str).head(_N_NAMES)))
     rows = pd.DataFrame({"n_ranked": of_group.size(), "first": first}).reset_index()
@@ -180,7 +177,6 @@ def _affected(run: Run) -> Blocks:
 
 
 def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Count the significant genes of each knockout."""
     significant = found["pval_adj"] <= FDR
     marks = found[[*by, "n_cells"]].assign(
         lowered=significant & (found["z"] < 0),
