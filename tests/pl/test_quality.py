@@ -77,10 +77,7 @@ def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evalu
     summary = dko.get.evaluation(evaluated)
     chance = summary.at["measurement", "base_rate"] if metric == "auprc" else 0.5
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
-    assert lines == {
-        "chance": chance,
-        "half of the measurement against the other": summary.at["replicate", metric],
-    }
+    assert lines == {"chance": chance, "half of the measurement against the other": summary.at["replicate", metric]}
 
 
 def test_density_of_the_expressed_entries_of_the_test_cells(scanned):

@@ -36,12 +36,7 @@ def command(name: str) -> Callable[..., None]:
 
 
 def demo(
-    *,
-    out: Path = Path("demo"),
-    rng: Seed = 0,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    debug: Debug = False,
+    *, out: Path = Path("demo"), rng: Seed = 0, device: Device = "auto", quiet: Quiet = False, debug: Debug = False
 ) -> None:
     """Fit, scan and plot 700 human blood cells of ten types that come with scanpy; nothing is downloaded.
 

@@ -107,12 +107,7 @@ class Run:
 
 
 def open_run(
-    data: AnnData | MuData,
-    *,
-    key: str = keys.DEFAULT,
-    mod: str = "rna",
-    groupby: str | None = None,
-    n_rows: int = 20,
+    data: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna", groupby: str | None = None, n_rows: int = 20
 ) -> Run:
     """Find the fit, and the column of the groups: the one asked for, of the ranking, or of the fit."""
     adata = unwrap(data, mod)
