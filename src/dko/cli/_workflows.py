@@ -20,7 +20,7 @@ from .._settings import settings
 from ..io._files import write_any, write_figure
 from ..io._reference import FILES
 from ..report import open_run
-from ._files import check_folder, names, show
+from ._commands import check_folder, names, show
 
 _FLAG: Any = {"negative": (), "show_default": False}
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]

@@ -164,7 +164,7 @@ def modules(
     adata
         After :func:`dko.tl.perturbation_modules`.
     names
-        Write the names of the perturbations; of more than 100, those of the strongest of each module.
+        Write the names of the perturbations; of more than 100, those of the strongest.
     %(plot)s
     """
     table = get.modules(adata, key=key, mod=mod)
@@ -193,17 +193,9 @@ def modules(
         handles.append(dot("0.3", "not trained on", ms=6, mfc="none", mew=1.3))
     drawn.legend(handles, "beside", title="area: strength", title_fontsize="small", alignment="left")
     if names:
-        named = _named(table)
-        order = np.concatenate([named, np.setdiff1d(np.arange(len(table)), named)])
+        named = table["strength"].nlargest(_MOST_NAMES).index
+        order = named.append(table.index.difference(named))
         places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
         labels = table.loc[named, "perturbation"].to_list()
         add_names(panel, places, labels, areas[order], fontsize=8.0 if few else 6.5)
     return drawn.finish(show, return_fig)
-
-
-def _named(table: pd.DataFrame) -> np.ndarray:
-    if len(table) <= _MOST_NAMES:
-        return np.arange(len(table))
-    affects = table[table["module"] != keys.NO_EFFECT].sort_values("strength", ascending=False, kind="stable")
-    strongest = affects.groupby("module").head(max(1, _MOST_NAMES // max(1, affects["module"].nunique())))
-    return np.sort(strongest.index.to_numpy())

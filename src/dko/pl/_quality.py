@@ -149,7 +149,7 @@ def history(
         handles += panel.plot(best[time], best["validation_loss"], zorder=3, **mark)
     dress(panel, xlabel=time, ylabel=read_fitted(unwrap(adata, mod), key).model.loss)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    drawn.legend(handles, "beside" if several else "inside")
+    drawn.legend(handles, "beside")
     return drawn.finish(show, return_fig)
 
 

@@ -187,16 +187,9 @@ def heatmap(
     if table.empty:
         raise ValueError("No gene to draw: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN, "specificity", "fraction")
-    values = _chosen(table, shown, genes, n_genes)
-    label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
-    drawn, _ = draw_matrix(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
-    return drawn.finish(show, return_fig)
-
-
-def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_genes: int) -> pd.DataFrame:
     if genes is None:
         found = False if (known := rates(table)) is None else known <= FDR
-        sorted_table = table.assign(found=found).sort_values(["found", value], ascending=False, kind="stable")
+        sorted_table = table.assign(found=found).sort_values(["found", shown], ascending=False, kind="stable")
         best = sorted_table.groupby("group", observed=True).head(n_genes)
         names = list(dict.fromkeys(best.sort_values("group", kind="stable")["gene"]))
     else:
@@ -205,5 +198,7 @@ def _chosen(table: pd.DataFrame, value: str, genes: Sequence[str] | None, n_gene
             raise ValueError("genes names no gene; leave it out for those with the largest values.")
         if missing := sorted(set(names) - set(table["gene"])):
             raise KeyError(unknown("gene", missing, table["gene"].unique(), "the ranking"))
-    frame = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene", values=value)
-    return frame[names].rename_axis(index=None, columns=None)
+    values = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene", values=shown)[names]
+    label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
+    drawn, _ = draw_matrix(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
+    return drawn.finish(show, return_fig)

@@ -25,8 +25,7 @@ from .._core.messages import listed
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.tables import table_of
 from ..get._tables import predictions
-from ._run import Run
-from ._sections import SECTIONS, Picture, best_baseline
+from ._sections import SECTIONS, Picture, Run, best_baseline
 
 # Cells of a group below which its means are mostly noise.
 _FEW = 50

@@ -1,33 +1,143 @@
-"""The sections of a report, in their order: a list, from which the command line prints its tables as well."""
+"""A fit with its results, and the sections of a report of them, from which the command line prints its tables too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib.colors import PowerNorm
+from mudata import MuData
 
+from .. import get, pl
 from .._compat import embedding, layer_names
 from .._core import keys, results
-from .._core.cells import read_basis
-from .._core.fitted import best_loss
+from .._core.cells import read_basis, unwrap
+from .._core.fitted import Fitted, best_loss, read_fitted
+from .._core.groups import group_values, grouping
 from .._core.names import DROPPED, HELD_OUT, TRAINED
-from .._core.results import Result, read_params
+from .._core.results import QUALITY, RANKING, Result, is_ranking, ranking_at, read_params
 from .._core.tables import Table, table_of
 from ..get._tables import predictions, scored
 from ..pl._embedding import colored_cells
 from ..pl._ranking import rates
-from ._run import Ranking, Run
 
 FDR = 0.05
 # Area of a point in square points, times the number of cells; and the largest.
 _POINT_AREA, _LARGEST = 60_000, 60.0
 # Panels of a picture that keep the overview; names in a row.
-_MOST_PANELS, _MOST_GROUPS, _N_NAMES = 6, 4, 5
+_MOST_PANELS, _N_NAMES = 6, 5
+_LARGEST_FIRST: dict[str, Any] = {"key": np.abs, "ascending": False, "kind": "stable"}
+# Embeddings that show the types of cells, best first.
+_BASES = ("X_umap", "umap", "X_tsne", "tsne", "spatial", "X_pca")
+
+
+class Ranking(NamedTuple):
+    """A ranking: column of its groups, key in ``uns`` if :func:`dko.tl.rank_genes` made it, and the table."""
+
+    groupby: str | None
+    place: str | None
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fit with its results; `labels` are the knockouts to show, None shows all."""
+
+    adata: AnnData
+    fitted: Fitted
+    groupby: str | None
+    n_rows: int
+    labels: Sequence[str] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.fitted.key
+
+    def can_have(self, result: Result) -> bool:
+        """Whether the model has what this result takes."""
+        return getattr(self.fitted.model, result.needs, None) is not None
+
+    def has(self, result: Result) -> bool:
+        """Whether there is anything to show of a result."""
+        if result is RANKING:
+            return bool(self.rankings)
+        if result is QUALITY:
+            return self.can_have(result) or keys.HISTORY in self.fitted.tables
+        place = result.place(self.key)
+        return result.what in self.fitted.tables if place == self.key else place in self.adata.uns
+
+    @property
+    def groups(self) -> pd.Series:
+        """Group of each cell that has one; empty without groups."""
+        return pd.Series(dtype=object) if self.groupby is None else group_values(self.adata, self.groupby).dropna()
+
+    @property
+    def basis(self) -> str | None:
+        return next((name.removeprefix("X_") for name in _BASES if name in self.adata.obsm), None)
+
+    @cached_property
+    def quality(self) -> pd.DataFrame | str | None:
+        """How well the fit predicts cells; why that is unknown; None of a model that predicts no profiles."""
+        try:
+            return self.get("fit_quality", groupby=self.groupby) if self.can_have(QUALITY) else None
+        except KeyError as error:  # cells may have been taken away since
+            return str(error.args[0])
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """Rankings of a scan: of the groups, if there are any, and over all cells, if the fit is of all of them."""
+        if not self.can_have(RANKING) or keys.impact(self.key) not in layer_names(self.adata):
+            return []
+        made = ranked_columns(self.adata, self.key)
+        found = []
+        for groupby in dict.fromkeys([self.groupby, self.fitted.params.get("groupby")]):
+            place = next((name for name, column in made.items() if column == (groupby or "all")), None)
+            table = self.get("ranking", groupby=groupby, key_added=place)
+            # Without a ranking over all cells, that of the groups would stand in for it.
+            if ("group" in table) == (groupby is not None):
+                found.append(Ranking(groupby, place, table))
+        return found
+
+    def get(self, name: str, *words: Any, **how: Any) -> Any:
+        return getattr(get, name)(self.adata, *words, key=self.key, **how)
+
+    def draw(self, name: str, *words: Any, **how: Any) -> Any:
+        return getattr(pl, name)(self.adata, *words, key=self.key, return_fig=True, **how)
+
+    def call(self, name: str, *words: str, **options: object) -> str:
+        """Spell a call of this package out, as it would be written in Python."""
+        given = {**options, "key": None if self.key == keys.DEFAULT else self.key}
+        named = [f"{option}={value!r}" for option, value in given.items() if value is not None]
+        return f"dko.{name}({', '.join(['adata', *filter(None, words), *named])})"
+
+
+def open_run(
+    data: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna", groupby: str | None = None, n_rows: int = 20
+) -> Run:
+    """Find the fit, and the column of the groups: the one asked for, of the ranking, or of the fit."""
+    adata = unwrap(data, mod)
+    fitted = read_fitted(adata, key)
+    if groupby is not None:
+        grouping(adata, groupby)  # or says that these are no groups
+    else:
+        ranked = [column for column in ranked_columns(adata, key).values() if column in adata.obs]
+        groupby = ranked[0] if ranked else fitted.params.get("groupby")
+    return Run(adata, fitted, groupby, n_rows)
+
+
+def ranked_columns(adata: AnnData, key: str) -> dict[str, str]:
+    """Return the column of the groups of each ranking of a fit, the default one first."""
+    default = RANKING.place(key)
+    others = {RANKING.place(name) for name in adata.uns if name != key}
+    names = sorted(set(adata.uns) - others, key=lambda name: (name != default, name))
+    read = {name: read_params(adata, ranking_at(name), key) for name in names if is_ranking(adata.uns[name])}
+    return {name: str(params["groupby"]) for name, params in read.items()}
 
 
 class Picture(NamedTuple):
@@ -46,10 +156,6 @@ def _first(rows: pd.DataFrame, n: int, *by: str) -> pd.DataFrame:
     return rows.groupby(there, observed=True, sort=False).head(n) if there else rows.head(n)
 
 
-def _largest(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    return rows.loc[rows[column].abs().sort_values(ascending=False, kind="stable").index]
-
-
 def _table(result: Result, rows: pd.DataFrame, caption: str, name: str = keys.TABLE) -> Table:
     return table_of(rows, result.columns[name], caption)
 
@@ -61,7 +167,7 @@ def _drawn(run: Run, alt: str, name: str, *words: Any, **how: Any) -> Picture:
 def _perturbations(run: Run) -> Blocks:
     rows = run.fitted.table(keys.PERTURBATIONS)
     yield ", ".join(f"{(rows['role'] == role).sum():,} {role}" for role in (TRAINED, HELD_OUT, DROPPED)) + "."
-    rows = rows.sort_values("strength", ascending=False, kind="stable", na_position="last")
+    rows = rows.sort_values("strength", ascending=False, kind="stable")
     yield _table(results.PERTURBATIONS, rows, "Perturbations, the strongest first")
 
 
@@ -74,7 +180,7 @@ def _fit(run: Run) -> Blocks:
         yield f"The quality of the fit is unknown: {run.quality}"
     elif run.quality is not None:
         cells = f"{run.quality.attrs['n_cells']:,} {run.quality.attrs['split']} cells"
-        rows = run.quality.rename_axis("method").reset_index()
+        rows = run.quality.reset_index(names="method")
         yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
         yield _drawn(run, f"Predicted against observed share of expression of {cells}", "fit")
     if history is not None:
@@ -93,8 +199,7 @@ def _evaluation(run: Run) -> Blocks:
     if summary.attrs["n_perturbations"] > 1:
         yield f"Similarity of the measured effects: {measured['similarity']:.3f}."
     shown = [column.name for column in results.EVALUATION.columns[keys.SUMMARY] if column.name in rows]
-    rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False, na_position="last")
-    rows = rows.rename_axis("method").reset_index()
+    rows = rows.dropna(how="all", subset=shown).sort_values("pearson", ascending=False).reset_index(names="method")
     yield _table(results.EVALUATION, rows, "Scores, best correlation first", keys.SUMMARY)
     yield _drawn(run, "Correlation of predicted and measured effects", "evaluation")
 
@@ -123,15 +228,14 @@ def _ranking(run: Run) -> Blocks:
                 alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
                 yield _drawn(run, alt, "heatmap", **where, n_genes=3)
         yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, n_genes=10)
-        order = "" if rates(found.table) is None else f", those at FDR < {FDR:g} first"
         rows = _first(found.table, run.n_rows, "group")
-        yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}{order}")
+        yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}")
     if run.basis is not None and there:
         if run.groupby is not None:
             yield _colored(run, run.basis, run.groupby)
         first = there[0].table
         first = _first(first, 1, "group") if "group" in first else first
-        yield _impacts(run, list(dict.fromkeys(map(str, first["gene"]))))
+        yield _impacts(run, list(first["gene"].astype(str).unique()))
 
 
 def _groups(run: Run, found: Ranking) -> pd.DataFrame:
@@ -152,7 +256,7 @@ def _knockouts(run: Run) -> Blocks:
     rows["q25"], rows["q75"] = impact.quantile([0.25, 0.75]).to_numpy()
     rows = rows.sort_values("mean", ascending=False, kind="stable")
     yield _table(results.KNOCKOUTS, rows, "Named knockouts, the largest mean impact first")
-    labels = [str(label) for label in rows["label"]]
+    labels = list(rows["label"].astype(str))
     if run.basis is not None:
         yield _impacts(run, labels)
     profiled = [label for label in labels if keys.ko_layer(run.key, label) in layer_names(run.adata)][:4]
@@ -189,7 +293,7 @@ def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _enrichment(run: Run) -> Blocks:
-    rows = _first(_largest(run.get("enrichment"), "score"), run.n_rows, "knockout", "group")
+    rows = _first(run.get("enrichment").sort_values("score", **_LARGEST_FIRST), run.n_rows, "knockout", "group")
     yield _table(results.ENRICHMENT, rows, "Sets of genes, the largest score first")
 
 
@@ -197,9 +301,9 @@ def _interactions(run: Run) -> Blocks:
     found = run.get("interactions")
     classes = ", ".join(f"{n:,} {name}" for name, n in found["class"].value_counts().items() if n)
     yield f"Of {len(found):,} pairs: {classes}."
-    rows = _first(_largest(found, "z"), run.n_rows, "group")
+    rows = _first(found.sort_values("z", **_LARGEST_FIRST), run.n_rows, "group")
     yield _table(results.INTERACTIONS, rows, "Pairs of genes, the largest z first")
-    groups = list(dict.fromkeys(found["group"].astype(str)))[:_MOST_GROUPS] if "group" in found else [None]
+    groups = list(dict.fromkeys(found["group"].astype(str)))[:4] if "group" in found else [None]
     for group in groups:
         for kind in ("matrix", "network"):
             alt = f"Pairs of genes that interact{'' if group is None else f' in {group}'}, as a {kind}"
@@ -226,7 +330,8 @@ def _identity(run: Run) -> Blocks:
     found, basis = run.get("identity"), str(read_params(run.adata, results.IDENTITY, run.key)["basis"])
     how: dict[str, Any] = {"basis": basis, "color": run.groupby if run.groupby in run.adata.obs else None}
     yield _drawn(run, f"Mean shift of cells in the embedding {basis}", "shift", **how, kind="grid", ncols=2)
-    rows = _first(_largest(found, "change" if "change" in found else "length"), run.n_rows, "knockout")
+    size = "change" if "change" in found else "length"
+    rows = _first(found.sort_values(size, **_LARGEST_FIRST), run.n_rows, "knockout")
     rows = rows.sort_values("knockout", kind="stable") if "type" in rows else rows
     yield _table(results.IDENTITY, rows, f"The {run.n_rows} largest per knockout")
 
@@ -235,8 +340,7 @@ def _doses(run: Run) -> Blocks:
     found, params = run.get("dose_response"), read_params(run.adata, results.DOSES, run.key)
     dose = "share of cells with the knockout" if params["mixture"] else "share of the gene or shift, in every cell"
     yield f"Dose: {dose}. Genes count as changed above {params['threshold']:g}."
-    alt = f"Impact against dose of {', '.join(dict.fromkeys(found['knockout'].astype(str)))}"
-    yield _drawn(run, alt, "dose_response")
+    yield _drawn(run, f"Impact against dose of {', '.join(found['knockout'].astype(str).unique())}", "dose_response")
     yield _table(results.DOSES, found, "Dose response")
 
 
@@ -251,8 +355,8 @@ def _modules(run: Run) -> Blocks:
     rows = _first(markers, max(3, run.n_rows // 4), "module")
     yield _table(results.MODULES, rows, "Genes that mark each module", keys.MARKERS)
     if keys.AGREEMENT in run.adata.uns[keys.modules(run.key)]:
-        rows = run.get("modules", what="agreement")
-        yield _table(results.MODULES, rows, "Agreement with known groups", keys.AGREEMENT)
+        known = run.get("modules", what="agreement")
+        yield _table(results.MODULES, known, "Agreement with known groups", keys.AGREEMENT)
 
 
 def _impacts(run: Run, labels: Sequence[str]) -> Picture:
