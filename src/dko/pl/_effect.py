@@ -292,7 +292,7 @@ def dose_response(
 
 
 def _draw_curves(ax: Axes, curves: dict[str, pd.DataFrame], column: str) -> list[Artist]:
-    lines = []
+    lines: list[Artist] = []
     for number, (name, part) in enumerate(curves.items()):
         lines += ax.plot(part["dose"], part[column], label=name, ms=3.5, lw=1.6, **series(number))
     return lines

@@ -89,7 +89,7 @@ def pairs(
 
 def _draw_stars(ax: Axes, genes: pd.Index, found: pd.DataFrame) -> None:
     halo = [withStroke(linewidth=1.5, foreground="white")]
-    fontsize = 1.3 * ax.get_xticklabels()[0].get_fontsize()
+    fontsize = 1.3 * float(ax.get_xticklabels()[0].get_fontsize())
     places = np.stack([genes.get_indexer(found["gene_a"]), genes.get_indexer(found["gene_b"])], axis=1)
     for x, y in [*places, *places[:, ::-1]]:
         ax.text(x, y, "*", ha="center", va="center_baseline", fontsize=fontsize, path_effects=halo)

@@ -39,10 +39,10 @@ class Panels(NamedTuple):
     ours: bool
 
     def legend(self, handles: Sequence[Artist], where: str = "below", *, ncols: int = 3, **kwargs: Any) -> None:
-        """Explain what is drawn: "below", "above" or "beside" our panels, inside the user's."""
-        style = {"handles": handles, "frameon": False, "fontsize": "small", **kwargs}
-        if not self.ours:
-            self.axes[0].legend(**{**style, "fontsize": "x-small"}, loc="best")
+        """Explain what is drawn: "below", "above", "beside" or "inside" our panels, inside the user's."""
+        style = {"handles": handles, "frameon": False, "fontsize": "small" if self.ours else "x-small", **kwargs}
+        if not self.ours or where == "inside":
+            self.axes[0].legend(**style, loc="best")
         elif where == "beside":
             self.axes[-1].legend(**style, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=-(-len(handles) // 16))
         else:

@@ -149,7 +149,7 @@ def history(
         handles += panel.plot(best[time], best["validation_loss"], zorder=3, **mark)
     dress(panel, xlabel=time, ylabel=read_fitted(unwrap(adata, mod), key).model.loss)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    drawn.legend(handles, "beside")
+    drawn.legend(handles, "beside" if several else "inside")
     return drawn.finish(show, return_fig)
 
 
@@ -201,8 +201,8 @@ def evaluation(
             panel.hlines(place, low, high, color=color, lw=2, zorder=2)
         panel.scatter(mean, place, s=48, color=color, zorder=3)
     name_rows(panel, rows.index, style="normal")
-    for label in panel.get_yticklabels():
-        label.set_color(_MODEL if label.get_text() == "model" else "black")
+    for name in panel.get_yticklabels():
+        name.set_color(_MODEL if name.get_text() == "model" else "black")
     dress(panel, scored(summary), LABELS[metric])
     if references:
         drawn.legend([line(color, label, ls="--", lw=1.2) for label, (color, _) in references.items()], ncols=2)
