@@ -60,7 +60,8 @@ def test_means_over_the_cells_that_express_both_are_those_of_double_ko(fitted):
         expected = cells[["downstream", "downstream_additive", "downstream_interaction"]]
         np.testing.assert_allclose(means, expected.mean(), atol=1e-6)
         margin = stats.norm.ppf(0.975) * stats.sem(expected["downstream_interaction"].to_numpy(dtype=float))
-        assert row.interaction_high - row.interaction == pytest.approx(margin, rel=1e-3, abs=1e-7)
+        for length in (row.interaction_high - row.interaction, row.interaction - row.interaction_low):
+            assert length == pytest.approx(margin, rel=1e-3, abs=1e-7)
     np.testing.assert_allclose(table["additive"], table["downstream_a"] + table["downstream_b"])
     np.testing.assert_allclose(table["excess"], table["interaction"] - table["expected"])
 
