@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -118,8 +117,11 @@ def train(
     losses: list[torch.Tensor] = []
     passes = ((epoch, batch) for epoch in count(1) for batch in training(rng.permutation(n_rows)))
     small = schedule.batch_size * sum(weight.numel() for weight in weights) < _SMALL_STEP
-    with _threads(small=small), bar(total=n_steps, description=label, unit="step", leave=False) as shown:
+    threads = torch.get_num_threads()
+    with bar(total=n_steps, description=label, unit="step", leave=False) as shown:
         try:
+            if small:
+                torch.set_num_threads(1)
             for step, (epoch, batch) in enumerate(islice(passes, n_steps), start=1):
                 loss = model(batch).mean()
                 stepper.zero_grad()
@@ -156,6 +158,8 @@ def train(
                 raise
             interrupted = True
             logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, history[-1][0])
+        finally:
+            torch.set_num_threads(threads)
     _restore(weights, kept)
     network.to("cpu")
     columns = ["step", "epoch", "train_loss", "validation_loss"]
@@ -180,15 +184,3 @@ def _copied(weights: list[torch.nn.Parameter]) -> list[torch.Tensor]:
 def _restore(weights: list[torch.nn.Parameter], kept: list[torch.Tensor]) -> None:
     for weight, value in zip(weights, kept, strict=True):
         weight.copy_(value)
-
-
-@contextmanager
-def _threads(*, small: bool) -> Iterator[None]:
-    """Use one thread inside the block where steps are `small`, and restore the number afterwards."""
-    before = torch.get_num_threads()
-    try:
-        if small:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -187,11 +187,18 @@ class Model(ABC):
         """Return a knockout of some targets with both impacts."""
         if knockout.impact is not None:
             return knockout
+        from sklearn.preprocessing import normalize
+
+        from ..metrics import bray_curtis
+
         others = np.ones(len(self.genes), dtype=bool)
         others[self.columns(genes)] = False
         values = [np.expm1(one) if self.log else one for one in (knockout.before, knockout.after)]
-        rest = [one[:, others] for one in values]
-        return knockout._replace(impact=_dissimilarity(*values), downstream=_dissimilarity(*rest))
+        found = []
+        for some in (slice(None), others):
+            before, after = (normalize(one[:, some], norm="l1") for one in values)
+            found.append(np.nan_to_num(bray_curtis(before, after)).astype(np.float32))
+        return knockout._replace(impact=found[0], downstream=found[1])
 
     def change(self, knockout: Knockout, without: np.ndarray) -> Any:
         """Return the change of log expression, cells x genes; columns `without` leave both profiles first, are 0."""
@@ -300,13 +307,3 @@ def pieces(n: int, n_bytes: int) -> Iterator[slice]:
     """Cut `n` rows so that as many as there are at a time, of `n_bytes` each, fit into memory."""
     step = max(1, settings.memory_budget // n_bytes)
     return (slice(first, min(first + step, n)) for first in range(0, n, step))
-
-
-def _dissimilarity(before: Any, after: Any) -> np.ndarray:
-    """Return the Bray-Curtis dissimilarity of each row, each made to sum to 1 first (float32)."""
-    from sklearn.preprocessing import normalize
-
-    from ..metrics import bray_curtis
-
-    found = bray_curtis(normalize(before, norm="l1"), normalize(after, norm="l1"))
-    return np.nan_to_num(found).astype(np.float32)
