@@ -74,10 +74,7 @@ def fit(
     share, errors = _quality(cells, relative, networks)
     complete = len(networks) == len(cells.groups) and not any(trained.interrupted for _, trained in networks.values())
     if small and share >= _PROMISING and complete:
-        try:
-            networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
-        except KeyboardInterrupt:
-            logger.warning("Stopped by the user: the model is the one of %d hidden units.", _HALF)
+        networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
         share, errors = _quality(cells, relative, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
@@ -127,10 +124,8 @@ def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | Non
             f"init_from=... does not know {len(missing)} of the {len(genes)} genes: {listed(missing)}; "
             "fit on its genes, genes=adata.uns[...]['genes']."
         )
-    if absent := [group for group in groups if frame.groups and group not in frame.groups]:
-        if groups == [""]:
-            raise KeyError("init_from=... has a model per group; fit with groupby=..., too.")
-        raise KeyError(f"init_from=... has no model for {listed(absent)}; it has {listed(frame.groups)}.")
+    if frame.groups and not {*groups} <= {*frame.groups}:
+        raise KeyError(f"init_from=... has models for the groups {listed(frame.groups)}; fit with the same groupby=...")
     number = {group: frame.groups.index(group) if frame.groups else 0 for group in groups}
     return {group: init.part(number[group]).predicting.subset(order) for group in groups}
 
