@@ -37,9 +37,8 @@ def compact(network: sparse.csr_array) -> Network:
 def steady_state(
     presence: NDArray[np.bool_],
     network: Network,
-    *,
-    production: NDArray[np.floating] | None = None,
-    decay: float = 1.0,
+    production: NDArray[np.floating],
+    decay: float,
     start: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float64]:
     """Return the steady state of every cell, cells x genes, 0 where a gene is absent or dies, whatever the `start`."""
@@ -53,7 +52,7 @@ def steady_state(
     for first in range(0, n_cells, n_rows):
         rows = slice(first, first + n_rows)
         present = presence[rows].astype(np.float64)
-        gain = present / decay if production is None else present * production[rows] / decay
+        gain = present * production[rows] / decay
         unsettled += _settle(x[rows], present, gain, present @ activation, network)
     if unsettled:
         raise RuntimeError(
@@ -90,15 +89,14 @@ def _settle(
 
 
 def viable_steady_state(
-    presence: NDArray[np.bool_], network: Network, *, production: NDArray[np.floating] | None, decay: float
+    presence: NDArray[np.bool_], network: Network, production: NDArray[np.floating], decay: float
 ) -> NDArray[np.float64]:
     """Return the steady state of the genes that can last: those that die out are taken from the cell, in turn."""
-    x = steady_state(presence, network, production=production, decay=decay)
+    x = steady_state(presence, network, production, decay)
     shrunk = np.flatnonzero((presence & (x == 0)).any(axis=1))
     while len(shrunk):
         lasting = x[shrunk] > 0
-        factor = None if production is None else production[shrunk]
-        x[shrunk] = steady_state(lasting, network, production=factor, decay=decay, start=x[shrunk])
+        x[shrunk] = steady_state(lasting, network, production[shrunk], decay, start=x[shrunk])
         shrunk = shrunk[(lasting & (x[shrunk] == 0)).any(axis=1)]
     return x
 

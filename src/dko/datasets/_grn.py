@@ -88,7 +88,9 @@ def grn(
     ValueError
         A parameter is out of range, the network is no square matrix of finite weights, or no gene lasts in a cell.
     """
-    low, high = _share_range(share_present)
+    low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
+    right = "give a share, or a range of shares, above 0 and up to 1"
+    require(0 < low <= high <= 1, f"share_present is {share_present}: {right}")
     require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
     if density is None:
         density = min(_REGULATORS / max(n_genes - 1, 1), 1.0)
@@ -100,17 +102,18 @@ def grn(
 
     for_network, for_cells, for_noise, for_counts = generator(rng).spawn(4)
     if network is None:
-        weights = _draw_network(n_genes, density, repression_share, for_network)
-        names = [f"gene_{i}" for i in range(n_genes)]
+        weights, names = _draw_network(n_genes, density, repression_share, for_network), None
     else:
         weights, names = _read_network(network)
+    names = names or [f"gene_{i}" for i in range(weights.shape[0])]
     truth, production = _cells(n_cells, compact(weights), (low, high), decay, heterogeneity, for_cells)
-    observed = truth
+    observed = truth.copy()
     if noise > 0:
         observed = _with_data(observed, observed.data * for_noise.lognormal(-(noise**2) / 2, noise, observed.nnz))
     if depth is not None:
         observed = _counts(observed, depth, for_counts)
 
+    drawn = {"density": float(density), "repression_share": float(repression_share)} if network is None else {}
     params: dict[str, object] = {
         "n_cells": n_cells,
         "n_genes": len(names),
@@ -121,26 +124,17 @@ def grn(
         "heterogeneity": float(heterogeneity),
         "depth": None if depth is None else float(depth),
         "rng": seed_noted(rng),
+        **drawn,
     }
-    if network is None:
-        params |= {"density": float(density), "repression_share": float(repression_share)}
     adata = AnnData(
-        observed.copy() if observed is truth else observed,
+        observed,
         obs=pd.DataFrame(index=[f"cell_{i}" for i in range(n_cells)]),
         var=pd.DataFrame(index=names),
-        layers={_common.TRUTH: truth} | ({} if production is None else {_common.PRODUCTION: production}),
+        layers={_common.TRUTH: truth} | ({_common.PRODUCTION: production} if heterogeneity > 0 else {}),
         uns={_common.GRN: params},
     )
     adata.varp[_common.NETWORK] = sparse.csr_matrix(weights)
     return adata
-
-
-def _share_range(share_present: float | tuple[float, float]) -> tuple[float, float]:
-    """Return the lowest and highest share of genes present."""
-    low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
-    right = "give a share, or a range of shares, above 0 and up to 1"
-    require(0 < low <= high <= 1, f"share_present is {share_present}: {right}")
-    return low, high
 
 
 def _cells(
@@ -150,40 +144,33 @@ def _cells(
     decay: float,
     heterogeneity: float,
     rng: np.random.Generator,
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix | None]:
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Draw which genes the cells have and how strongly these are produced, and solve for their steady states."""
     n_genes = network.shape[0]
     truths, factors = [], []
     for first in range(0, n_cells, BLOCK_CELLS):
         shape = (min(BLOCK_CELLS, n_cells - first), n_genes)
         # Rounded before they are used, so that the stored factors give the stored truth.
-        factor = rng.lognormal(0.0, heterogeneity, shape).astype(np.float32) if heterogeneity > 0 else None
+        factor = rng.lognormal(0.0, heterogeneity, shape) if heterogeneity > 0 else np.ones(shape)
+        factor = factor.astype(np.float32)
         x = np.zeros(shape)
         for _ in range(_DRAWS):
             lifeless = np.flatnonzero(~x.any(axis=1))
             if not len(lifeless):
                 break
-            presence = _draw_presence(len(lifeless), n_genes, share_range, rng)
-            h = None if factor is None else factor[lifeless]
-            x[lifeless] = viable_steady_state(presence, network, production=h, decay=decay)
+            # The rounded share of the genes, at least one, at random.
+            n_present = np.maximum(np.rint(rng.uniform(*share_range, size=(len(lifeless), 1)) * n_genes), 1)
+            presence = rng.permuted(np.arange(n_genes) < n_present, axis=1)
+            x[lifeless] = viable_steady_state(presence, network, factor[lifeless], decay)
         truths.append(sparse.csr_matrix(x.astype(np.float32)))
-        if factor is not None:
-            factors.append(_with_data(truths[-1], factor[x > 0]))
+        factors.append(_with_data(truths[-1], factor[x > 0]))
     truth = sparse.vstack(truths, format="csr")
     n_lifeless = int((np.diff(truth.indptr) == 0).sum())
     require(
         not n_lifeless,
         f"No gene lasts in {n_lifeless} of {n_cells} cells: raise density, share_present or weights, or lower decay",
     )
-    return truth, sparse.vstack(factors, format="csr") if factors else None
-
-
-def _draw_presence(
-    n_cells: int, n_genes: int, share_range: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Draw which genes the cells have: the rounded share of them, at least one, at random."""
-    n_present = np.maximum(np.rint(rng.uniform(*share_range, size=(n_cells, 1)) * n_genes), 1)
-    return rng.permuted(np.arange(n_genes) < n_present, axis=1)
+    return truth, sparse.vstack(factors, format="csr")
 
 
 def _with_data(like: sparse.csr_matrix, data: NDArray[np.number]) -> sparse.csr_matrix:
@@ -217,13 +204,16 @@ def _draw_network(n_genes: int, density: float, repression_share: float, rng: np
 
 def _read_network(
     network: pd.DataFrame | ArrayLike | sparse.sparray | sparse.spmatrix,
-) -> tuple[sparse.csr_array, list[str]]:
-    """Return the signed weights and gene names of a network that the user gives."""
+) -> tuple[sparse.csr_array, list[str] | None]:
+    """Return the signed weights of a network that the user gives, and its gene names, if any."""
     names = None
     if isinstance(network, pd.DataFrame):
         network = network.rename(index=str, columns=str)
         names = list(network.index)
-        _require_same_names(network.index, network.columns)
+        odd = set(names) ^ set(network.columns)
+        require(not odd, f"The network has {listed(sorted(odd))} on one axis only: both must name the same genes")
+        twice = {name for axis in network.axes for name in axis[axis.duplicated()]}
+        require(not twice, f"The network names {listed(sorted(twice))} more than once: make the gene names unique")
         network = network[names].to_numpy()
     weights = sparse.csr_array(network, dtype=np.float64, copy=True)
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1] or not weights.shape[0]:
@@ -232,11 +222,4 @@ def _read_network(
         raise ValueError("The network has weights that are NaN or infinite: replace them, by 0 where there is no edge.")
     weights.sum_duplicates()
     weights.eliminate_zeros()
-    return weights, names or [f"gene_{i}" for i in range(weights.shape[0])]
-
-
-def _require_same_names(rows: pd.Index, columns: pd.Index) -> None:
-    twice = sorted({*rows[rows.duplicated()], *columns[columns.duplicated()]})
-    require(not twice, f"The network names {listed(twice)} more than once: make the gene names unique")
-    odd = sorted(set(rows) ^ set(columns))
-    require(not odd, f"The network has {listed(odd)} on one axis only: rows and columns must name the same genes")
+    return weights, names

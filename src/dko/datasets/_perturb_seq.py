@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from .._core.verb import verb
 from .._rng import generator
@@ -90,6 +89,8 @@ def perturb_seq(
     ``uns["perturb_seq"]``
         ``"strength"`` (DataFrame, one row per target), ``"network"`` (D, modules x modules) and ``"params"``.
     """
+    import scanpy as sc
+
     least, largest = strength
     n_possible = n_perturbations * (n_perturbations - 1) // 2
     require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
@@ -103,30 +104,45 @@ def perturb_seq(
     require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
     for_genes, for_cells = generator(rng).spawn(2)
     truth = _draw_truth(n_genes, n_modules, density, for_genes)
-    targets = _draw_targets(truth, n_perturbations, n_without_effect, strength, for_genes)
-    shifts = _shifts(truth, targets, n_pairs, for_genes)
-    own = _own_transcripts(shifts.index, truth.names, knockdown)
-    effects = pd.DataFrame(
-        (penetrance * (shifts.to_numpy() @ truth.responses + own)).T.astype(np.float32),
-        index=truth.names,
-        columns=shifts.index,
+    targets = pd.DataFrame(
+        {
+            "module": _named(truth.module[truth.order[:n_perturbations]]),
+            "strength": for_genes.uniform(*strength, n_perturbations),
+        },
+        index=truth.names[truth.order[:n_perturbations]],
     )
-    labels = np.repeat([CONTROL, *shifts.index], [n_controls, *[n_cells] * len(shifts)])
-    labels = for_cells.permutation(labels)
+    targets.iloc[for_genes.permutation(n_perturbations)[:n_without_effect], 1] = 0.0
+    shifts = _shifts(truth, targets, n_pairs, for_genes)
+    is_target = np.array([truth.names.isin(label.split("+")) for label in shifts.index])
+    # Changes of the log rates, perturbations x genes; the last row is that of cells without effect.
+    change = np.vstack([shifts @ truth.responses + np.log1p(-knockdown) * is_target, np.zeros(n_genes)])
+    labels = for_cells.permutation(np.repeat([CONTROL, *shifts.index], [n_controls, *[n_cells] * len(shifts)]))
     affected = (labels != CONTROL) & (for_cells.random(len(labels)) < penetrance)
     number = np.where(affected, shifts.index.get_indexer(labels), -1)
-    counts = _draw_counts(truth, shifts.to_numpy(), own, number, labels == CONTROL, depth, for_cells)
-    adata = _assemble(counts, labels, affected, truth, effects)
-    adata.uns[_common.PERTURB_SEQ] = {
-        "strength": targets,
-        "network": truth.network,
-        "params": {
-            "penetrance": float(penetrance),
-            "knockdown": float(knockdown),
-            "depth": float(depth),
-            "rng": seed_noted(rng),
-        },
+    activity = for_cells.normal(0, _ACTIVITY, (len(number), n_modules))
+    rate = np.exp(truth.baseline + activity @ truth.responses + change[number])
+    rate *= depth / rate[labels == CONTROL].sum(axis=1).mean()
+    counts = poisson_counts(rate * for_cells.lognormal(0, _LIBRARY, (len(rate), 1)), for_cells)
+    adata = AnnData(
+        counts.copy(),
+        obs=pd.DataFrame(
+            {"perturbation": pd.Categorical(labels, [CONTROL, *shifts.index]), "affected": affected},
+            index=[f"cell_{i}" for i in range(len(labels))],
+        ),
+        var=pd.DataFrame({"module": pd.Categorical(_named(truth.module))}, index=truth.names),
+        layers={"counts": counts},
+    )
+    effects = (penetrance * change[:-1]).T.astype(np.float32)
+    adata.varm["effect"] = pd.DataFrame(effects, index=truth.names, columns=shifts.index)
+    params = {
+        "penetrance": float(penetrance),
+        "knockdown": float(knockdown),
+        "depth": float(depth),
+        "rng": seed_noted(rng),
     }
+    adata.uns[_common.PERTURB_SEQ] = {"strength": targets, "network": truth.network, "params": params}
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
     return adata
 
 
@@ -160,17 +176,6 @@ def _draw_truth(n_genes: int, n_modules: int, density: float, rng: np.random.Gen
     )
 
 
-def _draw_targets(
-    truth: _Truth, n_targets: int, n_without: int, strength: tuple[float, float], rng: np.random.Generator
-) -> pd.DataFrame:
-    """Choose targets, those without effect at random among them."""
-    genes = truth.order[:n_targets]
-    drawn = rng.uniform(*strength, n_targets)
-    drawn[rng.permutation(n_targets)[:n_without]] = 0.0
-    columns = {"module": _named(truth.module[genes]), "strength": drawn}
-    return pd.DataFrame(columns, index=truth.names[genes])
-
-
 def _shifts(truth: _Truth, targets: pd.DataFrame, n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return how each perturbation, singles before pairs, shifts the activity of each module directly."""
     alone = np.zeros((len(targets), len(truth.network)))
@@ -180,56 +185,6 @@ def _shifts(truth: _Truth, targets: pd.DataFrame, n_pairs: int, rng: np.random.G
     first, second = first[drawn], second[drawn]
     pairs = ["+".join(sorted(pair)) for pair in zip(targets.index[first], targets.index[second], strict=True)]
     return pd.DataFrame(np.vstack([alone, alone[first] + alone[second]]), index=[*targets.index, *pairs])
-
-
-def _own_transcripts(perturbations: pd.Index, genes: pd.Index, knockdown: float) -> NDArray[np.float64]:
-    """Return the change of the log rate of the targets themselves: perturbations x genes."""
-    own = np.zeros((len(perturbations), len(genes)))
-    for row, label in zip(own, perturbations, strict=True):
-        row[genes.get_indexer(label.split("+"))] = np.log1p(-knockdown)
-    return own
-
-
-def _draw_counts(
-    truth: _Truth,
-    shifts: NDArray[np.float64],
-    own: NDArray[np.float64],
-    number: NDArray[np.intp],
-    control: NDArray[np.bool_],
-    depth: float,
-    rng: np.random.Generator,
-) -> sparse.csr_matrix:
-    """Draw the counts of cells with the perturbations of these numbers, -1 for none."""
-    # What -1 takes, the last row, is that of cells without effect.
-    shift, lowered = (np.vstack([rows, np.zeros_like(rows[:1])])[number] for rows in (shifts, own))
-    activity = rng.normal(0, _ACTIVITY, (len(number), len(truth.network)))
-    rate = np.exp(truth.baseline + (activity + shift) @ truth.responses + lowered)
-    rate *= depth / rate[control].sum(axis=1).mean()
-    return poisson_counts(rate * rng.lognormal(0, _LIBRARY, (len(rate), 1)), rng)
-
-
-def _assemble(
-    counts: sparse.csr_matrix,
-    labels: NDArray[np.str_],
-    affected: NDArray[np.bool_],
-    truth: _Truth,
-    effects: pd.DataFrame,
-) -> AnnData:
-    import scanpy as sc
-
-    adata = AnnData(
-        counts.copy(),
-        obs=pd.DataFrame(
-            {"perturbation": pd.Categorical(labels, [CONTROL, *effects.columns]), "affected": affected},
-            index=[f"cell_{i}" for i in range(len(labels))],
-        ),
-        var=pd.DataFrame({"module": pd.Categorical(_named(truth.module))}, index=truth.names),
-        layers={"counts": counts},
-        varm={"effect": effects},
-    )
-    sc.pp.normalize_total(adata)
-    sc.pp.log1p(adata)
-    return adata
 
 
 def _named(modules: NDArray[np.intp]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -126,27 +126,29 @@ def _read(adata: AnnData) -> _Simulation:
             f"This AnnData has {adata.n_vars} of the {params['n_genes']} simulated genes, and those left out still "
             "regulate: use the AnnData with all genes."
         )
-    of_types = params["network"] == _common.ACYCLIC
-    needed = {"layers": _common.PRODUCTION} if of_types or params["heterogeneity"] > 0 else {}
-    for where, key in (needed | ({"var": _common.HALF_RESPONSE} if of_types else {})).items():
-        if key not in getattr(adata, where):
-            maker = "grn_types" if of_types else "grn"
-            raise ValueError(f"{where}['{key}'] is missing: use the AnnData as dko.datasets.{maker}() returned it.")
     truth, network = sparse.csr_array(adata.layers[_common.TRUTH]), sparse.csr_array(adata.varp[_common.NETWORK])
-    # Without heterogeneity, all factors are 1.
-    production = sparse.csr_array(adata.layers[_common.PRODUCTION]) if needed else (truth > 0).astype(float)
-    if of_types:
-        weights, half_response = network.toarray(), adata.var[_common.HALF_RESPONSE].to_numpy(dtype=np.float64)
+    if params["network"] == _common.ACYCLIC:
+        factors = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION))
+        weights, half_response = network.toarray(), _needed(adata, "var", _common.HALF_RESPONSE).to_numpy(dtype=float)
 
         def levels(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
-            return hill_levels(production[rows].toarray() * ~removed, weights, half_response)[0]
+            return hill_levels(factors[rows].toarray() * ~removed, weights, half_response)[0]
 
         return _Simulation(truth, levels)
+    # Without heterogeneity, all factors are 1.
+    differ = params["heterogeneity"] > 0
+    production = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION) if differ else truth > 0, dtype=float)
     fast, decay = compact(network), float(params["decay"])
 
     def settled(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
         before = truth[rows].toarray()
-        present = (before > 0) & ~removed
-        return steady_state(present, fast, production=production[rows].toarray(), decay=decay, start=before)
+        return steady_state((before > 0) & ~removed, fast, production[rows].toarray(), decay, start=before)
 
     return _Simulation(truth, settled)
+
+
+def _needed(adata: AnnData, where: str, key: str) -> Any:
+    try:
+        return getattr(adata, where)[key]
+    except KeyError:
+        raise ValueError(f"{where}['{key}'] is missing: use the AnnData as dko.datasets returned it.") from None
