@@ -147,19 +147,25 @@ _LARGEST = 2**31
 _Test = Callable[[Any], bool]
 _AT_LEAST_1 = (
     *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_genes", "n_markers"),
-    *("n_neighbors", "n_pcs", "n_permutations", "n_responders", "n_samples", "n_splits", "ncols"),
+    *("n_controls", "n_masters", "n_modules", "n_neighbors", "n_pcs", "n_permutations", "n_responders", "n_samples"),
+    *("depth", "n_splits", "n_types", "ncols"),
 )
+_SHARES = ("copying", "density", "penetrance", "regulating_share", "repression_share")
 # Ranges of parameters, which are the same in all functions that have them.
 _RANGES: dict[str, tuple[str, _Test]] = {
     **dict.fromkeys(_AT_LEAST_1, ("at least 1", lambda value: value >= 1)),
     **dict.fromkeys(("n_folds", "n_top_genes"), ("at least 2", lambda value: value >= 2)),
-    "n_others": ("at least 0", lambda value: value >= 0),
+    **dict.fromkeys(
+        ("heterogeneity", "library", "n_others", "n_without_effect", "noise"), ("at least 0", lambda value: value >= 0)
+    ),
+    **dict.fromkeys(_SHARES, ("from 0 to 1", lambda value: 0 <= value <= 1)),
     "dose": ("from 0 (nothing is removed) to 1 (knockout)", lambda value: 0 <= value <= 1),
+    "dropout": ("a percentile from 0 to 100", lambda value: 0 <= value <= 100),
     "alpha": ("above 0 and at most 1", lambda value: 0 < value <= 1),
-    **dict.fromkeys(("bandwidth", "resolution"), ("above 0", lambda value: value > 0)),  # also refuses NaN
+    **dict.fromkeys(("bandwidth", "decay", "resolution"), ("above 0", lambda value: value > 0)),  # also refuses NaN
     "validation_fraction": ("above 0 and below 1", lambda value: 0 < value < 1),
     **dict.fromkeys(
-        ("test_fraction", "test_controls", "validation_perturbations"),
+        ("knockdown", "test_fraction", "test_controls", "validation_perturbations"),
         ("at least 0 and below 1", lambda value: 0 <= value < 1),
     ),
 }

@@ -20,18 +20,6 @@ def require(condition: bool, otherwise: str) -> None:
         raise ValueError(f"{otherwise}.")
 
 
-def require_shares(**shares: float) -> None:
-    """Refuse shares and probabilities that are none."""
-    for name, share in shares.items():
-        require(0 <= share <= 1, f"{name} is {share}: give a share between 0 and 1")
-
-
-def require_within(name: str, value: int, least: int, **most: int) -> None:
-    """Refuse numbers that are too small, or larger than another one."""
-    ((other, limit),) = most.items()
-    require(least <= value <= limit, f"{name} is {value}: give at least {least} and at most {other}={limit}")
-
-
 def seed_noted(rng: object) -> int | None:
     """Return a seed as the parameters of a simulation have it; None for a generator."""
     return int(rng) if isinstance(rng, int | np.integer) else None

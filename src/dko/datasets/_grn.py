@@ -13,7 +13,7 @@ from .._core.messages import listed
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import require, require_shares, seed_noted
+from ._common import require, seed_noted
 from ._dynamics import compact, viable_steady_state
 from ._truth import BLOCK_CELLS
 
@@ -91,15 +91,8 @@ def grn(
     low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
     right = "give a share, or a range of shares, above 0 and up to 1"
     require(0 < low <= high <= 1, f"share_present is {share_present}: {right}")
-    require(n_cells >= 1 and n_genes >= 1, "n_cells and n_genes must be at least 1")
     if density is None:
         density = min(_REGULATORS / max(n_genes - 1, 1), 1.0)
-    require_shares(density=density, repression_share=repression_share)
-    require(0 < decay < np.inf, f"decay is {decay}: give a positive rate")
-    for name, deviation in (("noise", noise), ("heterogeneity", heterogeneity)):
-        require(0 <= deviation < np.inf, f"{name} is {deviation}: give a standard deviation, 0 for none")
-    require(depth is None or 1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell, or None")
-
     for_network, for_cells, for_noise, for_counts = generator(rng).spawn(4)
     if network is None:
         weights, names = _draw_network(n_genes, density, repression_share, for_network), None

@@ -13,7 +13,7 @@ from scipy.special import expit
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import poisson_counts, require, require_shares, require_within, seed_noted
+from ._common import poisson_counts, require, seed_noted
 from ._dynamics import hill_levels
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
 _MASTERS = 0.05  # Share of the genes that are master regulators, where no number is given.
-_MOST_NOISE, _MOST_COUNTS = 5, 10**9  # Beyond, levels and counts are no numbers that a computer has.
 _SLOPE = 6.5  # Of the logistic curve of dropout, as in the examples of SERGIO.
 _SCALE = 1.0  # Standard deviation of the log scale of genes: mean levels span two orders of magnitude.
 
@@ -102,21 +101,14 @@ def grn_types(
         Parameters, and ``"dropout_midpoint"``, the log(1 + expected count) at which half of the values are lost.
     """
     n_masters = max(round(_MASTERS * n_genes), 1) if n_masters is None else n_masters
-    require(n_genes >= 1, f"n_genes is {n_genes}: give at least 1")
-    require_within("n_types", n_types, 1, n_cells=n_cells)
-    require_within("n_masters", n_masters, 1, n_genes=n_genes)
+    require(n_types <= n_cells, f"n_types is {n_types}: give at most n_cells={n_cells}")
+    require(n_masters <= n_genes, f"n_masters is {n_masters}: give at most n_genes={n_genes}")
     whole = np.shape(n_regulators) == (2,) and all(isinstance(number, int | np.integer) for number in n_regulators)
     require(
         whole and 1 <= n_regulators[0] <= n_regulators[1],
         f"n_regulators is {n_regulators}: give a range of two whole numbers from 1 on, the fewest first",
     )
     shares = {"regulating_share": regulating_share, "copying": copying, "repression_share": repression_share}
-    require_shares(**shares)
-    for name, width in (("noise", noise), ("library", library)):
-        require(0 <= width <= _MOST_NOISE, f"{name} is {width}: give a standard deviation from 0 to {_MOST_NOISE}")
-    require(1 <= depth <= _MOST_COUNTS, f"depth is {depth}: give 1 to {_MOST_COUNTS:,} counts per cell")
-    require(dropout is None or 0 <= dropout <= 100, f"dropout is {dropout}: give a percentile from 0 to 100, or None")
-
     for_network, for_types, for_cells, for_counts = generator(rng).spawn(4)
     scale = for_network.lognormal(0.0, _SCALE, n_genes)
     network = scale * _draw_network(

@@ -11,7 +11,7 @@ from anndata import AnnData
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import poisson_counts, require, require_shares, require_within, seed_noted
+from ._common import poisson_counts, require, seed_noted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,15 +93,13 @@ def perturb_seq(
 
     least, largest = strength
     n_possible = n_perturbations * (n_perturbations - 1) // 2
-    require(min(n_cells, n_controls, n_modules) >= 1, "n_cells, n_controls and n_modules must be at least 1")
-    require_within("n_perturbations", n_perturbations, 1, n_genes=n_genes)
-    require_within("n_modules", n_modules, 1, n_genes=n_genes)
+    within = f"give at least 1 and at most n_genes={n_genes}"
+    require(1 <= n_perturbations <= n_genes, f"n_perturbations is {n_perturbations}: {within}")
+    require(n_modules <= n_genes, f"n_modules is {n_modules}: {within}")
     require(0 <= n_pairs <= n_possible, f"n_pairs is {n_pairs}: {n_perturbations} targets have {n_possible} pairs")
-    require_within("n_without_effect", n_without_effect, 0, n_perturbations=n_perturbations)
+    most = f"give at most n_perturbations={n_perturbations}"
+    require(n_without_effect <= n_perturbations, f"n_without_effect is {n_without_effect}: {most}")
     require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
-    require_shares(density=density, penetrance=penetrance)
-    require(0 <= knockdown < 1, f"knockdown is {knockdown}: give a share of at least 0 and below 1")
-    require(1 <= depth < np.inf, f"depth is {depth}: give at least 1 count per cell")
     for_genes, for_cells = generator(rng).spawn(2)
     truth = _draw_truth(n_genes, n_modules, density, for_genes)
     targets = pd.DataFrame(
