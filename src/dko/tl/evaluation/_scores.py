@@ -25,7 +25,7 @@ from ...metrics._effects import of_whole
 from ._methods import Predicted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ._screen import Measurement
 
@@ -182,15 +182,13 @@ def _averaged(values: np.ndarray, draws: np.ndarray) -> Interval:
 
 def _ranked(values: np.ndarray, size: np.ndarray, draws: np.ndarray, less: np.ndarray | None = None) -> Interval:
     """Return the rank correlation with the measured size and its interval; of `less`, subtract its own."""
-
-    def found(pick: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        own = _rank_correlation(pick(values), pick(size))
-        return own if less is None else own - _rank_correlation(pick(less), pick(size))
-
-    mean = float(found(lambda one: one[None])[0])
-    if not np.isfinite(mean) or len(values) < _MIN_RANKED:
-        return mean, np.nan, np.nan
-    return mean, *pd.Series(found(lambda one: one[draws])).quantile(_ENDS)
+    rows = np.vstack([np.arange(len(values)), draws])
+    found = _rank_correlation(values[rows], size[rows])
+    if less is not None:
+        found = found - _rank_correlation(less[rows], size[rows])
+    if not np.isfinite(found[0]) or len(values) < _MIN_RANKED:
+        return found[0], np.nan, np.nan
+    return found[0], *pd.Series(found[1:]).quantile(_ENDS)
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

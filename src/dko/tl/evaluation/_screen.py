@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from ..._core import keys
@@ -22,7 +23,6 @@ from ...metrics._profiles import columns_mask
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    import pandas as pd
     from anndata import AnnData
 
     from ..._core.knockouts import Predictor
@@ -31,6 +31,7 @@ _MIN_CELLS = 10
 # Enough test cells to find the genes that change against them; otherwise a half of the unperturbed cells is taken.
 _MIN_TEST_CELLS = 50
 _TEST_CELLS = "test cells"
+_UNKNOWN = "no split"  # of which no cell is known to be in any part
 # A rank test with many ties takes the normal distribution for granted, which holds for sides of similar size.
 _MAX_RATIO = 2
 
@@ -47,6 +48,7 @@ class Screen:
     held_out: np.ndarray  # which of the unperturbed cells the genes that change are found against
     held_out_are: str  # what these are, in words
     trained: dict[str, list[str]]  # genes of the perturbations that the model was trained on
+    split: np.ndarray  # part of the fit that every cell is in, as text
 
     @cached_property
     def control(self) -> sparse.csr_array:
@@ -70,9 +72,7 @@ class Screen:
 
     def used(self, rows: np.ndarray) -> np.ndarray:
         """Choose cells that the model was trained on; all where nothing is known of it."""
-        if keys.split(self.cells.fitted.key) not in self.cells.adata.obs:
-            return rows
-        return rows[_of_split(self.cells, rows, keys.TRAIN, keys.VALIDATION)]
+        return rows[np.isin(self.split[rows], (_UNKNOWN, keys.TRAIN, keys.VALIDATION))]
 
 
 def open_screen(
@@ -93,17 +93,26 @@ def open_screen(
     if model.where == "control" and params["perturbation_key"] == perturbation_key and params["control"] != control:
         raise ValueError(f"control={control!r} is not what the fit took for unperturbed cells, {params['control']!r}.")
     cells = open_model(adata, key, "", (labels == control).to_numpy(), device=device)
+    split = adata.obs.get(keys.split(key), pd.Series(_UNKNOWN, adata.obs_names)).astype(str).to_numpy()
     roles = _roles(cells, control, known)
-    perturbed = _choose(cells, {label: np.flatnonzero(labels == label) for label in genes}, roles, wanted is not None)
+    perturbed = {label: np.flatnonzero(labels == label) for label in genes}
+    for label, rows in perturbed.items():
+        if roles.get(label) == TRAINED and (test := split[rows] == keys.TEST).any():
+            perturbed[label] = rows[test]
+    if wanted is None:
+        # Perturbations that were not trained on, but could have been; if there are none, those that have test cells.
+        unseen = [label for label in perturbed if roles.get(label) not in (TRAINED, DROPPED)]
+        tested = [label for label, rows in perturbed.items() if keys.TEST in split[rows]]
+        perturbed = {label: perturbed[label] for label in unseen or tested or perturbed}
     # Read here, and kept, as knockouts are predicted a few at a time.
     n_control = cells.values.shape[0]
     perturbed = _enough(perturbed, n_control, control, perturbation_key)
-    _warn_of_seen(cells, perturbed, roles)
-    held_out, are = _held_out(cells, rng)
+    _warn_of_seen(split, perturbed, roles)
+    held_out, are = _held_out(split[cells.rows] == keys.TEST, rng)
     everything = read_log_values(adata, fitted) if model.log else read_profiles(adata, fitted)
     trained = {label: members(label, known) for label, role in roles.items() if role == TRAINED}
     genes = {label: genes[label] for label in perturbed}
-    screen = Screen(cells, sparse.csr_array(everything), labels, genes, perturbed, held_out, are, trained)
+    screen = Screen(cells, sparse.csr_array(everything), labels, genes, perturbed, held_out, are, trained, split)
     if model.where == "all" and not any(screen.control[:, columns].sum() > 0 for columns in screen.columns):
         raise ValueError(
             f"No unperturbed cell expresses the gene of any perturbation ({listed(genes, 3)}), so there is no "
@@ -147,21 +156,6 @@ def _roles(cells: Predictor, control: str, known: Collection[str]) -> dict[str, 
     return dict(zip(labels, table["role"].astype(str), strict=True))
 
 
-def _choose(
-    cells: Predictor, rows: dict[str, np.ndarray], roles: dict[str, str], everything: bool
-) -> dict[str, np.ndarray]:
-    """Choose the cells of each perturbation, of those that were trained on the test cells, if there are any."""
-    for label, of in rows.items():
-        if roles.get(label) == TRAINED and (test := _of_split(cells, of, keys.TEST)).any():
-            rows[label] = of[test]
-    if everything:
-        return rows
-    # Perturbations that were not trained on, but could have been; if there are none, those that have test cells.
-    unseen = [label for label in rows if roles.get(label) not in (TRAINED, DROPPED)]
-    tested = [label for label in rows if _of_split(cells, rows[label], keys.TEST).any()]
-    return {label: rows[label] for label in unseen or tested or rows}
-
-
 def _enough(cells: dict[str, np.ndarray], n_control: int, control: str, perturbation_key: str) -> dict[str, np.ndarray]:
     """Return the perturbations of enough cells; name the others."""
     if n_control < 2 * _MIN_CELLS:
@@ -177,11 +171,11 @@ def _enough(cells: dict[str, np.ndarray], n_control: int, control: str, perturba
     return {label: rows for label, rows in cells.items() if label not in few}
 
 
-def _warn_of_seen(cells: Predictor, perturbed: dict[str, np.ndarray], roles: dict[str, str]) -> None:
+def _warn_of_seen(split: np.ndarray, perturbed: dict[str, np.ndarray], roles: dict[str, str]) -> None:
     """Warn where cells are scored that the model may have been trained on."""
     for label, rows in perturbed.items():
-        seen = _of_split(cells, rows, keys.TRAIN, keys.VALIDATION).any()
-        if seen or (roles.get(label) == TRAINED and not _of_split(cells, rows, keys.TEST).all()):
+        seen = np.isin(split[rows], (keys.TRAIN, keys.VALIDATION)).any()
+        if seen or (roles.get(label) == TRAINED and (split[rows] != keys.TEST).any()):
             logger.warning(
                 "The model was trained on cells that it is scored on, and has seen what it is asked to predict; keep "
                 "them out, dko.tl.fit(adata, perturbation_key=..., control=...), of a model of perturbations with "
@@ -190,15 +184,8 @@ def _warn_of_seen(cells: Predictor, perturbed: dict[str, np.ndarray], roles: dic
             return
 
 
-def _of_split(cells: Predictor, rows: np.ndarray, *parts: str) -> np.ndarray:
-    """Return which of some cells are in these parts of the split of the fit; none where there is no split."""
-    split = cells.adata.obs.get(keys.split(cells.fitted.key))
-    return np.zeros(len(rows), dtype=bool) if split is None else split.iloc[rows].isin(parts).to_numpy()
-
-
-def _held_out(cells: Predictor, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+def _held_out(test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """Choose the test cells of the fit, if there are enough of them and of others, or a random half."""
-    test = _of_split(cells, cells.rows, keys.TEST)
     if test.sum() >= _MIN_TEST_CELLS and (~test).sum() >= _MIN_TEST_CELLS:
         return test, _TEST_CELLS
     half = np.zeros(len(test), dtype=bool)
