@@ -36,27 +36,21 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
     For files and, with `store`, folders (zarr); docs/design.md, What a writer replaces. The path has no ending: writers
     that choose the format by it need it named.
     """
-    target = check_target(path, store=store)
-    with _whole(path), _workplace(target.parent) as folder:
-        temporary = folder / "partial"
-        yield temporary
-        target = check_target(path, store=store)
-        if not store:
-            _settle(temporary)
-        _resemble(temporary, target)
-        if store and target.exists():
-            _swap(temporary, target)
-        else:
-            os.replace(temporary, target)
-
-
-@contextmanager
-def _whole(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in errors of the operating system; other errors are sentences already."""
     try:
-        yield
+        with _workplace(check_target(path, store=store).parent) as folder:
+            temporary = folder / "partial"
+            yield temporary
+            target = check_target(path, store=store)
+            if not store:
+                _settle(temporary)
+            if target.exists():
+                _resemble(temporary, target)
+            if store and target.exists():
+                _swap(temporary, target)
+            else:
+                os.replace(temporary, target)
     except OSError as error:
-        if error.errno is None or error.strerror is None:
+        if error.errno is None or error.strerror is None:  # a sentence already
             raise
         sentence = f"{str(path)!r} could not be written: {os.strerror(error.errno)}. What was there is unchanged."
         raise reworded(error, sentence) from error
@@ -102,8 +96,6 @@ def _abandoned(entry: os.DirEntry[str], here: str, process: int) -> bool:
 
 def _resemble(temporary: Path, target: Path) -> None:
     """Give what was written the owner, mode and extended attributes of what it replaces."""
-    if not target.exists():
-        return
     status = target.stat()
     with suppress(OSError, AttributeError):  # files of other users, and Windows
         os.chown(temporary, status.st_uid, status.st_gid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,7 @@ def write_any(data: AnnData | MuData, path: str | Path) -> None:
     with atomic(path, store=format == ".zarr") as temporary, _settled(format):
         if format != ".zarr":
             check_room(temporary.parents[1], _n_bytes(target))
-        if format == ".h5mu":
-            target.write_h5mu(temporary)
-        elif format == ".zarr":
-            target.write_zarr(temporary)
-        else:
-            target.write_h5ad(temporary)
+        getattr(target, f"write_{format[1:]}")(temporary)
 
 
 def _n_bytes(value: Any) -> int:
@@ -99,11 +94,9 @@ def _n_bytes(value: Any) -> int:
 @contextmanager
 def _settled(format: str) -> Iterator[None]:
     """Keep to what libraries do by default, or announce that they will, without telling the user each time."""
-    with warnings.catch_warnings(), ExitStack() as stack:
+    with warnings.catch_warnings(), modalities_apart() if format == ".h5mu" else nullcontext():
         # anndata 0.12 writes zarr v2, which every version of it reads; later ones write v3.
         warnings.filterwarnings("ignore", message="Writing zarr v2 data will no longer be the default")
-        if format == ".h5mu":
-            stack.enter_context(modalities_apart())
         yield
 
 
@@ -125,8 +118,6 @@ def read_prior(path: Path) -> pd.DataFrame | AnnData:
         from anndata import read_h5ad
 
         return read_h5ad(path)
-    import pandas as pd
-
     table = pd.read_csv(path)
     return table if "target" in table else table.set_index(table.columns[0])
 

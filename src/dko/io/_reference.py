@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from .. import get
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import read_fitted
@@ -89,60 +90,38 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = keys
     """
     check_folder(dir, FILES)
     target = unwrap(adata, mod)
-    fitted = read_fitted(target, key)
-    tables = {**_mapping(target, key), **_single(target, key), **_double(target, fitted)}
+    tables = _tables(target, read_fitted(target, key))
     if not tables:
         raise ValueError(
             f"Key {key!r} has no test cells, no scan and no double knockouts to write; run dko.tl.scan(adata) first."
         )
     folder = Path(dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (table, header) in tables.items():
-        write_table(table, folder / name, index=False, header=header)
+    for name, table in tables.items():
+        write_table(table, folder / name, index=False, header=not name.startswith("mapping"))
     say(f"Wrote {', '.join(tables)} to {folder}.")
 
 
-def _mapping(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
-    from ..get import profiles
-
+def _tables(adata: AnnData, fitted: Fitted) -> dict[str, pd.DataFrame]:
+    """Return the tables of what has been computed, by the name of the file."""
+    key, tables = fitted.key, {}
     split = adata.obs.get(keys.split(key))
-    if split is None or not (split == keys.TEST).any():
-        return {}
-    cells = profiles(adata, split=keys.TEST, key=key)
-    columns = adata.var_names.get_indexer(cells.var_names)
-    tables = {}
-    for name, values in (("mapping_true.csv", cells.X), ("mapping_prediction.csv", cells.layers["predicted"])):
-        # A column per gene of the table, also for those that are not part of the model.
-        whole = np.zeros((cells.n_obs, adata.n_vars), dtype=np.float32)
-        whole[:, columns] = values.toarray()
-        tables[name] = (pd.DataFrame(whole), False)
+    if split is not None and (split == keys.TEST).any():
+        cells = get.profiles(adata, split=keys.TEST, key=key)
+        columns = adata.var_names.get_indexer(cells.var_names)
+        for name, values in (("mapping_true.csv", cells.X), ("mapping_prediction.csv", cells.layers["predicted"])):
+            # A column per gene of the table, also for those that are not part of the model.
+            whole = np.zeros((cells.n_obs, adata.n_vars), dtype=np.float32)
+            whole[:, columns] = values.toarray()
+            tables[name] = pd.DataFrame(whole)
+    if keys.impact(key) in adata.layers:
+        table = get.impact_table(adata, key=key)
+        numbers = {name: table[name].cat.codes for name in ("gene_id", "cell_id")}
+        tables["Impact_results.csv"] = pd.DataFrame({**numbers, "k_pred": table["impact"]})
+    if keys.PAIRS in fitted.tables:
+        table = fitted.table(keys.PAIRS)
+        genes = np.sort([adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b")], axis=0)
+        cell = adata.obs_names.get_indexer(table["cell"])
+        numbers = {"gene1_id": genes[0], "gene2_id": genes[1], "cell_id": cell, "k_pred": table["impact"]}
+        tables["Impact_results_doubleKO.csv"] = pd.DataFrame(numbers)
     return tables
-
-
-def _single(adata: AnnData, key: str) -> dict[str, tuple[pd.DataFrame, bool]]:
-    from ..get import impact_table
-
-    if keys.impact(key) not in adata.layers:
-        return {}
-    table = impact_table(adata, key=key)
-    numbers = {
-        "gene_id": table["gene_id"].cat.codes,
-        "cell_id": table["cell_id"].cat.codes,
-        "k_pred": table["impact"],
-    }
-    return {"Impact_results.csv": (pd.DataFrame(numbers), True)}
-
-
-def _double(adata: AnnData, fitted: Fitted) -> dict[str, tuple[pd.DataFrame, bool]]:
-    if keys.PAIRS not in fitted.tables:
-        return {}
-    table = fitted.table(keys.PAIRS)
-    genes = np.stack([adata.var_names.get_indexer(table[column]) for column in ("gene_a", "gene_b")], axis=1)
-    genes.sort(axis=1)
-    numbers = {
-        "gene1_id": genes[:, 0],
-        "gene2_id": genes[:, 1],
-        "cell_id": adata.obs_names.get_indexer(table["cell"]),
-        "k_pred": table["impact"],
-    }
-    return {"Impact_results_doubleKO.csv": (pd.DataFrame(numbers), True)}

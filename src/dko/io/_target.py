@@ -9,8 +9,9 @@ import re
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._core.messages import listed
 
@@ -129,17 +130,11 @@ def _check_kind(target: Path, status: os.stat_result, name: str, store: bool) ->
 
 def _is_store(folder: Path) -> bool:
     """Whether anndata says at the top of this folder that it has written it."""
-    found: Any = None
     for name in ("zarr.json", ".zattrs"):
-        try:
+        with suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
             found = json.loads((folder / name).read_bytes())
-            break
-        except (OSError, ValueError):
-            continue
-    try:
-        return found.get("attributes", found)["encoding-type"] == "anndata"
-    except (AttributeError, KeyError, TypeError):
-        return False
+            return bool(found.get("attributes", found)["encoding-type"] == "anndata")
+    return False
 
 
 def _foreign(store: Path) -> list[str]:

@@ -14,7 +14,7 @@ from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ..metrics._baselines import components
+from ..metrics._baselines import components, mean_effect
 from .evaluation._methods import Predicted, distances, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
 from .evaluation._screen import measure, open_screen, some
@@ -176,7 +176,7 @@ def _scored(
     tries = {"model": [model]}
     tries |= without_model(screen, measured, values, training, rng, baselines=baselines)
     measurement = score_measurement(measured, model.effects)
-    how = counted(measurement), values.mean(axis=0), training.mean if screen.trained else None
+    how = counted(measurement), values.mean(axis=0), mean_effect(training.effects) if screen.trained else None
     if screen.trained:
         measurement["trained"] = [float(label in screen.trained) for label in labels]
     scores = {}

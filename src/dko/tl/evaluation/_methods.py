@@ -16,7 +16,7 @@ from ...metrics import (
     mmd,
     supervised_effects,
 )
-from ...metrics._baselines import co_expression, mean_effect, permuted
+from ...metrics._baselines import co_expression, permuted
 from ...metrics._effects import shares, size_of_effect
 from ._screen import some
 
@@ -128,11 +128,6 @@ class Training(NamedTuple):
 
     genes: dict[str, list[str]]
     effects: np.ndarray
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Mean effect (genes,); NaN where no perturbation was measured."""
-        return mean_effect(self.effects)
 
 
 def training_effects(screen: Screen) -> Training:
