@@ -35,12 +35,11 @@ def test_low_rank_is_the_product(genes):
 
 @pytest.mark.parametrize("affine", [LOW, WHOLE], ids=["low rank", "whole"])
 def test_from_its_arrays_also_of_another_byte_order(affine):
-    again, foreign = (map_of({n: a.astype(kind) for n, a in affine.arrays.items()}) for kind in ("=f4", ">f4"))
-    assert again.arrays.keys() == foreign.arrays.keys() == affine.arrays.keys()
+    again = map_of({name: array.astype(">f4") for name, array in affine.arrays.items()})
+    assert again.arrays.keys() == affine.arrays.keys()
     for name, array in affine.arrays.items():
         np.testing.assert_array_equal(again.arrays[name], array)
-        np.testing.assert_array_equal(foreign.arrays[name], array)
-        assert foreign.arrays[name].dtype.isnative
+        assert again.arrays[name].dtype.isnative
 
 
 def together(factors, genes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,7 @@ import torch
 import dko
 from dko.models.fitting import Schedule
 from dko.models.sccvae.config import Config
-from dko.models.sccvae.ensemble import Ensemble
-from dko.models.sccvae.fit import fit, with_strength
+from dko.models.sccvae.fit import fit
 from dko.models.sccvae.sampler import Cells
 from dko.models.sccvae.targets import Targets, full_mask
 
@@ -28,7 +28,6 @@ class Screen(NamedTuple):
     features: np.ndarray
     targets: np.ndarray
     columns: np.ndarray
-    unseen: np.ndarray
 
 
 @pytest.fixture(scope="session")
@@ -44,49 +43,25 @@ def screen():
     validates = np.arange(adata.n_obs) % 5 == 0
     control = adata.X[cells.control].toarray()
     _, size, loadings = np.linalg.svd(control - control.mean(axis=0), full_matrices=False)
-    at = genes.get_indexer(targets)
-    return Screen(
-        training=cells.of(np.flatnonzero(~validates)),
-        validation=cells.of(np.flatnonzero(validates)),
-        features=(loadings[:5].T * size[:5]).astype(np.float32),
-        targets=at,
-        columns=np.arange(len(genes)),
-        unseen=np.setdiff1d(np.arange(len(genes)), at),
-    )
+    parts = [cells.of(np.flatnonzero(some)) for some in (~validates, validates)]
+    features = (loadings[:5].T * size[:5]).astype(np.float32)
+    return Screen(*parts, features, genes.get_indexer(targets), np.arange(len(genes)))
 
 
-def targets_of(screen, mask, node=None):
+def targets_of(screen):
     """All 40 genes can be perturbed."""
-    node = np.full(len(screen.features), -1) if node is None else node
-    return Targets(screen.features, screen.targets, screen.columns, mask, node)
-
-
-@pytest.fixture(scope="session")
-def config():
-    """Sizes of a network that trains in a second."""
-    return TINY
+    node = np.full(len(screen.features), -1)
+    return Targets(screen.features, screen.targets, screen.columns, full_mask(TINY.n_latent), node)
 
 
 @pytest.fixture(scope="session")
 def fitted(screen):
-    """(model, training) of a short fit, as a function of fields of the configuration, graph, seed and steps."""
-    from dataclasses import replace
+    """(model, training) of a short fit, as a function of fields of the configuration, seed and steps."""
 
-    def run(*, mask=None, node=None, seed=0, max_steps=40, calibrated=False, learning_rate=1e-3, of=screen, **changed):
-        config = replace(TINY, **changed)
-        found, trained = fit(
-            of.training,
-            of.validation,
-            targets_of(of, full_mask(config.n_latent) if mask is None else mask, node),
-            config,
-            Schedule(8 * config.groups, learning_rate, max_steps=max_steps, clip=1.0),
-            device=CPU,
-            rng=np.random.default_rng(seed),
-        )
-        if calibrated:
-            rng = np.random.default_rng(0)
-            (found,) = with_strength(Ensemble((found,)), of.training, of.columns, rng).members
-        return found, trained
+    def run(*, seed=0, max_steps=40, learning_rate=1e-3, of=screen, **changed):
+        config, rng = replace(TINY, **changed), np.random.default_rng(seed)
+        schedule = Schedule(8 * config.groups, learning_rate, max_steps=max_steps, clip=1.0)
+        return fit(of.training, of.validation, targets_of(of), config, schedule, device=CPU, rng=rng)
 
     return run
 

@@ -15,13 +15,12 @@ from dko.models.sccvae.ensemble import Ensemble, Member
 from dko.models.sccvae.fit import fit_members, on_target_effects, with_strength
 from dko.models.sccvae.network import Loss, grouped_mmd
 from dko.models.sccvae.sampler import Cells, sampler
-from dko.models.sccvae.targets import full_mask
 
-from .conftest import targets_of
+from .conftest import TINY, targets_of
 
 
-def batch_of(screen, config):
-    (batch,) = sampler(screen.training, config, 1, 8, 8, torch.device("cpu"), np.random.default_rng(0))()
+def batch_of(screen):
+    (batch,) = sampler(screen.training, TINY, 1, 8, 8, torch.device("cpu"), np.random.default_rng(0))()
     return batch
 
 
@@ -50,15 +49,15 @@ def test_perturbations_that_are_trained_on_are_learned(model, screen):
     assert ((found - measured) ** 2).mean() < 0.75 * (measured**2).mean()
 
 
-def test_terms_of_the_loss_count_as_they_are_weighed(config, fitted, screen):
+def test_terms_of_the_loss_count_as_they_are_weighed(fitted, screen):
     network = fitted(max_steps=5)[0].network.eval()
-    batch = batch_of(screen, config)
+    batch = batch_of(screen)
     off = dict.fromkeys(("reconstruction", "effect", "pairs", "kl", "mmd", "sparsity"), 0.0)
     bandwidths, columns = torch.tensor([10.0]), screen.columns[screen.targets]
 
     def loss(**weights):
         with torch.no_grad():
-            return Loss(network, replace(config, **off | weights), bandwidths, columns, 1).eval()(batch)
+            return Loss(network, replace(TINY, **off | weights), bandwidths, columns, 1).eval()(batch)
 
     assert (loss() == 0).all()
     parts = [loss(**{name: 2.0}) for name in off]
@@ -77,15 +76,15 @@ def test_terms_of_the_loss_count_as_they_are_weighed(config, fitted, screen):
     torch.testing.assert_close(loss(sparsity=1.0), network.graph().abs().sum().detach().expand(4))
 
 
-def test_what_happens_to_the_transcript_of_a_target_does_not_count(config, fitted, screen):
+def test_what_happens_to_the_transcript_of_a_target_does_not_count(fitted, screen):
     """Similar targets would inherit it; of targets that are not measured there is none."""
     network = fitted(max_steps=5)[0].network.eval()
-    batch = batch_of(screen, config)
+    batch = batch_of(screen)
     columns = screen.columns[screen.targets]
     effect = batch.effect.clone()
     effect[:, columns] += 50 * batch.members
     other = batch._replace(effect=effect)
-    only = replace(config, reconstruction=0.0, kl=0.0, mmd=0.0, sparsity=0.0, effect=1.0)
+    only = replace(TINY, reconstruction=0.0, kl=0.0, mmd=0.0, sparsity=0.0, effect=1.0)
 
     def loss(batch, columns):
         with torch.no_grad():
@@ -97,7 +96,7 @@ def test_what_happens_to_the_transcript_of_a_target_does_not_count(config, fitte
 
 
 @pytest.fixture
-def members(screen, config, monkeypatch):
+def members(screen, monkeypatch):
     """Fits of several members, as a function of their number, the one that the user stops, and when."""
     cells, whole = screen.training, fitting.fit
     rows = np.flatnonzero(cells.used)
@@ -113,12 +112,12 @@ def members(screen, config, monkeypatch):
             return member, replace(trained, interrupted=len(calls) == stopped)
 
         monkeypatch.setattr("dko.models.sccvae.fit.fit", fit)
-        parts, targets = [rows[number::5] for number in range(n)], targets_of(screen, full_mask(8))
+        parts, targets = [rows[number::5] for number in range(n)], targets_of(screen)
         schedule, how = (
             Schedule(32, 1e-3, max_steps=5),
             {"device": torch.device("cpu"), "rng": np.random.default_rng(5)},
         )
-        return fit_members(cells, parts, targets, config, schedule, **how)
+        return fit_members(cells, parts, targets, TINY, schedule, **how)
 
     return run
 

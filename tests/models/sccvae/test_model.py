@@ -32,9 +32,9 @@ def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(
     np.testing.assert_array_equal(model.shifts(screen.targets), model.network.shifts().detach())
     louder = replace(model, strength=model.strength * 3)
     np.testing.assert_array_equal(louder.shifts(screen.targets), model.shifts(screen.targets))
-    torch.testing.assert_close(louder.shifts(screen.unseen), 3 * model.shifts(screen.unseen))
-    assert (model.shifts(screen.unseen).norm(dim=1) > 1e-3).all()
-    assert torch.isfinite(model.shifts(np.arange(40))).all()
+    unseen = np.setdiff1d(np.arange(40), screen.targets)
+    torch.testing.assert_close(louder.shifts(unseen), 3 * model.shifts(unseen))
+    assert (model.shifts(unseen).norm(dim=1) > 1e-3).all()
 
 
 @pytest.mark.parametrize("code", ["neighbours", "softmax"])

@@ -83,6 +83,9 @@ def test_genes_that_act_alike_have_similar_influence_components(cells):
     assert cosine(scores, 2, 3) > 0.8 and cosine(scores, 8, 9) > 0.8
     assert cosine(scores, 2, 8) < 0
     assert scores.std() == pytest.approx(1, rel=1e-5)
+    # Of more than there are, those that there are.
+    assert components("influence", cells, 50).shape == (20, 19)
+    assert components("pca", cells[:8], 50).shape == (20, 7)
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -96,8 +99,3 @@ def test_gene_components_are_those_of_the_covariance_of_cells(cells, scaled):
     signs = np.sign((scores * expected).sum(axis=0))
     # The others have no gap to the next, and are found nearly.
     np.testing.assert_allclose((scores * signs)[:, :2], expected[:, :2], rtol=1e-3, atol=1e-3)
-
-
-def test_more_components_than_there_are_become_those_that_there_are(cells):
-    assert components("influence", cells, 50).shape == (20, 19)
-    assert components("pca", cells[:8], 50).shape == (20, 7)
