@@ -28,14 +28,9 @@ REGISTRY: dict[str, str | type[Model]] = {
 
 
 def register(name: str, model: str | type[Model]) -> None:
-    """Make a model known under a name, for ``dko.tl.fit(model=name)``.
+    """Make a model known under a name, for ``dko.tl.fit(model=name)``; it is looked up again when a fit is read.
 
-    Parameters
-    ----------
-    name
-        What users call it; it is kept beside each fit, and looked up here when that is read again.
-    model
-        A subclass of :class:`Model`, or where it is: ``"package.module:Class"``.
+    `model` is a subclass of :class:`Model`, or where it is: ``"package.module:Class"``.
     """
     REGISTRY[name] = model
 

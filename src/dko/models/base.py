@@ -34,11 +34,6 @@ class Frame(NamedTuple):
     groups: list[str]
     targets: list[str]
 
-    @property
-    def n_models(self) -> int:
-        """Number of models, one for each group."""
-        return max(1, len(self.groups))
-
 
 class Knockout(NamedTuple):
     """One set of genes, knocked out in some cells with one dose.

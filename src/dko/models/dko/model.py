@@ -184,7 +184,7 @@ class DkoModel(Model):
     @classmethod
     def shapes(cls, frame: Frame, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape that each array has to have."""
-        n_models, n_genes, params = frame.n_models, len(frame.genes), frame.params
+        n_models, n_genes, params = max(1, len(frame.groups)), len(frame.genes), frame.params
         sizes: dict[str, tuple[int, ...]] = {"intercept": (n_models, n_genes)}
         if rank := params.get("rank"):
             sizes |= {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
