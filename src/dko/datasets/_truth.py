@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -48,12 +48,12 @@ def grn_knockout(
     KeyError, ValueError
         A gene or a cell is not in `adata`; `adata` does not carry a simulation, or only some of its genes.
     """
-    simulation = _read(adata)
+    without = _read(adata)
     rows = np.arange(adata.n_obs) if cells is None else _positions(cells, adata.obs_names, "cell", "obs_names")
     removed = np.zeros(adata.n_vars, dtype=bool)
     removed[_positions(genes, adata.var_names, "gene", "var_names")] = True
     blocks = [rows[first : first + BLOCK_CELLS] for first in range(0, len(rows), BLOCK_CELLS)]
-    profiles = [sparse.csr_array(simulation.profiles(block, removed)) for block in blocks]
+    profiles = [sparse.csr_array(_profiles(without(block, removed))) for block in blocks]
     return sparse.vstack(profiles, format="csr") if profiles else sparse.csr_array((0, adata.n_vars))
 
 
@@ -73,8 +73,7 @@ def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     -------
     Impacts, shape ``(n_cells, n_genes)``, float64, on the sparsity pattern of ``adata.layers["truth"]``.
     """
-    simulation = _read(adata)
-    truth = simulation.truth
+    without, truth = _read(adata), sparse.csr_array(adata.layers[_common.TRUTH])
     impact = np.empty(truth.nnz)
     with progress_of(adata.n_obs, description="True impacts", unit="cell") as advance:
         for cell in range(adata.n_obs):
@@ -83,24 +82,16 @@ def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
             # The first row is the cell as it is, each further row lacks one gene.
             removed = np.zeros((len(genes) + 1, adata.n_vars), dtype=bool)
             removed[np.arange(1, len(removed)), genes] = True
-            profiles = simulation.profiles(np.full(len(removed), cell), removed)
+            profiles = _profiles(without(np.full(len(removed), cell), removed))
             before, after = profiles[:1], profiles[1:]
             impact[entries] = np.abs(after - before).sum(axis=1) / (after + before).sum(axis=1)
             advance(1)
     return sparse.csr_array((impact, truth.indices.copy(), truth.indptr.copy()), shape=truth.shape)
 
 
-class _Simulation(NamedTuple):
-    """The levels of simulated cells, and these again after genes are removed from some rows."""
-
-    truth: sparse.csr_array
-    without: Callable[[NDArray[np.intp], NDArray[np.bool_]], NDArray[np.float64]]
-
-    def profiles(self, rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return profiles after genes are removed; a row of zeros stays one."""
-        x = self.without(rows, removed)
-        total = x.sum(axis=1, keepdims=True)
-        return np.divide(x, total, out=np.zeros_like(x), where=total > 0)
+def _profiles(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = levels.sum(axis=1, keepdims=True)
+    return np.divide(levels, total, out=np.zeros_like(levels), where=total > 0)
 
 
 def _positions(wanted: str | Sequence[str], names: pd.Index, what: str, where: str) -> np.ndarray:
@@ -113,8 +104,8 @@ def _positions(wanted: str | Sequence[str], names: pd.Index, what: str, where: s
     return positions
 
 
-def _read(adata: AnnData) -> _Simulation:
-    """Read the truth of a simulated AnnData; a ValueError says what is missing."""
+def _read(adata: AnnData) -> Callable[[NDArray[np.intp], NDArray[np.bool_]], NDArray[np.float64]]:
+    """Return what gives the levels in some cells without the genes that are removed from each."""
     if _common.GRN not in adata.uns or _common.TRUTH not in adata.layers or _common.NETWORK not in adata.varp:
         raise ValueError(
             f"This AnnData carries no simulation (uns['{_common.GRN}'], layers['{_common.TRUTH}'] and "
@@ -134,7 +125,7 @@ def _read(adata: AnnData) -> _Simulation:
         def levels(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
             return hill_levels(factors[rows].toarray() * ~removed, weights, half_response)[0]
 
-        return _Simulation(truth, levels)
+        return levels
     # Without heterogeneity, all factors are 1.
     differ = params["heterogeneity"] > 0
     production = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION) if differ else truth > 0, dtype=float)
@@ -144,7 +135,7 @@ def _read(adata: AnnData) -> _Simulation:
         before = truth[rows].toarray()
         return steady_state((before > 0) & ~removed, fast, production[rows].toarray(), decay, start=before)
 
-    return _Simulation(truth, settled)
+    return settled
 
 
 def _needed(adata: AnnData, where: str, key: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .._compat import Matrix, dense
 from .._core.verb import verb
@@ -13,7 +14,7 @@ from .._rng import RNG, generator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-N_COMPONENTS = 20
+_N_COMPONENTS = 20
 # The partial correlations solve a system as large as there are cells.
 _MAX_CELLS = 2_000
 # Their penalty, in units of the variance of a gene.
@@ -116,17 +117,14 @@ def permuted(values: np.ndarray, genes: np.ndarray, rng: np.random.Generator) ->
 
 def mean_effect(effects: np.ndarray) -> np.ndarray:
     """Return the mean over perturbations of what is known of each gene (genes,); NaN where nothing is."""
-    known = np.isfinite(effects)
-    n = known.sum(axis=0)
-    total = np.where(known, effects, 0.0).sum(axis=0)
-    return np.divide(total, n, out=np.full(effects.shape[1], np.nan), where=n > 0)
+    return pd.DataFrame(effects).mean().to_numpy()
 
 
 def components(values: np.ndarray) -> Any:
     """Return the principal components of cells, a fitted ``sklearn.decomposition.PCA``."""
     from sklearn.decomposition import PCA
 
-    return PCA(min(N_COMPONENTS, *(size - 1 for size in values.shape)), random_state=0).fit(values)
+    return PCA(min(_N_COMPONENTS, *(size - 1 for size in values.shape)), random_state=0).fit(values)
 
 
 def _correlations(values: np.ndarray, genes: np.ndarray) -> np.ndarray:
@@ -165,6 +163,7 @@ def _ridge_partial(values: np.ndarray, genes: np.ndarray, rng: np.random.Generat
 
 def _ridge(effects: np.ndarray, mean: np.ndarray, features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     known = np.isfinite(mean)
@@ -172,10 +171,10 @@ def _ridge(effects: np.ndarray, mean: np.ndarray, features: np.ndarray, wanted: 
     varies = features.std(axis=0) > 0
     if len(effects) < _FEWEST or not known.any() or not varies.any():
         return found
-    scaler = StandardScaler().fit(features[:, varies])
     # With an intercept, whoever is left out is left out of the mean too: it would give the left-out one away.
-    ridge = RidgeCV(alphas=_PENALTIES).fit(scaler.transform(features[:, varies]), effects[:, known] - mean[known])
-    found[:, known] += ridge.predict(scaler.transform(wanted[:, varies])).reshape(len(wanted), -1)
+    ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=_PENALTIES))
+    ridge.fit(features[:, varies], effects[:, known] - mean[known])
+    found[:, known] += ridge.predict(wanted[:, varies]).reshape(len(wanted), -1)
     return found
 
 

@@ -42,10 +42,10 @@ def retrieval(
     -------
     0 to 1, shape (knockouts,); ties count one half. NaN for a prediction of NaN alone, and with fewer than 3 knockouts.
     """
-    if centred:
-        predicted, measured = _centre(predicted), _centre(measured)
     from sklearn.metrics.pairwise import cosine_similarity
 
+    if centred:
+        predicted, measured = _centre(predicted), _centre(measured)
     there = np.isfinite(predicted).any(axis=1) & np.isfinite(measured).any(axis=1)
     found = np.full(len(predicted), np.nan)
     if there.sum() < _MIN_KNOCKOUTS:
@@ -115,15 +115,18 @@ def neighbour_agreement(
     ``share``, ``expected`` by chance, and ``p_value`` (one-sided, at least 1 / (1 + n_permutations)); NaN for fewer
     than 3 vectors or a single group. Of several equally near neighbours, each counts in part.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
+    from sklearn.metrics.pairwise import cosine_similarity
+
     if len(groups) != len(vectors):
         raise ValueError(f"groups needs one entry per vector ({len(vectors)}), got {len(groups)}.")
     names, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(vectors) < 3 or len(names) < 2:
         return Agreement(np.nan, np.nan, np.nan)
-    nearest, stream = _nearest(vectors), generator(rng)
+    cosine = cosine_similarity(np.asarray(vectors, dtype=np.float64))
+    np.fill_diagonal(cosine, -np.inf)
+    nearest = cosine >= cosine.max(axis=1, keepdims=True) - 1e-12
     one, other = np.nonzero(nearest)
-    weight = nearest[one, other]
+    weight, stream = 1 / nearest.sum(axis=1)[one], generator(rng)
 
     def share(of: np.ndarray) -> float:
         return float(weight @ (of[one] == of[other])) / len(vectors)
@@ -132,16 +135,6 @@ def neighbour_agreement(
     permuted = np.array([share(stream.permutation(numbers)) for _ in range(n_permutations)])
     p_value = (1 + (permuted >= found - 1e-12).sum()) / (1 + n_permutations)
     return Agreement(found, float(permuted.mean()), float(p_value))
-
-
-def _nearest(vectors: np.ndarray) -> np.ndarray:
-    """Return weights of the nearest neighbours of each row (n x n, rows sum to 1)."""
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    cosine = cosine_similarity(vectors)
-    np.fill_diagonal(cosine, -np.inf)
-    nearest = cosine >= cosine.max(axis=1, keepdims=True) - 1e-12
-    return nearest / nearest.sum(axis=1, keepdims=True)
 
 
 def _share_worse(gain: np.ndarray) -> np.ndarray:

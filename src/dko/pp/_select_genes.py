@@ -81,7 +81,12 @@ def choose(
     """Choose among `names`, the columns of linear `values`; named genes may be expressed `everywhere` instead."""
     n_cells = np.bincount(values.indices, minlength=len(names))
     in_any = n_cells if everywhere is None else np.bincount(everywhere.indices, minlength=len(names))
-    named = _named(genes, names, in_any)
+    cells_of = dict(zip(names, in_any, strict=True))
+    named = set() if genes is None else {genes} if isinstance(genes, str) else {str(gene) for gene in genes}
+    if missing := sorted(named - set(cells_of)):
+        raise KeyError(unknown("gene", missing, names, "var_names"))
+    if silent := [gene for gene in names if gene in named and not cells_of[gene]]:
+        raise ValueError(f"No cell expresses {listed(silent)}; leave out of genes=[...] what cannot be knocked out.")
     expressed = int((n_cells > 0).sum())
     limit = settings.max_genes
     if n_top_genes is None and named and (len(named) >= _FEW or expressed <= limit):
@@ -99,17 +104,6 @@ def choose(
     return [name for name in names if name in chosen]
 
 
-def _named(genes: str | Sequence[str] | None, names: Sequence[str], n_cells: np.ndarray) -> set[str]:
-    """Return the named genes, all of them known and expressed somewhere."""
-    wanted = [] if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    cells_of = dict(zip(names, n_cells, strict=True))
-    if missing := [gene for gene in wanted if gene not in cells_of]:
-        raise KeyError(unknown("gene", missing, names, "var_names"))
-    if silent := [gene for gene in wanted if not cells_of[gene]]:
-        raise ValueError(f"No cell expresses {listed(silent)}; leave out of genes=[...] what cannot be knocked out.")
-    return set(wanted)
-
-
 @numba_threads()
 def _most_variable(
     values: sparse.csr_matrix, names: Sequence[str], n_cells: np.ndarray, named: set[str], n_wanted: int
@@ -120,10 +114,8 @@ def _most_variable(
     logged = profiles(values)
     logged.data = np.log1p(1e4 * logged.data)
     cells = AnnData(logged)
-    spread = sc.pp.highly_variable_genes(cells, flavor="seurat", inplace=False)["dispersions_norm"].to_numpy(
-        dtype=float
-    )
+    table = sc.pp.highly_variable_genes(cells, flavor="seurat", inplace=False)
+    spread = table["dispersions_norm"].fillna(-np.inf).to_numpy(dtype=float)
     common = n_cells >= min(_MIN_CELLS, values.shape[0] / 10)
-    spread = np.where(np.isfinite(spread), spread, -np.inf)
     best_first = np.lexsort((-spread, ~common))
     return [names[i] for i in best_first if n_cells[i] and names[i] not in named][:n_wanted]

@@ -72,8 +72,7 @@ def split_perturbations(
         column, and keeps control cells apart itself with ``test_controls=...``.
     layer, mod
         Where the values are, X by default; modality of a MuData.
-    rng
-        Seed or generator. The order of the cells does not matter.
+    %(rng)s
     key_added
         Name of the new column.
     %(copy)s
@@ -99,15 +98,20 @@ def split_perturbations(
     # Of 0.07 x 100 that rounding makes a little more than 7, 7.
     n_validation = math.ceil(round(validation_perturbations * len(known), _DIGITS))
     if len(known) - n_validation < n_folds:
+        without = f" without {n_validation} for validation" if n_validation else ""
         raise ValueError(
-            f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]"
-            f"{f' without {n_validation} for validation' if n_validation else ''}: "
+            f"n_folds={n_folds} is more than there are perturbations in obs[{perturbation_key!r}]{without}: "
             f"{listed(known) or 'none'}; ask for fewer."
         )
     controls = np.flatnonzero(labels == control)
-    values, stream = _log_values(target, layer), generator(rng)
-    sizes = _sizes(values, {label: np.flatnonzero(labels == label) for label in known}, controls)
-    assigned = _assigned(sizes, n_folds, n_validation, stream)
+    found, stream = read_expression(Source(target, layer), None, linear=False), generator(rng)
+    totals = np.asarray(found.values.sum(axis=1, dtype=np.float64)).ravel()
+    take_log(found.values, found.scale.kind, totals, float(np.median(totals)))
+    mean, noise = _mean_and_noise(found.values[controls])
+    of_labels = [_mean_and_noise(found.values[np.flatnonzero(labels == label)]) for label in known]
+    # The length of each effect; 0 where it is no larger than sampling makes it.
+    squares = [float(np.square(own - mean).sum()) - own_noise - noise for own, own_noise in of_labels]
+    assigned = _assigned(np.sqrt(np.maximum(squares, 0.0)), n_folds, n_validation, stream)
     fold = labels.map(dict(zip(known, np.where(assigned < 0, keys.VALIDATION, assigned.astype(str)), strict=True)))
     fold.iloc[controls] = keys.CONTROL
     # By name, so that the order of the cells does not decide.
@@ -120,24 +124,6 @@ def split_perturbations(
     validating = f", and {n_validation} for validation" if n_validation else ""
     say(f"Assigned {len(known) - n_validation} perturbations to {n_folds} folds{validating}: obs[{key_added!r}].")
     return data if copy else None
-
-
-def _log_values(adata: AnnData, layer: str | None) -> sparse.csr_matrix:
-    found = read_expression(Source(adata, layer), None, linear=False)
-    values = found.values
-    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    take_log(values, found.scale.kind, totals, float(np.median(totals)))
-    return values
-
-
-def _sizes(values: sparse.csr_matrix, rows: dict[str, np.ndarray], controls: np.ndarray) -> np.ndarray:
-    """Return the length of the effect of each perturbation; 0 where it is no larger than sampling makes it."""
-    mean, noise = _mean_and_noise(values[controls])
-    sizes = []
-    for of in rows.values():
-        own, own_noise = _mean_and_noise(values[of])
-        sizes.append(np.sqrt(max(float(np.square(own - mean).sum()) - own_noise - noise, 0.0)))
-    return np.array(sizes)
 
 
 def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
