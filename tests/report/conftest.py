@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -15,78 +15,35 @@ import pytest
 import dko
 
 HOSTILE = "<script>alert('x')</script>"
-_VOID = {"meta", "img", "link", "input", "br", "hr"}
 
 
-@dataclass
 class Table:
-    """A table as a reader sees it."""
+    """A table as a reader sees it, and the numbers that it is sorted by."""
 
-    caption: str = ""
-    header: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-    values: list[list[str | None]] = field(default_factory=list)
+    def __init__(self, table):
+        self.caption, *_ = ("".join(one.itertext()) for one in table.iter("caption"))
+        self.header = ["".join(one.itertext()) for one in table.iter("th")]
+        rows = [row for row in table.iter("tr") if row.find("td") is not None]
+        self.rows = [["".join(cell.itertext()) for cell in row] for row in rows]
+        self.values = [[cell.get("data-sort") for cell in row] for row in rows]
 
     def column(self, name):
         place = self.header.index(name)
         return [row[place] for row in self.rows]
 
 
-class Page(HTMLParser):
-    """Sections, tables, pictures and links of a page; fails if tags are not closed in order."""
+class Page:
+    """Sections, tables and tags of a page; fails if tags are not closed in order."""
 
     def __init__(self, html):
-        super().__init__()
-        self.html = html
-        self.open: list[str] = []
-        self.section = ""
-        self.sections: dict[str, str] = {}
-        self.tables: dict[str, list[Table]] = {}
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.tags.append((tag, given))
-        if tag in _VOID:
-            return
-        self.open.append(tag)
-        if tag == "section":
-            self.section = given["id"]
-            self.sections[self.section] = ""
-        if tag == "table":
-            self.tables.setdefault(self.section, []).append(Table())
-        if tag == "th":
-            self.table.header.append("")
-        if tag == "tr" and "tbody" in self.open:
-            self.table.rows.append([])
-            self.table.values.append([])
-        if tag == "td":
-            self.table.rows[-1].append("")
-            self.table.values[-1].append(given.get("data-sort"))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag == "section":
-            self.section = ""
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        if self.section:
-            self.sections[self.section] += data
-        if "caption" in self.open:
-            self.table.caption += data
-        if "th" in self.open:
-            self.table.header[-1] += data
-        if "td" in self.open:
-            self.table.rows[-1][-1] += data
-
-    @property
-    def table(self):
-        return self.tables[self.section][-1]
+        self.html, self.scripts = html, re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+        bare = re.sub(r"<!DOCTYPE html>|<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
+        bare = re.sub(r"<((?:meta|img|link|input|br|hr)\b[^>]*)>", r"<\1/>", bare)
+        root = ElementTree.fromstring(re.sub(r" data-sort-reverse(?!=)", ' data-sort-reverse=""', bare))
+        self.tags = [(one.tag, one.attrib) for one in root.iter()]
+        sections = {one.attrib["id"]: one for one in root.iter("section")}
+        self.sections = {name: "".join(one.itertext()) for name, one in sections.items()}
+        self.tables = {name: [Table(table) for table in one.iter("table")] for name, one in sections.items()}
 
     def named(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
