@@ -6,7 +6,6 @@ import sys
 
 import pandas as pd
 import pytest
-from anndata import AnnData
 
 import dko as package
 from dko.io._files import read_any
@@ -66,19 +65,6 @@ def test_modality_and_fit_that_are_not_there(dko, store, fitted, raw_file, tmp_p
     assert ran.error == f"'{raw_file}' holds no fit named 'mine'; run `dko fit {raw_file} --out ...` first."
 
 
-def test_failing_write_leaves_the_old_file(dko, fitted_file, store, cells, kept, monkeypatch):
-    old = store(cells, "old.h5ad")
-
-    def half(self, target):
-        target.write_text("half")
-        raise OSError("No space left on device.")
-
-    monkeypatch.setattr(AnnData, "write_h5ad", half)
-    with kept:
-        ran = dko("scan", fitted_file, "--out", old, "--force", "--quiet")
-    assert (ran.code, ran.err) == (2, "dko: error: No space left on device.\n")
-
-
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr", "cells.h5mu"])
 def test_file_may_be_changed_in_place_with_force(dko, store, fitted, tmp_path, name):
     path = store(fitted, name)
@@ -105,10 +91,7 @@ def test_a_table_beside_the_cells_or_instead_of_them(dko, fitted_file, fitted, t
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (
-            ("--out", "a.h5ad", "--table", "a.h5ad"),
-            "--out and --table are one file, 'a.h5ad'; they have to be different",
-        ),
+        (("--out", "a.h5ad", "--table", "a.h5ad"), "--out and --table are one file, 'a.h5ad'"),
         (("--out", "a.h5ad", "--table", "nowhere/a.csv"), "The folder 'nowhere' does not exist; make it first."),
         (("--out", "a.csv", "--table", "b.csv"), "--out 'a.csv' is a table; name a file of cells"),
         (("--out", "a.h5ad", "--table", "a.csv", "--impacts", "a.zarr"), "choose one."),

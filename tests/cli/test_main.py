@@ -10,6 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from dko import settings
+from dko.cli._main import in_options
 
 DKO = (sys.executable, "-m", "dko")
 COMMANDS = (
@@ -136,3 +137,18 @@ def test_help_is_light():
     """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(ran.stderr) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        ("--layer=x", "One of use_raw=True and layer='x', not both.", "One of use_raw=True and --layer 'x', not both."),
+        ("--learning-rate -0.5", "learning_rate=-0.5 must be above 0.", "--learning-rate -0.5 must be above 0."),
+        ("--control a", "control='a' needs perturbation_key=....", "--control 'a' needs --perturbation-key."),
+        ("--rate 1", "learning_rate=-0.5 must be above 0.", "learning_rate=-0.5 must be above 0."),
+        ("a.h5ad", "run dko.tl.scan(adata, key='mine') first.", "run `dko scan` first."),
+        ("a.h5ad", "run dko.tl.cluster_impact(adata) first", "run cluster_impact in Python first"),
+    ],
+)
+def test_messages_are_in_options_and_commands(words, text, said):
+    assert in_options(text, words.split()) == said

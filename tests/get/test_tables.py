@@ -20,16 +20,9 @@ def results():
     affected = affected.assign(change=affected["z"] / 10, n_cells=30, pval_adj=0.5, specific=True)
     doses = pd.DataFrame({"knockout": np.repeat(knockouts, 2), "dose": [0.5, 1.0] * 3})
     shifts = pd.DataFrame({"knockout": np.repeat(knockouts, 2), "type": ["T", "NK"] * 3, "length": 1.0, "n_cells": 7})
-    pairs = pd.DataFrame(
-        {
-            "group": pd.Categorical(["B", "B", "CD4/CD8 T"]),
-            "gene_a": pd.Categorical(["A/1", "A/1", "b"]),
-            "gene_b": pd.Categorical(["b", "c", "c"]),
-            "downstream_a": [0.1, 0.2, 0.3],
-            "interaction": [-0.1, 0.2, -0.3],
-            "class": pd.Categorical(["buffering", "additive", "buffering"]),
-        }
-    )
+    pairs = pd.DataFrame({"group": ["B", "B", "CD4/CD8 T"], "gene_a": ["A/1", "A/1", "b"], "gene_b": ["b", "c", "c"]})
+    pairs = pairs.assign(downstream_a=0.1, interaction=[-0.1, 0.2, -0.3])
+    pairs["class"] = pd.Categorical(["buffering", "additive", "buffering"])
     modules = pd.DataFrame(
         {"perturbation": ["C", "A", "B/D", "E"], "module": ["2", "no effect", "1", "1"], "strength": [1.0, 0.1, 3, 2]}
     ).assign(umap_1=np.arange(4.0), umap_2=np.arange(4.0) + 5)
