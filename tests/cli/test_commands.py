@@ -182,7 +182,10 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("rank",), "No scan in adata.layers['dko_impact']; run `dko scan` first."),
         (("report", "--out", "page.pdf"), "--out 'page.pdf' has to end in .html."),
         (("report", "--out", "nowhere/page.html"), "The folder 'nowhere' does not exist"),
-        (("report", "--out", "page.html", "--key", "other"), "holds no fit named 'other'"),
+        (
+            ("report", "--out", "page.html", "--key", "other"),
+            "No fitted model in adata.uns['other']",
+        ),
         (("report", "--out", "page.html", "--groupby", "cell_tipe"), "Did you mean 'cell_type'?"),
         (("modules", "--genes", "gene_7"), "Modules are of several knockouts, got 1"),
     ],

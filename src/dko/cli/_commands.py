@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from inspect import Parameter, Signature, getdoc, signature
@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from anndata import AnnData
 from cyclopts import Parameter as Option
 from matplotlib.backend_bases import FigureCanvasBase
-from mudata import MuData
 
 from .. import io, tl
 from .._core import results
@@ -28,7 +27,6 @@ from .._core.results import Result
 from .._core.tables import Table
 from .._settings import settings
 from ..io._files import check_endings, read_any, read_prior, write_any, write_figure, write_table
-from ..io._target import check_folder as check_target_folder
 from ..io._target import check_target
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
@@ -207,7 +205,8 @@ def _run(name: str, given: dict[str, Any]) -> None:
             return _write_report(given)
         files, source = outputs(given), given["input"]
         data = read_any(source)
-        opened = None if name == "fit" else open_fit(data, source, given["key"], given["mod"])
+        adata = unwrap(data, given["mod"])
+        opened = None if name == "fit" else (adata, read_fitted(adata, given["key"]))
         options = {option: _typed(option, kind, given, opened) for option, (kind, _) in kinds.items()}
         _call(_verb(name), data, options)
         run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
@@ -240,10 +239,8 @@ def _write_report(given: dict[str, Any]) -> None:
     page = given["out"] or source.with_suffix(".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {str(page)!r} has to end in .html.")
-    check_input(source)
     check_output(page, given["force"])
     data = read_any(source)
-    open_fit(data, source, given["key"], given["mod"])
     io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})
 
 
@@ -290,10 +287,9 @@ _WIDTH, _MOST_ROWS = 112, 40
 def outputs(given: dict[str, Any]) -> dict[str, Path]:
     """Return what is to be written, by option; `out` is cells or, by its ending, the table.
 
-    Refused are an input that is not there, and outputs that could not be written in the end or are one file.
+    Refused are outputs that could not be written in the end, or are one file.
     """
     source, out = given["input"], given["out"]
-    check_input(source)
     files = {name: given[name] for name in ("out", "table", "impacts", "plot") if given.get(name) is not None}
     if out is not None and ending(out) in (".csv", ".tsv"):
         if "table" not in given or "table" in files:
@@ -320,33 +316,10 @@ def ending(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in (".gz", ".bz2", ".xz", ".zst") else path.suffix
 
 
-def check_input(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
-
-
 def check_output(path: Path, force: bool, *, store: bool = False) -> None:
     """Refuse an output that could not be written in the end, or would replace what the user has not given up."""
     if check_target(path, store=store).exists() and not force:
         raise FileExistsError(f"{str(path)!r} exists; add --force to replace it.")
-
-
-def check_folder(folder: Path, files: Iterable[str]) -> None:
-    """Refuse a folder that cannot be made or written to, or in which one of these files could not be written."""
-    # A path of which more than the last folder is missing is mistyped more often than meant.
-    if not folder.parent.is_dir():
-        raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
-    check_target_folder(folder, files)
-
-
-def open_fit(data: AnnData | MuData, source: Path, key: str, mod: str) -> tuple[AnnData, Fitted]:
-    """Return the cells of the modality and the fit that they have to hold."""
-    adata = unwrap(data, mod)
-    try:
-        return adata, read_fitted(adata, key)
-    except KeyError as error:
-        remedy = f"run `dko fit {source} --out ...` first."
-        raise ValueError(f"{str(source)!r} holds no fit named {key!r}; {remedy}") from error
 
 
 def names(text: str) -> list[str]:

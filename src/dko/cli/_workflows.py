@@ -19,8 +19,9 @@ from .._core.messages import listed, require_known, unknown
 from .._settings import settings
 from ..io._files import write_any, write_figure
 from ..io._reference import FILES
+from ..io._target import check_folder
 from ..report import open_run
-from ._commands import check_folder, names, show
+from ._commands import names, show
 
 _FLAG: Any = {"negative": (), "show_default": False}
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
@@ -71,7 +72,7 @@ def demo(
         tl.affected_genes(adata, top[0], device=device, rng=rng)
         show(open_run(adata, n_rows=5), results.AFFECTED)
         run = open_run(adata)
-        out.mkdir(exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         for name, (plot, _, how) in files.items():
             write_figure(run.draw(plot, *([top] if plot == "impact" else []), **how), out / name)
         write_any(adata, out / "demo.h5ad")

@@ -74,7 +74,10 @@ def impact(
         labels = scanned if as_anndata and scanned else list(column)
     values = sparse.hstack([of_named, of_scanned], format="csc")[:, [column[label] for label in labels]]
     if centred:
-        values.data = _centred(values)
+        rows, impacts = values.indices, values.data
+        n_of, totals = np.bincount(rows), np.bincount(rows, weights=impacts)
+        others = np.where(n_of[rows] > 1, n_of[rows] - 1.0, np.nan)
+        values.data = (impacts - (totals[rows] - impacts) / others).astype(np.float32)
     if as_anndata:
         # For looking at, not for computing on: with a PCA of the expression, scanpy would find neighbours by that.
         arrays = {name: target.obsm[name] for name in target.obsm if isinstance(target.obsm[name], np.ndarray)}
@@ -129,14 +132,6 @@ def _scanned(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
     layer = sparse.csc_array(adata.layers[place])
     columns = np.flatnonzero(np.diff(layer.indptr))
     return list(adata.var_names[columns]), layer[:, columns]
-
-
-def _centred(values: sparse.csc_array) -> np.ndarray:
-    """Return the entries, each less the mean of the others of its cell."""
-    rows, impacts = values.indices, values.data
-    n_of, totals = np.bincount(rows), np.bincount(rows, weights=impacts)
-    others = np.where(n_of[rows] > 1, n_of[rows] - 1.0, np.nan)
-    return (impacts - (totals[rows] - impacts) / others).astype(np.float32)
 
 
 def _tidy(adata: AnnData, labels: list[str], values: sparse.csc_array, name: str) -> pd.DataFrame:

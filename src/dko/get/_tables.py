@@ -251,9 +251,8 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     summary
         A row per ``method`` and columns per metric: the mean, the ends of its 95 % interval, ``_low`` and ``_high``,
-        and, where the model has it, ``_scaled`` (not in evaluations of version 0.1), ``_gain``, ``_gain_low`` and
-        ``_gain_high``. ``attrs["n_perturbations"]`` says over how many, ``attrs["over"]`` over which (reliable, or
-        all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has no such
+        and, where the model has it, ``_gain``, ``_gain_low`` and ``_gain_high``. ``attrs["n_perturbations"]`` says
+        over how many, ``attrs["over"]`` over which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has no such
         value.
     %(table)s
     """
@@ -265,13 +264,13 @@ def evaluation(
         index = pd.MultiIndex.from_product([methods, tidy["perturbation"].unique()], names=["method", "perturbation"])
         wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
         return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
-    gains = [name for name in ("scaled", "gain", "gain_low", "gain_high") if name in tidy]
-    wide = tidy.pivot(index="method", columns="metric", values=["mean", "low", "high", *gains])
+    ends = ["mean", "low", "high", "gain", "gain_low", "gain_high"]
+    wide = tidy.pivot(index="method", columns="metric", values=ends)
     compared = set(tidy.loc[tidy["method"] == "model", "metric"])
     columns = {
         (end, metric): metric if end == "mean" else f"{metric}_{end}"
         for metric in metrics
-        for end in ("mean", "low", "high", *(gains if metric in compared else ()))
+        for end in (ends if metric in compared else ends[:3])
     }
     wide = wide.loc[methods, list(columns)].set_axis(list(columns.values()), axis=1)
     params = read_params(target, results.EVALUATION, key)

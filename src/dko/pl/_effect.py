@@ -90,22 +90,18 @@ def effect(
     names = ["knockout", *(["group"] if "group" in table else [])]
     parts = {" in ".join(map(str, name)): part for name, part in table.groupby(names, observed=True, sort=False)}
     if kind == "heatmap":
-        values = _changes(parts, n_genes or 40)
+        changes = {
+            title: part.set_index(part["gene"].astype(str))["change"].astype(float) for title, part in parts.items()
+        }
+        values = pd.DataFrame(changes).T
+        # By rank, so that no knockout that changes many genes a lot takes all places.
+        best = values.abs().rank(axis=1, ascending=False).min().sort_values(kind="stable").index[: n_genes or 40]
         label = _CHANGE.replace("of", "of\n", 1)
-        drawn, _ = draw_matrix(values, ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
+        drawn, _ = draw_matrix(values[best], ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
     else:
         drawn = panels(len(parts), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
         _draw_volcanoes(drawn, parts, n_genes or 10, kwargs)
     return drawn.finish(show, return_fig)
-
-
-def _changes(parts: dict[str, pd.DataFrame], n_genes: int) -> pd.DataFrame:
-    """Return knockouts (and groups) x the genes that change most in any; NaN for a knocked-out gene itself."""
-    changes = {title: part.set_index(part["gene"].astype(str))["change"].astype(float) for title, part in parts.items()}
-    frame = pd.DataFrame(changes).T
-    # By rank, so that no knockout that changes many genes a lot takes all places.
-    best = frame.abs().rank(axis=1, ascending=False).min().sort_values(kind="stable")
-    return frame[best.index[:n_genes]]
 
 
 def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int, kwargs: dict[str, Any]) -> None:
@@ -195,9 +191,7 @@ def profile(
     layout: dict[str, Any] = {"ncols": 2 * columns, "width_ratios": [1, 0.6] * columns}
     drawn = panels(len(tables) * of_each, ax, size=size, what="knockout", **layout)
     for number, (title, table) in enumerate(tables.items()):
-        _draw_levels(drawn.axes[number * of_each], table, title)
-        if of_each == 2:
-            _draw_changes(drawn.axes[number * of_each + 1], table)
+        _draw_profile(drawn.axes[number * of_each : (number + 1) * of_each], table, title)
     drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
 
@@ -216,8 +210,9 @@ def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.n
     return table.sort_values("change", ascending=False, kind="stable")
 
 
-def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
-    places = range(len(table))
+def _draw_profile(axes: Sequence[Axes], table: pd.DataFrame, title: str) -> None:
+    """Draw mean shares before and after on a log axis and, beside it, changes that are too small to see there."""
+    (ax, *others), places = axes, range(len(table))
     ax.hlines(places, table["before"], table["after"], colors=table["color"], lw=1.4, zorder=1)
     ax.scatter(table["before"], places, s=30, c="white", edgecolors=_BEFORE, linewidths=1.2, zorder=2)
     ax.scatter(table["after"], places, s=14, c=table["color"], zorder=3)
@@ -225,16 +220,14 @@ def _draw_levels(ax: Axes, table: pd.DataFrame, title: str) -> None:
     ax.margins(x=0.08)
     dress(ax, title, "mean share of the cell's expression")
     name_rows(ax, table.index)
-
-
-def _draw_changes(ax: Axes, table: pd.DataFrame) -> None:
-    ax.barh(range(len(table)), 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
-    ax.axvline(0, color="0.4", lw=0.8)
-    ax.locator_params(axis="x", nbins=4)
-    dress(ax, xlabel="change in %")
-    name_rows(ax, table.index)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
+    for beside in others:
+        beside.barh(places, 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
+        beside.axvline(0, color="0.4", lw=0.8)
+        beside.locator_params(axis="x", nbins=4)
+        dress(beside, xlabel="change in %")
+        name_rows(beside, table.index)
+        beside.set_yticks([])
+        beside.spines["left"].set_visible(False)
 
 
 @verb

@@ -84,7 +84,14 @@ def ranking(
     size = (3.0 if several else 5.6, 0.8 + 0.2 * intervals + 0.24 * longest)
     drawn = panels(len(tables), ax, size=size, what="group", sharex=not intervals)
     for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
-        _draw(panel, part, shown, intervals=intervals)
+        places, low, high = range(len(part)), *((part[end] for end in _ENDS) if intervals else (0, part[shown]))
+        panel.axvline(0, color="0.8", lw=0.8, zorder=0)
+        panel.hlines(places, low, high, color=_DOT if intervals else "0.85", lw=1.6 if intervals else 1, zorder=1)
+        areas, faces = _SIZE**2 if intervals else _FULL * part["fraction"], np.where(part["found"], _DOT, "white")
+        panel.scatter(part[shown], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
+        panel.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
+        if shown == MEAN:
+            panel.scatter(part["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
         dress(panel, group, "" if several else LABELS[shown], width=28)
         name_rows(panel, part["gene"])
     for panel in drawn.axes:
@@ -110,21 +117,6 @@ def _chosen_value(value: str | None, table: pd.DataFrame, *known: str) -> str:
 def rates(table: pd.DataFrame) -> pd.Series | None:
     """Return the false discovery rates of downstream impacts: of a ranking, or else those of the fit, if any."""
     return next((table[name] for name in ("pval_adj", "signal") if name in table), None)
-
-
-def _draw(ax: Axes, table: pd.DataFrame, value: str, *, intervals: bool) -> None:
-    """Draw values with their 95 % intervals, or by dots whose areas say in how many cells the gene is."""
-    places = range(len(table))
-    ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-    if intervals:
-        ax.hlines(places, *(table[end] for end in _ENDS), color=_DOT, lw=1.6, zorder=1)
-    else:
-        ax.hlines(places, 0, table[value], color="0.85", lw=1, zorder=1)
-    areas, faces = _SIZE**2 if intervals else _FULL * table["fraction"], np.where(table["found"], _DOT, "white")
-    ax.scatter(table[value], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
-    ax.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
-    if value == MEAN:
-        ax.scatter(table["expression_mean"], places, marker="|", s=70, color=_TICK, lw=1.8, zorder=3)
 
 
 def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artist]:

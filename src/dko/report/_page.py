@@ -123,11 +123,6 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
     if keys.PERTURBATIONS in fitted.tables:
         roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
         yield "Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out"
-    if effects := fitted.params.get("effects"):
-        yield "Effects", effects, "on all paths between genes" if effects == "total" else "all other genes as they are"
-    if fitted.signal is not None:
-        n = int((fitted.signal <= NO_SIGNAL).sum())
-        yield "Genes with significant co-expression", f"{n:,}", f"of {len(fitted.genes):,}, FDR up to {NO_SIGNAL:g}"
 
 
 def _notes(run: Run) -> Iterator[str]:
