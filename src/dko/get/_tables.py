@@ -251,9 +251,9 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     summary
         A row per ``method`` and columns per metric: the mean, the ends of its 95 % interval, ``_low`` and ``_high``,
-        and, where the model has it, ``_gain``, ``_gain_low`` and ``_gain_high``. ``attrs["n_perturbations"]`` says
-        over how many, ``attrs["over"]`` over which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has no such
-        value.
+        and, where the model has it, ``_gain``, ``_gain_low`` and ``_gain_high``; ``attrs["n_perturbations"]`` says over
+        how many, ``attrs["over"]`` over which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``,
+        a column per metric. NaN where a method has no such value.
     %(table)s
     """
     target = unwrap(adata, mod)
