@@ -32,7 +32,7 @@ LAVISH = 2**28
 @example("factors", 0, (6, 40), 1.0, 100.0, 1.0, 1.0, LAVISH)  # factors from e^-30 to e^30
 def test_scan_equals_the_naive_formula(kind, seed, size, share, scale, dose, wanted_share, budget):
     rng = np.random.default_rng(seed)
-    any_map, cells = make_cells(kind, *size, share, rng, scale)
+    any_map, cells = make_cells(kind, size[0], size[1], share, rng, scale)
     wanted = None if wanted_share == 1 else rng.random(size[1]) < wanted_share
     done: list[int] = []
     with dko.settings.override(memory_budget=budget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,35 +33,31 @@ def test_torch_equals_the_compiled_loops(device, kind, budget, dose):
     wanted, group = rng.random(25) < 0.7, np.arange(30) % 4 - 1
     row, number, removed = knockout.find(cells, np.array([[0, 1, 2], [3, 7, -1]]))
     before = knockout.all_cells(any_map, cells)
-    after = [np.tile(before.profile, (2, 1)) for _ in range(2)]
+    of_torch, compiled = (np.tile(before.profile, (2, 1)) for _ in range(2))
     done: list[int] = []
     with dko.settings.override(memory_budget=budget):
-        scans, sets, effects = (
-            [partial(getattr(twin, name), device=device), getattr(knockout, name)]
-            for name in ("scan", "knock_out", "effect_sums")
-        )
-        how = {"wanted": wanted, "dose": dose, "downstream": True}
-        found = [scans[0](any_map, cells, advance=done.append, **how), scans[1](any_map, cells, **how)]
-        np.testing.assert_allclose(*found, atol=2e-6)
+        how: Any = {"wanted": wanted, "dose": dose, "downstream": True}
+        found = twin.scan(any_map, cells, device=device, advance=done.append, **how)
+        np.testing.assert_allclose(found, knockout.scan(any_map, cells, **how), atol=2e-6)
         assert sum(done) == wanted[cells.indices].sum()
-        impacts = [
-            one(any_map, before, row, removed, dose=dose, after=to, number=number)
-            for one, to in zip(sets, after, strict=True)
-        ]
-        np.testing.assert_allclose(*impacts, atol=2e-6)
-        np.testing.assert_allclose(*(profile / profile.sum() for profile in after), atol=2e-6)
-        sums = [one(any_map, cells, np.flatnonzero(wanted), group, 3) for one in effects]
-        np.testing.assert_array_equal(sums[0][1], sums[1][1])
-        np.testing.assert_allclose(sums[0][0], sums[1][0], rtol=1e-4, atol=1e-3)
+        how = {"dose": dose, "number": number}
+        found = twin.knock_out(any_map, before, row, removed, device=device, after=of_torch, **how)
+        expected = knockout.knock_out(any_map, before, row, removed, after=compiled, **how)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+        np.testing.assert_allclose(of_torch / of_torch.sum(), compiled / compiled.sum(), atol=2e-6)
+        genes = np.flatnonzero(wanted)
+        sums, n_cells = twin.effect_sums(any_map, cells, genes, group, 3, device=device)
+        expected, n_expected = knockout.effect_sums(any_map, cells, genes, group, 3)
+        np.testing.assert_array_equal(n_cells, n_expected)
+        np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.gpu
 def test_verbs_on_a_gpu_give_what_they_give_on_a_cpu(fitted):
-    pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     found = []
     for place in ("cuda", "cpu"):
         dko.tl.scan(fitted, device=place, progress=False)
         found.append(fitted.layers["dko_downstream"].toarray())
-    np.testing.assert_allclose(*found, atol=2e-6)
+    np.testing.assert_allclose(found[0], found[1], atol=2e-6)

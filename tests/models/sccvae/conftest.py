@@ -43,9 +43,9 @@ def screen():
     validates = np.arange(adata.n_obs) % 5 == 0
     control = adata.X[cells.control].toarray()
     _, size, loadings = np.linalg.svd(control - control.mean(axis=0), full_matrices=False)
-    parts = [cells.of(np.flatnonzero(some)) for some in (~validates, validates)]
+    training, validation = (cells.of(np.flatnonzero(some)) for some in (~validates, validates))
     features = (loadings[:5].T * size[:5]).astype(np.float32)
-    return Screen(*parts, features, genes.get_indexer(targets), np.arange(len(genes)))
+    return Screen(training, validation, features, genes.get_indexer(targets), np.arange(len(genes)))
 
 
 def targets_of(screen):
