@@ -113,11 +113,8 @@ def members(screen, monkeypatch):
 
         monkeypatch.setattr("dko.models.sccvae.fit.fit", fit)
         parts, targets = [rows[number::5] for number in range(n)], targets_of(screen)
-        schedule, how = (
-            Schedule(32, 1e-3, max_steps=5),
-            {"device": torch.device("cpu"), "rng": np.random.default_rng(5)},
-        )
-        return fit_members(cells, parts, targets, TINY, schedule, **how)
+        schedule, rng = Schedule(32, 1e-3, max_steps=5), np.random.default_rng(5)
+        return fit_members(cells, parts, targets, TINY, schedule, device=torch.device("cpu"), rng=rng)
 
     return run
 
