@@ -1,4 +1,4 @@
-"""Files of cells in any of the three formats, recognised by their ending."""
+"""Files of cells in any of three formats, recognised by their ending, also written block by block; tables, figures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
+import numpy as np
 import pandas as pd
+from anndata import AnnData, read_h5ad
+from anndata.io import read_zarr, sparse_dataset, write_elem
 from scipy import sparse
 
-from .._compat import modalities_apart
+from .._compat import changed_zarr, modalities_apart, stored
 from ._atomic import atomic
-from ._target import check_room, restore
+from ._target import check_room, check_target, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from anndata import AnnData
     from matplotlib.figure import Figure
     from mudata import MuData
 
@@ -57,9 +60,7 @@ def read_any(path: str | Path) -> AnnData | MuData:
                 import mudata
 
                 return mudata.read_h5mu(path)
-            import anndata
-
-            return anndata.read_h5ad(path) if format == ".h5ad" else anndata.read_zarr(path)
+            return read_h5ad(path) if format == ".h5ad" else read_zarr(path)
     except Exception as error:
         # Each of the three readers has exceptions of its own for a file that is not what it should be.
         reason = error.args[0] if error.args and isinstance(error.args[0], str) else error
@@ -115,8 +116,6 @@ def read_prior(path: Path) -> pd.DataFrame | AnnData:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if path.suffix == ".h5ad":
-        from anndata import read_h5ad
-
         return read_h5ad(path)
     table = pd.read_csv(path)
     return table if "target" in table else table.set_index(table.columns[0])
@@ -126,3 +125,64 @@ def write_figure(figure: Figure, path: str | Path) -> None:
     """Draw a figure in the format that `path` ends in."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format=Path(path).suffix.lower().removeprefix("."), dpi=150, bbox_inches="tight")
+
+
+def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Put blocks of rows together; each is let go of as soon as it is copied, so that there is never twice of all."""
+    n_rows, n_columns = sum(block.shape[0] for block in blocks), blocks[0].shape[1]
+    if len(blocks) == 1:
+        return stored(blocks.pop())
+    indptr = np.cumsum(np.concatenate([[0], *(np.diff(block.indptr) for block in blocks)]))
+    values = np.empty(indptr[-1], dtype=blocks[0].dtype)
+    columns = np.empty(indptr[-1], dtype=np.int32 if max(indptr[-1], n_columns) < 2**31 else np.int64)
+    end = int(indptr[-1])
+    while blocks:
+        block = blocks.pop()
+        start = end - block.nnz
+        values[start:end], columns[start:end] = block.data, block.indices
+        end = start
+    return stored((values, columns, indptr.astype(columns.dtype)), shape=(n_rows, n_columns))
+
+
+def check_blocks(path: str | Path, adata: AnnData) -> None:
+    """Refuse a file for the results of these cells that could not be written, or that they may be read from later."""
+    suffix = Path(path).suffix
+    if suffix not in {".zarr", ".h5ad"}:
+        raise ValueError(f"out={str(path)!r} must end in .zarr or .h5ad.")
+    target = check_target(path, store=suffix == ".zarr")
+    if adata.isbacked and target.exists() and target.samefile(adata.filename):
+        raise ValueError(f"out={str(path)!r} is the file that these cells are read from; name another.")
+    is_lazy = any(hasattr(values, "dask") for values in (adata.X, *adata.layers.values()))
+    if is_lazy and target.exists():  # of which files, dask does not tell
+        raise ValueError(
+            f"out={str(path)!r} exists, and these cells are read from files whenever they are used, perhaps from this "
+            "one; name a file that is not there yet."
+        )
+
+
+def write_blocks(
+    path: str | Path,
+    blocks: Iterator[list[sparse.csr_matrix]],
+    layers: list[str],
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
+    more: Callable[[], dict[str, np.ndarray]],
+) -> None:
+    """Write an AnnData whose X and layers come in blocks of rows; `more` columns of var are asked for in the end."""
+    store = Path(path).suffix == ".zarr"
+    with atomic(path, store=store) as temporary:
+        # Columns of every kind, as anndata writes them, before the work begins.
+        start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
+        start.write_zarr(temporary) if store else start.write_h5ad(temporary)
+        with changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
+            del group["X"]
+            places = ["X", *(f"layers/{name}" for name in layers)]
+            # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
+            for place, block in zip(places, next(blocks), strict=True):
+                write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
+            for matrices in blocks:
+                if not store:
+                    check_room(temporary.parents[1], sum(one.data.nbytes + one.indices.nbytes for one in matrices))
+                for place, block in zip(places, matrices, strict=True):
+                    sparse_dataset(group[place]).append(stored(block))
+            write_elem(group, "var", start.var.assign(**more()))

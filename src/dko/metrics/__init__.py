@@ -13,9 +13,8 @@ from ._agreement import (
     relative_error,
 )
 from ._baselines import baseline_effects, supervised_effects
-from ._distances import bray_curtis, energy_distance, mmd
 from ._effects import ceiling, changed_genes, effect, effect_size, pair_interaction
-from ._profiles import fit_quality, gene_mean, log_profiles
+from ._profiles import bray_curtis, energy_distance, fit_quality, gene_mean, log_profiles, mmd
 from ._retrieval import neighbour_agreement, retrieval, similarity
 
 __all__ = [

@@ -10,8 +10,7 @@ from scipy import sparse
 from .._core.verb import verb
 from .._rng import RNG, generator
 from ._agreement import correlation
-from ._distances import bray_curtis
-from ._profiles import SCALE, columns_mask, log_profiles
+from ._profiles import SCALE, bray_curtis, columns_mask, log_profiles
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

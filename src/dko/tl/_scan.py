@@ -15,7 +15,7 @@ from .._core.results import after_scan
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._settings import settings
-from ..io._blocks import check_blocks, stack, write_blocks
+from ..io._files import check_blocks, stack, write_blocks
 from ..models.base import like
 
 if TYPE_CHECKING:

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..._core.messages import bars
-from ...metrics import (
-    baseline_effects,
-    bray_curtis,
-    effect,
-    energy_distance,
-    log_profiles,
-    mmd,
-    supervised_effects,
-)
+from ...metrics import baseline_effects, bray_curtis, effect, energy_distance, log_profiles, mmd, supervised_effects
 from ...metrics._baselines import co_expression, permuted
 from ...metrics._effects import shares, size_of_effect
 from ._screen import some
