@@ -238,8 +238,7 @@ def file_trial(number):
     assert not [name for name in READ if found["params"].get(name) != expected["params"].get(name)]
     assert found["weights"].keys() == expected["weights"].keys()
     for name, array in expected["weights"].items():
-        assert found["weights"][name].dtype == array.dtype
-        np.testing.assert_array_equal(found["weights"][name], array)
+        np.testing.assert_array_equal(found["weights"][name], array, strict=True)
     return None
 
 

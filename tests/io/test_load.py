@@ -20,8 +20,7 @@ def test_what_is_saved_comes_back(which, request, cells, tmp_path):
     for name in ("params", "genes", "groups"):
         assert found[name] == expected[name]
     for name, array in expected["weights"].items():
-        assert found["weights"][name].dtype == array.dtype
-        np.testing.assert_array_equal(found["weights"][name], array)
+        np.testing.assert_array_equal(found["weights"][name], array, strict=True)
     pd.testing.assert_frame_equal(found["history"], expected["history"])
     dko.tl.scan(source)
     dko.tl.scan(cells, key="mine")

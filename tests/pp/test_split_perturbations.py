@@ -33,10 +33,8 @@ def folds(adata, key="fold"):
 
 def test_effects_are_spread_over_the_folds(cells):
     """Of eight perturbations with an effect, each of four folds has two."""
-    idle = [label for label in cells.varm["effect"] if "+" not in label]
     weak = cells.varm["effect"].abs().sum()
     strong = weak.index[np.argsort(-weak)][:8]
-    assert len(idle) == 12
     for rng in range(5):
         dko.pp.split_perturbations(cells, n_folds=4, rng=rng, **HOW)
         assert folds(cells)[strong].value_counts().tolist() == [2, 2, 2, 2]
@@ -68,13 +66,11 @@ def test_some_perturbations_are_in_no_fold(cells):
 
 def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
     labels = cells.obs["perturbation"].astype(object)
-    first = labels.iloc[0]
     labels.iloc[:5] = None
     labels.iloc[5] = "gene_39"
     cells.obs["perturbation"] = labels
     dko.pp.split_perturbations(cells, **HOW)
     assert cells.obs["fold"].iloc[:5].isna().all() and cells.obs["fold"].iloc[5] in list("01234")
-    assert isinstance(first, str)
 
 
 @pytest.mark.parametrize(
@@ -83,12 +79,9 @@ def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
         ({"n_folds": 15}, ValueError, r"n_folds=15 is more than there are perturbations in obs\['perturbation'\]"),
         ({"key_added": "perturbation"}, ValueError, "key_added='perturbation' is the column of the perturbations"),
         ({"key_added": "a/b"}, ValueError, "key_added='a/b' must be .* without '/'"),
-        ({"n_folds": 1}, ValueError, "n_folds=1 must be at least 2"),
         ({"test_controls": 1.0}, ValueError, r"test_controls=1\.0 must be at least 0 and below 1"),
         ({"validation_perturbations": 0.8}, ValueError, r"more than there are .* without 12 for validation: "),
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
-        ({"perturbation_key": "gene"}, KeyError, r"No column 'gene' in adata\.obs"),
-        ({"layer": "raw_counts"}, KeyError, r"No layer 'raw_counts' in adata\.layers"),
     ],
 )
 def test_bad_input_is_one_sentence(cells, change, error, says, unchanged):
