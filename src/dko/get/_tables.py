@@ -251,9 +251,9 @@ def evaluation(
         After :func:`dko.tl.evaluate`.
     summary
         A row per ``method`` and columns per metric: the mean, the ends of its 95 % interval, ``_low`` and ``_high``,
-        and, where the model has it, ``_gain``, ``_gain_low`` and ``_gain_high``; ``attrs["n_perturbations"]`` says over
-        how many, ``attrs["over"]`` over which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``,
-        a column per metric. NaN where a method has no such value.
+        and, where the model has it, ``_scaled`` (not in evaluations of version 0.1), ``_gain``, ``_gain_low`` and
+        ``_gain_high``; ``attrs["n_perturbations"]`` says over how many, ``attrs["over"]`` over which (reliable, or
+        all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has none.
     %(table)s
     """
     target = unwrap(adata, mod)
@@ -264,7 +264,7 @@ def evaluation(
         index = pd.MultiIndex.from_product([methods, tidy["perturbation"].unique()], names=["method", "perturbation"])
         wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
         return wide.reindex(index=index, columns=metrics).rename_axis(columns=None)
-    ends = ["mean", "low", "high", "gain", "gain_low", "gain_high"]
+    ends = ["mean", "low", "high", *(["scaled"] if "scaled" in tidy else []), "gain", "gain_low", "gain_high"]
     wide = tidy.pivot(index="method", columns="metric", values=ends)
     compared = set(tidy.loc[tidy["method"] == "model", "metric"])
     columns = {
