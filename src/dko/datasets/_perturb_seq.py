@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -101,24 +101,24 @@ def perturb_seq(
     require(n_without_effect <= n_perturbations, f"n_without_effect is {n_without_effect}: {most}")
     require(0 <= least <= largest < np.inf, f"strength is {strength}: give a range, the least first")
     for_genes, for_cells = generator(rng).spawn(2)
-    truth = _draw_truth(n_genes, n_modules, density, for_genes)
-    targets = pd.DataFrame(
-        {
-            "module": _named(truth.module[truth.order[:n_perturbations]]),
-            "strength": for_genes.uniform(*strength, n_perturbations),
-        },
-        index=truth.names[truth.order[:n_perturbations]],
-    )
-    targets.iloc[for_genes.permutation(n_perturbations)[:n_without_effect], 1] = 0.0
-    shifts = _shifts(truth, targets, n_pairs, for_genes)
-    is_target = np.array([truth.names.isin(label.split("+")) for label in shifts.index])
+    names = pd.Index([f"gene_{i}" for i in range(n_genes)])
+    # Genes in random order, but of the modules in turn.
+    order = for_genes.permutation(n_genes)
+    module, chosen = np.argsort(order) % n_modules, order[:n_perturbations]
+    network, responses = _draw_modules(module, n_modules, density, for_genes)
+    baseline = for_genes.normal(0, _BASELINE, n_genes)
+    drawn = for_genes.uniform(*strength, n_perturbations)
+    drawn[for_genes.permutation(n_perturbations)[:n_without_effect]] = 0.0
+    targets = pd.DataFrame({"module": _named(module[chosen]), "strength": drawn}, index=names[chosen])
+    shifts = _shifts(targets.index, -drawn[:, None] * np.eye(n_modules)[module[chosen]], n_pairs, for_genes)
+    is_target = np.array([names.isin(label.split("+")) for label in shifts.index])
     # Changes of the log rates, perturbations x genes; the last row is that of cells without effect.
-    change = np.vstack([shifts @ truth.responses + np.log1p(-knockdown) * is_target, np.zeros(n_genes)])
+    change = np.vstack([shifts @ responses + np.log1p(-knockdown) * is_target, np.zeros(n_genes)])
     labels = for_cells.permutation(np.repeat([CONTROL, *shifts.index], [n_controls, *[n_cells] * len(shifts)]))
     affected = (labels != CONTROL) & (for_cells.random(len(labels)) < penetrance)
     number = np.where(affected, shifts.index.get_indexer(labels), -1)
     activity = for_cells.normal(0, _ACTIVITY, (len(number), n_modules))
-    rate = np.exp(truth.baseline + activity @ truth.responses + change[number])
+    rate = np.exp(baseline + activity @ responses + change[number])
     rate *= depth / rate[labels == CONTROL].sum(axis=1).mean()
     counts = poisson_counts(rate * for_cells.lognormal(0, _LIBRARY, (len(rate), 1)), for_cells)
     adata = AnnData(
@@ -127,62 +127,37 @@ def perturb_seq(
             {"perturbation": pd.Categorical(labels, [CONTROL, *shifts.index]), "affected": affected},
             index=[f"cell_{i}" for i in range(len(labels))],
         ),
-        var=pd.DataFrame({"module": pd.Categorical(_named(truth.module))}, index=truth.names),
+        var=pd.DataFrame({"module": pd.Categorical(_named(module))}, index=names),
         layers={"counts": counts},
     )
     effects = (penetrance * change[:-1]).T.astype(np.float32)
-    adata.varm["effect"] = pd.DataFrame(effects, index=truth.names, columns=shifts.index)
-    params = {
-        "penetrance": float(penetrance),
-        "knockdown": float(knockdown),
-        "depth": float(depth),
-        "rng": seed_noted(rng),
-    }
-    adata.uns[_common.PERTURB_SEQ] = {"strength": targets, "network": truth.network, "params": params}
+    adata.varm["effect"] = pd.DataFrame(effects, index=names, columns=shifts.index)
+    numbers = {"penetrance": penetrance, "knockdown": knockdown, "depth": depth}
+    params = {name: float(number) for name, number in numbers.items()} | {"rng": seed_noted(rng)}
+    adata.uns[_common.PERTURB_SEQ] = {"strength": targets, "network": network, "params": params}
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
     return adata
 
 
-class _Truth(NamedTuple):
-    """Genes and modules."""
-
-    names: pd.Index
-    order: NDArray[np.intp]  # the genes in random order, but the modules in turn
-    module: NDArray[np.intp]  # number of the module of each gene
-    network: NDArray[np.float64]  # D, modules x modules
-    baseline: NDArray[np.float64]  # log rate of each gene
-    responses: NDArray[np.float64]  # modules x genes: change of the log rates per unit of a module, through all modules
-
-
-def _draw_truth(n_genes: int, n_modules: int, density: float, rng: np.random.Generator) -> _Truth:
-    order = rng.permutation(n_genes)
-    module = np.empty(n_genes, dtype=int)
-    module[order] = np.arange(n_genes) % n_modules
+def _draw_modules(
+    module: NDArray[np.intp], n_modules: int, density: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return D, and the change of the log rates per unit of a module, through all modules: modules x genes."""
     shape = (n_modules, n_modules)
     weights = rng.uniform(*_EDGES, shape) * rng.choice([-1.0, 1.0], shape)
     network = np.triu(weights * (rng.random(shape) < density), k=1)
-    loadings = np.zeros((n_modules, n_genes))
-    loadings[module, np.arange(n_genes)] = rng.uniform(*_LOADINGS, n_genes)
-    return _Truth(
-        names=pd.Index([f"gene_{i}" for i in range(n_genes)]),
-        order=order,
-        module=module,
-        network=network,
-        baseline=rng.normal(0, _BASELINE, n_genes),
-        responses=np.linalg.solve(np.eye(n_modules) - network, loadings),
-    )
+    loadings = np.eye(n_modules)[:, module] * rng.uniform(*_LOADINGS, len(module))
+    return network, np.linalg.solve(np.eye(n_modules) - network, loadings)
 
 
-def _shifts(truth: _Truth, targets: pd.DataFrame, n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
+def _shifts(targets: pd.Index, alone: NDArray[np.float64], n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return how each perturbation, singles before pairs, shifts the activity of each module directly."""
-    alone = np.zeros((len(targets), len(truth.network)))
-    alone[np.arange(len(targets)), truth.module[truth.order[: len(targets)]]] = -targets["strength"]
     first, second = np.triu_indices(len(targets), k=1)
     drawn = rng.permutation(len(first))[:n_pairs]
     first, second = first[drawn], second[drawn]
-    pairs = ["+".join(sorted(pair)) for pair in zip(targets.index[first], targets.index[second], strict=True)]
-    return pd.DataFrame(np.vstack([alone, alone[first] + alone[second]]), index=[*targets.index, *pairs])
+    pairs = ["+".join(sorted(pair)) for pair in zip(targets[first], targets[second], strict=True)]
+    return pd.DataFrame(np.vstack([alone, alone[first] + alone[second]]), index=[*targets, *pairs])
 
 
 def _named(modules: NDArray[np.intp]) -> list[str]:
