@@ -109,43 +109,34 @@ def load(
     fitted = read_model(Path(path))
     gene_columns(target, fitted)
     matrix = Source(target, layer, use_raw)
-    if fitted.model.log:
-        source = _source_of_log_values(matrix, fitted, log1p)
-    else:
-        source = source_params(read_expression(matrix, log1p).scale, matrix)
-    write_model(
-        target,
-        key_added,
-        {
-            keys.PARAMS: {**{name: fitted.params[name] for name in fitted.params if name not in SOURCE}, **source},
-            keys.GENES: fitted.genes,
-            keys.GROUPS: fitted.groups,
-            **({keys.TARGETS: fitted.targets} if fitted.targets else {}),
-            keys.WEIGHTS: fitted.weights,
-            **_groups_now(target, fitted),
-            **fitted.tables,
-        },
-        var=signal_column(fitted.weights, fitted.genes, target, key_added),
-    )
-
-
-def _groups_now(adata: AnnData, fitted: Fitted) -> dict[str, Any]:
-    """Return which cells are in which group as the model is loaded, so that later changes are noticed."""
-    groupby = str(fitted.params.get("groupby"))
-    return {keys.CELLS: membership(adata, groupby, fitted.groups)} if fitted.groups and groupby in adata.obs else {}
-
-
-def _source_of_log_values(source: Source, fitted: Fitted, log1p: bool | None) -> dict[str, Any]:
-    """Return where the expression of these cells is, which are counts if the model was trained on counts."""
-    counted = fitted.params["values"] == "counts"
-    scale = read_expression(source, log1p, linear=False).scale
-    if (scale.kind == "counts") != counted:
+    scale = read_expression(matrix, log1p, linear=not fitted.model.log).scale
+    counted = fitted.params.get("values") == "counts"
+    if fitted.model.log and (scale.kind == "counts") != counted:
         remedy = "the layer that holds the counts" if counted else "a layer that holds such values"
         raise ValueError(
             f"This model was trained on {'counts' if counted else 'log-normalised values'}, and these cells hold "
             f"{'other values' if counted else 'counts'} there; name {remedy}, layer=..."
         )
-    return source_params(scale, source)
+    # Which cells are in which group now, so that later changes are noticed.
+    groupby = str(fitted.params.get("groupby"))
+    of_groups = fitted.groups and groupby in target.obs
+    write_model(
+        target,
+        key_added,
+        {
+            keys.PARAMS: {
+                **{name: fitted.params[name] for name in fitted.params if name not in SOURCE},
+                **source_params(scale, matrix),
+            },
+            keys.GENES: fitted.genes,
+            keys.GROUPS: fitted.groups,
+            **({keys.TARGETS: fitted.targets} if fitted.targets else {}),
+            keys.WEIGHTS: fitted.weights,
+            **({keys.CELLS: membership(target, groupby, fitted.groups)} if of_groups else {}),
+            **fitted.tables,
+        },
+        var=signal_column(fitted.weights, fitted.genes, target, key_added),
+    )
 
 
 def read_model(path: Path) -> Fitted:

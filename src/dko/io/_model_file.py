@@ -44,7 +44,12 @@ class Archive:
 
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """Return arrays by name, whose sums of bytes are those that were written; objects are not opened."""
-        return {name: self._read(name) for name in names}
+        found = {}
+        for name in names:
+            with self._zip.open(f"{name}.npy") as stream:
+                found[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                stream.read()  # to the end, where the sum of all bytes is compared
+        return found
 
     def _header(self, member: zipfile.ZipInfo) -> Header:
         plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not member.flag_bits & 1
@@ -58,12 +63,6 @@ class Archive:
         if dtype.kind not in "fiuU" or declared != member.file_size:
             raise ValueError(f"{member.filename!r} in it is not the array that it declares")
         return Header(shape, dtype)
-
-    def _read(self, name: str) -> np.ndarray:
-        with self._zip.open(f"{name}.npy") as stream:
-            array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-            stream.read()  # to the end, where the sum of all bytes is compared
-        return array
 
 
 def _size_of(file: BinaryIO) -> int:
