@@ -8,10 +8,6 @@ from scipy import sparse
 from dko.datasets import grn
 
 
-def assert_same(a, b):
-    assert (a != b).nnz == 0
-
-
 def test_truth_agrees_with_integration_in_time(cells, integrate):
     network = cells.varp["network"].toarray()
     truth, production = cells.layers["truth"].toarray(), cells.layers["production"].toarray()

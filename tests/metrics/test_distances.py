@@ -31,12 +31,12 @@ def test_limits_of_bray_curtis():
         assert dko.metrics.bray_curtis(kind(a), kind(a // 2))[0] == pytest.approx(1 / 3), "integers do not overflow"
 
 
-def kernel(x, y):
-    return -np.exp(-((x - y) ** 2).sum() / (2 * 2.0**2))
-
-
 @pytest.mark.parametrize(
-    ("distance", "of_pair"), [(dko.metrics.energy_distance, lambda x, y: np.linalg.norm(x - y)), (MMD, kernel)]
+    ("distance", "of_pair"),
+    [
+        (dko.metrics.energy_distance, lambda x, y: np.linalg.norm(x - y)),
+        (MMD, lambda x, y: -np.exp(-((x - y) ** 2).sum() / (2 * 2.0**2))),
+    ],
 )
 def test_equals_a_loop(distance, of_pair):
     a, b = RNG.normal(size=(7, 3)), RNG.normal(size=(5, 3)) + 1
