@@ -13,7 +13,7 @@ from scipy.stats import false_discovery_control
 import dko
 from dko._core.fitted import read_fitted
 from dko.models.dko import total
-from dko.models.dko.null import impacts_of_all, p_values
+from dko.models.dko.regression import impacts_of_all, p_values
 
 FAST: dict[str, Any] = {"n_bootstraps": 50}
 GROUPS = ["B", "CD4/CD8 T"]

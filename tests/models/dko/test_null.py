@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.stats import spearmanr
 
-from dko.models.dko.null import _tail, impacts_of_all
+from dko.models.dko.regression import _tail, impacts_of_all
 from dko.models.dko.total import fit
 from dko.models.knockout import FactorMap, scan
 

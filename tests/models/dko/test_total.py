@@ -9,8 +9,7 @@ from scipy import sparse
 from scipy.stats import norm
 
 import dko
-from dko.models.dko.null import impacts_of_all
-from dko.models.dko.regression import regression, slopes
+from dko.models.dko.regression import impacts_of_all, regression, slopes
 from dko.models.dko.total import _ridge, _trust, explained, fit, influence, shrinkage
 from dko.models.knockout import scan
 

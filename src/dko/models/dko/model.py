@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..fitting import Fit, Schedule, TrainingCells
     from ..knockout import AffineMap, AnyMap, FactorMap
-    from .null import Null
+    from .regression import Null
 
 
 # Arrays beside the map that predicts profiles.
@@ -91,7 +91,7 @@ class DkoModel(Model):
     @property
     def null(self) -> Null | None:
         """What knockouts of permuted genes seem to do, where effects are total."""
-        from .null import Null
+        from .regression import Null
 
         return Null(**self._own(keys.NULL)) if keys.NULL_CHANGES in self.arrays else None
 
@@ -168,7 +168,7 @@ class DkoModel(Model):
 
     def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
         """Test the downstream impact of each gene against those of the permuted genes that the fit has kept, if any."""
-        from .null import impacts_of_all, p_values
+        from .regression import impacts_of_all, p_values
 
         if self.null is None:
             return None

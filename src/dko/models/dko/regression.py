@@ -1,4 +1,7 @@
-"""The slope of every gene on every other: levels of genes as predictors, and shares of genes as responses."""
+"""The slope of every gene on every other, and what those of permuted genes make of it.
+
+Levels of genes are predictors, and shares of genes responses.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.stats import genpareto
 
 from ..base import pieces
 
@@ -20,6 +24,15 @@ _ABSENT = -1.0
 _DISPERSION, _ROUNDS = 1e-3, 10
 # Genes, evenly spread, whose presence is compared.
 _SOME_GENES = 500
+# Permuted genes: so many at least, and more where there are few genes, but none more often than so.
+_DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
+# Draws, of genes that about as many cells have, that a gene is compared with.
+_COMPARED = 128
+# Shapes that its tail can have: draws of few genes tell a heavy tail from a light one badly, and genes that have one
+# outlying cell in common are rarer than one in a thousand.
+_SHAPES = (0.2, 0.9)
+# Draws in the tail that a distribution is fitted to, at least.
+_FEWEST = 20
 _TINY = 1e-12
 
 
@@ -157,3 +170,91 @@ def _regulated(profiles: sparse.csr_matrix, seen: np.ndarray) -> float:
     correlation = (together - np.outer(share, share)) / np.outer(sd, sd)
     np.fill_diagonal(correlation, np.nan)
     return max(0.0, 1 - 1 / max(n_cells * float(np.nanvar(correlation, axis=0).mean()), 1.0))
+
+
+@dataclass(frozen=True)
+class Null:
+    """Regressions of all genes on permuted ones."""
+
+    genes: np.ndarray  # which gene was permuted (draws,)
+    changes: np.ndarray  # what its loss would seem to do, by one standard deviation of the gene (draws x genes)
+
+
+def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Regress every gene on genes whose amounts are permuted among cells, drawn evenly over the number of cells.
+
+    Returned are which genes were permuted (draws,), sums of products with the residuals, and correlations with the
+    predictors, of all genes (draws x genes, float32).
+    """
+    profiles, n_genes = regression.profiles, len(regression.weight)
+    able = np.flatnonzero(np.isfinite(regression.spread))
+    seen = np.bincount(profiles.indices, minlength=n_genes)
+    by_seen = able[np.lexsort([regression.level[able], seen[able]])]
+    n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
+    genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
+    depth, found = regression.depth[:, None].astype(np.float32), []
+    for draws in pieces(n_draws, 64 * len(depth)):
+        some = genes[draws]
+        # Shares where only the amounts of these genes are permuted, beside all other genes.
+        amount = profiles[:, some].toarray() * depth
+        others = depth - amount
+        amount = rng.permuted(amount, axis=0)
+        found.append(regression.products(some, amount / np.maximum(others + amount, np.float32(_TINY)))[:2])
+    products, together = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return genes, products, together
+
+
+def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """Return a p-value for each gene that its knockout changes other genes: docs/design.md, Evidence.
+
+    `downstream` are impacts on the mean `profile` by one standard deviation of each gene, `seen` the cells that have
+    it.
+    """
+    # Among genes that all cells have, those of about the same share.
+    abundance = seen + profile
+    by_seen = np.argsort(abundance[null.genes], kind="stable")
+    by_chance = impacts(null.changes[by_seen].astype(np.float32), null.genes[by_seen], profile)
+    at = np.searchsorted(abundance[null.genes][by_seen], abundance)
+    n_compared = min(_COMPARED, len(by_chance))
+    start = np.clip(at - n_compared // 2, 0, len(by_chance) - n_compared)
+    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, downstream))
+    windows = np.lib.stride_tricks.sliding_window_view(by_chance, n_compared)
+    mean, sd = windows.mean(1), np.maximum(windows.std(1), _TINY)
+    own = np.clip(np.arange(len(by_chance)) - n_compared // 2, 0, len(by_chance) - n_compared)
+    return np.where(downstream > 0, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
+
+
+def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return the probability of a null as large: counted, and Pareto beyond the largest tenth."""
+    null = np.sort(null)
+    n_above = len(null) - np.searchsorted(null, observed)
+    found = (n_above + 1) / (len(null) + 1)
+    n_tail = len(null) // 10
+    if n_tail < _FEWEST:
+        return found
+    threshold = null[-n_tail - 1]
+    excess = null[-n_tail:] - threshold
+    # Probability-weighted moments (Hosking and Wallis 1987).
+    first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
+    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), *_SHAPES))
+    scale = max(first * (1 - shape), _TINY)
+    beyond = observed > threshold
+    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=scale)
+    return found
+
+
+def impacts_of_all(influence: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """Return the downstream impact of each gene on a profile, to first order, from A (column g of gene g)."""
+    genes, found = np.arange(len(profile)), np.empty(len(profile))
+    for some in pieces(len(genes), 32 * len(genes)):
+        found[some] = impacts(influence[:, some].T, genes[some], profile)
+    return found
+
+
+def impacts(changes: np.ndarray, genes: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """Return half the sum of p_j |a_j - mean a| over all genes but one, per row of changes; p sums to 1 without it."""
+    weights = np.broadcast_to(profile, changes.shape).copy()
+    weights[np.arange(len(genes)), genes] = 0
+    weights /= np.maximum(weights.sum(1, keepdims=True), _TINY)
+    centred = changes - (changes * weights).sum(1, keepdims=True)
+    return 0.5 * (np.abs(centred) * weights).sum(1)

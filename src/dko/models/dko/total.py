@@ -11,9 +11,8 @@ from scipy.special import log_ndtr
 from threadpoolctl import threadpool_limits
 
 from ..knockout import FactorMap
-from .null import Null, impacts_of_all, p_values, permuted
 from .prior import agreement, with_prior
-from .regression import regression, slopes
+from .regression import Null, impacts_of_all, p_values, permuted, regression, slopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
