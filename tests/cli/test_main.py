@@ -9,7 +9,6 @@ from importlib.metadata import version
 
 import pytest
 
-from dko import settings
 from dko.cli._main import in_options
 
 DKO = (sys.executable, "-m", "dko")
@@ -60,20 +59,6 @@ def test_debug_shows_the_traceback_first(running):
     lines = running(raising(ValueError("wrong")), "--debug").err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[-1].startswith("dko: error: ")
-
-
-def test_quiet_silences_the_package_while_it_runs(running):
-    seen = []
-
-    def work():
-        seen.append(settings.verbosity)
-        raise ValueError("wrong")
-
-    with settings.override(verbosity=1):
-        running(work, "--quiet")
-        running(work)
-        assert settings.verbosity == 1
-    assert seen == [0, 1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,16 +27,6 @@ def test_demo_shows_everything_and_may_be_repeated(dko, cells, tmp_path, monkeyp
     assert "dko_impact" in adata.layers and "dko_impact" in adata.obsm and (adata.obs["dko_split"] == "test").any()
     monkeypatch.delattr("dko.datasets.pbmc68k")
     assert "cannot be written" in dko("demo", "--out", folder / "demo.h5ad" / "where").error
-
-
-@pytest.mark.slow
-def test_real_demo_ends_in_time(dko, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    start = time.monotonic()
-    ran = dko("demo", "--quiet")
-    assert time.monotonic() - start < 120
-    assert ran.code == 0 and "700 human blood cells (PBMC) of 10 types, 765 genes" in ran.out
-    assert {path.name for path in Path("demo").iterdir()} == DEMO
 
 
 def test_report_writes_a_page_beside_the_file(dko, store, fitted, kept):

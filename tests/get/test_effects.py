@@ -44,14 +44,6 @@ def test_per_group(grouped, layers_of):
         assert found.obs["n_cells"].item() == n_cells
 
 
-def test_any_memory_budget(fitted):
-    whole = dko.get.effects(fitted, "gene_4")
-    assert whole.n_obs == 1
-    with dko.settings.override(memory_budget=1):
-        np.testing.assert_allclose(dko.get.effects(fitted, "gene_4").X, whole.X, atol=1e-5)
-        assert dko.get.effects(fitted).shape == (20, 20)
-
-
 def test_a_gene_that_no_cell_expresses_has_no_row(fitted):
     counts = fitted.X.toarray()
     counts[:, 4] = 0

@@ -32,15 +32,6 @@ def test_values_sit_on_their_cells_with_grey_cells_beneath(scanned):
     assert not np.isclose(colors[n_grey:], to_rgba("lightgray")).all(axis=1).any()
 
 
-def test_a_knockout_without_any_cell_is_all_grey(scanned):
-    gene = scanned.var_names[3]
-    dko.tl.virtual_ko(scanned, gene, profiles=False)
-    without = scanned[np.isnan(scanned.obsm["dko_impact"][gene].to_numpy())]
-    ax = dko.pl.impact(without, gene, show=False)
-    assert np.isnan(points(ax)[1]).all()
-    assert ax.get_title().endswith("(0 cells)")
-
-
 @pytest.fixture
 def shifted():
     """300 cells on a map, as dko.tl.identity_shift leaves them: every other is shifted, to the right or up."""

@@ -47,25 +47,22 @@ class Command(NamedTuple):
 
 _FIT = "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --genes CD74,FTL --n-top-genes 1000"
 _KO = "fitted.h5ad CD74 FTL+LYZ --dose 0.5 --groups cell_type=Dendritic --out ko.h5ad"
-_DOSE = "fitted.h5ad CD74+FTL --doses 0,0.5,1 --mixture --out doses.h5ad"
-_SCAN = "fitted.h5ad --out scanned.h5ad --groups cell_type=Dendritic --table impacts.csv.gz"
-_RANK = "scanned.h5ad --out ranked.h5ad --groupby cell_type --table keystones.csv"
-_AFFECTED = "fitted.h5ad CD74 FTL --out affected.h5ad --groupby cell_type --table affected.csv"
-_PAIRS = "fitted.h5ad CD74 FTL LYZ S100A9 --out pairs.h5ad --groupby cell_type --table pairs.csv"
-_MODULES = "perturbed.h5ad --out modules.h5ad --genes SOX2,MYC,NANOG+POU5F1 --resolution 1.5"
 _SCORES = "fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png"
-_REPORT = "scanned.h5ad --groupby cell_type --title 'Keystone genes of blood'"
 COMMANDS = {
     "fit": Command("fit", _FIT, (results.PERTURBATIONS, results.QUALITY)),
     "ko": Command("virtual_ko", _KO, (results.KNOCKOUTS,), how={"tidy": True}),
-    "dose": Command("dose_response", _DOSE, (results.DOSES,)),
-    "scan": Command("scan", _SCAN, (results.RANKING,), "impact_table"),
-    "rank": Command("rank_genes", _RANK, (results.RANKING,)),
-    "affected": Command("affected_genes", _AFFECTED, (results.AFFECTED,)),
-    "interactions": Command("interactions", _PAIRS, (results.INTERACTIONS,)),
-    "modules": Command("perturbation_modules", _MODULES, (results.MODULES,)),
+    "dose": Command(
+        "dose_response", "fitted.h5ad CD74+FTL --doses 0,0.5,1 --mixture --out doses.h5ad", (results.DOSES,)
+    ),
+    "scan": Command(
+        "scan", "fitted.h5ad --out scanned.h5ad --table impacts.csv.gz", (results.RANKING,), "impact_table"
+    ),
+    "rank": Command("rank_genes", "scanned.h5ad --out ranked.h5ad --groupby cell_type", (results.RANKING,)),
+    "affected": Command("affected_genes", "fitted.h5ad CD74 FTL --out out.h5ad --table out.csv", (results.AFFECTED,)),
+    "interactions": Command("interactions", "fitted.h5ad CD74 FTL LYZ --out out.h5ad", (results.INTERACTIONS,)),
+    "modules": Command("perturbation_modules", "perturbed.h5ad --out out.h5ad --resolution 1.5", (results.MODULES,)),
     "evaluate": Command("evaluate", _SCORES, (results.EVALUATION,), how={"summary": False}),
-    "report": Command("write_report", _REPORT),
+    "report": Command("write_report", "scanned.h5ad --groupby cell_type --title 'Keystone genes of blood'"),
 }
 _NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out ranked.h5ad"}
 # What is typed without an option, by parameter.
@@ -84,8 +81,7 @@ OPTION_OF = {"key_added": "key", "out": "impacts"}
 _NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
 # Instead of what the verb says of it.
 _HELP = {
-    "impacts": "Write the impacts to this .zarr or .h5ad, block by block, instead of into OUT, and print no ranking: "
-    "for more of them than fit into memory.",
+    "impacts": "Write them to this .zarr or .h5ad, block by block, not into OUT: for more than fit into memory.",
     "key": "Name of the fit in the file.",
     "mod": "Modality with the genes, in .h5mu files.",
     "rng": "Seed of all random numbers.",
@@ -93,8 +89,7 @@ _HELP = {
     "genes": "Genes to take, or to knock out.",
     "n_top_genes": "Number of genes in all.",
     "effects": "Of a knockout on other genes: direct, with all else as it is, total, on all paths, or auto.",
-    "prior": "Known regulation, CSV with the columns source, target and weight, or measured effects, CSV or h5ad of "
-    "perturbed genes x genes, log fold changes.",
+    "prior": "Known regulation, CSV with source, target, weight, or measured effects, CSV or h5ad, perturbed x genes.",
 }
 _GROUPS = "Only cells of these groups of the fit's --groupby or, written COLUMN=GROUP, of any obs column."
 

@@ -53,17 +53,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command; return 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of this package.
 
-    Parameters
-    ----------
-    argv
-        Words after ``dko``; those of the process by default.
-
-    Returns
-    -------
-    Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of this package. Errors are one line on
-    stderr; ``--debug`` shows where they came from. No words at all print the help.
+    `argv` are the words after ``dko``, by default those of the process, none for the help. Errors are one line on
+    stderr; ``--debug`` shows where they came from.
     """
     words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     wording = partial(in_options, words=words)

@@ -112,7 +112,6 @@ def reproduce(
 
     Examples
     --------
-      dko reproduce Ptrain.csv --out results
       dko reproduce Ptrain.csv.gz --out results --genes 0,5 --cells 0,1,2
 
     Parameters

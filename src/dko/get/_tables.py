@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,13 @@ def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wa
     return table.reset_index(drop=True)
 
 
-def _named_table(adata: AnnData, result: Result, key: str, what: str, tables: Mapping[str, str]) -> pd.DataFrame:
+def _named_table(adata: AnnData, result: Result, key: str, what: str, *tables: str) -> pd.DataFrame:
     entry = read_entry(adata, result, key)
     if what not in tables:
         raise ValueError(f"what={what!r} must be one of {listed(tables)}.")
     if what == "agreement" and keys.AGREEMENT not in entry:
         raise KeyError(f"No agreement: dko.tl.{result.call[0]} was given no groups to compare {result.what} with.")
-    return read_table(adata, result, key, tables[what])
+    return read_table(adata, result, key, keys.TABLE if what == "modules" else what)
 
 
 @verb
@@ -154,8 +154,7 @@ def clusters(
         or, where `groupby` was given, the one row of the ``"agreement"`` of clusters and groups.
     %(table)s
     """
-    tables = {"markers": keys.MARKERS, "agreement": keys.AGREEMENT}
-    return _named_table(unwrap(adata, mod), results.CLUSTERS, key, what, tables)
+    return _named_table(unwrap(adata, mod), results.CLUSTERS, key, what, keys.MARKERS, keys.AGREEMENT)
 
 
 @verb
@@ -181,8 +180,7 @@ def modules(
     %(table)s
     """
     target, result = unwrap(adata, mod), results.MODULES
-    tables = {"modules": keys.TABLE, "markers": keys.MARKERS, "agreement": keys.AGREEMENT}
-    found = _named_table(target, result, key, what, tables)
+    found = _named_table(target, result, key, what, "modules", keys.MARKERS, keys.AGREEMENT)
     if not as_anndata:
         return found
     entry, table = read_entry(target, result, key), read_table(target, result, key)
@@ -233,8 +231,6 @@ def interactions(
     if matrix not in known:
         raise KeyError(f"matrix={matrix!r} must be a column that describes a pair: {listed(known, len(known))}.")
     one_way = table[["gene_a", "gene_b", matrix]].astype({"gene_a": str, "gene_b": str})
-    if one_way[matrix].dtype == "category":
-        one_way[matrix] = one_way[matrix].astype(object)
     both_ways = pd.concat([one_way, one_way.rename(columns={"gene_a": "gene_b", "gene_b": "gene_a"})])
     return both_ways.pivot(index="gene_a", columns="gene_b", values=matrix).rename_axis(index=None, columns=None)
 

@@ -24,8 +24,6 @@ from .._core.verb import verb
 from .._rng import RNG, generator
 from ._panels import COLORS, IMPACT, panels, wrapped
 
-# Panels of a figure with several are this much smaller than one alone.
-_SHRINK = 0.6
 # Area of a point in square points, times the number of cells: in a panel of rcParams["figure.figsize"], as in scanpy,
 # and below arrows.
 _POINT_AREA, _SMALL_AREA = 120_000, 60_000
@@ -87,7 +85,7 @@ def impact(
     titles = np.atleast_1d(kwargs.pop("title", [wrapped(f"{label} ({n:,} cells)", 32) for label, n in counted]))
     if len(titles) != len(labels):
         raise ValueError(f"title needs one entry per knockout ({len(labels)}), got {len(titles)}.")
-    shrink = 1.0 if len(labels) == 1 else _SHRINK
+    shrink = 1.0 if len(labels) == 1 else 0.6
     kwargs.setdefault("size", _POINT_AREA / target.n_obs * shrink**2)
     width, height = plt.rcParams["figure.figsize"]
     drawn = panels(len(labels), ax, size=(width * shrink, height * shrink), ncols=ncols, what="knockout")
@@ -118,9 +116,8 @@ def shift(
 ) -> Any:
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
-    Arrows are drawn longer or shorter than the shifts, in each panel so that they can be seen; the arrow below it
-    stands for the length beside it, in units of the embedding. The few longest are cut short. Numbers are in
-    :func:`dko.get.identity`.
+    Arrows are drawn longer or shorter than the shifts, so that they can be seen; that below each panel stands for the
+    length beside it, in units of the embedding. The few longest are cut. Numbers are in :func:`dko.get.identity`.
 
     Parameters
     ----------

@@ -29,11 +29,6 @@ _AREAS, _WIDTHS = (30.0, 400.0), (0.4, 3.5)
 # How much any two genes attract each other, relative to the strongest pair; else unconnected ones would fly off.
 _PULL = 0.03
 
-# Areas of points in square points, of no strength and of the largest.
-_SMALLEST, _LARGEST = 15.0, 150.0
-# More names cover each other, and the points.
-_MOST_NAMES = 100
-
 
 @verb
 def pairs(
@@ -175,7 +170,7 @@ def modules(
     side = 5.0 if few else 7.0
     drawn = panels(1, ax, size=(side + 1.4, side), what="map")
     (panel,) = drawn.axes
-    areas = _SMALLEST + (_LARGEST - _SMALLEST) * table["strength"].to_numpy() / max(table["strength"].max(), 1e-12)
+    areas = 15.0 + 135.0 * table["strength"].to_numpy() / max(table["strength"].max(), 1e-12)
     for (module, unseen), rows in table.groupby(["module", "is_unseen"]).groups.items():
         color, marker = styles[module].values()
         style = {"facecolors": "none" if unseen else color, "edgecolors": color, "linewidths": 1.3 * unseen}
@@ -193,7 +188,7 @@ def modules(
         handles.append(dot("0.3", "not trained on", ms=6, mfc="none", mew=1.3))
     drawn.legend(handles, "beside", title="area: strength", title_fontsize="small", alignment="left")
     if names:
-        named = table["strength"].nlargest(_MOST_NAMES).index
+        named = table["strength"].nlargest(100).index
         order = named.append(table.index.difference(named))
         places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
         labels = table.loc[named, "perturbation"].to_list()

@@ -152,20 +152,16 @@ def draw_matrix(
     ax.spines[:].set_visible(False)
     low, high = image.get_clim()
     extend = {(1, 1): "both", (1, 0): "min", (0, 1): "max"}.get(((numbers < low).any(), (numbers > high).any()))
-    beside = _TREE * (ordered and len(values) >= _FEWEST) + _SPACE
+    beside = _TREE * (ordered and len(values) > 2) + _SPACE
     bar = ax.inset_axes((1 + beside / width, 0, _BAR / width, 1))
     ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
     bar.tick_params(labelsize="small")
     return drawn, values
 
 
-# Rows that a tree needs.
-_FEWEST = 3
-
-
 def _draw_tree(ax: Axes, values: pd.DataFrame, bounds: tuple[float, float, float, float], side: str) -> list[int]:
     """Draw the tree of rows, by average linkage, above or to the right of a matrix; return the order of its leaves."""
-    if len(values) < _FEWEST:
+    if len(values) < 3:
         return list(range(len(values)))
     # Scaled to one length, as those of one kind are similar whatever their size.
     numbers = values.fillna(0.0).to_numpy(dtype=float)
@@ -184,8 +180,6 @@ def _draw_tree(ax: Axes, values: pd.DataFrame, bounds: tuple[float, float, float
 # Directions in which a name is tried, and how far from the edge of its point, in points.
 _WAYS = np.array([[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 180, 90, 270, 45, 135, 225, 315])])
 _GAPS = (1.5, 6.0, 12.0, 20.0, 30.0)
-# Beyond this a line says which point is meant.
-_NEAR = 6.0
 
 
 def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndarray, *, fontsize: float = 8.0) -> None:
@@ -211,7 +205,7 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
         lost = _overlap(boxes, taken) + 4 * half.prod() - _overlap(boxes, inside)
         best = int(np.argmin(np.maximum(lost, 1e-6)))
         text.set_position(tuple(offsets[best]))
-        text.arrow_patch.set_visible(_GAPS[best // len(_WAYS)] > _NEAR)  # type: ignore[union-attr]
+        text.arrow_patch.set_visible(best >= 2 * len(_WAYS))  # type: ignore[union-attr]
         taken = np.vstack([taken, boxes[best]])
 
 

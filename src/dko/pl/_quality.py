@@ -60,7 +60,6 @@ _CHANCE = {
 }
 # Otherwise the first of these that has a value is the floor.
 _FLOORS = ("permuted cells", "no change")
-_MEASUREMENT, _REPLICATE = "measurement", "replicate"
 _MODEL, _OTHER = COLORS[1], "0.35"
 
 
@@ -190,7 +189,7 @@ def evaluation(
             panel.axvspan(*interval, color=color, alpha=0.15, lw=0, zorder=0)
     values = get.evaluation(adata, summary=False, key=key, mod=mod)
     # Of the perturbations that the summary is over.
-    chosen = values.loc[_MEASUREMENT, ["predictable", "reliable"][: 1 + (summary.attrs["over"] == "reliable")]] > 0
+    chosen = values.loc["measurement", ["predictable", "reliable"][: 1 + (summary.attrs["over"] == "reliable")]] > 0
     points = values.get(metric, pd.Series(np.nan, values.index)).unstack("method")[chosen.all(axis=1)]
     for place, method in enumerate(rows.index):
         color = _MODEL if method == "model" else _OTHER
@@ -220,7 +219,7 @@ def _sorted(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     if metric in keys.LOWER_IS_BETTER:
         values = -values
     elif metric == "similarity":
-        values = -(values - summary.at[_MEASUREMENT, metric]).abs()
+        values = -(values - summary.at["measurement", metric]).abs()
     elif metric == "calibration_slope":
         values = -(values - 1).abs()
     return rows.loc[values.sort_values(kind="stable").index[::-1]]
@@ -233,7 +232,7 @@ def _ends(summary: pd.DataFrame, method: str, metric: str) -> tuple[float, ...]:
 def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Return the floor and the ceiling by label, each with its colour, its value and the ends of its interval."""
     found: dict[str, tuple[str, tuple[float, ...]]] = {}
-    chance = summary.at[_MEASUREMENT, "base_rate"] if metric == "auprc" else _CHANCE.get(metric)
+    chance = summary.at["measurement", "base_rate"] if metric == "auprc" else _CHANCE.get(metric)
     floors = [name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])]
     if chance is not None:
         found["chance"] = "0.6", (chance, np.nan, np.nan)
@@ -241,7 +240,7 @@ def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tupl
         found[f"floor: {floors[0]}"] = "0.6", _ends(summary, floors[0], metric)
     if metric in _CEILINGS:
         name, label = _CEILINGS[metric]
-        found[label] = COLORS[2], _ends(summary, _MEASUREMENT, name)
-    elif _REPLICATE in summary.index:
-        found["half of the measurement against the other"] = COLORS[2], _ends(summary, _REPLICATE, metric)
+        found[label] = COLORS[2], _ends(summary, "measurement", name)
+    elif "replicate" in summary.index:
+        found["half of the measurement against the other"] = COLORS[2], _ends(summary, "replicate", metric)
     return {label: (color, ends) for label, (color, ends) in found.items() if np.isfinite(ends[0])}

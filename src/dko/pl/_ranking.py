@@ -49,11 +49,10 @@ def ranking(
 ) -> Any:
     """Draw the genes whose knockouts have the largest impact on other genes, overall or per group.
 
-    A dot is a mean downstream impact, filled at a false discovery rate of at most 0.05, hollow where it may be noise.
-    After :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval; without it, the rate is that of the
-    fit, if it has total effects, and the area of a dot the fraction of cells that express the gene. A tick, beside mean
-    impacts (which have no rate), is the gene's mean share of the expression: the impact if its removal changed nothing
-    else.
+    A dot is a mean downstream impact, hollow where it may be noise (false discovery rate above 0.05). After
+    :func:`dko.tl.rank_genes` for the same groups it has its 95 % interval; without it, the rate is that of the fit, if
+    any, and the area the fraction of cells that express the gene. A tick, beside mean impacts (which have no rate), is
+    the gene's mean share of the expression: the impact if nothing else changed.
 
     Parameters
     ----------

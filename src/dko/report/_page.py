@@ -29,8 +29,6 @@ from ._sections import SECTIONS, Picture, Run, best_baseline
 
 # Cells of a group below which its means are mostly noise.
 _FEW = 50
-# Mean rank correlation of the sizes of effects above which knockouts are said to resemble each other.
-_ALIKE = 0.5
 _EFFECTS = {
     "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
     "shrunken.",
@@ -183,7 +181,7 @@ def _warnings_of_fit(run: Run) -> Iterator[str]:
 
 
 def _warnings_of_results(run: Run) -> Iterator[str]:
-    if (alike := float(run.fitted.params.get("similarity", np.nan))) > _ALIKE:
+    if (alike := float(run.fitted.params.get("similarity", np.nan))) > 0.5:
         yield (
             f"Effects of different knockouts resemble each other: their sizes correlate at {alike:.2f} on average. "
             f"What is particular to one: `{run.call('get.effects', centred=True)}`"

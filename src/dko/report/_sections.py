@@ -273,14 +273,6 @@ def _affected(run: Run) -> Blocks:
     yield _drawn(run, alt, "effect", first, group=groups, n_genes=8, ncols=3)
     if found["knockout"].nunique() > 1:
         yield _drawn(run, "Change of the genes that change most, after each knockout", "effect", kind="heatmap")
-    yield _table(results.AFFECTED, _counts(found, by), "Genes that change", keys.SUMMARY)
-    rows = _first(found, run.n_rows, *by).sort_values(by, kind="stable")
-    rows = rows.assign(is_specific=rows["specific"].map({True: "yes", False: "no"}))
-    caption = f"The first {run.n_rows} genes per {' and '.join(by)}, the smallest p-value first"
-    yield _table(results.AFFECTED, rows, caption)
-
-
-def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     significant = found["pval_adj"] <= FDR
     marks = found[[*by, "n_cells"]].assign(
         lowered=significant & (found["z"] < 0),
@@ -289,7 +281,12 @@ def _counts(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         n_specific=significant & found["specific"],
     )
     how = {"n_cells": "first", "lowered": "sum", "raised": "sum", "agree": "mean", "n_specific": "sum"}
-    return marks.groupby(by, observed=True).agg(how).reset_index()
+    counts = marks.groupby(by, observed=True).agg(how).reset_index()
+    yield _table(results.AFFECTED, counts, "Genes that change", keys.SUMMARY)
+    rows = _first(found, run.n_rows, *by).sort_values(by, kind="stable")
+    rows = rows.assign(is_specific=rows["specific"].map({True: "yes", False: "no"}))
+    caption = f"The first {run.n_rows} genes per {' and '.join(by)}, the smallest p-value first"
+    yield _table(results.AFFECTED, rows, caption)
 
 
 def _enrichment(run: Run) -> Blocks:
