@@ -83,9 +83,9 @@ def ranking(
     size = (3.0 if several else 5.6, 0.8 + 0.2 * intervals + 0.24 * longest)
     drawn = panels(len(tables), ax, size=size, what="group", sharex=not intervals)
     for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
-        places, low, high = range(len(part)), *((part[end] for end in _ENDS) if intervals else (0, part[shown]))
+        places, ends = range(len(part)), [part[end] for end in _ENDS] if intervals else [0, part[shown]]
         panel.axvline(0, color="0.8", lw=0.8, zorder=0)
-        panel.hlines(places, low, high, color=_DOT if intervals else "0.85", lw=1.6 if intervals else 1, zorder=1)
+        panel.hlines(places, *ends, color=_DOT if intervals else "0.85", lw=1.6 if intervals else 1, zorder=1)
         areas, faces = _SIZE**2 if intervals else _FULL * part["fraction"], np.where(part["found"], _DOT, "white")
         panel.scatter(part[shown], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
         panel.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
