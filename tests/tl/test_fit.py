@@ -152,8 +152,9 @@ def test_cells_without_any_of_the_genes_are_left_out(cells, quick, capsys):
     np.testing.assert_array_equal(cells.obs["dko_fit_error"].isna(), empty)
 
 
-def test_many_genes_have_all_hidden_units_where_half_of_them_explain_something(monkeypatch):
-    monkeypatch.setattr("dko.models.dko.fit._HALF", 4)
+def test_many_genes_have_all_hidden_units_where_a_few_explain_something(monkeypatch):
+    for name, number in (("_FEW", 4), ("_ALL", 8)):
+        monkeypatch.setattr(f"dko.models.dko.fit.{name}", number)
     noisy = dko.datasets.grn(120, 20, density=0.3, depth=300, heterogeneity=0.5, rng=1)
     clean = dko.datasets.grn(300, 20, density=0.3, rng=1)
     ranks = {}

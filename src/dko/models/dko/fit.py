@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 _SOME_GENES, _SOME_CELLS = 50, 200
 # Share of the variance of levels that assemblages have to explain for direct effects to be better than total ones.
 _EXPLAINED = 0.5
-# What half as many hidden units have to explain for all of them to be tried: on real data they explain next to nothing
-# more, at twice the time, and the network only decides which effects are better.
-_PROMISING, _HALF = 0.2, 256
+# What few hidden units have to explain for all of them to be tried: on real data they explain next to nothing more, at
+# twice the time, and the network only decides which effects are better.
+_PROMISING, _FEW, _ALL = 0.15, 192, 512
 # False discovery rate above which nothing is known of what a gene does to others.
 _NO_SIGNAL = 0.05
 
@@ -69,12 +69,12 @@ def fit(
     _set_empty_cells_aside(cells, relative)
     starts = {} if init is None else _starts(init, genes, list(cells.groups), config.rank)
     how: Any = {"config": config, "schedule": schedule, "starts": starts, "device": device, "rng": for_training}
-    small = config.chosen != "direct" and len(genes) > 2 * _HALF and init is None
-    networks = _fit_networks(cells, relative, width=_HALF if small else 2 * _HALF, **how)
+    small = config.chosen != "direct" and len(genes) > _ALL and init is None
+    networks = _fit_networks(cells, relative, width=_FEW if small else _ALL, **how)
     share, errors = _quality(cells, relative, networks)
     complete = len(networks) == len(cells.groups) and not any(trained.interrupted for _, trained in networks.values())
     if small and share >= _PROMISING and complete:
-        networks = _fit_networks(cells, relative, width=2 * _HALF, **how)
+        networks = _fit_networks(cells, relative, width=_ALL, **how)
         share, errors = _quality(cells, relative, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
