@@ -59,9 +59,7 @@ def demo(
     check_folder(out, [*files, "demo.h5ad"])
     with settings.override(verbosity=0 if quiet else settings.verbosity):
         adata = datasets.pbmc68k()
-        print(
-            f"{adata.n_obs} human blood cells (PBMC) of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n"
-        )
+        print(f"{adata.n_obs} human blood cells of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n")
         # One model for all cells: most of the types have too few for one each.
         tl.fit(adata, test_fraction=0.2, rng=rng, device=device, progress=not quiet)
         show(open_run(adata, groupby=_CELL_TYPE), results.QUALITY)
@@ -79,9 +77,7 @@ def demo(
         print(f"Look at, in {out}:")
         print("\n".join(f"  {name:14} {what}" for name, (_, what, _) in files.items()))
         print(f'  demo.h5ad      the cells, for scanpy: sc.pl.umap(adata, color="{top[0]}", layer="dko_downstream")\n')
-        print(
-            "Next, your own cells:\n  dko fit cells.h5ad --out fitted.h5ad\n  dko scan fitted.h5ad --out scanned.h5ad"
-        )
+        print("Next, your own cells:\n  dko fit cells.h5ad --out fitted.h5ad\n  dko scan fitted.h5ad --out out.h5ad")
 
 
 def reproduce(

@@ -54,12 +54,8 @@ def profiles(
     place = sparse.eye(cells.adata.n_obs, format="csr", dtype=np.float32)[chosen][:, cells.rows]
     functions = {"predicted": "reconstruct", "before": "before"}
     layers = {name: stored(place @ cells.before(function)) for name, function in functions.items()}
-    return AnnData(
-        stored(observed[chosen]),
-        obs=cells.adata.obs[chosen].copy(),
-        var=cells.adata.var.loc[cells.model.genes].copy(),
-        layers=layers,
-    )
+    obs, var = cells.adata.obs[chosen].copy(), cells.adata.var.loc[cells.model.genes].copy()
+    return AnnData(stored(observed[chosen]), obs=obs, var=var, layers=layers)
 
 
 def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:

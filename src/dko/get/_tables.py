@@ -190,13 +190,10 @@ def modules(
     table["module"] = pd.Categorical(table["module"], categories=order)
     vectors = np.array(entry[keys.VECTORS], dtype=np.float32)
     names = [f"{read_params(target, result, key)['basis']}_{number}" for number in range(1, vectors.shape[1] + 1)]
-    return AnnData(
-        vectors,
-        obs=table.drop(columns=["umap_1", "umap_2"]),
-        var=pd.DataFrame(index=names),
-        obsm={"X_umap": table[["umap_1", "umap_2"]].to_numpy(dtype=float)},
-        uns={name: read_table(target, result, key, name) for name in (keys.MARKERS, keys.AGREEMENT) if name in entry},
-    )
+    places = ["umap_1", "umap_2"]
+    obsm = {"X_umap": table[places].to_numpy(dtype=float)}
+    uns = {name: read_table(target, result, key, name) for name in (keys.MARKERS, keys.AGREEMENT) if name in entry}
+    return AnnData(vectors, obs=table.drop(columns=places), var=pd.DataFrame(index=names), obsm=obsm, uns=uns)
 
 
 @verb

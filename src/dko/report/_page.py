@@ -40,18 +40,14 @@ _DPI, _SHOWN = 144, 84
 
 def render(run: Run, title: str) -> str:
     # Names come from the user's file: every value is escaped.
-    environment = Environment(
-        loader=PackageLoader(__package__, "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    trimmed, pages = {"trim_blocks": True, "lstrip_blocks": True}, PackageLoader(__package__, "page")
+    environment = Environment(loader=pages, autoescape=True, undefined=StrictUndefined, **trimmed)
     # As matplotlib draws by default, whatever the user has set for other figures.
     with matplotlib.style.context("default"):
         sections = [_content(name, run) for name, (result, _) in SECTIONS.items() if run.has(result)]
     params = {"key": run.key, **run.fitted.params}
     shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in params.values()]
+    parameters = pd.DataFrame({"name": list(params), "value": shown})
     return environment.get_template("page.html").render(
         title=title,
         version=version("dko"),
@@ -61,9 +57,7 @@ def render(run: Run, title: str) -> str:
         notes=list(_notes(run)),
         sections=sections,
         missing=list(_missing(run)),
-        parameters=table_of(
-            pd.DataFrame({"name": list(params), "value": shown}), columns.PARAMETERS, "Parameters of the fit"
-        ),
+        parameters=table_of(parameters, columns.PARAMETERS, "Parameters of the fit"),
     )
 
 
