@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_unseen_perturbations_are_predicted_better_than_by_the_mean_effect(seed)
     labels = adata.obs["perturbation"].astype(str).to_numpy()
     known = sorted(set(labels) - {"control"})
     holdout = known[::5]
-    screen = {"perturbation_key": "perturbation", "control": "control", "holdout": holdout}
+    screen: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "holdout": holdout}
     dko.tl.fit(adata, model="sccvae", **screen, n_members=1, max_steps=120, progress=False)
     found = dko.get.effects(adata, holdout)
     assert list(found.var_names) == list(adata.var_names)

@@ -10,11 +10,7 @@ import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from anndata import AnnData
+    from ._typing import AbstractContextManager, AnnData, Iterator, Path
 
 
 def modalities_apart() -> AbstractContextManager[Any]:

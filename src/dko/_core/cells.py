@@ -16,10 +16,9 @@ from .._settings import settings
 from .messages import listed, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import pandas as pd
-    from mudata import MuData
+
+    from .._typing import Iterator, MuData, Sequence
 
 
 # Cells that decide what all are, and in how many runs they are read.

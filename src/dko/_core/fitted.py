@@ -19,11 +19,9 @@ from .results import OF_MODEL, checked_table, damaged
 from .scale import Scale, scale_now, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from anndata import AnnData
     from scipy import sparse
 
+    from .._typing import AnnData, Iterator
     from ..models import Model
 
 

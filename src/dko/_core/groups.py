@@ -15,10 +15,7 @@ from .cells import require_unique, unwrap
 from .messages import listed, logger, say, shown, unknown
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .fitted import Fitted
+    from .._typing import AnnData, Fitted, MuData
 
 
 Name: TypeAlias = str | int | float | bool

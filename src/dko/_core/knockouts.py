@@ -24,16 +24,8 @@ from .names import TRAINED, gene_sets, members, perturbations
 from .scale import read_log_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Fitted, Groups, Iterator, Knockouts, MuData, Sequence
     from ..models import Knockout
-    from .fitted import Fitted
-    from .groups import Groups
-    from .names import Knockouts
 
 
 class Block(NamedTuple):

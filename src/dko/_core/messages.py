@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from anndata import AnnData
+    from .._typing import AnnData, Callable, Iterable, Iterator, Sequence
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:

@@ -11,10 +11,9 @@ from .groups import group_values, name_in
 from .messages import listed, logger, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container
-
     import pandas as pd
-    from anndata import AnnData
+
+    from .._typing import AnnData, Collection, Container
 
 
 Knockouts: TypeAlias = str | Sequence[str | Sequence[str]]

@@ -11,8 +11,7 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
+    from .._typing import AbstractContextManager, Iterator
 
 
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.

@@ -13,11 +13,7 @@ from .checks import plain
 from .messages import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    from anndata import AnnData
-
+    from .._typing import AbstractContextManager, AnnData, Iterator
     from .tables import Column
 
 # The tables beside a model: columns that are read of them.

@@ -16,9 +16,7 @@ from .evidence import are_counts, elsewhere, found_in, sums_vary_less
 from .messages import logger, say
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
-    from .fitted import Fitted
+    from .._typing import AnnData, Fitted
 
 
 # No logarithm of a UMI count or of a normalised value exceeds the first: expm1(30) is ten million million. One beyond

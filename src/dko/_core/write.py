@@ -18,9 +18,7 @@ from .process import uninterrupted
 from .results import after_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from mudata import MuData
+    from .._typing import Iterator, Mapping, MuData, Sequence
 
 
 def writable(data: AnnData | MuData, copy: bool, mod: str) -> AnnData | MuData:

@@ -14,10 +14,9 @@ from . import _common
 from ._dynamics import compact, hill_levels, steady_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from anndata import AnnData
     from numpy.typing import NDArray
+
+    from .._typing import AnnData, Callable, Sequence
 
 BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 MB per array of 2,000 genes.
 

@@ -21,10 +21,7 @@ from ._atomic import atomic
 from ._target import check_room, check_target, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from matplotlib.figure import Figure
-    from mudata import MuData
+    from .._typing import Callable, Figure, Iterator, MuData
 
 
 # What a file of each ending holds.

@@ -23,8 +23,7 @@ from ._model_file import Archive, check_digest, check_length, parsed, spelled
 from ._target import check_target
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
+    from .._typing import AnnData, MuData
 
 
 # Name of the entry that is no array.

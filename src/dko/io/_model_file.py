@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from .._typing import Iterable, Mapping
 
 
 # Bytes that the arrays of any file may take, and how many times its own size those of a large one may: numbers that

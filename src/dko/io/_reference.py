@@ -20,9 +20,7 @@ from ._files import write_table
 from ._target import check_folder
 
 if TYPE_CHECKING:
-    from mudata import MuData
-
-    from .._core.fitted import Fitted
+    from .._typing import Fitted, MuData
 
 
 @verb

@@ -11,10 +11,7 @@ from ._atomic import atomic
 from ._target import check_target
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from anndata import AnnData
-    from mudata import MuData
+    from .._typing import AnnData, MuData, Path
 
 
 @verb

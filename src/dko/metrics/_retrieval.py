@@ -11,9 +11,7 @@ from .._rng import generator
 from ._agreement import is_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .._rng import RNG
+    from .._typing import RNG, Sequence
 
 _MIN_KNOCKOUTS = 3
 # Correlations that differ by less are equal, and below this share of the sum of squares a variance is rounding.

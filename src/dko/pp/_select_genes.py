@@ -15,10 +15,9 @@ from .._core.verb import verb
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mudata import MuData
     from scipy import sparse
+
+    from .._typing import MuData, Sequence
 
 # Fewer named genes than this cannot describe the state of a cell; the most variable genes are added to them.
 _FEW = 50

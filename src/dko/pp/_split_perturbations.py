@@ -18,11 +18,9 @@ from .._core.write import writable, write
 from .._rng import generator
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
     from scipy import sparse
 
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, MuData
 
 # Sizes that differ by less than this part of the largest are equal, so that no rounding decides the order.
 _DIGITS = 9

@@ -21,15 +21,10 @@ from .._rng import generator
 from ..models.statistics import comparable, pair_test
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
     from scipy import sparse
 
     from .._core.groups import Names
-    from .._core.knockouts import Predictor
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, MuData, Predictor, Sequence
 
 
 # Share of the other knockouts that change a gene as much, at which a change is no longer particular to one of them.

@@ -18,11 +18,7 @@ from .._rng import generator
 from ._impact_clusters import CLUSTER, Plan, agreement_with, cluster_cells, markers_of_clusters, relative_impacts
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._core.names import Knockouts
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Knockouts, MuData
 
 
 @verb

@@ -13,15 +13,7 @@ from .._core.verb import verb
 from .._core.write import writable, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
-    from .._core.names import Knockouts
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Groups, Knockouts, MuData, Predictor, Sequence
 
 _QUARTILES = {"impact_q25": 0.25, "impact_median": 0.5, "impact_q75": 0.75}
 

@@ -16,15 +16,9 @@ from .._core.write import writable, write
 from .._rng import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
     from scipy import sparse
 
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
 
 _N_SAMPLES = 50_000
 

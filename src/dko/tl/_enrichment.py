@@ -13,10 +13,7 @@ from .._core.verb import verb
 from .._core.write import writable, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
+    from .._typing import AnnData, Callable, MuData, Sequence
 
 
 @verb

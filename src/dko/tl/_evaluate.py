@@ -20,12 +20,7 @@ from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_me
 from .evaluation._screen import measure, open_screen, some
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, MuData, Sequence
     from .evaluation._screen import Screen
 
 # Baselines and components come from dense values of at most so many unperturbed cells.

@@ -25,11 +25,7 @@ from ..models import REGISTRY, model_class
 from ._training_cells import Request, read_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from mudata import MuData
-
-    from .._rng import RNG
+    from .._typing import RNG, Mapping, MuData, Sequence
     from ..models import Model
     from ..models.dko.prior import PriorKnowledge
     from ..models.fitting import Config, Fit, TrainingCells

@@ -17,12 +17,7 @@ from .._rng import generator
 from ._cell_shifts import Found, Surroundings, Types, space_of
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._core.groups import Groups
-    from .._core.names import Knockouts
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Groups, Knockouts, MuData
 
 
 @verb

@@ -17,14 +17,7 @@ from .._core.write import writable, write
 from .._rng import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
 
 # Fewest permutations from which a standard deviation can be estimated.
 _FEWEST = 10

@@ -14,11 +14,9 @@ from .._core.scale import read_log_values
 from ._modules import reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from scipy import sparse
 
-    from .._core.knockouts import Predictor
+    from .._typing import Callable, Predictor, Sequence
     from ._modules import Plan
 
 # Genes that are compared when the user names none; control cells that mean effects are predicted in.

@@ -14,10 +14,7 @@ from .._core.process import keep_compiled_umap, numba_threads
 from ..metrics import neighbour_agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
-
-    from anndata import AnnData
-
+    from .._typing import AnnData, Container, Mapping, Sequence
     from ._module_effects import Effects
 
 

@@ -13,11 +13,9 @@ from .._core.messages import progress_of
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scipy import sparse
 
-    from .._core.knockouts import Predictor
+    from .._typing import Predictor, Sequence
     from ..models.dko.model import DkoModel
 
 # Classes of pairs.

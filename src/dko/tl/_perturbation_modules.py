@@ -15,14 +15,9 @@ from ._module_effects import effects_of, widespread
 from ._modules import Plan, in_order, known_groups, modules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
-    from anndata import AnnData
-    from mudata import MuData
 
-    from .._core.names import Knockouts
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Knockouts, Mapping, MuData
 
 _BASES = ("latent", "effect")
 

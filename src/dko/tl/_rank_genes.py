@@ -19,13 +19,8 @@ from .._rng import generator
 from ._rank_table import Plan, as_scanpy, rank_group, read_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anndata import AnnData
-    from mudata import MuData
-
     from .._core.groups import Names
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, MuData, Sequence
 
 _SCORES = ("downstream_mean", "impact_mean", "specificity")
 

@@ -18,9 +18,7 @@ from .._core.genes import gene_kinds, gene_means, in_order
 from .._core.messages import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .._core.knockouts import Predictor
+    from .._typing import Iterable, Predictor
 
 _COLUMNS = [
     *("gene", "downstream_mean", "downstream_low", "downstream_high", "impact_mean", "specificity", "pval", "pval_adj"),

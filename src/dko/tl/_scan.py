@@ -19,15 +19,9 @@ from ..io._files import check_blocks, stack, write_blocks
 from ..models.base import like
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from anndata import AnnData
-    from mudata import MuData
     from scipy import sparse
 
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
+    from .._typing import AnnData, Groups, Iterator, MuData, Path, Predictor, Sequence
 
 
 @verb

@@ -18,11 +18,9 @@ from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from anndata import AnnData
     from scipy import sparse
 
+    from .._typing import AnnData, Mapping, Sequence
     from ..models import Model
     from ..models.fitting import Config
 

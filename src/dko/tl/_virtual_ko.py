@@ -18,13 +18,7 @@ from .._core.write import writable, write
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
-    from .._core.groups import Groups
-    from .._core.knockouts import Predictor
-    from .._core.names import Knockouts
-    from .._rng import RNG
+    from .._typing import RNG, AnnData, Groups, Knockouts, MuData, Predictor
     from ..models import Knockout
 
 

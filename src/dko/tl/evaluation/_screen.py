@@ -21,11 +21,7 @@ from ...metrics._effects import agreement, halves, shares
 from ...metrics._profiles import columns_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from anndata import AnnData
-
-    from ..._core.knockouts import Predictor
+    from ..._typing import AnnData, Collection, Predictor, Sequence
 
 _MIN_CELLS = 10
 # Enough test cells to find the genes that change against them; otherwise a half of the unperturbed cells is taken.
