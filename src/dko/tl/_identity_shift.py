@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .._core import keys
 from .._core.cells import read_basis, unwrap
-from .._core.groups import group_of_cells
+from .._core.groups import grouping
 from .._core.knockouts import open_model, require_cells
 from .._core.results import after_shift
 from .._core.verb import verb
 from .._core.write import writable, write, writing
 from .._rng import generator
-from ._cell_shifts import Found, Surroundings, Types, space_of
+from .._settings import settings
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from .._typing import RNG, AnnData, Groups, Knockouts, MuData
 
 
@@ -92,25 +96,130 @@ def identity_shift(
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)
     short, embedding = read_basis(target, basis)
-    cell_types = None if groupby is None else group_of_cells(target, groupby)
+    types, type_of = grouping(target, groupby)
     seed = int(rng.integers(2**31))
     cells = open_model(data, key, mod, groups, device=device)
     sets = cells.sets(genes)
-    space = space_of(cells.log_values(), n_pcs, seed)
-    around = Surroundings(space.positions, embedding, n_neighbors, rng)
-    types = None if cell_types is None else Types(space, cell_types, str(groupby))
-    found = Found(list(sets), target.obs_names, types, cell_types)
+    components, positions = space_of(cells.log_values(), n_pcs, seed)
+    around = Surroundings(positions, embedding, n_neighbors, rng)
+    centres = np.stack([positions[type_of == number].mean(axis=0, dtype=float) for number in range(len(types))])
+    shape = (len(sets), target.n_obs)
+    lengths = np.full(shape, np.nan, dtype=np.float32)
+    moves, changes = (np.full((*shape, n), np.nan, dtype=np.float32) for n in (2, len(types)))
     columns = [cells.model.columns(numbers) for numbers in cells.numbers(list(sets.values()))]
     how: dict[str, Any] = {"rng": seed, "batch_size": batch_size, "description": "identity_shift"}
     for knockout in cells.predict(list(sets.values()), (dose,), **how):
-        shifts = cells.model.change(knockout, columns[knockout.number]) @ space.components
-        found.add(knockout.number, knockout.rows, shifts, around.moves(knockout.rows, shifts))
-    require_cells(cells, sets, [bool(np.isfinite(lengths).any()) for lengths in found.lengths])
-    if types is not None and not found.typed:
+        number, rows = knockout.number, knockout.rows
+        shifts = cells.model.change(knockout, columns[number]) @ components
+        lengths[number, rows] = np.linalg.norm(shifts, axis=1)
+        moves[number, rows] = around.moves(rows, shifts)
+        if groupby is not None:
+            changes[number, rows] = similarity_change(positions[rows], shifts, centres)
+    require_cells(cells, sets, np.isfinite(lengths).any(axis=1))
+    table = _table(list(sets), types, type_of, lengths, changes)
+    if table.empty:
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": list(sets), "dose": float(dose)}
-    params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
-    arrays, content = found.arrays(key, short), {keys.PARAMS: params, keys.TABLE: found.table()}
+    params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs}
+    obsm: dict[str, Any] = {keys.shift(key, short, label): move for label, move in zip(sets, moves, strict=True)}
+    if groupby is None:
+        table = table.drop(columns=["type", "change"])
+    else:
+        params["groupby"] = groupby
+        names = [keys.column(name, target.obs_names) for name in types]
+        for label, change in zip(sets, changes, strict=True):
+            obsm[keys.cell_identity(key, label)] = pd.DataFrame(change, target.obs_names, names)
+    content = {keys.PARAMS: params, keys.TABLE: table}
     with writing():
-        write(target, remove=after_shift(target, key), obsm=arrays, uns={keys.identity(key): content})
+        write(target, remove=after_shift(target, key), obsm=obsm, uns={keys.identity(key): content})
     return data if copy else None
+
+
+def _table(
+    labels: list[str], types: list[str], type_of: np.ndarray, lengths: np.ndarray, changes: np.ndarray
+) -> pd.DataFrame:
+    """Return a row per knockout, type of cells, and type that they come closer to."""
+    found: list[tuple[Any, ...]] = []
+    for (knockout, label), (number, group) in product(enumerate(labels), enumerate(types)):
+        rows = np.flatnonzero(np.isfinite(lengths[knockout]) & (type_of == number))
+        if len(rows):
+            length = lengths[knockout, rows].mean(dtype=float)
+            means = changes[knockout, rows].mean(axis=0, dtype=float)
+            found += [(label, group, name, mean, length, len(rows)) for name, mean in zip(types, means, strict=True)]
+    return pd.DataFrame(found, columns=["knockout", "group", "type", "change", "length", "n_cells"])
+
+
+def space_of(values: sparse.csr_matrix, n_pcs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first principal components of log expression, genes x components, and where cells are on them."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(n_pcs, *(size - 1 for size in values.shape)), svd_solver="arpack", random_state=seed)
+    positions = pca.fit_transform(values.astype(np.float64))
+    return pca.components_.T.astype(np.float32), positions.astype(np.float32)
+
+
+def similarity_change(before: np.ndarray, shifts: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the change of the cosine of each cell with each centre, cells x centres."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    before = before.astype(np.float64)
+    return cosine_similarity(before + shifts, centres) - cosine_similarity(before, centres)
+
+
+# Observed cells that neighbours are sought among: all, or so many at random.
+_MOST = 20_000
+
+
+class Surroundings:
+    """The observed cells around any point of a space, and where they are on an embedding (see :func:`identity_shift`).
+
+    A move is the difference of two means over the same cells, the neighbours of either point without the cell itself.
+    Cells whose `embedding` is NaN are nobody's neighbours.
+    """
+
+    def __init__(self, positions: np.ndarray, embedding: np.ndarray, n_neighbors: int, rng: np.random.Generator):
+        from sklearn.neighbors import NearestNeighbors
+
+        placed = np.flatnonzero(np.isfinite(embedding).all(axis=1))
+        if len(placed) < 2:
+            raise ValueError("Fewer than two cells have a place on the embedding, so nothing can be said of moves.")
+        self._observed = np.sort(rng.choice(placed, _MOST, replace=False)) if len(placed) > _MOST else placed
+        self._positions, self._embedding = positions, embedding
+        self._n = min(n_neighbors, len(self._observed) - 1)
+        self._index = NearestNeighbors().fit(positions[self._observed])
+
+    def moves(self, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """Return the moves on the embedding of cells that are shifted among the components, cells x 2, float32."""
+        found = np.empty((len(rows), 2), dtype=np.float32)
+        step = max(1, settings.memory_budget // (16 * self._n * shifts.shape[1]))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            found[part] = self._moves(rows[part], shifts[part])
+        return found
+
+    def _moves(self, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        before = self._positions[rows]
+        after = (before + shifts).astype(before.dtype)
+        of_before, of_after = self._around(rows, before), self._around(rows, after)
+        twice = (of_after[:, :, None] == of_before[:, None]).any(axis=2)
+        around = np.concatenate([of_before, of_after], axis=1)
+        positions, places = self._positions[around], self._embedding[around]
+        distances = [np.linalg.norm(positions - points[:, None], axis=2).astype(float) for points in (before, after)]
+        own = distances[0][:, : self._n]
+        usual = own.mean(axis=1, keepdims=True)
+        width = usual - own.min(axis=1, keepdims=True)
+        # Where all neighbours are equally far, all weigh the same.
+        width = np.where(width > 1e-6 * usual, width, np.inf)
+        stands = []
+        for far in distances:
+            weights = np.exp((far.min(axis=1, keepdims=True) - far) / width)
+            weights[:, self._n :][twice] = 0
+            stands.append(np.einsum("ij,ijk->ik", weights / weights.sum(axis=1, keepdims=True), places))
+        return stands[1] - stands[0]
+
+    def _around(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the observed cells nearest to each point, without the cell that the point is of."""
+        around = self._observed[self._index.kneighbors(points, self._n + 1, return_distance=False)]
+        itself = around == rows[:, None]
+        itself[~itself.any(axis=1), -1] = True
+        return around[~itself].reshape(len(rows), self._n)

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 import dko
-from dko.tl._cell_shifts import Surroundings, Types, space_of
+from dko.tl._identity_shift import Surroundings, similarity_change, space_of
 
 
 @pytest.fixture
@@ -15,30 +15,23 @@ def values():
 
 
 def test_components_are_those_of_the_dense_matrix(values):
-    space = space_of(values, 4, 0)
+    components, positions = space_of(values, 4, 0)
     centred = values.toarray().astype(float) - values.toarray().mean(axis=0)
     _, singular, right = np.linalg.svd(centred)
-    assert space.components.shape == (15, 4) and space.positions.shape == (60, 4)
-    np.testing.assert_allclose(np.abs(np.sum(space.components * right[:4].T, axis=0)), 1, rtol=1e-4)
-    np.testing.assert_allclose(space.positions, centred @ space.components, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(space.positions, axis=0), singular[:4], rtol=1e-4)
+    assert components.shape == (15, 4) and positions.shape == (60, 4)
+    np.testing.assert_allclose(np.abs(np.sum(components * right[:4].T, axis=0)), 1, rtol=1e-4)
+    np.testing.assert_allclose(positions, centred @ components, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(positions, axis=0), singular[:4], rtol=1e-4)
 
 
-def test_change_of_similarity_is_that_of_the_cosine_with_the_centre(values):
-    space = space_of(values, 4, 0)
-    groups = np.array(["b", "a/c", None] * 20, dtype=object)
-    types = Types(space, groups, "kind")
-    assert types.names == ["a/c", "b"]
-    rows, shifts = np.array([3, 50]), np.random.default_rng(1).normal(size=(2, 4))
-    found = types.change(rows, shifts)
-    assert found.dtype == np.float32
-    for line, row in enumerate(rows):
-        for column, name in enumerate(types.names):
-            centre = space.positions[groups == name].mean(axis=0)
-            before, after = space.positions[row], space.positions[row] + shifts[line]
-            cosine = [x @ centre / np.linalg.norm(x) / np.linalg.norm(centre) for x in (before, after)]
-            assert found[line, column] == pytest.approx(cosine[1] - cosine[0], abs=1e-5)
-    assert (types.change(rows, np.zeros((2, 4))) == 0).all()
+def test_change_of_similarity_is_that_of_the_cosine_with_the_centre():
+    before, shifts, centres = (np.random.default_rng(0).normal(size=(n, 4)) for n in (2, 2, 3))
+    found = similarity_change(before, shifts, centres)
+    for row, column in np.ndindex(2, 3):
+        x = [before[row], before[row] + shifts[row], centres[column]]
+        cosine = [one @ x[2] / np.linalg.norm(one) / np.linalg.norm(x[2]) for one in x[:2]]
+        assert found[row, column] == pytest.approx(cosine[1] - cosine[0], abs=1e-9)
+    assert (similarity_change(before, np.zeros((2, 4)), centres) == 0).all()
 
 
 @pytest.fixture
