@@ -40,8 +40,10 @@ _DPI, _SHOWN = 144, 84
 
 def render(run: Run, title: str) -> str:
     # Names come from the user's file: every value is escaped.
-    trimmed, pages = {"trim_blocks": True, "lstrip_blocks": True}, PackageLoader(__package__, "page")
-    environment = Environment(loader=pages, autoescape=True, undefined=StrictUndefined, **trimmed)
+    pages = PackageLoader(__package__, "page")
+    environment = Environment(
+        loader=pages, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     # As matplotlib draws by default, whatever the user has set for other figures.
     with matplotlib.style.context("default"):
         sections = [_content(name, run) for name, (result, _) in SECTIONS.items() if run.has(result)]

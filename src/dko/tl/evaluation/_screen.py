@@ -122,7 +122,7 @@ def _named(
 ) -> dict[str, list[str]]:
     """Return the genes of the perturbations to score, by default of all that the model knows; name the others."""
     where = f"obs[{perturbation_key!r}]"
-    if wanted is not None and not wanted:
+    if wanted is not None and not len(wanted):
         raise ValueError("perturbations=[] names none to score; leave it out to score all.")
     there = sorted(set(labels.dropna()) - {control})
     chosen = there if wanted is None else list(dict.fromkeys(spelled(str(one), control, known) for one in wanted))
