@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import adjusted_rand_score
+from sklearn.preprocessing import normalize
 
-from dko.tl._modules import module_numbers, places, reduced, unit
+from dko.tl._modules import module_numbers, places, reduced
 
 
 def bundles(n_each, n_kinds, rng, noise=0.15):
     """Vectors around some directions, of any length."""
-    directions = unit(rng.normal(size=(n_kinds, 10)))
+    directions = normalize(rng.normal(size=(n_kinds, 10)))
     kinds = np.repeat(np.arange(n_kinds), n_each)
     vectors = directions[kinds] + noise * rng.normal(size=(len(kinds), 10))
     return vectors * rng.uniform(0.1, 10, (len(kinds), 1)), kinds

@@ -104,7 +104,7 @@ def identity_shift(
     around = Surroundings(positions, embedding, n_neighbors, rng)
     centres = np.stack([positions[type_of == number].mean(axis=0, dtype=float) for number in range(len(types))])
     shape = (len(sets), target.n_obs)
-    lengths = np.full(shape, np.nan, dtype=np.float32)
+    lengths: np.ndarray = np.full(shape, np.nan, dtype=np.float32)
     moves, changes = (np.full((*shape, n), np.nan, dtype=np.float32) for n in (2, len(types)))
     columns = [cells.model.columns(numbers) for numbers in cells.numbers(list(sets.values()))]
     how: dict[str, Any] = {"rng": seed, "batch_size": batch_size, "description": "identity_shift"}

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.knockouts import open_model
+from .._core.messages import listed
+from .._core.names import TRAINED, perturbations
+from .._core.scale import read_log_values
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ._module_effects import effects_of, widespread
-from ._modules import Plan, in_order, known_groups, modules_of
+from ._modules import agreement, known_groups, markers_of, module_numbers, places, reduced, silhouettes
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from .._typing import RNG, AnnData, Callable, Knockouts, Mapping, MuData, Predictor, Sequence
 
-    from .._typing import RNG, AnnData, Knockouts, Mapping, MuData
-
-_BASES = ("latent", "effect")
+# Genes that are compared when the user names none; control cells that mean effects are predicted in.
+_MOST, _N_CONTROLS = 500, 1_000
+_N_COMPONENTS = 30
 
 
 @verb
@@ -107,27 +113,194 @@ def perturbation_modules(
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, device=device)
-    plan = Plan(basis or "effect", resolution, alpha, n_null, n_markers)
-    _check(plan)
-    sets = cells.sets(genes) if genes is not None else cells.trained or widespread(cells, alpha)
-    if len(sets) < 2:
-        raise ValueError(f"Modules are of several knockouts, got {len(sets)}; name at least two that have cells.")
-    has_latent = cells.model.latent(cells.numbers(list(sets.values())[:1])) is not None
-    if basis == "latent" and not has_latent:
+    if basis not in (None, "latent", "effect"):
+        raise ValueError(f"basis={basis!r} must be 'latent' or 'effect'.")
+    if n_null < (fewest := 1 / alpha - 1):
+        raise ValueError(
+            f"n_null={n_null} is too few to tell anything at alpha={alpha}; take at least {math.ceil(fewest)}."
+        )
+    asked = cells.sets(genes) if genes is not None else cells.trained or _widespread(cells, alpha)
+    if len(asked) < 2:
+        raise ValueError(f"Modules are of several knockouts, got {len(asked)}; name at least two that have cells.")
+    # Sorted, so that the order in which they are given does not matter.
+    sets = {label: asked[label] for label in sorted(asked)}
+    latent = cells.model.latent(cells.numbers(list(sets.values())))
+    if basis == "latent" and latent is None:
         raise ValueError("basis='latent' is for a fit with model='sccvae'; this model has no latent space.")
-    plan = plan._replace(basis=basis or ("latent" if has_latent else "effect"))
-    known = known_groups(groups, sorted(sets), set(cells.model.targets))
+    known = None if groups is None else known_groups(groups, list(sets), set(cells.model.targets))
     seed = int(generator(rng).integers(2**31))
-    found = in_order(modules_of(effects_of(cells, sets, plan, seed), known, plan, seed), list(sets))
-    write(unwrap(data, mod), uns={keys.modules(key): {keys.PARAMS: plan._asdict(), **found}})
+    effects = (_in_a_screen if cells.trained else _in_unperturbed)(cells, sets, n_null, seed)
+    latent = None if basis == "effect" else latent
+    vectors = reduced(effects.changes) if latent is None else latent.astype(np.float64)
+    affects = ~(effects.p_effect > alpha)
+    modules = np.full(len(sets), keys.NO_EFFECT, dtype=object)
+    modules[affects] = module_numbers(vectors[affects], resolution, seed).astype(str)
+    columns = {
+        "perturbation": list(sets),
+        "module": modules,
+        "strength": np.linalg.norm(vectors, axis=1),
+        "p_effect": effects.p_effect,
+        "is_unseen": effects.unseen,
+        "n_cells": effects.n_cells,
+        "silhouette": silhouettes(vectors, modules),
+        **dict(zip(("umap_1", "umap_2"), places(vectors, seed).T, strict=True)),
+        **({} if known is None else {"group": known}),
+    }
+    basis = "effect" if latent is None else "latent"
+    order = pd.Index(list(sets)).get_indexer(list(asked))
+    own = without_targets(effects.changes.astype(np.float64), list(sets.values()), cells.model.genes, np.nan)
+    params = {"basis": basis, "resolution": resolution, "alpha": alpha, "n_null": n_null, "n_markers": n_markers}
+    content: dict[str, Any] = {
+        keys.PARAMS: params,
+        keys.TABLE: pd.DataFrame(columns).iloc[order].reset_index(drop=True),
+        keys.MARKERS: markers_of(pd.DataFrame(own, columns=cells.model.genes), modules, n_markers),
+        keys.VECTORS: vectors[order].astype(np.float32),
+    }
+    if known is not None:
+        compared = [(basis, "all", vectors[affects], modules[affects], known[affects])]
+        there = np.isin(list(sets), list(effects.measured)) & affects
+        if there.any():
+            raw = reduced(np.stack([effects.measured[label] for label in np.array(list(sets))[there]]))
+            compared += [
+                (basis, "trained", vectors[there], modules[there], known[there]),
+                ("measured", "trained", raw, module_numbers(raw, resolution, seed), known[there]),
+            ]
+        content[keys.AGREEMENT] = pd.DataFrame([agreement(*each, seed) for each in compared])
+    write(unwrap(data, mod), uns={keys.modules(key): content})
     return data if copy else None
 
 
-def _check(plan: Plan) -> None:
-    if plan.basis not in _BASES:
-        raise ValueError(f"basis={plan.basis!r} must be 'latent' or 'effect'.")
-    if plan.n_null < 1 / plan.alpha - 1:
+class Effects(NamedTuple):
+    """What is predicted for knockouts, and what is known of their cells."""
+
+    # Mean changes, knockouts x genes; 0 at the genes that are knocked out, which say only that it has worked.
+    changes: np.ndarray
+    # NaN where nothing is known.
+    p_effect: np.ndarray
+    # Which the model was not trained on, and from how many cells each is known.
+    unseen: np.ndarray
+    n_cells: np.ndarray
+    # Of a model of perturbations, their mean changes in the cells that it was trained on, by label.
+    measured: dict[str, np.ndarray]
+
+
+def _widespread(cells: Predictor, alpha: float) -> dict[str, list[str]]:
+    """Return the genes that have an effect on others, as far as is known, those in most cells first."""
+    n_cells = pd.Series(cells.values.getnnz(axis=0), cells.model.genes)
+    usable = (n_cells > 0) & ~(_rates(cells, [[gene] for gene in cells.model.genes]) > alpha)
+    return {gene: [gene] for gene in n_cells[usable].sort_values(ascending=False, kind="stable").index[:_MOST]}
+
+
+def _rates(cells: Predictor, genes_of: list[list[str]]) -> np.ndarray:
+    """Return the false discovery rate of the downstream impact of each set, the least of its genes; NaN if unknown."""
+    if cells.fitted.signal is None:
+        return np.full(len(genes_of), np.nan)
+    rates = dict(zip(cells.model.genes, cells.fitted.signal.astype(float), strict=True))
+    return np.array([min(rates[gene] for gene in genes) for genes in genes_of])
+
+
+def _mean_changes(cells: Predictor, genes_of: list[list[str]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    (totals,), (n_cells,) = cells.effect_sums(genes_of, np.zeros(cells.adata.n_obs, dtype=int), 1, rng=seed)
+    return totals / np.maximum(n_cells, 1)[:, None], n_cells
+
+
+def _in_unperturbed(cells: Predictor, sets: dict[str, list[str]], _n_null: int, seed: int) -> Effects:
+    """Of a model of unperturbed cells: over the cells that express the genes, less what all have in common."""
+    genes_of = list(sets.values())
+    changes, n_cells = _mean_changes(cells, genes_of, seed)
+    if none := [label for label, n in zip(sets, n_cells, strict=True) if not n]:
         raise ValueError(
-            f"n_null={plan.n_null} is too few to tell anything at alpha={plan.alpha}; "
-            f"take at least {math.ceil(1 / plan.alpha - 1)}."
+            f"No cell that has a model expresses {listed(none)}, so nothing is knocked out; leave them out."
         )
+    # What all have in common would make them all of one kind.
+    changes = changes - (changes.sum(0) - changes) / (len(changes) - 1)
+    changes = without_targets(changes.astype(np.float32), genes_of, cells.model.genes)
+    return Effects(changes, _rates(cells, genes_of), np.zeros(len(sets), dtype=bool), n_cells, {})
+
+
+def _in_a_screen(cells: Predictor, sets: dict[str, list[str]], n_null: int, seed: int) -> Effects:
+    """Of a model of perturbations: in control cells, beside the cells that it was trained on."""
+    table, genes_of = cells.fitted.table(keys.PERTURBATIONS), list(sets.values())
+    table = table[table["role"] == TRAINED]
+    n_trained = dict(zip(table["perturbation"].astype(str), table["n_cells"].astype(int), strict=True))
+    rows = _rows(cells)
+    measured, components, scores = _measured(cells, rows, seed)
+    few = np.random.default_rng(seed).choice(cells.rows, min(len(cells.rows), _N_CONTROLS), replace=False)
+    some = cells.among(np.isin(np.arange(cells.adata.n_obs), few))
+    changes = without_targets(_mean_changes(some, genes_of, seed)[0].astype(np.float32), genes_of, cells.model.genes)
+    # Of measured changes where there are, else of predicted ones.
+    known = np.stack([measured.get(label, change) for label, change in zip(sets, changes, strict=True)])
+    usual = dict.fromkeys(sets, int(np.median(list(n_trained.values()))))
+    n_of = usual | n_trained | {label: len(there) for label, there in rows.items()}
+    unseen = np.array([label not in n_trained for label in sets])
+    null_of = partial(null_changes, scores, n_null=n_null, seed=seed)
+    p_effect = p_values(known @ components, np.array([n_of[label] for label in sets]), unseen, null_of)
+    return Effects(changes, p_effect, unseen, np.array([n_trained.get(label, 0) for label in sets]), measured)
+
+
+def _rows(cells: Predictor) -> dict[str, np.ndarray]:
+    """Return the cells of each trained perturbation that the fit has seen, as far as they are there."""
+    adata, fitted = cells.adata, cells.fitted
+    column, control = fitted.params["perturbation_key"], fitted.params["control"]
+    if column not in adata.obs:
+        return {}
+    labels = perturbations(adata, column, control, {*fitted.genes, *fitted.targets}).to_numpy()
+    if keys.split(fitted.key) in adata.obs:
+        seen = adata.obs[keys.split(fitted.key)].isin([keys.TRAIN, keys.VALIDATION]).to_numpy()
+        labels = np.where(seen, labels, None)
+    rows = {label: np.flatnonzero(labels == label) for label in cells.trained}
+    return {label: some for label, some in rows.items() if len(some)}
+
+
+def _measured(
+    cells: Predictor, rows: dict[str, np.ndarray], seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Return mean changes of perturbations against control cells, 0 at their targets; directions; control cells.
+
+    Directions are those in which these cells vary, genes x components, divided by the standard deviation of control
+    cells; the last are control cells in these directions.
+    """
+    from sklearn.decomposition import PCA
+
+    values = read_log_values(cells.adata, cells.fitted)
+    used = np.concatenate([cells.rows, *rows.values()])
+    n_components = min(_N_COMPONENTS, len(used) - 1, values.shape[1] - 1)
+    pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(values[used].astype(np.float64))
+    scores = np.asarray(values[cells.rows] @ pca.components_.T)
+    spread = np.maximum(scores.std(axis=0), 1e-6 * scores.std())
+    means = [np.asarray(values[some].mean(axis=0, dtype=np.float64)).ravel() for some in (cells.rows, *rows.values())]
+    changes = np.array(means[1:]).reshape(len(rows), values.shape[1]) - means[0]
+    changes = without_targets(changes, [cells.trained[label] for label in rows], cells.model.genes)
+    return dict(zip(rows, changes, strict=True)), pca.components_.T / spread, scores / spread
+
+
+def without_targets(
+    effects: np.ndarray, targets: Sequence[Sequence[str]], genes: Sequence[str], fill: float = 0.0
+) -> np.ndarray:
+    """Return effects (n x genes) with 0, or another number, at the targets of each."""
+    own = np.array([np.isin(genes, list(some)) for some in targets]).reshape(effects.shape)
+    return np.where(own, fill, effects)
+
+
+def null_changes(scores: np.ndarray, n_cells: int, n_null: int, seed: int) -> np.ndarray:
+    """Return distances of means of `n_cells` random control cells from the others (n_null x components)."""
+    # For each number of cells the same, whatever other perturbations there are.
+    rng = np.random.default_rng([seed, n_cells])
+    n_control = len(scores)
+    n_drawn = min(n_cells, n_control // 2)
+    drawn = np.stack([scores[rng.choice(n_control, n_drawn, replace=False)].sum(axis=0) for _ in range(n_null)])
+    changes = drawn / n_drawn - (scores.sum(axis=0) - drawn) / (n_control - n_drawn)
+    wanted, had = 1 / n_cells + 1 / n_control, 1 / n_drawn + 1 / (n_control - n_drawn)
+    return changes * np.sqrt(wanted / had)
+
+
+def p_values(changes: np.ndarray, n_cells: np.ndarray, unseen: np.ndarray, null_of: Callable) -> np.ndarray:
+    """Return the share of random groups of control cells as far from the others as each change (`unseen`: along it)."""
+    found = np.empty(len(changes))
+    for n in np.unique(n_cells):
+        null = null_of(int(n))
+        for row in np.flatnonzero(n_cells == n):
+            size = np.linalg.norm(changes[row])
+            sizes = null @ changes[row] / max(size, 1e-12) if unseen[row] else np.linalg.norm(null, axis=1)
+            found[row] = (1 + (sizes >= size).sum()) / (1 + len(null))
+    return found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dko.tl._module_effects import null_changes, p_values, without_targets
+from dko.tl._perturbation_modules import null_changes, p_values, without_targets
 
 N_PERTURBATIONS, N_CONTROL = 400, 300
 
