@@ -116,7 +116,7 @@ def silhouettes(vectors: np.ndarray, modules: np.ndarray) -> np.ndarray:
 
 
 def markers_of(changes: pd.DataFrame, modules: np.ndarray, n_genes: int) -> pd.DataFrame:
-    """Return the genes (columns) whose mean change in a module differs most from that in all others; NaN is left out."""
+    """Return the genes (columns) whose mean change in a module differs most from that in all others, without NaN."""
     changes, modules = changes[modules != keys.NO_EFFECT], modules[modules != keys.NO_EFFECT]
     parts = []
     for module in sorted(set(modules), key=int):
