@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from scipy.stats import false_discovery_control
 
+from .._compat import layer_names
 from .._core import keys
-from .._core.fitted import NO_SIGNAL, check_place
-from .._core.genes import KINDS
+from .._core.cells import profiles
+from .._core.evidence import counts_again
+from .._core.fitted import NO_SIGNAL, check_place, read_linear
+from .._core.genes import KINDS, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import listed, progress_of, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ._rank_table import Plan, as_scanpy, rank_group, read_scan
 
 if TYPE_CHECKING:
     from .._core.groups import Names
-    from .._typing import RNG, AnnData, MuData, Sequence
+    from .._typing import RNG, AnnData, Iterable, MuData, Predictor, Sequence
 
 _SCORES = ("downstream_mean", "impact_mean", "specificity")
+_COLUMNS = [
+    *("gene", "downstream_mean", "downstream_low", "downstream_high", "impact_mean", "specificity", "pval", "pval_adj"),
+    *("n_cells", "fraction", "expression_mean", "mark"),
+]
+# Of scanpy's rank_genes_groups.
+_TYPES = {"names": "O", "scores": "float32", "logfoldchanges": "float32", "pvals": "float64", "pvals_adj": "float64"}
+_OF_SCANPY = {"reference": "rest", "method": "dko", "use_raw": False, "corr_method": "benjamini-hochberg"}
+# Fewer cells say nothing of co-expression.
+_FEWEST = 5
 
 
 @verb
@@ -107,8 +120,11 @@ def rank_genes(
     On cells with every gene permuted independently, 4.6 to 5.4 % of the p-values are below 5 %, 4 to 6 % where no
     counts can be recovered from the values (``benchmarks/accuracy``, part calibration).
     """
-    plan = Plan(by, (exclude,) if isinstance(exclude, str) else tuple(exclude), n_bootstraps, min_cells)
-    _check(plan)
+    left_out = [exclude] if isinstance(exclude, str) else list(exclude)
+    if by not in _SCORES:
+        raise ValueError(f"by={by!r} must be one of {listed(_SCORES)}.")
+    if unknown := [mark for mark in left_out if mark not in KINDS]:
+        raise ValueError(f"exclude={unknown[0]!r} must be one or several of {listed(KINDS)}.")
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, needs="scan")
     target, fitted = predictor.adata, predictor.fitted
@@ -118,20 +134,24 @@ def rank_genes(
     if by == "specificity" and groupby is None:
         raise ValueError("by='specificity' compares groups; name their column, groupby=...")
     members, chosen = masks_of(target, groupby, groups)
-    scanned = read_scan(predictor, key, [*members.values(), ~np.logical_or.reduce(list(members.values()))])
+    scanned = _read_scan(predictor, key, [*members.values(), ~np.logical_or.reduce(list(members.values()))])
     if by == "specificity" and (alone := [group for group in chosen if not scanned.cells[~members[group]].any()]):
         raise ValueError(
             f"by='specificity' compares with other cells, and none but those of {listed(alone)} was scanned."
         )
+    how = by, left_out, n_bootstraps, min_cells
     children, tables = dict(zip(members, generator(rng).spawn(len(members)), strict=True)), {}
     with progress_of(len(chosen), description="rank_genes", unit="group") as advance:
         for group in chosen:
-            tables[group] = rank_group(scanned, members[group], predictor, plan, children[group])
+            tables[group] = _rank_group(scanned, members[group], predictor, how, children[group])
             advance(1)
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     table = table.drop(columns="group") if groupby is None else table.astype({"group": pd.CategoricalDtype(chosen)})
-    params = _params(groupby, chosen, plan, fitted.params)
-    content = {keys.PARAMS: params, **as_scanpy(tables, fitted.genes, by), keys.TABLE: table}
+    params = {"groupby": groupby or ALL, "groups": chosen, **_OF_SCANPY}
+    params |= {"by": by, "n_bootstraps": n_bootstraps, "min_cells": min_cells}
+    params |= {"exclude": left_out} if left_out else {}
+    params |= {"layer": fitted.params["layer"]} if fitted.params.get("layer") else {}
+    content = {keys.PARAMS: params, **_as_scanpy(tables, fitted.genes, by), keys.TABLE: table}
     rate = keys.pval_adj(key if place == keys.ranking(key) else place)
     column = "pval_adj" if groupby is None else "downstream_mean"
     columns = pd.DataFrame({group: part.set_index("gene")[column] for group, part in tables.items()}, dtype=np.float32)
@@ -141,22 +161,6 @@ def rank_genes(
     write(target, remove=stale, uns={place: content}, **where)
     _say(tables, groupby, place)
     return data if copy else None
-
-
-def _check(plan: Plan) -> None:
-    if plan.by not in _SCORES:
-        raise ValueError(f"by={plan.by!r} must be one of {listed(_SCORES)}.")
-    if unknown := [mark for mark in plan.exclude if mark not in KINDS]:
-        raise ValueError(f"exclude={unknown[0]!r} must be one or several of {listed(KINDS)}.")
-
-
-def _params(groupby: str | None, chosen: list[str], plan: Plan, of_fit: dict[str, Any]) -> dict[str, object]:
-    """Return the parameters, with those that scanpy asks for; None is left out, as files do not keep it."""
-    of_scanpy = {"reference": "rest", "method": "dko", "use_raw": False, "corr_method": "benjamini-hochberg"}
-    of_plan = {"by": plan.by, "n_bootstraps": plan.n_bootstraps, "min_cells": plan.min_cells}
-    given = {"exclude": list(plan.exclude) or None, "layer": of_fit.get("layer")}
-    found = {"groupby": groupby or ALL, "groups": chosen, **of_scanpy, **of_plan, **given}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _say(tables: dict[str, pd.DataFrame], groupby: str | None, place: str) -> None:
@@ -169,3 +173,137 @@ def _say(tables: dict[str, pd.DataFrame], groupby: str | None, place: str) -> No
     if not any(n_found.values()):
         text += " The order of the genes may be noise: more or deeper cells are needed."
     say(text)
+
+
+class _Scanned(NamedTuple):
+    """A scan and what is observed in the same cells (mask `cells`): CSR, an entry wherever a gene was knocked out."""
+
+    impact: sparse.csr_matrix
+    downstream: sparse.csr_matrix
+    values: sparse.csr_matrix
+    observed: sparse.csr_matrix
+    cells: np.ndarray
+
+    def part(self, members: np.ndarray) -> _Scanned:
+        """Return some of the cells, a mask."""
+        rows = np.flatnonzero(members)
+        return self if len(rows) == len(members) else _Scanned(*(one[rows] for one in self))
+
+
+def _read_scan(predictor: Predictor, key: str, groups: Iterable[np.ndarray]) -> _Scanned:
+    """Read a scan, and refuse layers that are not of one scan of this expression; `groups` are masks of cells."""
+    layers, places = [], (keys.impact(key), keys.downstream(key))
+    for place, what in zip(places, ("scan", "downstream impacts, which genes rank by,"), strict=True):
+        if place not in layer_names(predictor.adata):
+            raise KeyError(f"No {what} in adata.layers[{place!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+        layers.append(sparse.csr_matrix(predictor.adata.layers[place])[:, predictor.columns])
+        layers[-1].sort_indices()
+    impact, downstream = layers
+    values = read_linear(predictor.adata, predictor.fitted)
+    again = f"run dko.tl.scan(adata, key={key!r}) again."
+    if not (np.array_equal(impact.indptr, downstream.indptr) and np.array_equal(impact.indices, downstream.indices)):
+        layers_of = " and ".join(f"adata.layers[{place!r}]" for place in places)
+        raise ValueError(f"{layers_of} are of different scans; {again}")
+    # Ones, as an entry of 0 is an impact, too.
+    knocked_out, present = (
+        sparse.csr_matrix((np.ones(one.nnz, dtype=bool), one.indices, one.indptr), shape=one.shape)
+        for one in (impact, values)
+    )
+    if knocked_out.multiply(present).nnz < impact.nnz or np.diff(impact.indptr)[~predictor.cells].any():
+        raise ValueError(
+            f"adata.layers[{places[0]!r}] has impacts where the cell does not express the gene, or has no model: the "
+            f"expression is not the one that was scanned; {again}"
+        )
+    # A cell that expresses a gene that was knocked out and has no impacts was left out. Where there is none such in a
+    # group, the scan has gone over all of its cells; otherwise only over those with impacts, as far as anyone can say.
+    with_impacts, expressing = np.diff(impact.indptr) > 0, predictor.cells & (np.diff(values.indptr) > 0)
+    left_out = predictor.cells & (present @ (knocked_out.getnnz(axis=0) > 0) > 0) & ~with_impacts
+    scanned = with_impacts.copy()
+    for group in groups:
+        if not left_out[group].any():
+            scanned[group] = expressing[group]
+    return _Scanned(impact, downstream, values, profiles(values), scanned)
+
+
+def _rank_group(
+    scanned: _Scanned,
+    members: np.ndarray,
+    predictor: Predictor,
+    how: tuple[str, list[str], int, int],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return a row per gene that enough scanned cells of a group express, best first."""
+    from ..models.statistics import bootstrap_means
+
+    by, left_out, n_bootstraps, min_cells = how
+    part, var = scanned.part(members), predictor.adata.var.iloc[predictor.columns]
+    table = gene_means({"downstream_mean": part.downstream, "impact_mean": part.impact}, part.observed, var)
+    n_cells = table["n_cells"].to_numpy()
+    kept, kinds = n_cells >= min_cells, gene_kinds(var, n_cells)
+    for kind in left_out:
+        kept &= ~kinds[kind]
+    table["downstream_low"], table["downstream_high"] = bootstrap_means(part.downstream[part.cells], n_bootstraps, rng)
+    if not members.all():
+        table["specificity"] = _specificity(part, scanned.part(~members))
+    table["pval"] = _p_values(scanned, members & scanned.cells, predictor, rng)
+    table = table[kept]
+    table["pval_adj"] = false_discovery_control(table["pval"]) if len(table) else table["pval"]
+    return in_order(table, by, "pval_adj")[[name for name in _COLUMNS if name in table]]
+
+
+def _specificity(here: _Scanned, elsewhere: _Scanned) -> np.ndarray:
+    """Return the log2 ratio of the mean downstream impact in a group and in other cells; NaN where there are none."""
+    if not elsewhere.cells.any():
+        return np.full(here.downstream.shape[1], np.nan)
+    mean, other = (
+        np.bincount(some.downstream.indices, some.downstream.data, some.downstream.shape[1]) / max(some.cells.sum(), 1)
+        for some in (here, elsewhere)
+    )
+    known = (mean > 0) | (other > 0)
+    constant = np.median((mean + other)[known] / 2) if known.any() else 1.0
+    return np.log2((mean + constant) / (other + constant))
+
+
+def _p_values(scanned: _Scanned, cells: np.ndarray, predictor: Predictor, rng: np.random.Generator) -> np.ndarray:
+    """Test of each gene that others depend on it, against genes that the fit has permuted, or that are permuted now."""
+    found = [np.ones(scanned.observed.shape[1])]
+    for number in np.unique(predictor.models[cells]):
+        of_model = predictor.models == number
+        profile = np.asarray(scanned.observed[cells & of_model].mean(axis=0), dtype=np.float64).ravel()
+        # How noisy its effects are depends on all cells of the model, not on those that are looked at.
+        seen = np.bincount(scanned.observed[of_model].indices, minlength=len(profile))
+        p_values = predictor.model.part(int(number)).p_values(profile, seen)
+        if p_values is None:
+            return _p_values_of_cells(scanned.part(cells), rng)
+        found.append(p_values)
+    return np.minimum(1, max(1, len(found) - 1) * np.min(found, axis=0))
+
+
+def _p_values_of_cells(scanned: _Scanned, rng: np.random.Generator) -> np.ndarray:
+    from ..models.dko import total
+
+    if scanned.observed.shape[0] < _FEWEST:
+        return np.ones(scanned.observed.shape[1])
+    counts = counts_again(scanned.values)
+    if counts is None:
+        say("No counts can be recovered from these values: p-values are approximate.")
+    totals = np.asarray((scanned.values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
+    return total.fit(scanned.observed, totals, rng, counts=counts is not None).p_values
+
+
+def _as_scanpy(tables: dict[str, pd.DataFrame], genes: list[str], by: str) -> dict[str, np.ndarray]:
+    """Return what ``rank_genes_groups`` returns: a field per group, all genes, best first, those left out last."""
+    columns = {}
+    for group, table in tables.items():
+        ranked = table.set_index("gene").rename(columns={"pval": "pvals", "pval_adj": "pvals_adj"})
+        ranked = ranked.assign(scores=ranked[by], logfoldchanges=ranked.get("specificity", 0.0 * ranked[by]))
+        ranked["logfoldchanges"] = ranked["logfoldchanges"].fillna(0)
+        last = [gene for gene in genes if gene not in ranked.index]
+        ranked = ranked.reindex([*ranked.index, *last]).fillna({"pvals": 1, "pvals_adj": 1})
+        columns[group] = ranked.assign(names=ranked.index.to_numpy(dtype=object))
+    return {
+        name: np.rec.fromarrays(
+            [frame[name].to_numpy() for frame in columns.values()], dtype=[(group, kind) for group in columns]
+        )
+        for name, kind in _TYPES.items()
+    }
