@@ -130,7 +130,12 @@ def test_memory_does_not_change_the_result(fitted, budget):
     [
         (["gene_2"], {}, ValueError, "makes no pair"),
         ([("gene_2", "gene_2")], {}, ValueError, "two different genes"),
-        (["gene_2", ("gene_3", "gene_4")], {}, ValueError, "'gene_2'; give either genes alone"),
+        (
+            ["gene_2", ("gene_3", "gene_4")],
+            {},
+            ValueError,
+            "either genes alone or pairs of two different genes, got 'gene_2'",
+        ),
         (GENES, {"n_permutations": 9}, ValueError, "at least 10"),
         (GENES, {"alpha": 0.0}, ValueError, "alpha=0.0 must be above 0"),
         (GENES, {"groups": np.zeros(80, dtype=bool)}, ValueError, "None of the chosen cells has a model"),

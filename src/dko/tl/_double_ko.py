@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ def double_ko(
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device, needs="pair_impacts")
     require_unique(cells.adata.obs_names, "obs_names")
-    wanted = None if pairs is None else _pair_columns(pairs, cells)
+    wanted = None if pairs is None else np.unique(np.sort(pair_columns(pairs, cells)), axis=0)
     if n_samples is None and wanted is None:
         n_samples = _N_SAMPLES
     row, position = _candidates(cells.values, wanted, n_samples, generator(rng))
@@ -89,14 +89,15 @@ def double_ko(
     return data if copy else None
 
 
-def _pair_columns(pairs: Sequence[tuple[str, str]], cells: Predictor) -> np.ndarray:
-    """Return the distinct pairs as columns of the model, shape (pairs, 2)."""
-    wrong = [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]]
+def pair_columns(pairs: Sequence[Any], cells: Predictor, must: str = "pairs must hold tuples") -> np.ndarray:
+    """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
+    wrong = [pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2 or pair[0] == pair[1]]
     if wrong or not len(pairs):
-        raise ValueError(f"pairs must hold tuples of two different genes, got {repr(wrong[0]) if wrong else 'none'}.")
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), cells.model.genes, cells.adata)
-    columns = pd.Index(cells.model.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)
-    return np.unique(np.sort(columns, axis=1), axis=0)
+        raise ValueError(f"{must} of two different genes, got {repr(wrong[0]) if wrong else 'none'}.")
+    named = sorted({tuple(sorted(map(str, pair))) for pair in pairs})
+    genes = [gene for pair in named for gene in pair]
+    require_genes(list(dict.fromkeys(genes)), cells.model.genes, cells.adata)
+    return pd.Index(cells.model.genes).get_indexer(genes).reshape(-1, 2)
 
 
 def _candidates(

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .._core import keys
+from .._core.fitted import read_profiles
 from .._core.groups import grouping
 from .._core.knockouts import open_model
-from .._core.messages import require_genes, say
+from .._core.messages import progress_of, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
+from .._settings import settings
+from ._double_ko import pair_columns
 
 if TYPE_CHECKING:
-    from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
+    from scipy import sparse
 
+    from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
+    from ..models.dko.model import DkoModel
+
+    # Of each model: what it reads of its cells, their group, and their rank in a random order.
+    Cells: TypeAlias = Sequence[tuple[DkoModel, sparse.csr_matrix, np.ndarray, np.ndarray]]
+
+# Classes of pairs.
+ADDITIVE, SYNERGY, BUFFERING, EPISTASIS = CLASSES = ("additive", "synergy", "buffering", "epistasis")
+_COLUMNS = [
+    *("group", "gene_a", "gene_b", "n_cells", "downstream", "downstream_a", "downstream_b", "additive"),
+    *("interaction", "interaction_low", "interaction_high", "expected", "excess", "z", "pval", "pval_adj", "class"),
+    *("profile_interaction", "coefficient_a", "coefficient_b"),
+]
+# The smaller coefficient relative to the larger, below which a pair looks like one of its genes: half way from effects
+# that add up (1) to the effect of one gene alone (0).
+_DOMINANT = 0.5
+# Pairs at a time at most, so that the progress bar advances; bytes of a pair in a cell while it is knocked out.
+_PIECE, _BYTES = 256, 96
+# Cells in which a pair is compared with chance. Chance lies in which genes the two act on, and these are the same in
+# all cells: more cells hardly change the result.
+_NULL_CELLS = 64
+# Genes of similar expression among which effects are permuted: enough for chance to be wide, few enough for a gene to
+# keep its impact.
+_STRATUM = 10
 # Fewest permutations from which a standard deviation can be estimated.
 _FEWEST = 10
 
@@ -101,23 +129,23 @@ def interactions(
         raise ValueError(f"n_permutations={n_permutations} must be at least {_FEWEST}.")
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, groups, groupby=groupby, device=device, needs="pair_effects")
-    pairs = _pairs_of(genes, predictor)
+    named: list[Any] = [genes] if isinstance(genes, str) else list(genes)
+    if all(isinstance(item, str) for item in named):
+        if len(set(named)) < 2:
+            raise ValueError(f"genes={genes!r} makes no pair; give a list of at least two genes, or of pairs of genes.")
+        named = list(combinations(dict.fromkeys(named), 2))
+    pairs = pair_columns(named, predictor, "genes must hold either genes alone or pairs")
     if not predictor.cells.any():
         raise ValueError("None of the chosen cells has a model, so there is nothing to knock out.")
     names, group_of = grouping(predictor.adata, groupby, predictor.cells)
-
-    # Compiled code, which takes long to import.
-    from ._pair_tables import ADDITIVE, Plan, interaction_table
-
-    plan = Plan(n_permutations, min_cells, alpha)
-    table = interaction_table(predictor, pairs, (names, group_of), plan, generator(rng))
-    if table.empty:
+    table, relative = _measured(predictor, pairs, names, group_of, n_permutations, generator(rng))
+    kept = (table["n_cells"] >= min_cells).to_numpy()
+    if not kept.any():
         raise ValueError(
             f"No pair of these genes is expressed by {min_cells} cells that have a model; lower min_cells."
         )
-    for column in ("gene_a", "gene_b", "group"):
-        table[column] = pd.Categorical(table[column])
-    params = {"key": key, **plan._asdict()}
+    table = _judged(table[kept], relative[kept], alpha)
+    params = {"key": key, "n_permutations": n_permutations, "min_cells": min_cells, "alpha": alpha}
     if groupby is None:
         table = table.drop(columns="group")
     else:
@@ -132,19 +160,120 @@ def interactions(
     return data if copy else None
 
 
-def _pairs_of(genes: Sequence[str] | Sequence[tuple[str, str]], predictor: Predictor) -> np.ndarray:
-    """Return the distinct pairs as columns of the model, pairs x 2, the genes of each and the pairs sorted by name."""
-    items = [] if isinstance(genes, str) else list(genes)
-    if bad := [item for item in items if not isinstance(item, str | tuple | list)]:
-        raise TypeError(f"genes holds {bad[0]!r}; give names of genes, or pairs of names.")
-    names = sorted({item for item in items if isinstance(item, str)})
-    if all(isinstance(item, str) for item in items):
-        if len(names) < 2:
-            raise ValueError(f"genes={genes!r} makes no pair; give a list of at least two genes, or of pairs of genes.")
-        pairs = list(combinations(names, 2))
-    else:
-        if wrong := [item for item in items if isinstance(item, str) or len(item) != 2 or item[0] == item[1]]:
-            raise ValueError(f"genes holds {wrong[0]!r}; give either genes alone, or pairs of two different genes.")
-        pairs = sorted({(min(pair), max(pair)) for pair in items})
-    require_genes(list(dict.fromkeys(gene for pair in pairs for gene in pair)), predictor.fitted.genes, predictor.adata)
-    return pd.Index(predictor.fitted.genes).get_indexer([gene for pair in pairs for gene in pair]).reshape(-1, 2)
+def _measured(
+    predictor: Predictor,
+    pairs: np.ndarray,
+    names: list[str],
+    group_of: np.ndarray,
+    n_permutations: int,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a row per group and pair (columns of the model, pairs x 2), and relative interactions as below."""
+    shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
+    moves, rank = permutations_of(shares, n_permutations, rng), rng.permutation(len(group_of))
+    grouped = predictor.among(group_of >= 0)
+    cells = [
+        (cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
+        for model, there, values in grouped.parts(grouped.whole)
+    ]
+    step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
+    step = int(np.clip(step, 1, _PIECE))
+    found = []
+    with progress_of(len(pairs), description="interactions", unit="pair") as advance:
+        for first in range(0, len(pairs), step):
+            piece = pairs[first : first + step]
+            found.append(_knocked_out(cells, len(names), piece, moves))
+            advance(len(piece))
+    table = pd.concat([one for one, _ in found], ignore_index=True)
+    genes, groups = np.asarray(predictor.fitted.genes, dtype=object), np.asarray(names, dtype=object)
+    of_table = {"gene_a": genes, "gene_b": genes, "group": groups}
+    table = table.assign(**{name: known[table[name]] for name, known in of_table.items()})
+    return table, np.concatenate([one for _, one in found])
+
+
+def _knocked_out(cells: Cells, n_groups: int, pairs: np.ndarray, moves: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Knock out pairs, a row per group and pair; and relative interactions of 64 cells, rows x (1 + permutations)."""
+    from ..metrics import pair_interaction
+    from ..models.knockout import find
+
+    n, n_genes = n_groups * len(pairs), moves.shape[1]
+    of_all = np.tile(pairs, (n_groups, 1))
+    places = []
+    for _, values, group, _ in cells:
+        row, number, position = find(values, pairs, whole=True)
+        places.append((row, group[row] * len(pairs) + number, position))
+    # Of the cells of each group and pair those that come first in the random order.
+    ranks = pd.concat([pd.Series(one[3][row], number) for one, (row, number, _) in zip(cells, places, strict=True)])
+    first = ranks.groupby(level=0).rank().to_numpy() <= _NULL_CELLS
+    of_each = np.split(first, np.cumsum([len(row) for row, _, _ in places])[:-1])
+    n_cells, squares = np.zeros(n, dtype=int), np.zeros(n)
+    impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, n_genes)), np.zeros((n, 1 + len(moves), 3))
+    for (model, values, _, _), (row, number, position), few in zip(cells, places, of_each, strict=True):
+        if not len(row):
+            continue
+        three = model.pair_impacts(values, row, position)[:, 1].astype(float)
+        n_cells += np.bincount(number, minlength=n)
+        impacts += np.column_stack([np.bincount(number, column, n) for column in three.T])
+        squares += np.bincount(number, (three[:, 0] - three[:, 1] - three[:, 2]) ** 2, n)
+        of_pairs = of_all, _rows_of(row, number, n), _rows_of(row[few], number[few], n), moves
+        changes, chance = model.pair_effects(values, *of_pairs)
+        effects, null = effects + changes, null + chance
+    size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
+    n_of = np.maximum(n_cells, 1)
+    table = pd.DataFrame({"group": np.repeat(np.arange(n_groups), len(pairs)), "n_cells": n_cells})
+    table[["gene_a", "gene_b"]], table[["downstream", "downstream_a", "downstream_b"]] = of_all, impacts / n_of[:, None]
+    table["profile_interaction"], table[["coefficient_a", "coefficient_b"]] = size, coefficients
+    table["additive"] = table["downstream_a"] + table["downstream_b"]
+    table["interaction"] = table["downstream"] - table["additive"]
+    variance = np.maximum(squares / n_of - table["interaction"] ** 2, 0) / np.maximum(n_cells - 1, 1)
+    margin = stats.norm.ppf(0.975) * np.sqrt(variance)
+    table["interaction_low"], table["interaction_high"] = table["interaction"] - margin, table["interaction"] + margin
+    alone = null[..., 1] + null[..., 2]
+    return table, np.divide(null[..., 0] - alone, alone, out=np.zeros_like(alone), where=alone > 0)
+
+
+def _rows_of(row: np.ndarray, number: np.ndarray, n: int) -> list[np.ndarray]:
+    """Return the rows of each number below `n`."""
+    order = np.argsort(number, kind="stable")
+    return np.split(row[order], np.cumsum(np.bincount(number, minlength=n))[:-1])
+
+
+def _judged(table: pd.DataFrame, relative: np.ndarray, alpha: float) -> pd.DataFrame:
+    """Compare with chance, and give each pair its class."""
+    expected, z, pval = compared_with_null(relative)
+    table = table.assign(expected=expected * table["additive"], z=z, pval=pval)
+    table["excess"] = table["interaction"] - table["expected"]
+    table["pval_adj"] = table.groupby("group")["pval"].transform(stats.false_discovery_control)
+    smaller, larger = np.sort(np.abs(table[["coefficient_a", "coefficient_b"]].to_numpy()), axis=1).T
+    conditions = [table["pval_adj"] > alpha, smaller < _DOMINANT * larger, table["z"] > 0]
+    kind = np.select(conditions, [ADDITIVE, EPISTASIS, SYNERGY], BUFFERING)
+    table["class"] = pd.Categorical(kind, categories=CLASSES)
+    table = table.sort_values(["group", "gene_a", "gene_b"], ignore_index=True)[_COLUMNS]
+    return table.astype(dict.fromkeys(("group", "gene_a", "gene_b"), "category"))
+
+
+def permutations_of(shares: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw permutations of genes, n x genes, within strata of similar mean share."""
+    moves = np.empty((n, len(shares)), dtype=np.int64)
+    for stratum in np.array_split(np.argsort(-shares, kind="stable"), max(1, len(shares) // _STRATUM)):
+        moves[:, stratum] = rng.permuted(np.tile(stratum, (n, 1)), axis=1)
+    return moves
+
+
+def compared_with_null(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare relative interactions, pairs x (1 + permutations), the first as it is, with the others: mean, z, p-value.
+
+    The p-value is the share of the z of all permutations of all pairs that are as far: chance need not be normal. z 0
+    and p 1 for a pair that no permutation changes.
+    """
+    observed, null = relative[:, 0], relative[:, 1:]
+    n, expected, variance = null.shape[1], null.mean(axis=1), null.var(axis=1, ddof=1)
+    # Of numbers that are all the same, rounding leaves a little.
+    usable = variance > 1e-18
+    z = np.zeros(len(observed))
+    z[usable] = (observed - expected)[usable] / np.sqrt(variance[usable] * (1 + 1 / n))
+    apart = (null - expected[:, None])[usable]
+    of_others = ((n - 1) * variance[usable][:, None] - apart**2 * n / (n - 1)) / (n - 2)
+    chance = np.sort(np.abs(apart).ravel() * np.sqrt(n / (n - 1) / np.maximum(of_others.ravel(), 1e-30)))
+    further = len(chance) - np.searchsorted(chance, np.abs(z))
+    return expected, z, np.where(usable, (1 + further) / (1 + len(chance)), 1.0)
