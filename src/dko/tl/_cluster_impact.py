@@ -5,20 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .. import get
+from .._compat import stored
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import require_unique, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
-from .._core.messages import say
+from .._core.messages import progress_of, say
+from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ._impact_clusters import CLUSTER, Plan, agreement_with, cluster_cells, markers_of_clusters, relative_impacts
+from ._modules import require_leiden
 
 if TYPE_CHECKING:
     from .._typing import RNG, AnnData, Knockouts, MuData
+
+# Fewer knockouts, or cells, have no principal components and no neighbours worth the name.
+_FEWEST = 3
+_CLUSTER, _IMPACT = "cluster", "impact"
+# Columns of scanpy's table, and what they are called here.
+_COLUMNS = {
+    "group": _CLUSTER,
+    "names": "knockout",
+    "scores": "score",
+    "logfoldchanges": "log_fold_change",
+    "pvals_adj": "pval_adj",
+    "pct_nz_group": "fraction",
+    "pct_nz_reference": "fraction_others",
+}
+_MARKERS = [*_COLUMNS.values(), "downstream_mean"]
 
 
 @verb
@@ -86,7 +104,6 @@ def cluster_impact(
     ImportError
         Leiden is not installed.
     """
-    plan = Plan(n_neighbors, n_pcs, resolution, min_cells, n_markers)
     if n_neighbors < 2:
         raise ValueError(f"n_neighbors={n_neighbors} must be at least 2.")
     name = key if key_added is None else key_added
@@ -95,16 +112,17 @@ def cluster_impact(
     if key in target.uns:
         open_model(target, key, "", needs="scan")
     known = None if groupby is None else group_of_cells(target, groupby)
-    relative = relative_impacts(get.impact(target, genes, as_anndata=True, downstream=True, key=key), plan)
-    cluster_cells(relative, plan, int(generator(rng).integers(2**31)))
-    rows, labels = target.obs_names.get_indexer(relative.obs_names), relative.obs[CLUSTER]
-    content: dict[str, Any] = {
-        keys.PARAMS: {"key": key, "n_knockouts": relative.n_vars, **plan._asdict()},
-        keys.MARKERS: markers_of_clusters(relative, n_markers),
-    }
+    params = {"n_neighbors": n_neighbors, "n_pcs": n_pcs, "resolution": resolution}
+    with numba_threads():
+        relative = _relative(get.impact(target, genes, as_anndata=True, downstream=True, key=key), min_cells)
+        _cluster(relative, **params, seed=int(generator(rng).integers(2**31)))
+        markers = _markers(relative, n_markers)
+    params = {"key": key, "n_knockouts": relative.n_vars, **params, "min_cells": min_cells, "n_markers": n_markers}
+    content: dict[str, Any] = {keys.PARAMS: params, keys.MARKERS: markers}
+    rows, labels = target.obs_names.get_indexer(relative.obs_names), relative.obs[_CLUSTER]
     if known is not None:
-        content[keys.PARAMS]["groupby"] = groupby
-        content[keys.AGREEMENT] = agreement_with(str(groupby), known[rows], labels.to_numpy())
+        params["groupby"] = groupby
+        content[keys.AGREEMENT] = _agreement(str(groupby), known[rows], labels.to_numpy())
     obsm = {}
     for place, array in ((keys.impact_pca(name), "X_pca"), (keys.impact_umap(name), "X_umap")):
         obsm[place] = np.full((target.n_obs, relative.obsm[array].shape[1]), np.nan, dtype=np.float32)
@@ -116,3 +134,84 @@ def cluster_impact(
         f"knockouts. They are in obs[{keys.cluster(name)!r}], what marks them in uns[{keys.cluster(name)!r}]."
     )
     return data if copy else None
+
+
+def _relative(impacts: AnnData, min_cells: int) -> AnnData:
+    """Return log1p of impacts over the mean of the cell, and the impacts as a layer, without knockouts of few cells."""
+    import scanpy as sc
+    from anndata import AnnData
+
+    require_unique(impacts.obs_names, "obs_names")
+    values = stored(impacts.X, copy=True)
+    values.eliminate_zeros()
+    wanted = np.flatnonzero(values.getnnz(axis=0) >= min_cells)
+    values = values[:, wanted]
+    cells = np.flatnonzero(values.getnnz(axis=1))
+    if min(len(wanted), len(cells)) < _FEWEST:
+        raise ValueError(
+            f"Clusters need at least {_FEWEST} cells, and {_FEWEST} knockouts that have an impact in {min_cells} "
+            f"cells or more; there are {len(cells)} and {len(wanted)}: run dko.tl.scan, or lower min_cells."
+        )
+    found = AnnData(
+        values[cells],
+        obs=pd.DataFrame(index=impacts.obs_names[cells]),
+        var=pd.DataFrame(index=impacts.var_names[wanted]),
+    )
+    found.layers[_IMPACT] = found.X.copy()
+    sc.pp.normalize_total(found, target_sum=found.n_vars)
+    sc.pp.log1p(found)
+    return found
+
+
+def _cluster(relative: AnnData, n_neighbors: int, n_pcs: int, resolution: float, seed: int) -> None:
+    """Set ``obsm["X_pca"]``, ``obsm["X_umap"]`` and ``obs["cluster"]``, by size; sparse values stay sparse."""
+    import scanpy as sc
+
+    require_leiden("Clusters")
+    keep_compiled_umap()
+    with progress_of(4, description="cluster_impact", unit="step") as advance:
+        sc.pp.pca(relative, n_comps=min(n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
+        advance(1)
+        sc.pp.neighbors(relative, n_neighbors=min(n_neighbors, relative.n_obs - 1), use_rep="X_pca", random_state=seed)
+        advance(1)
+        igraph: dict[str, Any] = {"flavor": "igraph", "n_iterations": 2, "directed": False}
+        sc.tl.leiden(relative, resolution=resolution, random_state=seed, key_added=_CLUSTER, **igraph)
+        advance(1)
+        clusters = relative.obs[_CLUSTER]
+        number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
+        relative.obs[_CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
+        sc.tl.umap(relative, random_state=seed)
+        advance(1)
+
+
+def _markers(relative: AnnData, n_markers: int) -> pd.DataFrame:
+    """Return the knockouts that each cluster of two or more cells depends on more than all others do, best first."""
+    import scanpy as sc
+
+    sizes = relative.obs[_CLUSTER].value_counts(sort=False)
+    clusters = list(sizes.index[sizes > 1])
+    if len(sizes) < 2 or not clusters:
+        return pd.DataFrame(columns=_MARKERS)
+    sc.tl.rank_genes_groups(relative, _CLUSTER, groups=clusters, method="t-test", pts=True)
+    found = sc.get.rank_genes_groups_df(relative, clusters)
+    if "group" not in found:  # where there is one
+        found["group"] = clusters[0]
+    found = found.rename(columns=_COLUMNS).query("score > 0").groupby(_CLUSTER, observed=True).head(n_markers)
+    row, column = sizes.index.get_indexer(found[_CLUSTER]), relative.var_names.get_indexer(found["knockout"])
+    of_cluster = pd.get_dummies(relative.obs[_CLUSTER], dtype=np.float64).to_numpy().T
+    total, n = (of_cluster @ values for values in (relative.layers[_IMPACT], relative.layers[_IMPACT] != 0))
+    found["downstream_mean"] = total[row, column] / np.maximum(n[row, column], 1)
+    return found.astype({_CLUSTER: object})[_MARKERS].reset_index(drop=True)
+
+
+def _agreement(groupby: str, known: np.ndarray, clusters: np.ndarray) -> pd.DataFrame:
+    """Return how clusters agree with known groups, over the cells that have one."""
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+    there = ~pd.isna(known)
+    if not there.any():
+        raise ValueError(f"No cell with an impact has a value in obs[{groupby!r}] to compare clusters with.")
+    known, clusters = known[there].astype(str), clusters[there].astype(str)
+    ari, ami = (score(known, clusters) for score in (adjusted_rand_score, adjusted_mutual_info_score))
+    sizes = {"n_clusters": len(set(clusters)), "n_groups": len(set(known)), "n_cells": len(known)}
+    return pd.DataFrame([{"groupby": groupby, "ari": ari, "ami": ami, **sizes}])
