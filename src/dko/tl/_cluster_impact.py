@@ -112,7 +112,7 @@ def cluster_impact(
     if key in target.uns:
         open_model(target, key, "", needs="scan")
     known = None if groupby is None else group_of_cells(target, groupby)
-    params = {"n_neighbors": n_neighbors, "n_pcs": n_pcs, "resolution": resolution}
+    params: dict[str, Any] = {"n_neighbors": n_neighbors, "n_pcs": n_pcs, "resolution": resolution}
     with numba_threads():
         relative = _relative(get.impact(target, genes, as_anndata=True, downstream=True, key=key), min_cells)
         _cluster(relative, **params, seed=int(generator(rng).integers(2**31)))

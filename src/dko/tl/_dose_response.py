@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -84,31 +84,40 @@ def dose_response(
     cells = open_model(data, key, mod, groups, device=device)
     wanted = _checked(doses, cells.model.doses if extrapolate and not mixture else (0.0, 1.0))
     sets = cells.sets(genes)
-    curves = _curves(cells, sets, wanted, mixture=mixture, rng=rng)
+    impacts, totals = _sums(cells, sets, wanted, {"mixture": mixture, "rng": rng, "description": "dose_response"})
+    numbers = cells.numbers(list(sets.values()))
+    latent = cells.model.latent(numbers)
+    tables, responders = [], []
+    for number, label in enumerate(sets):
+        impact, downstream = (one[number][:, np.isfinite(one[number][0])] for one in impacts)
+        table = {
+            "knockout": label,
+            "dose": wanted,
+            "impact_mean": impact.mean(axis=1, dtype=float),
+            **dict(zip(_QUARTILES, np.quantile(impact, list(_QUARTILES.values()), axis=1), strict=True)),
+            "downstream_mean": downstream.mean(axis=1, dtype=float),
+        }
+        change = pd.DataFrame(totals[number] / impact.shape[1], wanted, cells.model.genes)
+        change = change.drop(columns=change.columns[cells.model.columns(numbers[number])])
+        table |= {
+            "distance": np.linalg.norm(change, axis=1),
+            "n_changed": (change.abs() > threshold).sum(axis=1).to_numpy(),
+            "n_cells": impact.shape[1],
+            **({} if latent is None else {"latent": np.linalg.norm(latent[number]) * np.abs(wanted)}),
+        }
+        tables.append(pd.DataFrame(table))
+        furthest = change.iloc[0 if -wanted[0] > wanted[-1] else -1].abs()
+        top = change[furthest.sort_values(ascending=False, kind="stable").index[:n_responders]]
+        long = top.rename_axis(index="dose", columns="gene").unstack().rename("change").reset_index()
+        responders.append(long.assign(knockout=label)[["knockout", "gene", "dose", "change"]])
+    params = {"model": cells.model.name, "knockouts": list(sets), "doses": wanted}
     content = {
-        keys.PARAMS: {
-            "model": cells.model.name,
-            "knockouts": list(curves),
-            "doses": wanted,
-            "mixture": mixture,
-            "threshold": threshold,
-        },
-        keys.TABLE: _table(curves, wanted, threshold),
-        keys.RESPONDERS: _responders(curves, wanted, cells.model.genes, n_responders),
+        keys.PARAMS: params | {"mixture": mixture, "threshold": threshold},
+        keys.TABLE: pd.concat(tables, ignore_index=True),
+        keys.RESPONDERS: pd.concat(responders, ignore_index=True),
     }
     write(cells.adata, uns={keys.dose_response(key): content})
     return data if copy else None
-
-
-class _Curve(NamedTuple):
-    """One knockout at each dose."""
-
-    # impact, downstream: per cell, cells x doses
-    impact: np.ndarray
-    downstream: np.ndarray
-    # Mean change of log expression over the cells, doses x genes; NaN at the genes that are knocked out
-    change: np.ndarray
-    latent: float | None  # length of the shift in the latent space at dose 1, of a model that has one
 
 
 def _checked(doses: Sequence[float] | np.ndarray | None, allowed: tuple[float, float]) -> np.ndarray:
@@ -126,63 +135,17 @@ def _checked(doses: Sequence[float] | np.ndarray | None, allowed: tuple[float, f
     return found
 
 
-def _curves(
-    cells: Predictor, sets: dict[str, list[str]], doses: np.ndarray, *, mixture: bool, rng: RNG
-) -> dict[str, _Curve]:
-    """Return the curve of each knockout over the cells that are predicted."""
-    numbers = cells.numbers(list(sets.values()))
-    columns = [cells.model.columns(genes) for genes in numbers]
-    impacts: list[list[list[np.ndarray]]] = [[[] for _ in doses] for _ in sets]
+def _sums(
+    cells: Predictor, sets: dict[str, list[str]], doses: np.ndarray, how: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both impacts, 2 x sets x doses x cells, NaN: no prediction, and summed changes, sets x doses x genes."""
+    impacts = np.full((2, len(sets), len(doses), cells.adata.n_obs), np.nan, dtype=np.float32)
     totals = np.zeros((len(sets), len(doses), len(cells.model.genes)))
-    how: dict[str, Any] = {"mixture": mixture, "rng": rng, "description": "dose_response"}
+    columns = [cells.model.columns(genes) for genes in cells.numbers(list(sets.values()))]
     for knockout in cells.predict(list(sets.values()), doses, **how):
         number, place = knockout.number, int(np.searchsorted(doses, knockout.dose))
-        impacts[number][place].append(np.stack([knockout.impact, knockout.downstream]))
+        impacts[:, number, place, knockout.rows] = knockout.impact, knockout.downstream
         change = cells.model.change(knockout, columns[number])
         totals[number, place] += np.asarray(change.sum(axis=0, dtype=float)).ravel()
-    require_cells(cells, sets, [bool(of_set[0]) for of_set in impacts])
-    latent, curves = cells.model.latent(numbers), {}
-    for number, label in enumerate(sets):
-        impact, downstream = np.stack([np.concatenate(of_dose, axis=1) for of_dose in impacts[number]], axis=2)
-        totals[number][:, columns[number]] = np.nan
-        length = None if latent is None else float(np.linalg.norm(latent[number]))
-        curves[label] = _Curve(impact, downstream, totals[number] / len(impact), length)
-    return curves
-
-
-def _table(curves: dict[str, _Curve], doses: np.ndarray, threshold: float) -> pd.DataFrame:
-    """Return a row per knockout and dose."""
-    parts = []
-    for label, curve in curves.items():
-        quartiles = np.quantile(curve.impact, list(_QUARTILES.values()), axis=0)
-        part = {
-            "knockout": label,
-            "dose": doses,
-            "impact_mean": curve.impact.mean(axis=0, dtype=float),
-            **dict(zip(_QUARTILES, quartiles, strict=True)),
-            "downstream_mean": curve.downstream.mean(axis=0, dtype=float),
-            "distance": np.sqrt(np.nansum(curve.change**2, axis=1)),
-            "n_changed": (np.abs(np.nan_to_num(curve.change)) > threshold).sum(axis=1),
-            "n_cells": len(curve.impact),
-        }
-        if curve.latent is not None:
-            part["latent"] = curve.latent * np.abs(doses)
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _responders(curves: dict[str, _Curve], doses: np.ndarray, genes: Sequence[str], n_genes: int) -> pd.DataFrame:
-    """Return the genes that change most at the dose furthest from 0, most first: their mean change at each dose."""
-    parts, furthest = [], 0 if -doses[0] > doses[-1] else -1
-    for label, curve in curves.items():
-        size = np.abs(curve.change[furthest])
-        order = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")
-        top = [column for column in order[:n_genes] if np.isfinite(size[column])]
-        part = {
-            "knockout": label,
-            "gene": np.repeat(np.asarray(genes, dtype=object)[top], len(doses)),
-            "dose": np.tile(doses, len(top)),
-            "change": curve.change[:, top].T.ravel(),
-        }
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+    require_cells(cells, sets, np.isfinite(impacts[0, :, 0]).any(axis=1))
+    return impacts, totals
