@@ -139,7 +139,7 @@ def _sums(
     cells: Predictor, sets: dict[str, list[str]], doses: np.ndarray, how: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both impacts, 2 x sets x doses x cells, NaN: no prediction, and summed changes, sets x doses x genes."""
-    impacts = np.full((2, len(sets), len(doses), cells.adata.n_obs), np.nan, dtype=np.float32)
+    impacts: np.ndarray = np.full((2, len(sets), len(doses), cells.adata.n_obs), np.nan, dtype=np.float32)
     totals = np.zeros((len(sets), len(doses), len(cells.model.genes)))
     columns = [cells.model.columns(genes) for genes in cells.numbers(list(sets.values()))]
     for knockout in cells.predict(list(sets.values()), doses, **how):

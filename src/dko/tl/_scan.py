@@ -77,36 +77,26 @@ def scan(
         check_blocks(out, unwrap(adata, mod))
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device, needs="scan")
-    wanted = _wanted(genes, cells)
-    tally = _Tally(cells.adata.n_vars)
+    wanted = np.ones(len(cells.fitted.genes), dtype=bool)
+    if genes is not None:
+        chosen = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+        require_genes(chosen, cells.fitted.genes, cells.adata)
+        wanted = np.isin(cells.fitted.genes, chosen)
     names = [keys.impact(key), keys.downstream(key)] if downstream else [keys.impact(key)]
-    blocks = tally.count(_blocks(cells, wanted, batch_size, len(names), in_memory=out is None))
-    layers = {}
+    # Of each gene the number of cells and the sum of each kind of impact; filled while the blocks go by.
+    sums, scanned = np.zeros((1 + len(names), cells.adata.n_vars)), np.zeros(cells.adata.n_obs, dtype=bool)
+    blocks, layers = _blocks(cells, wanted, batch_size, sums, scanned, in_memory=out is None), {}
     if out is None:
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
         layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
-        write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: tally.columns(key))
-    write(
-        cells.adata,
-        # Without new impacts here, those of an earlier scan would stand beside the means of this one.
-        remove=after_scan(key),
-        layers=layers,
-        var=tally.columns(key),
-    )
-    n_genes = int((tally.n_cells > 0).sum())
+        write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
+    # Without new impacts here, those of an earlier scan would stand beside the means of this one.
+    write(cells.adata, remove=after_scan(key), layers=layers, var=_columns(key, *sums))
     where = "" if out is None else f" The impacts are in {str(out)!r}."
-    say(f"Scanned {tally.n_cells.sum():,} knockouts of {n_genes:,} genes in {tally.n_scanned:,} cells.{where}")
+    what = f"{int(sums[0].sum()):,} knockouts of {np.count_nonzero(sums[0]):,} genes"
+    say(f"Scanned {what} in {np.count_nonzero(scanned):,} cells.{where}")
     return data if copy else None
-
-
-def _wanted(genes: str | Sequence[str] | None, cells: Predictor) -> np.ndarray:
-    """Return which genes of the model to knock out, as a mask."""
-    if genes is None:
-        return np.ones(len(cells.fitted.genes), dtype=bool)
-    names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
-    require_genes(names, cells.fitted.genes, cells.adata)
-    return np.isin(cells.fitted.genes, names)
 
 
 # Bytes of an entry of a CSR matrix.
@@ -114,10 +104,16 @@ _ENTRY = 8
 
 
 def _blocks(
-    cells: Predictor, wanted: np.ndarray, batch_size: int | None, n_kinds: int, *, in_memory: bool
+    cells: Predictor,
+    wanted: np.ndarray,
+    batch_size: int | None,
+    sums: np.ndarray,
+    scanned: np.ndarray,
+    *,
+    in_memory: bool,
 ) -> Iterator[list[sparse.csr_matrix]]:
-    """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X."""
-    blocks = cells.blocks(batch_size)
+    """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
+    n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
     beginning = next(blocks)
     # The first block stands for all.
     per_cell = np.count_nonzero(wanted[beginning.values.indices]) / max(1, len(beginning.rows))
@@ -133,37 +129,21 @@ def _blocks(
             for model, there, values in cells.parts(block):
                 entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
                 found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
-            yield [
-                cells.layer(like(block.values, impacts), block.rows - block.first, block.stop - block.first)
-                for impacts in found
-            ]
+            rows, n_rows = block.rows - block.first, block.stop - block.first
+            layers = [cells.layer(like(block.values, impacts), rows, n_rows) for impacts in found]
+            scanned[block.first : block.stop] = np.diff(layers[0].indptr) > 0
+            sums[0] += np.bincount(layers[0].indices, minlength=sums.shape[1])
+            for total, layer in zip(sums[1:], layers, strict=True):
+                total += np.bincount(layer.indices, layer.data, sums.shape[1])
+            yield layers
 
 
-class _Tally:
-    """Mean impacts and number of cells of each gene, counted while the blocks go by."""
-
-    def __init__(self, n_vars: int):
-        self.n_cells = np.zeros(n_vars, dtype=np.int64)
-        self.n_scanned = 0
-        self._totals: list[np.ndarray] = []
-        self._n_vars = n_vars
-
-    def count(self, blocks: Iterator[list[sparse.csr_matrix]]) -> Iterator[list[sparse.csr_matrix]]:
-        """Yield the blocks, each of one kind of impact or of both."""
-        for kinds in blocks:
-            self.n_cells += np.bincount(kinds[0].indices, minlength=self._n_vars)
-            self.n_scanned += int((np.diff(kinds[0].indptr) > 0).sum())
-            sums = [np.bincount(block.indices, weights=block.data, minlength=self._n_vars) for block in kinds]
-            self._totals = [*map(np.add, self._totals, sums)] if self._totals else sums
-            yield kinds
-
-    def columns(self, key: str) -> dict[str, np.ndarray]:
-        """Return the columns of ``var``; raise if nothing went by."""
-        if not self.n_scanned:
-            raise ValueError(
-                "No chosen cell that has a model expresses any of the genes, so there is nothing to knock out."
-            )
-        with np.errstate(invalid="ignore"):
-            means = [(total / self.n_cells).astype(np.float32) for total in self._totals]
-        names = (keys.impact_mean(key), keys.downstream_mean(key))
-        return {**dict(zip(names, means, strict=False)), keys.n_cells(key): self.n_cells}
+def _columns(key: str, n_cells: np.ndarray, *totals: np.ndarray) -> dict[str, np.ndarray]:
+    if not n_cells.any():
+        raise ValueError(
+            "No chosen cell that has a model expresses any of the genes, so there is nothing to knock out."
+        )
+    with np.errstate(invalid="ignore"):
+        means = [(total / n_cells).astype(np.float32) for total in totals]
+    names = (keys.impact_mean(key), keys.downstream_mean(key))
+    return {**dict(zip(names, means, strict=False)), keys.n_cells(key): n_cells.astype(np.int64)}

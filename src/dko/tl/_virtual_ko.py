@@ -94,35 +94,36 @@ def virtual_ko(
     target = unwrap(data, mod)
     cells = open_model(data, key, mod, groups, device=device)
     sets = cells.sets(genes)
-    labels, impacts = list(sets), np.full((2, target.n_obs, len(sets)), np.nan, dtype=np.float32)
-    _require_room(target.obsm.get(keys.impact(key)), labels, key)
+    labels: list[str] = list(sets)
+    columns = [keys.column(label, target.obs_names) for label in labels]
+    impacts: np.ndarray = np.full((2, target.n_obs, len(sets)), np.nan, dtype=np.float32)
+    # What cannot be written is refused before any work, as is a damaged table.
+    _beside(target.obsm.get(keys.impact(key)), pd.DataFrame(index=target.obs_names, columns=columns), key)
     if keys.KNOCKOUTS in cells.fitted.tables:
-        cells.fitted.table(keys.KNOCKOUTS)  # refused, where it is damaged, before any work
+        cells.fitted.table(keys.KNOCKOUTS)
     found = _Profiles(cells, len(sets)) if profiles else None
     how: dict[str, Any] = {"mixture": mixture, "rng": rng, "batch_size": batch_size, "description": "virtual_ko"}
     for knockout in cells.predict(list(sets.values()), (dose,), profiles=profiles, **how):
         impacts[:, knockout.rows, knockout.number] = knockout.impact, knockout.downstream
         if found is not None:
             found.add(knockout)
-    require_cells(cells, sets, np.isfinite(impacts[0]).any(axis=0))
+    there = np.isfinite(impacts[0])
+    require_cells(cells, sets, there.any(axis=0))
     layers = [] if found is None else found.layers()
-    columns = [keys.column(label, target.obs_names) for label in labels]
-    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": np.isfinite(impacts[0]).sum(axis=0)})
+    table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": there.sum(axis=0)})
+    places = (keys.impact(key), keys.downstream(key))
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
     write(
         target,
         # Without a new profile, that of an earlier call would stand beside the impact of this one.
         remove={"layers": [] if profiles else [keys.ko_layer(key, label) for label in labels]},
         layers={keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
-        obsm={
-            place(key): partial(_beside, new=frame, labels=labels, key=key)
-            for place, frame in zip((keys.impact, keys.downstream), frames, strict=True)
-        },
-        uns={key: lambda model: {**model, keys.KNOCKOUTS: _below(model.get(keys.KNOCKOUTS), table)}},
+        obsm={place: partial(_beside, new=frame, key=key) for place, frame in zip(places, frames, strict=True)},
+        uns={key: partial(_with_knockouts, table=table)},
     )
     after = f", the profiles in layers[{keys.ko_layer(key, labels[0])!r}]" if profiles else ""
     say(
-        f"Knocked out {listed(labels)} in {int(np.isfinite(impacts[0]).any(axis=1).sum()):,} cells. The impacts are in "
+        f"Knocked out {listed(labels)} in {int(there.any(axis=1).sum()):,} cells. The impacts are in "
         f"obsm[{keys.impact(key)!r}], those on other genes alone in obsm[{keys.downstream(key)!r}]{after}"
         f"{' and so on' * (profiles and len(labels) > 1)}."
     )
@@ -145,7 +146,6 @@ class _Profiles:
         self._found: list[list[Knockout]] = [[] for _ in range(n_sets)]
 
     def add(self, knockout: Knockout) -> None:
-        """Take in the cells of a block after one of the knockouts."""
         if self._cells.model.log:
             self._dense[knockout.number][np.ix_(knockout.rows, self._cells.columns)] = knockout.after
         else:
@@ -167,24 +167,18 @@ class _Profiles:
         return layers
 
 
-def _require_room(earlier: pd.DataFrame | None, labels: list[str], key: str) -> None:
-    """Refuse what cannot be written to a file."""
-    columns = {*([] if earlier is None else earlier.columns), *map(keys.escape, labels)}
-    if len(columns) > keys.MAX_FRAME_COLUMNS:
+def _beside(earlier: pd.DataFrame | None, new: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return the frame of impacts with columns of earlier calls; refuse what cannot be written to a file."""
+    joined = new if earlier is None else pd.concat([earlier.drop(columns=new.columns, errors="ignore"), new], axis=1)
+    if joined.shape[1] > keys.MAX_FRAME_COLUMNS:
         raise ValueError(
             f"obsm[{keys.impact(key)!r}] would hold more than {keys.MAX_FRAME_COLUMNS:,} knockouts, which h5ad files "
             "cannot take; use dko.tl.scan(adata), which writes the impact of every gene into a layer."
         )
+    return joined
 
 
-def _beside(earlier: pd.DataFrame | None, new: pd.DataFrame, labels: list[str], key: str) -> pd.DataFrame:
-    """Return the frame of impacts with columns of earlier calls."""
-    _require_room(earlier, labels, key)
-    return new if earlier is None else pd.concat([earlier.drop(columns=new.columns, errors="ignore"), new], axis=1)
-
-
-def _below(earlier: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the list of knockouts, with those of earlier calls."""
-    if earlier is None:
-        return table
-    return pd.concat([earlier[~earlier["label"].isin(table["label"])], table], ignore_index=True)
+def _with_knockouts(model: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+    earlier = model.get(keys.KNOCKOUTS, table[:0])
+    kept = earlier[~earlier["label"].isin(table["label"])]
+    return {**model, keys.KNOCKOUTS: pd.concat([kept, table], ignore_index=True)}
