@@ -117,7 +117,7 @@ def rank_genes(
     cells, and the p-value is of co-expression, not of the network. A correlation is no cause: a gene with a small
     p-value may follow what drives the others.
 
-    On cells with every gene permuted independently, 4.6 to 5.4 % of the p-values are below 5 %, 4 to 6 % where no
+    On cells with every gene permuted independently, 4.6 to 5.2 % of the p-values are below 5 %, 3.7 to 5.8 % where no
     counts can be recovered from the values (``benchmarks/accuracy``, part calibration).
     """
     left_out = [exclude] if isinstance(exclude, str) else list(exclude)
