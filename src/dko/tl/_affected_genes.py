@@ -21,8 +21,6 @@ from .._rng import generator
 from ..models.statistics import comparable, pair_test
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from .._core.groups import Names
     from .._typing import RNG, AnnData, MuData, Predictor, Sequence
 
@@ -136,9 +134,19 @@ def _table(
     knockouts = np.array(list(dict.fromkeys([*names, *others])), dtype=object)
     group_of = np.select(list(groups.values()), range(len(groups)), -1)
     totals, n_cells = predictor.effect_sums([[name] for name in knockouts], group_of, len(groups))
-    counts, tables = _counts(predictor), []
+    most = dict(zip(names, n_cells.max(axis=0), strict=False))
+    if missing := [name for name, n in most.items() if n < min_cells]:
+        where = "" if list(groups) == [ALL] else " of any group"
+        raise ValueError(f"Fewer than min_cells={min_cells} cells{where} that have a model express {listed(missing)}.")
+    tables, values = [], read_linear(predictor.adata, predictor.fitted)
+    counts = counts_again(values)
+    if counts is None:
+        say(
+            "No counts can be recovered from these values: p-values are approximate, and too small where genes are few."
+        )
+        counts = comparable(values)
     for group, total, n in zip(groups, totals, n_cells, strict=True):
-        there = n >= min_cells
+        there, n_of = n >= min_cells, dict(zip(knockouts, n, strict=True))
         changes = pd.DataFrame((total[there] / n[there, None]).astype(np.float32), knockouts[there], genes)
         asked = [name for name in names if name in changes.index]
         if not asked:
@@ -153,7 +161,7 @@ def _table(
                 {
                     "knockout": name,
                     "group": group,
-                    "n_cells": dict(zip(knockouts, n, strict=True))[name],
+                    "n_cells": n_of[name],
                     "gene": genes,
                     "change": change.astype(np.float32),
                     "z": -one_z.astype(np.float32),
@@ -166,20 +174,7 @@ def _table(
             if tested.any():
                 table.loc[tested, "pval_adj"] = false_discovery_control(one_p[tested])
             tables.append(table[table["gene"] != name].sort_values("pval", kind="stable", ignore_index=True))
-    known = {part["knockout"].iloc[0] for part in tables}
-    if missing := [name for name in names if name not in known]:
-        where = "" if list(groups) == [ALL] else " of any group"
-        raise ValueError(f"Fewer than min_cells={min_cells} cells{where} that have a model express {listed(missing)}.")
     return pd.concat(tables, ignore_index=True)
-
-
-def _counts(predictor: Predictor) -> sparse.csr_matrix:
-    """Return counts, or what they are for comparisons between genes, CSR, cells x genes of the model."""
-    values = read_linear(predictor.adata, predictor.fitted)
-    if (counts := counts_again(values)) is not None:
-        return counts
-    say("No counts can be recovered from these values: p-values are approximate, and too small where genes are few.")
-    return comparable(values)
 
 
 def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:
@@ -192,7 +187,7 @@ def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:
 
 
 def _earlier(predictor: Predictor, key: str, groupby: str | None) -> pd.DataFrame | None:
-    """Return the genes that knockouts were found to change before, if it was in the same groups."""
+    """Return the table of earlier knockouts, if it is of the same groups."""
     adata = predictor.adata
     if keys.affected(key) not in adata.uns or read_params(adata, AFFECTED, key).get("groupby") != groupby:
         return None

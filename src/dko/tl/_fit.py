@@ -14,7 +14,7 @@ from anndata import AnnData
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.fitted import check_key, read_fitted, signal_column, together
+from .._core.fitted import SOURCE, check_key, read_fitted, signal_column, together
 from .._core.groups import membership
 from .._core.messages import listed, require_known
 from .._core.names import control_of
@@ -187,11 +187,8 @@ def fit(
         raise ValueError(
             "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
         )
-    if refused := [
-        name
-        for name, value in {"groupby": groupby, "init_from": init_from}.items()
-        if value is not None and name not in kind.takes
-    ]:
+    special = {"groupby": groupby, "init_from": init_from}
+    if refused := [name for name, value in special.items() if value is not None and name not in kind.takes]:
         raise TypeError(f"model={model!r} takes no {listed(refused)}; leave them out.")
     limits = {"max_epochs": max_epochs, "max_steps": max_steps, "batch_size": batch_size}
     schedule = kind.presets[preset][1].with_limits(**limits, learning_rate=learning_rate, patience=patience)
@@ -199,10 +196,13 @@ def fit(
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     check_key(target, key_added)
-    spelled = _control(target, perturbation_key, control)
+    kept: dict[str, Any] = {
+        **{"groupby": groupby, "perturbation_key": perturbation_key},
+        "control": _control(target, perturbation_key, control),
+        **{"validation_fraction": validation_fraction, "test_fraction": test_fraction},
+    }
     require_known(genes, target)
-    where = (layer, use_raw, log1p, genes, n_top_genes, groupby, perturbation_key, spelled)
-    asked = Request(*where, validation_fraction, test_fraction)
+    asked = Request(layer, use_raw, log1p, genes, n_top_genes, **kept)
     start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
 
     from ..models._training import resolve_device
@@ -216,11 +216,7 @@ def fit(
         "version": version("dko"),
         "model": model,
         **found_in,
-        "groupby": groupby,
-        "perturbation_key": perturbation_key,
-        "control": spelled,
-        "validation_fraction": validation_fraction,
-        "test_fraction": test_fraction,
+        **kept,
         **config.params,
         **vars(schedule),
         **found.params,
@@ -231,19 +227,7 @@ def fit(
 
 
 # Parameters of every fit, which no option of a model may hide.
-_TAKEN = {
-    "version",
-    "model",
-    "layer",
-    "use_raw",
-    "log1p",
-    "values",
-    "log_base",
-    "scale",
-    "target_sum",
-    "n_summed",
-    "rng",
-}
+_TAKEN = {"version", "model", "target_sum", "n_summed", "rng", *SOURCE}
 
 
 def _frame(value: Any) -> Any:
@@ -256,7 +240,6 @@ def _frame(value: Any) -> Any:
 
 
 def _config(model: str, preset: str | None, given: dict[str, Any]) -> Config:
-    """Return the options of a preset with those that a user has given."""
     kind = model_class(model)
     if preset not in kind.presets:
         names = " or ".join(repr(name) for name in kind.presets if name is not None)
@@ -287,7 +270,6 @@ def _control(adata: AnnData, perturbation_key: str | None, control: str | float 
 
 
 def _initial(adata: AnnData, init_from: str | Path, kind: type[Model]) -> Model:
-    """Return the model that a fit starts from."""
     from ..io._model import read_model
 
     if str(init_from) in adata.uns:

@@ -14,12 +14,11 @@ from .._core.groups import group_values, grouping
 from .._core.messages import listed, logger, say, unknown
 from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
 from .._core.scale import check_normalize, read_expression, take_log
+from ..models.base import like
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from .._typing import AnnData, Mapping, Sequence
     from ..models import Model
     from ..models.fitting import Config
@@ -141,12 +140,11 @@ def _dropped(
     """Return which perturbations cannot be trained on, and say so in one message."""
     few = [label for label in rows if len(rows[label]) < config.min_cells]
     blind = [] if described is None else [label for label in rows if label not in few and not described >= {*of[label]}]
-    parts = []
-    if few:
-        parts.append(f"{listed(few)}, of fewer than min_cells={config.min_cells} cells")
-    if blind:
-        parts.append(f"{listed(blind)}, whose genes have no features (not measured; name them in features=...)")
-    if parts:
+    reasons = {
+        f"of fewer than min_cells={config.min_cells} cells": few,
+        "whose genes have no features (not measured; name them in features=...)": blind,
+    }
+    if parts := [f"{listed(labels)}, {reason}" for reason, labels in reasons.items() if labels]:
         logger.warning("Perturbations left out of the fit: %s.", "; ".join(parts))
     if (n_trained := len(rows) - len(few) - len(blind)) < 2:
         raise ValueError(
@@ -181,7 +179,6 @@ def split_cells(
 
 
 def _refuse_empty_cells(cells: TrainingCells, adata: AnnData) -> None:
-    """Refuse cells without any expression, of which nothing can be learned."""
     rows = cells.rows(*keys.SPLITS)
     void = rows[np.diff(cells.values.indptr)[rows] == 0]
     if len(void):
@@ -194,13 +191,10 @@ def _refuse_empty_cells(cells: TrainingCells, adata: AnnData) -> None:
 def _take_log(cells: TrainingCells, kind: str) -> dict[str, Any]:
     """Put values on the logarithmic scale, in place; counts are normalised to the median sum of unperturbed cells."""
     totals = np.asarray(cells.values.sum(axis=1)).ravel()
-    if kind != "counts":
-        take_log(cells.values, kind, totals, None)
-        return {}
     control = cells.rows(keys.TRAIN, keys.VALIDATION, group="" if "" in cells.groups else None)
     target_sum = float(np.median(totals[control]))
     take_log(cells.values, kind, totals, target_sum)
-    return {"target_sum": target_sum, "n_summed": len(cells.genes)}
+    return {"target_sum": target_sum, "n_summed": len(cells.genes)} if kind == "counts" else {}
 
 
 def _choose_genes(cells: TrainingCells, model: type[Model], asked: Request, always: set[str]) -> list[str]:
@@ -215,12 +209,6 @@ def _choose_genes(cells: TrainingCells, model: type[Model], asked: Request, alwa
             say(f"Genes: all {n} that are expressed, of {len(names)}.")
             return [name for name, there in zip(names, expressed, strict=True) if there or name in always]
         n_wanted = model.most_genes[1]
-    linear = _linear(values) if model.reads == "log" else values
+    linear = like(values, np.expm1(values.data)) if model.reads == "log" else values
     chosen = always | set(choose(linear, names, genes, n_wanted, everywhere=cells.values))
     return [name for name in names if name in chosen]
-
-
-def _linear(values: sparse.csr_matrix) -> sparse.csr_matrix:
-    found = values.copy()
-    found.data = np.expm1(found.data)
-    return found

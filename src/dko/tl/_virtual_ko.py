@@ -98,7 +98,8 @@ def virtual_ko(
     columns = [keys.column(label, target.obs_names) for label in labels]
     impacts: np.ndarray = np.full((2, target.n_obs, len(sets)), np.nan, dtype=np.float32)
     # What cannot be written is refused before any work, as is a damaged table.
-    _beside(target.obsm.get(keys.impact(key)), pd.DataFrame(index=target.obs_names, columns=columns), key)
+    earlier = target.obsm.get(keys.impact(key))
+    _beside(None if earlier is None else earlier[:0], pd.DataFrame(columns=columns), key)
     if keys.KNOCKOUTS in cells.fitted.tables:
         cells.fitted.table(keys.KNOCKOUTS)
     found = _Profiles(cells, len(sets)) if profiles else None
