@@ -7,10 +7,12 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,55 @@ SLASH = "HSPA1A/B"
 PERCENT = "50%_%2F"
 # Direct effects, which the formula of the paper gives; total ones are tested by themselves.
 QUICK: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "effects": "direct", "progress": False}
+SCREEN: dict[str, Any] = {"perturbation_key": "knockout", "control": "control"}
+SMALL_SCCVAE: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "max_steps": 2, "min_cells": 10, "normalize": True}
+
+FUNCTIONS: dict[str, Any] = {
+    f"{part}.{name}": getattr(getattr(dko, part), name)
+    for part in ("tl", "get", "pl", "pp", "io", "metrics", "datasets")
+    for name in getattr(dko, part).__all__
+}
+TOOLS = [name for name in FUNCTIONS if name.startswith("tl.")]
+# Of the prepared cells: a model of perturbations; one with a scan and affected genes, which no tool below makes anew.
+OF_SCREEN, TWIN = "dko_screen", "dko_twin"
+SETS = pd.DataFrame({"source": "set", "target": [f"gene_{number}" for number in range(3, 9)]})
+# What each function needs to work on the prepared cells; those that read results, after every tool.
+CALLS: dict[str, dict[str, Any]] = {
+    "tl.affected_genes": {"gene": "gene_2"},
+    "tl.cluster_impact": {"key": "scanned", "key_added": "dko_scanned"},
+    "tl.dose_response": {"genes": "gene_2", "doses": [0, 0.5, 1]},
+    "tl.double_ko": {"n_samples": 10},
+    "tl.enrichment": {"net": SETS, "key": TWIN},
+    "tl.evaluate": {**SCREEN, "n_bootstrap": 5, "n_splits": 2},
+    "tl.fit": {"max_epochs": 1, "key_added": "new"},
+    "tl.identity_shift": {"genes": "gene_2", "groupby": "cell_type", "n_neighbors": 5},
+    "tl.interactions": {"genes": ["gene_2", "gene_3", "gene_4"], "n_permutations": 10},
+    "tl.perturbation_modules": {"alpha": 0.5, "n_null": 20, "key": OF_SCREEN},
+    "tl.rank_genes": {"n_bootstraps": 2, "key": TWIN},
+    "tl.virtual_ko": {"genes": "gene_2"},
+    "get.clusters": {"key": "dko_scanned"},
+    "get.effects": {"genes": ["gene_2"]},
+    "get.enrichment": {"key": TWIN},
+    "get.impact": {"key": TWIN},
+    "get.modules": {"key": OF_SCREEN},
+    "pl.fit": {"return_fig": True},
+    "pl.heatmap": {"key": TWIN},
+    "pl.history": {"return_fig": True},
+    "pl.impact": {"genes": "gene_2", "key": TWIN, "return_fig": True},
+    "pl.modules": {"key": OF_SCREEN},
+    "pl.profile": {"genes": "gene_2"},
+    "pl.ranking": {"key": TWIN},
+    "pp.select_genes": {"n_top_genes": 5},
+    "pp.split_perturbations": {**SCREEN, "n_folds": 2},
+    "io.load": {"path": "model.npz", "key_added": "new"},
+    "io.save": {"path": "saved.npz"},
+    "io.write_reference": {"dir": "written"},
+    "io.write_report": {"path": "report.html"},
+}
+
+
+def call(name, adata, **more):
+    return FUNCTIONS[name](adata, **{**CALLS.get(name, {}), **more})
 
 
 @pytest.fixture(scope="session")
@@ -52,16 +103,19 @@ def _cells():
 
 @pytest.fixture(scope="session")
 def _fitted(_cells):
+    """The same cells after ``tl.fit``: one model."""
     return dko.tl.fit(_cells, copy=True, **QUICK)
 
 
 @pytest.fixture(scope="session")
 def _grouped(_cells):
+    """The same with a model of each of two groups."""
     return dko.tl.fit(_cells, groupby="cell_type", copy=True, **QUICK)
 
 
 @pytest.fixture(scope="session")
 def _total(_cells):
+    """The same with total effects."""
     return dko.tl.fit(_cells, copy=True, **{**QUICK, "effects": "total"})
 
 
@@ -79,29 +133,54 @@ def _screen():
         counts[rows] = rng.poisson(2_000 * after.toarray())
     adata = AnnData(sparse.csr_matrix(counts.astype(np.float32)), obs=simulated.obs[[]], var=simulated.var[[]])
     adata.obs["knockout"] = labels
-    dko.tl.fit(adata, perturbation_key="knockout", control="control", max_epochs=20, effects="direct", progress=False)
+    dko.tl.fit(adata, **SCREEN, max_epochs=20, effects="direct", progress=False)
     return adata
 
 
 @pytest.fixture(scope="session")
 def _evaluated(_screen):
-    return dko.tl.evaluate(
-        _screen, perturbation_key="knockout", control="control", n_bootstrap=100, progress=False, copy=True
-    )
+    """The same after ``tl.evaluate``."""
+    return dko.tl.evaluate(_screen, **SCREEN, n_bootstrap=100, progress=False, copy=True)
 
 
 @pytest.fixture(scope="session")
 def _perturbations(_cells):
+    """The cells after ``tl.fit(model="sccvae")``: a model of perturbations, of two members."""
     adata = _cells.copy()
     adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
-    of_fit: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
-    size: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "max_steps": 2, "n_members": 2, "progress": False}
-    dko.tl.fit(adata, model="sccvae", **of_fit, **size)
+    dko.tl.fit(adata, model="sccvae", **SCREEN, **SMALL_SCCVAE, n_members=2, progress=False)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _prepared(_fitted):
+    adata = _fitted.copy()
+    adata.uns[TWIN] = adata.uns["dko"]
+    dko.tl.scan(adata, key=TWIN)
+    dko.tl.affected_genes(adata, "gene_2", key=TWIN)
+    # Something to cluster by, under a name that no other tool writes to.
+    for layer in ("impact", "downstream"):
+        adata.layers[f"scanned_{layer}"] = adata.layers[f"{TWIN}_{layer}"]
+    adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
+    dko.tl.fit(adata, model="sccvae", **SCREEN, **SMALL_SCCVAE, n_members=1, progress=False, key_added=OF_SCREEN)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _finished(_prepared):
+    """The prepared cells after every tool but another fit."""
+    adata = _prepared.copy()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in_for_decoupler(monkeypatch)
+        for name in TOOLS:
+            if name != "tl.fit":
+                call(name, adata)
     return adata
 
 
 @pytest.fixture(scope="session")
 def _perturbed():
+    """A simulated screen after ``tl.fit(model="sccvae")``, of some accuracy; its sixth perturbation is unseen."""
     adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
     adata.obs["batch"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "odd", "even"))
     of_fit: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "n_members": 2}
@@ -111,52 +190,26 @@ def _perturbed():
     return adata
 
 
-@pytest.fixture
-def perturbed(_perturbed):
-    """A simulated screen after ``tl.fit(model="sccvae")``, of some accuracy; its sixth perturbation is unseen."""
-    return _perturbed.copy()
+def stand_in_for_decoupler(monkeypatch):
+    means = SimpleNamespace(ulm=lambda data, **how: (data.iloc[:, :1].set_axis(["set"], axis=1), None))
+    monkeypatch.setitem(sys.modules, "decoupler", SimpleNamespace(mt=means))
 
 
 @pytest.fixture
-def perturbations(_perturbations):
-    """Cells after ``tl.fit(model="sccvae")``: a model of perturbations, of two members."""
-    return _perturbations.copy()
+def prepared(_prepared, monkeypatch):
+    """Fitted cells on which each of `CALLS` runs: of three models, with measured knockouts."""
+    stand_in_for_decoupler(monkeypatch)
+    return _prepared.copy()
 
 
-@pytest.fixture
-def screen(_screen):
-    """Cells of five measured knockouts, with a fit on the unperturbed ones."""
-    return _screen.copy()
+def copy_of(name: str):
+    """Fixture of a copy of a session's data, which lie in the fixture of the same name with an underscore before."""
+    return pytest.fixture(name=name)(lambda request: request.getfixturevalue(f"_{name}").copy())
 
 
-@pytest.fixture
-def evaluated(_evaluated):
-    """The same after ``tl.evaluate``."""
-    return _evaluated.copy()
-
-
-@pytest.fixture
-def cells(_cells):
-    """Counts, not fitted."""
-    return _cells.copy()
-
-
-@pytest.fixture
-def fitted(_fitted):
-    """The same cells after ``tl.fit``: one model."""
-    return _fitted.copy()
-
-
-@pytest.fixture
-def total(_total):
-    """The same cells after ``tl.fit`` with total effects."""
-    return _total.copy()
-
-
-@pytest.fixture
-def grouped(_grouped):
-    """The same cells after ``tl.fit(groupby="cell_type")``."""
-    return _grouped.copy()
+cells, fitted, grouped, total = map(copy_of, ("cells", "fitted", "grouped", "total"))
+screen, evaluated, perturbations, perturbed = map(copy_of, ("screen", "evaluated", "perturbations", "perturbed"))
+finished = copy_of("finished")
 
 
 @pytest.fixture(scope="session")

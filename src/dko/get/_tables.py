@@ -31,7 +31,9 @@ def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wa
         names = [names] if isinstance(names, str) else list(names)
         if missing := [name for name in names if name not in known]:
             raise KeyError(unknown(column, missing, known, where))
-        order = pd.Index(dict.fromkeys(names)).get_indexer(table[column].astype(object))
+        order = pd.Index(dict.fromkeys(names)).get_indexer(
+            table.get(column, pd.Series(index=table.index)).astype(object)
+        )
         table = table.iloc[np.argsort(order, kind="stable")[(order < 0).sum() :]]
     return table.reset_index(drop=True)
 
