@@ -37,36 +37,14 @@ def inputs(tmp_path):
         yield str(tmp_path)
 
 
-def _case(**of_claim):
-    from benchmarks._case import Case, Contestant, number, times_faster
-
-    claims = [
-        times_faster("faster", "ours", "other", each=True, **of_claim),
-        number("memory", "ours", "extra", unit="MB"),
-    ]
-    return Case("name", "Title", [Contestant("ours", "a:b"), Contestant("other", "a:c")], claims)
-
-
-def _round(ours, other):
-    return {
-        "ours": {"wall": ours, "cpu": 1.0, "work": 10, "extra": 7.0},
-        "other": {"wall": other, "cpu": 2.0, "work": 5},
-    }
-
-
-ABOUT = {"date": "2026-01-02", "machine": "a machine", "quick": False}
-
-
 @pytest.mark.slow
 def test_a_command_runs_fresh_processes_and_writes_what_the_documentation_includes(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "import", "--quick", "--repeats", "1", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (numbers,) = (json.loads(path.read_text()) for path in tmp_path.glob("*_import.json"))
     assert len(numbers["contestants"]["import dko"]["wall"]) == 1
-    assert (
-        numbers["contestants"]["import anndata"]["process wall"][0]
-        > numbers["contestants"]["import anndata"]["wall"][0]
-    )
+    of_anndata = numbers["contestants"]["import anndata"]
+    assert of_anndata["process wall"][0] > of_anndata["wall"][0]
     assert "# Import in a fresh process" in done.stdout
     assert (tmp_path / "latest.md").read_text().startswith("## Import in a fresh process")
 
@@ -82,23 +60,25 @@ def test_every_target_of_every_case_is_there():
 
 
 def test_ratios_are_per_piece_of_work_and_their_median_meets_the_bar():
+    from benchmarks._case import Case, Contestant, number, times_faster
     from benchmarks._report import page, summarise
 
-    summary = summarise(_case(at_least=8.0), [_round(1.0, 4.0), _round(1.0, 2.0), _round(1.0, 100.0)], ABOUT)
-    faster, memory = summary["claims"]
-    assert faster["values"] == [8.0, 4.0, 200.0]
-    assert faster["by_cpu"] == [4.0] * 3
-    assert (faster["met"], memory["met"]) == (True, None)
+    def round_of(wall):
+        mine = {"wall": 1.0, "cpu": 1.0, "work": 10, "extra": 7.0}
+        return {"ours": mine, "other": {"wall": wall, "cpu": 2.0, "work": 5} if wall else {"skipped": "no network"}}
+
+    faster = times_faster("faster", "ours", "other", each=True, at_least=8.0)
+    contestants = [Contestant("ours", "a:b"), Contestant("other", "a:c")]
+    case = Case("name", "Title", contestants, [faster, number("memory", "ours", "extra", unit="MB")])
+    about = {"date": "2026-01-02", "machine": "a machine", "quick": False}
+    summary = summarise(case, [round_of(wall) for wall in (4.0, 2.0, 100.0)], about)
+    first, second = summary["claims"]
+    assert first["values"] == [8.0, 4.0, 200.0] and first["by_cpu"] == [4.0] * 3
+    assert (first["met"], second["met"]) == (True, None)
     assert "| faster | 8 (4 to 200) times | 4 | at least 8 times | met |" in page(summary)
-
-
-def test_a_contestant_that_cannot_run_is_named_with_the_reason():
-    from benchmarks._report import page, summarise
-
-    text = page(summarise(_case(at_least=8.0), [_round(1.0, 4.0) | {"other": {"skipped": "no network"}}], ABOUT))
-    assert "Not measured: other (no network)." in text
+    text = page(summarise(case, [round_of(None)], about))
+    assert "Not measured: other (no network)." in text and "| memory | 7 MB |" in text
     assert "| faster |  |  | at least 8 times | not reached or not measured |" in text
-    assert "| memory | 7 MB |" in text
 
 
 def test_the_alternatives_make_the_knockouts_that_a_scan_makes(inputs):
@@ -157,9 +137,8 @@ def command(monkeypatch):
 
 def test_a_command_fits_scores_and_writes_what_the_documentation_includes(command, tmp_path, capsys):
     command("simulated", "--quick", "--seeds", "2", "--workers", "1", "--out", str(tmp_path))
-    rows = (
-        pd.read_csv(tmp_path / "accuracy_simulated.csv").set_index(["method", "metric", "seed"])["value"].sort_index()
-    )
+    table = pd.read_csv(tmp_path / "accuracy_simulated.csv").set_index(["method", "metric", "seed"])
+    rows = table["value"].sort_index()
     numbers = json.loads((tmp_path / "accuracy_simulated.json").read_text())
     page = (tmp_path / "accuracy_simulated.md").read_text()
     models = {"default", "direct", "total", "paper"}
@@ -199,22 +178,18 @@ def test_what_cannot_be_run_is_said(command, arguments, message, capsys):
 @pytest.fixture
 def targets():
     """Three sets of four knockouts; of the last, one is not reliable. a is best on the first, b on the others."""
+    from benchmarks.accuracy._targets import Target
+
     r = {
         "first": {"default": [0.5, 0.6, 0.5, 0.6], "a": [0.9] * 4, "b": [0.0] * 4},
         "second": {"default": [0.4] * 4, "a": [0.1] * 4, "b": [0.3] * 4},
         "third": {"default": [0.2, 0.2, 0.2, 9.0], "a": [0.1] * 4, "b": [0.5] * 4},
     }
-    from benchmarks.accuracy._targets import Target
-
     return pd.DataFrame(
-        [
-            Target(
-                data, None, f"gene {n}", method, None, value, 2.0**n, 0.5 + 0.25 * n, n, n / 4, data != "third" or n < 3
-            )
-            for data, methods in r.items()
-            for method, values in methods.items()
-            for n, value in enumerate(values)
-        ]
+        Target(name, None, f"gene {n}", by, None, value, 2.0**n, 0.5 + n / 4, n, n / 4, name != "third" or n < 3)
+        for name, methods in r.items()
+        for by, values in methods.items()
+        for n, value in enumerate(values)
     )
 
 
@@ -288,45 +263,18 @@ def test_true_interactions_are_over_the_cells_in_which_both_genes_are_seen(simul
         assert predicted.shape == relative_to.shape == (2,) and (predicted <= 0).all()
 
 
-def _means(**values):
-    index = pd.MultiIndex.from_tuples([("set", "effect", name.replace("_", " ")) for name in values])
-    return pd.Series(list(values.values()), index=index.set_names(["data", "metric", "method"]))
-
-
 def test_bars_are_limits_or_rivals():
     from benchmarks.accuracy._bars import BASELINES, Bar, judge
 
-    means = _means(default=0.5, paper=0.6, gene_mean=0.4, permuted_cells=0.1, measurement=0.9)
-    assert judge(Bar("set", "effect", 0.5), means)["met"] is True
-    assert judge(Bar("set", "effect", 0.51), means)["met"] is False
-    assert judge(Bar("set", "effect", 0.4, at_most=True), means)["met"] is False
-    assert judge(Bar("set", "effect", rival="paper"), means)["met"] is False
-    half = judge(Bar("set", "effect", rival="paper", share=0.5), means)
-    assert str(half["bar"]).startswith("at least 0.5 x that of paper")
-    best = judge(Bar("set", "effect", rival=BASELINES), means)
-    assert (best["met"], best["bar"]) == (True, "at least that of gene mean, 0.400")
-    assert judge(Bar("set", "effect", rival="paper"), means.drop("paper", level="method"))["met"] is None
-
-
-def test_tables_show_ranges_intervals_and_what_is_not_met(tmp_path):
-    from benchmarks.accuracy._report import write
-    from benchmarks.accuracy._row import Row
-
-    def row(method, seed, value, low=np.nan, high=np.nan, data="tal1"):
-        return Row(data, None, method, seed, "pearson", value, low, high)
-
-    rows = [
-        *(row("default", seed, value, 0.1, 0.3) for seed, value in enumerate([0.1, 0.2, 0.3])),
-        row("gene mean", None, -0.00001),
-        row("paper", 0, 0.1),
-        *(row("default", 0, 0.9, data=data) for data in ("nkx21", "renge")),
-    ]
-    about = {"date": "2026-01-02", "machine": "a machine", "seeds": 3, "quick": False}
-    text = write("screens", pd.DataFrame(rows, columns=Row._fields), about, tmp_path)
-    assert "| tal1 | pearson | 0.200 | at least 0.27 | **not met** |" in text
-    assert "| default | 0.200 (0.100 to 0.300) [0.100, 0.300] | 0.900 | 0.900 |" in text
-    assert "| gene mean | 0.000 |" in text
-    assert json.loads((tmp_path / "accuracy_screens.json").read_text())["bars"][0]["met"] is False
+    scores = {"default": 0.5, "paper": 0.6, "gene mean": 0.4, "permuted cells": 0.1, "measurement": 0.9}
+    means = pd.concat({("set", "effect"): pd.Series(scores)}, names=["data", "metric", "method"])
+    paper = Bar("set", "effect", rival="paper")
+    half, best = Bar("set", "effect", rival="paper", share=0.5), Bar("set", "effect", rival=BASELINES)
+    bars = [Bar("set", "effect", 0.5), Bar("set", "effect", 0.51), Bar("set", "effect", 0.4, at_most=True), paper, best]
+    assert [judge(bar, means)["met"] for bar in bars] == [True, False, False, False, True]
+    assert str(judge(half, means)["bar"]).startswith("at least 0.5 x that of paper")
+    assert judge(best, means)["bar"] == "at least that of gene mean, 0.400"
+    assert judge(paper, means.drop("paper", level="method"))["met"] is None
 
 
 def test_uniform_p_values_are_told_from_small_ones():
