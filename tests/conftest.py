@@ -161,7 +161,7 @@ def _prepared(_fitted):
     # Something to cluster by, under a name that no other tool writes to.
     for layer in ("impact", "downstream"):
         adata.layers[f"scanned_{layer}"] = adata.layers[f"{TWIN}_{layer}"]
-    adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
+    adata.obs["knockout"] = pd.Categorical(["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15)
     dko.tl.fit(adata, model="sccvae", **SCREEN, **SMALL_SCCVAE, n_members=1, progress=False, key_added=OF_SCREEN)
     return adata
 

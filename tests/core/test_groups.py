@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dko
+
+from ..conftest import FUNCTIONS, call
 
 # In all cells but a few.
 GENE = "gene_2"
@@ -32,9 +35,10 @@ def expressing(adata, mask):
 FIRST_TEN = np.arange(80) < 10
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int64", "category", "category of int", "float64", "Int64", "string", "object", "boolean", "bool"]
-)
+TYPES = ["int64", "category", "category of int", "float64", "Int64", "string", "object", "boolean", "bool"]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("one", [1, np.int64(1), 1.0, [1], [np.int8(1)], ("1",)], ids=repr)
 def test_groups_that_are_numbers(dtype, one, fitted):
     values = pd.Series(np.arange(80) // 40, index=fitted.obs_names)
@@ -63,15 +67,8 @@ def test_booleans_find_their_cells(mask, order, extra, _fitted):
     shuffled = series.iloc[list(order)]
     if extra:
         shuffled = pd.concat([pd.Series([True], index=["of another sample"]), shuffled])
-    for groups in (
-        mask,
-        list(mask),
-        tuple(mask),
-        series,
-        shuffled,
-        shuffled.astype("boolean"),
-        shuffled.astype(object),
-    ):
+    of_names = [series, shuffled, shuffled.astype("boolean"), shuffled.astype(object)]
+    for groups in (mask, list(mask), tuple(mask), *of_names):
         assert chosen(_fitted, groups) == expressing(_fitted, mask)
 
 
@@ -143,21 +140,10 @@ def test_a_missing_value_that_is_spelled_out_is_no_group(spelling, cells, quick,
         chosen(cells, spelling)
 
 
-VERBS = {
-    "fit": lambda adata, by: dko.tl.fit(adata, groupby=by, max_steps=2, progress=False),
-    "rank_genes": lambda adata, by: dko.tl.rank_genes(adata, groupby=by),
-    "affected_genes": lambda adata, by: dko.tl.affected_genes(adata, GENE, groupby=by),
-    "cluster_impact": lambda adata, by: dko.tl.cluster_impact(adata, groupby=by),
-    "interactions": lambda adata, by: dko.tl.interactions(adata, ["gene_2", "gene_3"], groupby=by),
-    "identity_shift": lambda adata, by: dko.tl.identity_shift(adata, GENE, groupby=by),
-    "effects": lambda adata, by: dko.get.effects(adata, GENE, groupby=by),
-    "ranking": lambda adata, by: dko.get.ranking(adata, groupby=by),
-    "fit_quality": lambda adata, by: dko.get.fit_quality(adata, groupby=by),
-    "report": lambda adata, by: dko.io.write_report(adata, "report.html", groupby=by),
-}
+GROUPING = [name for name, of in FUNCTIONS.items() if {"adata", "groupby"} <= set(inspect.signature(of).parameters)]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("name", GROUPING)
 @pytest.mark.parametrize(
     ("by", "error", "message"),
     [
@@ -167,16 +153,10 @@ VERBS = {
         ("barcode", ValueError, "a name for every cell"),
     ],
 )
-def test_what_is_no_column_of_groups(verb, by, error, message, _scanned, unchanged, tmp_path, monkeypatch):
+def test_what_is_no_column_of_groups(name, by, error, message, finished, unchanged, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with unchanged(_scanned), pytest.raises(error, match=message) as raised:
-        VERBS[verb](_scanned, by)
+    finished.obs["depth"] = np.asarray(finished.X.sum(axis=1)).ravel() / 7
+    finished.obs["barcode"] = finished.obs_names
+    with unchanged(finished), pytest.raises(error, match=message) as raised:
+        call(name, finished, groupby=by)
     assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def _scanned(_fitted):
-    adata: Any = dko.tl.scan(_fitted, copy=True)
-    adata.obs["depth"] = np.asarray(adata.X.sum(axis=1)).ravel() / 7
-    adata.obs["barcode"] = adata.obs_names
-    return adata

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 import dko
 
+from ..conftest import call, copy_of
+
 GENE = "gene_2"
 
 
@@ -25,9 +27,7 @@ def _three(_cells, quick):
     return adata
 
 
-@pytest.fixture
-def three(_three):
-    return _three.copy()
+three = copy_of("three")
 
 
 def knock_out(adata, **kwargs):
@@ -52,17 +52,9 @@ def renamed(adata, names):
 )
 def test_other_groups_are_refused(names, message, three, unchanged):
     renamed(three, names)
-    calls = [
-        lambda: dko.tl.scan(three),
-        lambda: knock_out(three),
-        lambda: dko.tl.double_ko(three, n_samples=5),
-        lambda: dko.get.effects(three, GENE),
-        lambda: dko.get.profiles(three),
-        lambda: dko.tl.dose_response(three, GENE),
-    ]
-    for call in calls:
+    for name in ("tl.scan", "tl.virtual_ko", "tl.double_ko", "tl.dose_response", "get.effects", "get.profiles"):
         with unchanged(three), pytest.raises(ValueError, match=message) as raised:
-            call()
+            call(name, three)
         assert "\n" not in str(raised.value)
         assert "give the groups their old names back, or fit again" in str(raised.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 
 import anndata as ad
@@ -13,23 +14,9 @@ from hypothesis import strategies as st
 
 import dko
 
-NASTY = [
-    "A\\B",
-    ".",
-    "..",
-    "...",
-    "_index",
-    "__x",
-    " a ",
-    "a/b",
-    "%2F",
-    "%",
-    "\t",
-    "a\nb",
-    "\x7f",
-    ".zarray",
-    "zarr.json",
-]
+from ..conftest import FUNCTIONS, call
+
+NASTY = ["A\\B", ".", "..", "...", "_index", "__x", " a ", "a/b", "%2F", "%", "\t", "a\nb", "\x7f", ".zarray"]
 # What anndata itself cannot write, as the name of a gene: zeros, and halves of characters.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=10)
 NAMES = st.lists(st.one_of(st.sampled_from(NASTY), TEXT), min_size=4, max_size=4, unique=True)
@@ -70,25 +57,17 @@ def check(cells, names, folder, kinds):
     impact, label = dko.get.impact(adata, names[:2]), "+".join(sorted(names[:2]))
     for kind in kinds:
         back = written(adata, folder, kind)
-        pd.testing.assert_frame_equal(
-            dko.get.impact(back, names[:2]), impact, check_names=False, check_column_type=False
-        )
+        found = dko.get.impact(back, names[:2])
+        pd.testing.assert_frame_equal(found, impact, check_names=False, check_column_type=False)
         assert dko.get.impact(back, [tuple(names[:2])]).columns.tolist() == [label]
         assert set(dko.get.ranking(back)["group"]) == set(names[2:]) == set(dko.get.identity(back)["group"])
         dko.tl.scan(back, groups=names[2])
-        for one, found in ((names[0], adata), (names[1], back)):
-            figure = dko.pl.profile(found, one, groups={"kind": names[2]}, return_fig=True)
-            assert figure is not None
+        for one, of in ((names[0], adata), (names[1], back)):
+            assert dko.pl.profile(of, one, groups={"kind": names[2]}, return_fig=True) is not None
 
 
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [
-        ("h5ad", ["A\\B", ".", "..", "_index"]),
-        ("h5ad", ["__x", "cell", "gene", " a "]),
-        ("zarr2", ["A\\B", "_index", "..", "__x"]),
-    ],
-)
+@pytest.mark.parametrize("kind", ["h5ad", "zarr2"])
+@pytest.mark.parametrize("names", [["A\\B", ".", "..", "_index"], ["__x", "cell", "gene", " a "]])
 def test_files_keep_names_that_they_have_a_meaning_for(kind, names, cells, tmp_path):
     check(cells, names, tmp_path, [kind])
 
@@ -103,20 +82,16 @@ def test_files_keep_any_of_many_names(names, _cells, tmp_path_factory):
 KEYS = ["", "a/b", "a\\b", ".", "..", "_index", "__x", " a", "a ", "a\nb", "x" * 200, "zarr.json"]
 
 
+KEYED = [name for name, of in FUNCTIONS.items() if {"adata", "key_added"} <= set(inspect.signature(of).parameters)]
+
+
 @pytest.mark.parametrize("key", KEYS, ids=repr)
-def test_keys_that_files_cannot_hold_are_refused(key, fitted, unchanged, tmp_path):
-    dko.io.save(fitted, tmp_path / "model.npz")
-    calls = [
-        lambda: dko.tl.fit(fitted, key_added=key),
-        lambda: dko.io.load(fitted, tmp_path / "model.npz", key_added=key),
-        lambda: dko.tl.rank_genes(fitted, key_added=key),
-        lambda: dko.tl.cluster_impact(fitted, key_added=key),
-        lambda: dko.tl.interactions(fitted, ["gene_2", "gene_3"], key_added=key),
-        lambda: dko.pp.split_perturbations(fitted, perturbation_key="cell_type", control="B", key_added=key),
-    ]
-    for call in calls:
-        with unchanged(fitted), pytest.raises(ValueError, match="key_added=.* must be a name without '/'") as raised:
-            call()
+def test_keys_that_files_cannot_hold_are_refused(key, finished, unchanged, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dko.io.save(finished, "model.npz")
+    for name in KEYED:
+        with unchanged(finished), pytest.raises(ValueError, match="key_added=.* must be a name without '/'") as raised:
+            call(name, finished, key_added=key)
         assert "\n" not in str(raised.value)
 
 

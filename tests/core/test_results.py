@@ -63,21 +63,3 @@ def test_perturbations_that_are_damaged_are_named(perturbations, tmp_path):
             with pytest.raises(ValueError, match=r"^adata.uns\['dko'\] is not as it was written: .*'perturbations'"):
                 call(perturbations)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.filterwarnings("ignore")  # of what the next versions of anndata and zarr will do
-@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-def test_files_keep_every_table(suffix, fitted, stored, tmp_path):
-    groups: dict[str, Any] = {"groupby": "cell_type", "min_cells": 1, "progress": False}
-    dko.tl.scan(fitted)
-    dko.tl.rank_genes(fitted, n_bootstraps=2, **groups)
-    dko.tl.affected_genes(fitted, ["gene_7", "HSPA1A/B"], **groups)
-    dko.tl.interactions(fitted, ["HSPA1A/B", "gene_3"], n_permutations=10, **groups)
-    dko.tl.dose_response(fitted, "HSPA1A/B", doses=[0.5, 1.0])
-    dko.tl.cluster_impact(fitted, groupby="cell_type", n_neighbors=5)
-    back = stored(fitted, tmp_path / f"cells.{suffix}")
-    for name in ("ranking", "affected_genes", "interactions", "dose_response", "clusters"):
-        found, expected = (getattr(dko.get, name)(adata).astype(str) for adata in (back, fitted))
-        pd.testing.assert_frame_equal(found, expected, check_index_type=False, check_column_type=False)
-    dko.tl.affected_genes(back, "gene_8", **groups)
-    assert dko.get.affected_genes(back)["knockout"].nunique() == 3, "later rows stand beside those of the file"

@@ -54,20 +54,14 @@ def scanned_cells(fitted):
 @pytest.mark.parametrize("place", PLACES)
 def test_all_or_nothing(place, scanned_cells, unchanged):
     """One value in any place is refused: what is there stays, in its order, also what was to be removed."""
-    wrong: dict[str, Any] = {
-        "obs": np.arange(3),
-        "var": np.arange(3),
-        "layers": np.ones((2, 2)),
-        "obsm": np.ones((3, 2)),
+    places: dict[str, Any] = {
+        "obs": {"n": np.ones(80)},
+        "var": {"n": np.ones(20), "dko_n_cells": np.zeros(20)},
+        "layers": {"n": np.ones((80, 20)), "dko_impact": np.zeros((80, 20))},
+        "obsm": {"m": np.ones((80, 2))},
+        "uns": {"n": 1},
     }
-    wrong["uns"] = lambda earlier: earlier["no such thing"]
-    places = {name: dict(entries) for name, entries in PLACES.items() if name != "uns"}
-    places["layers"]["dko_impact"] = np.zeros(scanned_cells.shape)
-    places["var"]["dko_n_cells"] = np.zeros(scanned_cells.n_vars)
-    places["obsm"] = {"m": np.ones((80, 2))}
-    for name in ("obs", "layers"):
-        places[name]["n"] = np.ones(80) if name == "obs" else np.ones((80, 20))
-    places.setdefault(place, {})["wrong"] = wrong[place]
+    places[place]["wrong"] = (lambda earlier: earlier["no such thing"]) if place == "uns" else np.ones((3, 2))
     stale = {"var": ["dko_impact_mean"], "uns": ["dko"], "obsm": ["X_umap"], "obs": ["cell_type"]}
     for cells in (scanned_cells, scanned_cells[:]):
         with unchanged(cells), pytest.raises((ValueError, KeyError, TypeError)):
