@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
 
 _N_SAMPLES = 50_000
-
+# Of both kinds of impact, what is kept of a pair.
+_NUMBERS = ("impact", "additive", "interaction", "downstream", "downstream_additive", "downstream_interaction")
 # Pairs that are made between two movements of the progress bar.
 _PIECE = 2**18
 
@@ -104,24 +105,22 @@ def _candidates(
     values: sparse.csr_matrix, wanted: np.ndarray | None, n_samples: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows of cells, ascending, and the two positions among their present genes, shape (n, 2)."""
-    if wanted is None:
-        n_present = np.diff(values.indptr).astype(np.int64)
-        ends = np.cumsum(n_present * (n_present - 1) // 2)
-        drawn = _draw(int(ends[-1]) if len(ends) else 0, n_samples, rng)
-        row = np.searchsorted(ends, drawn, side="right")
-        return row, _unrank(drawn - np.concatenate([[0], ends])[row], n_present[row])
     from ..models.knockout import find
 
-    row, _, position = find(values, wanted, whole=True)
-    drawn = _draw(len(row), n_samples, rng)
-    return row[drawn], position[drawn]
-
-
-def _draw(n: int, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Draw distinct numbers below `n`, ascending; all of them where fewer than `n_samples` exist."""
-    if n_samples is None or n_samples >= n:
-        return np.arange(n)
-    return np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
+    if wanted is None:
+        n_present = np.diff(values.indptr).astype(np.int64)
+        ends = np.cumsum([0, *(n_present * (n_present - 1) // 2)])
+        n = int(ends[-1])
+    else:
+        row, _, position = find(values, wanted, whole=True)
+        n = len(row)
+    drawn = np.arange(n)
+    if n_samples is not None and n_samples < n:
+        drawn = np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
+    if wanted is not None:
+        return row[drawn], position[drawn]
+    row = np.searchsorted(ends, drawn, side="right") - 1
+    return row, _unrank(drawn - ends[row], n_present[row])
 
 
 def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -149,17 +148,11 @@ def _table(cells: Predictor, row: np.ndarray, position: np.ndarray, impact: np.n
     genes, values = np.asarray(cells.model.genes, dtype=object), cells.values
     names = np.sort(genes[values.indices[values.indptr[row][:, None] + position]].astype(str), axis=1)
     additive = impact[..., 1] + impact[..., 2]
-    interaction = impact[..., 0] - additive
+    numbers = np.stack([impact[..., 0], additive, impact[..., 0] - additive], axis=2).reshape(-1, len(_NUMBERS))
     used, number = np.unique(row, return_inverse=True)
-    found = {
+    labels = {
         "gene_a": pd.Categorical(names[:, 0].astype(object)),
         "gene_b": pd.Categorical(names[:, 1].astype(object)),
         "cell": pd.Categorical.from_codes(number, categories=cells.adata.obs_names[cells.rows[used]]),
     }
-    for kind, prefix in enumerate(("", "downstream_")):
-        found |= {
-            prefix.rstrip("_") or "impact": impact[:, kind, 0],
-            f"{prefix}additive": additive[:, kind],
-            f"{prefix}interaction": interaction[:, kind],
-        }
-    return pd.DataFrame(found)
+    return pd.DataFrame({**labels, **dict(zip(_NUMBERS, numbers.T, strict=True))})
