@@ -197,9 +197,11 @@ def fit(
     target = unwrap(data, mod)
     check_key(target, key_added)
     kept: dict[str, Any] = {
-        **{"groupby": groupby, "perturbation_key": perturbation_key},
+        "groupby": groupby,
+        "perturbation_key": perturbation_key,
         "control": _control(target, perturbation_key, control),
-        **{"validation_fraction": validation_fraction, "test_fraction": test_fraction},
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
     }
     require_known(genes, target)
     asked = Request(layer, use_raw, log1p, genes, n_top_genes, **kept)
