@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 import dko
 from dko.models.dko import reference as naive
-from dko.tl._double_ko import _unrank
+from dko.tl._double_ko import _candidates, _unrank
 
 
 def check(adata, table, layers):
@@ -87,3 +90,14 @@ def test_cells_need_names_of_their_own(fitted):
     fitted.obs_names = ["same", "same", *fitted.obs_names[2:]]
     with pytest.raises(ValueError, match="obs_names holds 'same' more than once; call adata.obs_names_make_unique"):
         dko.tl.double_ko(fitted, n_samples=5)
+
+
+def test_a_draw_does_not_list_all_pairs_of_all_cells():
+    """Of 300 cells of 1,000 genes there are 150 million, of which a list would take 1.2 GB."""
+    values = sparse.csr_matrix(np.ones((300, 1_000), dtype=np.float32))
+    tracemalloc.start()
+    row, position = _candidates(values, None, 100, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(row) == 100 and (position[:, 0] < position[:, 1]).all() and position.max() < 1_000
+    assert peak < 2**24

@@ -109,14 +109,15 @@ def _candidates(
 
     if wanted is None:
         n_present = np.diff(values.indptr).astype(np.int64)
-        ends = np.cumsum([0, *(n_present * (n_present - 1) // 2)])
+        ends = np.concatenate([[0], np.cumsum(n_present * (n_present - 1) // 2)])
         n = int(ends[-1])
     else:
         row, _, position = find(values, wanted, whole=True)
         n = len(row)
-    drawn = np.arange(n)
-    if n_samples is not None and n_samples < n:
+    if n_samples is not None and n_samples < n:  # of hundreds of millions, which are never listed
         drawn = np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
+    else:
+        drawn = np.arange(n)
     if wanted is not None:
         return row[drawn], position[drawn]
     row = np.searchsorted(ends, drawn, side="right") - 1
