@@ -136,4 +136,5 @@ def test_every_test_that_holds_a_promise_is_there():
     path = ""
     for here, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", page.read_text()):
         path = here or path
+        assert not here or (root / here).is_file(), here
         assert name is None or not name or f"def {name}(" in (root / path).read_text(), f"{path}::{name}"

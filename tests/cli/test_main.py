@@ -131,6 +131,8 @@ def test_help_is_light():
         ("--learning-rate -0.5", "learning_rate=-0.5 must be above 0.", "--learning-rate -0.5 must be above 0."),
         ("--control a", "control='a' needs perturbation_key=....", "--control 'a' needs --perturbation-key."),
         ("--rate 1", "learning_rate=-0.5 must be above 0.", "learning_rate=-0.5 must be above 0."),
+        ("--key a/b", "key_added='a/b' must be a name.", "--key 'a/b' must be a name."),
+        ("--out b --impacts a", "out='a' must end in .zarr.", "--impacts 'a' must end in .zarr."),
         ("a.h5ad", "run dko.tl.scan(adata, key='mine') first.", "run `dko scan` first."),
         ("a.h5ad", "run dko.tl.cluster_impact(adata) first", "run cluster_impact in Python first"),
     ],

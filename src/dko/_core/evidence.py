@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from . import keys
 from .cells import Source
 
 # Relative distance from a whole number that single precision leaves after a logarithm and back, and how many units
@@ -104,7 +105,7 @@ _FEW = 32
 def elsewhere(source: Source, *, counts: bool) -> Source | None:
     """Return another matrix that holds counts, or else values that are nowhere negative."""
     for other in source.others():
-        if not np.issubdtype(other.matrix.dtype, np.number) or str(other.layer).startswith("dko_"):
+        if not np.issubdtype(other.matrix.dtype, np.number) or str(other.layer).startswith(f"{keys.DEFAULT}_"):
             continue
         some = other.sample(_FEW)
         if some.nnz and np.isfinite(some.data).all() and (some.data >= 0).all() and (not counts or are_counts(some)):

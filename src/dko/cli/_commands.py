@@ -32,6 +32,7 @@ from ..models import REGISTRY, model_class
 from ..models.fitting import Config
 from ..pl._quality import LABELS
 from ..report import SECTIONS, Run, open_run
+from ._main import OPTION_OF
 
 
 class Command(NamedTuple):
@@ -77,7 +78,6 @@ _TYPES: dict[str, Any] = {
 }
 # Options of models that may be tables as well; from a file they are names.
 _KINDS = {"str | pd.DataFrame": "str", "Any": "str"}
-OPTION_OF = {"key_added": "key", "out": "impacts"}
 _NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
 # Instead of what the verb says of it.
 _HELP = {

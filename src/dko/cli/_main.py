@@ -35,6 +35,8 @@ Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdou
 Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
 `dko COMMAND --help` tells more."""
 
+# Keywords of verbs whose option has another name.
+OPTION_OF = {"key_added": "key", "out": "impacts"}
 # Each command: the module that has it, and a line for the list.
 COMMANDS = {
     "demo": ("_workflows", "fit, scan and plot real blood cells"),
@@ -120,8 +122,12 @@ def _sentence(error: BaseException) -> str:
 
 def in_options(text: str, words: Sequence[str]) -> str:
     """Say in the options that a user has typed, and in commands, what a sentence says with keywords and calls."""
-    for option in [word.partition("=")[0] for word in words if word.startswith("--")]:
-        text = re.sub(rf"\b{option[2:].replace('-', '_')}=(True\b)?", f"{option} ", text)
+    typed = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    keyword_of = {option: keyword for keyword, option in OPTION_OF.items()}
+    # What has another name first: where --impacts is typed, out=... is of it and not of --out.
+    for option in sorted(typed, key=lambda name: name not in keyword_of):
+        keyword = keyword_of.get(option, option)
+        text = re.sub(rf"\b{keyword}=(True\b)?", f"--{option.replace('_', '-')} ", text)
     text = re.sub(r"\b([a-z]\w+)=\.\.\.", lambda found: f"--{found[1].replace('_', '-')}", text)
     if "dko." not in text:
         return text

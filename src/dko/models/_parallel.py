@@ -10,6 +10,7 @@ import numba
 from numba.core import event
 
 from .._core.messages import say
+from .._core.process import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,14 +35,20 @@ def n_threads() -> int:
 
 def in_parallel(work: Callable[[T], R], pieces: Iterable[T], done: Callable[[R], object] = lambda found: None) -> None:
     """Do `work` on every piece in plain threads, which survive forks unlike numba's; tell `done` what it returns."""
+    pieces = list(pieces)
     with event.install_listener("numba:compile", _Announcer()):
+        if n_threads() == 1 or len(pieces) < 2:
+            for piece in pieces:
+                done(work(piece))
+            return
         pool = ThreadPoolExecutor(n_threads())
         try:
             for found in pool.map(work, pieces):
                 done(found)
         finally:
             # After an interrupt the pieces that nobody has begun are left; no thread goes on after the call.
-            pool.shutdown(cancel_futures=True)
+            with uninterrupted():
+                pool.shutdown(cancel_futures=True)
 
 
 class _Announcer(event.Listener):
