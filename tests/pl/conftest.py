@@ -10,6 +10,8 @@ import pytest
 
 import dko
 
+from ..conftest import copy_of
+
 GENES = ["gene_3", "HSPA1A/B"]
 
 
@@ -24,15 +26,13 @@ def _no_figure_left():
 
 @pytest.fixture(scope="session")
 def _scanned(_cells):
+    """One model, test cells, all genes scanned."""
     adata = dko.tl.fit(_cells, test_fraction=0.25, max_epochs=4, progress=False, copy=True)
     dko.tl.scan(adata)
     return adata
 
 
-@pytest.fixture
-def scanned(_scanned):
-    """One model, test cells, all genes scanned."""
-    return _scanned.copy()
+scanned = copy_of("scanned")
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +71,7 @@ def _pictured(_fitted):
     return adata
 
 
-@pytest.fixture
-def pictured(_pictured):
-    """Cells on three islands, with weights that are given and all results that can be drawn."""
-    return _pictured.copy()
+pictured = copy_of("pictured")
 
 
 def affected(genes, rng):

@@ -6,6 +6,8 @@ from matplotlib.colors import to_hex
 
 import dko
 
+from ..conftest import copy_of
+
 SLASH = "HSPA1A/B"
 
 
@@ -14,9 +16,7 @@ def _knocked_out(_fitted):
     return dko.tl.virtual_ko(_fitted, [SLASH, ("gene_4", "gene_3")], copy=True)
 
 
-@pytest.fixture
-def knocked_out(_knocked_out):
-    return _knocked_out.copy()
+knocked_out = copy_of("knocked_out")
 
 
 def levels(ax):

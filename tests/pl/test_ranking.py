@@ -5,6 +5,8 @@ import pytest
 
 import dko
 
+from ..conftest import copy_of
+
 
 def read(ax):
     """Genes from the top down, and the coordinates and areas of dots and ticks."""
@@ -75,9 +77,7 @@ def _by_type(_scanned):
     return adata
 
 
-@pytest.fixture
-def by_type(_by_type):
-    return _by_type.copy()
+by_type = copy_of("by_type")
 
 
 def drawn(ax):

@@ -13,15 +13,10 @@ HOW: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
 
 @pytest.fixture(scope="module")
 def _cells():
+    """Of which `cells` is a copy: six targets with an effect and two pairs, and six without any; log-normalised."""
     return dko.datasets.perturb_seq(
         12, 40, n_cells=40, n_controls=100, n_pairs=2, n_without_effect=6, strength=(2.0, 3.0), depth=2_000, rng=0
     )
-
-
-@pytest.fixture
-def cells(_cells):
-    """Six targets with an effect and two pairs, and six without any; log-normalised."""
-    return _cells.copy()
 
 
 def folds(adata, key="fold"):

@@ -14,6 +14,8 @@ import pytest
 
 import dko
 
+from ..conftest import copy_of
+
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -63,7 +65,7 @@ def page_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _complete(_cells, quick):
-    """Every result of the first model, under names that are HTML."""
+    """Every result of the first model but an evaluation, under names that are HTML."""
     adata = _cells.copy()
     adata.var_names = [*adata.var_names[:-1], HOSTILE]
     adata.obs["cell_type"] = pd.Categorical(np.where(np.arange(80) % 2, "CD4/CD8 T", HOSTILE))
@@ -82,10 +84,7 @@ def _complete(_cells, quick):
     return adata
 
 
-@pytest.fixture
-def complete(_complete):
-    """Cells with every result of the first model but an evaluation."""
-    return _complete.copy()
+complete = copy_of("complete")
 
 
 @pytest.fixture(scope="session")

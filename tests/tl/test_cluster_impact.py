@@ -11,6 +11,8 @@ from scipy import sparse
 
 import dko
 
+from ..conftest import copy_of
+
 
 @pytest.fixture(scope="module")
 def _two_kinds():
@@ -32,14 +34,7 @@ def _clustered(_two_kinds):
     return dko.tl.cluster_impact(_two_kinds, groupby="kind", resolution=0.3, copy=True)
 
 
-@pytest.fixture
-def two_kinds(_two_kinds):
-    return _two_kinds.copy()
-
-
-@pytest.fixture
-def clustered(_clustered):
-    return _clustered.copy()
+two_kinds, clustered = map(copy_of, ("two_kinds", "clustered"))
 
 
 def test_cells_are_grouped_by_what_they_depend_on_and_not_by_depth(clustered):

@@ -11,6 +11,8 @@ import pytest
 import dko
 from dko.tl.evaluation._methods import Prediction
 
+from ..conftest import copy_of
+
 NAMED: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
 HOW: dict[str, Any] = {**NAMED, "n_bootstrap": 20, "n_splits": 5, "progress": False}
 SMALL: dict[str, Any] = {
@@ -45,16 +47,7 @@ def _evaluated(_screen):
     return dko.tl.evaluate(_screen, copy=True, **HOW)
 
 
-@pytest.fixture
-def screen(_screen):
-    """Cells with a fit that has not seen some perturbations."""
-    return _screen.copy()
-
-
-@pytest.fixture
-def evaluated(_evaluated):
-    """The same after ``tl.evaluate``."""
-    return _evaluated.copy()
+screen, evaluated = map(copy_of, ("screen", "evaluated"))
 
 
 @pytest.fixture

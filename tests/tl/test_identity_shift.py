@@ -9,6 +9,8 @@ from scipy import sparse
 import dko
 from dko.metrics import log_profiles
 
+from ..conftest import copy_of
+
 
 @pytest.fixture(scope="module")
 def _types():
@@ -31,14 +33,7 @@ def _shifted(_types):
     return dko.tl.identity_shift(_types, ["gene_3", "gene_13", "A/B"], groupby="cell_type", copy=True)
 
 
-@pytest.fixture
-def types(_types):
-    return _types.copy()
-
-
-@pytest.fixture
-def shifted(_shifted):
-    return _shifted.copy()
+types, shifted = map(copy_of, ("types", "shifted"))
 
 
 def mean_change(adata):

@@ -9,6 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import dko
 
+from ..conftest import copy_of
+
 SIMULATED: dict[str, Any] = {"n_cells": 50, "n_controls": 200, "n_modules": 2, "n_without_effect": 3, "rng": 3}
 FIT: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "max_steps": 150, "n_members": 1}
 
@@ -26,9 +28,7 @@ def _modular():
     return adata
 
 
-@pytest.fixture
-def modular(_modular):
-    return _modular.copy()
+modular = copy_of("modular")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from scipy import sparse
 
 import dko
 
+from ..conftest import copy_of
+
 PROGRAMMES = 3
 
 
@@ -33,14 +35,7 @@ def _grouped_genes(_programmes):
     return dko.tl.perturbation_modules(_programmes, groups=_programmes.var["programme"], copy=True)
 
 
-@pytest.fixture
-def programmes(_programmes):
-    return _programmes.copy()
-
-
-@pytest.fixture
-def grouped_genes(_grouped_genes):
-    return _grouped_genes.copy()
+programmes, grouped_genes = map(copy_of, ("programmes", "grouped_genes"))
 
 
 def by_name(adata):
