@@ -40,7 +40,11 @@ PERCENT = "50%_%2F"
 # Direct effects, which the formula of the paper gives; total ones are tested by themselves.
 QUICK: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "effects": "direct", "progress": False}
 SCREEN: dict[str, Any] = {"perturbation_key": "knockout", "control": "control"}
-SMALL_SCCVAE: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "max_steps": 2, "min_cells": 10, "normalize": True}
+SMALL_SCCVAE: dict[str, Any] = {"model": "sccvae", "min_cells": 10, "normalize": True, "progress": False}
+SMALL_SCCVAE |= {"n_latent": 4, "hidden": (8,), "max_steps": 2}
+# Of screens that `dko.datasets.perturb_seq` has made.
+PERTURB_SEQ: dict[str, Any] = {"model": "sccvae", "perturbation_key": "perturbation", "control": "control"}
+PERTURB_SEQ |= {"n_latent": 8, "hidden": (16, 16), "groups": 4, "batch_size": 32, "progress": False}
 
 FUNCTIONS: dict[str, Any] = {
     f"{part}.{name}": getattr(getattr(dko, part), name)
@@ -148,7 +152,7 @@ def _perturbations(_cells):
     """The cells after ``tl.fit(model="sccvae")``: a model of perturbations, of two members."""
     adata = _cells.copy()
     adata.obs["knockout"] = ["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15
-    dko.tl.fit(adata, model="sccvae", **SCREEN, **SMALL_SCCVAE, n_members=2, progress=False)
+    dko.tl.fit(adata, **SCREEN, **SMALL_SCCVAE, n_members=2)
     return adata
 
 
@@ -162,7 +166,7 @@ def _prepared(_fitted):
     for layer in ("impact", "downstream"):
         adata.layers[f"scanned_{layer}"] = adata.layers[f"{TWIN}_{layer}"]
     adata.obs["knockout"] = pd.Categorical(["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15)
-    dko.tl.fit(adata, model="sccvae", **SCREEN, **SMALL_SCCVAE, n_members=1, progress=False, key_added=OF_SCREEN)
+    dko.tl.fit(adata, **SCREEN, **SMALL_SCCVAE, n_members=1, key_added=OF_SCREEN)
     return adata
 
 
@@ -180,14 +184,21 @@ def _finished(_prepared):
 
 @pytest.fixture(scope="session")
 def _perturbed():
-    """A simulated screen after ``tl.fit(model="sccvae")``, of some accuracy; its sixth perturbation is unseen."""
+    """A simulated screen after ``tl.fit(model="sccvae")``, of some accuracy; its sixth perturbation is unseen.
+
+    40 genes, log-normalised, six knocked down alone and one pair of them, 25 cells each, and 60 control cells.
+    """
     adata = dko.datasets.perturb_seq(6, 40, n_cells=25, n_controls=60, n_modules=2, n_pairs=1, rng=1)
     adata.obs["batch"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "odd", "even"))
-    of_fit: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "n_members": 2}
-    size: dict[str, Any] = {"n_latent": 8, "hidden": (16, 16), "groups": 4, "batch_size": 32, "max_steps": 100}
     holdout = [adata.varm["effect"].columns[5]]
-    dko.tl.fit(adata, model="sccvae", **of_fit, **size, holdout=holdout, learning_rate=3e-3, progress=False)
+    dko.tl.fit(adata, **PERTURB_SEQ, n_members=2, holdout=holdout, max_steps=100, learning_rate=3e-3)
     return adata
+
+
+@pytest.fixture(scope="session")
+def singles(_perturbed):
+    """The single perturbations of this screen."""
+    return [label for label in _perturbed.varm["effect"] if "+" not in label]
 
 
 def stand_in_for_decoupler(monkeypatch):

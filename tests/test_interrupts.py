@@ -15,12 +15,12 @@ import torch
 
 import dko
 
+from .conftest import SCREEN, SMALL_SCCVAE
+
 PACKAGE = str(Path(dko.__file__).parent)
-SCREEN = {"model": "sccvae", "perturbation_key": "knockout", "control": "control", "normalize": True, "min_cells": 10}
-SMALL = {"n_latent": 4, "hidden": (8,), "max_steps": 4, "n_members": 1}
 CALLS: dict[str, Any] = {
     "fit": lambda adata: dko.tl.fit(adata, max_epochs=2, effects="total", rng=0),
-    "fit_sccvae": lambda adata: dko.tl.fit(adata, **SCREEN, **SMALL, rng=0),  # type: ignore[arg-type]
+    "fit_sccvae": lambda adata: dko.tl.fit(adata, **SCREEN, **SMALL_SCCVAE, n_members=1, rng=0),
     "scan": lambda adata: dko.tl.scan(adata),
     "rank_genes": lambda adata: dko.tl.rank_genes(adata, n_bootstraps=2),
     "virtual_ko": lambda adata: dko.tl.virtual_ko(adata, ["gene_2", "gene_3"]),

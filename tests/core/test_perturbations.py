@@ -110,7 +110,7 @@ def test_all_functions_have_one_parser(_spelled):
     assert unperturbed.sum() == 200 and (_spelled.obs["guide"] == "control").sum() == 180
     dko.tl.fit(_spelled, **QUICK, **HOW)
     assert (_spelled.obs["dko_split"] != "unused").tolist() == unperturbed.tolist()
-    dko.tl.fit(_spelled, model="sccvae", key_added="sccvae", **SMALL_SCCVAE, n_members=1, progress=False, **HOW)
+    dko.tl.fit(_spelled, key_added="sccvae", **SMALL_SCCVAE, n_members=1, **HOW)
     table = _spelled.uns["sccvae"]["perturbations"].set_index("perturbation")["n_cells"]
     expected = {"gene_15": 40, "gene_18+gene_8": 40, "gene_2": 40, "gene_22": 40, "gene_6": 20}
     assert table.to_dict() == expected

@@ -10,19 +10,9 @@ import pytest
 
 import dko
 
-FIT: dict[str, Any] = {
-    "model": "sccvae",
-    "perturbation_key": "perturbation",
-    "control": "control",
-    "n_latent": 8,
-    "hidden": (16, 16),
-    "code_hidden": (8,),
-    "groups": 4,
-    "batch_size": 32,
-    "n_members": 2,
-    "max_steps": 10,
-    "progress": False,
-}
+from ..conftest import PERTURB_SEQ
+
+FIT: dict[str, Any] = {**PERTURB_SEQ, "code_hidden": (8,), "n_members": 2, "max_steps": 10}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +39,6 @@ def fitted(request, _screens):
 
 @pytest.fixture
 def network(_screens):
-    """The last of them."""
     return _screens["network"].copy()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 import dko
 
+from ..conftest import SCREEN, SMALL_SCCVAE
 from .conftest import HOSTILE, Page
 
 
@@ -113,10 +113,8 @@ def test_evaluation(evaluated, page_of, score, is_worse):
 
 
 def test_a_model_of_perturbations(screen, page_of):
-    how: dict[str, Any] = {"perturbation_key": "knockout", "control": "control", "progress": False}
-    sizes: dict[str, Any] = {"n_latent": 4, "hidden": (8,), "batch_size": 32, "n_members": 1, "max_steps": 10}
     screen = screen[~screen.obs_names.isin(screen.obs_names[screen.obs["knockout"] == "gene_6"][5:])].copy()
-    dko.tl.fit(screen, model="sccvae", normalize=True, key_added="screen", **how, **sizes)
+    dko.tl.fit(screen, key_added="screen", **SCREEN, **SMALL_SCCVAE, n_members=1)
     bare = page_of(screen, key="screen")
     assert list(bare.sections) == ["summary", "remarks", "perturbations", "fit", "missing", "parameters"]
     assert "key='screen'" in bare.sections["missing"] and "tl.rank_genes" not in bare.sections["missing"]

@@ -10,12 +10,6 @@ from dko.metrics import log_profiles
 DOSES = [0.0, 0.25, 0.5, 1.0]
 
 
-@pytest.fixture
-def targets(_perturbed):
-    table = _perturbed.uns["dko"]["perturbations"]
-    return [label for label in table["perturbation"][table["role"] == "trained"] if "+" not in label]
-
-
 def curve(adata, label, column):
     return dko.get.dose_response(adata, [label])[column].to_numpy()
 
@@ -59,10 +53,10 @@ def test_each_dose_of_the_assemblage_is_a_knockout_of_that_dose(name, genes, req
 
 
 @pytest.mark.parametrize("name", ["fitted", "perturbed"])
-def test_a_mixture_of_cells_that_escape(name, request, targets):
+def test_a_mixture_of_cells_that_escape(name, request, singles):
     """T5: about half of the cells at a dose of one half, and the same ones at every higher dose."""
     adata = request.getfixturevalue(name)
-    gene = "gene_2" if name == "fitted" else targets[0]
+    gene = "gene_2" if name == "fitted" else singles[0]
     dko.tl.dose_response(adata, gene, doses=[0.0, 0.4, 0.5, 0.6, 1.0], mixture=True)
     found = dko.get.dose_response(adata)
     share = found["impact_mean"] / found["impact_mean"].iloc[-1]
@@ -75,20 +69,20 @@ def test_a_mixture_of_cells_that_escape(name, request, targets):
     np.testing.assert_allclose(whole.iloc[0, 1:].astype(float), found.iloc[-1, 1:].astype(float), rtol=1e-4)
 
 
-def test_a_generator_is_drawn_from_once(perturbed, targets):
+def test_a_generator_is_drawn_from_once(perturbed, singles):
     """Or each dose would have other cells that escape."""
     found = []
     for _ in range(2):
-        dko.tl.dose_response(perturbed, targets[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
+        dko.tl.dose_response(perturbed, singles[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
         found.append(dko.get.dose_response(perturbed))
     pd.testing.assert_frame_equal(*found)
 
 
-def test_beyond_the_range(perturbed, targets):
-    dko.tl.dose_response(perturbed, targets[0], doses=[-0.5, 1.0, 1.5], extrapolate=True)
-    latent = curve(perturbed, targets[0], "latent")
+def test_beyond_the_range(perturbed, singles):
+    dko.tl.dose_response(perturbed, singles[0], doses=[-0.5, 1.0, 1.5], extrapolate=True)
+    latent = curve(perturbed, singles[0], "latent")
     np.testing.assert_allclose(latent / latent[1], [0.5, 1.0, 1.5])
-    dko.tl.dose_response(perturbed, targets[0], doses=[-1.0, 0.0], extrapolate=True, n_responders=3)
+    dko.tl.dose_response(perturbed, singles[0], doses=[-1.0, 0.0], extrapolate=True, n_responders=3)
     found = dko.get.dose_response(perturbed, responders=True)
     change = found.loc[found["dose"] == -1, "change"].abs().to_numpy()
     assert change[0] > 0 and (np.diff(change) <= 0).all()

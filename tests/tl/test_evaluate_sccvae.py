@@ -11,43 +11,32 @@ import pytest
 import dko
 from dko.tl.evaluation._methods import Prediction
 
-from ..conftest import copy_of
+from ..conftest import PERTURB_SEQ
 
-NAMED: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
-HOW: dict[str, Any] = {**NAMED, "n_bootstrap": 20, "n_splits": 5, "progress": False}
-SMALL: dict[str, Any] = {
-    **NAMED,
-    "model": "sccvae",
-    "n_latent": 8,
-    "hidden": (16, 16),
-    "groups": 4,
-    "batch_size": 32,
-    "n_members": 2,
-    "max_steps": 30,
-    "test_fraction": 0.3,
-    "progress": False,
-}
+HOW: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control", "progress": False}
+HOW |= {"n_bootstrap": 20, "n_splits": 5}
 SIMULATED: dict[str, Any] = {"n_modules": 3, "n_pairs": 3, "strength": (1.5, 2.5), "depth": 2_000, "rng": 0}
 
 
 @pytest.fixture(scope="module")
 def _screen():
-    """Ten targets and three pairs of them, of 60 cells each, of 60 genes; two targets and the pairs are held out."""
+    """Ten targets and three pairs of them, of 60 cells each, of 60 genes; two targets and the pairs are held out.
+
+    `screen` is a copy of these cells, in place of those of conftest.
+    """
     adata = dko.datasets.perturb_seq(10, 60, n_cells=60, n_controls=200, **SIMULATED)
     del adata.layers["counts"]
     paired = {gene for label in adata.varm["effect"] if "+" in label for gene in label.split("+")}
     alone = [label for label in adata.varm["effect"] if "+" not in label and label not in paired]
     adata.uns["held_out"] = [label for label in adata.varm["effect"] if "+" in label] + alone[:2]
-    dko.tl.fit(adata, holdout=adata.uns["held_out"], **SMALL)
+    dko.tl.fit(adata, holdout=adata.uns["held_out"], **PERTURB_SEQ, n_members=2, max_steps=30, test_fraction=0.3)
     return adata
 
 
 @pytest.fixture(scope="module")
 def _evaluated(_screen):
+    """`evaluated` is a copy of these."""
     return dko.tl.evaluate(_screen, copy=True, **HOW)
-
-
-screen, evaluated = map(copy_of, ("screen", "evaluated"))
 
 
 @pytest.fixture

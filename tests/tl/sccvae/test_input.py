@@ -34,17 +34,17 @@ from .conftest import effects_of, fit, same_weights
         ({"device": "tpu9"}, ValueError, "device='tpu9' cannot be used here .*; use 'auto' or 'cpu'"),
     ],
 )
-def test_what_cannot_be_fitted(changed, error, message, screen, unchanged):
+def test_what_cannot_be_fitted(changed, error, message, perturbed, unchanged):
     """T9: one sentence that says what is wrong and what to do; the cells stay as they are."""
-    with unchanged(screen), pytest.raises(error, match=message):
-        fit(screen, **changed)
+    with unchanged(perturbed), pytest.raises(error, match=message):
+        fit(perturbed, **changed)
 
 
-def test_control_cells_that_are_kept_apart_play_no_part(screen):
-    apart = fit(screen, test_controls=0.25)
-    of_test = (screen.obs["dko_split"] == "test").to_numpy()
-    assert of_test.sum() == 15 and (screen.obs.loc[of_test, "perturbation"] == "control").all()
-    other = screen.copy()
+def test_control_cells_that_are_kept_apart_play_no_part(perturbed):
+    apart = fit(perturbed, test_controls=0.25)
+    of_test = (perturbed.obs["dko_split"] == "test").to_numpy()
+    assert of_test.sum() == 15 and (perturbed.obs.loc[of_test, "perturbation"] == "control").all()
+    other = perturbed.copy()
     values = other.X.toarray()
     values[of_test] *= 0.5
     other.X = sparse.csr_matrix(values)
@@ -53,12 +53,12 @@ def test_control_cells_that_are_kept_apart_play_no_part(screen):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_fits_much_the_same(screen, singles):
+def test_a_gpu_fits_much_the_same(perturbed, singles):
     """T19, T16: what was fitted on the GPU predicts on the CPU."""
-    fit(screen, device="cpu", n_members=2)
-    expected = effects_of(screen, singles)
-    fit(screen, device="cuda", n_members=2)
-    assert np.corrcoef(effects_of(screen, singles).ravel(), expected.ravel())[0, 1] > 0.99
+    fit(perturbed, device="cpu", n_members=2)
+    expected = effects_of(perturbed, singles)
+    fit(perturbed, device="cuda", n_members=2)
+    assert np.corrcoef(effects_of(perturbed, singles).ravel(), expected.ravel())[0, 1] > 0.99
 
 
 def explicit_zeros(x):
@@ -76,43 +76,43 @@ TYPES = {
 
 
 @pytest.fixture(scope="session")
-def of_csr(_screen, singles):
+def of_csr(_perturbed, singles):
     """Weights and a predicted layer of a fit on CSR, and that one after the fit."""
-    adata = _screen.copy()
+    adata = _perturbed.copy()
     found = fit(adata)
     dko.tl.virtual_ko(adata, singles[0])
     return found, np.asarray(adata.layers[f"dko_ko_{singles[0]}"])
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_array_types_train_the_same(kind, screen, singles, of_csr):
+def test_array_types_train_the_same(kind, perturbed, singles, of_csr):
     """T11."""
-    screen.X = TYPES[kind](screen.X)
-    found = fit(screen)
+    perturbed.X = TYPES[kind](perturbed.X)
+    found = fit(perturbed)
     same_weights(found, of_csr[0], 1e-6)
-    dko.tl.virtual_ko(screen, singles[0])
-    np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-5)
+    dko.tl.virtual_ko(perturbed, singles[0])
+    np.testing.assert_allclose(perturbed.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-5)
 
 
-def test_cells_that_do_not_fit_into_memory_train_the_same(screen, singles, of_csr):
+def test_cells_that_do_not_fit_into_memory_train_the_same(perturbed, singles, of_csr):
     with dko.settings.override(memory_budget=1):
-        found = fit(screen)
-        dko.tl.virtual_ko(screen, singles[0])
+        found = fit(perturbed)
+        dko.tl.virtual_ko(perturbed, singles[0])
     # The sums that features are made of are taken in another order.
     same_weights(found, of_csr[0], 1e-3)
-    np.testing.assert_allclose(screen.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-3)
+    np.testing.assert_allclose(perturbed.layers[f"dko_ko_{singles[0]}"], of_csr[1], atol=1e-3)
 
 
-def test_counts_are_normalised_once(screen, capsys):
+def test_counts_are_normalised_once(perturbed, capsys):
     """To the median total of the control cells, which the parameters keep."""
-    counts = screen.copy()
+    counts = perturbed.copy()
     counts.X = counts.layers["counts"]
     found = fit(counts, normalize=True, test_fraction=0.2)
     training = (counts.obs["dko_split"] != "test") & (counts.obs["perturbation"] == "control")
     totals = np.asarray(counts.X.sum(axis=1)).ravel()
     assert found["params"]["target_sum"] == np.median(totals[training])
     assert "counts, normalised to one total and logged" in capsys.readouterr().err
-    by_hand = screen.copy()
+    by_hand = perturbed.copy()
     by_hand.X = sparse.csr_matrix(
         np.log1p(counts.X.toarray() * (found["params"]["target_sum"] / totals)[:, None]).astype(np.float32)
     )

@@ -18,11 +18,11 @@ def as_networkx(frame, genes):
 
 
 @pytest.mark.parametrize("kind", [lambda frame, genes: frame, as_networkx], ids=["frame", "networkx"])
-def test_a_network_of_genes(kind, screen, singles):
+def test_a_network_of_genes(kind, perturbed, singles):
     """T1: targets have dimensions of their own, in whose graph no edge is that the network has not."""
     order = sorted(singles)[::-1]
-    weights = fit(screen, graph=kind(chain(order), list(screen.var_names)))["weights"]
-    targets = screen.uns["dko"]["targets"]
+    weights = fit(perturbed, graph=kind(chain(order), list(perturbed.var_names)))["weights"]
+    targets = perturbed.uns["dko"]["targets"]
     node = pd.Series(weights["node"], index=targets)
     assert sorted(node[singles]) == list(range(6)) and (node.drop(singles) == -1).all()
     (mask,) = weights["network.mask"].astype(bool)
@@ -37,45 +37,45 @@ def features_in(found):
     return pd.DataFrame(found["weights"]["features"], index=found["targets"])
 
 
-def test_features_are_found_by_name(screen):
+def test_features_are_found_by_name(perturbed):
     """T4: in whatever order the genes are, those of a gene are the same, up to the sign of a component."""
-    expected = features_in(fit(screen))
-    turned = screen[:, np.random.default_rng(0).permutation(40)].copy()
+    expected = features_in(fit(perturbed))
+    turned = perturbed[:, np.random.default_rng(0).permutation(40)].copy()
     found = features_in(fit(turned)).loc[expected.index]
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-3)
 
 
-def test_features_are_the_components_of_control_cells(screen):
+def test_features_are_the_components_of_control_cells(perturbed):
     """T4: rows of the singular value decomposition, each component of spread 1."""
-    fit(screen, features="pca", n_components=4, test_fraction=0.2)
-    training = (screen.obs["dko_split"] != "test") & (screen.obs["perturbation"] == "control")
-    x = screen[training.to_numpy()].X.toarray()
+    fit(perturbed, features="pca", n_components=4, test_fraction=0.2)
+    training = (perturbed.obs["dko_split"] != "test") & (perturbed.obs["perturbation"] == "control")
+    x = perturbed[training.to_numpy()].X.toarray()
     _, size, loadings = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     scores = loadings[:4].T * size[:4]
-    found = screen.uns["dko"]["weights"]["features"]
+    found = perturbed.uns["dko"]["weights"]["features"]
     assert found.dtype == np.float32 and found.shape == (40, 4)
     np.testing.assert_allclose(np.abs(found), np.abs(scores / scores.std(axis=0)), atol=1e-2)
 
 
-def test_features_of_the_user(screen, singles):
+def test_features_of_the_user(perturbed, singles):
     """By name, of genes that are not measured as well."""
     genes = [*singles, "lncRNA-7"]
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(7, 3)), index=genes)
-    first = fit(screen, features=table)
+    first = fit(perturbed, features=table)
     assert first["targets"] == genes and first["params"]["features"] == "given"
-    unmeasured = effects_of(screen, ["lncRNA-7"])
+    unmeasured = effects_of(perturbed, ["lncRNA-7"])
     assert np.isfinite(unmeasured).all()
-    turned = fit(screen, features=table.iloc[::-1])
+    turned = fit(perturbed, features=table.iloc[::-1])
     assert turned["targets"] == genes[::-1]
     for name in first["weights"]:
         if name.startswith("network."):
             np.testing.assert_array_equal(turned["weights"][name], first["weights"][name])
 
 
-def test_a_target_that_is_not_measured_needs_features(screen, singles, caplog):
+def test_a_target_that_is_not_measured_needs_features(perturbed, singles, caplog):
     """T9: it is left out, and the message names it; given features, it takes part."""
-    part = screen[:, screen.var_names != singles[0]].copy()
-    pair = next(label for label in screen.varm["effect"] if "+" in label)
+    part = perturbed[:, perturbed.var_names != singles[0]].copy()
+    pair = next(label for label in perturbed.varm["effect"] if "+" in label)
     found = fit(part)
     role = found["perturbations"].set_index("perturbation")["role"]
     out = {singles[0]} | ({pair} if singles[0] in pair.split("+") else set())
@@ -108,6 +108,6 @@ WHOLE = pd.DataFrame(0.0, index=GENES, columns=GENES)
         ({"features": ONES.assign(kind="kinase")}, "columns that hold no numbers: 'kind'"),
     ],
 )
-def test_graphs_and_features_that_cannot_be_used(how, message, screen):
+def test_graphs_and_features_that_cannot_be_used(how, message, perturbed):
     with pytest.raises(ValueError, match=message):
-        fit(screen, **how)
+        fit(perturbed, **how)
