@@ -105,15 +105,3 @@ def test_earlier_run_is_replaced_only_if_asked_and_when_all_is_well(dko, table, 
 def test_reproduce_refuses_bad_input_before_fitting(dko, table, tmp_path, kept, words, says):
     with kept:
         assert says in dko("reproduce", table, "--out", tmp_path / "results", "--quiet", *words).error
-
-
-@pytest.mark.slow
-def test_reference_is_reproduced(dko, reference_data, tmp_path):
-    folder = reference_data / "reference"
-    assert dko("reproduce", folder / "Ptrain.csv.gz", "--out", tmp_path, "--quiet").code == 0
-    paths = (tmp_path / "Impact_results.csv", folder / "Impact_results.csv.gz")
-    ours, published = (pd.read_csv(path) for path in paths)
-    both = ours.merge(published, on=["gene_id", "cell_id"])
-    assert len(both) == len(published) == 39_343
-    assert both["k_pred_x"].corr(both["k_pred_y"], method="spearman") >= 0.975
-    assert len(pd.read_csv(tmp_path / "Impact_results_doubleKO.csv")) == 50_000

@@ -58,20 +58,6 @@ def test_missing_perturbations(missing):
 
 
 @pytest.mark.parametrize(
-    ("key", "control", "message"),
-    [
-        ("guides", "control", "No column 'guides' in adata.obs. Did you mean 'guide'?"),
-        ("guide", "Control", "No value 'Control' in obs.'guide'.. Did you mean 'control'?"),
-        ("guide", "NT", "No value 'NT' in obs.'guide'.. There are 'A', 'control'"),
-    ],
-)
-def test_what_is_not_there_is_named(key, control, message):
-    """T9."""
-    with pytest.raises(KeyError, match=message):
-        dko.pp.split_perturbations(cells(["A", "control"]), perturbation_key=key, control=control)
-
-
-@pytest.mark.parametrize(
     ("labels", "named"),
     [
         (["control", "A", "NT_0001", "NT_0002"], "'NT_0001', 'NT_0002', 2 cells"),

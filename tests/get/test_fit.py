@@ -71,20 +71,3 @@ def test_otherwise_validation_cells_and_a_column_of_groups(fitted):
     found = dko.get.fit_quality(fitted, groupby="cell_type")
     assert found.attrs == {"split": "validation", "n_cells": 16}
     pd.testing.assert_frame_equal(found, expected(fitted, "validation", "cell_type"), check_exact=False, rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("cells_of", "how", "message"),
-    [
-        ("all", {"split": "test"}, "No test cells"),
-        ("all", {"groupby": "cell_typ"}, "Did you mean 'cell_type'"),
-        ("validation", {}, "No train cells in .* use the AnnData of the fit"),
-        ("unknown", {}, r"run dko\.tl\.fit"),
-    ],
-)
-def test_says_what_is_missing(cells_of, how, message, fitted):
-    split = fitted.obs["dko_split"]
-    if cells_of == "unknown":
-        del fitted.obs["dko_split"]
-    with pytest.raises(KeyError, match=message):
-        dko.get.fit_quality(fitted[split == "validation"] if cells_of == "validation" else fitted, **how)

@@ -63,13 +63,6 @@ def test_knockouts_in_the_order_asked_for(name, results):
     )
 
 
-@pytest.mark.parametrize("name", ["affected_genes", "dose_response", "identity", "interactions", "modules", "clusters"])
-def test_a_copy_of_what_is_stored(name, results, unchanged):
-    with unchanged(results):
-        table = get(name, results)
-        table[table.columns[-1]] = 7
-
-
 @pytest.mark.parametrize("by", ["z", "change"])
 def test_wide_is_what_decoupler_takes(results, by):
     wide = dko.get.affected_genes(results, ["A/B", "gene_7"], as_wide=True, by=by)
@@ -105,20 +98,6 @@ def test_modules_as_anndata(results, unchanged):
     np.testing.assert_array_equal(found.obsm["X_umap"], [[0, 5], [1, 6], [2, 7], [3, 8]])
     assert found.obs["module"].cat.categories.tolist() == ["1", "2", "no effect"]
     assert found.obs.columns.tolist() == ["perturbation", "module", "strength"]
-
-
-@pytest.mark.parametrize(
-    ("name", "what", "verb"),
-    [
-        *(("affected_genes", "affected genes", "affected_genes"), ("clusters", "clusters", "cluster_impact")),
-        *(("dose_response", "doses", "dose_response"), ("enrichment", "enrichment", "enrichment")),
-        *(("evaluation", "evaluation", "evaluate"), ("identity", "shifts", "identity_shift")),
-        *(("interactions", "interactions", "interactions"), ("modules", "modules", "perturbation_modules")),
-    ],
-)
-def test_says_what_to_run(name, what, verb, results):
-    with pytest.raises(KeyError, match=rf"No {what} in adata.uns\['mine_\w+'\]; run dko.tl.{verb}\(.*key='mine'\)"):
-        get(name, results, key="mine")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 
+import anndata as ad
+import numpy as np
 import pytest
 
+import dko
 from dko.io import _atomic
 from dko.io._atomic import atomic
 from dko.io._target import check_target
@@ -41,16 +44,6 @@ def target(request, tmp_path, monkeypatch):
     if "renames" in request.param:
         monkeypatch.setattr(_atomic, "_exchange", lambda *_: False)
     return tmp_path / request.param
-
-
-def test_it_appears_at_the_end(target):
-    for text in ("first", "second"):
-        with atomic(target, store=target.suffix == ".zarr") as temporary:
-            put(temporary.with_name("made" + target.suffix), text)
-            temporary.with_name("made" + target.suffix).rename(temporary)
-            assert not target.exists() or content(target) == "first"
-        assert content(target) == text
-    assert list(target.parent.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -124,6 +117,39 @@ def test_killed_between_any_two_steps(target):
             _atomic.shutil.rmtree(target) if target.is_dir() else target.unlink()
         step += 1
     assert step > 10 and found == "new"
+
+
+def read(path):
+    return np.load(path)["intercept"] if path.suffix == ".npz" else getattr(ad, f"read_{path.suffix[1:]}")(path).X
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be killed anywhere")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning", "ignore:Writing zarr v2:UserWarning")
+@pytest.mark.parametrize(("name", "stride"), [("model.npz", 2), ("impacts.h5ad", 2), ("impacts.zarr", 400)])
+def test_writers_killed_at_some_steps(name, stride, fitted, tmp_path):
+    """What they leave, the next write removes; until then no reader takes it for a file of its format."""
+    path = tmp_path / "there" / name
+    path.parent.mkdir()
+    other = fitted[:40].copy()
+    other.uns["dko"]["weights"]["intercept"] = np.ones((1, 20), dtype=np.float32)
+
+    def write(adata):
+        dko.io.save(adata, path) if path.suffix == ".npz" else dko.tl.scan(adata, out=path, batch_size=10)
+
+    step, n_left, expected = 0, 0, {}
+    for which, adata in (("new", other), ("old", fitted)):
+        write(adata)
+        expected[which] = read(path)
+    while killed_at(step, lambda: write(other)):
+        found = read(path)
+        assert [one.shape == found.shape and abs(one - found).max() == 0 for one in expected.values()].count(True) == 1
+        left = [entry for entry in path.parent.rglob("*") if entry != path and path not in entry.parents]
+        assert all(entry.suffix not in (".h5ad", ".zarr", ".npz") for entry in left)
+        n_left += bool(left)
+        write(fitted)
+        assert list(path.parent.iterdir()) == [path]
+        step += stride
+    assert n_left and abs(read(path) - expected["new"]).max() == 0
 
 
 def test_only_what_dead_processes_left_is_removed(tmp_path):

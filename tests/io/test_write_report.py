@@ -51,12 +51,3 @@ def test_an_older_page_stays_if_anything_fails(fitted, tmp_path):
     with pytest.raises(KeyError, match="No column 'cell_tipe'.*'cell_type'"):
         dko.io.write_report(fitted, path, groupby="cell_tipe")
     assert path.read_text() == "older"
-
-
-def test_bad_input_is_one_sentence(cells, fitted, tmp_path):
-    with pytest.raises(KeyError, match="No fitted model in adata.uns"):
-        dko.io.write_report(cells, tmp_path / "report.html")
-    with pytest.raises(ValueError, match="n_genes=0 must be at least 1"):
-        dko.io.write_report(fitted, tmp_path / "report.html", n_genes=0)
-    with pytest.raises(FileNotFoundError, match="does not exist; make it first"):
-        dko.io.write_report(fitted, tmp_path / "gone" / "report.html")

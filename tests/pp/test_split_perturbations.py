@@ -66,19 +66,3 @@ def test_cells_without_a_label_have_no_fold_and_one_cell_is_enough(cells):
     cells.obs["perturbation"] = labels
     dko.pp.split_perturbations(cells, **HOW)
     assert cells.obs["fold"].iloc[:5].isna().all() and cells.obs["fold"].iloc[5] in list("01234")
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "says"),
-    [
-        ({"n_folds": 15}, ValueError, r"n_folds=15 is more than there are perturbations in obs\['perturbation'\]"),
-        ({"key_added": "perturbation"}, ValueError, "key_added='perturbation' is the column of the perturbations"),
-        ({"key_added": "a/b"}, ValueError, "key_added='a/b' must be .* without '/'"),
-        ({"test_controls": 1.0}, ValueError, r"test_controls=1\.0 must be at least 0 and below 1"),
-        ({"validation_perturbations": 0.8}, ValueError, r"more than there are .* without 12 for validation: "),
-        ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['perturbation'\]\. Did you mean 'control'"),
-    ],
-)
-def test_bad_input_is_one_sentence(cells, change, error, says, unchanged):
-    with unchanged(cells), pytest.raises(error, match=says):
-        dko.pp.split_perturbations(cells, **{**HOW, **change})

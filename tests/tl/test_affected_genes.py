@@ -89,19 +89,3 @@ def test_enrichment_of_earlier_rows_is_taken_away(fitted):
     fitted.uns |= {f"{key}_enrichment": {"params": {}, "table": pd.DataFrame()} for key in ("dko", "other")}
     dko.tl.affected_genes(fitted, "gene_7")
     assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
-
-
-@pytest.mark.parametrize(
-    ("gene", "how", "error", "message"),
-    [
-        ("gene_70", {}, KeyError, "No gene 'gene_70' in var_names"),
-        (("gene_7", "gene_8"), {}, TypeError, "those of single knockouts"),
-        ("gene_7", {"n_others": -1}, ValueError, "n_others=-1 must be at least 0"),
-        ("gene_7", {"groups": "B"}, ValueError, "needs the obs column"),
-        ("gene_7", {"groupby": "cell_type", "groups": "T"}, KeyError, "No group 'T'"),
-        ("gene_7", {"key": "other"}, KeyError, "run dko.tl.fit"),
-    ],
-)
-def test_wrong_input(fitted, gene, how, error, message):
-    with pytest.raises(error, match=message):
-        dko.tl.affected_genes(fitted, gene, **how)

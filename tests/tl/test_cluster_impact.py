@@ -97,28 +97,3 @@ def test_leiden_is_missing(two_kinds, monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(ImportError, match=r"Clusters are found with Leiden.*pip install 'scanpy\[leiden\]'"):
         dko.tl.cluster_impact(two_kinds)
-
-
-@pytest.mark.parametrize(
-    ("how", "error", "message"),
-    [
-        ({"groupby": "kinds"}, KeyError, "No column 'kinds' in adata.obs. Did you mean 'kind'"),
-        ({"genes": ["gene_1", "gene_x"]}, KeyError, "No knockout 'gene_x'"),
-        ({"genes": ["gene_1", "gene_2"]}, ValueError, r"need at least 3 cells, and 3 .* and 2: run dko.tl.scan"),
-        *(({name: 0}, ValueError, f"{name}=0 must be at least") for name in ("n_neighbors", "n_pcs", "min_cells")),
-        ({"n_markers": 0}, ValueError, "n_markers=0 must be at least"),
-        ({"resolution": 0}, ValueError, "resolution=0 must be above 0"),
-        ({"groupby": "empty"}, ValueError, "No cell has a value in obs.'empty'., so there are no groups"),
-    ],
-)
-def test_refusals(how, error, message, two_kinds, unchanged):
-    two_kinds.obs["empty"] = pd.Categorical([None] * 90)
-    with unchanged(two_kinds), pytest.raises(error, match=message):
-        dko.tl.cluster_impact(two_kinds, **how)
-
-
-def test_models_without_a_scan(fitted, perturbations):
-    with pytest.raises(KeyError, match="run dko.tl.virtual_ko"):
-        dko.tl.cluster_impact(fitted)
-    with pytest.raises(ValueError, match="holds a model of kind 'sccvae'"):
-        dko.tl.cluster_impact(perturbations)

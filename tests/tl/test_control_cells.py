@@ -23,21 +23,6 @@ def predicted(adata, genes: Any = GENE, **how):
     return np.asarray(found.layers[f"dko_ko_{genes}"])
 
 
-def has_prediction(adata, **how):
-    return np.flatnonzero(np.isfinite(predicted(adata, **how)).all(axis=1))
-
-
-@pytest.mark.parametrize("kind", ["str", "category", "string", "control+control", None])
-def test_the_control_is_found_however_it_is_spelled(kind, perturbations):
-    labels = perturbations.obs["knockout"].astype(object)
-    expected = np.arange(50)
-    if kind in ("control+control", None):
-        labels.iloc[:9] = kind
-        expected = expected[9 if kind is None else 0 :]
-    perturbations.obs["knockout"] = labels.astype(kind if kind in ("str", "category", "string") else object)
-    np.testing.assert_array_equal(has_prediction(perturbations), expected)
-
-
 def only_in_raw(adata):
     more = AnnData(np.ones((adata.n_obs, 1), np.float32), adata.obs, pd.DataFrame(index=["SOX2"]))
     adata.raw = ad.concat([adata, more], axis=1)

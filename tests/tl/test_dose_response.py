@@ -86,30 +86,3 @@ def test_beyond_the_range(perturbed, singles):
     found = dko.get.dose_response(perturbed, responders=True)
     change = found.loc[found["dose"] == -1, "change"].abs().to_numpy()
     assert change[0] > 0 and (np.diff(change) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "gene", "how", "error", "message"),
-    [
-        ("fitted", "gene_2", {"doses": []}, ValueError, "must hold at least one number"),
-        ("fitted", "gene_2", {"doses": [0.5, np.nan]}, ValueError, "neither NaN nor infinity"),
-        ("fitted", "gene_2", {"doses": [1.1], "extrapolate": True}, ValueError, r"dose 1.1 is outside 0 .*'sccvae'"),
-        ("fitted", "gene_2", {"n_responders": 0}, ValueError, "n_responders=0 must be at least 1"),
-        ("fitted", "gene_2", {"groups": "nobody"}, ValueError, "No chosen cell that has a model expresses 'gene_2'"),
-        ("fitted", "gene_2", {"key": "other"}, KeyError, "No fitted model"),
-        ("fitted", "gene_x", {}, KeyError, "No gene 'gene_x' in var_names"),
-        ("perturbations", "gene_x", {}, KeyError, "No gene 'gene_x'"),
-        ("perturbations", "gene_3", {"doses": [0.5, -0.1]}, ValueError, r"The dose -0.1 is outside 0 \(no knockout\)"),
-        ("perturbations", "gene_3", {"doses": [1.2]}, ValueError, r"The dose 1.2 is outside 0 \(no knockout\) to 1"),
-        (
-            *("perturbations", "gene_3", {"doses": [1.2], "extrapolate": True, "mixture": True}),
-            *(ValueError, "outside 0"),
-        ),
-    ],
-)
-def test_refusals(name, gene, how, error, message, request, unchanged):
-    adata = request.getfixturevalue(name)
-    if how.get("groups") == "nobody":
-        how = {"groups": adata[:, "gene_2"].X.toarray().ravel() == 0}
-    with unchanged(adata), pytest.raises(error, match=message):
-        dko.tl.dose_response(adata, gene, **how)

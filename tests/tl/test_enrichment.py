@@ -52,19 +52,6 @@ def test_one_knockout_by_change_with_a_method_without_p_values(fake, affected):
     assert affected.uns["dko_enrichment"]["params"] == {"method": "plain", "by": "change", "min_targets": 7}
 
 
-@pytest.mark.parametrize(
-    ("net", "how", "message"),
-    [
-        (NET[["source"]], {}, "net lacks the column 'target'"),
-        (NET, {"min_targets": 9}, "No set of net has 9 genes"),
-        (NET, {"method": "gsea"}, "method='gsea' is no function of decoupler.mt"),
-    ],
-)
-def test_wrong_input(net, how, message, fake, affected):
-    with pytest.raises(ValueError, match=message):
-        dko.tl.enrichment(affected, net, **how)
-
-
 def test_without_decoupler_it_is_named(affected, monkeypatch):
     monkeypatch.setitem(sys.modules, "decoupler", None)
     with pytest.raises(ImportError, match=r"needs decoupler 2; install it with pip install 'dko\[enrichment\]'"):

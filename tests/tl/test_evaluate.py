@@ -161,20 +161,6 @@ def test_values_are_read_as_the_fit_read_them(screen, evaluated):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "says"),
-    [
-        ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['knockout'\]\. Did you mean 'control'"),
-        ({"perturbations": []}, ValueError, r"perturbations=\[\] names none to score; leave it out"),
-        ({"key": "other"}, KeyError, "No fitted model"),
-        ({"control": "gene_2", "perturbations": ["control"]}, ValueError, "is a gene that the model can knock out"),
-    ],
-)
-def test_bad_input_is_one_sentence(screen, change, error, says, unchanged):
-    with unchanged(screen), pytest.raises(error, match=says):
-        dko.tl.evaluate(screen, **{**HOW, **change})
-
-
-@pytest.mark.parametrize(
     ("cells", "message"),
     [
         (np.r_[:19, 200:400], "at least 20 unperturbed cells that have a model, got 19 with 'control'"),

@@ -11,9 +11,6 @@ from scipy import sparse
 import dko
 from dko.models.dko import reference as naive
 
-DIRECT: list[dict[str, Any]] = [{"effects": "direct"}, {"preset": "paper"}, {"rank": 4}]
-PRIOR = pd.DataFrame({"source": ["gene_3"], "target": ["gene_9"], "weight": [1.0]})
-
 
 def weights(adata, key="dko"):
     return adata.uns[key]["weights"]["influence"]
@@ -105,14 +102,6 @@ def test_interrupted_fit_keeps_what_it_has(cells, interrupt, caplog):
     dko.tl.virtual_ko(cells, "gene_2")
 
 
-def test_interrupt_before_anything_is_learned_leaves_all_as_it_was(cells, interrupt, unchanged):
-    interrupt(2)
-    threads = torch.get_num_threads()
-    with unchanged(cells), pytest.raises(KeyboardInterrupt):
-        dko.tl.fit(cells, max_steps=1000, progress=False)
-    assert torch.get_num_threads() == threads
-
-
 def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
     cells.obs["guide"] = np.where(np.arange(80) < 40, "control", "KO")
     chosen = {}
@@ -162,27 +151,6 @@ def test_many_genes_have_all_hidden_units_where_a_few_explain_something(monkeypa
         dko.tl.fit(cells, max_epochs=20, effects=effects, progress=False)
         ranks[name] = np.linalg.matrix_rank(weights(cells)[0].astype(float), tol=1e-5)
     assert ranks == {"noisy": 4, "clean": 8, "direct": 8}
-
-
-@pytest.mark.parametrize(
-    ("how", "error", "message"),
-    [
-        ({"rank": 20}, ValueError, "rank=20 must be below the number of genes, 20; leave it out for the full map"),
-        ({"rank": 0}, ValueError, "rank=0 must be a whole number above 0"),
-        ({"rank": 2.5}, ValueError, "rank=2.5 must be a whole number or None"),
-        ({"preset": "paper", "rank": 3}, ValueError, "preset='paper' has layers as wide as there are genes"),
-        ({"init_from": "nowhere"}, FileNotFoundError, "init_from='nowhere' is neither a key of adata.uns nor a file"),
-        ({"init_from": "dko", "rank": 4}, ValueError, "init_from=... holds a full map; leave out rank=..."),
-        ({"effects": "all"}, ValueError, "No effects 'all'; choose one of auto, direct, total"),
-        ({"effects": "total", "preset": "paper"}, ValueError, "preset='paper' has direct effects only"),
-        ({"effects": "total", "rank": 4}, ValueError, "rank=... has direct effects only"),
-        *(({"prior": PRIOR, **how}, ValueError, "prior=... is a part of total effects") for how in DIRECT),
-        ({"prior": PRIOR, "model": "sccvae"}, TypeError, "model='sccvae' takes no 'prior'"),
-    ],
-)
-def test_options_that_exclude_each_other(how, error, message, fitted, unchanged):
-    with unchanged(fitted), pytest.raises(error, match=message):
-        dko.tl.fit(fitted, key_added="new", progress=False, **how)
 
 
 @pytest.mark.parametrize(

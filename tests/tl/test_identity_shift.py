@@ -92,23 +92,3 @@ def test_control_cells_move_towards_the_cells_of_the_perturbation(perturbed, sin
         assert change.loc[label, label] > 0 > change.loc[label, "control"]
     control = (perturbed.obs["perturbation"] == "control").to_numpy()
     assert (np.isfinite(perturbed.obsm[f"dko_shift_map_{labels[0]}"]).all(axis=1) == control).all()
-
-
-@pytest.mark.parametrize(
-    ("genes", "how", "error", "message"),
-    [
-        ("gene_3", {"basis": "tsne"}, KeyError, "No embedding 'tsne'"),
-        ("gene_x", {}, KeyError, "No gene 'gene_x'"),
-        ("gene_3", {"groupby": "celltype"}, KeyError, "No column 'celltype'"),
-        ("gene_3", {"dose": 1.1}, ValueError, "dose=1.1 must be from 0"),
-        ("gene_3", {"groupby": "cell_type", "groups": {"of": "untyped"}}, ValueError, "No chosen cell with a knocked"),
-        *(("gene_3", {n: 0}, ValueError, f"{n}=0 must be at least 1") for n in ("n_neighbors", "n_pcs", "batch_size")),
-        (["gene_3", "gene_13"], {"groups": {"of": "lacking"}}, ValueError, "No chosen cell .* expresses 'gene_3'"),
-        ("gene_3", {"key": "other"}, KeyError, "No fitted model"),
-    ],
-)
-def test_refusals(genes, how, error, message, types, unchanged):
-    lacks = types[:, "gene_3"].X.toarray().ravel() == 0
-    types.obs["of"] = np.where(types.obs["cell_type"].isna(), "untyped", np.where(lacks, "lacking", "other"))
-    with unchanged(types), pytest.raises(error, match=message):
-        dko.tl.identity_shift(types, genes, **how)

@@ -123,28 +123,3 @@ def test_memory_does_not_change_the_result(fitted, budget):
     expected = run(fitted)
     with dko.settings.override(memory_budget=budget):
         pd.testing.assert_frame_equal(run(fitted), expected, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("genes", "keywords", "error", "message"),
-    [
-        (["gene_2"], {}, ValueError, "makes no pair"),
-        ([("gene_2", "gene_2")], {}, ValueError, "two different genes"),
-        (
-            ["gene_2", ("gene_3", "gene_4")],
-            {},
-            ValueError,
-            "either genes alone or pairs of two different genes, got 'gene_2'",
-        ),
-        (GENES, {"n_permutations": 9}, ValueError, "at least 10"),
-        (GENES, {"alpha": 0.0}, ValueError, "alpha=0.0 must be above 0"),
-        (GENES, {"groups": np.zeros(80, dtype=bool)}, ValueError, "None of the chosen cells has a model"),
-        (GENES, {"groupby": "empty"}, ValueError, "has a value in obs.'empty'., so there are no groups"),
-        (GENES, {"min_cells": 81}, ValueError, "is expressed by 81 cells"),
-        (GENES, {"key": "other"}, KeyError, "No fitted model"),
-    ],
-)
-def test_refusals(fitted, unchanged, genes, keywords, error, message):
-    fitted.obs["empty"] = pd.Categorical([None] * fitted.n_obs, categories=["B"])
-    with unchanged(fitted), pytest.raises(error, match=message):
-        dko.tl.interactions(fitted, genes, **keywords)

@@ -93,22 +93,3 @@ def test_genes_together_add_in_the_latent_space(modular):
     vectors = modular.uns["dko_modules"]["vectors"]
     np.testing.assert_allclose(vectors[4], vectors[0] + vectors[1], atol=1e-5)
     np.testing.assert_allclose(vectors[5], vectors[2] + vectors[3], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("genes", "how", "error", "message"),
-    [
-        (None, {"key": "other"}, KeyError, "No fitted model"),
-        ("gene_1", {}, ValueError, "Modules are of several knockouts, got 1"),
-        (["gene_1", "gene_x"], {}, KeyError, "No gene 'gene_x'"),
-        (None, {"basis": "pca"}, ValueError, "basis='pca' must be 'latent' or 'effect'"),
-        (None, {"resolution": 0}, ValueError, "resolution=0 must be above 0"),
-        (None, {"alpha": 0}, ValueError, "alpha=0 must be above 0"),
-        (None, {"n_null": 10}, ValueError, "n_null=10 is too few .* alpha=0.05; take at least 19"),
-        (None, {"n_markers": 0}, ValueError, "n_markers=0 must be at least 1"),
-        (None, {"groups": {"gene_1": "a"}}, ValueError, "of the 20 perturbations which of . groups"),
-    ],
-)
-def test_refusals(genes, how, error, message, modular, unchanged):
-    with unchanged(modular), pytest.raises(error, match=message):
-        dko.tl.perturbation_modules(modular, genes, **how)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,16 +65,3 @@ def test_genes_without_signal_are_set_apart_when_they_are_named(programmes):
     assert set(silent) <= set(table.index[table["module"] == "no effect"])
     assert (table.loc[silent, "p_effect"] == 0.5).all() and table.loc[silent, "silhouette"].isna().all()
     assert set(dko.get.modules(programmes, what="markers")["module"]) == set(table["module"]) - {"no effect"}
-
-
-def test_refusals(programmes, unchanged):
-    counts = programmes.X.toarray()
-    counts[:, 3] = 0
-    programmes.X = sparse.csr_matrix(counts)
-    refused: list[tuple[Any, dict[str, Any], str]] = [
-        (None, {"basis": "latent"}, "basis='latent' is for a fit with model='sccvae'"),
-        (["gene_1", "gene_2", "gene_3"], {}, "No cell that has a model expresses 'gene_3', so nothing is knocked out"),
-    ]
-    for genes, how, message in refused:
-        with unchanged(programmes), pytest.raises(ValueError, match=message):
-            dko.tl.perturbation_modules(programmes, genes, **how)

@@ -230,25 +230,6 @@ def test_nothing_of_an_earlier_ranking_is_left(_direct):
     assert "dko_ranking" in adata.varm and "dko_pval_adj" not in adata.var and "dko_downstream_mean" in adata.var
 
 
-@pytest.mark.parametrize(
-    ("how", "error", "message"),
-    [
-        ({"by": "impact"}, ValueError, "by='impact' must be one of 'downstream_mean'"),
-        ({"by": "specificity"}, ValueError, "name their column"),
-        ({"groups": "B"}, ValueError, "needs the obs column"),
-        ({"groupby": "cell_type", "groups": []}, ValueError, r"groups=\[\] names no group"),
-        ({"key_added": "by/type"}, ValueError, "key_added='by/type' must be a name without '/'"),
-        ({"key_added": "dko"}, ValueError, "holds a model; choose another key_added"),
-        ({"groupby": "cell_type", "groups": ["T"]}, KeyError, "No group 'T'"),
-        ({"key": "other"}, KeyError, "run dko.tl.fit"),
-    ],
-)
-def test_wrong_input(_direct, how, error, message):
-    adata = _direct.copy()
-    with pytest.raises(error, match=message):
-        dko.tl.rank_genes(adata, **how)
-
-
 def test_scanpy_reads_it(by_type):
     table = dko.get.ranking(by_type, groupby="cell_type")
     for group in GROUPS:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dko
 from dko.models.fitting import TrainingCells
 from dko.models.sccvae.model import validations
 from dko.tl._training_cells import split_cells
@@ -54,9 +53,3 @@ def test_every_member_validates_on_others(sizes, share, n):
         assert len({len(part) for part in parts}) == 1 and len(parts[0]) < len(rows)
         turns = np.bincount([row - rows[0] for part in parts for row in part], minlength=len(rows))
         assert turns.max() - turns.min() <= 1
-
-
-@pytest.mark.parametrize(("validation", "test"), [(0, 0), (1, 0), (-0.1, 0), (0.2, 1), (0.2, -0.1)])
-def test_fractions_out_of_range(validation, test, cells):
-    with pytest.raises(ValueError, match=rf"^(validation|test)_fraction={test or validation} must be .*below 1\.$"):
-        dko.tl.fit(cells, validation_fraction=validation, test_fraction=test)

@@ -24,31 +24,6 @@ def batch_of(screen):
     return batch
 
 
-def effects_of(model, cells, genes):
-    """Mean change of control cells that the model says of each gene: genes x genes of the cells."""
-    control = torch.from_numpy(cells.values[cells.control].toarray())
-    return model.changes(control, model.shifts(genes), None).mean(dim=1).numpy()
-
-
-def test_the_seed_decides(fitted, screen):
-    """T6."""
-    (first, of_first), (again, of_again), (other, of_other) = (fitted(seed=seed) for seed in (1, 1, 2))
-    assert of_first.history.equals(of_again.history) and not of_first.history.equals(of_other.history)
-    for name, array in first.arrays.items():
-        np.testing.assert_array_equal(array, again.arrays[name], err_msg=name)
-    genes = np.arange(40)
-    assert not np.allclose(effects_of(first, screen.training, genes), effects_of(other, screen.training, genes))
-
-
-def test_perturbations_that_are_trained_on_are_learned(model, screen):
-    """T12, in small: effects on cells of validation."""
-    means = screen.validation.means()
-    found = effects_of(model, screen.training, screen.targets)
-    measured = means[1:7] - means[0]
-    assert np.corrcoef(found.ravel(), measured.ravel())[0, 1] > 0.6
-    assert ((found - measured) ** 2).mean() < 0.75 * (measured**2).mean()
-
-
 def test_terms_of_the_loss_count_as_they_are_weighed(fitted, screen):
     network = fitted(max_steps=5)[0].network.eval()
     batch = batch_of(screen)

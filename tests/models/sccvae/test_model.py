@@ -16,17 +16,6 @@ def noise_of(cells, model, seed=0):
     return torch.randn(len(cells), model.config.n_latent, generator=torch.Generator().manual_seed(seed))
 
 
-def test_no_shift_is_no_change(model, control):
-    """T3: with the same noise; penetrance 0 or strength 0."""
-    shift = model.shifts(np.array([3]))
-    found = model.changes(control, torch.cat([0.0 * shift, shift]), noise_of(control, model))
-    torch.testing.assert_close(found[0], torch.zeros_like(control), atol=1e-6, rtol=0)
-    assert found[1].abs().max() > 1e-3
-    of_no_strength = replace(model, strength=np.zeros(40, dtype=np.float32))
-    unseen = np.flatnonzero(model.trained < 0)[:2]
-    assert (of_no_strength.shifts(unseen) == 0).all()
-
-
 def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(model, screen):
     """T7, T8: what is not trained on is never read from an entry that was not trained."""
     np.testing.assert_array_equal(model.shifts(screen.targets), model.network.shifts().detach())
@@ -35,22 +24,6 @@ def test_trained_targets_have_their_own_shift_and_others_that_of_their_features(
     unseen = np.setdiff1d(np.arange(40), screen.targets)
     torch.testing.assert_close(louder.shifts(unseen), 3 * model.shifts(unseen))
     assert (model.shifts(unseen).norm(dim=1) > 1e-3).all()
-
-
-@pytest.mark.parametrize("code", ["neighbours", "softmax"])
-def test_arrays_are_all_that_is_needed(code, fitted, control):
-    """T1, T16: the mask among them; predictions are identical."""
-    model, _ = fitted(code=code)
-    arrays = model.arrays
-    assert all(isinstance(array, np.ndarray) for array in arrays.values())
-    again = Member.from_arrays(model.config, {name: array.copy() for name, array in arrays.items()})
-    genes = np.arange(40)
-    noise = noise_of(control, model)
-    assert torch.equal(again.network.mask, model.network.mask)
-    assert torch.equal(again.shifts(genes), model.shifts(genes))
-    assert torch.equal(
-        again.changes(control, again.shifts(genes), noise), model.changes(control, model.shifts(genes), noise)
-    )
 
 
 def test_arrays_of_version_0_1_0_are_read(model, control):

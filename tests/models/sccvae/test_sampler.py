@@ -72,14 +72,3 @@ def test_validation_draws_the_same_in_every_pass(cells, fixed):
     first, second = ([batch.after for batch in draw(None)] for _ in range(2))
     assert len(first) == 3
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) == fixed
-
-
-def test_cells_that_are_passed_over_are_never_drawn(cells):
-    """Those of other parts of the split are there, and take no part."""
-    part = cells.of(np.arange(0, 40, 2))
-    numbers = {int(n) - 1 for batch in sampler(part, n_batches=100)() for n in batch.after[..., 0].ravel()}
-    assert numbers == set(range(0, 40, 2))
-    np.testing.assert_array_equal(part.control, cells.control[cells.control % 2 == 0])
-    x = cells.values.toarray()[::2]
-    expected = [x[cells.perturbation[::2] == number].mean(axis=0) for number in np.unique(cells.perturbation[::2])]
-    np.testing.assert_allclose(part.means(), expected, rtol=1e-6)
