@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import re
@@ -17,7 +16,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from .._core.process import uninterrupted
-from ._target import aside, check_target, reworded
+from ._target import aside, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 _PARTIAL = re.compile(r"\.dko-partial-([0-9a-f]{8})-(\d+)-\w{8}")
 # After this time also those go whose process cannot be looked up, as it ran on another machine.
 _SECONDS = 30 * 24 * 60 * 60
-_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -42,7 +40,8 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
             yield temporary
             target = check_target(path, store=store)
             if not store:
-                _settle(temporary)
+                with temporary.open("r+b") as file:
+                    os.fsync(file)  # so that a power failure leaves the old file or the new one
             if target.exists():
                 _resemble(temporary, target)
             if store and target.exists():
@@ -50,10 +49,10 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
             else:
                 os.replace(temporary, target)
     except OSError as error:
-        if error.errno is None or error.strerror is None:  # a sentence already
+        if error.strerror is None:  # a sentence already
             raise
-        sentence = f"{str(path)!r} could not be written: {os.strerror(error.errno)}. What was there is unchanged."
-        raise reworded(error, sentence) from error
+        sentence = f"{str(path)!r} could not be written: {error.strerror}. What was there is unchanged."
+        raise OSError(sentence) from error
 
 
 @contextmanager
@@ -77,8 +76,7 @@ def _here() -> str:
     """Mark of the machine, its start and the container, within which process numbers are unique."""
     words = [platform.node()]
     with suppress(OSError):
-        words.append(Path("/proc/sys/kernel/random/boot_id").read_text())
-        words.append(os.readlink("/proc/self/ns/pid"))
+        words += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
     return f"{zlib.crc32(' '.join(words).encode()):08x}"
 
 
@@ -103,16 +101,6 @@ def _resemble(temporary: Path, target: Path) -> None:
     os.utime(temporary)  # but not its time
 
 
-def _settle(file: Path) -> None:
-    """Write the content to the disk before the rename, so that a power failure leaves the old file or the new one."""
-    with file.open("r+b") as opened:
-        try:
-            os.fsync(opened.fileno())
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-
-
 def _swap(new: Path, target: Path) -> None:
     """Replace a folder in one step (Linux, macOS) or in two renames; a kill between them is mended by the next look."""
     if _exchange(new, target):
@@ -131,18 +119,10 @@ def _swap(new: Path, target: Path) -> None:
 def _exchange(a: Path, b: Path) -> bool:
     """Swap two folders in one step; False where this system or file system cannot."""
     names = os.fsencode(a), os.fsencode(b)
-    here = -100  # AT_FDCWD: relative names are those of this process
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
+    with suppress(AttributeError, TypeError):  # no such function; no such library on Windows
+        library = ctypes.CDLL(None)
         if sys.platform == "darwin":
-            failed = library.renamex_np(*names, 2)
-        else:
-            failed = library.renameat2(here, names[0], here, names[1], 2)
-    except (AttributeError, TypeError):  # no such function; no such library on Windows
-        return False
-    if not failed:
-        return True
-    number = ctypes.get_errno()
-    if number in _UNSUPPORTED:
-        return False
-    raise OSError(number, os.strerror(number), str(b))
+            return not library.renamex_np(*names, 2)
+        here = -100  # AT_FDCWD: relative names are those of this process
+        return not library.renameat2(here, names[0], here, names[1], 2)
+    return False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from .._core import keys
 from .._core.cells import Source, unwrap
-from .._core.checks import Frame, check_shapes, checked_frame, checked_weights
+from .._core.checks import Frame, checked_frame, checked_weights
 from .._core.fitted import SOURCE, Fitted, as_read, check_key, gene_columns, read_fitted, signal_column, source_params
 from .._core.groups import membership
 from .._core.results import OF_MODEL, checked_table, damaged
@@ -19,15 +18,11 @@ from .._core.verb import verb
 from .._core.write import writable, write_model
 from ..models import model_class
 from ._atomic import atomic
-from ._model_file import Archive, check_digest, check_length, parsed, spelled
+from ._model_file import read_file, write_file
 from ._target import check_target
 
 if TYPE_CHECKING:
     from .._typing import AnnData, MuData
-
-
-# Name of the entry that is no array.
-TEXT = "text"
 
 
 @verb
@@ -60,10 +55,8 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = keys.DEFAULT, 
         keys.TARGETS: fitted.targets,
         **{name: {column: values.tolist() for column, values in table.items()} for name, table in tables.items()},
     }
-    arrays: dict[str, Any] = {TEXT: spelled(content, fitted.weights), **fitted.weights}
     with atomic(path) as temporary, temporary.open("wb") as file:
-        # Not compressed, of which numbers that have been learned become hardly smaller.
-        np.savez(file, **arrays)
+        write_file(file, content, fitted.weights)
 
 
 @verb
@@ -143,21 +136,11 @@ def read_model(path: Path) -> Fitted:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     with path.open("rb") as file, damaged(f"{str(path)!r} is not a model that dko.io.save wrote"):
-        return _read(file, str(path))
-
-
-def _read(file: BinaryIO, key: str) -> Fitted:
-    archive = Archive(file)
-    headers = {name: header for name, header in archive.headers.items() if name != TEXT}
-    if TEXT not in archive.headers or archive.headers[TEXT].shape:
-        raise ValueError("it has no text that says what it holds")
-    check_length(archive.headers[TEXT].dtype.itemsize, archive.size)
-    content = parsed(str(archive.read([TEXT])[TEXT]))
-    frame = checked_frame(content)
-    check_shapes(frame, headers)
-    weights = checked_weights(frame, archive.read(headers))
-    check_digest(content, weights)
-    return Fitted(key, frame.params, frame.genes, frame.groups, weights, frame.targets, tables=_tables(content, frame))
+        content, arrays = read_file(file)
+        frame = checked_frame(content)
+        weights = checked_weights(frame, arrays)
+        tables = _tables(content, frame)
+        return Fitted(str(path), frame.params, frame.genes, frame.groups, weights, frame.targets, tables=tables)
 
 
 def _tables(content: dict[str, Any], frame: Frame) -> dict[str, pd.DataFrame]:

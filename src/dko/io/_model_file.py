@@ -1,4 +1,4 @@
-"""Reading arrays from a file that may come from anywhere: what it declares is checked before memory is taken for it."""
+"""Files of models, which may come from anywhere: what they declare is checked before memory is taken for it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import math
 import os
 import zipfile
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from .._typing import Iterable, Mapping
+    from .._typing import Mapping
 
 
 # Bytes that the arrays of any file may take, and how many times its own size those of a large one may: numbers that
@@ -20,49 +21,44 @@ if TYPE_CHECKING:
 _ROOM, _RATIO = 100 * 2**20, 2
 # Bytes of the directory at the end of a file, of some hundred arrays.
 _DIRECTORY = 2**17
+# Bytes of any text, at four a character; that of a large file may be as large as the file, which is not compressed.
+_LONGEST = 40_000_000
+# Characters for each list, dictionary and name in them at least, as these take a hundred bytes each when parsed.
+_PER_PART = 8
+# Name of the entry that is no array, what it says of itself, and the name of the sum over all else.
+_TEXT, _FORMAT, _DIGEST = "text", "dko-model-1", "digest"
 
 
-class Header(NamedTuple):
-    """What a file declares of an array."""
+def write_file(file: BinaryIO, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write content in plain types and arrays beside it."""
+    body = json.dumps({"format": _FORMAT, **content}, default=methodcaller("tolist"))
+    text = json.dumps({**json.loads(body), _DIGEST: _digest(body, arrays)})
+    entries: dict[str, Any] = {_TEXT: text, **arrays}
+    # Not compressed, of which numbers that have been learned become hardly smaller.
+    np.savez(file, **entries)
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
 
-
-class Archive:
-    """The arrays of an ``.npz`` file, its size and headers; anything but a whole file of plain arrays is refused."""
-
-    def __init__(self, file: BinaryIO):
-        self.size = _size_of(file)
-        self._zip = zipfile.ZipFile(file)
-        members = self._zip.infolist()
-        if len({member.filename for member in members}) < len(members):
-            raise ValueError("it holds a name twice")
-        if sum(member.file_size for member in members) > max(_ROOM, _RATIO * self.size):
-            raise ValueError("it declares arrays that are far larger than the file")
-        self.headers = {member.filename.removesuffix(".npy"): self._header(member) for member in members}
-
-    def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Return arrays by name, whose sums of bytes are those that were written; objects are not opened."""
-        found = {}
-        for name in names:
-            with self._zip.open(f"{name}.npy") as stream:
-                found[name] = np.lib.format.read_array(stream, allow_pickle=False)
-                stream.read()  # to the end, where the sum of all bytes is compared
-        return found
-
-    def _header(self, member: zipfile.ZipInfo) -> Header:
-        plain = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not member.flag_bits & 1
-        if not plain or not member.filename.endswith(".npy"):
-            raise ValueError(f"{member.filename!r} in it is not a plain array")
-        with self._zip.open(member) as stream:
-            if np.lib.format.read_magic(stream) != (1, 0):
-                raise ValueError(f"{member.filename!r} in it is of another version of the format")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-            declared = stream.tell() + math.prod(shape) * dtype.itemsize
-        if dtype.kind not in "fiuU" or declared != member.file_size:
-            raise ValueError(f"{member.filename!r} in it is not the array that it declares")
-        return Header(shape, dtype)
+def read_file(file: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return content and arrays; a ValueError, or that of a library, where it is not whole, or asks for much memory."""
+    size = _size_of(file)
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("it holds a name twice")
+    if sum(member.file_size for member in members) > max(_ROOM, _RATIO * size):
+        raise ValueError("it declares arrays that are far larger than the file")
+    arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+    text = arrays.pop(_TEXT, np.empty(0))
+    if text.shape or text.dtype.kind != "U":
+        raise ValueError("it has no text that says what it holds")
+    if text.nbytes > max(_LONGEST, size):
+        raise ValueError("its text is too long")
+    content = _parsed(str(text))
+    body = json.dumps({name: value for name, value in content.items() if name != _DIGEST})
+    # Files of version 0.1.0 have none.
+    if _DIGEST in content and content[_DIGEST] != _digest(body, arrays):
+        raise ValueError("it has been changed since it was written")
+    return content, arrays
 
 
 def _size_of(file: BinaryIO) -> int:
@@ -76,61 +72,35 @@ def _size_of(file: BinaryIO) -> int:
     return size
 
 
-FORMAT = "dko-model-1"
-_FORMAT, _DIGEST = "format", "digest"
-
-# Bytes of any text, at four a character; that of a large file may be as large as the file, which is not compressed.
-_LONGEST = 40_000_000
-# Characters for each list, dictionary and name in them at least, as these take a hundred bytes each when parsed.
-_PER_PART = 8
-
-
-def spelled(content: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> str:
-    """Return the text for some content in plain types, and for the arrays beside it."""
-    body = json.dumps({_FORMAT: FORMAT, **content}, default=_plain)
-    return json.dumps({**json.loads(body), _DIGEST: _digest(body, weights)})
-
-
-def check_length(n_bytes: int, of_file: int) -> None:
-    """Refuse a text that would take far more memory than its file is large."""
-    if n_bytes > max(_LONGEST, of_file):
-        raise ValueError("its text is too long")
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return an array that is as large as it declares, whose sum of bytes is the one that was written; no objects."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or not member.filename.endswith(".npy"):
+        raise ValueError(f"{member.filename!r} in it is not a plain array")
+    with archive.open(member) as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError(f"{member.filename!r} in it is of another version of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        declared = stream.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "fiuU" or declared != member.file_size:
+            raise ValueError(f"{member.filename!r} in it is not the array that it declares")
+    with archive.open(member) as stream:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+        stream.read()  # to the end, where the sum of all bytes is compared
+    return array
 
 
-def parsed(text: str) -> dict[str, Any]:
-    """Return the content of a text of this format, with its digest; a ValueError says what is wrong."""
+def _parsed(text: str) -> dict[str, Any]:
     if sum(map(text.count, "[{:")) > 1_000 + len(text) // _PER_PART:
         raise ValueError("its text is not a list of names and numbers")
-    content = json.loads(text, object_pairs_hook=_unique)
-    if not isinstance(content, dict) or content.get(_FORMAT) != FORMAT:
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError("it is of another format, or of a newer version of dko")
     return content
 
 
-def check_digest(content: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> None:
-    """Refuse what has been changed since it was written; files of version 0.1.0 have no digest."""
-    body = json.dumps({name: value for name, value in content.items() if name != _DIGEST})
-    if content.get(_DIGEST, _digest(body, weights)) != _digest(body, weights):
-        raise ValueError("it has been changed since it was written")
-
-
-def _digest(body: str, weights: Mapping[str, np.ndarray]) -> str:
+def _digest(body: str, arrays: Mapping[str, np.ndarray]) -> str:
     found = hashlib.sha256(body.encode())
-    for name, array in sorted(weights.items()):
+    for name, array in sorted(arrays.items()):
         found.update(f"{name} {array.shape}".encode())
         found.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
     return found.hexdigest()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("its text holds a name twice")
-    return found
-
-
-def _plain(value: object) -> object:
-    """Turn what pandas keeps in columns of objects into what JSON knows."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be saved.")

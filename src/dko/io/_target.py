@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -18,10 +17,9 @@ from .._core.messages import listed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# All that anndata puts at the top of a store, what zarr adds, and what the macOS Finder leaves behind.
-_PARTS = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}
-_METADATA = {".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".DS_Store"}
-# Names of all files of a store, at any depth: metadata and numbered chunks.
+# Names of what anndata, zarr and the macOS Finder put into a store: at the top, and of files at any depth.
+_TOP = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}
+_TOP |= {".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".DS_Store"}
 _FILE = re.compile(r"\.z(array|attrs|group|metadata)|zarr\.json|\.DS_Store|c|\d+(\.\d+)*")
 
 # What HDF5 writes beside the arrays, and others meanwhile.
@@ -33,16 +31,14 @@ def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
 
     OSError: a folder or a device in the way, a missing folder, no permission; ValueError: no name that a file can have.
     """
-    name = repr(str(path))
-    target = Path(path)
+    name, target = repr(str(path)), Path(path)
     names_folder = not store and isinstance(path, str) and path.endswith(("/", os.sep))
     if target.name in {"", ".."} or names_folder:
         raise ValueError(f"{name} is not the name of a {'.zarr store' if store else 'file'}; name one.")
-    status = status_of(target)
-    if target.is_symlink():
-        target = Path(os.path.realpath(target))
+    status = _status_of(target)
+    target = Path(os.path.realpath(target)) if target.is_symlink() else target
     if store and status is None and restore(target):
-        status = status_of(target)
+        status = target.stat()
     if status is not None:
         _check_kind(target, status, name, store)
     if not target.parent.is_dir():
@@ -54,7 +50,7 @@ def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
 def check_folder(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> None:
     """Refuse a folder that cannot be made or written to, or in which one of these files could not be written."""
     there = Path(folder)
-    if status_of(there) is not None and there.is_dir():
+    if _status_of(there) is not None and there.is_dir():
         for name in names:
             check_target(there / name)
     while not os.path.lexists(there):
@@ -69,10 +65,7 @@ def check_room(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes + _SPARE:
         need = f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed"
-        raise reworded(
-            OSError(errno.ENOSPC, ""),
-            f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about {need}; make room first.",
-        )
+        raise OSError(f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about {need}; make room first.")
 
 
 def restore(target: Path) -> bool:
@@ -89,23 +82,14 @@ def aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.dko-replaced")
 
 
-def reworded(error: OSError, sentence: str) -> OSError:
-    """Return an error of the same class and number with this sentence as its message."""
-    kind = type(error) if type(error).__module__ == "builtins" else OSError
-    again = kind(sentence)
-    again.errno = error.errno
-    return again
-
-
-def status_of(path: Path) -> os.stat_result | None:
+def _status_of(path: Path) -> os.stat_result | None:
     """Return what is behind a path, None if there is nothing."""
     try:
         return path.stat()
     except FileNotFoundError:
         return None
     except OSError as error:
-        loop = "it is a symbolic link that leads back to itself" if error.errno == errno.ELOOP else error.strerror
-        raise reworded(error, f"{str(path)!r} cannot be written: {loop}.") from error
+        raise type(error)(f"{str(path)!r} cannot be written: {error.strerror}.") from error
     except ValueError as error:  # a zero byte, or what the file system cannot spell
         raise ValueError(f"{str(path)!r} is not a name that a file can have.") from error
 
@@ -139,7 +123,7 @@ def _is_store(folder: Path) -> bool:
 
 def _foreign(store: Path) -> list[str]:
     """Return what a store holds that neither anndata nor zarr has put there: its name, or its path inside."""
-    names = {entry.name for entry in store.iterdir()} - _PARTS - _METADATA
+    names = {entry.name for entry in store.iterdir()} - _TOP
     files = (Path(folder, name) for folder, _, names in os.walk(store) for name in names if not _FILE.fullmatch(name))
     return sorted(names | {str(file.relative_to(store)) for file in files})
 
@@ -150,4 +134,4 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise reworded(error, f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
+        raise type(error)(f"The folder {str(folder)!r} cannot be written to: {error.strerror}.") from error
