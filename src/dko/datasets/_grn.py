@@ -13,15 +13,14 @@ from .._core.messages import listed
 from .._core.verb import verb
 from .._rng import generator
 from . import _common
-from ._common import require, seed_noted
-from ._dynamics import compact, viable_steady_state
+from ._common import poisson_counts, require, seed_noted
+from ._dynamics import viable_steady_state
 from ._truth import BLOCK_CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .._rng import RNG
-    from ._dynamics import Network
 
 _REGULATORS = 10  # Regulators per gene, on average, where no density is given: enough for nearly all genes to last.
 _DRAWS = 100  # How often the genes of a cell are drawn anew when none of them lasts, before the network is blamed.
@@ -99,12 +98,14 @@ def grn(
     else:
         weights, names = _read_network(network)
     names = names or [f"gene_{i}" for i in range(weights.shape[0])]
-    truth, production = _cells(n_cells, compact(weights), (low, high), decay, heterogeneity, for_cells)
+    truth, production = _cells(n_cells, weights, (low, high), decay, heterogeneity, for_cells)
     observed = truth.copy()
     if noise > 0:
         observed = _with_data(observed, observed.data * for_noise.lognormal(-(noise**2) / 2, noise, observed.nnz))
     if depth is not None:
-        observed = _counts(observed, depth, for_counts)
+        blocks = (observed[first : first + BLOCK_CELLS].toarray() for first in range(0, n_cells, BLOCK_CELLS))
+        rates = (block / block.sum(axis=1, keepdims=True, dtype=np.float64) * depth for block in blocks)
+        observed = sparse.vstack([poisson_counts(rate, for_counts) for rate in rates], format="csr")
 
     drawn = {"density": float(density), "repression_share": float(repression_share)} if network is None else {}
     params: dict[str, object] = {
@@ -132,7 +133,7 @@ def grn(
 
 def _cells(
     n_cells: int,
-    network: Network,
+    network: sparse.csr_array,
     share_range: tuple[float, float],
     decay: float,
     heterogeneity: float,
@@ -169,19 +170,6 @@ def _cells(
 def _with_data(like: sparse.csr_matrix, data: NDArray[np.number]) -> sparse.csr_matrix:
     """Return a float32 matrix of other values on the same pattern."""
     return sparse.csr_matrix((data.astype(np.float32), like.indices.copy(), like.indptr.copy()), shape=like.shape)
-
-
-def _counts(observed: sparse.csr_matrix, depth: float, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Draw Poisson counts around the profiles of the cells; cells with no count at all are drawn again."""
-    cell = np.repeat(np.arange(observed.shape[0]), np.diff(observed.indptr))
-    values = observed.data.astype(np.float64)
-    rate = depth * values / np.bincount(cell, values)[cell]
-    counts = rng.poisson(rate)
-    while (again := (np.bincount(cell, counts) == 0)[cell]).any():
-        counts[again] = rng.poisson(rate[again])
-    matrix = _with_data(observed, counts)
-    matrix.eliminate_zeros()
-    return matrix
 
 
 def _draw_network(n_genes: int, density: float, repression_share: float, rng: np.random.Generator) -> sparse.csr_array:

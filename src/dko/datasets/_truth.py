@@ -11,7 +11,7 @@ from scipy import sparse
 from .._core.messages import progress_of, unknown
 from .._core.verb import verb
 from . import _common
-from ._dynamics import compact, hill_levels, steady_state
+from ._dynamics import hill_levels, steady_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,11 +128,10 @@ def _read(adata: AnnData) -> Callable[[NDArray[np.intp], NDArray[np.bool_]], NDA
     # Without heterogeneity, all factors are 1.
     differ = params["heterogeneity"] > 0
     production = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION) if differ else truth > 0, dtype=float)
-    fast, decay = compact(network), float(params["decay"])
 
     def settled(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        before = truth[rows].toarray()
-        return steady_state((before > 0) & ~removed, fast, production[rows].toarray(), decay, start=before)
+        before, factor = truth[rows].toarray(), production[rows].toarray()
+        return steady_state((before > 0) & ~removed, network, factor, float(params["decay"]), start=before)
 
     return settled
 

@@ -64,8 +64,10 @@ def check_room(folder: Path, n_bytes: int) -> None:
     """Refuse what the disk has no room for before HDF5 finds out, which then ends the process and all that is in it."""
     free = shutil.disk_usage(folder).free
     if free < n_bytes + _SPARE:
-        need = f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed"
-        raise OSError(f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about {need}; make room first.")
+        raise OSError(
+            f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about "
+            f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed; make room first."
+        )
 
 
 def restore(target: Path) -> bool:

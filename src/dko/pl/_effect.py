@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from mudata import MuData
 from scipy import sparse
 
 from .. import get
@@ -18,12 +13,14 @@ from .._compat import layer_names
 from .._core import keys
 from .._core.cells import profiles as relative
 from .._core.fitted import NO_SIGNAL as FDR
-from .._core.groups import Groups
-from .._core.knockouts import Predictor, open_model
+from .._core.knockouts import open_model
 from .._core.messages import listed
-from .._core.names import Knockouts, known_labels, members
+from .._core.names import known_labels, members
 from .._core.verb import verb
 from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
+
+if TYPE_CHECKING:
+    from .._typing import AnnData, Artist, Axes, Groups, Knockouts, MuData, Predictor, Sequence
 
 _CHANGE = "mean change of log1p(10,000 × share)"
 _NONE, _OTHER, _SHARED = "not significant", "co-expression of the other sign", ", by other knockouts too"

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from mudata import MuData
 
 from .. import get
 from .._compat import embedding
 from .._core import keys
 from .._core.cells import read_basis, unwrap
 from .._core.messages import unknown
-from .._core.names import Knockouts, known_labels
+from .._core.names import known_labels
 from .._core.verb import verb
-from .._rng import RNG, generator
+from .._rng import generator
 from ._panels import COLORS, IMPACT, panels, wrapped
+
+if TYPE_CHECKING:
+    from .._typing import RNG, Axes, Knockouts, MuData, Sequence
 
 # Area of a point in square points, times the number of cells: in a panel of rcParams["figure.figsize"], as in scanpy,
 # and below arrows.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
-from mudata import MuData
 
 from .. import get
 from .._core import keys
 from .._core.verb import verb
 from ._panels import COLORS, IMPACT, Panels, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
+
+if TYPE_CHECKING:
+    from .._typing import AnnData, Axes, MuData
 
 _LABELS = {
     "interaction": f"downstream impact of the pair minus that of both alone\n({IMPACT})",

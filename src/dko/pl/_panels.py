@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.cluster.hierarchy import dendrogram, linkage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .._typing import Artist, Axes, Iterable, Sequence
 
 IMPACT = "Bray-Curtis, 0 to 1"
 SHARE = "share of the cell's expression"

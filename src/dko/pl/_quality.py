@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from mudata import MuData
 
 from .. import get
 from .._core import keys
@@ -19,6 +16,9 @@ from .._core.messages import unknown
 from .._core.verb import verb
 from ..get._tables import predictions, scored
 from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
+
+if TYPE_CHECKING:
+    from .._typing import AnnData, Axes, MuData
 
 LABELS = {
     "pearson": "effect, Pearson correlation with the measured one",
@@ -44,22 +44,14 @@ LABELS = {
     "energy_distance": "energy distance from the perturbed cells",
     "mmd": "MMD from the perturbed cells",
 }
-# Of metrics whose ceiling is not a replicate: its column in the row of the measurement, and what it is called.
-_CEILINGS = {
-    "pearson": ("ceiling", "split-half agreement of the measurement"),
-    "similarity": ("similarity", "measured effects"),
-    "mse": ("mse", "noise of the measurement"),
-    "energy_distance": ("energy_distance", "unperturbed cells from each other"),
-    "mmd": ("mmd", "unperturbed cells from each other"),
-}
 # What is known without any shuffling; recovery has the share of genes that change.
 _CHANCE = {
     **dict.fromkeys(("auroc", "auroc_matched", "direction_20", "direction_50", "direction_fidelity"), 0.5),
     **dict.fromkeys(("retrieval", "retrieval_centred", "retrieval_cosine"), 0.5),
     "pearson_centred": 0.0,
 }
-# Otherwise the first of these that has a value is the floor.
-_FLOORS = ("permuted cells", "no change")
+# The first of these that has a value is the floor; the first of those is what the measurement allows.
+_FLOORS, _CEILINGS = ("chance", "permuted cells", "no change"), ("measurement", "replicate")
 _MODEL, _OTHER = COLORS[1], "0.35"
 
 
@@ -167,7 +159,8 @@ def evaluation(
 
     A large dot is the mean over perturbations, with its 95 % interval; the small ones are perturbations. Dashed are the
     floor (chance, or else co-expression in permuted cells, or no change) and, where there is one, the value of the
-    measurement itself, such as the agreement of its halves. Of ``similarity`` that value is best.
+    measurement itself (of ``"pearson"`` the agreement of its halves) or else of a replicate: a half of the cells as a
+    prediction of the other. Of ``similarity`` that of the measurement is best.
 
     Parameters
     ----------
@@ -231,16 +224,13 @@ def _ends(summary: pd.DataFrame, method: str, metric: str) -> tuple[float, ...]:
 
 def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tuple[float, ...]]]:
     """Return the floor and the ceiling by label, each with its colour, its value and the ends of its interval."""
-    found: dict[str, tuple[str, tuple[float, ...]]] = {}
-    chance = summary.at["measurement", "base_rate"] if metric == "auprc" else _CHANCE.get(metric)
-    floors = [name for name in _FLOORS if name in summary.index and np.isfinite(summary.at[name, metric])]
-    if chance is not None:
-        found["chance"] = "0.6", (chance, np.nan, np.nan)
-    elif floors:
-        found[f"floor: {floors[0]}"] = "0.6", _ends(summary, floors[0], metric)
-    if metric in _CEILINGS:
-        name, label = _CEILINGS[metric]
-        found[label] = COLORS[2], _ends(summary, "measurement", name)
-    elif "replicate" in summary.index:
-        found["half of the measurement against the other"] = COLORS[2], _ends(summary, "replicate", metric)
-    return {label: (color, ends) for label, (color, ends) in found.items() if np.isfinite(ends[0])}
+    chance = summary.at["measurement", "base_rate"] if metric == "auprc" else _CHANCE.get(metric, np.nan)
+    found = {name: _ends(summary, name, metric) for name in (*_FLOORS, *_CEILINGS) if name in summary.index}
+    found |= {"chance": (chance, np.nan, np.nan)}
+    if metric == "pearson":
+        found["measurement"] = _ends(summary, "measurement", "ceiling")
+    known = {name for name, (value, *_) in found.items() if np.isfinite(value)}
+    floor, ceiling = ([name for name in names if name in known][:1] for names in (_FLOORS, _CEILINGS))
+    lines = {name: (name if name == "chance" else f"floor: {name}", "0.6") for name in floor}
+    lines |= {name: (name, COLORS[2]) for name in ceiling}
+    return {label: (color, found[name]) for name, (label, color) in lines.items()}

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from mudata import MuData
 
 from .. import get
 from .._core import keys
@@ -18,6 +13,9 @@ from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
 from .._core.verb import verb
 from ._panels import COLORS, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
+
+if TYPE_CHECKING:
+    from .._typing import AnnData, Artist, Axes, MuData, Sequence
 
 DOWNSTREAM, MEAN = "downstream_mean", "impact_mean"
 # What a ranking can be drawn by.

@@ -126,10 +126,11 @@ def split_perturbations(
 
 def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
     """Return the mean of each gene, and the sum over genes of the sampling variance of it."""
-    n, values = values.shape[0], values.astype(np.float64)
-    mean = np.asarray(values.mean(axis=0)).ravel()
-    squares = np.asarray(values.power(2).mean(axis=0)).ravel()
-    return mean, float(np.maximum(squares - mean**2, 0.0).sum()) / (n - 1) if n > 1 else np.inf
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    n = values.shape[0]
+    mean, variance = mean_variance_axis(values.astype(np.float64), axis=0)
+    return mean, float(variance.sum()) / (n - 1) if n > 1 else np.inf
 
 
 def _assigned(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:

@@ -171,7 +171,7 @@ def _scored(
     tries = {"model": [model]}
     tries |= without_model(screen, measured, values, training, rng, baselines=baselines)
     measurement = score_measurement(measured, model.effects)
-    how = counted(measurement), values.mean(axis=0), mean_effect(training.effects) if screen.trained else None
+    how = counted(measurement), values.mean(axis=0), mean_effect(training.to_numpy()) if screen.trained else None
     if screen.trained:
         measurement["trained"] = [float(label in screen.trained) for label in labels]
     scores = {}
@@ -181,7 +181,7 @@ def _scored(
     scores |= {REPLICATE: score_replicate(measured, *how), MEASUREMENT: measurement}
     for method in apart[0]:
         scores[method] = scores[method].join(pd.DataFrame([one[method] for one in apart]))
-    return scores, len(training.genes)
+    return scores, len(training)
 
 
 def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:

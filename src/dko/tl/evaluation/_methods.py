@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ..._core.messages import bars
 from ...metrics import baseline_effects, bray_curtis, effect, energy_distance, log_profiles, mmd, supervised_effects
@@ -50,7 +51,7 @@ def predict(screen: Screen, labels: Sequence[str], axes: np.ndarray) -> list[Pre
     """Predict some knockouts, and the change of cells along `axes` (genes x axes)."""
     cells, model = screen.cells, screen.cells.model
     sets = [screen.genes[label] for label in labels]
-    without = [model.columns(genes) for genes in cells.numbers(sets)]
+    without = screen.columns_of(sets)
     change = np.zeros((len(sets), len(cells.rows), axes.shape[1]))
     total, shift = np.zeros((2, len(sets), len(model.genes)))
     impacts: list[list[np.ndarray]] = [[] for _ in sets]
@@ -115,31 +116,22 @@ def distances(
     }
 
 
-class Training(NamedTuple):
-    """Effects of the perturbations that a model was trained on, measured in its training and validation cells alone."""
-
-    genes: dict[str, list[str]]
-    effects: np.ndarray
-
-
-def training_effects(screen: Screen) -> Training:
-    """Measure the effects of training perturbations."""
-    cells, labels = screen.cells, screen.labels
-    rows = {label: screen.used(np.flatnonzero(labels == label)) for label in screen.trained}
-    control = screen.everything[screen.used(cells.rows)]
-    genes = {label: of for label, of in screen.trained.items() if len(rows[label]) and control.shape[0]}
-    effects = np.zeros((len(genes), len(cells.model.genes)))
-    for one, label, numbers in zip(effects, genes, cells.numbers(list(genes.values())), strict=True):
-        without = cells.model.columns(numbers)
-        one[:] = effect(screen.everything[rows[label]], control, without=without, logged=True)
-    return Training(genes, effects)
+def training_effects(screen: Screen) -> pd.DataFrame:
+    """Measure the effects of training perturbations (x genes), in the cells of training and validation alone."""
+    rows = {label: screen.used(np.flatnonzero(screen.labels == label)) for label in screen.trained}
+    control = screen.everything[screen.used(screen.cells.rows)]
+    labels = [label for label, some in rows.items() if len(some) and control.shape[0]]
+    found = pd.DataFrame(index=labels, columns=screen.cells.model.genes, dtype=float)
+    for label, without in zip(labels, screen.columns_of(screen.trained[label] for label in labels), strict=True):
+        found.loc[label] = effect(screen.everything[rows[label]], control, without=without, logged=True)
+    return found
 
 
 def without_model(
     screen: Screen,
     measured: Sequence[Measurement],
     values: np.ndarray,
-    training: Training,
+    training: pd.DataFrame,
     rng: np.random.Generator,
     *,
     baselines: bool,
@@ -157,9 +149,8 @@ def without_model(
     if not baselines:
         return found
     if screen.trained:
-        if training.genes:
-            supervised = _supervised(screen, training)
-            found |= {name: [method(effects, sized=True)] for name, effects in supervised.items()}
+        if len(training):
+            found |= {name: [method(one, sized=True)] for name, one in _supervised(screen, training).items()}
         found[_CO_EXPRESSION] = [method(_of_single_genes(screen, values), sized=False)]
         return {name: tries for name, tries in found.items() if np.isfinite(tries[0].effects).any()}
     if not screen.cells.model.log:
@@ -183,22 +174,19 @@ def _share(profiles: sparse.csr_array, columns: np.ndarray) -> float:
     return float(share[share > 0].mean()) if (share > 0).any() else np.nan
 
 
-def _supervised(screen: Screen, training: Training) -> dict[str, np.ndarray]:
+def _supervised(screen: Screen, training: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return what follows from the training perturbations for others (n x genes), by the name of the baseline."""
     cells = screen.cells
     features = cells.fitted.weights.get("features", np.eye(len(cells.model.targets))).astype(float)
-    known, wanted = (
-        np.array([features[numbers].sum(axis=0) for numbers in cells.numbers(list(sets.values()))])
-        for sets in (training.genes, screen.genes)
-    )
-    found = supervised_effects(training.effects, known, wanted=wanted)
-    alone = {genes[0]: number for number, genes in enumerate(training.genes.values()) if len(genes) == 1}
-    added = np.full((len(wanted), training.effects.shape[1]), np.nan)
-    for row, genes in zip(added, screen.genes.values(), strict=True):
-        # Of several genes that were all trained on alone.
-        if len(genes) > 1 and alone.keys() >= set(genes):
-            row[:] = training.effects[[alone[gene] for gene in genes]].sum(axis=0)
-    return {**found, "additive": added}
+    trained, wanted = [screen.trained[label] for label in training.index], list(screen.genes.values())
+    known, asked = (np.array([features[one].sum(axis=0) for one in cells.numbers(sets)]) for sets in (trained, wanted))
+    found = supervised_effects(training.to_numpy(), known, wanted=asked)
+    alone = {genes[0]: number for number, genes in enumerate(trained) if len(genes) == 1}
+    # Of several genes that were all trained on alone.
+    numbers = [[alone.get(gene, -1) for gene in genes] for genes in wanted]
+    effects, unknown = training.to_numpy(), np.full(training.shape[1], np.nan)
+    added = [effects[some].sum(axis=0) if len(some) > 1 and min(some) >= 0 else unknown for some in numbers]
+    return {**found, "additive": np.array(added)}
 
 
 def _of_single_genes(screen: Screen, values: np.ndarray) -> np.ndarray:

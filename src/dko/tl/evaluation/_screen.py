@@ -21,7 +21,7 @@ from ...metrics._effects import agreement, halves, shares
 from ...metrics._profiles import columns_mask
 
 if TYPE_CHECKING:
-    from ..._typing import AnnData, Collection, Predictor, Sequence
+    from ..._typing import AnnData, Collection, Iterable, Predictor, Sequence
 
 _MIN_CELLS = 10
 # Enough test cells to find the genes that change against them; otherwise a half of the unperturbed cells is taken.
@@ -54,8 +54,11 @@ class Screen:
     @cached_property
     def columns(self) -> list[np.ndarray]:
         """Columns of the genes of each perturbation, of those that the model predicts."""
-        model = self.cells.model
-        return [model.columns(genes) for genes in self.cells.numbers(list(self.genes.values()))]
+        return self.columns_of(self.genes.values())
+
+    def columns_of(self, sets: Iterable[list[str]]) -> list[np.ndarray]:
+        """Return the columns of sets of genes, of those that the model predicts."""
+        return [self.cells.model.columns(genes) for genes in self.cells.numbers(list(sets))]
 
     def log_values(self, rows: np.ndarray, without: np.ndarray) -> sparse.csr_array:
         """Return the log values in which effects are measured, without some genes."""
@@ -209,6 +212,8 @@ Pair = tuple[sparse.csr_array, sparse.csr_array]
 
 def measure(screen: Screen, pair: Pair, without: np.ndarray, n_splits: int, rng: np.random.Generator) -> Measurement:
     """Measure one knockout, its size with as many cells a side as the knockout of the fewest has."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
     perturbed, control = pair
     gone = columns_mask(without, control.shape[1])
     held_out = control[screen.held_out]
@@ -221,7 +226,7 @@ def measure(screen: Screen, pair: Pair, without: np.ndarray, n_splits: int, rng:
     changed = changed_genes(*of_test, without=without, logged=True)
     parts = halves(perturbed, reference, n_splits, rng)
     n_size = min(control.shape[0] // 2, *map(len, screen.perturbed.values()))
-    noise = _variance_of_mean(perturbed) + _variance_of_mean(reference)
+    noise = sum(mean_variance_axis(one, axis=0)[1] / (one.shape[0] - 1) for one in (perturbed, reference))
     return Measurement(
         effect=effect(perturbed, reference, without=without, logged=True),
         effect_elsewhere=effect(perturbed, control[~screen.held_out], without=without, logged=True),
@@ -233,12 +238,6 @@ def measure(screen: Screen, pair: Pair, without: np.ndarray, n_splits: int, rng:
         noise=float(noise[~gone].mean()),
         halves=np.where(gone, np.nan, parts[:, 0]),
     )
-
-
-def _variance_of_mean(cells: sparse.csr_array) -> np.ndarray:
-    """Return the sampling variance of the mean of each gene."""
-    mean, squares = (np.asarray(values.mean(axis=0)).ravel() for values in (cells, cells.power(2)))
-    return np.maximum(squares - mean**2, 0.0) / (cells.shape[0] - 1)
 
 
 def some(cells: sparse.csr_array, most: int, rng: np.random.Generator) -> sparse.csr_array:
