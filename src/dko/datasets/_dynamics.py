@@ -8,14 +8,9 @@ the genes that it would repress are free of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import networkx as nx
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from scipy import sparse
+from scipy import sparse
 
 TOLERANCE = 1e-10  # A cell has settled when no gene changes by more than this times (1 + x) in one iteration.
 EXTINCT = 1e-6  # A gene below this, in units of the half-saturation level, has died out and is set to 0.
@@ -24,12 +19,12 @@ _BLOCK_CELLS = 64  # Iterated together, until all of them have settled.
 
 
 def steady_state(
-    presence: NDArray[np.bool_],
+    presence: np.ndarray,
     network: sparse.csr_array,
-    production: NDArray[np.floating],
+    production: np.ndarray,
     decay: float,
-    start: NDArray[np.floating] | float = 1.0,
-) -> NDArray[np.float64]:
+    start: np.ndarray | float = 1.0,
+) -> np.ndarray:
     """Return the steady state of every cell, cells x genes, 0 where a gene is absent or dies, whatever the `start`."""
     x = np.where(presence, start, 0.0).astype(np.float64)
     activation, unsettled = network.maximum(0), 0
@@ -58,8 +53,8 @@ def steady_state(
 
 
 def viable_steady_state(
-    presence: NDArray[np.bool_], network: sparse.csr_array, production: NDArray[np.floating], decay: float
-) -> NDArray[np.float64]:
+    presence: np.ndarray, network: sparse.csr_array, production: np.ndarray, decay: float
+) -> np.ndarray:
     """Return the steady state of the genes that can last: those that die out are taken from the cell, in turn."""
     x = steady_state(presence, network, production, decay)
     shrunk = np.flatnonzero((presence & (x == 0)).any(axis=1))
@@ -71,8 +66,8 @@ def viable_steady_state(
 
 
 def hill_levels(
-    factor: NDArray[np.floating], network: NDArray[np.float64], half_response: NDArray[np.float64] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    factor: np.ndarray, network: np.ndarray, half_response: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return levels, cells x genes, and half-responses: by default the mean levels over these cells."""
     graph = nx.DiGraph(np.argwhere(network).tolist())
     graph.add_nodes_from(range(len(network)))

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._core.messages import listed
 from .._core.verb import verb
-from .._rng import generator
+from .._rng import RNG, generator
 from . import _common
 from ._common import poisson_counts, require, seed_noted
 from ._dynamics import viable_steady_state
 from ._truth import BLOCK_CELLS
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from .._rng import RNG
 
 _REGULATORS = 10  # Regulators per gene, on average, where no density is given: enough for nearly all genes to last.
 _DRAWS = 100  # How often the genes of a cell are drawn anew when none of them lasts, before the network is blamed.
@@ -167,7 +161,7 @@ def _cells(
     return truth, sparse.vstack(factors, format="csr")
 
 
-def _with_data(like: sparse.csr_matrix, data: NDArray[np.number]) -> sparse.csr_matrix:
+def _with_data(like: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
     """Return a float32 matrix of other values on the same pattern."""
     return sparse.csr_matrix((data.astype(np.float32), like.indices.copy(), like.indptr.copy()), shape=like.shape)
 

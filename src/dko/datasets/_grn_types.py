@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -11,15 +9,10 @@ from scipy import sparse
 from scipy.special import expit
 
 from .._core.verb import verb
-from .._rng import generator
+from .._rng import RNG, generator
 from . import _common
 from ._common import poisson_counts, require, seed_noted
 from ._dynamics import hill_levels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .._rng import RNG
 
 _ACTIVITIES = (0.05, 0.3, 1.5)  # Of a master regulator in a type: nearly off, low, high.
 _MASTERS = 0.05  # Share of the genes that are master regulators, where no number is given.
@@ -171,7 +164,7 @@ def _draw_network(
     copying: float,
     repression_share: float,
     rng: np.random.Generator,
-) -> NDArray[np.float64]:
+) -> np.ndarray:
     """Draw a directed graph without a cycle, genes x genes: the first `n_regulating` genes regulate later ones."""
     signs = np.zeros((n_genes, n_genes))
     for gene in range(n_masters, n_genes):

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from .._core.verb import verb
-from .._rng import generator
+from .._rng import RNG, generator
 from . import _common
 from ._common import poisson_counts, require, seed_noted
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .._rng import RNG
 
 CONTROL = "control"
 # Standard deviations: of module activities on their own, of log baselines of genes, of log library sizes.
@@ -141,8 +134,8 @@ def perturb_seq(
 
 
 def _draw_modules(
-    module: NDArray[np.intp], n_modules: int, density: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    module: np.ndarray, n_modules: int, density: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return D, and the change of the log rates per unit of a module, through all modules: modules x genes."""
     shape = (n_modules, n_modules)
     weights = rng.uniform(*_EDGES, shape) * rng.choice([-1.0, 1.0], shape)
@@ -151,7 +144,7 @@ def _draw_modules(
     return network, np.linalg.solve(np.eye(n_modules) - network, loadings)
 
 
-def _shifts(targets: pd.Index, alone: NDArray[np.float64], n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
+def _shifts(targets: pd.Index, alone: np.ndarray, n_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return how each perturbation, singles before pairs, shifts the activity of each module directly."""
     first, second = np.triu_indices(len(targets), k=1)
     drawn = rng.permutation(len(first))[:n_pairs]
@@ -160,5 +153,5 @@ def _shifts(targets: pd.Index, alone: NDArray[np.float64], n_pairs: int, rng: np
     return pd.DataFrame(np.vstack([alone, alone[first] + alone[second]]), index=[*targets, *pairs])
 
 
-def _named(modules: NDArray[np.intp]) -> list[str]:
+def _named(modules: np.ndarray) -> list[str]:
     return [f"module_{module}" for module in modules]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
 
 from .._core.messages import progress_of, unknown
 from .._core.verb import verb
 from . import _common
 from ._dynamics import hill_levels, steady_state
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .._typing import AnnData, Callable, Sequence
 
 BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 MB per array of 2,000 genes.
 
@@ -88,7 +85,7 @@ def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
     return sparse.csr_array((impact, truth.indices.copy(), truth.indptr.copy()), shape=truth.shape)
 
 
-def _profiles(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _profiles(levels: np.ndarray) -> np.ndarray:
     total = levels.sum(axis=1, keepdims=True)
     return np.divide(levels, total, out=np.zeros_like(levels), where=total > 0)
 
@@ -103,7 +100,7 @@ def _positions(wanted: str | Sequence[str], names: pd.Index, what: str, where: s
     return positions
 
 
-def _read(adata: AnnData) -> Callable[[NDArray[np.intp], NDArray[np.bool_]], NDArray[np.float64]]:
+def _read(adata: AnnData) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return what gives the levels in some cells without the genes that are removed from each."""
     if _common.GRN not in adata.uns or _common.TRUTH not in adata.layers or _common.NETWORK not in adata.varp:
         raise ValueError(
@@ -121,7 +118,7 @@ def _read(adata: AnnData) -> Callable[[NDArray[np.intp], NDArray[np.bool_]], NDA
         factors = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION))
         weights, half_response = network.toarray(), _needed(adata, "var", _common.HALF_RESPONSE).to_numpy(dtype=float)
 
-        def levels(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        def levels(rows: np.ndarray, removed: np.ndarray) -> np.ndarray:
             return hill_levels(factors[rows].toarray() * ~removed, weights, half_response)[0]
 
         return levels
@@ -129,7 +126,7 @@ def _read(adata: AnnData) -> Callable[[NDArray[np.intp], NDArray[np.bool_]], NDA
     differ = params["heterogeneity"] > 0
     production = sparse.csr_array(_needed(adata, "layers", _common.PRODUCTION) if differ else truth > 0, dtype=float)
 
-    def settled(rows: NDArray[np.intp], removed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def settled(rows: np.ndarray, removed: np.ndarray) -> np.ndarray:
         before, factor = truth[rows].toarray(), production[rows].toarray()
         return steady_state((before > 0) & ~removed, network, factor, float(params["decay"]), start=before)
 

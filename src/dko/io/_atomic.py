@@ -10,16 +10,13 @@ import shutil
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
 
 from .._core.process import uninterrupted
 from ._target import aside, check_target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Folders in which something is being written: where, by which process, and something random.
 _PARTIAL = re.compile(r"\.dko-partial-([0-9a-f]{8})-(\d+)-\w{8}")

@@ -7,14 +7,11 @@ import json
 import math
 import os
 import zipfile
+from collections.abc import Mapping
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .._typing import Mapping
-
 
 # Bytes that the arrays of any file may take, and how many times its own size those of a large one may: numbers that
 # have been learned hardly compress.

@@ -8,14 +8,11 @@ import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .._core.messages import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # Names of what anndata, zarr and the macOS Finder put into a store: at the top, and of files at any depth.
 _TOP = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}

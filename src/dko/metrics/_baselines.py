@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,6 @@ import pandas as pd
 from .._compat import Matrix, dense
 from .._core.verb import verb
 from .._rng import RNG, generator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _N_COMPONENTS = 20
 # The partial correlations solve a system as large as there are cells.

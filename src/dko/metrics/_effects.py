@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
+from .._compat import Matrix
 from .._core.verb import verb
 from .._rng import RNG, generator
 from ._agreement import correlation
-from ._profiles import SCALE, bray_curtis, columns_mask, log_profiles
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from .._compat import Matrix
-    from ._profiles import Columns
+from ._profiles import SCALE, Columns, bray_curtis, columns_mask, log_profiles
 
 # A test takes dense values of so many genes at a time.
 _BLOCK = 500

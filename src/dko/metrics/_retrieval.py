@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from .._core.verb import verb
-from .._rng import generator
+from .._rng import RNG, generator
 from ._agreement import is_constant
-
-if TYPE_CHECKING:
-    from .._typing import RNG, Sequence
 
 _MIN_KNOCKOUTS = 3
 # Correlations that differ by less are equal, and below this share of the sum of squares a variance is rounding.

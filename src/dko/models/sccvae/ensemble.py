@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .config import Config
 from .network import Network
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .config import Config
-
 
 _STATE = "network."
 # Arrays of a row per gene.

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy import sparse
 
 from ..._core.messages import logger
 from ..._rng import torch_seed
 from .._training import Trained, fabric_on, loader, train
+from ..fitting import Schedule
+from .config import Config
 from .ensemble import Ensemble, Member
 from .network import Loss, Network, bandwidths_of
 from .sampler import Cells, sampler
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    from scipy import sparse
-
-    from ..fitting import Schedule
-    from .config import Config
-    from .targets import Targets
-
+from .targets import Targets
 
 # With few cells a pass is short, and validation after each would cost more than training.
 _FEWEST_BATCHES = 50

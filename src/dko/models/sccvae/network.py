@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .config import Config
-    from .sampler import Batch, Cells
-
+from .config import Config
+from .sampler import Batch, Cells
 
 _SLOPE = 0.2
 # Variances of the posterior are at least this.

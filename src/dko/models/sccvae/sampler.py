@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from .._training import Loader, rows_on
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scipy import sparse
-
-    from .config import Config
+from .config import Config
 
 
 class Batch(NamedTuple):

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
 
 from ..._core.cells import profiles
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, say, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
-    from scipy import sparse
-
-    from .config import Config
+from .config import Config
 
 # Control cells that components are computed from, at most.
 _MAX_CELLS = 5_000

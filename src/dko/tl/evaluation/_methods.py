@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from ..._core.messages import bars
 from ...metrics import baseline_effects, bray_curtis, effect, energy_distance, log_profiles, mmd, supervised_effects
 from ...metrics._baselines import co_expression, permuted
 from ...metrics._effects import shares, size_of_effect
-from ._screen import some
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scipy import sparse
-
-    from ._screen import Measurement, Pair, Screen
+from ._screen import Measurement, Pair, Screen, some
 
 # Baselines that are the same whatever is knocked out rank no impacts.
 _BLIND = ("gene mean", "gene spread")

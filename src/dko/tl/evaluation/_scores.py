@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,7 @@ from ...metrics import (
 )
 from ...metrics._effects import of_whole
 from ._methods import Predicted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ._screen import Measurement
+from ._screen import Measurement
 
 # The pseudo-methods of what was measured, and of one half of the cells as a prediction of the other.
 MEASUREMENT, REPLICATE = "measurement", "replicate"
