@@ -144,8 +144,9 @@ def evaluate(
         **({"n_trained": n_trained} if screen.trained else {}),
         **({"rng": int(rng)} if isinstance(rng, int | np.integer) else {}),
     }
-    content = {keys.PARAMS: params, keys.TABLE: _tidy(scores, list(screen.genes)), keys.SUMMARY: summary}
-    write(target, uns={keys.evaluation(key): content})
+    tables = [table.assign(perturbation=list(screen.genes), method=method) for method, table in scores.items()]
+    table = pd.concat([one.melt(["method", "perturbation"], var_name="metric") for one in tables], ignore_index=True)
+    write(target, uns={keys.evaluation(key): {keys.PARAMS: params, keys.TABLE: table, keys.SUMMARY: summary}})
     return data if copy else None
 
 
@@ -182,14 +183,6 @@ def _scored(
     for method in apart[0]:
         scores[method] = scores[method].join(pd.DataFrame([one[method] for one in apart]))
     return scores, len(training)
-
-
-def _tidy(scores: dict[str, pd.DataFrame], labels: list[str]) -> pd.DataFrame:
-    tables = [
-        table.assign(perturbation=labels, method=method).melt(["method", "perturbation"], var_name="metric")
-        for method, table in scores.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
 
 
 def _tell(measurement: pd.DataFrame, names: list[str]) -> int:

@@ -104,7 +104,13 @@ class ScCvaeModel(Model):
 
         before, rows = values.toarray(), np.arange(values.shape[0])
         cells, draw = (torch.from_numpy(array).to(self.device) for array in (before, noise))
-        shifts, own = self._shifts(sets), torch.from_numpy(np.stack([self._own(genes) for genes in sets])).to(cells)
+        shifts = self._shifts(sets)
+        # The change of the expression of the genes themselves, NaN where it is not known and at all others.
+        of_own = np.full((len(sets), len(self.genes)), np.nan, dtype=np.float32)
+        for row, genes in zip(of_own, sets, strict=True):
+            measured = genes[self._column[genes] >= 0]
+            row[self._column[measured]] = self.ensemble.own[measured]
+        own = torch.from_numpy(of_own).to(cells)
         asked = list(product(range(len(sets)), doses))
         for first in range(0, len(asked), AT_A_TIME):
             some = asked[first : first + AT_A_TIME]
@@ -127,13 +133,6 @@ class ScCvaeModel(Model):
         import torch
 
         return torch.stack([self.ensemble.shifts(genes).sum(dim=0) for genes in sets])
-
-    def _own(self, genes: np.ndarray) -> np.ndarray:
-        """Return the change of the expression of the genes themselves, NaN where it is not known and at all others."""
-        found = np.full(len(self.genes), np.nan, dtype=np.float32)
-        measured = genes[self._column[genes] >= 0]
-        found[self._column[measured]] = self.ensemble.own[measured]
-        return found
 
     @classmethod
     def check_frame(cls, frame: Frame) -> None:

@@ -67,14 +67,9 @@ class Network(nn.Module):
         return self.edges * self.mask
 
     def propagation(self) -> torch.Tensor:
-        """Return (I - A)^-1 of the triangular graph: (I + A)(I + A^2)(I + A^4) ..., on every device."""
-        power, reached = self.graph(), 2
-        total = torch.eye(len(power), dtype=power.dtype, device=power.device) + power
-        while reached < len(power):
-            power = power @ power
-            total = total + total @ power
-            reached *= 2
-        return total
+        """Return (I - A)^-1 of the triangular graph."""
+        same = torch.eye(len(self.mask)).to(self.mask)
+        return torch.linalg.solve_triangular(same - self.graph(), same, upper=True, unitriangular=True)
 
     def directions(self, features: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
         """Return the codes in the simplex of targets with these features."""

@@ -149,8 +149,10 @@ def without_model(
         found[_CO_EXPRESSION] = [method(_of_single_genes(screen, values), sized=False)]
         return {name: tries for name, tries in found.items() if np.isfinite(tries[0].effects).any()}
     if not screen.cells.model.log:
-        share = np.array([_share(screen.control, columns) for columns in screen.columns])
-        found["renormalise"] = [Predicted(nothing, share, same)]
+        # In the cells that express any of the genes.
+        shares_of = (np.asarray(screen.control[:, columns].sum(axis=1)).ravel() for columns in screen.columns)
+        impacts = np.array([share[share > 0].mean() if (share > 0).any() else np.nan for share in shares_of])
+        found["renormalise"] = [Predicted(nothing, impacts, same)]
     genes = np.unique(np.concatenate(screen.columns))
     # The effects of several genes are added.
     members = np.array([np.isin(genes, columns) for columns in screen.columns], dtype=float)
@@ -161,12 +163,6 @@ def without_model(
             found[name] = [method(members @ singles, sized=False)]
     found[_SHUFFLED] += [method(members @ permuted(values, genes, rng), sized=False) for _ in range(_N_SHUFFLES - 1)]
     return found
-
-
-def _share(profiles: sparse.csr_array, columns: np.ndarray) -> float:
-    """Return the mean share of genes in the cells that express any of them."""
-    share = np.asarray(profiles[:, columns].sum(axis=1)).ravel()
-    return float(share[share > 0].mean()) if (share > 0).any() else np.nan
 
 
 def _supervised(screen: Screen, training: pd.DataFrame) -> dict[str, np.ndarray]:

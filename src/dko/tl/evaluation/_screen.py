@@ -93,7 +93,12 @@ def open_screen(
         raise ValueError(f"control={control!r} is not what the fit took for unperturbed cells, {params['control']!r}.")
     cells = open_model(adata, key, "", (labels == control).to_numpy(), device=device)
     split = adata.obs.get(keys.split(key), pd.Series(_UNKNOWN, adata.obs_names)).astype(str).to_numpy()
-    roles = _roles(cells, control, known)
+    # What became of every perturbation in the fit; nothing of a model of unperturbed cells.
+    roles = {}
+    if keys.PERTURBATIONS in fitted.tables:
+        table = fitted.table(keys.PERTURBATIONS)
+        labels_of_fit = [spelled(str(label), control, known) for label in table["perturbation"]]
+        roles = dict(zip(labels_of_fit, table["role"].astype(str), strict=True))
     perturbed = {label: np.flatnonzero(labels == label) for label in genes}
     for label, rows in perturbed.items():
         if roles.get(label) == TRAINED and (test := split[rows] == keys.TEST).any():
@@ -144,15 +149,6 @@ def _named(
     if outside:
         say(f"Left out, as the model does not know their genes: {listed(outside)}.")
     return {label: genes[label] for label in chosen if label not in outside}
-
-
-def _roles(cells: Predictor, control: str, known: Collection[str]) -> dict[str, str]:
-    """Return what became of every perturbation in the fit; nothing of a model of unperturbed cells."""
-    if keys.PERTURBATIONS not in cells.fitted.tables:
-        return {}
-    table = cells.fitted.table(keys.PERTURBATIONS)
-    labels = [spelled(str(label), control, set(known)) for label in table["perturbation"]]
-    return dict(zip(labels, table["role"].astype(str), strict=True))
 
 
 def _enough(cells: dict[str, np.ndarray], n_control: int, control: str, perturbation_key: str) -> dict[str, np.ndarray]:
