@@ -46,8 +46,8 @@ def dko(capsys):
 
 
 @pytest.fixture
-def verb_is(monkeypatch):
-    """Put other work in the place of a verb, with the parameters of that verb."""
+def verb_is(monkeypatch, _fitted):
+    """Put other work in the place of a verb, with the parameters of that verb, once the cells have been fitted."""
 
     def put(name, work):
         real = getattr(package.tl, name)

@@ -12,10 +12,7 @@ import pytest
 from dko.cli._main import in_options
 
 DKO = (sys.executable, "-m", "dko")
-COMMANDS = (
-    *("demo", "fit", "ko", "dose", "scan", "rank", "affected", "interactions", "modules", "evaluate", "report"),
-    "reproduce",
-)
+COMMANDS = ("demo", "fit", "ko", "dose", "scan", "rank", "affected", "interactions", "modules", "evaluate", "report")
 
 
 def raising(error):
@@ -88,7 +85,6 @@ def test_help_lists_all_commands(dko, words):
         (("fit", "a.h5ad"), "--out requires an argument (see `dko fit --help`)"),
         (("fit", "a.h5ad", "--out", "b.h5ad", "--max-steps", "many"), '--max-steps: unable to convert "many" into int'),
         (("ko", "a.h5ad", "--out", "b.h5ad"), "GENE requires an argument (see `dko ko --help`)"),
-        (("reproduce", "a.csv"), "--out requires an argument (see `dko reproduce --help`)"),
     ],
 )
 def test_bad_usage_is_one_line(dko, words, says):

@@ -12,7 +12,6 @@ from contextlib import chdir, suppress
 from pathlib import Path
 
 import anndata as ad
-import numpy as np
 import pytest
 
 import dko
@@ -330,14 +329,10 @@ def test_scan_replaces_no_file_that_cells_may_be_read_from_later(fitted, place):
     assert state(place) == before
 
 
-def test_reproduce_and_demo_look_at_every_file_first(place, tmp_path, capsys, monkeypatch):
-    np.savetxt(tmp_path / "P.csv", np.ones((4, 6)), delimiter=",")
-    fill(place / "Impact_results.csv", "pipe")
+def test_the_demo_looks_at_every_file_first(place, capsys, monkeypatch):
     fill(place / "fit.png", "nested")
     before = state(place)
     monkeypatch.delattr("dko.datasets.pbmc68k")
-    monkeypatch.setattr("dko.io.read_reference", None)
-    for words in (["reproduce", tmp_path / "P.csv", "--force"], ["demo"]):
-        assert main([*map(str, words), "--out", str(place), "--quiet"]) == 2
-        assert "choose another name" in capsys.readouterr().err
+    assert main(["demo", "--out", str(place), "--quiet"]) == 2
+    assert "choose another name" in capsys.readouterr().err
     assert state(place) == before

@@ -11,11 +11,10 @@ from functools import cache
 from inspect import Parameter, Signature, getdoc, signature
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from anndata import AnnData
 from cyclopts import Parameter as Option
-from matplotlib.backend_bases import FigureCanvasBase
 
 from .. import io, tl
 from .._core import results
@@ -26,11 +25,10 @@ from .._core.names import labels_of
 from .._core.results import Result
 from .._core.tables import Table
 from .._settings import settings
-from ..io._files import check_endings, read_any, read_prior, write_any, write_figure, write_table
+from ..io._files import check_endings, read_any, read_prior, write_any, write_table
 from ..io._target import check_target
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
-from ..pl._quality import LABELS
 from ..report import SECTIONS, Run, open_run
 from ._main import OPTION_OF
 
@@ -48,7 +46,7 @@ class Command(NamedTuple):
 
 _FIT = "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --genes CD74,FTL --n-top-genes 1000"
 _KO = "fitted.h5ad CD74 FTL+LYZ --dose 0.5 --groups cell_type=Dendritic --out ko.h5ad"
-_SCORES = "fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv --plot scores.png"
+_SCORES = "fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv"
 COMMANDS = {
     "fit": Command("fit", _FIT, (results.PERTURBATIONS, results.QUALITY)),
     "ko": Command("virtual_ko", _KO, (results.KNOCKOUTS,), how={"tidy": True}),
@@ -66,8 +64,8 @@ COMMANDS = {
     "report": Command("write_report", "scanned.h5ad --groupby cell_type --title 'Keystone genes of blood'"),
 }
 _NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out ranked.h5ad"}
-# What is typed without an option, by parameter.
-ARGUMENTS = {name: {"genes": "GENE", "gene": "GENE"} for name in ("ko", "dose", "affected", "interactions")}
+# Commands whose genes are typed without an option.
+_OF_GENES = ("ko", "dose", "affected", "interactions")
 
 # What is typed for a parameter of this type; one of any other type has no option.
 _LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")
@@ -114,8 +112,11 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
         found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
     if "exclude" in found:
         found["exclude"] = "Marks", None
-    places = ARGUMENTS.get(name, {})
-    return {option: one for option, one in found.items() if one[0] in _TYPES or option in places}
+    return {option: one for option, one in found.items() if one[0] in _TYPES or _is_argument(name, option)}
+
+
+def _is_argument(name: str, option: str) -> bool:
+    return name in _OF_GENES and option in ("gene", "genes")
 
 
 def command(name: str) -> Callable[..., None]:
@@ -136,27 +137,23 @@ def command(name: str) -> Callable[..., None]:
 
 
 def _parameters(name: str) -> list[Parameter]:
-    places, kinds = ARGUMENTS.get(name, {}), kinds_of(name)
-    found = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")]
-    for option in (option for option in kinds if option in places):
-        together = ", or genes removed together: CD74+FTL" if kinds[option][0] == "Knockouts" else ""
-        found.append(_parameter(option, list[str], f"Gene{together}.", typed=places[option]))
+    found, kinds = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")], kinds_of(name)
+    for option, (kind, _) in kinds.items():
+        if _is_argument(name, option):
+            together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""
+            found.append(_parameter(option, list[str], f"Gene{together}.", typed="GENE"))
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
     found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
     if name not in ("fit", "report"):
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
-    if name == "evaluate":
-        found.append(_parameter("plot", Path, "Draw a score of all methods, in the format that the file ends in."))
-        found.append(_parameter("metric", Literal[tuple(LABELS)], "Which score to draw.", "pearson"))
     texts = _texts(name) | _HELP
     for option, (kind, default) in kinds.items():
-        if option not in places:
+        if not _is_argument(name, option):
             text = _GROUPS if kind == "Groups" else texts.get(option, "")
             text += " A,B,C, or @FILE with one per line." if kind in _LISTS else ""
-            alias = "--permutations" if option == "n_permutations" else ()
-            found.append(_parameter(option, _TYPES[kind], text, default, alias=alias))
+            found.append(_parameter(option, _TYPES[kind], text, default))
     flags = {
         "force": "Replace files that exist; then OUT may also be IN.",
         "quiet": "No messages and no progress bars, results only.",
@@ -165,11 +162,10 @@ def _parameters(name: str) -> list[Parameter]:
     return [*found, *(_parameter(flag, bool, text, False) for flag, text in flags.items())]
 
 
-def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "", **how: Any) -> Parameter:
+def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "") -> Parameter:
     if typed:
-        annotation: Any = Annotated[kind, Option(name=typed, help=text)]
-        return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=annotation)
-    how |= {"help": text, "show_default": default not in (None, False, True)}
+        return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=Annotated[kind, Option(name=typed, help=text)])
+    how: dict[str, Any] = {"help": text, "show_default": default not in (None, False, True)}
     if default is False or kind == list[str]:
         how |= {"negative": (), "consume_multiple": kind == list[str]}
     annotation = Annotated[kind if default is Parameter.empty else kind | None, Option(**how)]
@@ -205,8 +201,6 @@ def _run(name: str, given: dict[str, Any]) -> None:
         options = {option: _typed(option, kind, given, opened) for option, (kind, _) in kinds.items()}
         _call(_verb(name), data, options)
         run = open_run(data, key=options["key"], mod=options["mod"], groupby=options.get("groupby"))
-        # What cannot be drawn is known before anything is written.
-        figure = run.draw("evaluation", metric=given["metric"]) if "plot" in files else None
         if "out" in files:  # first of all: whatever becomes of the tables, the results are kept
             write_any(data, files["out"])
             say(f"Wrote {files['out']}. Next: {_NEXT.get(name, 'dko report {out}').format(out=files['out'])}")
@@ -223,9 +217,6 @@ def _run(name: str, given: dict[str, Any]) -> None:
         asked = options.get("genes") or options.get("gene")
         labels, n_rows = labels_of(asked) if asked else None, 3 if grouped else 10
         show(replace(run, n_rows=n_rows, labels=labels, groupby=run.groupby if grouped else None), *chosen.made)
-        if figure is not None:
-            write_figure(figure, files["plot"])
-            say(f"Wrote {files['plot']}.")
     return None
 
 
@@ -285,7 +276,7 @@ def outputs(given: dict[str, Any]) -> dict[str, Path]:
     Refused are outputs that could not be written in the end, or are one file.
     """
     source, out = given["input"], given["out"]
-    files = {name: given[name] for name in ("out", "table", "impacts", "plot") if given.get(name) is not None}
+    files = {name: given[name] for name in ("out", "table", "impacts") if given.get(name) is not None}
     if out is not None and ending(out) in (".csv", ".tsv"):
         if "table" not in given or "table" in files:
             raise ValueError(f"--out {str(out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
@@ -294,9 +285,6 @@ def outputs(given: dict[str, Any]) -> dict[str, Path]:
         check_endings(source, out)
     if {"table", "impacts"} <= set(files):
         raise ValueError("--table needs the impacts in memory, which --impacts writes to a file; choose one.")
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if "plot" in files and files["plot"].suffix.lower().removeprefix(".") not in kinds:
-        raise ValueError(f"--plot {str(files['plot'])!r} has to end in one of .{', .'.join(sorted(kinds))}.")
     named = {"IN": source, **{f"--{name}": path for name, path in files.items()}}
     for (one, path), (other, same) in combinations(named.items(), 2):
         if os.path.realpath(path) == os.path.realpath(same) and (one, other) != ("IN", "--out"):

@@ -6,9 +6,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from shutil import get_terminal_size
 
@@ -37,20 +36,19 @@ Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko i
 
 # Keywords of verbs whose option has another name.
 OPTION_OF = {"key_added": "key", "out": "impacts"}
-# Each command: the module that has it, and a line for the list.
+# Each command, and a line for the list.
 COMMANDS = {
-    "demo": ("_workflows", "fit, scan and plot real blood cells"),
-    "fit": ("_commands", "learn from the cells of a file"),
-    "ko": ("_commands", "knock out a few genes"),
-    "dose": ("_commands", "knock out a few genes at several doses"),
-    "scan": ("_commands", "knock out every gene"),
-    "rank": ("_commands", "rank genes, with intervals and p-values"),
-    "affected": ("_commands", "find the genes that a knockout changes"),
-    "interactions": ("_commands", "find the pairs of genes that interact"),
-    "modules": ("_commands", "group knockouts by their effects"),
-    "evaluate": ("_commands", "compare with measured knockouts"),
-    "report": ("_commands", "write all results on one page"),
-    "reproduce": ("_workflows", "the paper's workflow, CSV to CSV"),
+    "demo": "fit, scan and plot real blood cells",
+    "fit": "learn from the cells of a file",
+    "ko": "knock out a few genes",
+    "dose": "knock out a few genes at several doses",
+    "scan": "knock out every gene",
+    "rank": "rank genes, with intervals and p-values",
+    "affected": "find the genes that a knockout changes",
+    "interactions": "find the pairs of genes that interact",
+    "modules": "group knockouts by their effects",
+    "evaluate": "compare with measured knockouts",
+    "report": "write all results on one page",
 }
 
 
@@ -101,9 +99,9 @@ def _run(words: Sequence[str]) -> None:
         version=f"dko {version('dko')}",
         suppress_keyboard_interrupt=False,
     )
-    for place, (name, (module, line)) in enumerate(COMMANDS.items()):
+    for place, (name, line) in enumerate(COMMANDS.items()):
         if name == words[0]:
-            app.command(import_module(f".{module}", __package__).command(name), name=name)
+            app.command(_command(name), name=name)
         else:
             app.command(lambda: None, name=name, help=line, sort_key=place)
     try:
@@ -112,6 +110,13 @@ def _run(words: Sequence[str]) -> None:
         error.verbose = False
         prog = f"dko {words[0]}" if words[0] in COMMANDS else "dko"
         raise ValueError(f"{_sentence(error).rstrip('.')} (see `{prog} --help`).") from error
+
+
+def _command(name: str) -> Callable[..., None]:
+    from ._commands import command
+    from ._demo import demo
+
+    return demo if name == "demo" else command(name)
 
 
 def _sentence(error: BaseException) -> str:

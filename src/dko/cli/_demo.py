@@ -1,0 +1,76 @@
+"""The demo: from a fit to plots, of cells that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .. import datasets, get, tl
+from .._core import results
+from .._settings import settings
+from ..io._files import write_any, write_figure
+from ..io._target import check_folder
+from ..report import open_run
+from ._commands import show
+
+_FLAG: Any = Parameter(negative=(), show_default=False)
+_CELL_TYPE = "cell_type"
+
+
+def demo(
+    *,
+    out: Path = Path("demo"),
+    rng: int = 0,
+    device: str = "auto",
+    quiet: Annotated[bool, _FLAG] = False,
+    debug: Annotated[bool, _FLAG] = False,
+) -> None:
+    """Fit, scan and plot 700 human blood cells of ten types that come with scanpy; nothing is downloaded.
+
+    Prints how well held-out cells are predicted, the keystone genes of each cell type, whose knockouts change the other
+    genes most, and what the knockout of the first of them changes. Writes plots and the cells with all results to a
+    folder, over those of an earlier demo.
+
+    Parameters
+    ----------
+    out
+        Folder to write to.
+    rng
+        Seed of all random numbers.
+    device
+        Where to compute: auto, cpu, cuda, cuda:1, mps.
+    quiet
+        No messages and no progress bars, results only.
+    debug
+        Show the traceback of an error.
+    """
+    files = {
+        "impact.png": ("impact", "where in the UMAP the knockouts of the four strongest genes have an impact", {}),
+        "ranking.png": ("ranking", "keystone genes of each cell type", {"groupby": _CELL_TYPE, "n_genes": 5}),
+        "fit.png": ("fit", "observed and predicted profiles of the test cells", {}),
+        "history.png": ("history", "how the loss fell", {}),
+    }
+    check_folder(out, [*files, "demo.h5ad"])
+    with settings.override(verbosity=0 if quiet else settings.verbosity):
+        adata = datasets.pbmc68k()
+        print(f"{adata.n_obs} human blood cells of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n")
+        # One model for all cells: most of the types have too few for one each.
+        tl.fit(adata, test_fraction=0.2, rng=rng, device=device, progress=not quiet)
+        show(open_run(adata, groupby=_CELL_TYPE), results.QUALITY)
+        tl.scan(adata, device=device)
+        show(open_run(adata, groupby=_CELL_TYPE, n_rows=3), results.RANKING)
+        top = get.ranking(adata)["gene"].head(4).tolist()
+        tl.virtual_ko(adata, top[0], device=device)
+        tl.affected_genes(adata, top[0], device=device, rng=rng)
+        run = open_run(adata, n_rows=5)
+        show(run, results.AFFECTED)
+        out.mkdir(parents=True, exist_ok=True)
+        for name, (plot, _, how) in files.items():
+            write_figure(run.draw(plot, *([top] if plot == "impact" else []), **how), out / name)
+        write_any(adata, out / "demo.h5ad")
+        print(f"Look at, in {out}:")
+        print("\n".join(f"  {name:14} {what}" for name, (_, what, _) in files.items()))
+        print(f'  demo.h5ad      the cells, for scanpy: sc.pl.umap(adata, color="{top[0]}", layer="dko_downstream")\n')
+        print("Next, your own cells:\n  dko fit cells.h5ad --out fitted.h5ad\n  dko scan fitted.h5ad --out out.h5ad")

@@ -1,0 +1,36 @@
+"""The demo and the report."""
+
+from __future__ import annotations
+
+from dko.io._files import read_any
+
+DEMO = {"impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad"}
+
+
+def test_demo_shows_everything_and_may_be_repeated(dko, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr("dko.datasets.pbmc68k", lambda: cells)
+    folder = tmp_path / "shown"
+    ran = dko("demo", "--out", folder, "--quiet")
+    assert ran.code == 0 and ran.err == "", ran
+    assert {path.name for path in folder.iterdir()} == DEMO
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in DEMO if "png" in name)
+    parts = ("80 human blood cells", "16 test cells", "gene mean per cell_type", "Keystone genes", "Genes that change")
+    assert all(part in ran.out for part in (*parts, *DEMO, "dko fit cells.h5ad"))
+    adata = read_any(folder / "demo.h5ad")
+    assert "dko_impact" in adata.layers and "dko_impact" in adata.obsm and (adata.obs["dko_split"] == "test").any()
+    monkeypatch.delattr("dko.datasets.pbmc68k")
+    assert "cannot be written" in dko("demo", "--out", folder / "demo.h5ad" / "where").error
+
+
+def test_report_writes_a_page_beside_the_file(dko, store, fitted, kept):
+    source = store(fitted, "cells 1.h5ad")
+    page = source.with_suffix(".html")
+    ran = dko("report", source, "--groupby", "cell_type")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"Wrote {page}.\n")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>") and "<h1>Virtual knockouts: cells 1.h5ad</h1>" in text
+    assert "gene mean per cell_type" in text
+    with kept:
+        assert dko("report", source).error == f"'{page}' exists; add --force to replace it."
+    assert dko("report", source, "--force", "--quiet", "--title", "T-cells <3").err == ""
+    assert "<h1>T-cells &lt;3</h1>" in page.read_text(encoding="utf-8")
