@@ -17,14 +17,16 @@ from .._core.fitted import NO_SIGNAL, check_place, read_linear
 from .._core.genes import KINDS, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import listed, progress_of, say
+from .._core.messages import listed, say
+from .._core.messages import progress as progress_over
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
+from ..models.base import like
 
 if TYPE_CHECKING:
     from .._core.groups import Names
-    from .._typing import RNG, AnnData, Iterable, MuData, Predictor, Sequence
+    from .._typing import RNG, AnnData, MuData, Predictor, Sequence
 
 _SCORES = ("downstream_mean", "impact_mean", "specificity")
 _COLUMNS = [
@@ -134,31 +136,27 @@ def rank_genes(
     if by == "specificity" and groupby is None:
         raise ValueError("by='specificity' compares groups; name their column, groupby=...")
     members, chosen = masks_of(target, groupby, groups)
-    scanned = _read_scan(predictor, key, [*members.values(), ~np.logical_or.reduce(list(members.values()))])
+    scanned = _read_scan(predictor, key)
     if by == "specificity" and (alone := [group for group in chosen if not scanned.cells[~members[group]].any()]):
         raise ValueError(
             f"by='specificity' compares with other cells, and none but those of {listed(alone)} was scanned."
         )
     how = by, left_out, n_bootstraps, min_cells
     children, tables = dict(zip(members, generator(rng).spawn(len(members)), strict=True)), {}
-    with progress_of(len(chosen), description="rank_genes", unit="group") as advance:
-        for group in chosen:
-            tables[group] = _rank_group(scanned, members[group], predictor, how, children[group])
-            advance(1)
+    for group in progress_over(chosen, total=len(chosen), description="rank_genes", unit="group"):
+        tables[group] = _rank_group(scanned, members[group], predictor, how, children[group])
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     table = table.drop(columns="group") if groupby is None else table.astype({"group": pd.CategoricalDtype(chosen)})
-    params = {"groupby": groupby or ALL, "groups": chosen, **_OF_SCANPY}
-    params |= {"by": by, "n_bootstraps": n_bootstraps, "min_cells": min_cells}
-    params |= {"exclude": left_out} if left_out else {}
-    params |= {"layer": fitted.params["layer"]} if fitted.params.get("layer") else {}
+    optional = {"exclude": left_out, "layer": fitted.params.get("layer")}
+    params = {"groupby": groupby or ALL, "groups": chosen, **_OF_SCANPY, "by": by, "n_bootstraps": n_bootstraps}
+    params |= {"min_cells": min_cells, **{name: value for name, value in optional.items() if value}}
     content = {keys.PARAMS: params, **_as_scanpy(tables, fitted.genes, by), keys.TABLE: table}
     rate = keys.pval_adj(key if place == keys.ranking(key) else place)
     column = "pval_adj" if groupby is None else "downstream_mean"
     columns = pd.DataFrame({group: part.set_index("gene")[column] for group, part in tables.items()}, dtype=np.float32)
     columns = columns.reindex(target.var_names).rename(columns=lambda group: keys.column(group, target.var_names))
     where: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
-    stale = {"var": [rate], "varm": [place]} if place in target.uns else {}
-    write(target, remove=stale, uns={place: content}, **where)
+    write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **where)
     _say(tables, groupby, place)
     return data if copy else None
 
@@ -186,12 +184,11 @@ class _Scanned(NamedTuple):
 
     def part(self, members: np.ndarray) -> _Scanned:
         """Return some of the cells, a mask."""
-        rows = np.flatnonzero(members)
-        return self if len(rows) == len(members) else _Scanned(*(one[rows] for one in self))
+        return self if members.all() else _Scanned(*(one[members] for one in self))
 
 
-def _read_scan(predictor: Predictor, key: str, groups: Iterable[np.ndarray]) -> _Scanned:
-    """Read a scan, and refuse layers that are not of one scan of this expression; `groups` are masks of cells."""
+def _read_scan(predictor: Predictor, key: str) -> _Scanned:
+    """Read a scan, and refuse layers that are not of one scan of this expression."""
     layers, places = [], (keys.impact(key), keys.downstream(key))
     for place, what in zip(places, ("scan", "downstream impacts, which genes rank by,"), strict=True):
         if place not in layer_names(predictor.adata):
@@ -205,23 +202,17 @@ def _read_scan(predictor: Predictor, key: str, groups: Iterable[np.ndarray]) -> 
         layers_of = " and ".join(f"adata.layers[{place!r}]" for place in places)
         raise ValueError(f"{layers_of} are of different scans; {again}")
     # Ones, as an entry of 0 is an impact, too.
-    knocked_out, present = (
-        sparse.csr_matrix((np.ones(one.nnz, dtype=bool), one.indices, one.indptr), shape=one.shape)
-        for one in (impact, values)
-    )
+    knocked_out, present = (like(one, np.ones(one.nnz, dtype=bool)) for one in (impact, values))
     if knocked_out.multiply(present).nnz < impact.nnz or np.diff(impact.indptr)[~predictor.cells].any():
         raise ValueError(
             f"adata.layers[{places[0]!r}] has impacts where the cell does not express the gene, or has no model: the "
             f"expression is not the one that was scanned; {again}"
         )
-    # A cell that expresses a gene that was knocked out and has no impacts was left out. Where there is none such in a
-    # group, the scan has gone over all of its cells; otherwise only over those with impacts, as far as anyone can say.
-    with_impacts, expressing = np.diff(impact.indptr) > 0, predictor.cells & (np.diff(values.indptr) > 0)
-    left_out = predictor.cells & (present @ (knocked_out.getnnz(axis=0) > 0) > 0) & ~with_impacts
-    scanned = with_impacts.copy()
-    for group in groups:
-        if not left_out[group].any():
-            scanned[group] = expressing[group]
+    # A cell that expresses a gene that was knocked out and has no impacts was left out. Where there is none such, the
+    # scan has gone over all cells; otherwise only over those with impacts, as far as anyone can say.
+    with_impacts, expressing = np.diff(impact.indptr) > 0, np.diff(values.indptr) > 0
+    left_out = present @ (knocked_out.getnnz(axis=0) > 0) & predictor.cells & ~with_impacts
+    scanned = with_impacts if left_out.any() else predictor.cells & expressing
     return _Scanned(impact, downstream, values, profiles(values), scanned)
 
 
