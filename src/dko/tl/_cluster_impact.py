@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from .._core import keys
 from .._core.cells import require_unique, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
-from .._core.messages import progress_of, say
+from .._core.messages import progress as progress_over
+from .._core.messages import say
 from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -152,11 +154,7 @@ def _relative(impacts: AnnData, min_cells: int) -> AnnData:
             f"Clusters need at least {_FEWEST} cells, and {_FEWEST} knockouts that have an impact in {min_cells} "
             f"cells or more; there are {len(cells)} and {len(wanted)}: run dko.tl.scan, or lower min_cells."
         )
-    found = AnnData(
-        values[cells],
-        obs=pd.DataFrame(index=impacts.obs_names[cells]),
-        var=pd.DataFrame(index=impacts.var_names[wanted]),
-    )
+    found = AnnData(values[cells], obs=impacts.obs.iloc[cells, :0], var=impacts.var.iloc[wanted, :0])
     found.layers[_IMPACT] = found.X.copy()
     sc.pp.normalize_total(found, target_sum=found.n_vars)
     sc.pp.log1p(found)
@@ -169,19 +167,18 @@ def _cluster(relative: AnnData, n_neighbors: int, n_pcs: int, resolution: float,
 
     require_leiden("Clusters")
     keep_compiled_umap()
-    with progress_of(4, description="cluster_impact", unit="step") as advance:
-        sc.pp.pca(relative, n_comps=min(n_pcs, *(n - 1 for n in relative.shape)), random_state=seed)
-        advance(1)
-        sc.pp.neighbors(relative, n_neighbors=min(n_neighbors, relative.n_obs - 1), use_rep="X_pca", random_state=seed)
-        advance(1)
-        igraph: dict[str, Any] = {"flavor": "igraph", "n_iterations": 2, "directed": False}
-        sc.tl.leiden(relative, resolution=resolution, random_state=seed, key_added=_CLUSTER, **igraph)
-        advance(1)
-        clusters = relative.obs[_CLUSTER]
-        number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
-        relative.obs[_CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
-        sc.tl.umap(relative, random_state=seed)
-        advance(1)
+    igraph: dict[str, Any] = {"flavor": "igraph", "n_iterations": 2, "directed": False, "key_added": _CLUSTER}
+    steps = (
+        partial(sc.pp.pca, n_comps=min(n_pcs, *(n - 1 for n in relative.shape))),
+        partial(sc.pp.neighbors, n_neighbors=min(n_neighbors, relative.n_obs - 1), use_rep="X_pca"),
+        partial(sc.tl.leiden, resolution=resolution, **igraph),
+        sc.tl.umap,
+    )
+    for step in progress_over(steps, total=len(steps), description="cluster_impact", unit="step"):
+        step(relative, random_state=seed)
+    clusters = relative.obs[_CLUSTER]
+    number = {name: str(place) for place, name in enumerate(clusters.value_counts().index)}
+    relative.obs[_CLUSTER] = clusters.cat.rename_categories(number).cat.reorder_categories(number.values())
 
 
 def _markers(relative: AnnData, n_markers: int) -> pd.DataFrame:

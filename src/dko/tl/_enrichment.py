@@ -64,7 +64,7 @@ def enrichment(
     ValueError
         No such method or column; no set with so many genes.
     """
-    from ..get._tables import affected_genes, labels_of_rows
+    from ..get._tables import affected_genes
 
     run = _method(method)
     if missing := [name for name in ("source", "target") if name not in net]:
@@ -72,15 +72,20 @@ def enrichment(
             f"net lacks the column {missing[0]!r}: it needs 'source' and 'target', a row per gene of a set."
         )
     data = writable(adata, copy, mod)
-    values = affected_genes(data, gene, as_wide=True, by=by, key=key, mod=mod)
+    found = affected_genes(data, gene, by=by, key=key, mod=mod)
+    names = [name for name in ("knockout", "group") if name in found]
+    found = found.astype({**dict.fromkeys([*names, "gene"], str), by: float})
+    values = found.pivot(index=names, columns="gene", values=by).fillna(0.0)
     shared = net[net["target"].isin(values.columns)].groupby("source", observed=True)["target"].nunique()
     if not (shared >= min_targets).any():
         raise ValueError(f"No set of net has {min_targets} genes of the model or more; are its targets var_names?")
-    scores, adjusted = run(data=values, net=net, tmin=min_targets, verbose=False)
-    rows = affected_genes(data, gene, key=key, mod=mod)
-    names = [name for name in ("knockout", "group") if name in rows]
-    labels = rows[names].assign(label=labels_of_rows(rows)).drop_duplicates("label").set_index("label")
-    table = _tidy(scores, adjusted, labels)
+    rows = values.index.to_frame(index=False)
+    scores, adjusted = run(data=values.set_index(rows.index.astype(str)), net=net, tmin=min_targets, verbose=False)
+    columns = {name: one.stack() for name, one in (("score", scores), ("pval_adj", adjusted)) if one is not None}
+    table = pd.concat(columns, axis=1).rename_axis(["row", "source"]).reset_index()
+    table = rows.loc[table.pop("row").astype(int)].reset_index(drop=True).join(table)
+    table = table.sort_values([*names, "score"], ascending=[*(True for _ in names), False], ignore_index=True)
+    table = table.astype(dict.fromkeys([*names, "source"], str)).astype(dict.fromkeys([*names, "source"], "category"))
     content = {keys.PARAMS: {"method": method, "by": by, "min_targets": min_targets}, keys.TABLE: table}
     write(unwrap(data, mod), uns={keys.enrichment(key): content})
     say(f"Scored {table['source'].nunique()} sets of genes by {method}. They are in uns[{keys.enrichment(key)!r}].")
@@ -97,14 +102,3 @@ def _method(name: str) -> Callable[..., Any]:
     if not hasattr(getattr(decoupler, "mt", None), name):
         raise ValueError(f"method={name!r} is no function of decoupler.mt, version 2 of decoupler.")
     return getattr(decoupler.mt, name)
-
-
-def _tidy(scores: pd.DataFrame, adjusted: pd.DataFrame | None, labels: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per knockout, group and set; `labels` has the names that belong to the rows of the scores."""
-    table = scores.rename_axis(index="label", columns="source").stack().rename("score").reset_index()
-    if adjusted is not None:
-        table["pval_adj"] = adjusted.loc[scores.index, scores.columns].to_numpy().ravel()
-    names = list(labels.columns)
-    table = labels.loc[table["label"]].reset_index(drop=True).join(table.drop(columns="label"))
-    table = table.sort_values([*names, "score"], ascending=[*([True] * len(names)), False], ignore_index=True)
-    return table.astype(dict.fromkeys([*names, "source"], str)).astype(dict.fromkeys([*names, "source"], "category"))

@@ -180,6 +180,8 @@ def fit(
         A prior that says nothing of the genes of the fit; values that are no expression; a cell without any; too few
         cells; options that do not fit together; with ``"sccvae"``, counts.
     """
+    from ..models._training import resolve_device
+
     kind = model_class(model)
     given = {} if prior is None else {"prior": _frame(prior)}
     config = _config(model, preset, given | {name: _frame(value) for name, value in model_kwargs.items()})
@@ -196,19 +198,18 @@ def fit(
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     check_key(target, key_added)
+    if (perturbation_key is None) != (control is None):
+        raise ValueError("perturbation_key=... needs control=..., its value for unperturbed cells, and control=... it.")
     kept: dict[str, Any] = {
         "groupby": groupby,
         "perturbation_key": perturbation_key,
-        "control": _control(target, perturbation_key, control),
+        "control": None if perturbation_key is None else control_of(target, perturbation_key, control),
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
     }
     require_known(genes, target)
     asked = Request(layer, use_raw, log1p, genes, n_top_genes, **kept)
     start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
-
-    from ..models._training import resolve_device
-
     place = resolve_device(device)
     # Separate streams: the split does not depend on how a model trains.
     for_split, *streams, for_controls = generator(rng).spawn(5)
@@ -260,17 +261,6 @@ def _config(model: str, preset: str | None, given: dict[str, Any]) -> Config:
     return replace(config, **given)
 
 
-def _control(adata: AnnData, perturbation_key: str | None, control: str | float | bool | None) -> str | None:
-    """Return the control as the column spells it; refuse one of the two keywords without the other."""
-    if perturbation_key is None:
-        if control is not None:
-            raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that holds it.")
-        return None
-    if control is None:
-        raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
-    return control_of(adata, perturbation_key, control)
-
-
 def _initial(adata: AnnData, init_from: str | Path, kind: type[Model]) -> Model:
     from ..io._model import read_model
 
@@ -288,7 +278,6 @@ def _initial(adata: AnnData, init_from: str | Path, kind: type[Model]) -> Model:
 
 
 def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: Mapping[str, Any]) -> None:
-    groupby, history = params["groupby"], found.histories.get("")
     content = {
         # None cannot be distinguished from a missing entry once it has been in a file.
         keys.PARAMS: {name: value for name, value in params.items() if value is not None},
@@ -298,10 +287,11 @@ def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: M
         **found.tables,
     }
     if found.histories:
-        content[keys.HISTORY] = together(found.histories, found.column) if history is None else history
+        alone = found.histories.get("")
+        content[keys.HISTORY] = together(found.histories, found.column) if alone is None else alone
     if found.targets:
         content[keys.TARGETS] = list(found.targets)
-    if groupby is not None:
+    if (groupby := params["groupby"]) is not None:
         content[keys.CELLS] = membership(adata, groupby, found.groups)
     obs: dict[str, Any] = {keys.split(key): pd.Categorical(cells.split, categories=keys.SPLITS)}
     if found.errors is not None:

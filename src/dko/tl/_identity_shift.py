@@ -16,7 +16,7 @@ from .._core.results import after_shift
 from .._core.verb import verb
 from .._core.write import writable, write, writing
 from .._rng import generator
-from .._settings import settings
+from ..models.base import pieces
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -120,18 +120,17 @@ def identity_shift(
     if table.empty:
         raise ValueError(f"No chosen cell with a knocked-out gene has a value in obs[{groupby!r}]; leave groupby out.")
     params: dict[str, Any] = {"basis": short, "knockouts": list(sets), "dose": float(dose)}
-    params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs}
+    params |= {"n_neighbors": n_neighbors, "n_pcs": n_pcs, **({} if groupby is None else {"groupby": groupby})}
     obsm: dict[str, Any] = {keys.shift(key, short, label): move for label, move in zip(sets, moves, strict=True)}
     if groupby is None:
         table = table.drop(columns=["type", "change"])
     else:
-        params["groupby"] = groupby
         names = [keys.column(name, target.obs_names) for name in types]
         for label, change in zip(sets, changes, strict=True):
             obsm[keys.cell_identity(key, label)] = pd.DataFrame(change, target.obs_names, names)
-    content = {keys.PARAMS: params, keys.TABLE: table}
     with writing():
-        write(target, remove=after_shift(target, key), obsm=obsm, uns={keys.identity(key): content})
+        uns = {keys.identity(key): {keys.PARAMS: params, keys.TABLE: table}}
+        write(target, remove=after_shift(target, key), obsm=obsm, uns=uns)
     return data if copy else None
 
 
@@ -191,9 +190,7 @@ class Surroundings:
     def moves(self, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """Return the moves on the embedding of cells that are shifted among the components, cells x 2, float32."""
         found = np.empty((len(rows), 2), dtype=np.float32)
-        step = max(1, settings.memory_budget // (16 * self._n * shifts.shape[1]))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
+        for part in pieces(len(rows), 16 * self._n * shifts.shape[1]):
             found[part] = self._moves(rows[part], shifts[part])
         return found
 

@@ -23,6 +23,7 @@ from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
 from ..models.base import like
+from ..models.statistics import bootstrap_means
 
 if TYPE_CHECKING:
     from .._core.groups import Names
@@ -112,15 +113,10 @@ def rank_genes(
 
     Notes
     -----
-    The null of the p-value is that no other gene depends on this one. The downstream impact on the mean profile of the
-    scanned cells (of the group) is compared with those of genes that about as many cells express and whose amounts are
-    permuted over the cells, both by one standard deviation of the gene. A fit of total effects has kept these (of
-    several models: the smallest p-value times their number). With direct effects total ones are estimated in these
-    cells, and the p-value is of co-expression, not of the network. A correlation is no cause: a gene with a small
-    p-value may follow what drives the others.
-
-    On cells with every gene permuted independently, 4.6 to 5.2 % of the p-values are below 5 %, 3.7 to 5.8 % where no
-    counts can be recovered from the values (``benchmarks/accuracy``, part calibration).
+    The null of the p-value is that no other gene depends on this one: it compares the gene with genes whose amounts are
+    permuted over the cells (docs, design, evidence); of several models it is the smallest p-value times their number.
+    With direct effects total ones are estimated in these cells, and the p-value is of co-expression, not of the
+    network. A correlation is no cause: a gene with a small p-value may follow what drives the others.
     """
     left_out = [exclude] if isinstance(exclude, str) else list(exclude)
     if by not in _SCORES:
@@ -155,22 +151,16 @@ def rank_genes(
     column = "pval_adj" if groupby is None else "downstream_mean"
     columns = pd.DataFrame({group: part.set_index("gene")[column] for group, part in tables.items()}, dtype=np.float32)
     columns = columns.reindex(target.var_names).rename(columns=lambda group: keys.column(group, target.var_names))
-    where: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
-    write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **where)
-    _say(tables, groupby, place)
-    return data if copy else None
-
-
-def _say(tables: dict[str, pd.DataFrame], groupby: str | None, place: str) -> None:
-    """Say for how many genes there is evidence, where the ranking is, and what it is worth without evidence."""
-    n_found = {group: int((table["pval_adj"] <= NO_SIGNAL).sum()) for group, table in tables.items()}
-    found = ", ".join(
-        f"{n:,} of {len(tables[group]):,}" + f" in {group}" * bool(groupby) for group, n in n_found.items()
-    )
+    slot: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
+    write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **slot)
+    n_found = {group: (one["pval_adj"] <= NO_SIGNAL).sum() for group, one in tables.items()}
+    where = {group: "" if groupby is None else f" in {group}" for group in tables}
+    found = ", ".join(f"{n:,} of {len(tables[group]):,}{where[group]}" for group, n in n_found.items())
     text = f"Genes on which others depend in these cells (FDR <= 5 %): {found}. The ranking is in uns[{place!r}]."
     if not any(n_found.values()):
         text += " The order of the genes may be noise: more or deeper cells are needed."
     say(text)
+    return data if copy else None
 
 
 class _Scanned(NamedTuple):
@@ -224,8 +214,6 @@ def _rank_group(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Return a row per gene that enough scanned cells of a group express, best first."""
-    from ..models.statistics import bootstrap_means
-
     by, left_out, n_bootstraps, min_cells = how
     part, var = scanned.part(members), predictor.adata.var.iloc[predictor.columns]
     table = gene_means({"downstream_mean": part.downstream, "impact_mean": part.impact}, part.observed, var)

@@ -75,8 +75,7 @@ def read_cells(
     if len(chosen) < len(names):
         # As large as X, and no longer needed.
         del values, found
-        cells.values = cells.values[:, pd.Index(names).get_indexer(chosen)]
-        cells.values.sort_indices()
+        cells.values = cells.values[:, pd.Index(names).get_indexer(chosen)].sorted_indices()
         cells.genes = chosen
     return cells, params
 

@@ -86,9 +86,8 @@ def virtual_ko(
 
     Notes
     -----
-    With total effects a knockout of gene g is applied to the cell as it was observed: the share of gene j is multiplied
-    by exp(-dose A_jg), that of g by 1 - dose, and all are made to sum to 1 again. With direct effects two predictions
-    are compared, exactly (docs, design). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
+    With total effects a knockout is applied to the cell as it was observed, with direct effects two predictions are
+    compared (docs, design). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
     """
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
@@ -112,6 +111,12 @@ def virtual_ko(
     require_cells(cells, sets, there.any(axis=0))
     layers = [] if found is None else found.layers()
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": there.sum(axis=0)})
+
+    def with_knockouts(model: dict[str, Any]) -> dict[str, Any]:
+        earlier = model.get(keys.KNOCKOUTS, table[:0])
+        kept = earlier[~earlier["label"].isin(labels)]
+        return {**model, keys.KNOCKOUTS: pd.concat([kept, table], ignore_index=True)}
+
     places = (keys.impact(key), keys.downstream(key))
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
     write(
@@ -120,7 +125,7 @@ def virtual_ko(
         remove={"layers": [] if profiles else [keys.ko_layer(key, label) for label in labels]},
         layers={keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
         obsm={place: partial(_beside, new=frame, key=key) for place, frame in zip(places, frames, strict=True)},
-        uns={key: partial(_with_knockouts, table=table)},
+        uns={key: with_knockouts},
     )
     after = f", the profiles in layers[{keys.ko_layer(key, labels[0])!r}]" if profiles else ""
     say(
@@ -177,9 +182,3 @@ def _beside(earlier: pd.DataFrame | None, new: pd.DataFrame, key: str) -> pd.Dat
             "cannot take; use dko.tl.scan(adata), which writes the impact of every gene into a layer."
         )
     return joined
-
-
-def _with_knockouts(model: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    earlier = model.get(keys.KNOCKOUTS, table[:0])
-    kept = earlier[~earlier["label"].isin(table["label"])]
-    return {**model, keys.KNOCKOUTS: pd.concat([kept, table], ignore_index=True)}
