@@ -164,7 +164,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("fit", "--layer", "count"), "No layer 'count' in adata.layers."),
         (("fit", "--validation-fraction", "1.5"), "--validation-fraction 1.5 must be above 0 and below 1"),
         (("fit", "--min-cells", "5"), "min_cells"),
-        (("fit", "--control", "ctrl"), "--perturbation-key needs --control"),
+        (("fit", "--control", "ctrl"), "--control 'ctrl' needs --perturbation-key"),
         (("fit", "--out", "x.csv"), "is a table; name a file of cells"),
         (("ko", "gene_3+gen_4"), "No gene 'gen_4' in var_names."),
         (("ko", "gene_3", "--groups", "B"), "'B' names no column; write COLUMN=B"),

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
-from numbers import Integral, Real
+from numbers import Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool, is_integer
 
 from .._docs import documented
 from .._rng import require_rng
@@ -128,19 +128,12 @@ def _too_many(title: str, names: list[str], n_places: int) -> str:
     return f"{message}: {title}({example})."
 
 
-def _hides_interrupt(error: BaseException, handled: BaseException | None) -> bool:
+def _hides_interrupt(error: BaseException | None, handled: BaseException | None) -> bool:
     """Whether an error has come of an interrupt, other than one that the caller was handling already."""
-    chain: list[BaseException | None] = [error]
-    seen = {id(None), id(handled)}
-    while chain:
-        one = chain.pop()
-        if one is None or id(one) in seen:
-            continue
-        if isinstance(one, KeyboardInterrupt):
-            return True
-        seen.add(id(one))
-        chain += [one.__cause__, one.__context__]
-    return False
+    if error is None or error is handled:
+        return False
+    before = (error.__cause__, error.__context__)
+    return isinstance(error, KeyboardInterrupt) or any(_hides_interrupt(one, handled) for one in before)
 
 
 _LARGEST = 2**31
@@ -171,35 +164,27 @@ _RANGES: dict[str, tuple[str, _Test]] = {
 }
 
 
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool | np.bool_)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_real(value) and math.isfinite(value)
-
-
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not _is_bool(value)
+    return isinstance(value, Real) and not is_bool(value)
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, bytes)
+    return isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
 
 
 def _is_list_of(fits: _Test, value: Any) -> bool:
-    return _is_list(value) and not isinstance(value, str | Mapping) and all(map(fits, value))
+    return _is_list(value) and not isinstance(value, str) and all(map(fits, value))
 
 
 # By the annotation of a parameter.
 _KINDS: dict[str, tuple[str, _Test]] = {
-    "int": ("a whole number", lambda value: isinstance(value, Integral) and not _is_bool(value)),
-    "float": ("a number", _is_number),
-    "bool": ("True or False", _is_bool),
+    "int": ("a whole number", is_integer),
+    "float": ("a number", lambda value: _is_real(value) and math.isfinite(value)),
+    "bool": ("True or False", is_bool),
     "str": ("a string", lambda value: isinstance(value, str)),
     "Path": ("a path", lambda value: isinstance(value, PathLike)),
     "None": ("None", lambda value: value is None),
-    "Sequence[str]": ("a list of names", lambda value: _is_list(value) and not isinstance(value, Mapping)),
+    "Sequence[str]": ("a list of names", _is_list),
     "Sequence[tuple[str, str]]": ("a list of pairs of names", lambda value: _is_list_of(_is_list, value)),
     "Sequence[float]": ("a list of numbers", lambda value: _is_list_of(_is_real, value)),
     "Mapping[str, str]": ("a dictionary", lambda value: isinstance(value, Mapping)),
@@ -218,7 +203,7 @@ def check_values(given: Mapping[str, Any], annotations: Mapping[str, str]) -> No
             require_key(value, name)
         kinds = [_KINDS.get(kind) for kind in annotation.split(" | ")]
         if None in kinds or any(fits(value) for _, fits in filter(None, kinds)):
-            if isinstance(value, Integral) and annotation != "RNG" and abs(int(value)) > _LARGEST:
+            if is_integer(value) and annotation != "RNG" and abs(int(value)) > _LARGEST:
                 raise ValueError(f"{name}={value} is too large; choose at most {_LARGEST:,}.")
             if name in _RANGES and isinstance(value, Real) and not _RANGES[name][1](value):
                 raise ValueError(f"{name}={value!r} must be {_RANGES[name][0]}.")

@@ -68,10 +68,9 @@ _NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out
 _OF_GENES = ("ko", "dose", "affected", "interactions")
 
 # What is typed for a parameter of this type; one of any other type has no option.
-_LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts")
+_LISTS = ("Sequence[str]", "str | Sequence[str]", "Knockouts", "Names", "Groups")
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("str", "str | float | bool", "Sequence[float]", *_LISTS), str),
-    **dict.fromkeys(("Names", "Groups", "Marks"), list[str]),
     **{"int": int, "float": float, "bool": bool, "RNG": int, "PriorKnowledge": Path, "str | Path": Path},
 }
 # Options of models that may be tables as well; from a file they are names.
@@ -110,8 +109,6 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
             found[OPTION_OF.get(parameter.name, parameter.name)] = kind, parameter.default
     for option, kind in [one for config in _configs(name) for one in config.options().items()]:
         found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
-    if "exclude" in found:
-        found["exclude"] = "Marks", None
     return {option: one for option, one in found.items() if one[0] in _TYPES or _is_argument(name, option)}
 
 
@@ -138,10 +135,6 @@ def command(name: str) -> Callable[..., None]:
 
 def _parameters(name: str) -> list[Parameter]:
     found, kinds = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")], kinds_of(name)
-    for option, (kind, _) in kinds.items():
-        if _is_argument(name, option):
-            together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""
-            found.append(_parameter(option, list[str], f"Gene{together}.", typed="GENE"))
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
@@ -150,10 +143,13 @@ def _parameters(name: str) -> list[Parameter]:
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
     for option, (kind, default) in kinds.items():
-        if not _is_argument(name, option):
+        if _is_argument(name, option):
+            together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""
+            found.insert(1, _parameter(option, list[str], f"Gene{together}.", typed="GENE"))
+        else:
             text = _GROUPS if kind == "Groups" else texts.get(option, "")
             text += " A,B,C, or @FILE with one per line." if kind in _LISTS else ""
-            found.append(_parameter(option, _TYPES[kind], text, default))
+            found.append(_parameter(option, _TYPES[kind], text, None if default == () else default))
     flags = {
         "force": "Replace files that exist; then OUT may also be IN.",
         "quiet": "No messages and no progress bars, results only.",
@@ -164,11 +160,11 @@ def _parameters(name: str) -> list[Parameter]:
 
 def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "") -> Parameter:
     if typed:
-        return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=Annotated[kind, Option(name=typed, help=text)])
-    how: dict[str, Any] = {"help": text, "show_default": default not in (None, False, True)}
-    if default is False or kind == list[str]:
-        how |= {"negative": (), "consume_multiple": kind == list[str]}
-    annotation = Annotated[kind if default is Parameter.empty else kind | None, Option(**how)]
+        annotation: Any = Annotated[kind, Option(name=typed, help=text)]
+        return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=annotation)
+    how: dict[str, Any] = {"negative": ()} if default is False else {}
+    option = Option(help=text, show_default=default not in (None, False, True), **how)
+    annotation = Annotated[kind if default is Parameter.empty else kind | None, option]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 

@@ -55,7 +55,7 @@ def render(run: Run, title: str) -> str:
         version=version("dko"),
         date=date.today().isoformat(),
         facts=list(_facts(run)),
-        warnings=[*_warnings_of_fit(run), *_warnings_of_results(run)],
+        warnings=list(_warnings(run)),
         notes=list(_notes(run)),
         sections=sections,
         missing=list(_missing(run)),
@@ -145,7 +145,7 @@ def _notes(run: Run) -> Iterator[str]:
         yield "Nothing here has been compared with measured knockouts."
 
 
-def _warnings_of_fit(run: Run) -> Iterator[str]:
+def _warnings(run: Run) -> Iterator[str]:
     fitted = run.fitted
     if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
         yield (
@@ -174,9 +174,6 @@ def _warnings_of_fit(run: Run) -> Iterator[str]:
         if falling := [name for name, loss in losses.items() if len(loss) > 2 and np.argmin(loss) == len(loss) - 1]:
             where = f" of {', '.join(falling)}" if any(falling) else ""
             yield f"The validation loss{where} was still falling when training ended: allow more steps."
-
-
-def _warnings_of_results(run: Run) -> Iterator[str]:
     if (alike := float(run.fitted.params.get("similarity", np.nan))) > 0.5:
         yield (
             f"Effects of different knockouts resemble each other: their sizes correlate at {alike:.2f} on average. "

@@ -172,10 +172,6 @@ def _perturbations(run: Run) -> Blocks:
 
 
 def _fit(run: Run) -> Blocks:
-    history = run.get("history") if keys.HISTORY in run.fitted.tables else None
-    if history is not None:
-        members = " on average over the members" if keys.MEMBER in history else ""
-        yield f"Best validation loss: {best_loss(history):.4g}{members}."
     if isinstance(run.quality, str):
         yield f"The quality of the fit is unknown: {run.quality}"
     elif run.quality is not None:
@@ -183,7 +179,10 @@ def _fit(run: Run) -> Blocks:
         rows = run.quality.reset_index(names="method")
         yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
         yield _drawn(run, f"Predicted against observed share of expression of {cells}", "fit")
-    if history is not None:
+    if keys.HISTORY in run.fitted.tables:
+        history = run.get("history")
+        members = " on average over the members" if keys.MEMBER in history else ""
+        yield f"Best validation loss: {best_loss(history):.4g}{members}."
         yield _drawn(run, "Training and validation loss against time of training", "history")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from .._core.knockouts import open_model
 from .._core.messages import listed, say
 from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
-from .._core.write import writable, write
+from .._core.write import writable, write, writing
 from .._rng import generator
 from ..models.statistics import comparable, pair_test
 
@@ -90,13 +90,11 @@ def affected_genes(
 
     Notes
     -----
-    ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone, and they can disagree in
-    sign, for example where a knockout lowers genes that make up much of a profile, so that the shares of all others
-    rise. Trust a change whose z is significant and of its sign.
-
-    The null of z is that the levels (log1p of counts) of the knocked-out gene, with the depth of the cell taken off by
-    regression, are permuted over the cells in all ways; for genes that are expected to meet in fewer than two cells
-    p-values are too large.
+    ``change`` is what the model predicts, ``z`` what the cells show of these two genes alone: trust a change whose z is
+    significant and of its sign. They disagree, for example, where a knockout lowers genes that make up much of a
+    profile, so that the shares of all others rise. The null of z is that the levels (log1p of counts) of the
+    knocked-out gene, with the depth of the cell taken off by regression, are permuted over the cells in all ways; for
+    genes that are expected to meet in fewer than two cells p-values are too large.
     """
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, device=device, needs="scan")
@@ -109,20 +107,17 @@ def affected_genes(
     # In their order by name, so that it does not matter how they are stored.
     others = list(generator(rng).permutation(np.array(sorted(predictor.fitted.genes), dtype=object))[:n_others])
     params = {"n_others": n_others, "min_cells": min_cells} | ({} if groupby is None else {"groupby": groupby})
-    _earlier(predictor, key, groupby)  # refused, where it is damaged, before any work
+    if keys.affected(key) in predictor.adata.uns:  # refused, where it is damaged, before any work
+        read_table(predictor.adata, AFFECTED, key)
     table = _table(predictor, names, others, {group: members[group] for group in chosen}, min_cells)
     if groupby is None:
         table = table.drop(columns="group")
-
-    def with_earlier(_: Any) -> dict[str, Any]:
-        return {keys.PARAMS: params, keys.TABLE: _joined(predictor, _earlier(predictor, key, groupby), table)}
-
-    write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): with_earlier})
+    with writing():
+        content = {keys.PARAMS: params, keys.TABLE: _with_earlier(predictor, key, groupby, table)}
+        write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): content})
     n_found = int((table["pval_adj"] <= NO_SIGNAL).sum())
-    say(
-        f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %), by themselves. They are in "
-        f"uns[{keys.affected(key)!r}]; trust a change whose z is significant and of its sign."
-    )
+    where = f"uns[{keys.affected(key)!r}]"
+    say(f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %), by themselves; see {where}.")
     return data if copy else None
 
 
@@ -186,19 +181,12 @@ def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:
     return as_much.sum(0) / np.maximum((~own).sum(0), 1)
 
 
-def _earlier(predictor: Predictor, key: str, groupby: str | None) -> pd.DataFrame | None:
-    """Return the table of earlier knockouts, if it is of the same groups."""
-    adata = predictor.adata
-    if keys.affected(key) not in adata.uns or read_params(adata, AFFECTED, key).get("groupby") != groupby:
-        return None
-    return read_table(adata, AFFECTED, key)
-
-
-def _joined(predictor: Predictor, earlier: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the rows of earlier knockouts before it, and names as categories."""
-    names = [name for name in ("knockout", "gene", "group") if name in table]
-    if earlier is not None:
-        before = earlier[~earlier["knockout"].isin(table["knockout"].unique())]
+def _with_earlier(predictor: Predictor, key: str, groupby: str | None, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table after the rows of earlier knockouts, if they are of the same groups, and names as categories."""
+    adata, names = predictor.adata, [name for name in ("knockout", "gene", "group") if name in table]
+    if keys.affected(key) in adata.uns and read_params(adata, AFFECTED, key).get("groupby") == groupby:
+        before = read_table(adata, AFFECTED, key)
+        before = before[~before["knockout"].isin(table["knockout"].unique())]
         table = pd.concat([before.astype(dict.fromkeys(names, object)), table], ignore_index=True)
     categories = {"gene": predictor.fitted.genes, "knockout": list(dict.fromkeys(table["knockout"])), "group": None}
     return table.assign(**{name: pd.Categorical(table[name], categories[name]) for name in names})

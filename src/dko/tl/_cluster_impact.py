@@ -131,10 +131,7 @@ def cluster_impact(
         obsm[place][rows] = relative.obsm[array]
     clusters = labels.reindex(target.obs_names).array
     write(target, obs={keys.cluster(name): clusters}, obsm=obsm, uns={keys.cluster(name): content})
-    say(
-        f"Found {labels.nunique()} clusters of {len(rows):,} cells by the downstream impacts of {relative.n_vars:,} "
-        f"knockouts. They are in obs[{keys.cluster(name)!r}], what marks them in uns[{keys.cluster(name)!r}]."
-    )
+    say(f"Found {labels.nunique()} clusters of {len(rows):,} cells; see obs[{keys.cluster(name)!r}].")
     return data if copy else None
 
 

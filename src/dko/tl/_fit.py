@@ -198,12 +198,16 @@ def fit(
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
     check_key(target, key_added)
-    if (perturbation_key is None) != (control is None):
-        raise ValueError("perturbation_key=... needs control=..., its value for unperturbed cells, and control=... it.")
+    if perturbation_key is None and control is not None:
+        raise ValueError(f"control={control!r} needs perturbation_key=..., the obs column that holds it.")
+    if perturbation_key is not None and control is None:
+        raise ValueError(f"perturbation_key={perturbation_key!r} needs control=..., its value for unperturbed cells.")
+    if perturbation_key is not None and control is not None:
+        control = control_of(target, perturbation_key, control)
     kept: dict[str, Any] = {
         "groupby": groupby,
         "perturbation_key": perturbation_key,
-        "control": None if perturbation_key is None else control_of(target, perturbation_key, control),
+        "control": control,
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
     }

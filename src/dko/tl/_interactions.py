@@ -145,18 +145,13 @@ def interactions(
             f"No pair of these genes is expressed by {min_cells} cells that have a model; lower min_cells."
         )
     table = _judged(table[kept], relative[kept], alpha)
-    params = {"key": key, "n_permutations": n_permutations, "min_cells": min_cells, "alpha": alpha}
-    if groupby is None:
-        table = table.drop(columns="group")
-    else:
-        params["groupby"] = groupby
+    params: dict[str, Any] = {"key": key, "n_permutations": n_permutations, "min_cells": min_cells, "alpha": alpha}
+    params |= {} if groupby is None else {"groupby": groupby}
+    table = table.drop(columns="group") if groupby is None else table
     place = keys.interactions(key_added or key)
     write(predictor.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
     n = int((table["class"] != ADDITIVE).sum())
-    say(
-        f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %): together they change other genes more or "
-        f"less than unrelated genes would. The table is in uns[{place!r}]."
-    )
+    say(f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %); see uns[{place!r}].")
     return data if copy else None
 
 
@@ -182,22 +177,20 @@ def _measured(
     with progress_of(len(pairs), description="interactions", unit="pair") as advance:
         for first in range(0, len(pairs), step):
             piece = pairs[first : first + step]
-            found.append(_knocked_out(cells, len(names), piece, moves))
+            found.append(_knocked_out(cells, names, piece, moves))
             advance(len(piece))
-    table = pd.concat([one for one, _ in found], ignore_index=True)
-    genes, groups = np.asarray(predictor.fitted.genes, dtype=object), np.asarray(names, dtype=object)
-    of_table = {"gene_a": genes, "gene_b": genes, "group": groups}
-    table = table.assign(**{name: known[table[name]] for name, known in of_table.items()})
-    return table, np.concatenate([one for _, one in found])
+    return pd.concat([one for one, _ in found], ignore_index=True), np.concatenate([one for _, one in found])
 
 
-def _knocked_out(cells: Cells, n_groups: int, pairs: np.ndarray, moves: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+def _knocked_out(
+    cells: Cells, names: list[str], pairs: np.ndarray, moves: np.ndarray
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Knock out pairs, a row per group and pair; and relative interactions of 64 cells, rows x (1 + permutations)."""
     from ..metrics import pair_interaction
     from ..models.knockout import find
 
-    n, n_genes = n_groups * len(pairs), moves.shape[1]
-    of_all = np.tile(pairs, (n_groups, 1))
+    genes, n = np.array(cells[0][0].genes, dtype=object), len(names) * len(pairs)
+    of_all = np.tile(pairs, (len(names), 1))
     places = []
     for _, values, group, _ in cells:
         row, number, position = find(values, pairs, whole=True)
@@ -207,7 +200,7 @@ def _knocked_out(cells: Cells, n_groups: int, pairs: np.ndarray, moves: np.ndarr
     first = ranks.groupby(level=0).rank().to_numpy() <= _NULL_CELLS
     of_each = np.split(first, np.cumsum([len(row) for row, _, _ in places])[:-1])
     n_cells, squares = np.zeros(n, dtype=int), np.zeros(n)
-    impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, n_genes)), np.zeros((n, 1 + len(moves), 3))
+    impacts, effects, null = np.zeros((n, 3)), np.zeros((n, 3, len(genes))), np.zeros((n, 1 + len(moves), 3))
     for (model, values, _, _), (row, number, position), few in zip(cells, places, of_each, strict=True):
         if not len(row):
             continue
@@ -220,9 +213,10 @@ def _knocked_out(cells: Cells, n_groups: int, pairs: np.ndarray, moves: np.ndarr
         effects, null = effects + changes, null + chance
     size, coefficients = pair_interaction(effects[:, 0], first=effects[:, 1], second=effects[:, 2])
     n_of = np.maximum(n_cells, 1)
-    table = pd.DataFrame({"group": np.repeat(np.arange(n_groups), len(pairs)), "n_cells": n_cells})
-    table[["gene_a", "gene_b"]], table[["downstream", "downstream_a", "downstream_b"]] = of_all, impacts / n_of[:, None]
-    table["profile_interaction"], table[["coefficient_a", "coefficient_b"]] = size, coefficients
+    table = pd.DataFrame({"group": np.repeat(np.array(names, dtype=object), len(pairs)), "n_cells": n_cells})
+    table[["gene_a", "gene_b"]], table[["coefficient_a", "coefficient_b"]] = genes[of_all], coefficients
+    table[["downstream", "downstream_a", "downstream_b"]] = impacts / n_of[:, None]
+    table["profile_interaction"] = size
     table["additive"] = table["downstream_a"] + table["downstream_b"]
     table["interaction"] = table["downstream"] - table["additive"]
     variance = np.maximum(squares / n_of - table["interaction"] ** 2, 0) / np.maximum(n_cells - 1, 1)

@@ -25,10 +25,11 @@ _ALIKE = 0.3
 
 def reduced(effects: np.ndarray) -> np.ndarray:
     """Return effects in their principal directions around no change, n x at most 30, of the same lengths."""
+    from sklearn.utils.extmath import svd_flip
+
     left, singular, right = np.linalg.svd(effects.astype(np.float64), full_matrices=False)
-    largest = np.abs(right).argmax(axis=1)
-    signs = np.where(right[np.arange(len(right)), largest] < 0, -1.0, 1.0)
-    return (left * singular * signs)[:, :_N_COMPONENTS]
+    left, _ = svd_flip(left, right, u_based_decision=False)
+    return (left * singular)[:, :_N_COMPONENTS]
 
 
 def module_numbers(vectors: np.ndarray, resolution: float, seed: int) -> np.ndarray:

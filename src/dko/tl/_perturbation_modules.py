@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -129,26 +129,24 @@ def perturbation_modules(
         raise ValueError("basis='latent' is for a fit with model='sccvae'; this model has no latent space.")
     known = None if groups is None else known_groups(groups, list(sets), set(cells.model.targets))
     seed = int(generator(rng).integers(2**31))
-    effects = (_in_a_screen if cells.trained else _in_unperturbed)(cells, sets, n_null, seed)
+    changes, facts, measured = (_in_a_screen if cells.trained else _in_unperturbed)(cells, sets, n_null, seed)
     latent = None if basis == "effect" else latent
-    vectors = reduced(effects.changes) if latent is None else latent.astype(np.float64)
-    affects = ~(effects.p_effect > alpha)
+    vectors = reduced(changes) if latent is None else latent.astype(np.float64)
+    affects = ~(facts["p_effect"] > alpha)
     modules = np.full(len(sets), keys.NO_EFFECT, dtype=object)
     modules[affects] = module_numbers(vectors[affects], resolution, seed).astype(str)
     columns = {
         "perturbation": list(sets),
         "module": modules,
         "strength": np.linalg.norm(vectors, axis=1),
-        "p_effect": effects.p_effect,
-        "is_unseen": effects.unseen,
-        "n_cells": effects.n_cells,
+        **facts,
         "silhouette": silhouettes(vectors, modules),
         **dict(zip(("umap_1", "umap_2"), places(vectors, seed).T, strict=True)),
         **({} if known is None else {"group": known}),
     }
     basis = "effect" if latent is None else "latent"
     order = pd.Index(list(sets)).get_indexer(list(asked))
-    own = without_targets(effects.changes.astype(np.float64), list(sets.values()), cells.model.genes, np.nan)
+    own = without_targets(changes.astype(np.float64), list(sets.values()), cells.model.genes, np.nan)
     params = {"basis": basis, "resolution": resolution, "alpha": alpha, "n_null": n_null, "n_markers": n_markers}
     content: dict[str, Any] = {
         keys.PARAMS: params,
@@ -158,9 +156,9 @@ def perturbation_modules(
     }
     if known is not None:
         compared = [(basis, "all", vectors[affects], modules[affects], known[affects])]
-        there = np.isin(list(sets), list(effects.measured)) & affects
+        there = np.isin(list(sets), list(measured)) & affects
         if there.any():
-            raw = reduced(np.stack([effects.measured[label] for label in np.array(list(sets))[there]]))
+            raw = reduced(np.stack([measured[label] for label in np.array(list(sets))[there]]))
             compared += [
                 (basis, "trained", vectors[there], modules[there], known[there]),
                 ("measured", "trained", raw, module_numbers(raw, resolution, seed), known[there]),
@@ -170,18 +168,9 @@ def perturbation_modules(
     return data if copy else None
 
 
-class Effects(NamedTuple):
-    """What is predicted for knockouts, and what is known of their cells."""
-
-    # Mean changes, knockouts x genes; 0 at the genes that are knocked out, which say only that it has worked.
-    changes: np.ndarray
-    # NaN where nothing is known.
-    p_effect: np.ndarray
-    # Which the model was not trained on, and from how many cells each is known.
-    unseen: np.ndarray
-    n_cells: np.ndarray
-    # Of a model of perturbations, their mean changes in the cells that it was trained on, by label.
-    measured: dict[str, np.ndarray]
+# Mean changes, knockouts x genes, 0 at the genes that are knocked out, which say only that it has worked; what is known
+# of each knockout, columns of the table; and, of a model of perturbations, the mean changes that it was trained on.
+Effects: TypeAlias = tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def _widespread(cells: Predictor, alpha: float) -> dict[str, list[str]]:
@@ -215,7 +204,8 @@ def _in_unperturbed(cells: Predictor, sets: dict[str, list[str]], _n_null: int, 
     # What all have in common would make them all of one kind.
     changes = changes - (changes.sum(0) - changes) / (len(changes) - 1)
     changes = without_targets(changes.astype(np.float32), genes_of, cells.model.genes)
-    return Effects(changes, _rates(cells, genes_of), np.zeros(len(sets), dtype=bool), n_cells, {})
+    never = np.zeros(len(sets), dtype=bool)
+    return changes, {"p_effect": _rates(cells, genes_of), "is_unseen": never, "n_cells": n_cells}, {}
 
 
 def _in_a_screen(cells: Predictor, sets: dict[str, list[str]], n_null: int, seed: int) -> Effects:
@@ -235,7 +225,8 @@ def _in_a_screen(cells: Predictor, sets: dict[str, list[str]], n_null: int, seed
     unseen = np.array([label not in n_trained for label in sets])
     null_of = partial(null_changes, scores, n_null=n_null, seed=seed)
     p_effect = p_values(known @ components, np.array([n_of[label] for label in sets]), unseen, null_of)
-    return Effects(changes, p_effect, unseen, np.array([n_trained.get(label, 0) for label in sets]), measured)
+    n_cells = np.array([n_trained.get(label, 0) for label in sets])
+    return changes, {"p_effect": p_effect, "is_unseen": unseen, "n_cells": n_cells}, measured
 
 
 def _rows(cells: Predictor) -> dict[str, np.ndarray]:

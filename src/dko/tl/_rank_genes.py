@@ -153,13 +153,10 @@ def rank_genes(
     columns = columns.reindex(target.var_names).rename(columns=lambda group: keys.column(group, target.var_names))
     slot: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
     write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **slot)
-    n_found = {group: (one["pval_adj"] <= NO_SIGNAL).sum() for group, one in tables.items()}
-    where = {group: "" if groupby is None else f" in {group}" for group in tables}
-    found = ", ".join(f"{n:,} of {len(tables[group]):,}{where[group]}" for group, n in n_found.items())
-    text = f"Genes on which others depend in these cells (FDR <= 5 %): {found}. The ranking is in uns[{place!r}]."
-    if not any(n_found.values()):
-        text += " The order of the genes may be noise: more or deeper cells are needed."
-    say(text)
+    n_found = {group: int((one["pval_adj"] <= NO_SIGNAL).sum()) for group, one in tables.items()}
+    counts = ", ".join(f"{n:,} of {len(tables[group]):,} in {group}" for group, n in n_found.items())
+    noise = "" if any(n_found.values()) else " The order of genes may be noise: more or deeper cells are needed."
+    say(f"Genes on which others depend (FDR <= 5 %): {counts}; see uns[{place!r}].{noise}")
     return data if copy else None
 
 

@@ -84,8 +84,8 @@ def scan(
         wanted = np.isin(cells.fitted.genes, chosen)
     names = [keys.impact(key), keys.downstream(key)] if downstream else [keys.impact(key)]
     # Of each gene the number of cells and the sum of each kind of impact; filled while the blocks go by.
-    sums, scanned = np.zeros((1 + len(names), cells.adata.n_vars)), np.zeros(cells.adata.n_obs, dtype=bool)
-    blocks, layers = _blocks(cells, wanted, batch_size, sums, scanned, in_memory=out is None), {}
+    sums = np.zeros((1 + len(names), cells.adata.n_vars))
+    blocks, layers = _blocks(cells, wanted, batch_size, sums, in_memory=out is None), {}
     if out is None:
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
         layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
@@ -93,9 +93,8 @@ def scan(
         write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
     # Without new impacts here, those of an earlier scan would stand beside the means of this one.
     write(cells.adata, remove=after_scan(key), layers=layers, var=_columns(key, *sums))
-    where = "" if out is None else f" The impacts are in {str(out)!r}."
-    what = f"{int(sums[0].sum()):,} knockouts of {np.count_nonzero(sums[0]):,} genes"
-    say(f"Scanned {what} in {np.count_nonzero(scanned):,} cells.{where}")
+    where = f"layers[{keys.impact(key)!r}]" if out is None else repr(str(out))
+    say(f"Knocked out {np.count_nonzero(sums[0]):,} genes, each in every cell that expresses it; see {where}.")
     return data if copy else None
 
 
@@ -104,13 +103,7 @@ _ENTRY = 8
 
 
 def _blocks(
-    cells: Predictor,
-    wanted: np.ndarray,
-    batch_size: int | None,
-    sums: np.ndarray,
-    scanned: np.ndarray,
-    *,
-    in_memory: bool,
+    cells: Predictor, wanted: np.ndarray, batch_size: int | None, sums: np.ndarray, *, in_memory: bool
 ) -> Iterator[list[sparse.csr_matrix]]:
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
     n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
@@ -131,7 +124,6 @@ def _blocks(
                 found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
             rows, n_rows = block.rows - block.first, block.stop - block.first
             layers = [cells.layer(like(block.values, impacts), rows, n_rows) for impacts in found]
-            scanned[block.first : block.stop] = np.diff(layers[0].indptr) > 0
             sums[0] += np.bincount(layers[0].indices, minlength=sums.shape[1])
             for total, layer in zip(sums[1:], layers, strict=True):
                 total += np.bincount(layer.indices, layer.data, sums.shape[1])

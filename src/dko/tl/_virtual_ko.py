@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from .._core.cells import unwrap
 from .._core.knockouts import open_model, require_cells
 from .._core.messages import listed, say
 from .._core.verb import verb
-from .._core.write import writable, write
+from .._core.write import writable, write, writing
 from .._settings import settings
 
 if TYPE_CHECKING:
@@ -97,8 +96,7 @@ def virtual_ko(
     columns = [keys.column(label, target.obs_names) for label in labels]
     impacts: np.ndarray = np.full((2, target.n_obs, len(sets)), np.nan, dtype=np.float32)
     # What cannot be written is refused before any work, as is a damaged table.
-    earlier = target.obsm.get(keys.impact(key))
-    _beside(None if earlier is None else earlier[:0], pd.DataFrame(columns=columns), key)
+    _beside(target.obsm.get(keys.impact(key), pd.DataFrame())[:0], pd.DataFrame(columns=columns), key)
     if keys.KNOCKOUTS in cells.fitted.tables:
         cells.fitted.table(keys.KNOCKOUTS)
     found = _Profiles(cells, len(sets)) if profiles else None
@@ -111,28 +109,21 @@ def virtual_ko(
     require_cells(cells, sets, there.any(axis=0))
     layers = [] if found is None else found.layers()
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": there.sum(axis=0)})
-
-    def with_knockouts(model: dict[str, Any]) -> dict[str, Any]:
-        earlier = model.get(keys.KNOCKOUTS, table[:0])
-        kept = earlier[~earlier["label"].isin(labels)]
-        return {**model, keys.KNOCKOUTS: pd.concat([kept, table], ignore_index=True)}
-
-    places = (keys.impact(key), keys.downstream(key))
+    names = [keys.ko_layer(key, label) for label in labels]
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
-    write(
-        target,
-        # Without a new profile, that of an earlier call would stand beside the impact of this one.
-        remove={"layers": [] if profiles else [keys.ko_layer(key, label) for label in labels]},
-        layers={keys.ko_layer(key, label): layer for label, layer in zip(labels, layers, strict=False)},
-        obsm={place: partial(_beside, new=frame, key=key) for place, frame in zip(places, frames, strict=True)},
-        uns={key: with_knockouts},
-    )
-    after = f", the profiles in layers[{keys.ko_layer(key, labels[0])!r}]" if profiles else ""
-    say(
-        f"Knocked out {listed(labels)} in {int(there.any(axis=1).sum()):,} cells. The impacts are in "
-        f"obsm[{keys.impact(key)!r}], those on other genes alone in obsm[{keys.downstream(key)!r}]{after}"
-        f"{' and so on' * (profiles and len(labels) > 1)}."
-    )
+    with writing():
+        earlier = target.uns[key].get(keys.KNOCKOUTS, table[:0])
+        table = pd.concat([earlier[~earlier["label"].isin(labels)], table], ignore_index=True)
+        places = zip((keys.impact(key), keys.downstream(key)), frames, strict=True)
+        write(
+            target,
+            # Without a new profile, that of an earlier call would stand beside the impact of this one.
+            remove={"layers": [] if profiles else names},
+            layers=dict(zip(names, layers, strict=False)),
+            obsm={place: _beside(target.obsm.get(place), frame, key) for place, frame in places},
+            uns={key: {**target.uns[key], keys.KNOCKOUTS: table}},
+        )
+    say(f"Knocked out {listed(labels)} in {int(there.any(axis=1).sum()):,} cells; see obsm[{keys.impact(key)!r}].")
     return data if copy else None
 
 
