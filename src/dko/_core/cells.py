@@ -13,6 +13,8 @@ from scipy import sparse
 from .._compat import layer_names
 from .._rng import generator
 from .._settings import settings
+from . import keys
+from .evidence import are_counts
 from .messages import listed, unknown
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # Cells that decide what all are, and in how many runs they are read.
 _SAMPLE, _RUNS = 256, 8
+# Cells by which counts are known.
+_FEW = 32
 
 
 def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
@@ -83,13 +87,20 @@ class Source:
     def __str__(self) -> str:
         return "raw" if self.use_raw else "X" if self.layer is None else f"layers[{self.layer!r}]"
 
-    def others(self) -> Iterator[Source]:
-        """Yield the other matrices of the AnnData: layers, that of counts first, raw, X."""
+    def elsewhere(self) -> dict[str, Source]:
+        """Return other matrices of the AnnData, by what they hold: counts, and values that are not negative."""
+        found: dict[str, Source] = {}
         layers = sorted(layer_names(self.adata), key=lambda name: name != "counts")
         for layer, use_raw in [*((name, False) for name in layers), (None, True), (None, False)]:
             there = layer is not None or (self.adata.raw if use_raw else self.adata.X) is not None
-            if there and (layer, use_raw) != (self.layer, self.use_raw):
-                yield Source(self.adata, layer, use_raw)
+            own = (layer, use_raw) == (self.layer, self.use_raw) or str(layer).startswith(f"{keys.DEFAULT}_")
+            other = Source(self.adata, layer, use_raw) if there and not own else None
+            if other is None or not np.issubdtype(other.matrix.dtype, np.number):
+                continue
+            some = other.sample(_FEW)
+            if some.nnz and np.isfinite(some.data).all() and (some.data >= 0).all():
+                found.setdefault("counts" if are_counts(some) else "values that are not negative", other)
+        return found
 
     def sample(self, n_wanted: int = _SAMPLE) -> sparse.csr_matrix:
         """Read some cells in a few runs, always the same, which is cheap from files as well."""
@@ -140,14 +151,10 @@ class Source:
             bad = block.data < 0
             if not bad.any():
                 return
-            from .evidence import elsewhere
-
             what = "a negative value (scaled data?)"
             remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
-            for counts, kind in ((True, "counts"), (False, "values that are not negative")):
-                if found := elsewhere(self, counts=counts):
-                    remedy = f"{found} holds {kind}, take them by {found.keyword}"
-                    break
+            for kind, other in sorted(self.elsewhere().items())[:1]:
+                remedy = f"{other} holds {kind}, take them by {other.keyword}"
         at = int(bad.argmax())
         row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
         gene, cell = self.names[block.indices[at]], self.adata.obs_names[row]

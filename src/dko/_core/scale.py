@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from .cells import Source, sample_rows
-from .evidence import are_counts, elsewhere, found_in, sums_vary_less
+from .evidence import are_counts, over_least, rows_of, units
 from .messages import logger, say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Scale:
     kind: str  # ``"counts"``, ``"linear"`` (normalised or corrected values) or ``"log1p"``
     base: float | None  # base of the logarithm; None where there is none
     reason: str  # how that is known
-    trust: str = CERTAIN  # ``"certain"``, ``"doubtful"``, or ``"said"`` by the user against what the values look like
+    trust: str = CERTAIN  # ``"certain"``, ``"doubtful"``, or ``"said"`` by the user
 
     @property
     def name(self) -> str:
@@ -42,18 +43,11 @@ class Scale:
             return {"counts": "counts"}.get(self.kind, "normalised values, not logarithms")
         return "log1p" if self.base == math.e else f"log1p of base {self.base:g}"
 
-    def same(self, other: Scale) -> bool:
-        """Whether both are the same."""
-        return (self.kind, self.base) == (other.kind, other.base)
-
     def to_linear(self, values: sparse.csr_matrix) -> None:
         """Put values on a linear scale, in place."""
-        if self.base is None:
-            return
-        largest = _largest(values)
-        if largest > _LARGEST_LOG1P:
-            raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
-        values.data = np.expm1(values.data.astype(np.float64) * np.log(self.base)).astype(np.float32)
+        if self.base is not None:
+            _require_logs(_largest(values))
+            values.data = _linear(values.data, self.base).astype(np.float32)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -63,68 +57,117 @@ class Scale:
 
 
 def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
-    """Decide on which scale a matrix is: by the counts behind its values, then their sums, other layers and marks.
+    """Decide on which scale a matrix is: by the counts behind its values, else by the mark of scanpy, or by sums.
 
     `log1p` is what the user says; `values` the matrix, if read already. ValueError: impossible, or cells that differ.
     """
     mark = _mark(source.adata)
     some = _sample(source) if values is None else values[sample_rows(values.shape[0])]
-    largest = _largest(some if values is None else values)
-    if are_counts(some) and (values is None or are_counts(values)):
-        if log1p and len(some.data):
+    everything = some if values is None else values
+    largest = _largest(everything)
+    if are_counts(everything):
+        if log1p and largest:
             raise ValueError(f"log1p=True, but {source} holds whole numbers, which are counts; leave log1p out.")
         return Scale("counts", None, "they are whole numbers")
-    if log1p and largest > _LARGEST_LOG1P:
-        raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
-    found = found_in(some, source, mark, mixed=log1p is not None)
+    if log1p:
+        _require_logs(largest)
+    found = _by_counts(some, source, mark)
     if largest > _LARGEST_LOG1P:
         return Scale("linear", None, f"the largest is {largest:.4g}, and no logarithm is as large")
-    scale = None if found is None else Scale(*found)
-    return (scale or _doubtful(some, largest, mark)) if log1p is None else _said(scale, log1p, mark, str(source))
+    if log1p is None:
+        return found or _doubtful(some, largest, mark)
+    said = Scale("log1p", mark or math.e, "you say so", SAID) if log1p else Scale("linear", None, "you say so", SAID)
+    if found is not None and found.kind != said.kind:
+        logger.warning(
+            "log1p=%s, but %s; leave log1p out to take the values of %s as such.", log1p, found.reason, source
+        )
+        return said
+    return found or said
 
 
-def tell(scale: Scale, source: Source, what: str, otherwise: str, *, counts: bool = False) -> None:
-    """Say what values were taken for, and why; warn where that is not certain; name others that hold `counts`."""
-    wanted = scale.trust == DOUBTFUL or (counts and scale.kind != "counts")
-    beside = elsewhere(source, counts=True) if wanted else None
-    better = f" {beside} holds counts: {beside.keyword} uses them." if beside else ""
-    message = f"Values of {source}: taken as {what}"
-    if scale.trust == DOUBTFUL:
-        logger.warning("%s, which is not certain: %s. %s.%s", message, scale.reason, otherwise, better)
-    else:
-        say(f"{message}{'' if scale.kind == 'counts' else f': {scale.reason}'}.{better}")
+# Counts are looked for in values up to this multiple of the least one of their cell, as larger ones would be whole by
+# chance; a cell has to have so many different ones. They are certain if found in so many cells, and in most of these.
+_NEAR, _FEW_VALUES, _FEW_CELLS, _MOST = 20.0, 3, 10, 0.95
+# Relative distance from a whole number that three decimals of a logarithm leave.
+_ROUNDED = 2.5e-3
+
+
+def _by_counts(values: sparse.csr_matrix, source: Source, mark: float | None) -> Scale | None:
+    """Decide by whether the values, or their exponentials to one base, are counts times one factor per cell."""
+    distinct = pd.DataFrame({"cell": rows_of(values), "value": values.data}).drop_duplicates()
+    cell, data, n_cells = distinct["cell"].to_numpy(), distinct["value"].to_numpy(), values.shape[0]
+    bases = [None, *dict.fromkeys([mark or math.e, math.e, 2.0, 10.0])]
+    telling, fits = np.zeros((2, len(bases), n_cells), dtype=bool)
+    for number, base in enumerate(bases):
+        if base is None and _is_rounded(data):
+            continue
+        linear = _linear(data, base)
+        near = (over_least(linear, cell) < _NEAR) & (linear < np.expm1(_LARGEST_LOG1P))
+        telling[number] = np.bincount(cell[near], minlength=n_cells) >= _FEW_VALUES
+        fits[number] = telling[number] & (units(linear[near], cell[near], n_cells, _ROUNDED) > 0)
+    n_fits = fits.sum(axis=1)
+    able = n_fits >= np.maximum(_MOST * telling.sum(axis=1), _FEW_CELLS)
+    if able.any():
+        base = bases[int(np.argmax(n_fits * able))]
+        what = "they" if base is None else f"their exponentials (base {_spelled(base)})"
+        return Scale("linear" if base is None else "log1p", base, f"{what} are counts times one factor per cell")
+    fits[1:] &= ~fits[0]  # powers of 2 and 10 are whole as well
+    alone = fits & (fits.sum(axis=0) == 1)
+    several = np.flatnonzero(alone.sum(axis=1) >= _FEW_CELLS)
+    if len(several) > 1 and fits.any(axis=0).sum() >= _MOST * telling.any(axis=0).sum():
+        kinds = ["linear values" if base is None else f"logarithms of base {_spelled(base)}" for base in bases]
+        shares = ", ".join(f"{alone[number].mean():.0%} hold {kinds[number]}" for number in several)
+        raise ValueError(f"The cells of {source} are not on one scale: {shares}; put them on one scale before joining.")
+    return None
+
+
+def _is_rounded(values: np.ndarray) -> bool:
+    """Whether values were rounded to three decimals: all such numbers are whole multiples of one, whatever they are."""
+    return bool((values % 1 != 0).any() and np.allclose(values.round(3), values, rtol=1e-6, atol=0))
+
+
+def _spelled(base: float) -> str:
+    return "e" if base == math.e else f"{base:g}"
+
+
+def _doubtful(values: sparse.csr_matrix, largest: float, mark: float | None) -> Scale:
+    """Decide where the values leave it open: by the mark, if the range allows it, or by sums of cells."""
+    if mark is not None and largest * np.log(mark) <= _USUAL_LOG1P:
+        return Scale("log1p", mark, "uns['log1p'] is the only sign of it", DOUBTFUL)
+    reason = "neither they nor their exponentials are counts times one factor per cell"
+    # Those of normalised cells are even.
+    row = rows_of(values)
+    sums = [np.bincount(row, _linear(values.data, base), values.shape[0]) for base in (None, math.e)]
+    plain, exponentials = (np.std(np.log(one[one > 0])) if (one > 0).any() else 0.0 for one in sums)
+    if exponentials < 0.9 * plain:
+        return Scale("log1p", math.e, f"{reason}, but the exponentials have more even sums", DOUBTFUL)
+    return Scale("linear", None, reason, DOUBTFUL)
 
 
 def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     """Decide on which scale the matrix of a fit is now, and say once if it has changed; ValueError: not certain."""
-    source, known = source_of(adata, params), _of_params(params)
+    source, kind = source_of(adata, params), params["values"]
+    # Version 0.1.0 kept no more of an SCCVAE than the kind.
+    base = float(params.get("log_base", math.e)) if kind == "log1p" else None
+    known = Scale(kind, base, "as at the fit", CERTAIN if kind == "counts" else params.get("scale", DOUBTFUL))
     found = scale_of(source, None)
-    if known.kind == found.kind and (known.same(found) or "log_base" not in params):
-        return Scale(known.kind, known.base or found.base, found.reason, found.trust)
-    if known.trust == SAID and found.kind != "counts":
+    if (found.kind, found.base) == (kind, base) or (known.trust == SAID and found.kind != "counts"):
         return known
     if found.trust == CERTAIN:
         message = f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted."
-        _say_once(adata, message)
+        if _TOLD.get((id(adata), message)) is not adata:
+            _TOLD[id(adata), message] = adata
+            say(message)
         return found
-    if known.kind != "counts" and known.trust != CERTAIN:
+    if known.trust != CERTAIN:
         return known
-    if known.kind == "counts" and found.base is not None and _mark(adata) is not None:
-        _say_once(
-            adata, f"{source} held counts at the fit; now taken as {found.name}, but {found.reason}.", logger.warning
-        )
-        return found
     raise ValueError(
         f"{source} held {known.name} at the fit, and what it holds now is not certain, perhaps {found.name}: "
         f"{found.reason}. Put back what the fit has read, or fit again on a layer that keeps it, layer=..."
     )
 
 
-def _of_params(params: Mapping[str, Any]) -> Scale:
-    """Return what a fit has read; versions before 0.2 kept no more than the kind, and a base of the first model."""
-    kind = params["values"]
-    base = float(params.get("log_base", math.e)) if kind == "log1p" else None
-    return Scale(kind, base, "as at the fit", "certain" if kind == "counts" else params.get("scale", DOUBTFUL))
+_TOLD: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
 
 
 def _mark(adata: AnnData) -> float | None:
@@ -147,42 +190,15 @@ def _largest(values: sparse.csr_matrix) -> float:
     return float(values.data.max(initial=0.0))
 
 
-def _said(found: Scale | None, log1p: bool, mark: float | None, where: str) -> Scale:
-    """Follow the user, and contradict where the values do."""
-    base = found.base if found is not None and found.base is not None else mark or float(math.e)
-    said = Scale("log1p", base, "log1p=True says so") if log1p else Scale("linear", None, "log1p=False says so")
-    if found is None or said.same(found):
-        return found or said
-    logger.warning(
-        "log1p=%s, but the values of %s look like %s: %s. Leave log1p out to take them as such.",
-        log1p,
-        where,
-        found.name,
-        found.reason,
-    )
-    return Scale(said.kind, said.base, said.reason, SAID)
+def _require_logs(largest: float) -> None:
+    if largest > _LARGEST_LOG1P:
+        raise ValueError(f"These cannot be logarithms (log1p): the largest is {largest:.4g}; pass log1p=False.")
 
 
-def _doubtful(values: sparse.csr_matrix, largest: float, mark: float | None) -> Scale:
-    """Decide where the values leave it open: by the mark, if the range allows it, or by the sums."""
-    if mark is not None and largest * np.log(mark) <= _USUAL_LOG1P:
-        return Scale("log1p", mark, "uns['log1p'] is the only sign of it", DOUBTFUL)
-    if mark is not None:
-        reason = f"uns['log1p'] is set, but no logarithm of expression is as large as {largest:.4g}"
-        return Scale("linear", None, reason, DOUBTFUL)
-    reason = "they are not counts times one factor per cell, nor are their exponentials, and uns['log1p'] is not set"
-    if sums_vary_less(values, math.e):
-        return Scale("log1p", float(math.e), f"{reason}, but the exponentials have more even sums", DOUBTFUL)
-    return Scale("linear", None, reason, DOUBTFUL)
-
-
-_TOLD: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
-
-
-def _say_once(adata: AnnData, message: str, how: Any = say) -> None:
-    if _TOLD.get((id(adata), message)) is not adata:
-        _TOLD[id(adata), message] = adata
-        how(message)
+def _linear(values: np.ndarray, base: float | None) -> np.ndarray:
+    values = values.astype(np.float64)
+    # What is not a logarithm is to stay finite.
+    return values if base is None else np.expm1(np.minimum(values * np.log(base), 100.0))
 
 
 @dataclass(frozen=True)
@@ -203,7 +219,15 @@ def read_expression(source: Source, log1p: bool | None, *, linear: bool = True) 
     scale = scale_of(source, log1p, values)
     if linear:
         scale.to_linear(values)
-    tell(scale, source, *(_LINEAR if linear else _LOGGED)[scale.kind], counts=linear)
+    doubtful = scale.trust == DOUBTFUL
+    counts = source.elsewhere().get("counts") if doubtful or (linear and scale.kind != "counts") else None
+    better = f" {counts} holds counts: {counts.keyword} uses them." if counts else ""
+    message = f"Values of {source}: taken as {(_LINEAR if linear else _LOGGED)[scale.kind]}"
+    if doubtful:
+        remedy = "Pass log1p=True if they are logarithms, log1p=False if not."
+        logger.warning("%s, which is not certain: %s. %s%s", message, scale.reason, remedy, better)
+    else:
+        say(f"{message}{'' if scale.kind == 'counts' else f': {scale.reason}'}.{better}")
     return Expression(values, genes, scale)
 
 
@@ -212,15 +236,11 @@ def source_of(adata: AnnData, params: Mapping[str, Any]) -> Source:
     return Source(adata, params.get("layer"), bool(params["use_raw"]))
 
 
-_LINEAR = {
-    "counts": ("counts", ""),
-    "linear": ("normalised values, not logarithms", "Pass log1p=True if they are logarithms, log1p=False if not"),
-    "log1p": ("log1p and turned back", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
-}
+_LINEAR = {"counts": "counts", "linear": "normalised values, not logarithms", "log1p": "log1p and turned back"}
 _LOGGED = {
-    "counts": ("counts, normalised to one total and logged", ""),
-    "linear": ("normalised values and logged", "Pass log1p=True if they are logarithms, log1p=False if not"),
-    "log1p": ("log-normalised", "Pass log1p=False if they are not logarithms, log1p=True if they are"),
+    "counts": "counts, normalised to one total and logged",
+    "linear": "normalised values and logged",
+    "log1p": "log-normalised",
 }
 
 
