@@ -64,7 +64,7 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
     if not names:
         chosen = "" if among is None else "chosen "
         raise ValueError(f"No {chosen}cell has a value in obs[{groupby!r}], so there are no groups.")
-    _require_groups(_column(adata, groupby), names, int(values.notna().sum()))
+    _require_groups(_column(adata, groupby), len(names), int(values.notna().sum()))
     text = _column(adata, groupby).dropna().astype("string")
     if len(spelled := text[text.isin(MISSING)]):
         say(f"{len(spelled)} cells are in no group, as obs[{groupby!r}] is {listed(spelled.unique())} there.")
@@ -91,14 +91,14 @@ def group_of_cells(adata: AnnData, groupby: str) -> np.ndarray:
 _FEW_CELLS = 20
 
 
-def _require_groups(values: pd.Series, names: list[str], n_cells: int) -> None:
+def _require_groups(values: pd.Series, n_groups: int, n_cells: int) -> None:
     """Refuse measurements and names of cells, which are no groups."""
-    numbers = values.dropna() if pd.api.types.is_float_dtype(values) else None
-    continuous = numbers is not None and len(names) > _FEW_CELLS and (numbers != np.floor(numbers)).any()
-    if continuous or len(names) == n_cells > _FEW_CELLS:
+    numbers = values.dropna() if pd.api.types.is_float_dtype(values) else pd.Series(dtype=float)
+    continuous = bool((numbers % 1 != 0).any())
+    if n_groups > _FEW_CELLS and (continuous or n_groups == n_cells):
         what = "measurements" if continuous else "a name for every cell"
         raise ValueError(
-            f"obs[{values.name!r}] holds {what} ({len(names)} values in {n_cells} cells), not groups; name a column of "
+            f"obs[{values.name!r}] holds {what} ({n_groups} values in {n_cells} cells), not groups; name a column of "
             "groups, or cut it into some with pd.cut."
         )
 
@@ -195,8 +195,8 @@ def _rows_by_name(adata: AnnData, names: pd.Index) -> np.ndarray:
     return rows
 
 
-# Fewer cells than a model needs may have been corrected by hand, and no more than this part of the cells.
-_FEW, _PART = 5, 0.1
+# Up to this part of the cells, or fewer than so many, may have been corrected by hand.
+_PART, _FEW = 0.1, 5
 
 
 def membership(adata: AnnData, groupby: str, groups: Sequence[str]) -> dict[str, np.ndarray]:
@@ -234,43 +234,37 @@ def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
 
 
 def _check_groups(adata: AnnData, fitted: Fitted, values: pd.Series, numbers: np.ndarray) -> None:
-    """Refuse groups whose cells of the fit, found by name, are mostly elsewhere now; warn of single cells that are."""
+    """Refuse groups if many cells of the fit, found by name, are in another one now; warn of a few that are."""
     before = _fitted_in(adata, fitted.cells)
     known = (before >= 0) & values.notna().to_numpy()
     moved = known & (numbers != before)
-    if not moved.any():
-        return
-    n_known, n_moved = (np.bincount(before[some], minlength=len(fitted.groups)) for some in (known, moved))
-    gone = (n_moved > n_known / 2) & (n_moved >= _FEW)
-    groupby, n = fitted.params["groupby"], int(moved.sum())
-    if not gone.any() and n < max(_PART * known.sum(), _FEW):
+    n, n_known, groupby = int(moved.sum()), int(known.sum()), fitted.params["groupby"]
+    if n and n < max(_PART * n_known, _FEW):
         logger.warning(
             "%d of %d cells of the fit have another group in obs[%r] than at the fit; the model of their "
             "present group is used, if there is one.",
             n,
-            known.sum(),
+            n_known,
             groupby,
         )
-        return
-    moves = pd.DataFrame({"old": before[moved], "new": values[moved].to_numpy()}).value_counts()
-    each = ", ".join(f"{count} of {fitted.groups[old]!r} are in {new!r}" for (old, new), count in moves.head(3).items())
-    raise ValueError(
-        f"obs[{groupby!r}] does not hold the groups of the fit any more: {n} of its {known.sum()} cells are in another "
-        f"({each}{', ...' * (len(moves) > 3)}); give the groups their old names back, or fit again."
-    )
+    elif n:
+        moves = pd.DataFrame({"old": before[moved], "new": values[moved].to_numpy()}).value_counts().head(3)
+        each = ", ".join(f"{count} of {fitted.groups[old]!r} are in {new!r}" for (old, new), count in moves.items())
+        raise ValueError(
+            f"obs[{groupby!r}] does not hold the groups of the fit any more: {n} of its {n_known} cells are in another "
+            f"({each}); give the groups their old names back, or fit again."
+        )
 
 
 def _fitted_in(adata: AnnData, record: dict[str, Any]) -> np.ndarray:
-    """Return the number of the group of each cell at the fit; -1 where it is unknown or uncertain."""
+    """Return the number of the group of each cell at the fit; -1 where it is unknown or its name not unique."""
+    unknown = np.full(adata.n_obs, -1)
     if not record:
-        return np.full(adata.n_obs, -1)
-    groups = pd.Series(record[keys.GROUP], index=record[keys.NAMES]).groupby(level=0).agg(["first", "nunique"])
-    groups = groups.loc[groups["nunique"] == 1, "first"]
+        return unknown
+    groups = pd.Series(record[keys.GROUP], index=record[keys.NAMES])
+    groups = groups[~groups.index.duplicated(keep=False)]
     names = pd.Index(_hashes(adata.obs_names))
-    rows = groups.index.get_indexer(names)
-    # A repeated name may be that of another cell.
-    rows[names.duplicated(keep=False)] = -1
+    found = groups.reindex(names, fill_value=-1).to_numpy(copy=True)
+    found[names.duplicated(keep=False)] = -1
     # Barcodes of another sample are the same in a few cells by chance, of which nothing follows.
-    if 2 * (rows >= 0).sum() < min(len(groups), adata.n_obs):
-        return np.full(adata.n_obs, -1)
-    return np.where(rows < 0, -1, groups.to_numpy()[rows]) if len(groups) else np.full(adata.n_obs, -1)
+    return unknown if 2 * (found >= 0).sum() < min(len(groups), adata.n_obs) else found

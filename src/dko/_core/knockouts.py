@@ -287,7 +287,12 @@ def open_model(
         from ..models._training import resolve_device
 
         model = model.to(resolve_device(device))
-    require_ability(model, key, needs)
+    if getattr(model, needs, None) is None:
+        raise ValueError(
+            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
+            "dko.tl.virtual_ko, dko.tl.dose_response, dko.tl.identity_shift, dko.tl.perturbation_modules, "
+            "dko.tl.evaluate and dko.get.effects."
+        )
     columns = gene_columns(adata, fitted)
     if model.outdated:
         logger.warning(
@@ -301,16 +306,6 @@ def open_model(
     if model.where == "control" and not chosen.any():
         raise ValueError("None of the chosen cells is a control cell, which perturbations are predicted in.")
     return Predictor(adata, fitted, model, columns, models_of(adata, fitted, chosen), np.cumsum(usable) - 1)
-
-
-def require_ability(model: Model, key: str, needs: str) -> None:
-    """Refuse a model that lacks a function which not every model has."""
-    if getattr(model, needs, None) is None:
-        raise ValueError(
-            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
-            "dko.tl.virtual_ko, dko.tl.dose_response, dko.tl.identity_shift, dko.tl.perturbation_modules, "
-            "dko.tl.evaluate and dko.get.effects."
-        )
 
 
 def require_cells(predictor: Predictor, sets: dict[str, list[str]], touched: Sequence[bool] | np.ndarray) -> None:

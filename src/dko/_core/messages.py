@@ -1,4 +1,4 @@
-"""Sentences for genes that cannot be found."""
+"""What users are told: names in sentences, genes that cannot be found, messages and progress bars."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from . import columns, keys
 from .checks import plain
-from .messages import listed
 
 if TYPE_CHECKING:
     from .._typing import AbstractContextManager, AnnData, Iterator
@@ -35,10 +34,8 @@ class Result(NamedTuple):
 
     what: str  # what it is called
     call: tuple[str, str]  # the function that makes it, and what it has to be given
-    place: keys.Place  # its key in ``uns``, from that of the fit
-    tables: Mapping[str, Sequence[str]]  # names of its tables, and the columns that are read of each
-    params: Sequence[str] = ()  # parameters that are read
-    slots: Mapping[str, Sequence[keys.Place]] = {}  # what it is made of elsewhere, by slot of the AnnData
+    place: keys.Place = keys.Place("{}")  # its key in ``uns``, from that of the fit; by default it is beside the model
+    tables: Mapping[str, Sequence[str]] = {}  # names of its tables, and the columns that are read of each
     # title, lead: heading, and what it tells in a sentence or two
     title: str = ""
     lead: str = ""
@@ -55,8 +52,6 @@ class Result(NamedTuple):
 QUALITY = Result(
     "quality of the fit",
     ("fit", ""),
-    keys.Place("{}"),
-    {},
     title="Quality of the fit",
     lead="Profiles of held-out cells, predicted from which genes are present, beside predictions from means alone. "
     "A model that does not beat the last row has learned nothing about which genes are present.",
@@ -67,8 +62,6 @@ QUALITY = Result(
 PERTURBATIONS = Result(
     "perturbations",
     ("fit", ""),
-    keys.Place("{}"),
-    {},
     title="Perturbations",
     lead="What became of the perturbations of the screen. Those that were held out are predicted, not learned; "
     "those that were dropped have too few cells, or genes of which nothing is known.",
@@ -77,8 +70,6 @@ PERTURBATIONS = Result(
 KNOCKOUTS = Result(
     "knockouts",
     ("virtual_ko", "genes"),
-    keys.Place("{}"),
-    {},
     title="Named knockouts",
     lead="How far the predicted profile without a gene is from the one before: over the cells that express the gene"
     " or, of a model of perturbations, over control cells.",
@@ -90,7 +81,6 @@ RANKING = Result(
     ("rank_genes", ""),
     keys.ranking,
     {keys.TABLE: ("gene", "impact_mean", "n_cells")},
-    ("groupby",),
     title="Keystone genes",
     lead="Genes whose knockout changes the other genes most; those on which other genes significantly depend (FDR <"
     " 0.05) come first. The impact beside it contains the gene's own share of the expression. Sizes are those "
@@ -118,7 +108,6 @@ CLUSTERS = Result(
     {keys.MARKERS: ("cluster", "knockout"), keys.AGREEMENT: ("ami", "ari")},
     title="Dependency clusters",
     lead="Cells grouped by which knockouts have the largest impact on them.",
-    slots={"obs": [keys.cluster], "obsm": [keys.impact_pca, keys.impact_umap]},
     getter="clusters",
     columns={keys.MARKERS: columns.CLUSTERS},
     needs="scan",
@@ -131,7 +120,6 @@ DOSES = Result(
         keys.TABLE: ("knockout", "dose", "impact_mean", "impact_q25", "impact_q75"),
         keys.RESPONDERS: ("knockout", "gene", "dose", "change"),
     },
-    ("mixture", "threshold"),
     title="Dose response",
     lead="What knockouts do as their dose grows.",
     getter="dose_response",
@@ -155,7 +143,6 @@ EVALUATION = Result(
         keys.TABLE: ("method", "perturbation", "metric", "value"),
         keys.SUMMARY: ("method", "metric", "mean", "low", "high", "gain", "gain_low", "gain_high"),
     },
-    ("n_perturbations", "summary_over"),
     title="Comparison with measured knockouts",
     lead="Predicted effects of the model and of baselines, compared with measured ones.",
     getter="evaluation",
@@ -166,7 +153,6 @@ IDENTITY = Result(
     ("identity_shift", "genes"),
     keys.identity,
     {keys.TABLE: ("knockout", "length", "n_cells")},
-    ("basis", "knockouts"),
     title="Shifts of cell identity",
     lead="In which direction each knockout would shift cells. Arrows are drawn longer or shorter than the shifts, as "
     "the one below them says; take directions, of many cells together, from the picture, and sizes from the table.",
@@ -194,7 +180,6 @@ MODULES = Result(
         keys.MARKERS: ("module", "gene", "change"),
         keys.AGREEMENT: ("ari", "nmi"),
     },
-    ("basis",),
     title="Modules of knockouts",
     lead="Knockouts grouped by the kind of their effect, whatever its strength.",
     getter="modules",
@@ -212,54 +197,50 @@ def ranking_at(place: str) -> Result:
     return RANKING._replace(call=("rank_genes", f"key_added={place!r}"), place=at)
 
 
-# What a fit and a scan write beside uns[key]; the ranking where it is by default.
-_OF_FIT = {
-    "obsm": [keys.impact, keys.downstream],
-    "obs": [keys.split, keys.fit_error],
-    "var": [keys.signal],
-}
+# What a scan writes, and what comes of it, by slot of the AnnData; the ranking where it is by default.
 _OF_SCAN = {
     "layers": [keys.impact, keys.downstream],
+    "obs": [keys.cluster],
+    "obsm": [keys.impact_pca, keys.impact_umap],
     "var": [keys.impact_mean, keys.downstream_mean, keys.n_cells, keys.pval_adj],
     "varm": [keys.ranking],
-    "uns": [keys.ranking],
+    "uns": [keys.ranking, keys.cluster],
 }
-_FROM_SCAN = [CLUSTERS]
-_FROM_FIT = [AFFECTED, DOSES, ENRICHMENT, EVALUATION, IDENTITY, INTERACTIONS, MODULES]
+# The same of a fit, beside uns[key] and what a scan has written.
+_OF_FIT = {
+    "obs": [keys.split, keys.fit_error],
+    "obsm": [keys.impact, keys.downstream],
+    "var": [keys.signal],
+    "uns": [one.place for one in (AFFECTED, DOSES, ENRICHMENT, EVALUATION, IDENTITY, INTERACTIONS, MODULES)],
+}
 
 Names: TypeAlias = dict[str, list[str]]
 
 
 def after_fit(adata: AnnData, key: str) -> Names:
     """Return, by slot of the AnnData, the names of all results of the model under a key, which a new fit removes."""
-    profiles = {"layers": [keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]}
-    own = [_names(key, _OF_FIT), *(_names(key, {"uns": [one.place]}, one.slots) for one in _FROM_FIT)]
-    return _joined(profiles, *own, after_scan(key), after_shift(adata, key))
+    found = after_scan(key)
+    for slot, places in _OF_FIT.items():
+        found[slot] += [place(key) for place in places]
+    found["layers"] += [keys.ko_layer(key, label) for label in labels_beside(adata.uns.get(key))]
+    found["obsm"] += after_shift(adata, key)["obsm"]
+    return found
 
 
 def after_scan(key: str) -> Names:
     """Return the names of a scan and of the results that come of it, which a new scan removes."""
-    return _joined(_names(key, _OF_SCAN), *(_names(key, {"uns": [one.place]}, one.slots) for one in _FROM_SCAN))
+    return {slot: [place(key) for place in places] for slot, places in _OF_SCAN.items()}
 
 
 def after_shift(adata: AnnData, key: str) -> Names:
     """Return the names of what ``tl.identity_shift`` has written, which another call removes."""
-    found = {"uns": [keys.identity(key)]}
     try:
         params = read_params(adata, IDENTITY, key)
-        labels = [str(label) for label in params["knockouts"]]
+        labels, basis = [str(label) for label in params["knockouts"]], str(params["basis"])
     except (KeyError, TypeError, ValueError):  # what is damaged no longer says where it has written
-        return found
-    shifts = [keys.shift(key, str(params["basis"]), label) for label in labels]
-    return {**found, "obsm": [*shifts, *(keys.cell_identity(key, label) for label in labels)]}
-
-
-def _names(key: str, *slots: Mapping[str, Sequence[keys.Place]]) -> Names:
-    return _joined(*({slot: [place(key) for place in places] for slot, places in some.items()} for some in slots))
-
-
-def _joined(*some: Names) -> Names:
-    return {slot: list(dict.fromkeys(sum((one.get(slot, []) for one in some), []))) for one in some for slot in one}
+        labels, basis = [], ""
+    shifts = [keys.shift(key, basis, label) for label in labels]
+    return {"uns": [keys.identity(key)], "obsm": [*shifts, *(keys.cell_identity(key, label) for label in labels)]}
 
 
 def is_ranking(entry: Any) -> bool:
@@ -281,8 +262,6 @@ def read_params(adata: AnnData, result: Result, key: str) -> dict[str, Any]:
     with _damaged(result, key):
         if not isinstance(params, Mapping):
             raise ValueError(f"it has no {keys.PARAMS!r}")
-        if missing := [name for name in result.params if name not in params]:
-            raise ValueError(f"its {keys.PARAMS!r} lack {listed(missing)}")
         return plain(params)
 
 

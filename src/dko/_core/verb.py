@@ -74,7 +74,8 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > n_places:
-            raise TypeError(_too_many(title, names, n_places))
+            first = ", ".join(names[:n_places]) or "nothing"
+            raise TypeError(f"{title} takes {first} without a keyword, and everything else by name.")
         more = [name for name in kwargs if name not in names]
         if more and not takes_more:
             raise TypeError(unknown_keywords(title, more, names))
@@ -119,13 +120,6 @@ def near(name: str, known: Collection[str]) -> list[str]:
     """Return which parameters were probably meant, by spelling or by what others call them."""
     also = [parameter for parameter, others in _ALSO_CALLED.items() if name.lower() in others and parameter in known]
     return also or get_close_matches(name.lower(), known, n=2, cutoff=0.6)
-
-
-def _too_many(title: str, names: list[str], n_places: int) -> str:
-    asked = ", ".join(names[:n_places]) or "nothing"
-    message = f"{title} takes {asked} without a keyword, and everything else by name"
-    example = ", ".join([*names[:n_places], *(f"{name}=..." for name in names[n_places : n_places + 1])])
-    return f"{message}: {title}({example})."
 
 
 def _hides_interrupt(error: BaseException | None, handled: BaseException | None) -> bool:

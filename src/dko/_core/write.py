@@ -13,7 +13,7 @@ from anndata import AnnData, ImplicitModificationWarning
 
 from .._compat import modalities_apart
 from .cells import unwrap
-from .messages import logger, say, shown
+from .messages import say
 from .process import uninterrupted
 from .results import after_fit
 
@@ -50,8 +50,6 @@ def write(adata: AnnData, *, remove: Mapping[str, Sequence[str]] | None = None, 
             place: {name: value(getattr(adata, place).get(name)) if callable(value) else value for name, value in some}
             for place, some in ((place, entries.items()) for place, entries in places.items())
         }
-        for entries in found.values():
-            _warn_of_long_names(entries)
         if adata.is_view:
             _make_actual(adata, found)
         before = {place: _content(adata, place) for place in {**(remove or {}), **found}}
@@ -111,16 +109,3 @@ def _restore(adata: AnnData, before: Mapping[str, Any]) -> None:
         for name in [name for name in now if name is not None]:
             del now[name]
         now.update(entries)
-
-
-# Bytes of the name of a file; zarr keeps each entry in one.
-_LONGEST = 240
-
-
-def _warn_of_long_names(entries: Mapping[str, Any]) -> None:
-    names = [*entries, *(column for value in entries.values() for column in getattr(value, "columns", ()))]
-    if long := [name for name in names if len(str(name).encode()) > _LONGEST]:
-        logger.warning(
-            "This name is too long for a .zarr store, where it is the name of a file; write an .h5ad file instead: %s.",
-            shown(long[0]),
-        )
