@@ -97,8 +97,9 @@ SOURCE = ("layer", "use_raw", "log1p", "values", "log_base", "scale")
 
 def source_params(scale: Scale, source: Source) -> dict[str, Any]:
     """Return the parameters that say where expression was found; None is left out, as files do not keep it."""
-    found = {"use_raw": source.use_raw, "log1p": scale.base is not None, **scale.params}
-    return found if source.layer is None else {"layer": source.layer, **found}
+    of_source = {"layer": source.layer, "use_raw": source.use_raw, "log1p": scale.base is not None}
+    found = {**of_source, "values": scale.kind, "log_base": scale.base, "scale": scale.trust}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def check_key(adata: AnnData, key: str) -> None:

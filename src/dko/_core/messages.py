@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from .._typing import AnnData, Callable, Iterable, Iterator, Sequence
+    from .._typing import AbstractContextManager, AnnData, Callable, Iterable, Iterator, Sequence
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:
@@ -89,24 +89,23 @@ def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
 
 
-@contextmanager
-def worded(wording: Callable[[str], str]) -> Iterator[None]:
+def worded(wording: Callable[[str], str]) -> AbstractContextManager[None]:
     """Reword all messages inside the block."""
-    before = _wording.set(wording)
-    try:
-        yield
-    finally:
-        _wording.reset(before)
+    return _inside(_wording, wording)
+
+
+def bars(*, shown: bool) -> AbstractContextManager[None]:
+    """Show no progress bars inside the block unless `shown`, whatever `progress` the functions called there have."""
+    return _inside(_shown, _shown.get() and shown)
 
 
 @contextmanager
-def bars(*, shown: bool) -> Iterator[None]:
-    """Show no progress bars inside the block unless `shown`, whatever `progress` the functions called there have."""
-    before = _shown.set(_shown.get() and shown)
+def _inside(variable: ContextVar[T], value: T) -> Iterator[None]:
+    before = variable.set(value)
     try:
         yield
     finally:
-        _shown.reset(before)
+        variable.reset(before)
 
 
 def bar(items: Iterable[T] | None = None, *, total: int, description: str, unit: str, **how: Any) -> Any:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from . import columns, keys
 from .checks import plain
+from .messages import listed
 
 if TYPE_CHECKING:
     from .._typing import AbstractContextManager, AnnData, Iterator
@@ -21,11 +22,6 @@ OF_MODEL: dict[str, Sequence[str]] = {
     keys.PERTURBATIONS: ("perturbation", "n_cells", "role", "strength"),
     keys.KNOCKOUTS: ("label", "dose", "n_cells"),
     keys.PAIRS: ("gene_a", "gene_b", "cell", "impact", "additive", "interaction"),
-}
-# Columns that hold names; all others hold numbers.
-_NAMES = {
-    *("knockout", "gene", "type", "source", "method", "metric", "perturbation", "gene_a", "gene_b", "cell", "class"),
-    *("module", "cluster", "label", "role", "group", "member"),
 }
 
 
@@ -286,11 +282,8 @@ def checked_table(entry: Mapping[str, Any], name: str, columns: Sequence[str]) -
     table = entry.get(name)
     if not isinstance(table, pd.DataFrame):
         raise ValueError(f"it has no table {name!r}")
-    for column in columns:
-        if column not in table:
-            raise ValueError(f"the table {name!r} has no column {column!r}")
-        if len(table) and column not in _NAMES and not pd.api.types.is_numeric_dtype(table[column]):
-            raise ValueError(f"the column {column!r} of the table {name!r} does not hold numbers")
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"the table {name!r} lacks the columns {listed(missing)}")
     return table.reset_index(drop=True)
 
 

@@ -49,12 +49,6 @@ class Scale:
             _require_logs(_largest(values))
             values.data = _linear(values.data, self.base).astype(np.float32)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """What a fit keeps of it."""
-        found = {"values": self.kind, "log_base": self.base, "scale": self.trust}
-        return {name: value for name, value in found.items() if value is not None}
-
 
 def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
     """Decide on which scale a matrix is: by the counts behind its values, else by the mark of scanpy, or by sums.

@@ -108,12 +108,16 @@ def impact_table(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str =
 
     %(absent)s
     """
-    target = unwrap(adata, mod)
-    if keys.impact(key) not in layer_names(target):
-        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    target = _with_scan(unwrap(adata, mod), key)
     table = _tidy(target, *_scanned(target, keys.impact(key)), "impact")
     genes = table["knockout"].cat.set_categories(target.var_names)
     return pd.DataFrame({"gene_id": genes, "cell_id": table["cell"], "impact": table["impact"]})
+
+
+def _with_scan(adata: AnnData, key: str) -> AnnData:
+    if keys.impact(key) not in layer_names(adata):
+        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    return adata
 
 
 def _named(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
@@ -180,9 +184,7 @@ def ranking(
 
     %(absent)s
     """
-    target = unwrap(adata, mod)
-    if keys.impact(key) not in layer_names(target):
-        raise KeyError(f"No scan in adata.layers[{keys.impact(key)!r}]; run dko.tl.scan(adata, key={key!r}) first.")
+    target = _with_scan(unwrap(adata, mod), key)
     ranked = _ranked(target, key, key_added, groupby)
     if ranked is not None:
         return ranked[ranked["n_cells"] >= (min_cells or 0)].reset_index(drop=True)
