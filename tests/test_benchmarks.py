@@ -129,9 +129,6 @@ def command(monkeypatch):
         monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
         __main__.main()
 
-    # The benchmark sets these for its process, which is this one.
-    monkeypatch.setattr(dko.settings, "verbosity", 0)
-    monkeypatch.setattr(dko.settings, "device", "cpu")
     return run
 
 
