@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.messages import bar, listed, say
+from .._core.messages import listed, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -159,7 +159,7 @@ def _scored(
     axes = components(values).components_.T
     training = training_effects(screen)
     measured, predicted, apart = [], [], []
-    for number in bar(range(len(labels)), total=len(labels), description="evaluate", unit="knockout", delay=1.0):
+    for number in progress(range(len(labels)), total=len(labels), description="evaluate", unit="knockout"):
         if number % _AT_A_TIME == 0:
             predictions = predict(screen, labels[number : number + _AT_A_TIME], axes)
         prediction, without = predictions[number % _AT_A_TIME], screen.columns[number]
