@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -122,3 +124,31 @@ def test_overlap_of_called_and_changed_genes():
     assert M.jaccard(np.array([3, -4, 2, 0.1, 0, np.nan]), changed) == 1
     assert M.jaccard(np.zeros(6), changed) == 0
     assert np.isnan(M.jaccard(np.ones(6), ~changed & changed))
+
+
+# What cell-eval2 0.20.0 gave for the effects below, as tables in which as many genes are called as change.
+CELL_EVAL = {
+    "direction_fidelity": [1.0, 0.83333, 0.42857, 0.0, 0.8125],
+    "direction_reach": [1.0, 0.33333, 0.0, 0.0, 0.375],
+    "jaccard": [0.33333, 0.2, 0.07692, 0.0, 0.3913],
+    "retrieval": [1.0, 1.0, 0.5, 0.5, 1.0],
+    "mse": [0.9721, 1.0455, 2.43678, 0.83325, 1.23884],
+}
+
+
+def test_numbers_are_those_of_cell_eval():
+    """The fourth prediction says nothing; no effect is known on the own gene, which cell-eval2 takes for 0."""
+    rng, own = np.random.default_rng(0), np.arange(5)
+    measured = rng.normal(size=(5, 30))
+    predicted = 0.6 * measured + rng.normal(size=(5, 30))
+    predicted[3] = 0
+    measured[own, own] = predicted[own, own] = np.nan
+    changed = rng.random((5, 30)) < np.linspace(0.1, 0.6, 5)[:, None]
+    found: dict[str, Any] = {"retrieval": M.retrieval(predicted, measured, cosine=True)}
+    found["mse"] = [M.mse(*map(np.nan_to_num, both)) for both in zip(predicted, measured, strict=True)]
+    for name in ("direction_fidelity", "direction_reach"):
+        of_each = zip(predicted, measured, changed, strict=True)
+        found[name] = [getattr(M, name)(one, truth, changed=of) for one, truth, of in of_each]
+    found["jaccard"] = [M.jaccard(one, of) for one, of in zip(predicted, changed, strict=True)]
+    for name, expected in CELL_EVAL.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
