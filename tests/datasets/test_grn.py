@@ -135,7 +135,7 @@ def test_all_but_one_gene():
 def test_subset_of_cells_genes_reordered_and_round_trip(which, request, tmp_path):
     cells = request.getfixturevalue(which)
     expected = grn_knockout(cells, "gene_5").toarray()
-    part = cells[[9, 4], ::-1]
+    part = cells[[9, 4], np.arange(cells.n_vars)[::-1]]
     np.testing.assert_allclose(grn_knockout(part, "gene_5").toarray(), expected[[9, 4], ::-1], rtol=1e-6)
     cells.write_h5ad(tmp_path / "cells.h5ad")
     back = ad.read_h5ad(tmp_path / "cells.h5ad")

@@ -73,9 +73,10 @@ def test_a_generator_is_drawn_from_once(perturbed, singles):
     """Or each dose would have other cells that escape."""
     found = []
     for _ in range(2):
-        dko.tl.dose_response(perturbed, singles[0], doses=[0.5, 1.0], mixture=True, rng=np.random.default_rng(0))
+        dko.tl.dose_response(perturbed, singles[0], mixture=True, rng=np.random.default_rng(0))
         found.append(dko.get.dose_response(perturbed))
     pd.testing.assert_frame_equal(*found)
+    np.testing.assert_allclose(found[0]["dose"], np.arange(11) / 10)
 
 
 def test_beyond_the_range(perturbed, singles):

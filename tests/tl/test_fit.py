@@ -103,6 +103,12 @@ def test_interrupted_fit_keeps_what_it_has(cells, interrupt, caplog):
     dko.tl.virtual_ko(cells, "gene_2")
 
 
+def test_interrupt_before_anything_is_learned_leaves_all_as_it_was(cells, interrupt, unchanged):
+    interrupt(2)
+    with unchanged(cells), pytest.raises(KeyboardInterrupt):
+        dko.tl.fit(cells, max_steps=1000, progress=False)
+
+
 def test_test_and_perturbed_cells_have_no_say_in_the_genes(cells, quick):
     cells.obs["guide"] = np.where(np.arange(80) < 40, "control", "KO")
     chosen = {}
