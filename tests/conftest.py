@@ -10,11 +10,13 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +89,50 @@ CALLS: dict[str, dict[str, Any]] = {
     "io.save": {"path": "saved.npz"},
     "io.write_reference": {"dir": "written"},
     "io.write_report": {"path": "report.html"},
+}
+
+
+def explicit_zeros(x):
+    """The same values, with zeros stored where nothing is: a pattern that says nothing."""
+    rows, columns = np.indices(x.shape).reshape(2, -1)
+    return sparse.csr_matrix((x.toarray().ravel(), (rows, columns)), shape=x.shape)
+
+
+def unsorted(x):
+    """The same values, each row stored from its last gene to its first."""
+    order = np.concatenate([np.arange(b, a, -1) - 1 for a, b in zip(x.indptr, x.indptr[1:], strict=False)])
+    return sparse.csr_matrix((x.data[order], x.indices[order], x.indptr.copy()), shape=x.shape)
+
+
+def twice(x):
+    """The same values, the first half of each in an entry of its own."""
+    data, indices = np.repeat(x.data / 2, 2), np.repeat(x.indices, 2)
+    return sparse.csr_matrix((data, indices, 2 * x.indptr), shape=x.shape)
+
+
+def dask_of_csr(x):
+    blocks = [
+        da.from_array(x[start : start + 20], chunks=(20, 20), asarray=False) for start in range(0, x.shape[0], 20)
+    ]
+    return da.concatenate(blocks)
+
+
+# By name, how the values of a CSR matrix of 80 cells or more are held.
+TYPES: dict[str, Callable[[Any], Any]] = {
+    "ndarray": lambda x: x.toarray(),
+    "csr_matrix": lambda x: x,
+    "csc_matrix": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+    "explicit zeros": explicit_zeros,
+    "unsorted": unsorted,
+    "twice": twice,
+    "int32": lambda x: x.astype(np.int32),
+    "uint16 dense": lambda x: x.toarray().astype(np.uint16),
+    "float16": lambda x: x.toarray().astype(np.float16),
+    "float64": lambda x: x.astype(np.float64),
+    "int64 indices": lambda x: sparse.csr_matrix((x.data, *(i.astype(np.int64) for i in (x.indices, x.indptr)))),
+    "dask": lambda x: da.from_array(x.toarray(), chunks=(17, 20)),
+    "dask of csr": dask_of_csr,
 }
 
 
@@ -289,12 +335,6 @@ def stored():
 
 
 @pytest.fixture(scope="session")
-def same():
-    """Compare two AnnData deeply: classes, dtypes, values; as a function."""
-    return assert_same_adata
-
-
-@pytest.fixture(scope="session")
 def unchanged():
     """Context in which an AnnData must not change, not even from a view into a copy."""
 
@@ -353,6 +393,7 @@ def process_state():
 
 
 def assert_same_adata(a, b):
+    """Compare two AnnData deeply: classes, dtypes, values."""
     for place in ("X", "obs", "var"):
         assert_same_value(getattr(a, place), getattr(b, place), place)
     for place in ("uns", "obsm", "varm", "obsp", "varp", "layers"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import anndata as ad
-import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,49 +12,10 @@ from scipy import sparse
 
 import dko
 
+from .conftest import TYPES
+
 LIMIT: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
 LAYERS = ("dko_impact", "dko_ko_HSPA1A%2FB", "dko_ko_gene_2+gene_3")
-
-
-def explicit_zeros(x):
-    """The same values, with zeros stored where nothing is: a pattern that says nothing."""
-    rows, columns = np.indices(x.shape).reshape(2, -1)
-    return sparse.csr_matrix((x.toarray().ravel(), (rows, columns)), shape=x.shape)
-
-
-def unsorted(x):
-    """The same values, each row stored from its last gene to its first."""
-    order = np.concatenate([np.arange(b, a, -1) - 1 for a, b in zip(x.indptr, x.indptr[1:], strict=False)])
-    return sparse.csr_matrix((x.data[order], x.indices[order], x.indptr.copy()), shape=x.shape)
-
-
-def twice(x):
-    """The same values, the first half of each in an entry of its own."""
-    data, indices = np.repeat(x.data / 2, 2), np.repeat(x.indices, 2)
-    return sparse.csr_matrix((data, indices, 2 * x.indptr), shape=x.shape)
-
-
-def dask_of_csr(x):
-    blocks = [da.from_array(x[start : start + 20], chunks=(20, 20), asarray=False) for start in range(0, 80, 20)]
-    return da.concatenate(blocks)
-
-
-TYPES = {
-    "ndarray": lambda x: x.toarray(),
-    "csr_matrix": lambda x: x,
-    "csc_matrix": sparse.csc_matrix,
-    "csr_array": sparse.csr_array,
-    "explicit zeros": explicit_zeros,
-    "unsorted": unsorted,
-    "twice": twice,
-    "int32": lambda x: x.astype(np.int32),
-    "uint16 dense": lambda x: x.toarray().astype(np.uint16),
-    "float16": lambda x: x.toarray().astype(np.float16),
-    "float64": lambda x: x.astype(np.float64),
-    "int64 indices": lambda x: sparse.csr_matrix((x.data, *(i.astype(np.int64) for i in (x.indices, x.indptr)))),
-    "dask": lambda x: da.from_array(x.toarray(), chunks=(17, 20)),
-    "dask of csr": dask_of_csr,
-}
 
 
 def knocked_out(adata):

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
+    """Settings that a benchmark makes for its process, which is this one, end with the test."""
     monkeypatch.syspath_prepend(str(ROOT))
     with dko.settings.override(verbosity=0, device="cpu"):
         yield
@@ -32,9 +33,8 @@ def inputs(tmp_path):
     """Folder with the small cells of a quick run."""
     from benchmarks.inputs import write
 
-    with dko.settings.override(verbosity=0, device="cpu"):
-        write(str(tmp_path), ["variable", "published", "reference"], quick=True)
-        yield str(tmp_path)
+    write(str(tmp_path), ["variable", "published", "reference"], quick=True)
+    return str(tmp_path)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from scipy import sparse
 
 import dko
 
-from .conftest import FUNCTIONS, OF_SCREEN, TOOLS, call
+from .conftest import FUNCTIONS, OF_SCREEN, TOOLS, assert_same_adata, call
 
 PACKAGES = ("tl", "get", "pl", "pp", "io", "metrics", "datasets")
 
@@ -55,11 +55,11 @@ def test_all_names_what_is_there():
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_copy_leaves_the_input_alone_and_does_the_same(name, prepared, same, unchanged):
+def test_copy_leaves_the_input_alone_and_does_the_same(name, prepared, unchanged):
     with unchanged(prepared):
         changed = call(name, prepared, copy=True)
     assert call(name, prepared) is None
-    same(changed, prepared)
+    assert_same_adata(changed, prepared)
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -70,7 +70,7 @@ def test_copy_of_a_view_leaves_it_a_view(name, prepared, unchanged):
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_only_what_is_named_changes(name, prepared, same):
+def test_only_what_is_named_changes(name, prepared):
     prepared.layers["mine"] = prepared.X.copy()
     prepared.uns["mine"] = {"a": 1}
     before = prepared.copy()
@@ -82,7 +82,7 @@ def test_only_what_is_named_changes(name, prepared, same):
             del entries[entry]
     if name != "tl.fit":
         prepared.uns["dko"] = before.uns["dko"]
-    same(prepared, before)
+    assert_same_adata(prepared, before)
 
 
 @pytest.mark.parametrize("name", [f"get.{name}" for name in dko.get.__all__])

@@ -15,7 +15,7 @@ import torch
 
 import dko
 
-from .conftest import SCREEN, SMALL_SCCVAE
+from .conftest import SCREEN, SMALL_SCCVAE, assert_same_adata
 
 PACKAGE = str(Path(dko.__file__).parent)
 CALLS: dict[str, Any] = {
@@ -96,7 +96,7 @@ class AtTime:
         signal.signal(signal.SIGALRM, self.before)
 
 
-def interrupt(name, press, begun, ended, same):
+def interrupt(name, press, begun, ended):
     """Interrupt a call, and hold what is left against what was there and what would have been."""
     adata, threads = begun.copy(), set(threading.enumerate())
     try:
@@ -107,7 +107,7 @@ def interrupt(name, press, begun, ended, same):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert all(thread.daemon or thread in threads for thread in threading.enumerate())
     try:
-        same(adata, begun)
+        assert_same_adata(adata, begun)
     except AssertionError:
         whole = ended[name]
         for place in ("obs", "var", "layers", "obsm", "varm", "uns"):
@@ -149,32 +149,32 @@ def restored():
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
-def campaign(name, n, begun, ended, same, seed):
+def campaign(name, n, begun, ended, seed):
     rng = np.random.default_rng(seed)
     n_lines = lines_of(name, begun)
     # Half of them among the last lines, where results are written.
     for line in [*rng.integers(1, n_lines, n // 2), *(n_lines - rng.integers(0, 150, n - n // 2))]:
-        interrupt(name, AtLine(int(line)), begun, ended, same)
+        interrupt(name, AtLine(int(line)), begun, ended)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_at_some_lines(name, begun, ended, same):
-    campaign(name, 8, begun, ended, same, seed=0)
+def test_at_some_lines(name, begun, ended):
+    campaign(name, 8, begun, ended, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
-def test_at_many_lines(name, begun, ended, same):
-    campaign(name, 200, begun, ended, same, seed=1)
+def test_at_many_lines(name, begun, ended):
+    campaign(name, 200, begun, ended, seed=1)
 
 
 # A library that is interrupted while it reads a file, such as the version of another, leaves it to be collected.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
-def test_at_many_times(name, begun, ended, same):
+def test_at_many_times(name, begun, ended):
     for seconds in np.random.default_rng(2).uniform(1e-3, 0.2, 200):
-        interrupt(name, AtTime(float(seconds)), begun, ended, same)
+        interrupt(name, AtTime(float(seconds)), begun, ended)
 
 
 def test_an_error_that_hides_an_interrupt(fitted, monkeypatch):

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import dko
 
-from .conftest import PERCENT, SLASH, call
+from .conftest import PERCENT, SLASH, assert_same_adata, call
 
 GETTERS = [f"get.{name}" for name in dko.get.__all__]
 GROUPS: dict[str, Any] = {"groupby": "cell_type", "min_cells": 1, "progress": False}
@@ -52,11 +52,11 @@ def compute(adata):
 
 
 @kinds
-def test_everything_survives_a_file(name, finished, tmp_path, same, stored):
+def test_everything_survives_a_file(name, finished, tmp_path, stored):
     compute(finished)
     before = finished.copy()
     back = stored(finished, tmp_path / name)
-    same(finished, before)
+    assert_same_adata(finished, before)
     assert_survived(back, finished)
     for place in ("obs", "var"):
         pd.testing.assert_frame_equal(plain(getattr(back, place)), plain(getattr(finished, place)), check_dtype=False)

@@ -9,6 +9,8 @@ import pytest
 
 import dko
 
+from ..conftest import call
+
 TABLES = {
     "dko_affected": ["get.affected_genes", "pl.effect"],
     "dko_cluster": ["get.clusters"],
@@ -45,21 +47,23 @@ def test_results_that_are_damaged_are_named(place, fitted):
                 getattr(getattr(dko, package), function)(fitted)
 
 
-@pytest.mark.parametrize(("name", "call"), [("history", "history"), ("pairs", "pairs")])
-def test_tables_beside_a_model_that_are_damaged_are_named(name, call, fitted):
-    fitted.uns["dko"][name] = pd.DataFrame({"step": ["one"]})
-    with pytest.raises(ValueError, match=rf"^adata.uns\['dko'\] is not as it was written: .*'{name}'.*\.$"):
-        getattr(dko.get, call)(fitted)
+OF_SCREEN: dict[str, Any] = {"get.effects": {"genes": None}, "tl.perturbation_modules": {}, "io.save": {}}
 
 
-def test_perturbations_that_are_damaged_are_named(perturbations, tmp_path):
-    for table in (None, pd.DataFrame({"perturbation": ["gene_3"]})):
-        perturbations.uns["dko"]["perturbations"] = table
-        for call in (
-            dko.get.effects,
-            dko.tl.perturbation_modules,
-            lambda adata: dko.io.save(adata, tmp_path / "m.npz"),
-        ):
-            with pytest.raises(ValueError, match=r"^adata.uns\['dko'\] is not as it was written: .*'perturbations'"):
-                call(perturbations)
+@pytest.mark.parametrize(
+    ("cells_of", "name", "reads"),
+    [
+        ("fitted", "history", {"get.history": {}}),
+        ("fitted", "pairs", {"get.pairs": {}}),
+        ("perturbations", "perturbations", OF_SCREEN),
+    ],
+)
+def test_tables_of_a_model_that_are_damaged_are_named(cells_of, name, reads, request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    adata = request.getfixturevalue(cells_of)
+    for table in (None, pd.DataFrame({"step": ["one"]})):
+        adata.uns["dko"][name] = table
+        for read, how in reads.items():
+            with pytest.raises(ValueError, match=rf"^adata.uns\['dko'\] is not as it was written: .*'{name}'.*\.$"):
+                call(read, adata, key="dko", **how)
     assert not list(tmp_path.iterdir())

@@ -90,7 +90,7 @@ def test_an_interrupt_waits_until_everything_is_written(handler, cells):
     assert seen == ([] if handler is signal.default_int_handler else [signal.SIGINT])
 
 
-def test_threads_lose_nothing(fitted, same):
+def test_threads_lose_nothing(fitted):
     """Knockouts, double knockouts and affected genes of eight threads: those of one after the other."""
     genes = list(fitted.var_names[2:10])
     alone = fitted.copy()

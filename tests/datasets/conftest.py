@@ -15,13 +15,7 @@ def cells():
     return grn(60, 20, density=0.5, share_present=(0.5, 0.9), heterogeneity=0.5, rng=1)
 
 
-@pytest.fixture(scope="session")
-def integrate():
-    """Integration in time, as a function."""
-    return _integrate
-
-
-def _integrate(presence, network, *, production=None, decay=1.0, start=None, until=400.0):
+def integrate(presence, network, *, production=None, decay=1.0, start=None, until=400.0):
     """Follow one cell from `start` (1 for every present gene by default) for a long time."""
     n_genes = len(presence)
     production = np.ones(n_genes) if production is None else production

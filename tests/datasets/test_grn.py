@@ -10,8 +10,10 @@ from scipy import sparse
 
 from dko.datasets import grn, grn_impact, grn_knockout
 
+from .conftest import integrate
 
-def test_truth_agrees_with_integration_in_time(cells, integrate):
+
+def test_truth_agrees_with_integration_in_time(cells):
     network = cells.varp["network"].toarray()
     truth, production = cells.layers["truth"].toarray(), cells.layers["production"].toarray()
     assert ((truth > 0) == (production > 0)).all()
@@ -73,7 +75,7 @@ def test_genes_that_nothing_keeps_alive_are_left_out(network, expected):
         np.testing.assert_allclose(truth, expected)
 
 
-def test_many_cells_are_solved_as_each_one_alone(integrate):
+def test_many_cells_are_solved_as_each_one_alone():
     """More cells than are solved or iterated together, with a sparse network."""
     adata = grn(1_100, 60, density=0.02, repression_share=1.0, heterogeneity=0.1, share_present=(0.5, 1.0))
     network = adata.varp["network"].toarray()
@@ -89,7 +91,7 @@ def test_cells_that_do_not_settle_are_counted(monkeypatch):
 
 
 @pytest.mark.parametrize("genes", ["gene_3", ["gene_0", "gene_7", "gene_11"]])
-def test_agrees_with_integration_in_time(cells, genes, integrate):
+def test_agrees_with_integration_in_time(cells, genes):
     network = cells.varp["network"].toarray()
     truth, production = cells.layers["truth"].toarray(), cells.layers["production"].toarray()
     profiles = grn_knockout(cells, genes, cells=["cell_0", "cell_1", "cell_2"]).toarray()
@@ -101,7 +103,7 @@ def test_agrees_with_integration_in_time(cells, genes, integrate):
 
 @given(genes=st.lists(st.sampled_from([f"gene_{i}" for i in range(20)]), unique=True, max_size=8), seed=st.randoms())
 @settings(max_examples=30, deadline=None)
-def test_profiles_sum_to_one_without_the_genes_in_any_order(cells, genes, seed, integrate):
+def test_profiles_sum_to_one_without_the_genes_in_any_order(cells, genes, seed):
     profiles = grn_knockout(cells, genes)
     total = profiles.sum(axis=1)
     np.testing.assert_allclose(total[total > 0], 1, rtol=1e-12)

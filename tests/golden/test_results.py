@@ -64,16 +64,13 @@ def noted(place: str, value: Any, lines: dict[str, Line]) -> None:
 
 
 def note_adata(place: str, adata: AnnData, lines: dict[str, Line]) -> None:
-    slots: dict[str, Any] = {
-        "X": {} if adata.X is None else {"": adata.X},
-        "obs": {"": adata.obs},
-        "var": {"": adata.var},
-    }
+    for name in ("X", "obs", "var"):
+        if getattr(adata, name) is not None:
+            noted(f"{place}{name}", getattr(adata, name), lines)
     for name in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
-        slots[name] = {f"/{key}": value for key, value in getattr(adata, name).items() if key is not None}
-    for slot, entries in slots.items():
-        for key, value in entries.items():
-            noted(f"{place}{slot}{key}", value, lines)
+        for key, value in getattr(adata, name).items():
+            if key is not None:
+                noted(f"{place}{name}/{key}", value, lines)
 
 
 def note_frame(place: str, frame: pd.DataFrame, lines: dict[str, Line]) -> None:
@@ -292,15 +289,7 @@ def pbmc68k() -> Story:
 
 
 SCREEN: dict[str, Any] = {"perturbation_key": "perturbation", "control": "control"}
-SCCVAE: dict[str, Any] = {
-    "model": "sccvae",
-    "min_cells": 10,
-    "n_latent": 4,
-    "hidden": (8,),
-    "max_steps": 6,
-    "n_members": 2,
-    **SCREEN,
-}
+SCCVAE: dict[str, Any] = {"model": "sccvae", "min_cells": 10, "n_latent": 4, "hidden": (8,), "max_steps": 6, **SCREEN}
 
 
 def screen() -> AnnData:
@@ -317,7 +306,7 @@ def perturb_seq() -> Story:
     story = Story(screen())
     story.run("pp.split_perturbations", n_folds=2, **SCREEN)
     single = sorted(name for name in set(story.adata.obs["perturbation"]) - {"control"} if "+" not in name)
-    story.run("tl.fit", step="fit", **SCCVAE, holdout=single[:1], test_controls=0.2, **QUIET)
+    story.run("tl.fit", step="fit", **SCCVAE, n_members=2, holdout=single[:1], test_controls=0.2, **QUIET)
     pair = tuple(sorted(single[1:3]))
     story.run("tl.virtual_ko", [single[0], single[1], pair], **QUIET)
     story.run(
@@ -335,8 +324,8 @@ def perturb_seq() -> Story:
     return story
 
 
-def evaluate(story: Story, **how: Any) -> None:
-    story.run("tl.evaluate", **SCREEN, n_splits=2, n_bootstrap=10, **QUIET, **how)
+def evaluate(story: Story) -> None:
+    story.run("tl.evaluate", **SCREEN, n_splits=2, n_bootstrap=10, **QUIET)
     story.got("get.evaluation")
     story.got("get.evaluation", summary=False, step="get.evaluation per perturbation")
 
@@ -344,12 +333,10 @@ def evaluate(story: Story, **how: Any) -> None:
 def perturb_seq_paper() -> Story:
     """The published setting of the model of perturbations, and its other choices."""
     story = Story(screen())
-    small = {name: value for name, value in SCCVAE.items() if name != "n_members"}
-    story.run("tl.fit", step="fit, paper", **small, preset="paper", key_added="paper", **QUIET)
+    story.run("tl.fit", step="fit, paper", **SCCVAE, preset="paper", key_added="paper", **QUIET)
     story.run("tl.virtual_ko", story.adata.var_names[0], key="paper", step="virtual_ko, paper", **QUIET)
-    story.run(
-        "tl.fit", step="fit, one-hot", **{**SCCVAE, "n_members": 1}, features="onehot", key_added="onehot", **QUIET
-    )
+    one = {"n_members": 1, "features": "onehot"}
+    story.run("tl.fit", step="fit, one-hot", **SCCVAE, **one, key_added="onehot", **QUIET)
     return story
 
 
@@ -357,9 +344,7 @@ def perturb_seq_dko() -> Story:
     """Unperturbed cells of a screen, held against the measured knockouts."""
     story = Story(screen())
     fit_small(story, "fit", **SCREEN)
-    story.run("tl.evaluate", **SCREEN, n_splits=2, n_bootstrap=10, **QUIET)
-    story.got("get.evaluation")
-    story.got("get.evaluation", summary=False, step="get.evaluation per perturbation")
+    evaluate(story)
     return story
 
 

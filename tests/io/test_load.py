@@ -30,15 +30,6 @@ def test_what_is_saved_comes_back(which, request, cells, tmp_path):
     np.testing.assert_array_equal(cells.layers["mine_impact"].toarray(), source.layers["dko_impact"].toarray())
 
 
-def test_other_cells_with_more_genes(fitted, cells, tmp_path):
-    dko.io.save(fitted, tmp_path / "model.npz")
-    part = cells[:30, ::-1].copy()
-    dko.io.load(part, tmp_path / "model.npz")
-    dko.tl.virtual_ko(part, "gene_2")
-    expected = dko.tl.virtual_ko(fitted, "gene_2", copy=True)
-    np.testing.assert_allclose(dko.get.impact(part), dko.get.impact(expected)[:30], atol=1e-6)
-
-
 def test_genes_that_are_not_there(fitted, cells, tmp_path, unchanged):
     dko.io.save(fitted, tmp_path / "model.npz")
     part = cells[:, 1:].copy()

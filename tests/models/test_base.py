@@ -8,7 +8,7 @@ import pytest
 import dko
 from dko._core.checks import plain
 from dko._core.knockouts import open_model
-from dko.models import REGISTRY, Model, model_class, register
+from dko.models import Model
 from dko.models.sccvae.config import PRESETS, Config, config_of
 
 
@@ -58,14 +58,6 @@ def test_impacts_are_those_of_before_and_after(opened):
         np.testing.assert_allclose(knockout.impact, by_default.impact, atol=1e-6)
         np.testing.assert_allclose(knockout.downstream, by_default.downstream, atol=1e-6)
         assert (knockout.dose > 0) == (knockout.impact.max() > 0)
-
-
-def test_the_registry(monkeypatch):
-    monkeypatch.setattr("dko.models.REGISTRY", dict(REGISTRY))
-    with pytest.raises(ValueError, match="No model 'other'; there are 'dko', 'sccvae'"):
-        model_class("other")
-    register("other", "dko.models.dko.model:DkoModel")
-    assert model_class("other") is model_class("dko")
 
 
 @pytest.mark.parametrize("config", [Config(), config_of(vars(PRESETS["paper"][0]))], ids=["default", "paper"])

@@ -37,24 +37,18 @@ def _direct(_fitted):
     return dko.tl.scan(_fitted, copy=True)
 
 
+@pytest.fixture(scope="module")
+def _total_scanned(_total):
+    return dko.tl.scan(_total, copy=True)
+
+
 @pytest.fixture(params=["direct", "total"])
 def scanned(request, _direct, _total_scanned):
     return {"direct": _direct, "total": _total_scanned}[request.param].copy()
 
 
-@pytest.fixture
-def ranked(scanned):
-    dko.tl.rank_genes(scanned, **FAST)
-    return scanned
-
-
-@pytest.fixture
-def by_type(scanned):
-    dko.tl.rank_genes(scanned, groupby="cell_type", **FAST)
-    return scanned
-
-
-def test_the_table_of_all_cells(ranked):
+def test_the_table_of_all_cells(scanned):
+    ranked = ranked_copy(scanned)
     table = dko.get.ranking(ranked)
     require_order(table, "downstream_mean")
     assert (table["downstream_low"] <= table["downstream_mean"]).all() and "specificity" not in table
@@ -230,7 +224,8 @@ def test_nothing_of_an_earlier_ranking_is_left(_direct):
     assert "dko_ranking" in adata.varm and "dko_pval_adj" not in adata.var and "dko_downstream_mean" in adata.var
 
 
-def test_scanpy_reads_it(by_type):
+def test_scanpy_reads_it(scanned):
+    by_type = ranked_copy(scanned, groupby="cell_type")
     table = dko.get.ranking(by_type, groupby="cell_type")
     for group in GROUPS:
         found = sc.get.rank_genes_groups_df(by_type, group=group, key="dko_ranking")
@@ -252,8 +247,3 @@ def test_layers_that_are_not_of_this_scan(_direct, fitted):
     for adata, message in ((other, "are of different scans; run dko.tl.scan"), (turned, "not the one that was scann")):
         with pytest.raises(ValueError, match=message):
             dko.tl.rank_genes(adata)
-
-
-@pytest.fixture(scope="module")
-def _total_scanned(_total):
-    return dko.tl.scan(_total, copy=True)

@@ -10,7 +10,7 @@ from scipy import sparse
 from dko.models.dko.config import DkoConfig
 from dko.models.dko.network import AssemblageNetwork, fit
 from dko.models.fitting import Schedule
-from dko.models.knockout import AffineMap, predict
+from dko.models.knockout import AffineMap
 
 CPU = torch.device("cpu")
 
@@ -110,15 +110,6 @@ def run(trainable, seed=0, **kwargs):
     config = DkoConfig(rank=kwargs.pop("rank", None))
     affine, trained = fit(trainable[:40], trainable[40:], config, schedule, device=CPU, rng=rng, **kwargs)
     return affine, trained.history["validation_loss"]
-
-
-def test_the_map_is_that_of_the_best_validation_loss(trainable):
-    affine, losses = run(trainable)
-    held_out = trainable[40:]
-    gap = held_out.copy()
-    gap.data = np.abs(predict(affine, held_out).data - held_out.data) / 2
-    assert gap.sum(axis=1).mean() == pytest.approx(losses.min(), abs=1e-6)
-    assert losses.min() < losses.iloc[0]
 
 
 def test_a_low_rank_fit_goes_on_from_a_low_rank_map(trainable):

@@ -106,16 +106,16 @@ def test_the_first_members_of_more_are_those_of_fewer(members):
 CONTROL = [1.0, 2.0, 4.0, 8.0]
 
 
-def knockdowns(own, pairs=()):
+def knockdowns(own):
     """Two cells of the control and of each knockdown, in which nothing but the target's own value differs."""
     control = np.array(CONTROL)
     rows, number, members = [control, control], [-1, -1], []
-    for count, (genes, change) in enumerate([*(((gene,), change) for gene, change in own.items()), *pairs]):
+    for count, (gene, change) in enumerate(own.items()):
         values = control.copy()
-        values[list(genes)] += change
+        values[gene] += change
         rows += [values - 0.5, values + 0.5]
         number += [count, count]
-        members.append([target in genes for target in range(4)])
+        members.append([target == gene for target in range(4)])
     values = sparse.csr_matrix(np.array(rows, dtype=np.float32))
     return Cells(values, np.array(number), np.array(members, dtype=bool))
 
