@@ -13,7 +13,7 @@ from scipy.stats import false_discovery_control
 import dko
 from dko._core.fitted import read_fitted
 from dko.models.dko import total
-from dko.models.dko.regression import impacts_of_all, p_values
+from dko.models.dko.evidence import impacts, p_values
 
 FAST: dict[str, Any] = {"n_bootstraps": 50}
 GROUPS = ["B", "CD4/CD8 T"]
@@ -66,7 +66,7 @@ def expected_p_values(fitted, group, adata, cells):
     profile = (counts / counts.sum(axis=1, keepdims=True))[cells].mean(axis=0)
     of_model = slice(None) if not fitted.groups else (adata.obs["cell_type"] == fitted.groups[group]).to_numpy()
     seen = (counts[of_model] > 0).sum(axis=0)
-    return p_values(impacts_of_all(effects.influence, profile) / effects.step, null, seen, profile)
+    return p_values(impacts(effects.influence.T, profile) / effects.step, null, seen, profile)
 
 
 def fitted_now(counts, rng):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from dko.models.dko.regression import in_memory, regression
+
 
 def relative(counts):
     """Relative profiles (CSR float32) and totals (cells,) of counts."""
@@ -12,6 +14,11 @@ def relative(counts):
     totals = np.asarray(profiles.sum(axis=1, dtype=np.float64)).ravel()
     profiles.data /= np.repeat(totals, np.diff(profiles.indptr)).astype(np.float32)
     return profiles, totals
+
+
+def prepared(counts, *, are_counts=True):
+    """The regressions of all cells."""
+    return regression(in_memory(*relative(counts)), counts=are_counts)
 
 
 def independent_counts(n_cells, n_genes, rng, *, depth=2_000, depth_spread=0.0):

@@ -5,21 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.stats import nbinom, spearmanr
+from scipy.stats import nbinom
 
-from dko.models.dko.regression import _regulated, _sampled, _tail, impacts_of_all, regression, slopes
-from dko.models.dko.total import fit
-from dko.models.knockout import FactorMap, scan
+from dko.models.dko.regression import _regulated, _sampled, in_memory, regression, slopes
 
-from .counts import independent_counts, relative
+from .counts import independent_counts, prepared, relative
 
 
 def zeros_of(counts):
     """Weights of zeros, the part of it that sampling explains, and how far presence is regulated, of counts."""
     profiles, totals = relative(counts)
-    seen = (np.asarray(counts) > 0).sum(0)
-    of_all = profiles, seen, float(np.median(totals))
-    return regression(profiles, totals, counts=True).zeros, _sampled(*of_all), _regulated(profiles, seen)
+    seen, sampled = (np.asarray(counts) > 0).sum(0), profiles.toarray().astype(float) * np.median(totals)
+    by_chance = _sampled(seen, len(counts), sampled.sum(0), np.square(sampled).sum(0))
+    return prepared(counts).zeros, by_chance, _regulated(in_memory(profiles, totals), seen, len(counts))
+
 
 
 def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(counts):
@@ -54,9 +53,17 @@ def test_with_fewer_than_three_genes_that_some_cells_lack_nothing_is_regulated(n
 
 def test_equals_the_formulas_in_double_precision(counts):
     profiles, totals = relative(counts)
-    found = regression(profiles, totals, counts=True)
-    predictors = found.predictors(profiles.toarray())
-    residuals, gains = found.residuals(slice(None), profiles.toarray())
+    found = prepared(counts)
+    sides = found.sides(profiles, totals)
+
+    def dense(entries):
+        return sparse.csr_matrix((entries, profiles.indices, profiles.indptr), profiles.shape).toarray()
+
+    predictors = (dense(sides.value) - found.centre) / found.spread
+    residuals = dense(sides.residual) + sides.depth[:, None] * sides.absent
+    gains = dense(sides.gain)
+    np.testing.assert_allclose(sides.left, residuals.sum(0), atol=1e-5)
+    np.testing.assert_allclose(sides.sums, sides.depth @ dense(sides.value), rtol=1e-5)
     shares, depth, there = profiles.toarray().astype(float), totals / totals.mean(), counts > 0
     for gene, w in enumerate(found.zeros):
         share, has = shares[:, gene], there[:, gene]
@@ -74,7 +81,8 @@ def test_equals_the_formulas_in_double_precision(counts):
         expected = weight * (y - np.average(y, weights=weight))
         np.testing.assert_allclose(residuals[:, gene], expected, atol=1e-4)
         np.testing.assert_allclose(gains[:, gene], depth * has * (w * ratio + 1 - w), rtol=1e-4)
-    assert predictors.dtype == residuals.dtype == gains.dtype == np.float32
+        growth = share / np.maximum(1 - share, 0.5)
+        np.testing.assert_allclose(dense(sides.own)[:, gene], growth * predictors[:, gene] * found.spread[gene], atol=1e-5)
 
 
 @pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])
@@ -83,7 +91,7 @@ def test_a_predictor_that_hardly_varies_has_no_slopes(variation, varies):
     levels = 5 * (1 + np.sqrt(variation) * np.where(np.arange(40) % 2, 1, -1))
     share, other = np.expm1(levels) / 1e4, np.linspace(0.3, 0.6, 40)
     profiles, totals = relative(np.column_stack([share, other, 1 - share - other]))
-    assert np.isfinite(regression(profiles, totals, counts=False).spread[0]) == varies
+    assert np.isfinite(regression(in_memory(profiles, totals), counts=False).spread[0]) == varies
 
 
 @pytest.fixture
@@ -99,7 +107,7 @@ def counts():
 def naive(counts, gene, response):
     """Slope, standard error and z of one gene on another by the normal equations, in double precision."""
     profiles, totals = relative(counts)
-    zeros = regression(profiles, totals, counts=True).zeros
+    zeros = prepared(counts).zeros
     shares, depth = profiles.toarray().astype(float), totals / totals.mean()
     x = predictor(shares[:, gene], zeros[gene])
     x = (x - np.average(x, weights=depth)) / np.sqrt(
@@ -121,8 +129,10 @@ def predictor(share, zeros):
     return np.where(share > 0, (1 + zeros) / 2 * level / level[share > 0].mean() + (1 - zeros) / 2, 0)
 
 
-def test_equal_the_normal_equations_pair_by_pair(counts):
-    found = slopes(regression(*relative(counts), counts=True))
+@pytest.mark.parametrize("dense", [0, 1e9])
+def test_equal_the_normal_equations_pair_by_pair(counts, monkeypatch, dense):
+    monkeypatch.setattr("dko.models.dko.regression._DENSE", dense)
+    found = slopes(prepared(counts))
     assert found.z.dtype == np.float32 and not found.z.diagonal().any()
     shares = counts / counts.sum(1, keepdims=True)
     for gene in range(12):
@@ -141,7 +151,7 @@ def test_equal_the_normal_equations_pair_by_pair(counts):
 
 def test_correlations_are_those_of_the_predictors(counts):
     profiles, totals = relative(counts)
-    cells = regression(profiles, totals, counts=True)
+    cells = prepared(counts)
     shares = profiles.toarray().astype(float)
     predictors = np.array([predictor(share, zeros) for share, zeros in zip(shares.T, cells.zeros, strict=True)])
     covariance = np.cov(predictors, aweights=totals)
@@ -152,57 +162,7 @@ def test_correlations_are_those_of_the_predictors(counts):
 
 
 def test_genes_that_no_cell_has_change_nothing(counts):
-    alone = slopes(regression(*relative(counts), counts=True))
-    found = slopes(regression(*relative(np.column_stack([counts, np.zeros((80, 5))])), counts=True))
+    alone = slopes(prepared(counts))
+    found = slopes(prepared(np.column_stack([counts, np.zeros((80, 5))])))
     np.testing.assert_allclose(found.z[:12, :12], alone.z, rtol=1e-4, atol=1e-4)
     assert not found.z[12:].any() and not found.z[:, 12:].any()
-
-
-def p_values(counts, rng=0):
-    profiles, totals = relative(counts)
-    return fit(profiles, totals, np.random.default_rng(rng), counts=True).p_values
-
-
-@pytest.mark.parametrize(("n_cells", "n_genes", "n_sets"), [(300, 150, 3), (60, 100, 4), (200, 10, 20)])
-def test_of_independent_genes_as_many_are_small_as_should_be(n_cells, n_genes, n_sets):
-    seeds = map(np.random.default_rng, range(n_sets))
-    found = np.concatenate([p_values(independent_counts(n_cells, n_genes, rng)) for rng in seeds])
-    assert found.dtype == np.float64
-    # Rather fewer: permuted genes have as much noise, and shares of few counts a little more.
-    for rate, lowest, highest in [(0.01, 0, 0.025), (0.05, 0.01, 0.09), (0.5, 0.25, 0.6)]:
-        assert lowest <= np.mean(found < rate) < highest, rate
-
-
-def test_genes_that_no_cell_has_have_no_evidence():
-    counts = independent_counts(300, 100, np.random.default_rng(0))
-    found = p_values(np.column_stack([counts, np.zeros((300, 50))]))
-    assert (found[100:] == 1).all()
-    assert spearmanr(found[:100], p_values(counts)).statistic > 0.95
-
-
-def test_impacts_are_the_downstream_impacts_of_small_knockouts():
-    rng = np.random.default_rng(0)
-    influence = rng.normal(size=(40, 40)).astype(np.float32)
-    profile = rng.dirichlet(np.ones(40)).astype(np.float32)
-    found = impacts_of_all(influence, profile)
-    dose = 1e-3
-    _, downstream = scan(FactorMap(influence), sparse.csr_matrix(profile), dose=dose, downstream=True)
-    np.testing.assert_allclose(found, downstream / dose, rtol=1e-2)
-    others = np.arange(40) != 7
-    weights = profile[others] / profile[others].sum()
-    change = influence[others, 7]
-    assert found[7] == pytest.approx(0.5 * weights @ np.abs(change - weights @ change), rel=1e-5)
-
-
-@pytest.mark.parametrize("n_draws", [100, 2_000])
-def test_a_tail_is_counted_and_extrapolated(n_draws):
-    rng = np.random.default_rng(0)
-    null, observed = rng.normal(size=n_draws), rng.normal(size=20_000)
-    found = _tail(null, observed)
-    assert ((found > 0) & (found <= 1)).all()
-    order = np.argsort(observed)
-    assert (np.diff(found[order]) <= 1e-12).all()
-    assert np.mean(found < 0.05) == pytest.approx(0.05, abs=0.04 if n_draws == 100 else 0.015)
-    # No draw is as large: one over their number if they are counted, and less where there are enough for a fit.
-    far = _tail(null, np.array([8.0]))[0]
-    assert far == pytest.approx(1 / 101) if n_draws == 100 else far < 1e-3

@@ -6,14 +6,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
-from scipy.stats import norm
 
 import dko
-from dko.models.dko.regression import impacts_of_all, regression, slopes
-from dko.models.dko.total import _ridge, _trust, explained, fit, influence, shrinkage
+from dko.models.dko.evidence import impacts
+from dko.models.dko.regression import in_memory, slopes
+from dko.models.dko.shrinkage import shrinkage
+from dko.models.dko.total import _trust, explained, fit, influence
 from dko.models.knockout import scan
 
-from .counts import independent_counts, relative
+from .counts import independent_counts, prepared, relative
 
 RNG = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 8))
@@ -38,18 +39,21 @@ def fitted(counts, seed=0, *, are_counts=True):
 def test_slopes_are_shrunken_penalised_and_at_full_size(linked):
     # Cells that lack one gene and have many counts of it otherwise: its level is no matter of sampling.
     linked[:, 9] = 40 * (np.arange(len(linked)) % 3 > 0)
-    cells = regression(*relative(linked), counts=True)
+    cells = prepared(linked)
     assert cells.zeros[9] < 0.1 < 0.9 < cells.zeros[1]
     slope, found = slopes(cells), fitted(linked)
     # An effect on presence moves a gene by its whole level, beside that of all entries.
-    typical = np.log1p(1e4 * cells.profiles.data).mean()
+    profiles = relative(linked)[0]
+    typical = np.log1p(1e4 * profiles.data).mean()
     trust = (cells.level / typical) ** cells.zeros
     np.testing.assert_allclose(_trust(cells), trust, rtol=1e-5)
-    alone = shrinkage(slope.z)(slope.z) * (slope.error * trust).astype(np.float32)
-    changes = _ridge(slope.correlation, alone)
+    alone = shrinkage(slope.z)(slope.z.copy(), (slope.error * trust).astype(np.float32))
+    # The ridge is that of the regression on all genes.
+    changes = 30 * np.linalg.inv(slope.correlation + 30 * np.eye(20)) @ alone
+    np.fill_diagonal(changes, 0)
     # A knockout that would change a fifth of the mean profile is halved.
     whole = np.minimum(1 / cells.spread, 3)
-    impact = impacts_of_all(changes.T, cells.profiles.toarray().mean(0))
+    impact = impacts(changes, profiles.toarray().mean(0))
     step = whole / (1 + impact * whole / 0.2)
     np.testing.assert_allclose(found.factors.step, step, rtol=1e-5)
     np.testing.assert_allclose(found.factors.influence, (changes * step[:, None]).T, rtol=1e-3, atol=1e-5)
@@ -59,14 +63,49 @@ def test_slopes_are_shrunken_penalised_and_at_full_size(linked):
     np.testing.assert_allclose(influence(*relative(linked), counts=True), whole, rtol=1e-3, atol=1e-5)
 
 
-def test_the_ridge_is_that_of_the_regression_on_all_genes():
-    rng = np.random.default_rng(0)
-    predictors = rng.normal(size=(50, 8)) @ rng.normal(size=(8, 8))
-    correlation = np.asarray(np.corrcoef(predictors.T), dtype=np.float32)
-    alone = rng.normal(size=(8, 8)).astype(np.float32)
-    expected = 30 * np.linalg.inv(correlation + 30 * np.eye(8)) @ alone
-    np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(_ridge(correlation, alone), expected, rtol=1e-4, atol=1e-5)
+def test_fewer_cells_than_genes_give_the_same_by_another_way(linked):
+    few, many = linked[:15], np.tile(linked[:15], (2, 1))
+    assert few.shape[0] < few.shape[1] < many.shape[0]
+    profiles, totals = relative(few)
+    found, rng = fit(profiles, totals, np.random.default_rng(0), counts=True), np.random.default_rng(0)
+    read = fit(profiles, totals, rng, counts=True, cells=in_memory(profiles, totals))
+    np.testing.assert_allclose(found.factors.influence, read.factors.influence, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.p_values, read.p_values, rtol=1e-3)
+
+
+def test_cells_may_be_read_in_blocks_of_any_size(linked):
+    profiles, totals = relative(linked)
+    expected = fit(profiles, totals, np.random.default_rng(0), counts=True)
+
+    def blocks():
+        for rows in (slice(0, 7), slice(7, 8), slice(8, 8), slice(8, 400)):
+            yield profiles[rows], totals[rows]
+
+    found = fit(profiles, totals, np.random.default_rng(0), counts=True, cells=blocks)
+    np.testing.assert_allclose(found.factors.influence, expected.factors.influence, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.factors.step, expected.factors.step, rtol=1e-5)
+    np.testing.assert_allclose(found.p_values, expected.p_values, rtol=1e-2)
+
+
+def test_the_null_of_a_sample_has_the_noise_of_all_cells(linked):
+    cells = independent_counts(3_000, 200, np.random.default_rng(0))
+    profiles, totals = relative(cells)
+    whole = fit(profiles, totals, np.random.default_rng(0), counts=True)
+    some = slice(None, None, 8)
+    read = in_memory(profiles, totals)
+    sampled = fit(profiles[some], totals[some], np.random.default_rng(0), counts=True, cells=read)
+    np.testing.assert_array_equal(sampled.factors.influence, whole.factors.influence)
+    sizes = [np.abs(one.null.changes.astype(float)).mean() for one in (sampled, whole)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
+
+
+def test_very_many_genes_have_effects_in_half_precision(linked, monkeypatch):
+    expected = fitted(linked).factors.influence
+    monkeypatch.setattr("dko.models.dko.total.MANY", 10)
+    found = fitted(linked).factors
+    assert found.influence.dtype == np.float16
+    np.testing.assert_allclose(found.influence, expected, rtol=1e-3, atol=1e-6)
+    assert found.columns(np.arange(3)).dtype == np.float32
 
 
 def test_no_log_share_changes_by_more_than_five():
@@ -153,50 +192,3 @@ def test_nothing_to_explain():
     profiles = sparse.csr_matrix(np.full((20, 3), 1 / 3, dtype=np.float32))
     assert np.isnan(explained(profiles, profiles.data))
     assert np.isnan(explained(profiles[:5], profiles[:5].data))
-
-
-def shrink(z):
-    """Posterior means under the prior that is fitted to them."""
-    return shrinkage(z)(z)
-
-
-def posterior_mean(z, share, spread):
-    """By numerical integration, where a `share` of the effects is normal with that spread and the others are 0."""
-    effect = np.linspace(-60, 60, 6_001)
-    prior = share * norm.pdf(effect, scale=spread) * (effect[1] - effect[0])
-    joint = prior * norm.pdf(z[:, None] - effect)
-    return (joint @ effect) / (joint.sum(1) + (1 - share) * norm.pdf(z))
-
-
-@pytest.mark.parametrize(("share", "spread"), [(0.2, 4.0), (0.05, 8.0), (1.0, 2.0)])
-def test_nearly_the_posterior_mean_under_the_true_prior(share, spread):
-    rng = np.random.default_rng(0)
-    effects = np.where(rng.random((150, 80)) < share, rng.normal(scale=spread, size=(150, 80)), 0)
-    z = effects + rng.normal(size=effects.shape)
-    found = shrink(z.astype(np.float32))
-    at = rng.choice(z.size, 150, replace=False)
-    expected = posterior_mean(z.ravel()[at], share, spread)
-    assert found.dtype == np.float32 and found.shape == z.shape
-    assert np.abs(found.ravel()[at] - expected).mean() < 0.1
-    # Nobody who knows the prior does better by more than a little.
-    best = np.square(posterior_mean(z.ravel()[at], share, spread) - effects.ravel()[at]).mean()
-    assert np.square(found.ravel()[at] - effects.ravel()[at]).mean() < 1.05 * best + 0.005
-
-
-@settings(max_examples=15)
-@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=60))
-def test_odd_ascending_and_nearer_to_nothing(values):
-    z = np.sort(np.array([*values, *(-value for value in values)], dtype=np.float32))
-    found = shrink(z)
-    np.testing.assert_allclose(found, -found[::-1], rtol=1e-6, atol=1e-6)
-    assert (np.diff(found) >= -1e-6 * np.maximum(1, np.abs(found[1:]))).all()
-    assert (np.abs(found) <= np.abs(z) + 1e-6).all()
-    assert (found * np.sign(z) >= -1e-6).all()
-
-
-def test_zeros_do_not_count_among_effects():
-    z = np.random.default_rng(0).normal(scale=3, size=500).astype(np.float32)
-    padded = shrink(np.append(z, np.zeros(2_000, dtype=np.float32)))
-    np.testing.assert_allclose(padded[:500], shrink(z), rtol=1e-6)
-    assert not padded[500:].any()
-    assert shrink(np.zeros((3, 3), dtype=np.float32)).tolist() == np.zeros((3, 3)).tolist()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..fitting import Fit, Schedule, TrainingCells
     from ..knockout import AffineMap, AnyMap, FactorMap
-    from .regression import Null
+    from .evidence import Null
 
 
 # Arrays beside the map that predicts profiles.
@@ -34,7 +34,7 @@ class DkoModel(Model):
     title = "from unperturbed cells"
     loss = "loss (Bray-Curtis, 0 to 1)"
     whole = (keys.NULL_GENES,)
-    half = (keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
+    half = (keys.TOTAL_INFLUENCE, keys.TOTAL_CORRELATION, keys.NULL_CHANGES)
     may_lack = (keys.VARIATION,)
     tables = (keys.HISTORY,)
     reads: Literal["log", "profiles", "presence"] = "presence"
@@ -91,7 +91,7 @@ class DkoModel(Model):
     @property
     def null(self) -> Null | None:
         """What knockouts of permuted genes seem to do, where effects are total."""
-        from .regression import Null
+        from .evidence import Null
 
         return Null(**self._own(keys.NULL)) if keys.NULL_CHANGES in self.arrays else None
 
@@ -168,12 +168,12 @@ class DkoModel(Model):
 
     def p_values(self, profile: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
         """Test the downstream impact of each gene against those of the permuted genes that the fit has kept, if any."""
-        from .regression import impacts_of_all, p_values
+        from .evidence import impacts, p_values
 
         if self.null is None:
             return None
         factors = cast("FactorMap", self.map)
-        return p_values(impacts_of_all(factors.influence, profile) / factors.step, self.null, seen, profile)
+        return p_values(impacts(factors.influence.T, profile) / factors.step, self.null, seen, profile)
 
     @classmethod
     def check_frame(cls, frame: Frame) -> None:
@@ -186,7 +186,9 @@ class DkoModel(Model):
         """Return the shape that each array has to have."""
         n_models, n_genes, params = max(1, len(frame.groups)), len(frame.genes), frame.params
         sizes: dict[str, tuple[int, ...]] = {"intercept": (n_models, n_genes)}
-        if rank := params.get("rank"):
+        if "rank" in params or "incoming" in arrays:
+            # Very many genes have factors without having been asked for.
+            rank = params.get("rank") or (*arrays["incoming"].shape, 0)[1]
             sizes |= {"outgoing": (n_models, n_genes, rank), "incoming": (n_models, rank, n_genes)}
         else:
             sizes["influence"] = (n_models, n_genes, n_genes)

@@ -1,18 +1,20 @@
-"""The slope of every gene on every other, and what those of permuted genes make of it.
+"""The slope of every gene on every other, from sums over cells that are read block by block: docs/design.md, Slopes.
 
 Levels of genes are predictors, and shares of genes responses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import genpareto
 
-from ..base import pieces
+from .._parallel import in_parallel
+from ..base import like, pieces
+from .kernels import Predictors, Sides, add_products
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
 _SCALE = 1e4
@@ -24,103 +26,139 @@ _ABSENT = -1.0
 _DISPERSION, _ROUNDS = 1e-3, 10
 # Genes, evenly spread, whose presence is compared.
 _SOME_GENES = 500
-# Permuted genes: so many at least, and more where there are few genes, but none more often than so.
-_DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
-# Draws, of genes that about as many cells have, that a gene is compared with.
-_COMPARED = 128
-# Shapes that its tail can have: draws of few genes tell a heavy tail from a light one badly, and genes that have one
-# outlying cell in common are rarer than one in a thousand.
-_SHAPES = (0.2, 0.9)
-# Draws in the tail that a distribution is fitted to, at least.
-_FEWEST = 20
+# Predictors that one thread takes at a time.
+_PIECE = 32
+# A number of a dense matrix product takes about this part of the time of one that is added in its place.
+_DENSE = 24
 _TINY = 1e-12
+
+Blocks: TypeAlias = Callable[[], Iterable[tuple[sparse.csr_matrix, np.ndarray]]]
+"""Reads cells block by block, each time anew: relative profiles, cells x genes, and the total of each cell."""
 
 
 @dataclass(frozen=True)
 class Regression:
     """Weighted regressions of every gene's share on every other gene's level: docs/design.md, Slopes."""
 
-    profiles: sparse.csr_matrix  # relative profiles, cells x genes
-    depth: np.ndarray  # weight of each cell, its depth over the mean (cells,)
+    cells: Blocks
+    n_cells: int
+    mean_total: float  # a cell weighs its total over this
+    seen: np.ndarray  # number of cells that have each gene (genes,)
+    profile: np.ndarray  # mean share of each gene (genes,)
     level: np.ndarray  # mean of log1p(1e4 p) where the gene is present (genes,)
     zeros: np.ndarray  # weight of the zeros of each gene, w (genes,)
     weight: np.ndarray  # sum of the weights of each response (genes,)
     spread: np.ndarray  # weighted standard deviation of each predictor (genes,); infinite where it hardly varies
-    _centre: np.ndarray
-    _mean_share: np.ndarray
-    _mean: np.ndarray
+    centre: np.ndarray  # weighted mean of each predictor (genes,)
+    share: np.ndarray  # weighted mean share of each gene (genes,)
+    mean: np.ndarray  # weighted mean of each response (genes,)
 
-    def predictors(self, shares: np.ndarray, genes: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return standardised predictors, of mean 0 and variance 1, float32, from the shares of some genes."""
-        values = np.log1p(np.float32(_SCALE) * shares)
-        values *= ((1 + self.zeros[genes]) / 2 / self.level[genes]).astype(np.float32)
-        values += np.where(shares > 0, ((1 - self.zeros[genes]) / 2).astype(np.float32), np.float32(0))
-        values -= self._centre[genes].astype(np.float32)
-        values /= self.spread[genes].astype(np.float32)
-        return values
+    def values(self, shares: np.ndarray, genes: np.ndarray) -> np.ndarray:
+        """Return predictors, not centred, of shares above 0 of some genes."""
+        zeros = self.zeros[genes]
+        return (1 + zeros) / 2 * np.log1p(_SCALE * shares) / self.level[genes] + (1 - zeros) / 2
 
-    def residuals(self, cells: slice, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weight x (response - mean), and by how much it rises with the log of the share; dense, float32."""
-        present = shares > 0
-        ratio = shares / self._mean_share.astype(np.float32)
-        zeros, weight = self.zeros.astype(np.float32), self.depth[cells, None].astype(np.float32)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            response = np.where(present, zeros * (ratio - 1) + (1 - zeros) * np.log(ratio), np.float32(_ABSENT))
-        residuals = weight * np.where(present, 1, zeros) * (response - self._mean.astype(np.float32))
-        return residuals, weight * np.where(present, zeros * ratio + (1 - zeros), 0)
+    def sides(self, profiles: sparse.csr_matrix, totals: np.ndarray) -> Sides:
+        """Return both sides in some cells."""
+        genes, shares = profiles.indices, profiles.data.astype(float)
+        depth, zeros, absent = totals / self.mean_total, self.zeros[genes], self.zeros * (_ABSENT - self.mean)
+        of_entry, ratio = np.repeat(depth, np.diff(profiles.indptr)), shares / self.share[genes]
+        value = self.values(shares, genes)
+        own = (value - self.centre[genes]) * growth(shares)
+        response = zeros * (ratio - 1) + (1 - zeros) * np.log(ratio)
+        residual = of_entry * (response - self.mean[genes] - absent[genes])
+        left, sums = (np.bincount(genes, one, len(absent)) for one in (residual, of_entry * value))
+        gain = of_entry * (zeros * ratio + 1 - zeros)
+        value, own, residual, gain = (one.astype(np.float32) for one in (value, own, residual, gain))
+        return Sides(
+            *(profiles.indptr, genes.astype(np.uint32), value, own, residual, gain),
+            *(depth, absent, self.centre, left + depth.sum() * absent, sums),
+        )
 
-    def products(
-        self, genes: np.ndarray | slice = slice(None), moved: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return sums of products of predictors with residuals and with predictors, and of squares of residuals.
+    def products(self, rows: Predictors, sides: Sides, found: np.ndarray) -> None:
+        """Add sums over cells of predictors x residuals and x predictors, to `found` (2 x predictors x genes)."""
+        pairs = np.diff(sides.indptr)[rows.cell].sum()
+        if _DENSE * pairs > len(sides.depth) * found[0].size:
+            self._dense_products(rows, sides, found)
+            return
 
-        The former are of some `genes`, as they are or with shares that were `moved` among cells, x all genes, float32;
-        the responses are shares among the genes other than the predictor. The latter are of all genes, as they are.
-        """
-        n_genes = len(self.weight)
-        n_predictors = n_genes if isinstance(genes, slice) else len(genes)
-        products, together = (np.zeros((n_predictors, n_genes), dtype=np.float32) for _ in range(2))
-        squares = np.zeros(n_genes)
-        for cells in pieces(self.profiles.shape[0], 64 * n_genes):
-            shares = self.profiles[cells].toarray()
-            every, (residuals, gains) = self.predictors(shares), self.residuals(cells, shares)
-            values = every if moved is None else self.predictors(moved[cells], genes)
-            products += values.T @ residuals
-            # By this part the other shares of a cell grow where a gene is left out; as if half, where it is all.
-            own = shares[:, genes]
-            products += (values * (own / np.maximum(1 - own, np.float32(0.5)))).T @ gains
-            together += values.T @ (every * (self.depth[cells, None] / self.depth.sum()).astype(np.float32))
-            squares += np.square(residuals, dtype=np.float64).sum(0)
-        return products, together, squares
+        def work(first: int) -> None:
+            add_products(rows, sides, first, min(first + _PIECE, len(rows.centre)), found[0], found[1])
+
+        in_parallel(work, range(0, len(rows.centre), _PIECE))
+
+    def _dense_products(self, rows: Predictors, sides: Sides, found: np.ndarray) -> None:
+        """Do the same with dense matrices."""
+        shape = len(sides.depth), len(sides.absent)
+        value, own = (
+            sparse.csc_matrix((one, rows.cell, rows.indptr), (shape[0], len(rows.centre))).tocsr()
+            for one in (rows.value, rows.own)
+        )
+        of_all, residual, gain = (
+            sparse.csr_matrix((one, sides.indices.astype(np.int32), sides.indptr), shape)
+            for one in (sides.value, sides.residual, sides.gain)
+        )
+        for cells in pieces(shape[0], 64 * shape[1]):
+            depth, centred = sides.depth[cells, None], (value[cells].toarray() - rows.centre).astype(np.float32)
+            found[0] += centred.T @ (residual[cells].toarray() + depth * sides.absent).astype(np.float32)
+            found[0] += own[cells].toarray().astype(np.float32).T @ gain[cells].toarray().astype(np.float32)
+            found[1] += centred.T @ (depth * (of_all[cells].toarray() - self.centre)).astype(np.float32)
+
+    def standardised(self, products: np.ndarray, genes: np.ndarray) -> np.ndarray:
+        """Divide such sums by the standard deviations of the predictors of `genes` and of all genes, in place."""
+        products /= self.spread[genes, None].astype(np.float32)
+        products[1] /= (self.spread * self.n_cells).astype(np.float32)
+        return products
 
 
-def regression(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> Regression:
-    """Prepare the regressions from relative profiles and totals; without `counts`, 10,000 a cell are assumed."""
-    n_genes, indices = profiles.shape[1], profiles.indices
-    depth = totals / totals.mean()
-    of_entry = np.repeat(depth, np.diff(profiles.indptr))
+def in_memory(profiles: sparse.csr_matrix, totals: np.ndarray) -> Blocks:
+    """Return what reads cells that are in memory, block by block."""
+    return lambda: ((profiles[rows], totals[rows]) for rows in blocks_of(profiles))
 
-    def sums(values: np.ndarray | float) -> np.ndarray:
-        """Sum of a number per entry, over cells with their weights (genes,)."""
-        return np.bincount(indices, weights=of_entry * values, minlength=n_genes)
 
-    seen, there = np.bincount(indices, minlength=n_genes), sums(1.0)
-    logs = np.log1p(_SCALE * profiles.data)
-    level = np.maximum(np.bincount(indices, weights=logs, minlength=n_genes) / np.maximum(seen, 1), _TINY)
+def blocks_of(profiles: sparse.csr_matrix) -> Iterator[slice]:
+    """Cut cells into blocks, of each entry of which some dozens of numbers are made."""
+    return pieces(profiles.shape[0], 512 * (1 + profiles.nnz // profiles.shape[0]))
+
+
+def growth(shares: np.ndarray) -> np.ndarray:
+    """Return by which part the other shares of a cell grow where a gene is left out; as if half, where it is all."""
+    return shares / np.maximum(1 - shares, 0.5)
+
+
+def regression(cells: Blocks, *, counts: bool) -> Regression:
+    """Prepare the regressions; without `counts`, 10,000 a cell are assumed. All cells are read, and then some genes."""
+    sums: np.ndarray | float = 0.0
+    parts = []
+    for profiles, some in cells():
+        shares, of_entry = profiles.data.astype(float), np.repeat(some, np.diff(profiles.indptr))
+        logs, ones = np.log1p(_SCALE * shares), np.ones(len(shares))
+        summed = [ones, shares, shares**2, logs]
+        summed += [of_entry * one for one in (ones, shares, np.log(shares), logs, logs**2)]
+        sums += np.stack([np.bincount(profiles.indices, one, profiles.shape[1]) for one in summed])
+        parts.append(some)
+    totals, (seen, share, square, log, *weighted) = np.concatenate(parts), np.asarray(sums)
+    n_cells, mean_total = len(totals), float(totals.mean())
+    there, weighted_share, ratio, logs, squares = np.stack(weighted) / mean_total
+    level = np.maximum(log / np.maximum(seen, 1), _TINY)
     # How fully a zero counts as a low level, from 0 to 1: it was not sampled, or is regulated.
-    zeros = _sampled(profiles, seen, float(np.median(totals)) if counts else _SCALE)
-    zeros += (1 - zeros) * _regulated(profiles, seen)
-    absent = zeros * (depth.sum() - there)
+    typical = float(np.median(totals)) if counts else _SCALE
+    zeros = _sampled(seen, n_cells, typical * share, typical**2 * square)
+    zeros += (1 - zeros) * _regulated(cells, seen, n_cells)
+    absent = zeros * (n_cells - there)
     weight = np.maximum(there + absent, _TINY)
-    mean_share = np.maximum(sums(profiles.data) / weight, _TINY)
-    ratio, linear = profiles.data / mean_share[indices], zeros[indices]
-    response = linear * (ratio - 1) + (1 - linear) * np.log(ratio)
-    predictor = (1 + linear) / 2 * logs / level[indices] + (1 - linear) / 2
-    centre, square = (sums(predictor**power) / depth.sum() for power in (1, 2))
-    varies = square - centre**2 > _CONSTANT * (square + _TINY)
-    spread = np.where(varies, np.sqrt(np.maximum(square - centre**2, _TINY)), np.inf)
-    mean = (sums(response) + _ABSENT * absent) / weight
-    return Regression(profiles, depth, level, zeros, weight, spread, centre, mean_share, mean)
+    mean_share = np.maximum(weighted_share / weight, _TINY)
+    response = zeros * (weighted_share / mean_share - there) + (1 - zeros) * (ratio - np.log(mean_share) * there)
+    slope, presence = (1 + zeros) / 2 / level, (1 - zeros) / 2
+    centre = (slope * logs + presence * there) / n_cells
+    second = (slope**2 * squares + 2 * slope * presence * logs + presence**2 * there) / n_cells
+    varies = second - centre**2 > _CONSTANT * (second + _TINY)
+    spread = np.where(varies, np.sqrt(np.maximum(second - centre**2, _TINY)), np.inf)
+    mean = (response + _ABSENT * absent) / weight
+    return Regression(
+        *(cells, n_cells, mean_total, seen, share / n_cells, level),
+        *(zeros, weight, spread, centre, mean_share, mean),
+    )
 
 
 class Slopes(NamedTuple):
@@ -131,21 +169,32 @@ class Slopes(NamedTuple):
     correlation: np.ndarray  # weighted correlations between predictors
 
 
-def slopes(regression: Regression) -> Slopes:
-    """Fit the regressions by matrix products, with White's standard errors by response: docs/design.md, Slopes."""
-    products, together, squares = regression.products()
+def slopes(cells: Regression) -> Slopes:
+    """Fit the regressions, with White's standard errors by response: docs/design.md, Slopes."""
+    n_genes = len(cells.level)
+    found, squares = np.zeros((2, n_genes, n_genes), dtype=np.float32), np.zeros(n_genes)
+    for profiles, totals in cells.cells():
+        sides = cells.sides(profiles, totals)
+        across = like(profiles, np.arange(profiles.nnz)).tocsc()
+        own = Predictors(across.indptr, across.indices, sides.value[across.data], sides.own[across.data], cells.centre)
+        cells.products(own, sides, found)
+        absent = np.repeat(sides.depth, np.diff(sides.indptr)) * sides.absent[sides.indices]
+        residual = sides.residual.astype(float)
+        squares += np.bincount(sides.indices, residual * (residual + 2 * absent), n_genes)
+        squares += np.square(sides.absent) * np.square(sides.depth).sum()
     noise = np.sqrt(np.maximum(squares, _TINY))
-    products /= noise.astype(np.float32)
-    np.fill_diagonal(products, 0)
-    return Slopes(products, noise / regression.weight, together)
+    z, correlation = cells.standardised(found, np.arange(n_genes))
+    z /= noise.astype(np.float32)
+    np.fill_diagonal(z, 0)
+    return Slopes(z, noise / cells.weight, correlation)
 
 
-def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> np.ndarray:
-    """Return how likely it is that a gene which was not seen was only not sampled (genes,), by a negative binomial."""
-    n_cells, n_genes = profiles.shape
-    counts = typical * profiles.data.astype(np.float64)
-    total, square = (np.bincount(profiles.indices, weights=counts**power, minlength=n_genes) for power in (1, 2))
-    zeros, found = n_cells - seen, np.ones(n_genes)
+def _sampled(seen: np.ndarray, n_cells: int, total: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Return how likely it is that a gene which was not seen was only not sampled (genes,), by a negative binomial.
+
+    `total` and `square` are sums over cells of its counts, and of their squares.
+    """
+    zeros, found = n_cells - seen, np.ones(len(seen))
     for _ in range(_ROUNDS):
         having = np.maximum(seen + found * zeros, _TINY)
         mean = np.maximum(total / having, _TINY)
@@ -155,106 +204,18 @@ def _sampled(profiles: sparse.csr_matrix, seen: np.ndarray, typical: float) -> n
     return np.where(seen > 0, found, 0)
 
 
-def _regulated(profiles: sparse.csr_matrix, seen: np.ndarray) -> float:
+def _regulated(cells: Blocks, seen: np.ndarray, n_cells: int) -> float:
     """Return the share of the variance of correlations between the presence of genes that chance does not explain."""
-    n_cells = profiles.shape[0]
     vary = np.flatnonzero((seen > 0) & (seen < n_cells))
     some = vary[np.unique(np.linspace(0, len(vary) - 1, min(len(vary), _SOME_GENES)).astype(int))]
     if len(some) < 3:
         return 0.0
-    chosen = profiles[:, some]
-    presence = sparse.csr_matrix((np.ones(chosen.nnz, np.float32), chosen.indices, chosen.indptr), shape=chosen.shape)
-    share = seen[some] / n_cells
-    together = np.asarray((presence.T @ presence).todense(), dtype=np.float64) / n_cells
+    share, together = seen[some] / n_cells, np.zeros((len(some), len(some)))
+    for profiles, _ in cells():
+        chosen = profiles[:, some]
+        presence = like(chosen, np.ones(chosen.nnz))
+        together += (presence.T @ presence).toarray()
     sd = np.sqrt(share * (1 - share))
-    correlation = (together - np.outer(share, share)) / np.outer(sd, sd)
+    correlation = (together / n_cells - np.outer(share, share)) / np.outer(sd, sd)
     np.fill_diagonal(correlation, np.nan)
     return max(0.0, 1 - 1 / max(n_cells * float(np.nanvar(correlation, axis=0).mean()), 1.0))
-
-
-@dataclass(frozen=True)
-class Null:
-    """Regressions of all genes on permuted ones."""
-
-    genes: np.ndarray  # which gene was permuted (draws,)
-    changes: np.ndarray  # what its loss would seem to do, by one standard deviation of the gene (draws x genes)
-
-
-def permuted(regression: Regression, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Regress every gene on genes whose amounts are permuted among cells, drawn evenly over the number of cells.
-
-    Returned are which genes were permuted (draws,), sums of products with the residuals, and correlations with the
-    predictors, of all genes (draws x genes, float32).
-    """
-    profiles, n_genes = regression.profiles, len(regression.weight)
-    able = np.flatnonzero(np.isfinite(regression.spread))
-    seen = np.bincount(profiles.indices, minlength=n_genes)
-    by_seen = able[np.lexsort([regression.level[able], seen[able]])]
-    n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
-    genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
-    depth, found = regression.depth[:, None].astype(np.float32), []
-    for draws in pieces(n_draws, 64 * len(depth)):
-        some = genes[draws]
-        # Shares where only the amounts of these genes are permuted, beside all other genes.
-        amount = profiles[:, some].toarray() * depth
-        others = depth - amount
-        amount = rng.permuted(amount, axis=0)
-        found.append(regression.products(some, amount / np.maximum(others + amount, np.float32(_TINY)))[:2])
-    products, together = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return genes, products, together
-
-
-def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Return a p-value for each gene that its knockout changes other genes: docs/design.md, Evidence.
-
-    `downstream` are impacts on the mean `profile` by one standard deviation of each gene, `seen` the cells that have
-    it.
-    """
-    # Among genes that all cells have, those of about the same share.
-    abundance = seen + profile
-    by_seen = np.argsort(abundance[null.genes], kind="stable")
-    by_chance = impacts(null.changes[by_seen].astype(np.float32), null.genes[by_seen], profile)
-    at = np.searchsorted(abundance[null.genes][by_seen], abundance)
-    n_compared = min(_COMPARED, len(by_chance))
-    start = np.clip(at - n_compared // 2, 0, len(by_chance) - n_compared)
-    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, downstream))
-    windows = np.lib.stride_tricks.sliding_window_view(by_chance, n_compared)
-    mean, sd = windows.mean(1), np.maximum(windows.std(1), _TINY)
-    own = np.clip(np.arange(len(by_chance)) - n_compared // 2, 0, len(by_chance) - n_compared)
-    return np.where(downstream > 0, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
-
-
-def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return the probability of a null as large: counted, and Pareto beyond the largest tenth."""
-    null = np.sort(null)
-    n_above = len(null) - np.searchsorted(null, observed)
-    found = (n_above + 1) / (len(null) + 1)
-    n_tail = len(null) // 10
-    if n_tail < _FEWEST:
-        return found
-    threshold = null[-n_tail - 1]
-    excess = null[-n_tail:] - threshold
-    # Probability-weighted moments (Hosking and Wallis 1987).
-    first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
-    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), *_SHAPES))
-    scale = max(first * (1 - shape), _TINY)
-    beyond = observed > threshold
-    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=scale)
-    return found
-
-
-def impacts_of_all(influence: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Return the downstream impact of each gene on a profile, to first order, from A (column g of gene g)."""
-    genes, found = np.arange(len(profile)), np.empty(len(profile))
-    for some in pieces(len(genes), 32 * len(genes)):
-        found[some] = impacts(influence[:, some].T, genes[some], profile)
-    return found
-
-
-def impacts(changes: np.ndarray, genes: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Return half the sum of p_j |a_j - mean a| over all genes but one, per row of changes; p sums to 1 without it."""
-    weights = np.broadcast_to(profile, changes.shape).copy()
-    weights[np.arange(len(genes)), genes] = 0
-    weights /= np.maximum(weights.sum(1, keepdims=True), _TINY)
-    centred = changes - (changes * weights).sum(1, keepdims=True)
-    return 0.5 * (np.abs(centred) * weights).sum(1)

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solve
-from scipy.special import log_ndtr
+from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
+from .._parallel import in_parallel
+from ..base import like, pieces
 from ..knockout import FactorMap
+from .config import MANY
+from .evidence import Null, impacts, p_values, permuted
 from .prior import agreement, with_prior
-from .regression import Null, impacts_of_all, p_values, permuted, regression, slopes
+from .regression import in_memory, regression, slopes
+from .shrinkage import shrinkage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .prior import Prior
-    from .regression import Regression
+    from .regression import Blocks, Regression
 
 
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
@@ -35,12 +39,8 @@ _BOUND = 5.0
 # Multiplications of a matrix product below which one thread makes it, in about a second: a second one gains little, and
 # on a busy machine the first waits for it at full use of its core.
 _SMALL_PRODUCT = 2**35
-# Scales of the parts of the prior, in standard errors.
-_SPREADS = 2.0 ** np.arange(-4, 5, 0.5)
-# Steps of EM; the table of posterior means, which is also the histogram that the prior is fitted to.
-_STEPS, _TABLE, _LARGEST = 200, 4_001, 60.0
-# Estimates that the parts left by EM cannot explain must not divide by 0.
-_TINY = 1e-200
+# Columns of the map that are penalised at a time.
+_COLUMNS = 256
 # Cells that a gene is judged by, at least, and the least variance and share that count as one.
 _MIN_CELLS, _LEAST = 10, 1e-9
 
@@ -63,110 +63,108 @@ def fit(
     *,
     counts: bool,
     prior: Prior | None = None,
+    cells: Blocks | None = None,
 ) -> TotalFit:
     """Estimate what every gene does to every other, on all paths: docs/design.md, Total effects.
 
     `profiles` are cells x genes, float32, no cell empty; `totals` the sum of the values of each cell; `counts` says
-    whether these are counts. `rng` permutes cells for the null; the map does not depend on it.
+    whether these are counts. Where `cells` are read block by block, the former are a sample of them, for the null.
+    `rng` permutes cells for the null; the map does not depend on it.
     """
-    small = profiles.shape[0] * profiles.shape[1] ** 2 < _SMALL_PRODUCT
+    found = regression(in_memory(profiles, totals) if cells is None else cells, counts=counts)
+    small = found.n_cells * len(found.level) ** 2 < _SMALL_PRODUCT
     with threadpool_limits(1 if small else None, "blas"):
-        cells = regression(profiles, totals, counts=counts)
-        seen, mean = (
-            np.bincount(profiles.indices, minlength=profiles.shape[1]),
-            np.asarray(profiles.mean(axis=0)).ravel(),
-        )
-        found = slopes(cells)
-        shrunken, by_response = shrinkage(found.z), (found.error * _trust(cells)).astype(np.float32)
+        changes, error, together = slopes(found)
+        correlation = together.astype(np.float16)
+        shrunken, by_response = shrinkage(changes), (error * _trust(found)).astype(np.float32)
         # How far the log share of gene j falls with a standard deviation of gene g (genes g x j).
-        changes = _ridge(found.correlation, shrunken(found.z) * by_response)
-        impact = impacts_of_all(changes.T, mean)
-        step = np.where(np.isfinite(cells.spread), np.minimum(1 / cells.spread, _FARTHEST), 1.0)
-        step /= 1 + impact * step / _HALVED
-        genes, products, together = permuted(cells, rng)
-        z = products / (found.error * cells.weight).astype(np.float32)
-        z[np.arange(len(genes)), genes] = 0
+        changes = shrunken(changes, by_response)
+        if cells is None and found.n_cells < len(changes):
+            del together
+            _penalise(changes, _by_cells(found, profiles, totals))
+        else:
+            _penalise(changes, _by_genes(together))
+        impact = impacts(changes, found.profile)
+        genes, products, by_chance = permuted(found, profiles, totals, rng)
+        products /= (error * found.weight).astype(np.float32)
+        products[np.arange(len(genes)), genes] = 0
         # The ridge of a gene beside all others, with which it correlates but by chance.
-        by_chance = shrunken(z) * by_response - together @ changes / _PENALTY
-        null = Null(genes, by_chance.astype(np.float16))
-        # With a prior too, what the cells alone give is tested.
-        rates = p_values(impact, null, seen, mean)
-        influence = np.ascontiguousarray(np.clip(changes.T * step.astype(np.float32), -_BOUND, _BOUND))
-        agreed = None
-        if prior is not None:
-            agreed = agreement(influence, prior)
-            both = with_prior(influence, prior, seen / profiles.shape[0], cells.zeros)
-            influence = np.clip(both, -_BOUND, _BOUND)
-        factors = FactorMap(influence, found.correlation.astype(np.float16), step.astype(np.float32))
-        return TotalFit(factors, null, rates, impacts_of_all(influence, mean), agreed)
+        null = shrunken(products, by_response) - by_chance @ changes / np.float32(_PENALTY)
+        null = Null(genes, null.astype(np.float16))
+        step = np.where(np.isfinite(found.spread), np.minimum(1 / found.spread, _FARTHEST), 1.0)
+        step /= 1 + impact * step / _HALVED
+        changes *= step.astype(np.float32)[:, None]
+        np.clip(changes, -_BOUND, _BOUND, out=changes)
+        downstream = impacts(changes, found.profile)
+        influence = np.ascontiguousarray(changes.astype(np.float16 if len(changes) > MANY else np.float32).T)
+    agreed = None
+    if prior is not None:
+        agreed = agreement(influence, prior)
+        influence = np.clip(with_prior(influence, prior, found.seen / found.n_cells, found.zeros), -_BOUND, _BOUND)
+        downstream[prior.genes] = impacts(influence[:, prior.genes].T, found.profile, prior.genes)
+    # With a prior too, what the cells alone give is tested.
+    rates = p_values(impact, null, found.seen, found.profile)
+    factors = FactorMap(influence, correlation, step.astype(np.float32))
+    return TotalFit(factors, null, rates, downstream, agreed)
 
 
 def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
     """Return the slopes of one regression per pair, without ridge and bounds, float32, column g of gene g."""
-    cells = regression(profiles, totals, counts=counts)
-    found = slopes(cells)
+    cells = regression(in_memory(profiles, totals), counts=counts)
+    z, error, _ = slopes(cells)
     whole = np.where(np.isfinite(cells.spread), 1 / cells.spread, 0).astype(np.float32)
-    by_response = (found.error * _trust(cells)).astype(np.float32)
-    return np.ascontiguousarray((shrinkage(found.z)(found.z) * by_response).T * whole)
-
-
-def _ridge(correlation: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Return the coefficients of regressions on all genes, lambda inverse(R + lambda) slopes (genes g x genes j)."""
-    penalised = correlation / np.float32(_PENALTY)
-    penalised.flat[:: len(penalised) + 1] += 1
-    found = solve(penalised, slopes, assume_a="pos", overwrite_a=True, check_finite=False)
-    np.fill_diagonal(found, 0)
-    return found
+    return np.ascontiguousarray(shrinkage(z)(z, (error * _trust(cells)).astype(np.float32)).T * whole)
 
 
 def _trust(cells: Regression) -> np.ndarray:
     """Return the weight of each response: where zeros count, an effect on presence moves a gene by its whole level."""
-    seen = np.bincount(cells.profiles.indices, minlength=len(cells.level))
-    return (cells.level / np.average(cells.level, weights=np.maximum(seen, 1))) ** cells.zeros
+    return (cells.level / np.average(cells.level, weights=np.maximum(cells.seen, 1))) ** cells.zeros
 
 
-def shrinkage(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a mixture of 0 and half-normals to normal estimates with error 1; return what gives posterior means.
+def _penalise(slopes: np.ndarray, solve: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Make coefficients of regressions on all genes of slopes, lambda inverse(R + lambda) S, in place, by columns."""
 
-    By EM (Stephens 2017, adaptive shrinkage). Zeros, such as the diagonal of a matrix, are not counted, and stay.
+    def work(first: int) -> None:
+        part = slice(first, first + _COLUMNS)
+        slopes[:, part] = solve(np.ascontiguousarray(slopes[:, part]))
+
+    with threadpool_limits(1, "blas"):
+        in_parallel(work, range(0, slopes.shape[1], _COLUMNS))
+    np.fill_diagonal(slopes, 0)
+
+
+def _by_genes(correlation: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what penalises columns, from the correlations R, which it takes the place of."""
+    correlation /= np.float32(_PENALTY)
+    correlation.flat[:: len(correlation) + 1] += 1
+    factor = cho_factor(correlation.T, overwrite_a=True, check_finite=False)
+    return lambda columns: cho_solve(factor, columns, check_finite=False)
+
+
+def _by_cells(
+    cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the same where cells are fewer than genes, from R = X'X: S - X' inverse(X X' + lambda) X S (Woodbury).
+
+    X, cells x genes, are standardised predictors times the root of the weight of the cell: a sparse matrix less a
+    product of two vectors.
     """
-    at, n_at = np.linspace(-_LARGEST, _LARGEST, _TABLE), np.zeros(_TABLE)
-    for row in np.atleast_2d(z):
-        place = (np.clip(row[row != 0], -_LARGEST, _LARGEST) + _LARGEST) * ((_TABLE - 1) / (2 * _LARGEST))
-        n_at += np.bincount(np.rint(place).astype(int), minlength=_TABLE)
-    if not n_at.any():
-        return np.zeros_like
-    log, mean = _parts(at)
-    density = np.exp(log - log.max(1, keepdims=True)) + _TINY
-    weights = np.full(log.shape[1], 1 / log.shape[1])
-    for _ in range(_STEPS):
-        share = density * weights
-        share /= share.sum(1, keepdims=True)
-        weights = n_at @ share / n_at.sum()
-    # What is taken off is a function of one number: read off between the points of the table, and the same beyond.
-    taken = at - (share * mean).sum(1)
+    weight = np.sqrt(totals / totals.sum()).astype(np.float32)
+    centre = (cells.centre / cells.spread).astype(np.float32)
+    value = cells.sides(profiles, totals).value / cells.spread[profiles.indices]
+    rows = like(profiles, (value * np.repeat(weight, np.diff(profiles.indptr))).astype(np.float32))
+    columns, gram = rows.tocsc(), np.zeros((len(weight), len(weight)), dtype=np.float32)
+    for genes in pieces(len(centre), 16 * len(weight)):
+        part = columns[:, genes].toarray() - np.outer(weight, centre[genes])
+        gram += part @ part.T
+    gram.flat[:: len(gram) + 1] += _PENALTY
+    factor, across = cho_factor(gram.T, overwrite_a=True, check_finite=False), rows.T.tocsr()
 
-    def shrunken(z: np.ndarray) -> np.ndarray:
-        found = np.zeros_like(z)
-        for row, out in zip(np.atleast_2d(z), np.atleast_2d(found), strict=True):
-            out[:] = np.where(row != 0, row - np.interp(row, at, taken), 0)
-        return found
+    def solve(slopes: np.ndarray) -> np.ndarray:
+        found = cho_solve(factor, rows @ slopes - np.outer(weight, centre @ slopes), check_finite=False)
+        return slopes - across @ found + np.outer(centre, weight @ found)
 
-    return shrunken
-
-
-def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log density of estimates under each part of the prior, but for a constant, and the posterior means."""
-    kept = _SPREADS**2 / (1 + _SPREADS**2)
-    sd = np.sqrt(kept)
-    whole = -0.5 * (z[:, None] ** 2 * (1 - kept) + np.log1p(_SPREADS**2)) + np.log(2)
-    logs, means = [-0.5 * z[:, None] ** 2], [np.zeros((len(z), 1))]
-    for sign in (1, -1):
-        side = sign * z[:, None]
-        above = log_ndtr(sd * side)
-        logs.append(whole + above)
-        means.append(sign * (kept * side + sd * np.exp(-0.5 * kept * side**2 - above) / np.sqrt(2 * np.pi)))
-    return np.hstack(logs), np.hstack(means)
+    return solve
 
 
 def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:

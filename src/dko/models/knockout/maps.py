@@ -85,7 +85,7 @@ class AffineMap:
 class FactorMap:
     """A knockout multiplies the observed share of gene j by exp(-A_jg), whatever the cell; profiles sum to 1 again."""
 
-    # A, float32, genes x genes: by how much the log of the share of gene j falls when gene g is lost (column g)
+    # A, float32 or float16, genes x genes: by how much the log of the share of gene j falls when gene g is lost (column g)
     influence: np.ndarray
     # R, genes x genes, of any precision: correlations between genes as predictors of others; by default none
     correlation: np.ndarray | None = None
@@ -98,7 +98,7 @@ class FactorMap:
 
     def columns(self, genes: np.ndarray) -> np.ndarray:
         """Return by how much the logs of all shares fall when each of `genes` is lost: float32, genes x all genes."""
-        return np.clip(np.take(self.influence, genes, axis=1).T, -BOUND, BOUND)
+        return np.clip(np.take(self.influence, genes, axis=1).T.astype(np.float32), -BOUND, BOUND)
 
     def table(self, genes: np.ndarray, dose: float) -> np.ndarray:
         """Return exp(-dose A_jg) - 1, float32, `genes` x all genes; 0 for a gene itself."""

@@ -1,0 +1,131 @@
+"""Whether the knockout of a gene changes others: docs/design.md, Evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import genpareto
+
+from .._parallel import in_parallel
+from ..base import pieces
+from . import kernels
+from .kernels import Predictors
+from .regression import blocks_of, growth
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from .regression import Regression
+
+# Permuted genes: so many at least, and more where there are few genes, but none more often than so.
+_DRAWS, _ENTRIES, _EACH = 512, 2**21, 32
+# Draws, of genes that about as many cells have, that a gene is compared with.
+_COMPARED = 128
+# Shapes that its tail can have: draws of few genes tell a heavy tail from a light one badly, and genes that have one
+# outlying cell in common are rarer than one in a thousand.
+_SHAPES = (0.2, 0.9)
+# Draws in the tail that a distribution is fitted to, at least.
+_FEWEST = 20
+# Genes whose impacts one thread computes at a time.
+_PIECE = 256
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Null:
+    """Regressions of all genes on permuted ones."""
+
+    genes: np.ndarray  # which gene was permuted (draws,)
+    changes: np.ndarray  # what its loss would seem to do, by one standard deviation of the gene (draws x genes)
+
+
+def permuted(
+    regression: Regression, profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Regress every gene on genes whose amounts are permuted among cells, drawn evenly over the number of cells.
+
+    The cells are all of the `regression`, or some of them. Returned are which genes were permuted (draws,), sums of
+    products with the residuals, and correlations with the predictors, of all genes (draws x genes, float32).
+    """
+    n_genes, seen = profiles.shape[1], regression.seen
+    able = np.flatnonzero(np.isfinite(regression.spread))
+    by_seen = able[np.lexsort([regression.level[able], seen[able]])]
+    n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
+    genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
+    depth = totals[:, None] / regression.mean_total
+    products = np.zeros((2, n_draws, n_genes), dtype=np.float32)
+    for draws in pieces(n_draws, 128 * len(depth)):
+        some = genes[draws]
+        # Shares where only the amounts of these genes are permuted, beside all other genes.
+        shares = profiles[:, some].toarray().astype(float)
+        others, moved = (1 - shares) * depth, rng.permuted(shares * depth, axis=0)
+        moved /= np.maximum(others + moved, _TINY)
+        for cells in blocks_of(profiles):
+            values = np.where(moved[cells] > 0, regression.values(moved[cells], some), 0)
+            own = (values - regression.centre[some]) * growth(shares[cells])
+            draw, cell = np.nonzero(((values != 0) | (own != 0)).T)
+            ends = np.searchsorted(draw, np.arange(len(some) + 1))
+            rows = Predictors(ends, cell, values[cell, draw], own[cell, draw], regression.centre[some])
+            regression.products(rows, regression.sides(profiles[cells], totals[cells]), products[:, draws])
+    # Sums with as much noise as those over all cells have.
+    products *= np.float32((regression.n_cells / len(totals)) ** 0.5)
+    return genes, *regression.standardised(products, genes)
+
+
+def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:
+    """Return a p-value for each gene that its knockout changes other genes: docs/design.md, Evidence.
+
+    `downstream` are impacts on the mean `profile` by one standard deviation of each gene, `seen` the cells that have
+    it.
+    """
+    # Among genes that all cells have, those of about the same share.
+    abundance = seen + profile
+    by_seen = np.argsort(abundance[null.genes], kind="stable")
+    by_chance = impacts(null.changes[by_seen], profile, null.genes[by_seen])
+    at = np.searchsorted(abundance[null.genes][by_seen], abundance)
+    n_compared = min(_COMPARED, len(by_chance))
+    start = np.clip(at - n_compared // 2, 0, len(by_chance) - n_compared)
+    by_chance, observed = (np.log(np.maximum(found, _TINY)) for found in (by_chance, downstream))
+    windows = np.lib.stride_tricks.sliding_window_view(by_chance, n_compared)
+    mean, sd = windows.mean(1), np.maximum(windows.std(1), _TINY)
+    own = np.clip(np.arange(len(by_chance)) - n_compared // 2, 0, len(by_chance) - n_compared)
+    return np.where(downstream > 0, _tail((by_chance - mean[own]) / sd[own], (observed - mean[start]) / sd[start]), 1.0)
+
+
+def _tail(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return the probability of a null as large: counted, and Pareto beyond the largest tenth."""
+    null = np.sort(null)
+    n_above = len(null) - np.searchsorted(null, observed)
+    found = (n_above + 1) / (len(null) + 1)
+    n_tail = len(null) // 10
+    if n_tail < _FEWEST:
+        return found
+    threshold = null[-n_tail - 1]
+    excess = null[-n_tail:] - threshold
+    # Probability-weighted moments (Hosking and Wallis 1987).
+    first, second = excess.mean(), (excess * np.arange(n_tail)[::-1] / (n_tail - 1)).mean()
+    shape = float(np.clip(2 - first / max(first - 2 * second, _TINY), *_SHAPES))
+    scale = max(first * (1 - shape), _TINY)
+    beyond = observed > threshold
+    found[beyond] = n_tail / len(null) * genpareto.sf(observed[beyond] - threshold, shape, scale=scale)
+    return found
+
+
+def impacts(changes: np.ndarray, profile: np.ndarray, genes: np.ndarray | None = None) -> np.ndarray:
+    """Return the downstream impact of genes on a profile, to first order, from changes of log shares, a row of each.
+
+    Half the sum of p_j |a_j - mean a| over all other genes, float64; p sums to 1 without the gene. Of which genes the
+    rows are, `genes` says; by default of all.
+    """
+    genes = np.arange(len(changes)) if genes is None else genes
+    found = np.empty(len(genes))
+
+    def work(first: int) -> None:
+        some = slice(first, first + _PIECE)
+        rows = np.ascontiguousarray(changes[some], dtype=np.float32)
+        kernels.impacts(rows, genes[some], profile.astype(float), found[some])
+
+    in_parallel(work, range(0, len(genes), _PIECE))
+    return found
