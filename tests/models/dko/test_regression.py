@@ -20,7 +20,6 @@ def zeros_of(counts):
     return prepared(counts).zeros, by_chance, _regulated(in_memory(profiles, totals), seen, len(counts))
 
 
-
 def test_as_many_are_due_to_sampling_as_a_negative_binomial_explains(counts):
     weight, found, regulated = zeros_of(counts)
     profiles, totals = relative(counts)
@@ -82,7 +81,9 @@ def test_equals_the_formulas_in_double_precision(counts):
         np.testing.assert_allclose(residuals[:, gene], expected, atol=1e-4)
         np.testing.assert_allclose(gains[:, gene], depth * has * (w * ratio + 1 - w), rtol=1e-4)
         growth = share / np.maximum(1 - share, 0.5)
-        np.testing.assert_allclose(dense(sides.own)[:, gene], growth * predictors[:, gene] * found.spread[gene], atol=1e-5)
+        np.testing.assert_allclose(
+            dense(sides.own)[:, gene], growth * predictors[:, gene] * found.spread[gene], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(("variation", "varies"), [(0.9e-4, False), (1.1e-4, True)])

@@ -83,7 +83,7 @@ def test_cells_may_be_read_in_blocks_of_any_size(linked):
 
     found = fit(profiles, totals, np.random.default_rng(0), counts=True, cells=blocks)
     np.testing.assert_allclose(found.factors.influence, expected.factors.influence, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found.factors.step, expected.factors.step, rtol=1e-5)
+    np.testing.assert_allclose(found.downstream, expected.downstream, rtol=1e-4)
     np.testing.assert_allclose(found.p_values, expected.p_values, rtol=1e-2)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ..fitting import Config, Presets, Schedule
 from .prior import PriorKnowledge, read_prior
 
-# With more genes, maps of genes to genes are kept compactly: a predicting one as two factors, effects in half precision.
+# With more genes, maps of genes to genes are kept compactly: that which predicts as two factors, effects in half
+# precision.
 MANY = 4_000
 
 

@@ -62,7 +62,7 @@ def add_products(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def count(z: np.ndarray, largest: float, n_at: np.ndarray) -> None:
-    """Add the numbers of estimates, zeros left out, that are nearest to each of evenly spaced points up to `largest`."""
+    """Count the estimates, zeros left out, that are nearest to each of evenly spaced points up to `largest`."""
     per_unit = (len(n_at) - 1) / (2 * largest)
     for row in z:
         for one in row:

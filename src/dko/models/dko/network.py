@@ -147,9 +147,9 @@ def fit(
     """Fit relative profiles (cells x genes, float32, no cell empty) from the genes that are above 0 in them.
 
     A map of a given rank, or of very many genes, stays a product of two thin matrices; a full one has at most `width`
-    hidden units: as many as genes where they are fewer, as some data need them all. Of 2,000 genes in real cells, 256 take half the time of 512
-    for a validation loss that is 0.1 to 0.3 % higher, 128 cost up to 2 % of it. Training starts from the mean profile,
-    from `init`, a fitted map on the same genes, or, as published, from random weights.
+    hidden units: as many as genes where they are fewer, as some data need them all. Of 2,000 genes in real cells, 256
+    take half the time of 512 for a validation loss that is 0.1 to 0.3 % higher, 128 cost up to 2 % of it. Training
+    starts from the mean profile, from `init`, a fitted map on the same genes, or, as published, from random weights.
     """
     n_genes, rank = training.shape[1], config.rank
     with torch.random.fork_rng(devices=[]):

@@ -141,9 +141,7 @@ def _by_genes(correlation: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda columns: cho_solve(factor, columns, check_finite=False)
 
 
-def _by_cells(
-    cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
+def _by_cells(cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return the same where cells are fewer than genes, from R = X'X: S - X' inverse(X X' + lambda) X S (Woodbury).
 
     X, cells x genes, are standardised predictors times the root of the weight of the cell: a sparse matrix less a

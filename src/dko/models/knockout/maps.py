@@ -85,7 +85,7 @@ class AffineMap:
 class FactorMap:
     """A knockout multiplies the observed share of gene j by exp(-A_jg), whatever the cell; profiles sum to 1 again."""
 
-    # A, float32 or float16, genes x genes: by how much the log of the share of gene j falls when gene g is lost (column g)
+    # A, genes x genes, float32 or float16: by how much the log share of gene j falls when gene g (column) is lost
     influence: np.ndarray
     # R, genes x genes, of any precision: correlations between genes as predictors of others; by default none
     correlation: np.ndarray | None = None
