@@ -55,7 +55,7 @@ def permuted(
     n_draws = max(_DRAWS, min(_ENTRIES // n_genes, _EACH * n_genes))
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
     depth = totals[:, None] / regression.mean_total
-    products = np.zeros((2, n_draws, n_genes), dtype=np.float32)
+    products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
     for draws in pieces(n_draws, 128 * len(depth)):
         some = genes[draws]
         # Shares where only the amounts of these genes are permuted, beside all other genes.
@@ -67,11 +67,16 @@ def permuted(
             own = (values - regression.centre[some]) * growth(shares[cells])
             draw, cell = np.nonzero(((values != 0) | (own != 0)).T)
             ends = np.searchsorted(draw, np.arange(len(some) + 1))
-            rows = Predictors(ends, cell, values[cell, draw], own[cell, draw], regression.centre[some])
-            regression.products(rows, regression.sides(profiles[cells], totals[cells]), products[:, draws])
-    # Sums with as much noise as those over all cells have.
-    products *= np.float32((regression.n_cells / len(totals)) ** 0.5)
-    return genes, *regression.standardised(products, genes)
+            entries = (one[cell, draw].astype(np.float32) for one in (values, own))
+            # Of the types that genes as they are have, or the loops would be compiled for these too.
+            rows = Predictors(*(one.astype(np.int32) for one in (ends, cell)), *entries, regression.centre[some])
+            sides = regression.sides(profiles[cells], totals[cells])
+            regression.add_products(rows, sides, products[draws], together[draws])
+    regression.standardise(products, together, genes)
+    # With as much noise as sums over all cells have.
+    for one in (products, together):
+        one *= np.float32((regression.n_cells / len(totals)) ** 0.5)
+    return genes, products, together
 
 
 def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:

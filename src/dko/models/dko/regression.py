@@ -75,19 +75,19 @@ class Regression:
             *(depth, absent, self.centre, left + depth.sum() * absent, sums),
         )
 
-    def products(self, rows: Predictors, sides: Sides, found: np.ndarray) -> None:
-        """Add sums over cells of predictors x residuals and x predictors, to `found` (2 x predictors x genes)."""
+    def add_products(self, rows: Predictors, sides: Sides, products: np.ndarray, together: np.ndarray) -> None:
+        """Add sums over cells of centred predictors x residuals, and x centred predictors (rows x genes, float32)."""
         pairs = np.diff(sides.indptr)[rows.cell].sum()
-        if _DENSE * pairs > len(sides.depth) * found[0].size:
-            self._dense_products(rows, sides, found)
+        if _DENSE * pairs > len(sides.depth) * products.size:
+            self._add_dense_products(rows, sides, products, together)
             return
 
         def work(first: int) -> None:
-            add_products(rows, sides, first, min(first + _PIECE, len(rows.centre)), found[0], found[1])
+            add_products(rows, sides, first, min(first + _PIECE, len(rows.centre)), products, together)
 
         in_parallel(work, range(0, len(rows.centre), _PIECE))
 
-    def _dense_products(self, rows: Predictors, sides: Sides, found: np.ndarray) -> None:
+    def _add_dense_products(self, rows: Predictors, sides: Sides, products: np.ndarray, together: np.ndarray) -> None:
         """Do the same with dense matrices."""
         shape = len(sides.depth), len(sides.absent)
         value, own = (
@@ -100,15 +100,16 @@ class Regression:
         )
         for cells in pieces(shape[0], 64 * shape[1]):
             depth, centred = sides.depth[cells, None], (value[cells].toarray() - rows.centre).astype(np.float32)
-            found[0] += centred.T @ (residual[cells].toarray() + depth * sides.absent).astype(np.float32)
-            found[0] += own[cells].toarray().astype(np.float32).T @ gain[cells].toarray().astype(np.float32)
-            found[1] += centred.T @ (depth * (of_all[cells].toarray() - self.centre)).astype(np.float32)
+            products += centred.T @ (residual[cells].toarray() + depth * sides.absent).astype(np.float32)
+            products += own[cells].toarray().astype(np.float32).T @ gain[cells].toarray().astype(np.float32)
+            together += centred.T @ (depth * (of_all[cells].toarray() - self.centre)).astype(np.float32)
 
-    def standardised(self, products: np.ndarray, genes: np.ndarray) -> np.ndarray:
-        """Divide such sums by the standard deviations of the predictors of `genes` and of all genes, in place."""
-        products /= self.spread[genes, None].astype(np.float32)
-        products[1] /= (self.spread * self.n_cells).astype(np.float32)
-        return products
+    def standardise(self, products: np.ndarray, together: np.ndarray, genes: np.ndarray) -> None:
+        """Divide these sums by the standard deviations of the predictors, in place; the rows are those of `genes`."""
+        spread = self.spread.astype(np.float32)
+        products /= spread[genes, None]
+        together /= spread[genes, None]
+        together /= spread * np.float32(self.n_cells)
 
 
 def in_memory(profiles: sparse.csr_matrix, totals: np.ndarray) -> Blocks:
@@ -172,18 +173,20 @@ class Slopes(NamedTuple):
 def slopes(cells: Regression) -> Slopes:
     """Fit the regressions, with White's standard errors by response: docs/design.md, Slopes."""
     n_genes = len(cells.level)
-    found, squares = np.zeros((2, n_genes, n_genes), dtype=np.float32), np.zeros(n_genes)
+    # Two arrays, one of which is soon left.
+    z, correlation = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
+    squares = np.zeros(n_genes)
     for profiles, totals in cells.cells():
         sides = cells.sides(profiles, totals)
         across = like(profiles, np.arange(profiles.nnz)).tocsc()
         own = Predictors(across.indptr, across.indices, sides.value[across.data], sides.own[across.data], cells.centre)
-        cells.products(own, sides, found)
+        cells.add_products(own, sides, z, correlation)
         absent = np.repeat(sides.depth, np.diff(sides.indptr)) * sides.absent[sides.indices]
         residual = sides.residual.astype(float)
         squares += np.bincount(sides.indices, residual * (residual + 2 * absent), n_genes)
         squares += np.square(sides.absent) * np.square(sides.depth).sum()
     noise = np.sqrt(np.maximum(squares, _TINY))
-    z, correlation = cells.standardised(found, np.arange(n_genes))
+    cells.standardise(z, correlation, np.arange(n_genes))
     z /= noise.astype(np.float32)
     np.fill_diagonal(z, 0)
     return Slopes(z, noise / cells.weight, correlation)
