@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from .._core.verb import verb
 from .._core.write import writable, write
 from .._settings import settings
 from ..io._files import check_blocks, stack, write_blocks
+from ..io._kept import Kept, digest
 from ..models.base import like
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._typing import AnnData, Groups, Iterator, MuData, Path, Predictor, Sequence
+    from .._core.knockouts import Block
+    from .._typing import AnnData, Callable, Groups, Iterator, MuData, Path, Predictor, Sequence
 
 
 @verb
@@ -52,7 +55,8 @@ def scan(
         A ``.zarr`` or ``.h5ad`` to write the impacts to, block by block, instead of into ``layers``: for more than fit
         into memory. It is an AnnData with the impacts as X and the downstream impacts as
         ``layers[f"{key}_downstream"]``. What is there is replaced once the new one is complete; but not the file that
-        these cells are read from, nor any if they are dask arrays.
+        these cells are read from, nor any if they are dask arrays. A scan that was stopped or killed goes on where it
+        was when the same call is made again.
     %(groups)s
     %(fit)s
     %(device)s
@@ -85,12 +89,14 @@ def scan(
     names = [keys.impact(key), keys.downstream(key)] if downstream else [keys.impact(key)]
     # Of each gene the number of cells and the sum of each kind of impact; filled while the blocks go by.
     sums = np.zeros((1 + len(names), cells.adata.n_vars))
-    blocks, layers = _blocks(cells, wanted, batch_size, sums, in_memory=out is None), {}
-    if out is None:
+    kept = None if out is None else Kept(out, _made_from(cells, wanted, names))
+    blocks, layers = _blocks(cells, wanted, batch_size, sums, kept), {}
+    if out is None or kept is None:
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
         layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
-        write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
+        with kept.keeping():
+            write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
     # Without new impacts here, those of an earlier scan would stand beside the means of this one.
     write(cells.adata, remove=after_scan(key), layers=layers, var=_columns(key, *sums))
     where = f"layers[{keys.impact(key)!r}]" if out is None else repr(str(out))
@@ -103,7 +109,7 @@ _ENTRY = 8
 
 
 def _blocks(
-    cells: Predictor, wanted: np.ndarray, batch_size: int | None, sums: np.ndarray, *, in_memory: bool
+    cells: Predictor, wanted: np.ndarray, batch_size: int | None, sums: np.ndarray, kept: Kept | None
 ) -> Iterator[list[sparse.csr_matrix]]:
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
     n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
@@ -111,23 +117,51 @@ def _blocks(
     # The first block stands for all.
     per_cell = np.count_nonzero(wanted[beginning.values.indices]) / max(1, len(beginning.rows))
     n_knockouts = round(per_cell * len(cells.rows))
-    if in_memory and (size := n_kinds * _ENTRY * n_knockouts) > settings.result_budget:
+    if kept is None and (size := n_kinds * _ENTRY * n_knockouts) > settings.result_budget:
         raise ValueError(
             f"The impacts would take about {size / 2**30:.1f} GiB; name a file for them, "
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
     with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
         for block in chain([beginning], blocks):
-            found = np.full((n_kinds, block.values.nnz), np.nan, dtype=np.float32)
-            for model, there, values in cells.parts(block):
-                entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
-                found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
-            rows, n_rows = block.rows - block.first, block.stop - block.first
-            layers = [cells.layer(like(block.values, impacts), rows, n_rows) for impacts in found]
+            layers = None if kept is None else kept.get(_name(block), (block.stop - block.first, sums.shape[1]))
+            if layers is not None:
+                advance(layers[0].nnz)
+            else:
+                layers = _scanned(cells, block, wanted, n_kinds, advance)
+                if kept is not None:
+                    kept.put(_name(block), layers)
             sums[0] += np.bincount(layers[0].indices, minlength=sums.shape[1])
             for total, layer in zip(sums[1:], layers, strict=True):
                 total += np.bincount(layer.indices, layer.data, sums.shape[1])
             yield layers
+
+
+def _scanned(
+    cells: Predictor, block: Block, wanted: np.ndarray, n_kinds: int, advance: Callable[[int], object]
+) -> list[sparse.csr_matrix]:
+    """Return each kind of impact in a block of cells, as in X."""
+    found = np.full((n_kinds, block.values.nnz), np.nan, dtype=np.float32)
+    for model, there, values in cells.parts(block):
+        entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
+        found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
+    rows, n_rows = block.rows - block.first, block.stop - block.first
+    return [cells.layer(like(block.values, impacts), rows, n_rows) for impacts in found]
+
+
+def _name(block: Block) -> str:
+    values = block.values
+    return f"{block.first}-{digest(block.rows, values.data, values.indices, values.indptr)}"
+
+
+def _made_from(cells: Predictor, wanted: np.ndarray, names: Sequence[str]) -> str:
+    """Return a number of all that the impacts are made from but for the cells themselves."""
+    fitted = cells.fitted
+    arrays = [fitted.weights[name] for name in sorted(fitted.weights)]
+    return digest(
+        version("dko"), sorted(fitted.params.items()), fitted.genes, names, cells.adata.n_vars, cells.columns,
+        cells.models, wanted, *arrays,
+    )  # fmt: skip
 
 
 def _columns(key: str, n_cells: np.ndarray, *totals: np.ndarray) -> dict[str, np.ndarray]:
