@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# Values of :meth:`Settings.override`, of this thread.
+_overridden: ContextVar[dict[str, Any]] = ContextVar("dko_settings", default={})  # noqa: B039 (never changed)
 
 
 @dataclass
@@ -34,17 +39,29 @@ class Settings:
     memory_budget: int = 256 * 2**20
     result_budget: int = 8 * 2**30
 
+    def __getattribute__(self, name: str) -> Any:
+        overridden = _overridden.get()
+        return overridden[name] if name in overridden else object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a value, inside an :meth:`override` of it until that ends."""
+        overridden = _overridden.get()
+        if name in overridden:
+            overridden[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
     @contextmanager
     def override(self, **values: Any) -> Iterator[Settings]:
-        """Use some other values inside a ``with`` block."""
-        before = vars(self).copy()
-        if unknown := sorted(set(values) - set(before)):
-            raise ValueError(f"dko.settings has no {unknown}; it has {sorted(before)}.")
-        vars(self).update(values)
+        """Use some other values inside a ``with`` block, and in the same thread."""
+        known = {field.name for field in fields(self)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"dko.settings has no {unknown}; it has {sorted(known)}.")
+        before = _overridden.set({**_overridden.get(), **values})
         try:
             yield self
         finally:
-            vars(self).update({name: before[name] for name in values})
+            _overridden.reset(before)
 
 
 settings = Settings()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -112,7 +113,8 @@ def test_the_user_stops_it_and_calls_again(fitted, tmp_path, monkeypatch, counts
 
 @pytest.mark.parametrize("change", ["genes", "groups", "cells", "model", "size", "damage"])
 def test_what_is_kept_of_anything_else_is_not_used(fitted, tmp_path, monkeypatch, counts_of_scans, change):
-    out, add, how = tmp_path / "out.h5ad", Kept.put, {"batch_size": 40}
+    out, add = tmp_path / "out.h5ad", Kept.put
+    how: dict[str, Any] = {"batch_size": 40}
 
     def stopped(self, *given):
         add(self, *given)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import contextmanager, nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext, suppress
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
@@ -103,3 +104,18 @@ def numba_threads() -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def keep_compiled_umap() -> None:
+    """Let numba keep on disk what it compiles of umap, as of this package: most of the time of a first call."""
+    # Its functions may have other names one day, and there may be no folder to write to.
+    with warnings.catch_warnings(), suppress(ImportError, AttributeError, RuntimeError):
+        warnings.simplefilter("ignore", ImportWarning)  # that umap could do more with tensorflow
+        from umap import layouts, umap_
+
+        for function in (
+            umap_.smooth_knn_dist,
+            umap_.compute_membership_strengths,
+            layouts._nb_optimize_layout_euclidean_single_epoch,
+        ):
+            function.enable_caching()

@@ -16,7 +16,7 @@ from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import progress as progress_over
 from .._core.messages import say
-from .._core.process import numba_threads
+from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -163,6 +163,7 @@ def _cluster(relative: AnnData, n_neighbors: int, n_pcs: int, resolution: float,
     import scanpy as sc
 
     require_leiden("Clusters")
+    keep_compiled_umap()
     igraph: dict[str, Any] = {"flavor": "igraph", "n_iterations": 2, "directed": False, "key_added": _CLUSTER}
     steps = (
         partial(sc.pp.pca, n_comps=min(n_pcs, *(n - 1 for n in relative.shape))),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.names import members
-from .._core.process import numba_threads
+from .._core.process import keep_compiled_umap, numba_threads
 from ..metrics import neighbour_agreement
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _neighbours(vectors: np.ndarray, seed: int) -> AnnData:
     n = len(vectors)
     # On the unit sphere, Euclidean neighbours are those by cosine. Scanpy counts a vector among its own neighbours;
     # with fewer than five others, the graph of 20 vectors of one kind falls apart.
+    keep_compiled_umap()
     graph = AnnData(normalize(vectors).astype(np.float32))
     n_neighbors = min(1 + min(15, max(5, n // 5)), n - 1)
     sc.pp.neighbors(graph, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
