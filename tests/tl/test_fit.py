@@ -258,3 +258,25 @@ def test_a_model_of_version_0_1_0_still_knocks_out_and_says_that_its_effects_are
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "version 0.1.0, whose effects are too small; run dko.tl.fit(adata, key_added='dko') again" in warning
     np.testing.assert_array_equal(total.layers["dko_impact"].toarray(), expected)
+
+
+def test_very_many_genes_are_kept_compactly(cells, quick, tmp_path, monkeypatch):
+    how = {**quick, "effects": "total"}
+    dko.tl.fit(cells, **how)
+    dko.tl.scan(cells)
+    expected, errors = cells.layers["dko_impact"].toarray(), cells.obs["dko_fit_error"]
+    for name in ("fit", "network", "total"):
+        monkeypatch.setattr(f"dko.models.dko.{name}.MANY", 10)
+    dko.tl.fit(cells, **how)
+    weights = cells.uns["dko"]["weights"]
+    assert weights["total_influence"].dtype == np.float16 and weights["incoming"].shape == (1, 20, 20)
+    np.testing.assert_allclose(cells.obs["dko_fit_error"], errors, rtol=1e-4)
+    dko.tl.scan(cells)
+    np.testing.assert_allclose(cells.layers["dko_impact"].toarray(), expected, rtol=5e-3, atol=1e-5)
+    dko.io.save(cells, tmp_path / "model.npz")
+    dko.io.load(cells, tmp_path / "model.npz", key_added="read")
+    dko.tl.scan(cells, key="read")
+    np.testing.assert_array_equal(cells.layers["read_impact"].toarray(), cells.layers["dko_impact"].toarray())
+    # Training goes on from the two factors.
+    dko.tl.fit(cells, init_from="read", key_added="next", **how)
+    assert dko.get.history(cells, key="next").loc[0, "validation_loss"] <= 1.05 * errors.mean()

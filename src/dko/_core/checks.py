@@ -73,7 +73,9 @@ def checked_weights(frame: Frame, arrays: Mapping[str, np.ndarray]) -> dict[str,
     """Return the arrays of a model as compiled code takes them: C-contiguous, native, most in single precision."""
     check_shapes(frame, arrays)
     model = model_class(frame.params["model"])
-    types = {**dict.fromkeys(model.whole, np.int64), **dict.fromkeys(model.half, np.float16)}
+    # What may be in half precision stays so where it is.
+    types: dict[str, Any] = dict.fromkeys(model.whole, np.int64)
+    types |= {name: np.float16 for name in model.half if name in arrays and arrays[name].dtype.itemsize == 2}
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
         weights = {
             name: np.ascontiguousarray(array, dtype=types.get(name, np.float32)) for name, array in arrays.items()

@@ -67,9 +67,11 @@ def permuted(
             own = (values - regression.centre[some]) * growth(shares[cells])
             draw, cell = np.nonzero(((values != 0) | (own != 0)).T)
             ends = np.searchsorted(draw, np.arange(len(some) + 1))
-            entries = (one[cell, draw].astype(np.float32) for one in (values, own))
             # Of the types that genes as they are have, or the loops would be compiled for these too.
-            rows = Predictors(*(one.astype(np.int32) for one in (ends, cell)), *entries, regression.centre[some])
+            rows = Predictors(
+                *(ends.astype(np.int32), cell.astype(np.int32)),
+                *(values[cell, draw].astype(np.float32), own[cell, draw].astype(np.float32), regression.centre[some]),
+            )
             sides = regression.sides(profiles[cells], totals[cells])
             regression.add_products(rows, sides, products[draws], together[draws])
     regression.standardise(products, together, genes)
