@@ -103,7 +103,7 @@ def test_the_user_stops_it_and_calls_again(fitted, tmp_path, monkeypatch, counts
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Kept, "put", stopped)
         dko.tl.scan(fitted, out=out, batch_size=20)
-    kept = list(tmp_path.glob(".out.zarr.dko-blocks-*"))
+    kept = list(tmp_path.glob(".dko-blocks-*"))
     assert "The same call goes on from here" in capsys.readouterr().err and len(kept) == 1 and not out.exists()
     dko.tl.scan(fitted, out=out, batch_size=20)
     assert counts_of_scans == [20] * 8 and "1 blocks of cells are there" in capsys.readouterr().err
@@ -135,7 +135,7 @@ def test_what_is_kept_of_anything_else_is_not_used(fitted, tmp_path, monkeypatch
     elif change == "size":
         how["batch_size"] = 30
     else:
-        next(tmp_path.glob(".out.h5ad.dko-blocks-*/*.npz")).write_bytes(b"PK\x03\x04 not a zip file")
+        next(tmp_path.glob(".dko-blocks-*/*.block")).write_bytes(b"PK\x03\x04 not a zip file")
     dko.tl.scan(fitted, out=out, **how)
     assert len(counts_of_scans) == (4 if change == "size" else 3)
     assert not list(tmp_path.glob(".*"))

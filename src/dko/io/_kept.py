@@ -43,9 +43,9 @@ class Kept:
     """
 
     def __init__(self, target: str | Path, made_from: str):
-        target = Path(target).absolute()
-        self._pattern = f".{target.name}.dko-blocks-*"
-        self.folder = target.with_name(self._pattern.replace("*", made_from))
+        # Not the name of the target itself, which may be as long as names can be.
+        self._pattern = f".dko-blocks-{digest(Path(target).name)[:8]}-*"
+        self.folder = Path(target).absolute().with_name(self._pattern.replace("*", made_from))
         self._on = True
 
     def get(self, name: str, shape: tuple[int, int]) -> list[sparse.csr_matrix] | None:
@@ -53,7 +53,7 @@ class Kept:
         # A file that is damaged is as good as none.
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # numpy leaves a file open that is no archive.
-            with (self.folder / f"{name}.npz").open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with (self.folder / f"{name}.block").open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 n_matrices = len(file.files) // len(_PARTS)
                 parts = [tuple(file[f"{part}_{i}"] for part in _PARTS) for i in range(n_matrices)]
             found = [stored(of_one, shape=shape) for of_one in parts]
@@ -72,7 +72,7 @@ class Kept:
             self.folder.mkdir(exist_ok=True)
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)
-            temporary.replace(self.folder / f"{name}.npz")
+            temporary.replace(self.folder / f"{name}.block")
         except OSError:
             self._on = False
             self._remove()
@@ -80,7 +80,7 @@ class Kept:
     @contextmanager
     def keeping(self) -> Iterator[None]:
         """Remove all blocks in the end; but keep them where the user stops the computation, and say so."""
-        if n_blocks := len(list(self.folder.glob("*.npz"))):
+        if n_blocks := len(list(self.folder.glob("*.block"))):
             say(f"Going on with a scan that was stopped: {n_blocks} blocks of cells are there.")
         try:
             yield
