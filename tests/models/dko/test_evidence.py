@@ -5,11 +5,11 @@ import pytest
 from scipy import sparse
 from scipy.stats import spearmanr
 
-from dko.models.dko.evidence import _tail, impacts
+from dko.models.dko.evidence import _tail, impacts, permuted
 from dko.models.dko.total import fit
 from dko.models.knockout import FactorMap, scan
 
-from .counts import independent_counts, relative
+from .counts import independent_counts, prepared, relative
 
 
 def p_values(counts, rng=0):
@@ -60,3 +60,11 @@ def test_a_tail_is_counted_and_extrapolated(n_draws):
     # No draw is as large: one over their number if they are counted, and less where there are enough for a fit.
     far = _tail(null, np.array([8.0]))[0]
     assert far == pytest.approx(1 / 101) if n_draws == 100 else far < 1e-3
+
+
+@pytest.mark.parametrize(("n_genes", "n_draws"), [(10, 320), (100, 3_200), (4_200, 700)])
+def test_as_many_genes_are_permuted_as_tell_the_tail(n_genes, n_draws):
+    counts = independent_counts(30, n_genes, np.random.default_rng(0))
+    genes, products, together = permuted(prepared(counts), *relative(counts), np.random.default_rng(0))
+    assert len(genes) == max(512, n_draws) and products.shape == together.shape == (len(genes), n_genes)
+    assert np.bincount(genes).max() <= max(32, 512 // n_genes + 1)
