@@ -25,7 +25,7 @@ _PARTS = ("data", "indices", "indptr")
 
 
 def digest(*parts: object) -> str:
-    """Return a number that is another one where any of the arrays and texts, in this order, is."""
+    """Return a name for arrays and texts in this order, another one where any of them is another."""
     found = hashlib.blake2b(digest_size=_BYTES)
     for part in parts:
         if isinstance(part, np.ndarray):

@@ -155,7 +155,7 @@ def _name(block: Block) -> str:
 
 
 def _made_from(cells: Predictor, wanted: np.ndarray, names: Sequence[str]) -> str:
-    """Return a number of all that the impacts are made from but for the cells themselves."""
+    """Return a name for all that the impacts are made from, but for the cells themselves."""
     fitted = cells.fitted
     arrays = [fitted.weights[name] for name in sorted(fitted.weights)]
     return digest(
