@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
+    from scipy import sparse
 
 DATA = Path(os.environ.get("DKO_TEST_DATA", "../shared/data"))
 _N_GENES = 2_000
 _TILES = 10
 # Enough for weights that are no longer random; what is measured does not depend on them.
 _STEPS = 50
+# Cells that are simulated at a time on disk, and their types.
+_BLOCK, _N_TYPES = 10_000, 10
 
 
 def write(inputs: str, names: Sequence[str], quick: bool) -> dict[str, int]:
@@ -33,6 +37,53 @@ def read(inputs: str, name: str) -> AnnData:
 
     _settle()
     return ad.read_h5ad(Path(inputs) / f"{name}.h5ad")
+
+
+def on_disk(n_cells: int, n_genes: int, path: str | Path) -> None:
+    """Simulate cells block by block into a ``.zarr`` store of any size, in place of what is there.
+
+    X holds Poisson counts (CSR float32), given the type of a cell independent of each other: about a tenth of them is
+    above zero, and genes differ between the ten types of ``obs["cell_type"]``. ``obsm["X_umap"]`` has a cloud for each
+    type, so that there is something to draw. The first cells are the same however many follow.
+    """
+    import numpy as np
+    import pandas as pd
+    import zarr
+    from anndata import AnnData
+    from anndata.io import sparse_dataset, write_elem
+
+    n_blocks = -(-n_cells // _BLOCK)
+    types = np.random.default_rng(0).integers(_N_TYPES, size=n_blocks * _BLOCK)
+    centres = 5 * np.stack([np.cos(np.arange(_N_TYPES)), np.sin(np.arange(_N_TYPES))], axis=1)
+    umap = centres[types] + np.random.default_rng(1).normal(size=(len(types), 2))
+    names = pd.RangeIndex(n_cells).astype(str)
+    cells = pd.DataFrame({"cell_type": pd.Categorical.from_codes(types[:n_cells], list("ABCDEFGHIJ"))}, index=names)
+    genes = pd.DataFrame(index=[f"gene_{number}" for number in range(n_genes)])
+    store = zarr.open_group(str(path), mode="w")
+    write_elem(store, "/", AnnData(obs=cells, var=genes, obsm={"X_umap": umap[:n_cells].astype(np.float32)}))
+    del store["X"]
+    for block in range(n_blocks):
+        first = block * _BLOCK
+        counts = _counts(types[first : first + _BLOCK], n_genes, block)[: n_cells - first]
+        if block:
+            sparse_dataset(store["X"]).append(counts)
+        else:
+            write_elem(store, "X", counts, dataset_kwargs={"chunks": (2**20,)})
+
+
+def _counts(types: np.ndarray, n_genes: int, block: int) -> sparse.csr_matrix:
+    """Draw the gene of every molecule of some cells: counts are Poisson, and only those above zero cost time."""
+    import numpy as np
+    from scipy import sparse
+
+    of_genes, rng = np.random.default_rng(2), np.random.default_rng([3, block])
+    means = of_genes.gamma(0.5, size=n_genes) * of_genes.gamma(4, size=(_N_TYPES, n_genes))
+    bounds = np.arange(_N_TYPES)[:, None] + np.cumsum(means / means.sum(axis=1, keepdims=True), axis=1)
+    cell = np.repeat(np.arange(len(types)), rng.poisson(0.12 * n_genes * rng.lognormal(0, 0.3, len(types))))
+    gene = np.searchsorted(bounds.ravel(), types[cell] + rng.random(len(cell)), side="right") - types[cell] * n_genes
+    counts = sparse.csr_matrix((np.ones(len(cell), dtype=np.float32), (cell, gene)), shape=(len(types), n_genes))
+    counts.indptr = counts.indptr.astype(np.int64)  # millions of cells have more entries than 32 bits count
+    return counts
 
 
 def _settle() -> None:

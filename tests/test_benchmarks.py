@@ -59,6 +59,22 @@ def test_every_target_of_every_case_is_there():
         assert callable(getattr(import_module(f"benchmarks.{module}"), function))
 
 
+@pytest.mark.filterwarnings("ignore:zarr v3 autosharding:UserWarning")
+def test_cells_on_disk_are_the_same_however_many_follow(tmp_path, monkeypatch):
+    from anndata import read_zarr
+
+    from benchmarks import inputs
+
+    monkeypatch.setattr(inputs, "_BLOCK", 100)
+    stores = [tmp_path / name for name in ("few.zarr", "many.zarr")]
+    for store, n_cells in zip(stores, (150, 270), strict=True):
+        inputs.on_disk(n_cells, 200, store)
+    few, many = map(read_zarr, stores)
+    assert (few.X != many.X[:150]).nnz == 0 and 0.08 < many.X.nnz / (270 * 200) < 0.12
+    assert list(few.obs["cell_type"]) == list(many.obs["cell_type"][:150])
+    np.testing.assert_array_equal(few.obsm["X_umap"], many.obsm["X_umap"][:150])
+
+
 def test_ratios_are_per_piece_of_work_and_their_median_meets_the_bar():
     from benchmarks._case import Case, Contestant, number, times_faster
     from benchmarks._report import page, summarise
