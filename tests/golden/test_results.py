@@ -4,7 +4,8 @@ Each story runs verbs one after the other and notes, after each step, whatever i
 column with its type, shape, sum, norm, projection on fixed random numbers and a few entries. The lines lie beside this
 file, a table per story; where a change is meant, ``DKO_GOLDEN=write`` rewrites them, and the difference in version
 control shows what changed. Rounding differs between processors and versions of libraries, and clusters depend on
-it: where ``machine.txt`` names others than those at hand, only what is written is compared, not the numbers.
+it: where ``machine.txt`` names others than those at hand, or another rounding, only what is written is compared, not
+the numbers.
 """
 
 from __future__ import annotations
@@ -391,7 +392,24 @@ def this_machine() -> str:
 
     libraries = ("anndata", "igraph", "numba", "numpy", "pandas", "scanpy", "scikit-learn", "scipy", "torch")
     versions = [f"{name} {version(name)}\n" for name in libraries]
-    return "".join([f"processor {get_host_cpu_name()}\n", f"python {python_version()[:4]}\n", *versions])
+    names = [f"processor {get_host_cpu_name()}\n", f"python {python_version()[:4]}\n", f"rounding {rounding():08x}\n"]
+    return "".join([*names, *versions])
+
+
+def rounding() -> int:
+    """Return a number for how products are rounded here: processors of one name cut matrices into other pieces."""
+    import torch
+    from scipy.linalg import cho_factor, cho_solve
+
+    rng, found = np.random.default_rng(0), 0
+    for size in (20, 100, 700):
+        a, b = rng.normal(size=(2, size, 2 * size)).astype(np.float32)
+        square = a @ a.T + np.eye(size, dtype=np.float32)
+        parts = [a @ b.T, a.astype(float) @ b.T.astype(float), cho_solve(cho_factor(square), b)]
+        one = torch.nn.functional.linear(torch.from_numpy(a).requires_grad_(), torch.from_numpy(b)).sum(1).logsumexp(0)
+        for part in [*map(np.ascontiguousarray, parts), one.detach().numpy()]:
+            found = zlib.crc32(part.tobytes(), found)
+    return found
 
 
 def as_text(lines: dict[tuple[str, str], Line]) -> str:
