@@ -29,6 +29,7 @@ class Settings:
         Most genes that a fit takes by default; if there are more, the most variable ones are taken.
     memory_budget
         Bytes that each kind of temporary values may take: cells as they are read, dense batches, panels of the map.
+        Cells of a fit that are more are kept in a scratch file (in the folder of ``TMPDIR``). No number depends on it.
     result_budget
         Bytes that impacts of a scan, or profiles of named knockouts, may take in memory; above, a scan asks for a file.
     """

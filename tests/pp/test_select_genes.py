@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
 import dko
+from dko._core.cells import Source
+from dko._core.expression import read_expression
 
 
 @pytest.fixture
@@ -42,6 +45,20 @@ def test_named_genes_and_the_most_variable_ones(adata, capsys, genes, n_top_gene
     with dko.settings.override(max_genes=max_genes):
         assert dko.pp.select_genes(adata, genes, n_top_genes=n_top_genes) == found
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("budget", [4_000, 2**28])
+@pytest.mark.parametrize("log", [False, True])
+def test_variability_is_that_of_scanpy(adata, budget, log):
+    adata.X[:, 3] = 0
+    adata.X[:, 4] = 1e4 * adata.X[:, 4]  # alone with its mean
+    adata.X.eliminate_zeros()
+    normalised = sc.pp.log1p(sc.pp.normalize_total(adata, target_sum=1e4, copy=True), copy=True)
+    expected = sc.pp.highly_variable_genes(normalised, flavor="seurat", inplace=False)["dispersions_norm"]
+    seen = Source(normalised if log else adata)
+    with dko.settings.override(memory_budget=budget, verbosity=0):
+        found = read_expression(seen, None).dispersions()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_genes_of_a_few_cells_are_not_variable(adata):

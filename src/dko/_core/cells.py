@@ -50,6 +50,8 @@ class Source:
     use_raw: bool = False
 
     def __post_init__(self) -> None:
+        if not self.adata.n_obs:
+            raise ValueError("This AnnData has no cells.")
         if self.use_raw and self.layer is not None:
             raise ValueError(f"Choose one of use_raw=True and layer={self.layer!r}, not both.")
         if self.use_raw and self.adata.raw is None:
@@ -121,8 +123,6 @@ class Source:
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
-        if not self.adata.n_obs:
-            raise ValueError("This AnnData has no cells.")
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         columns = None if genes is None else self._columns(genes)
         whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))

@@ -28,10 +28,18 @@ def counts_again(values: sparse.csr_matrix) -> sparse.csr_matrix | None:
         return None
     row = rows_of(values)
     n = units(values.data, row, values.shape[0], _ROUNDED)
-    if (n > 0).mean() < 0.99:
-        return None
+    return None if (n > 0).mean() < 0.99 else _times(values, row, n)
+
+
+def as_counts(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the counts that linear values were, of cells that :func:`counts_again` has found to be such."""
+    row = rows_of(values)
+    return _times(values, row, units(values.data, row, values.shape[0], _ROUNDED))
+
+
+def _times(values: sparse.csr_matrix, row: np.ndarray, n: np.ndarray) -> sparse.csr_matrix:
+    """Return values over the least one of their row, times the units that this holds; as it is where none is known."""
     ratio = over_least(values.data, row)
-    # In a cell that has no unit the least value stays 1.
     counts = np.where(n[row] > 0, np.rint(ratio * n[row]), ratio).astype(values.dtype)
     return sparse.csr_matrix((counts, values.indices, values.indptr), shape=values.shape)
 

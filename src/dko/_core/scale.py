@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .cells import Source, sample_rows
+from .cells import Source
 from .evidence import are_counts, over_least, rows_of, units
 from .messages import logger, say
 
@@ -50,16 +50,16 @@ class Scale:
             values.data = _linear(values.data, self.base).astype(np.float32)
 
 
-def scale_of(source: Source, log1p: bool | None, values: sparse.csr_matrix | None = None) -> Scale:
+def scale_of(source: Source, log1p: bool | None, *, counts: bool | None = None, largest: float | None = None) -> Scale:
     """Decide on which scale a matrix is: by the counts behind its values, else by the mark of scanpy, or by sums.
 
-    `log1p` is what the user says; `values` the matrix, if read already. ValueError: impossible, or cells that differ.
+    `log1p` is what the user says. Some cells are looked at; where all have been, `counts` says whether all values are
+    whole numbers, and `largest` is the largest. ValueError: impossible, or cells that differ.
     """
-    mark = _mark(source.adata)
-    some = _sample(source) if values is None else values[sample_rows(values.shape[0])]
-    everything = some if values is None else values
-    largest = _largest(everything)
-    if are_counts(everything):
+    mark, some = _mark(source.adata), _sample(source)
+    counts = are_counts(some) if counts is None else counts
+    largest = _largest(some) if largest is None else largest
+    if counts:
         if log1p and largest:
             raise ValueError(f"log1p=True, but {source} holds whole numbers, which are counts; leave log1p out.")
         return Scale("counts", None, "they are whole numbers")
@@ -195,47 +195,9 @@ def _linear(values: np.ndarray, base: float | None) -> np.ndarray:
     return values if base is None else np.expm1(np.minimum(values * np.log(base), 100.0))
 
 
-@dataclass(frozen=True)
-class Expression:
-    """Expression as it was read."""
-
-    values: sparse.csr_matrix  # CSR float32, cells x genes
-    genes: list[str]  # names of the columns, all of them in ``var_names``
-    scale: Scale  # what the source held
-
-
-def read_expression(source: Source, log1p: bool | None, *, linear: bool = True) -> Expression:
-    """Read expression and say what the values were taken for; logarithms are turned back if it is to be `linear`."""
-    genes = source.genes
-    if source.use_raw and len(genes) < len(source.names):
-        say(f"Of the {len(source.names)} genes of raw, {len(genes)} are in var_names and can be taken.")
-    values = source.read(genes)
-    scale = scale_of(source, log1p, values)
-    if linear:
-        scale.to_linear(values)
-    doubtful = scale.trust == DOUBTFUL
-    counts = source.elsewhere().get("counts") if doubtful or (linear and scale.kind != "counts") else None
-    better = f" {counts} holds counts: {counts.keyword} uses them." if counts else ""
-    message = f"Values of {source}: taken as {(_LINEAR if linear else _LOGGED)[scale.kind]}"
-    if doubtful:
-        remedy = "Pass log1p=True if they are logarithms, log1p=False if not."
-        logger.warning("%s, which is not certain: %s. %s%s", message, scale.reason, remedy, better)
-    else:
-        say(f"{message}{'' if scale.kind == 'counts' else f': {scale.reason}'}.{better}")
-    return Expression(values, genes, scale)
-
-
 def source_of(adata: AnnData, params: Mapping[str, Any]) -> Source:
     """Return the matrix that a fit with these parameters has read."""
     return Source(adata, params.get("layer"), bool(params["use_raw"]))
-
-
-_LINEAR = {"counts": "counts", "linear": "normalised values, not logarithms", "log1p": "log1p and turned back"}
-_LOGGED = {
-    "counts": "counts, normalised to one total and logged",
-    "linear": "normalised values and logged",
-    "log1p": "log-normalised",
-}
 
 
 def check_normalize(scale: Scale, normalize: bool, source: Source) -> None:

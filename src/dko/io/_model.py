@@ -10,10 +10,10 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import Source, unwrap
 from .._core.checks import Frame, checked_frame, checked_weights
+from .._core.expression import read_expression
 from .._core.fitted import SOURCE, Fitted, as_read, check_key, gene_columns, read_fitted, signal_column, source_params
 from .._core.groups import membership
 from .._core.results import OF_MODEL, checked_table, damaged
-from .._core.scale import read_expression
 from .._core.verb import verb
 from .._core.write import writable, write_model
 from ..models import model_class

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from .fitting import Schedule
+    from .rows import Rows
 
 Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 """Order of the rows, or None as they come -> batches on the device."""
@@ -47,11 +48,11 @@ def resolve_device(device: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def rows_on(matrix: sparse.csr_matrix, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
+def rows_on(matrix: Rows, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
     """Return a function from numbers of rows to these rows, dense, on `device`: at once if memory allows."""
     if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
         return lambda rows: _dense(matrix[rows], device)
-    dense = _dense(matrix, device)
+    dense = _dense(matrix[:], device)
     return lambda rows: dense[torch.from_numpy(rows).to(device)]
 
 
@@ -64,7 +65,7 @@ def _dense(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
     return dense
 
 
-def loader(matrix: sparse.csr_matrix, batch_size: int, device: torch.device) -> Loader:
+def loader(matrix: Rows, batch_size: int, device: torch.device) -> Loader:
     """Return a function that yields the rows, in a given order or as they come, dense, `batch_size` at a time."""
     gather = rows_on(matrix, device)
 

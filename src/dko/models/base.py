@@ -86,6 +86,8 @@ class Model(ABC):
         Options of a fit, and how it trains, by name; None is the default.
     takes
         Which of ``groupby`` and ``init_from`` a fit takes; of the latter, :meth:`fit` gets the model as ``init``.
+    by_rows
+        Whether a fit takes cells that are read a few rows at a time, as more than fit into memory are.
     most_genes
         With more genes than the first number, a fit takes the second number of the most variable ones; None leaves this
         to ``dko.settings``.
@@ -100,6 +102,7 @@ class Model(ABC):
     n_random: int = 0
     presets: ClassVar[Presets] = {None: (Config(), Schedule(batch_size=64, learning_rate=1e-3, max_steps=1_000))}
     takes: ClassVar[tuple[str, ...]] = ()
+    by_rows: ClassVar[bool] = False
     most_genes: ClassVar[tuple[int, int] | None] = None
     # Of its arrays: which count, which may be in half precision, in which NaN says that something is not known.
     whole: ClassVar[tuple[str, ...]] = ()

@@ -15,7 +15,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy import sparse
 
 # With few cells a pass is a step or two, too short to tell progress from noise.
 _FEWEST_STEPS = 10
@@ -157,7 +156,9 @@ class TrainingCells:
     Attributes
     ----------
     values
-        CSR float32, cells x genes: log-normalised expression of a model that reads ``"log"``, else linear values.
+        CSR float32, cells x genes: log-normalised expression of a model that reads ``"log"``, else linear values. Of a
+        model that takes them so (:attr:`~dko.models.base.Model.by_rows`), and of more than fit into memory, rows in a
+        scratch file: ``values[rows]`` is CSR in both cases.
     genes
         Names of the columns.
     counts
@@ -173,7 +174,7 @@ class TrainingCells:
         Every perturbation of a screen by name, also those that are not trained on.
     """
 
-    values: sparse.csr_matrix
+    values: Any
     genes: list[str]
     counts: bool
     groups: dict[str, np.ndarray]

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from anndata import AnnData
 
-from .._core.cells import Source, profiles, unwrap
+from .._core.cells import Source, unwrap
+from .._core.expression import read_expression
 from .._core.messages import listed, require_known, say, unknown
-from .._core.process import numba_threads
-from .._core.scale import read_expression
 from .._core.verb import verb
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
-    from .._typing import MuData, Sequence
+    from .._core.expression import Expression
+    from .._typing import AnnData, MuData, Sequence
 
 # Fewer named genes than this cannot describe the state of a cell; the most variable genes are added to them.
 _FEW = 50
@@ -65,22 +62,13 @@ def select_genes(
     """
     target = unwrap(adata, mod)
     require_known(genes, target)
-    expression = read_expression(Source(target, layer, use_raw), log1p)
-    return choose(expression.values, expression.genes, genes, n_top_genes)
+    return choose(read_expression(Source(target, layer, use_raw), log1p), genes, n_top_genes)
 
 
-def choose(
-    values: sparse.csr_matrix,
-    names: Sequence[str],
-    genes: str | Sequence[str] | None,
-    n_top_genes: int | None,
-    *,
-    everywhere: sparse.csr_matrix | None = None,
-) -> list[str]:
-    """Choose among `names`, the columns of linear `values`; named genes may be expressed `everywhere` instead."""
-    n_cells = np.bincount(values.indices, minlength=len(names))
-    in_any = n_cells if everywhere is None else np.bincount(everywhere.indices, minlength=len(names))
-    cells_of = dict(zip(names, in_any, strict=True))
+def choose(expression: Expression, genes: str | Sequence[str] | None, n_top_genes: int | None) -> list[str]:
+    """Choose genes by the cells that may be seen; named ones may be expressed in others alone."""
+    names, n_cells = expression.genes, expression.n_seen
+    cells_of = dict(zip(names, expression.n_cells, strict=True))
     named = set() if genes is None else {genes} if isinstance(genes, str) else {str(gene) for gene in genes}
     if missing := sorted(named - set(cells_of)):
         raise KeyError(unknown("gene", missing, names, "var_names"))
@@ -95,7 +83,7 @@ def choose(
     if expressed <= n_wanted:
         say(f"Genes: all {expressed} that are expressed, of {len(names)}.")
         return [name for name, n in zip(names, n_cells, strict=True) if n > 0 or name in named]
-    chosen = named | set(_most_variable(values, names, n_cells, named, n_wanted - len(named)))
+    chosen = named | set(_most_variable(expression, named, n_wanted - len(named)))
     say(
         f"Genes: the {n_wanted - len(named)} most variable of {expressed} that are expressed"
         f"{f', and {len(named)} that were named' if named else ''}. Name genes to have them in, genes=[...]."
@@ -103,18 +91,10 @@ def choose(
     return [name for name in names if name in chosen]
 
 
-@numba_threads()
-def _most_variable(
-    values: sparse.csr_matrix, names: Sequence[str], n_cells: np.ndarray, named: set[str], n_wanted: int
-) -> list[str]:
-    """Return the most variable genes beside the named ones (scanpy's dispersion-based choice, on log1p of CP10k)."""
-    import scanpy as sc
-
-    logged = profiles(values)
-    logged.data = np.log1p(1e4 * logged.data)
-    cells = AnnData(logged)
-    table = sc.pp.highly_variable_genes(cells, flavor="seurat", inplace=False)
-    spread = table["dispersions_norm"].fillna(-np.inf).to_numpy(dtype=float)
-    common = n_cells >= min(_MIN_CELLS, values.shape[0] / 10)
+def _most_variable(expression: Expression, named: set[str], n_wanted: int) -> list[str]:
+    """Return the most variable genes beside the named ones; rare ones come last."""
+    names, n_cells = expression.genes, expression.n_seen
+    spread = np.nan_to_num(expression.dispersions(), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    common = n_cells >= min(_MIN_CELLS, expression.seen.sum() / 10)
     best_first = np.lexsort((-spread, ~common))
     return [names[i] for i in best_first if n_cells[i] and names[i] not in named][:n_wanted]

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .._core import keys
 from .._core.cells import Source, unwrap
+from .._core.expression import read_expression
 from .._core.messages import listed, say
 from .._core.names import control_of, perturbations
-from .._core.scale import read_expression, take_log
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
+    from .._core.expression import Expression
     from .._typing import RNG, AnnData, MuData
 
 # Sizes that differ by less than this part of the largest are equal, so that no rounding decides the order.
@@ -103,12 +103,9 @@ def split_perturbations(
         )
     controls = np.flatnonzero(labels == control)
     found, stream = read_expression(Source(target, layer), None, linear=False), generator(rng)
-    totals = np.asarray(found.values.sum(axis=1, dtype=np.float64)).ravel()
-    take_log(found.values, found.scale.kind, totals, float(np.median(totals)))
-    mean, noise = _mean_and_noise(found.values[controls])
-    of_labels = [_mean_and_noise(found.values[np.flatnonzero(labels == label)]) for label in known]
+    means, noise = _means_and_noise(found, pd.Index([*known, control]).get_indexer(labels))
     # The length of each effect; 0 where it is no larger than sampling makes it.
-    squares = [float(np.square(own - mean).sum()) - own_noise - noise for own, own_noise in of_labels]
+    squares = np.square(means[:-1] - means[-1]).sum(axis=1) - noise[:-1] - noise[-1]
     assigned = _assigned(np.sqrt(np.maximum(squares, 0.0)), n_folds, n_validation, stream)
     fold = labels.map(dict(zip(known, np.where(assigned < 0, keys.VALIDATION, assigned.astype(str)), strict=True)))
     fold.iloc[controls] = keys.CONTROL
@@ -124,13 +121,19 @@ def split_perturbations(
     return data if copy else None
 
 
-def _mean_and_noise(values: sparse.csr_matrix) -> tuple[np.ndarray, float]:
-    """Return the mean of each gene, and the sum over genes of the sampling variance of it."""
-    from sklearn.utils.sparsefuncs import mean_variance_axis
-
-    n = values.shape[0]
-    mean, variance = mean_variance_axis(values.astype(np.float64), axis=0)
-    return mean, float(variance.sum()) / (n - 1) if n > 1 else np.inf
+def _means_and_noise(found: Expression, label_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each gene in the cells of each label (-1: none), and the sum of their sampling variances."""
+    n = np.bincount(label_of[label_of >= 0])
+    sums, squares = np.zeros((len(n), len(found.genes))), np.zeros(len(n))
+    for first, block in found.logged(float(np.median(found.totals))):
+        labels = label_of[first : first + block.shape[0]]
+        there = np.flatnonzero(labels >= 0)
+        members = sparse.csr_matrix((np.ones(len(there)), (labels[there], there)), shape=(len(n), len(labels)))
+        sums += (members @ block).toarray()
+        squares += np.bincount(labels[there], np.asarray(block.power(2).sum(axis=1)).ravel()[there], len(n))
+    means = sums / n[:, None]
+    variances = squares / n - np.square(means).sum(axis=1)
+    return means, np.where(n > 1, variances / np.maximum(n - 1, 1), np.inf)
 
 
 def _assigned(sizes: np.ndarray, n_folds: int, n_validation: int, rng: np.random.Generator) -> np.ndarray:

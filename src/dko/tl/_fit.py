@@ -68,7 +68,8 @@ def fit(
     Parameters
     ----------
     adata
-        Cells: counts, normalised or log1p-normalised values (dense, CSR, CSC, backed or dask).
+        Cells: counts, normalised or log1p-normalised values (dense, CSR, CSC, backed or dask). They are read block by
+        block, so that there may be more than fit into memory.
     model
         ``"dko"``: how the genes that are present in a cell determine its profile (arXiv 2510.03359), from unperturbed
         cells. ``"sccvae"``: what any perturbation does, from cells of some and control cells (bioRxiv
@@ -179,6 +180,8 @@ def fit(
     ValueError
         A prior that says nothing of the genes of the fit; values that are no expression; a cell without any; too few
         cells; options that do not fit together; with ``"sccvae"``, counts.
+    OSError
+        No room for the scratch file of cells that do not fit into memory.
     """
     from ..models._training import resolve_device
 

@@ -9,22 +9,29 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import Source
+from .._core.expression import read_expression
 from .._core.fitted import source_params
 from .._core.groups import group_values, grouping
 from .._core.messages import listed, logger, say, unknown
 from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
-from .._core.scale import check_normalize, read_expression, take_log
-from ..models.base import like
+from .._core.scale import check_normalize
+from .._settings import settings
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
+from ..models.rows import StoredRows, stacked
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:
-    from .._typing import AnnData, Mapping, Sequence
+    from scipy import sparse
+
+    from .._core.expression import Expression
+    from .._typing import AnnData, Iterator, Mapping, Sequence
     from ..models import Model
     from ..models.fitting import Config
 
 # Two or three cells to learn from, one to validate on, one to test on, with the customary fractions.
 _MIN_CELLS = 5
+# Bytes of an entry of a CSR matrix.
+_ENTRY = 8
 # Control cells that a model of perturbations can be trained on.
 _MIN_CONTROLS = 20
 
@@ -49,35 +56,51 @@ def read_cells(
 ) -> tuple[TrainingCells, dict[str, Any]]:
     """Return the cells that a model is fitted to, and parameters that say where they were; `rngs` split them."""
     source = Source(adata, asked.layer, asked.use_raw)
-    log = model.reads == "log"
-    found = read_expression(source, asked.log1p, linear=not log)
-    values, names, scale = found.values, found.genes, found.scale
+    names, log = source.genes, model.reads == "log"
     if len(names) < 2:
         raise ValueError(f"A fit needs at least 2 expressed genes, got {len(names)}.")
     held_out, everyone, screen = np.array([], dtype=int), {}, {}  # type: ignore[var-annotated]
     if model.where == "control":
         if not isinstance(config, ScreenConfig):
             raise TypeError(f"The options of model={model.name!r} must be a subclass of ScreenConfig.")
-        check_normalize(scale, config.normalize, source)
         groups, held_out, screen = _screen(adata, names, config, asked, rngs[1])
     else:
         groups, everyone = _unperturbed(adata, asked)
     split = split_cells(groups, adata.n_obs, asked.validation_fraction, asked.test_fraction, rngs[0])
     split[held_out] = keys.TEST
-    cells = TrainingCells(values, names, scale.kind == "counts", groups, split, everyone, screen)
-    params = source_params(scale, source)
-    if not screen:
-        _refuse_empty_cells(cells, adata)
-    if log:
-        params |= _take_log(cells, scale.kind)
+    seen = np.isin(split, (keys.TRAIN, keys.VALIDATION))
+    found = read_expression(source, asked.log1p, linear=not log, seen=seen)
+    if isinstance(config, ScreenConfig):
+        check_normalize(found.scale, config.normalize, source)
+    else:
+        _refuse_empty_cells(found, split)
     always = {gene for label in groups if label for gene in (screen[label].genes if screen else ())}
-    chosen = _choose_genes(cells, model, asked, always)
-    if len(chosen) < len(names):
-        # As large as X, and no longer needed.
-        del values, found
-        cells.values = cells.values[:, pd.Index(names).get_indexer(chosen)].sorted_indices()
-        cells.genes = chosen
+    genes = _choose_genes(found, model, asked, always)
+    params = source_params(found.scale, source)
+    blocks = found.linear("read the cells of the fit")
+    if log:
+        control = groups.get("", np.arange(adata.n_obs))
+        target_sum = float(np.median(found.totals[control[seen[control]]]))
+        blocks = found.logged(target_sum, "read the cells of the fit")
+        if found.scale.kind == "counts":
+            params |= {"target_sum": target_sum, "n_summed": len(names)}
+    columns = pd.Index(names).get_indexer(genes)
+    values = _kept(blocks, columns, int(found.n_cells[columns].sum()), by_rows=model.by_rows)
+    cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen)
     return cells, params
+
+
+def _kept(
+    blocks: Iterator[tuple[int, sparse.csr_matrix]], columns: np.ndarray, n_entries: int, *, by_rows: bool
+) -> sparse.csr_matrix | StoredRows:
+    """Keep some columns in memory or, where a model takes this and they are more than the budget, in a scratch file."""
+    if by_rows and _ENTRY * n_entries > settings.memory_budget:
+        stored = StoredRows(len(columns))
+        for _, block in blocks:
+            stored.append(block[:, columns].sorted_indices())
+        return stored
+    parts = [block if len(columns) == block.shape[1] else block[:, columns].sorted_indices() for _, block in blocks]
+    return stacked(parts)
 
 
 def _unperturbed(adata: AnnData, asked: Request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -177,37 +200,25 @@ def split_cells(
     return split
 
 
-def _refuse_empty_cells(cells: TrainingCells, adata: AnnData) -> None:
-    rows = cells.rows(*keys.SPLITS)
-    void = rows[np.diff(cells.values.indptr)[rows] == 0]
-    if len(void):
+def _refuse_empty_cells(found: Expression, split: np.ndarray) -> None:
+    used = split != keys.UNUSED
+    if (void := used & (found.sizes == 0)).any():
         raise ValueError(
-            f"{len(void)} of {len(rows)} cells express no gene at all: {listed(adata.obs_names[void])}; "
-            "filter them out first, sc.pp.filter_cells(adata, min_genes=1)."
+            f"{void.sum()} of {used.sum()} cells express no gene at all: "
+            f"{listed(found.source.adata.obs_names[void])}; filter them out first, "
+            "sc.pp.filter_cells(adata, min_genes=1)."
         )
 
 
-def _take_log(cells: TrainingCells, kind: str) -> dict[str, Any]:
-    """Put values on the logarithmic scale, in place; counts are normalised to the median sum of unperturbed cells."""
-    totals = np.asarray(cells.values.sum(axis=1)).ravel()
-    control = cells.rows(keys.TRAIN, keys.VALIDATION, group="" if "" in cells.groups else None)
-    target_sum = float(np.median(totals[control]))
-    take_log(cells.values, kind, totals, target_sum)
-    return {"target_sum": target_sum, "n_summed": len(cells.genes)} if kind == "counts" else {}
-
-
-def _choose_genes(cells: TrainingCells, model: type[Model], asked: Request, always: set[str]) -> list[str]:
+def _choose_genes(found: Expression, model: type[Model], asked: Request, always: set[str]) -> list[str]:
     """Choose the genes with the cells that the fit may look at; measured targets are in any case."""
-    names, genes, n_wanted = cells.genes, asked.genes, asked.n_top_genes
-    seen = cells.rows(keys.TRAIN, keys.VALIDATION)
-    values = cells.values if len(seen) == len(cells.split) else cells.values[seen]
+    names, n_wanted = found.genes, asked.n_top_genes
     always = always & set(names)
-    if model.most_genes is not None and genes is None and n_wanted is None:
-        expressed = np.bincount(values.indices, minlength=len(names)) > 0
+    if model.most_genes is not None and asked.genes is None and n_wanted is None:
+        expressed = found.n_seen > 0
         if (n := int(expressed.sum())) <= model.most_genes[0]:
             say(f"Genes: all {n} that are expressed, of {len(names)}.")
             return [name for name, there in zip(names, expressed, strict=True) if there or name in always]
         n_wanted = model.most_genes[1]
-    linear = like(values, np.expm1(values.data)) if model.reads == "log" else values
-    chosen = always | set(choose(linear, names, genes, n_wanted, everywhere=cells.values))
+    chosen = always | set(choose(found, asked.genes, n_wanted))
     return [name for name in names if name in chosen]

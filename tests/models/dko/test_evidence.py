@@ -65,6 +65,7 @@ def test_a_tail_is_counted_and_extrapolated(n_draws):
 @pytest.mark.parametrize(("n_genes", "n_draws"), [(10, 320), (100, 3_200), (4_200, 700)])
 def test_as_many_genes_are_permuted_as_tell_the_tail(n_genes, n_draws):
     counts = independent_counts(30, n_genes, np.random.default_rng(0))
-    genes, products, together = permuted(prepared(counts), *relative(counts), np.random.default_rng(0))
+    profiles, totals = relative(counts)
+    genes, products, together = permuted(prepared(counts), profiles, totals, np.random.default_rng(0))
     assert len(genes) == max(512, n_draws) and products.shape == together.shape == (len(genes), n_genes)
     assert np.bincount(genes).max() <= max(32, 512 // n_genes + 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from dko.models.dko.config import DkoConfig
-from dko.models.dko.network import AssemblageNetwork, fit
+from dko.models.dko.network import AssemblageNetwork, fit, inputs_of
 from dko.models.fitting import Schedule
 from dko.models.knockout import AffineMap
 
@@ -30,7 +30,7 @@ def profiles(draw):
 def test_the_start_is_the_mean_of_each_gene_where_it_is_present(observed, data):
     n_genes = observed.shape[1]
     network = AssemblageNetwork(n_genes, data.draw(st.integers(1, n_genes)))
-    network.start_from_mean(observed)
+    network.start_from_mean(inputs_of(observed))
     dense = observed.toarray().astype(float)
     present = dense > 0
     sums = (dense * present.sum(1, keepdims=True)).sum(0)
@@ -48,7 +48,7 @@ def test_the_start_is_the_mean_of_each_gene_where_it_is_present(observed, data):
 def trained(observed, width):
     """Network that starts from the mean and then has weights of some size."""
     network = AssemblageNetwork(observed.shape[1], width)
-    network.start_from_mean(observed)
+    network.start_from_mean(inputs_of(observed))
     with torch.no_grad():
         network.second.weight.normal_(std=0.05)
         network.first.bias.normal_(std=0.1)
@@ -80,7 +80,7 @@ def test_start_from_takes_over_a_map(observed, full, data):
     n_genes = observed.shape[1]
     width = n_genes if full else data.draw(st.integers(1, n_genes))
     network, other = trained(observed, width), AssemblageNetwork(n_genes, width)
-    other.start_from(network.affine(whole=full), observed[::-1])
+    other.start_from(network.affine(whole=full), inputs_of(observed[::-1]))
     before, after = network.affine(), other.affine()
     np.testing.assert_allclose(after.influence, before.influence, atol=1e-5 * np.abs(before.influence).max())
     np.testing.assert_allclose(after.intercept, before.intercept, atol=1e-5 * np.abs(before.intercept).max())
@@ -90,7 +90,8 @@ def test_a_map_without_influence_can_be_trained_on():
     rng, network = np.random.default_rng(0), AssemblageNetwork(7, 7)
     observed = rng.random((10, 7)).astype(np.float32) * (rng.random((10, 7)) < 0.6)
     observed /= observed.sum(1, keepdims=True)
-    network.start_from(AffineMap(np.zeros((7, 7), np.float32), np.ones(7, np.float32)), sparse.csr_matrix(observed))
+    inputs = inputs_of(sparse.csr_matrix(observed))
+    network.start_from(AffineMap(np.zeros((7, 7), np.float32), np.ones(7, np.float32)), inputs)
     network(torch.from_numpy(observed)).sum().backward()
     assert network.first.weight.grad is not None and network.first.weight.grad.any()
 

@@ -9,9 +9,10 @@ from scipy import sparse
 
 import dko
 from dko.models.dko.evidence import impacts
+from dko.models.dko.quality import Explained
 from dko.models.dko.regression import in_memory, slopes
 from dko.models.dko.shrinkage import shrinkage
-from dko.models.dko.total import _trust, explained, fit, influence
+from dko.models.dko.total import _trust, fit, influence
 from dko.models.knockout import scan
 
 from .counts import independent_counts, prepared, relative
@@ -182,10 +183,18 @@ def naive_share(profiles, predicted):
     return np.mean(shares)
 
 
+def explained(profiles, predicted, n_blocks=1):
+    found, ends = Explained(profiles.shape[1]), profiles.indptr
+    for rows in np.array_split(np.arange(profiles.shape[0]), n_blocks):
+        found.add(profiles[rows], predicted[ends[rows[0]] : ends[rows[-1] + 1]])
+    return found.share()
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.5, 3.0])
 def test_share_explained_equals_the_naive_formula(noise):
     profiles, predicted = predictions(noise, np.random.default_rng(0))
-    assert explained(profiles, predicted) == pytest.approx(naive_share(profiles, predicted), abs=1e-5)
+    for n_blocks in (1, 7):
+        assert explained(profiles, predicted, n_blocks) == pytest.approx(naive_share(profiles, predicted), abs=1e-5)
 
 
 def test_nothing_to_explain():

@@ -158,10 +158,10 @@ def strengths(*members, of, screen, rng=0):
 
 def with_effects(cells: Cells, factor: float) -> Cells:
     """The same cells, the perturbed ones moved so that the effects of perturbations are multiplied."""
-    values, means = cells.values.toarray(), cells.means()
+    values, means = cells.values[:].toarray(), cells.means()
     number = cells.perturbation
     moved = values + (factor - 1) * (means[number + 1] - means[0])
-    return Cells(type(cells.values)(moved.astype(np.float32)), number, cells.members)
+    return Cells(sparse.csr_matrix(moved.astype(np.float32)), number, cells.members)
 
 
 def test_calibrated_follows_the_size_of_measured_effects(model, screen):

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import genpareto
 
 from .._parallel import in_parallel
 from ..base import pieces
+from ..rows import blocks_of
 from . import kernels
 from .kernels import Predictors
-from .regression import blocks_of, growth
+from .regression import PER_ENTRY, growth
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from .regression import Regression
 
 # Permuted genes: so many at least, and more where there are few genes, but none more often than so.
@@ -57,31 +57,41 @@ def permuted(
     by_seen = able[np.lexsort([regression.level[able], seen[able]])]
     n_draws = max(_DRAWS, n_genes // _ONE_IN, min(_ENTRIES // n_genes, _EACH * n_genes))
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
-    depth = totals[:, None] / regression.mean_total
+    moved = _moved(regression, profiles, totals, genes, rng)
     products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
-    for draws in pieces(n_draws, 128 * len(depth)):
-        some = genes[draws]
-        # Shares where only the amounts of these genes are permuted, beside all other genes.
-        shares = profiles[:, some].toarray().astype(float)
-        others, moved = (1 - shares) * depth, rng.permuted(shares * depth, axis=0)
-        moved /= np.maximum(others + moved, _TINY)
-        for cells in blocks_of(profiles):
-            values = np.where(moved[cells] > 0, regression.values(moved[cells], some), 0)
-            own = (values - regression.centre[some]) * growth(shares[cells])
-            draw, cell = np.nonzero(((values != 0) | (own != 0)).T)
-            ends = np.searchsorted(draw, np.arange(len(some) + 1))
-            # Of the types that genes as they are have, or the loops would be compiled for these too.
-            rows = Predictors(
-                *(ends.astype(np.int32), cell.astype(np.int32)),
-                *(values[cell, draw].astype(np.float32), own[cell, draw].astype(np.float32), regression.centre[some]),
-            )
-            sides = regression.sides(profiles[cells], totals[cells])
-            regression.add_products(rows, sides, products[draws], together[draws])
+    for cells, block in blocks_of(profiles, PER_ENTRY):
+        some = moved[cells].tocsc()
+        # Of the types that genes as they are have, or the loops would be compiled for these too.
+        value, own = (np.ascontiguousarray(one) for one in (some.data.real, some.data.imag))
+        ends, cell = (one.astype(np.int32) for one in (some.indptr, some.indices))
+        rows = Predictors(ends, cell, value, own, regression.centre[genes])
+        regression.add_products(rows, regression.sides(block, totals[cells]), products, together)
     regression.standardise(products, together, genes)
     # With as much noise as sums over all cells have.
     for one in (products, together):
         one *= np.float32((regression.n_cells / len(totals)) ** 0.5)
     return genes, products, together
+
+
+def _moved(
+    regression: Regression,
+    profiles: sparse.csr_matrix,
+    totals: np.ndarray,
+    genes: np.ndarray,
+    rng: np.random.Generator,
+) -> sparse.csr_matrix:
+    """Return predictors of permuted genes (cells x draws), as complex numbers: value, and what it takes of its own."""
+    depth, parts = totals[:, None] / regression.mean_total, []
+    for draws in pieces(len(genes), 128 * len(depth)):
+        some = genes[draws]
+        # Shares where only the amounts of these genes are permuted, beside all other genes.
+        shares = profiles[:, some].toarray().astype(float)
+        others, moved = (1 - shares) * depth, rng.permuted(shares * depth, axis=0)
+        moved /= np.maximum(others + moved, _TINY)
+        values = np.where(moved > 0, regression.values(moved, some), 0)
+        own = (values - regression.centre[some]) * growth(shares)
+        parts.append(sparse.csc_matrix((values + 1j * own).astype(np.complex64)))
+    return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
 
 
 def p_values(downstream: np.ndarray, null: Null, seen: np.ndarray, profile: np.ndarray) -> np.ndarray:

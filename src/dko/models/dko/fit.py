@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -10,17 +11,20 @@ from scipy.stats import false_discovery_control
 
 from ..._core import keys
 from ..._core.cells import profiles
-from ..._core.evidence import counts_again
+from ..._core.evidence import as_counts, counts_again
 from ..._core.messages import listed, logger, say
 from ...metrics import bray_curtis, similarity
 from ..fitting import Fit
 from ..knockout import effect_sums, predict
+from ..rows import View, blocks_of, sizes_of, stacked
 from . import network, total
 from .config import MANY
 from .prior import among, read_prior
+from .quality import Explained
+from .regression import PER_ENTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
     from scipy import sparse
@@ -44,6 +48,11 @@ _EXPLAINED = 0.5
 _PROMISING, _FEW, _ALL = 0.15, 192, 512
 # And of very many genes: 128 have nearly the loss of 512, at a quarter of the time.
 _FEWER = 128
+# Of more validation cells than these, a random choice tells as well when to stop.
+_VALIDATING = 5_000
+# Of more cells, all are in the sums that total effects are made from, and a random choice of so many is permuted to
+# learn what chance makes.
+_SAMPLE = 50_000
 # False discovery rate above which nothing is known of what a gene does to others.
 _NO_SIGNAL = 0.05
 
@@ -68,23 +77,22 @@ def fit(
         )
     known = read_prior(config.prior)
     prior = None if known is None else among(known, genes)
-    relative = profiles(cells.values)
-    _set_empty_cells_aside(cells, relative)
+    _set_empty_cells_aside(cells)
     starts = {} if init is None else _starts(init, genes, list(cells.groups), config.rank)
     how: Any = {"config": config, "schedule": schedule, "starts": starts, "device": device, "rng": for_training}
     small = config.chosen != "direct" and len(genes) > _ALL and init is None
     width = _ALL if not small else _FEW if len(genes) <= MANY else _FEWER
-    networks = _fit_networks(cells, relative, width=width, **how)
-    share, errors = _quality(cells, relative, networks)
+    networks = _fit_networks(cells, width=width, **how)
+    share, errors = _quality(cells, networks)
     complete = len(networks) == len(cells.groups) and not any(trained.interrupted for _, trained in networks.values())
     if small and share >= _PROMISING and complete:
-        networks = _fit_networks(cells, relative, width=_ALL, **how)
-        share, errors = _quality(cells, relative, networks)
+        networks = _fit_networks(cells, width=_ALL, **how)
+        share, errors = _quality(cells, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
-    totals = _fit_totals(cells, relative, list(networks), for_effects, prior) if effects == "total" else {}
+    totals = _fit_totals(cells, list(networks), for_effects, prior) if effects == "total" else {}
     maps = {group: totals[group].factors if totals else affine for group, (affine, _) in networks.items()}
-    alike = _similarity(maps, relative, cells)
+    alike = _similarity(maps, cells)
     if effects == "direct":
         say(f"Effects are direct ones; those of different knockouts correlate at {alike:.2f} (size, Spearman).")
     found = {"effects": effects, "explained": share, "similarity": alike}
@@ -98,21 +106,21 @@ def fit(
     )
 
 
-def _set_empty_cells_aside(cells: TrainingCells, relative: sparse.csr_matrix) -> None:
+def _set_empty_cells_aside(cells: TrainingCells) -> None:
     """Leave cells out of the fit that express none of the genes, and groups of which too few are left."""
-    rows = cells.rows(*keys.SPLITS)
-    empty = rows[np.diff(relative.indptr)[rows] == 0]
+    rows, n_genes = cells.rows(*keys.SPLITS), len(cells.genes)
+    empty = rows[sizes_of(cells.values)[rows] == 0]
     if not len(empty):
         return
     cells.split[empty] = keys.UNUSED
     able = {group: of for group, of in cells.groups.items() if {keys.TRAIN, keys.VALIDATION} <= set(cells.split[of])}
     if not able:
-        raise ValueError(f"Too few cells express any of the {relative.shape[1]} genes to fit them; name more genes.")
+        raise ValueError(f"Too few cells express any of the {n_genes} genes to fit them; name more genes.")
     if unable := cells.groups.keys() - able.keys():
         logger.warning("Groups in which too few cells express the genes get no model: %s.", listed(sorted(unable)))
         for group in unable:
             cells.split[cells.groups[group]] = keys.UNUSED
-    say(f"{len(empty)} of {len(rows)} cells express none of the {relative.shape[1]} genes and are left out of the fit.")
+    say(f"{len(empty)} of {len(rows)} cells express none of the {n_genes} genes and are left out of the fit.")
     cells.groups = able
 
 
@@ -136,7 +144,6 @@ def _starts(init: DkoModel, genes: list[str], groups: list[str], rank: int | Non
 
 def _fit_networks(
     cells: TrainingCells,
-    relative: sparse.csr_matrix,
     config: DkoConfig,
     schedule: Schedule,
     starts: dict[str, AffineMap],
@@ -148,7 +155,10 @@ def _fit_networks(
     fits: Networks = {}
     # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
-        training, validation = (relative[cells.rows(part, group=group)] for part in (keys.TRAIN, keys.VALIDATION))
+        rows = [cells.rows(part, group=group) for part in (keys.TRAIN, keys.VALIDATION)]
+        if len(rows[1]) > _VALIDATING:
+            rows[1] = np.sort(own.choice(rows[1], _VALIDATING, replace=False))
+        training, validation = (View(cells.values, some, profiles) for some in rows)
         how: Any = {"device": device, "rng": own, "width": width, "label": f"fit {group}".strip()}
         try:
             fits[group] = network.fit(training, validation, config, schedule, init=starts.get(group), **how)
@@ -170,18 +180,21 @@ def _fit_networks(
     return fits
 
 
-def _quality(cells: TrainingCells, relative: sparse.csr_matrix, networks: Networks) -> tuple[float, np.ndarray]:
+def _quality(cells: TrainingCells, networks: Networks) -> tuple[float, np.ndarray]:
     """Return how much of the levels of genes in validation cells assemblages explain, and the error of every cell.
 
     The errors are Bray-Curtis dissimilarities of predicted and observed profile. NaN is not known.
     """
-    errors, found = np.full(relative.shape[0], np.nan, dtype=np.float32), []
+    errors, found = np.full(len(cells.split), np.nan, dtype=np.float32), []
     for group, (affine, _) in networks.items():
-        rows = cells.everyone[group]
-        errors[rows] = bray_curtis(predict(affine, relative[rows]), relative[rows])
-        observed = relative[cells.rows(keys.VALIDATION, group=group)]
-        if np.isfinite(share := total.explained(observed, predict(affine, observed).data)):
-            found.append((share, observed.shape[0]))
+        rows, explained = cells.everyone[group], Explained(len(cells.genes))
+        validating = np.isin(rows, cells.rows(keys.VALIDATION, group=group))
+        for some, observed in blocks_of(View(cells.values, rows, profiles), PER_ENTRY):
+            predicted = predict(affine, observed)
+            errors[rows[some]] = bray_curtis(predicted, observed)
+            explained.add(observed[validating[some]], predicted[validating[some]].data)
+        if np.isfinite(share := explained.share()):
+            found.append((share, validating.sum()))
     if not found:
         return float("nan"), errors
     shares, sizes = np.transpose(found)
@@ -189,29 +202,39 @@ def _quality(cells: TrainingCells, relative: sparse.csr_matrix, networks: Networ
 
 
 def _fit_totals(
-    cells: TrainingCells,
-    relative: sparse.csr_matrix,
-    groups: list[str],
-    rng: np.random.Generator,
-    prior: Prior | None,
+    cells: TrainingCells, groups: list[str], rng: np.random.Generator, prior: Prior | None
 ) -> dict[str, TotalFit]:
     """Estimate total effects in each group from its training and validation cells, of counts where they can be had."""
-    counts = cells.values if cells.counts else counts_again(relative)
-    values = cells.values if counts is None else counts
-    totals = values @ np.ones(values.shape[1])  # in double precision, other than by sum()
     rows = {group: cells.rows(keys.TRAIN, keys.VALIDATION, group=group) for group in groups}
-    return {
-        group: total.fit(relative[some], totals[some], rng, counts=counts is not None, prior=prior)
-        for group, some in rows.items()
+    samples = {
+        group: of if len(of) <= _SAMPLE else np.sort(rng.choice(of, _SAMPLE, replace=False))
+        for group, of in rows.items()
     }
+    every = np.concatenate(list(samples.values()))
+    counted = cells.counts or counts_again(profiles(cells.values[every])) is not None
+
+    def blocks(rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
+        for _, values in blocks_of(View(cells.values, rows), PER_ENTRY):
+            relative = profiles(values)
+            counts = values if cells.counts or not counted else as_counts(relative)
+            yield relative, counts @ np.ones(values.shape[1])  # in double precision, other than by sum()
+
+    fits = {}
+    for group, of in rows.items():
+        relative, totals = zip(*blocks(samples[group]), strict=True)
+        more: Any = {"counts": counted, "prior": prior}
+        if len(of) > _SAMPLE:
+            more["cells"] = partial(blocks, of)
+        fits[group] = total.fit(stacked(relative), np.concatenate(totals), rng, **more)
+    return fits
 
 
-def _similarity(maps: Mapping[str, AnyMap], relative: sparse.csr_matrix, cells: TrainingCells) -> float:
+def _similarity(maps: Mapping[str, AnyMap], cells: TrainingCells) -> float:
     """Return the mean rank correlation of the sizes of effects of common genes' knockouts; NaN with fewer than two."""
     found = []
     for group, affine in maps.items():
         rows = cells.groups[group]
-        some = relative[rows[:: max(1, len(rows) // _SOME_CELLS)]]
+        some = profiles(cells.values[rows[:: max(1, len(rows) // _SOME_CELLS)]])
         genes = np.sort(np.argsort(-some.getnnz(axis=0), kind="stable")[:_SOME_GENES])
         sums, _ = effect_sums(affine, some, genes, np.zeros(some.shape[0], dtype=int), 1)
         sums[0, np.arange(len(genes)), genes] = np.nan

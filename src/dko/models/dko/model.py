@@ -40,6 +40,7 @@ class DkoModel(Model):
     reads: Literal["log", "profiles", "presence"] = "presence"
     presets = PRESETS
     takes = ("groupby", "init_from")
+    by_rows = True
 
     @classmethod
     def fit(cls, cells: TrainingCells, config: Any, schedule: Schedule, **how: Any) -> Fit:

@@ -5,7 +5,7 @@ Levels of genes are predictors, and shares of genes responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from scipy import sparse
 
 from .._parallel import in_parallel
 from ..base import like, pieces
+from ..rows import blocks_of
 from .kernels import Predictors, Sides, add_products
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
@@ -30,6 +31,8 @@ _SOME_GENES = 500
 _PIECE = 32
 # A number of a dense matrix product takes about this part of the time of one that is added in its place.
 _DENSE = 24
+# Bytes of what is made of an entry of a cell.
+PER_ENTRY = 512
 _TINY = 1e-12
 
 Blocks: TypeAlias = Callable[[], Iterable[tuple[sparse.csr_matrix, np.ndarray]]]
@@ -114,12 +117,7 @@ class Regression:
 
 def in_memory(profiles: sparse.csr_matrix, totals: np.ndarray) -> Blocks:
     """Return what reads cells that are in memory, block by block."""
-    return lambda: ((profiles[rows], totals[rows]) for rows in blocks_of(profiles))
-
-
-def blocks_of(profiles: sparse.csr_matrix) -> Iterator[slice]:
-    """Cut cells into blocks, of each entry of which some dozens of numbers are made."""
-    return pieces(profiles.shape[0], 512 * (1 + profiles.nnz // profiles.shape[0]))
+    return lambda: ((block, totals[rows]) for rows, block in blocks_of(profiles, PER_ENTRY))
 
 
 def growth(shares: np.ndarray) -> np.ndarray:

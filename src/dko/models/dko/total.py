@@ -41,8 +41,6 @@ _BOUND = 5.0
 _SMALL_PRODUCT = 2**35
 # Columns of the map that are penalised at a time.
 _COLUMNS = 256
-# Cells that a gene is judged by, at least, and the least variance and share that count as one.
-_MIN_CELLS, _LEAST = 10, 1e-9
 
 
 @dataclass(frozen=True)
@@ -163,28 +161,3 @@ def _by_cells(cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray
         return slopes - across @ found + np.outer(centre, weight @ found)
 
     return solve
-
-
-def explained(profiles: sparse.csr_matrix, predicted: np.ndarray) -> float:
-    """Return the share of the variance of log shares, where genes are present, that a prediction explains.
-
-    Around each gene's regression on log depth (number of present genes), as who knows the assemblage knows that. Mean
-    over genes, not below 0 for any; NaN where no gene is seen in enough cells. `predicted` is for each entry of
-    `profiles`.
-    """
-    n_genes, indices = profiles.shape[1], profiles.indices
-    present = np.diff(profiles.indptr)
-
-    def sums(values: np.ndarray) -> np.ndarray:
-        return np.bincount(indices, weights=values, minlength=n_genes)
-
-    seen = np.bincount(indices, minlength=n_genes)
-    observed, depth = np.log(profiles.data.astype(np.float64)), np.log(np.repeat(present, present))
-    observed_apart, depth_apart = (one - (sums(one) / np.maximum(seen, 1))[indices] for one in (observed, depth))
-    slope = sums(observed_apart * depth_apart) / np.maximum(sums(depth_apart**2), _LEAST)
-    around = sums((observed_apart - slope[indices] * depth_apart) ** 2)
-    left = sums((observed - np.log(np.maximum(predicted, _LEAST))) ** 2)
-    judged = (seen >= _MIN_CELLS) & (around > _LEAST * seen)
-    if not judged.any():
-        return float("nan")
-    return float(np.maximum(0, 1 - left[judged] / around[judged]).mean())

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 
 from ..._core.messages import logger
 from ..._rng import torch_seed
 from .._training import Trained, fabric_on, loader, train
 from ..fitting import Schedule
+from ..rows import Rows, View, blocks_of, mean_of
 from .config import Config
 from .ensemble import Ensemble, Member
 from .network import Loss, Network, bandwidths_of
@@ -26,6 +26,8 @@ _FEWEST_BATCHES = 50
 _VALIDATION_BATCHES = 12
 # Cells that are encoded at a time after training.
 _BLOCK = 1024
+# Bytes of what is made of an entry of a cell.
+_PER_ENTRY = 16
 # Fewer perturbations say nothing of others.
 _FEWEST = 5
 _LARGEST = 2.0
@@ -47,8 +49,8 @@ def fit(
     label: str = "fit",
 ) -> tuple[Member, Trained]:
     """Train one SCCVAE; of the best validation loss, on the CPU, with strengths of 1 (see :func:`with_strength`)."""
-    control = training.values[training.control]
-    centre = torch.from_numpy(np.asarray(control.mean(axis=0), dtype=np.float32).ravel())
+    control = training.of_control()
+    centre = torch.from_numpy(mean_of(control).astype(np.float32))
     mask, node = torch.from_numpy(targets.mask), targets.node[targets.trained]
     features = torch.from_numpy(targets.features[targets.trained])
     named = torch.from_numpy(node[:, None] == np.arange(len(mask))).float()
@@ -125,12 +127,13 @@ def fit_members(
     return Ensemble(tuple(member for member, _ in fits)), [trained.history for _, trained in fits]
 
 
-def _coexpression(latent: np.ndarray, cells: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:
+def _coexpression(latent: np.ndarray, cells: Rows, columns: np.ndarray) -> np.ndarray:
     """Return the directions of cells that express less of a gene, by covariances; zeros for genes not measured."""
     centred = latent - latent.mean(axis=0)
+    products = sum(block.T @ centred[rows] for rows, block in blocks_of(cells, _PER_ENTRY))
     directions = np.zeros((len(columns), latent.shape[1]), dtype=np.float32)
     measured = columns >= 0
-    directions[measured] = -(cells.T @ centred)[columns[measured]]
+    directions[measured] = -np.asarray(products)[columns[measured]]
     return torch.nn.functional.normalize(torch.from_numpy(directions), dim=1).numpy()
 
 
@@ -169,8 +172,8 @@ def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng:
     genes = trained[np.argsort(member.trained[trained])][training.members[perturbations].argmax(axis=1)]
     if len(genes) < _FEWEST:
         return ensemble
-    control = training.values[training.control]
-    mean = np.asarray(control.mean(axis=0)).ravel()
+    control = training.of_control()
+    mean = mean_of(control)
     cells = torch.from_numpy(control[rng.permutation(control.shape[0])[:_N_CELLS]].toarray())
     # Those that training targets would have if they were unseen, with strength 1.
     left_out = [
@@ -183,8 +186,7 @@ def with_strength(ensemble: Ensemble, training: Cells, columns: np.ndarray, rng:
     both = squares = 0.0
     for perturbation, gene, shift in zip(perturbations, genes, shifts, strict=True):
         predicted = ensemble.changes(cells, shift[None], None)[0].mean(dim=0).numpy()
-        own = training.values[np.flatnonzero(training.perturbation == perturbation)]
-        measured = np.asarray(own.mean(axis=0)).ravel() - mean
+        measured = mean_of(View(training.values, np.flatnonzero(training.perturbation == perturbation))) - mean
         # The transcript of the target itself says nothing of what follows.
         if columns[gene] >= 0:
             predicted[columns[gene]] = 0.0

@@ -15,6 +15,7 @@ from ..._core import keys
 from ..._core.messages import say
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, require
 from ..fitting import Fit
+from ..rows import View
 from .config import PRESETS, Config, config_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ScCvaeModel(Model):
     # In control cells, whether they express the gene or not.
     scan = pair_impacts = None  # type: ignore[assignment]
     presets = PRESETS
+    by_rows = True
     # A decoder takes many genes, but its time grows with them.
     most_genes = (6_000, 5_000)
 
@@ -59,7 +61,7 @@ class ScCvaeModel(Model):
         for_features, _, for_training, for_validation = rngs
         trained = {label: cells.perturbations[label].genes for label in cells.groups if label}
         genes = sorted({gene for of in trained.values() for gene in of})
-        control = cells.values[cells.rows(keys.TRAIN, keys.VALIDATION, group="")]
+        control = View(cells.values, cells.rows(keys.TRAIN, keys.VALIDATION, group=""))
         names, features = features_of(config, control, cells.genes, genes, for_features)
         mask, node = graph_of(config.graph, names, genes, config.n_latent)
         config, index = replace(config, n_latent=len(mask)), pd.Index(names)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from .._training import Loader, rows_on
+from ..rows import Rows, View, mean_of
 from .config import Config
 
 
@@ -31,7 +31,7 @@ CONTROL, NEITHER = -1, -2
 class Cells:
     """Cells of perturbations, and which targets these have."""
 
-    values: sparse.csr_matrix  # log-normalised expression, float32, cells x genes
+    values: Rows  # log-normalised expression, float32, cells x genes
     perturbation: np.ndarray  # its number, CONTROL for control cells, NEITHER for cells to be passed over
     members: np.ndarray  # perturbations x targets, boolean: a perturbation of several genes has several
 
@@ -45,12 +45,16 @@ class Cells:
         """Which cells are not passed over."""
         return self.perturbation != NEITHER
 
+    def of_control(self) -> View:
+        """Return the control cells."""
+        return View(self.values, self.control)
+
     def means(self) -> np.ndarray:
         """Return the mean of the control cells, and then of each perturbation that has cells: float32, x genes."""
         # One after the other: in double precision, all of them would be larger than the values.
         found = np.unique(self.perturbation[self.used])
-        means = (self.values[self.perturbation == number].mean(axis=0, dtype=np.float64) for number in found)
-        return np.concatenate([np.asarray(mean, dtype=np.float32) for mean in means])
+        rows = (View(self.values, np.flatnonzero(self.perturbation == number)) for number in found)
+        return np.stack([mean_of(some).astype(np.float32) for some in rows])
 
     def of(self, rows: np.ndarray) -> Cells:
         """Return some of the cells, which share the values with all."""

@@ -14,6 +14,7 @@ from scipy import sparse
 from ..._core.cells import profiles
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, say, shown
+from ..rows import Rows
 from .config import Config
 
 # Control cells that components are computed from, at most.
@@ -44,7 +45,7 @@ def check_features(features: str | pd.DataFrame) -> None:
 
 
 def features_of(
-    config: Config, control: sparse.csr_matrix, genes: Sequence[str], targets: Sequence[str], rng: np.random.Generator
+    config: Config, control: Rows, genes: Sequence[str], targets: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[str], np.ndarray]:
     """Return the genes that have features, and these (genes x features, float32); kinds as in :func:`dko.tl.fit`."""
     if isinstance(config.features, pd.DataFrame):
@@ -53,15 +54,16 @@ def features_of(
         return list(targets), np.eye(len(targets), dtype=np.float32)
     from sklearn.decomposition import TruncatedSVD
 
-    if control.shape[0] > _MAX_CELLS:
-        control = control[np.sort(rng.choice(control.shape[0], _MAX_CELLS, replace=False))]
+    n_cells = control.shape[0]
+    few = n_cells <= _MAX_CELLS
+    some = control[:] if few else control[np.sort(rng.choice(n_cells, _MAX_CELLS, replace=False))]
     by_effects = config.features == "influence"
     # A gene is a sample here; components of total effects keep their variances.
     if by_effects:
-        samples = _total_effects(control).T
+        samples = _total_effects(some).T
         samples -= samples.mean(axis=0)
     else:
-        samples = (control.toarray() - np.asarray(control.mean(axis=0))).T
+        samples = (some.toarray() - np.asarray(some.mean(axis=0))).T
     n_components = max(1, min(config.n_components, min(samples.shape) - 1))
     scores = TruncatedSVD(n_components, random_state=int(rng.integers(2**31))).fit_transform(samples)
     spread = scores.std() if by_effects else scores.std(axis=0) if config.code == "neighbours" else 1.0
