@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._case import Case, Contestant, number, seconds, times_faster
+from .._case import Case, Claim, Contestant, Round, number, seconds, times_faster
 
 _LOOP, _BATCHED = "reference's loop, cell by cell", "the same loop, batched"
 _TARGETS = {
@@ -11,6 +11,20 @@ _TARGETS = {
     "validation": (_LOOP, "validation"),
 }
 _DEFAULT, _PAPER = "dko.tl.fit", 'dko.tl.fit, preset="paper"'
+
+_MODELS = ("dko", "sccvae")
+_ON = {(model, n): f'model="{model}", devices={n}' for model in _MODELS for n in (1, 2)}
+
+
+def _apart(model: str) -> Claim:
+    """Claim how far the losses of one and of two devices are apart, as a share of the loss."""
+
+    def value(outcomes: Round) -> float:
+        one, two = (outcomes[_ON[model, n]]["loss"] for n in (1, 2))
+        return abs(two - one) / one
+
+    return Claim(f"difference of the two, {model}, share of the loss", value, at_most=1e-3)
+
 
 CASES = [
     Case(
@@ -77,6 +91,29 @@ CASES = [
         inputs=["screen"],
         repeats=1,
         note="Simulated counts with 2,100 genes in a cell; the peak is that of the process, with cells and imports.",
+    ),
+    Case(
+        "fit_devices",
+        "The first 100 steps of a fit, shared by two processes: PBMC 3k x 2,000 genes, and a screen x 5,000 genes",
+        [
+            Contestant(
+                name,
+                "contestants.fit:shared",
+                {"model": model, "devices": n},
+                {"model": model, "devices": n, "max_steps": 20},
+                seeded=True,
+            )
+            for (model, n), name in _ON.items()
+        ],
+        [
+            *(number(f"validation loss, {name}", name, "loss") for name in _ON.values()),
+            *map(_apart, _MODELS),
+            *(seconds(f"time, {name}", name) for name in _ON.values()),
+        ],
+        inputs=["variable", "screen"],
+        repeats=3,
+        note="Each round has a seed of its own, the same for both: the range in brackets is that of seeds. One thread "
+        "for each process. The time of two devices includes the start of two processes.",
     ),
     Case(
         "peers",

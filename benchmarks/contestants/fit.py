@@ -85,6 +85,16 @@ def pbmc(inputs: str) -> dict[str, float]:
     return {**figures, "genes": len(cells.uns["dko"]["genes"]), "steps": steps, "loss": _loss(cells)}
 
 
+def shared(inputs: str, model: str, devices: int, seed: int, max_steps: int = 100) -> dict[str, float]:
+    """Fit one of the models on some devices: processes, as all of them are this machine's CPU."""
+    cells = read(inputs, "variable" if model == "dko" else "screen")
+    # Features are made on one device, whatever their number.
+    screen = {"perturbation_key": "perturbation", "control": "control", "normalize": True, "features": "onehot"}
+    fit = partial(dko.tl.fit, cells, model=model, max_steps=max_steps, devices=devices, rng=seed, progress=False)
+    figures = measure(partial(fit, **(screen | {"n_members": 1} if model == "sccvae" else {})))
+    return {**figures, "loss": float(dko.get.history(cells)["validation_loss"].min())}
+
+
 def _loss(cells: AnnData) -> float:
     """Mean Bray-Curtis dissimilarity of the validation cells, whatever the fit has minimised."""
     return float(cells.obs.loc[cells.obs["dko_split"] == "validation", "dko_fit_error"].mean())

@@ -9,7 +9,8 @@ from lightning_fabric import Fabric
 from scipy import sparse
 
 import dko
-from dko.models._training import fabric_on, loader, resolve_device, rows_on, train
+from dko.models._devices import fabric_on
+from dko.models._training import loader, resolve_device, rows_on, train
 from dko.models.fitting import Schedule
 
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ def run(network, *, training=None, validation=None, n_rows=8, rng=0, fabric=None
         validation or constant(1.0),
         n_rows,
         schedule,
-        fabric=fabric or fabric_on(CPU),
+        fabric=fabric or fabric_on(CPU, schedule),
         rng=np.random.default_rng(rng),
     )
 

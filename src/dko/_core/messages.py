@@ -99,6 +99,11 @@ def bars(*, shown: bool) -> AbstractContextManager[None]:
     return _inside(_shown, _shown.get() and shown)
 
 
+def bars_shown() -> bool:
+    """Return whether the user wants progress bars."""
+    return _shown.get() and settings.verbosity >= 1
+
+
 @contextmanager
 def _inside(variable: ContextVar[T], value: T) -> Iterator[None]:
     before = variable.set(value)
@@ -112,10 +117,9 @@ def bar(items: Iterable[T] | None = None, *, total: int, description: str, unit:
     """Return a progress bar, which shows nothing where the user wants none."""
     from tqdm.auto import tqdm
 
-    hidden = not _shown.get() or settings.verbosity < 1
     # Without the thread that tqdm starts to watch over bars, and never ends; each update is looked at instead.
     unwatched = type("Bar", (tqdm,), {"monitor_interval": 0})
-    return unwatched(items, total=total, desc=description, unit=unit, disable=hidden, miniters=1, **how)
+    return unwatched(items, total=total, desc=description, unit=unit, disable=not bars_shown(), miniters=1, **how)
 
 
 def progress(items: Iterable[T], *, total: int, description: str, unit: str) -> Iterator[T]:

@@ -61,17 +61,17 @@ def process_kept() -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C until the end of the block, for what takes a moment and has to be whole."""
+def uninterrupted() -> Iterator[list[int]]:
+    """Put off Ctrl-C until the end of the block, for what has to be whole; yield what was pressed, to be cleared."""
     handler = signal.getsignal(signal.SIGINT)
     # Python interrupts the main thread alone, and a handler that it does not know cannot be put back.
-    if current_thread() is not main_thread() or handler is None:
-        yield
-        return
     received: list[int] = []
+    if current_thread() is not main_thread() or handler is None:
+        yield received
+        return
     signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
-        yield
+        yield received
     finally:
         signal.signal(signal.SIGINT, handler)
         if received:

@@ -35,6 +35,7 @@ _ALSO_CALLED = {
     "control": ("ctrl", "reference", "control_label"),
     "copy": ("inplace", "in_place"),
     "device": ("gpu", "use_gpu", "cuda", "accelerator"),
+    "devices": ("n_devices", "num_devices", "gpus", "n_gpus", "n_processes"),
     "genes": ("var_names", "gene_list", "features", "targets"),
     "groupby": ("by", "cell_type", "cluster_key", "labels_key"),
     "groups": ("cells", "mask", "subset"),
@@ -135,7 +136,7 @@ _Test = Callable[[Any], bool]
 _AT_LEAST_1 = (
     *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_genes", "n_markers"),
     *("n_controls", "n_masters", "n_modules", "n_neighbors", "n_pcs", "n_permutations", "n_responders", "n_samples"),
-    *("depth", "n_splits", "n_types", "ncols"),
+    *("depth", "devices", "n_splits", "n_types", "ncols", "num_nodes"),
 )
 _SHARES = ("copying", "density", "penetrance", "regulating_share", "repression_share")
 # Ranges of parameters, which are the same in all functions that have them.

@@ -75,7 +75,7 @@ _TYPES: dict[str, Any] = {
 }
 # Options of models that may be tables as well; from a file they are names.
 _KINDS = {"str | pd.DataFrame": "str", "Any": "str"}
-_NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from"}
+_NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from", "num_nodes", "strategy"}
 # Instead of what the verb says of it.
 _HELP = {
     "impacts": "Write them to this .zarr or .h5ad, block by block, not into OUT: for more than fit into memory.",

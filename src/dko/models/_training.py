@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 
 from .._core.messages import bar, logger
+from .._core.process import uninterrupted
 from .._settings import settings
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from scipy import sparse
 
     from .fitting import Schedule
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 """Order of the rows, or None as they come -> batches on the device."""
+
+Share: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Rows of a batch -> those that this process takes."""
 
 # Multiplications per pass forward below which one thread makes a step: in well under a tenth of a second. A second one
 # gains little there, and on a busy machine the first waits for it many times a step, at full use of its core.
@@ -65,15 +69,23 @@ def _dense(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
     return dense
 
 
-def loader(matrix: Rows, batch_size: int, device: torch.device) -> Loader:
-    """Return a function that yields the rows, in a given order or as they come, dense, `batch_size` at a time."""
+def loader(matrix: Rows, batch_size: int, device: torch.device, share: Share = lambda batch: batch) -> Loader:
+    """Return a function that yields the rows, in a given order or as they come, dense, `batch_size` at a time.
+
+    Of several processes, each has a `share` of them.
+    """
     gather = rows_on(matrix, device)
 
     def load(order: np.ndarray | None = None) -> Iterator[torch.Tensor]:
         rows = np.arange(matrix.shape[0]) if order is None else order
-        return (gather(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size))
+        return (gather(share(rows[start : start + batch_size])) for start in range(0, len(rows), batch_size))
 
     return load
+
+
+def share_of(fabric: Fabric) -> Share:
+    """Return what takes the share of this process from a batch."""
+    return lambda batch: batch[fabric.global_rank :: fabric.world_size]
 
 
 @dataclass(frozen=True)
@@ -82,13 +94,6 @@ class Trained:
 
     history: pd.DataFrame
     interrupted: bool
-
-
-def fabric_on(device: torch.device) -> Fabric:
-    """Return what moves, differentiates and steps: this process alone, on one device."""
-    # Without the plugin, Fabric would take its tasks from the batch system that it runs under.
-    index = 1 if device.index is None or device.type == "cpu" else [device.index]
-    return Fabric(accelerator=device.type, devices=index, plugins=[LightningEnvironment()])
 
 
 def train(
@@ -107,7 +112,8 @@ def train(
 
     `network` has one loss per row for a batch; `training`, `validation`: given an order of the rows (or None), their
     batches; `rng` shuffles the `n_rows` training rows before each pass. Returns the history. Ctrl-C ends training early
-    and keeps the best weights; before the first validation there are none, and it goes on to the caller.
+    and keeps the best weights; before the first validation there are none, and it goes on to the caller. Several
+    processes average gradients and losses, so that they decide alike; they end at the validation after Ctrl-C.
     """
     model, stepper = fabric.setup(network, optimizer)
     n_steps, every = schedule.n_steps(n_rows), schedule.steps_to_validation(n_rows)
@@ -119,12 +125,13 @@ def train(
     passes = ((epoch, batch) for epoch in count(1) for batch in training(rng.permutation(n_rows)))
     small = schedule.batch_size * sum(weight.numel() for weight in weights) < _SMALL_STEP
     threads = torch.get_num_threads()
-    with bar(total=n_steps, description=label, unit="step", leave=False) as shown:
+    with_others: AbstractContextManager[list[int]] = uninterrupted() if fabric.world_size > 1 else nullcontext([])
+    with bar(total=n_steps, description=label, unit="step", leave=False) as shown, with_others as pressed:
         try:
             if small:
                 torch.set_num_threads(1)
             for step, (epoch, batch) in enumerate(islice(passes, n_steps), start=1):
-                loss = model(batch).mean()
+                loss = _mean(model(batch), fabric)
                 stepper.zero_grad()
                 fabric.backward(loss)
                 if schedule.clip is not None:
@@ -133,19 +140,23 @@ def train(
                 losses.append(loss.detach())
                 if step % every and step != n_steps:
                     continue
-                validation_loss = _mean_loss(model, validation, fabric)
+                means = [torch.stack(losses).mean(), _mean_loss(model, validation, fabric)]
+                train_loss, validation_loss, stop = _over_processes([*means, means[0].new_tensor(len(pressed))], fabric)
                 if not math.isfinite(validation_loss):
                     raise FloatingPointError(
                         f"The loss is no longer a number after {step} steps; try a smaller learning_rate "
                         f"(it is {schedule.learning_rate})."
                     )
-                history.append((step, epoch, torch.stack(losses).mean().item(), validation_loss))
+                history.append((step, epoch, train_loss, validation_loss))
                 age += 1
                 if validation_loss < best:
                     kept, best, age = _copied(weights), validation_loss, 0
                 if shown.update(len(losses)):
                     shown.set_postfix(loss=f"{validation_loss:.4f}", best=f"{best:.4f}")
                 losses.clear()
+                if stop:
+                    pressed.clear()
+                    raise KeyboardInterrupt
                 if schedule.patience is None or age < schedule.patience:
                     continue
                 if cuts == schedule.reductions:
@@ -168,13 +179,26 @@ def train(
 
 
 @torch.inference_mode()
-def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> float:
+def _mean_loss(model: torch.nn.Module, validation: Loader, fabric: Fabric) -> torch.Tensor:
     model.eval()
     losses = [model(batch) for batch in validation(None)]
     model.train()
-    # With several processes, the mean over all; this waits for the device.
-    mean: Any = fabric.all_reduce(torch.cat(losses).mean())
-    return float(mean)
+    return _mean(torch.cat(losses), fabric)
+
+
+def _mean(losses: torch.Tensor, fabric: Fabric) -> torch.Tensor:
+    """Return the mean loss; of several processes, what has the mean over the rows of all as its mean over processes."""
+    if fabric.world_size == 1:
+        return losses.mean()
+    n_rows = losses.new_full((), len(losses))
+    torch.distributed.all_reduce(n_rows)  # Fabric's waits for the device
+    return losses.sum() * (fabric.world_size / n_rows)
+
+
+def _over_processes(numbers: Sequence[torch.Tensor], fabric: Fabric) -> list[float]:
+    """Return the means of some numbers over all processes; this waits for the device."""
+    means: Any = fabric.all_reduce(torch.stack(list(numbers)))
+    return means.tolist()
 
 
 def _copied(weights: list[torch.nn.Parameter]) -> list[torch.Tensor]:

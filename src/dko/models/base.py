@@ -85,7 +85,8 @@ class Model(ABC):
     presets
         Options of a fit, and how it trains, by name; None is the default.
     takes
-        Which of ``groupby`` and ``init_from`` a fit takes; of the latter, :meth:`fit` gets the model as ``init``.
+        Which of ``groupby``, ``init_from`` and ``devices`` a fit takes; of the second, :meth:`fit` gets the model as
+        ``init``; the third, and ``num_nodes``, are in its schedule.
     by_rows
         Whether a fit takes cells that are read a few rows at a time, as more than fit into memory are.
     most_genes

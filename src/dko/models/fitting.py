@@ -105,7 +105,12 @@ class Schedule:
         than 50 times in all.
     clip
         Largest norm of the gradient, which longer ones are cut to.
+    devices, num_nodes
+        Devices of each machine, and machines, that share every step; each device has a process.
     """
+
+    # Not kept with a fit, as they say nothing of the model.
+    unkept: ClassVar[tuple[str, ...]] = ("devices", "num_nodes")
 
     batch_size: int
     learning_rate: float
@@ -115,6 +120,22 @@ class Schedule:
     reductions: int = 0
     validate_every: int | None = None
     clip: float | None = None
+    devices: int = 1
+    num_nodes: int = 1
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The schedule as it is kept with a fit."""
+        return {name: value for name, value in vars(self).items() if name not in self.unkept}
+
+    @property
+    def n_processes(self) -> int:
+        """Processes that share every step."""
+        return self.devices * self.num_nodes
+
+    def where(self, device: object) -> str:
+        """Say where steps are made."""
+        return str(device) if self.n_processes == 1 else f"{self.n_processes} x {device}"
 
     def with_limits(self, **given: Any) -> Schedule:
         """Return the schedule with what a user has given; a limit of one kind takes the place of the other."""

@@ -88,6 +88,11 @@ class StoredRows:
         found = sparse.csr_matrix((values, genes, indptr), shape=(len(rows), self._n_genes))
         return found if np.array_equal(order, np.arange(len(order))) else found[np.argsort(order)]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as entries, which it may map into memory, as it cannot open a file without a name."""
+        entries = np.memmap(self._file, _ENTRY, "r", shape=(int(self._ends[-1]),))
+        return MappedRows, (entries, self._ends, self._n_genes)
+
     def _read(self, into: memoryview, start: int, stop: int) -> memoryview:
         """Read entries into the beginning of a buffer, and return the rest of it."""
         self._file.seek(start * _ENTRY.itemsize)
@@ -98,6 +103,18 @@ class StoredRows:
                 raise OSError("A scratch file ends before the cells that were written to it; run it again.")
             into, n_left = into[n:], n_left - n
         return into
+
+
+class MappedRows(StoredRows):
+    """The same in another process."""
+
+    def __init__(self, entries: np.ndarray, ends: np.ndarray, n_genes: int):
+        self._entries, self._ends, self._n_genes, self._lock = entries, ends, n_genes, Lock()
+
+    def _read(self, into: memoryview, start: int, stop: int) -> memoryview:
+        n_bytes = int(stop - start) * _ENTRY.itemsize
+        into[:n_bytes] = _bytes(self._entries[start:stop])
+        return into[n_bytes:]
 
 
 def _bytes(entries: np.ndarray) -> memoryview:
@@ -111,7 +128,7 @@ class View:
         self,
         values: Rows,
         rows: np.ndarray,
-        make: Callable[[sparse.csr_matrix], sparse.csr_matrix] = lambda block: block,
+        make: Callable[[sparse.csr_matrix], sparse.csr_matrix] = sparse.csr_matrix,
     ):
         self._values, self._rows, self._make = values, rows, make
 

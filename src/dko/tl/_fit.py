@@ -57,6 +57,9 @@ def fit(
     patience: int | None = None,
     prior: PriorKnowledge | None = None,
     device: str = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     progress: bool = True,
     rng: RNG = 0,
     key_added: str = keys.DEFAULT,
@@ -113,6 +116,10 @@ def fit(
         What is made of it: docs, design.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    devices, num_nodes, strategy
+        Devices that share the cells of every step, on each of some machines: of `device` ``"cuda"``, or processes of
+        ``"cpu"``. Results are those of one device but for rounding (docs, design). Of the strategies of Lightning
+        Fabric fits take ``"ddp"``, which ``"auto"`` is.
     progress
         Show a bar with loss and time left. Ctrl-C keeps the best weights so far, and members that are complete.
     rng
@@ -183,6 +190,7 @@ def fit(
     OSError
         No room for the scratch file of cells that do not fit into memory.
     """
+    from ..models._devices import as_one, check_devices
     from ..models._training import resolve_device
 
     kind = model_class(model)
@@ -192,10 +200,13 @@ def fit(
         raise ValueError(
             "covariates=... are used by no model yet; fit one model per group, groupby=..., or the cells of one."
         )
-    special = {"groupby": groupby, "init_from": init_from}
+    special = {"groupby": groupby, "init_from": init_from, "devices": None if devices == num_nodes == 1 else devices}
     if refused := [name for name, value in special.items() if value is not None and name not in kind.takes]:
         raise TypeError(f"model={model!r} takes no {listed(refused)}; leave them out.")
+    if strategy not in ("auto", "ddp"):
+        raise ValueError(f"strategy={strategy!r}: a fit keeps all weights on each device; choose 'auto' or 'ddp'.")
     limits = {"max_epochs": max_epochs, "max_steps": max_steps, "batch_size": batch_size}
+    limits |= {"devices": devices, "num_nodes": num_nodes}
     schedule = kind.presets[preset][1].with_limits(**limits, learning_rate=learning_rate, patience=patience)
     config.check(schedule)
     data = writable(adata, copy, mod)
@@ -218,17 +229,19 @@ def fit(
     asked = Request(layer, use_raw, log1p, genes, n_top_genes, **kept)
     start = {} if init_from is None else {"init": _initial(target, init_from, kind)}
     place = resolve_device(device)
-    # Separate streams: the split does not depend on how a model trains.
-    for_split, *streams, for_controls = generator(rng).spawn(5)
-    cells, found_in = read_cells(target, kind, config, asked, (for_split, for_controls))
-    found = kind.fit(cells, config, schedule, device=place, rngs=(*streams, for_split), **start)
+    check_devices(place, schedule)
+    with as_one(place, schedule, generator(rng)) as random:
+        # Separate streams: the split does not depend on how a model trains.
+        for_split, *streams, for_controls = random.spawn(5)
+        cells, found_in = read_cells(target, kind, config, asked, (for_split, for_controls))
+        found = kind.fit(cells, config, schedule, device=place, rngs=(*streams, for_split), **start)
     params = {
         "version": version("dko"),
         "model": model,
         **found_in,
         **kept,
         **config.params,
-        **vars(schedule),
+        **schedule.params,
         **found.params,
         "rng": int(rng) if isinstance(rng, int | np.integer) else None,
     }

@@ -14,6 +14,7 @@ from ..._core.cells import profiles
 from ..._core.evidence import as_counts, counts_again
 from ..._core.messages import listed, logger, say
 from ...metrics import bray_curtis, similarity
+from .._devices import on_devices
 from ..fitting import Fit
 from ..knockout import effect_sums, predict
 from ..rows import View, blocks_of, sizes_of, stacked
@@ -159,9 +160,10 @@ def _fit_networks(
         if len(rows[1]) > _VALIDATING:
             rows[1] = np.sort(own.choice(rows[1], _VALIDATING, replace=False))
         training, validation = (View(cells.values, some, profiles) for some in rows)
-        how: Any = {"device": device, "rng": own, "width": width, "label": f"fit {group}".strip()}
+        how: Any = {"rng": own, "width": width, "init": starts.get(group), "label": f"fit {group}".strip()}
+        how |= {"device": device, "schedule": schedule}
         try:
-            fits[group] = network.fit(training, validation, config, schedule, init=starts.get(group), **how)
+            fits[group] = on_devices(network.fit, training, validation, config, **how)
         except KeyboardInterrupt:
             # Before its first validation a model has no weights worth keeping; the models before it have.
             if not fits:
@@ -176,7 +178,7 @@ def _fit_networks(
     histories = [trained.history for _, trained in fits.values()]
     loss = np.mean([history["validation_loss"].min() for history in histories])
     steps = sum(int(history["step"].max()) for history in histories)
-    say(f"Fitted {len(fits)} model(s) in {steps} steps on {device}: validation Bray-Curtis {loss:.4f}.")
+    say(f"Fitted {len(fits)} model(s) in {steps} steps on {schedule.where(device)}: validation Bray-Curtis {loss:.4f}.")
     return fits
 
 

@@ -39,7 +39,7 @@ class DkoModel(Model):
     tables = (keys.HISTORY,)
     reads: Literal["log", "profiles", "presence"] = "presence"
     presets = PRESETS
-    takes = ("groupby", "init_from")
+    takes = ("groupby", "init_from", "devices")
     by_rows = True
 
     @classmethod

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ..._rng import torch_seed
-from .._training import fabric_on, loader, train
+from .._devices import fabric_on
+from .._training import loader, share_of, train
 from ..knockout import AffineMap
 from ..rows import blocks_of
 from .config import MANY
@@ -176,17 +177,18 @@ def fit(
             network.forget(np.flatnonzero(inputs.seen == 0))
         else:
             network.start_from_mean(inputs)
-    network = network.to(device)
+    fabric = fabric_on(device, schedule)
+    network = network.to(fabric.device)
     trained = train(
         network,
         torch.optim.Adam(
             network.parameters(), lr=schedule.learning_rate, fused=True if device.type in {"cpu", "cuda"} else None
         ),
-        loader(training, schedule.batch_size, device),
-        loader(validation, schedule.batch_size * 8, device),
+        loader(training, schedule.batch_size, fabric.device, share_of(fabric)),
+        loader(validation, schedule.batch_size * 8, fabric.device, share_of(fabric)),
         training.shape[0],
         schedule,
-        fabric=fabric_on(device),
+        fabric=fabric,
         rng=rng,
         label=label,
     )

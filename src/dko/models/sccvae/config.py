@@ -146,6 +146,11 @@ class Config(ScreenConfig):
                 f"batch_size={schedule.batch_size} must be at least {2 * self.groups}: 2 cells of each of "
                 f"{self.groups} groups."
             )
+        if schedule.n_processes > self.groups:
+            raise ValueError(
+                f"devices={schedule.devices} (on num_nodes={schedule.num_nodes}) share the groups={self.groups} of "
+                "cells of a step; choose fewer devices, or more groups."
+            )
 
     def known(self, measured: Sequence[str]) -> set[str] | None:
         """Return the genes that have features; None: all."""

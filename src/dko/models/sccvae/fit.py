@@ -12,7 +12,8 @@ import torch
 
 from ..._core.messages import logger
 from ..._rng import torch_seed
-from .._training import Trained, fabric_on, loader, train
+from .._devices import fabric_on, on_devices
+from .._training import Trained, loader, share_of, train
 from ..fitting import Schedule
 from ..rows import Rows, View, blocks_of, mean_of
 from .config import Config
@@ -57,6 +58,8 @@ def fit(
     seed, n_rows = torch_seed(rng), schedule.batch_size
     n_cells, n_latent = n_rows // config.groups, len(mask)
     n_batches = max(_FEWEST_BATCHES, int(training.used.sum()) // n_rows)
+    fabric = fabric_on(device, schedule)
+    device, share = fabric.device, share_of(fabric)
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -66,11 +69,11 @@ def fit(
         trained = train(
             Loss(network, config, bandwidths, targets.columns[targets.trained], n_warm),
             network.optimizer(config, schedule.learning_rate),
-            sampler(training, config, n_batches, n_cells, n_latent, device, rng),
-            sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, fixed=True),
+            sampler(training, config, n_batches, n_cells, n_latent, device, rng, share),
+            sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, share, fixed=True),
             n_batches * n_rows,
             schedule,
-            fabric=fabric_on(device),
+            fabric=fabric,
             rng=rng,
             label=label,
         )
@@ -111,7 +114,8 @@ def fit_members(
         training = cells.of(np.setdiff1d(rows, validation))
         label = "fit" if n_members == 1 else f"fit {number}/{n_members}"
         try:
-            found = fit(training, cells.of(validation), targets, config, schedule, device=device, rng=own, label=label)
+            args = (training, cells.of(validation), targets, config)
+            found = on_devices(fit, *args, device=device, schedule=schedule, rng=own, label=label)
         except KeyboardInterrupt:
             # Before its first validation a member has no weights worth keeping; those before it have.
             if not fits:

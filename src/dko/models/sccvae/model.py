@@ -40,6 +40,7 @@ class ScCvaeModel(Model):
     # In control cells, whether they express the gene or not.
     scan = pair_impacts = None  # type: ignore[assignment]
     presets = PRESETS
+    takes = ("devices",)
     by_rows = True
     # A decoder takes many genes, but its time grows with them.
     most_genes = (6_000, 5_000)
@@ -73,7 +74,8 @@ class ScCvaeModel(Model):
         (for_strength,) = for_training.spawn(1)
         ensemble = with_strength(ensemble, screen, columns, for_strength)
         n_members = len(ensemble.members)
-        say(f"Fitted {n_members} model(s) of {len(trained)} perturbations of {len(genes)} genes on {device}.")
+        where = schedule.where(device)
+        say(f"Fitted {n_members} model(s) of {len(trained)} perturbations of {len(genes)} genes on {where}.")
         alone = config.n_members == 1
         return Fit(
             ensemble.arrays,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .._training import Loader, rows_on
+from .._training import Loader, Share, rows_on
 from ..rows import Rows, View, mean_of
 from .config import Config
 
@@ -71,10 +71,14 @@ def sampler(
     n_latent: int,
     device: torch.device,
     rng: np.random.Generator,
+    share: Share = lambda batch: batch,
     *,
     fixed: bool = False,
 ) -> Loader:
-    """Return what draws the batches of a pass, with replacement; what is `fixed` is the same in every pass."""
+    """Return what draws the batches of a pass, with replacement; what is `fixed` is the same in every pass.
+
+    Of several processes, each has a `share` of the perturbations of a batch.
+    """
     rows = rows_on(cells.values, device)
     used = np.flatnonzero(cells.used)
     order = used[np.argsort(cells.perturbation[used], kind="stable")]
@@ -98,11 +102,12 @@ def sampler(
 
     def draw(rng: np.random.Generator) -> Batch:
         groups = choose(rng)
-        shape, places = (len(groups), n_cells), torch.from_numpy(groups).to(device)
+        shape, some = (len(groups), n_cells), share(np.arange(len(groups)))
         after = start[groups, None] + (rng.random(shape) * count[groups, None]).astype(int)
         control = start[0] + (rng.random(shape) * count[0]).astype(int)
-        noise = torch.from_numpy(rng.standard_normal((*shape, n_latent), dtype=np.float32)).to(device)
-        return Batch(gather(control), gather(after), members_of[places], effects[places], noise)
+        noise = torch.from_numpy(rng.standard_normal((*shape, n_latent), dtype=np.float32)[some]).to(device)
+        places = torch.from_numpy(groups[some]).to(device)
+        return Batch(gather(control[some]), gather(after[some]), members_of[places], effects[places], noise)
 
     def load(_order: np.ndarray | None = None) -> Iterator[Batch]:
         own = rng if seed is None else np.random.default_rng(seed)
