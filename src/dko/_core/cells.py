@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 from anndata import AnnData
+from anndata.io import sparse_dataset
 from scipy import sparse
 
 from .._compat import layer_names
 from .._rng import generator
 from .._settings import settings
 from . import keys
+from .cluster import share
 from .evidence import are_counts
 from .messages import listed, unknown
 
@@ -121,18 +126,21 @@ class Source:
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
+        with self.refusing():
+            for piece in self.pieces(genes, n_rows):
+                yield piece.rows.start, piece.read()
+
+    def pieces(self, genes: Sequence[str] | None = None, n_rows: int | None = None) -> Iterator[Piece]:
+        """Yield the same blocks before they are read, which may raise :class:`NotExpression`."""
         if not self.adata.n_obs:
             raise ValueError("This AnnData has no cells.")
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         columns = None if genes is None else self._columns(genes)
-        whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
-        for rows, block in _row_blocks(self.matrix, n_rows):
-            self._check(block, rows.start)
-            # A block may be a part of the source still.
-            block = block.copy() if whole else block[:, columns]
-            block.eliminate_zeros()
-            block.sort_indices()
-            yield rows.start, block
+        if columns is not None and np.array_equal(columns, np.arange(len(self.names))):
+            columns = None
+        matrix = self.matrix.tocsr() if sparse.issparse(self.matrix) else self.matrix
+        for rows in _row_blocks(matrix, n_rows):
+            yield Piece(matrix, rows, columns)
 
     def _columns(self, genes: Sequence[str]) -> np.ndarray:
         columns = self.names.get_indexer(list(genes))
@@ -143,22 +151,90 @@ class Source:
             )
         return columns
 
-    def _check(self, block: sparse.csr_matrix, first_row: int) -> None:
-        """Refuse what is not expression, and name the first place."""
-        bad = ~np.isfinite(block.data)
-        what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Say of what is not expression where it is, and what to do."""
+        try:
+            yield
+        except NotExpression as error:
+            row, column, what = error.args
+            remedy = "replace it by 0 or leave out the cell or gene"
+            if what != NotExpression.UNKNOWN:
+                remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
+                for kind, other in sorted(self.elsewhere().items())[:1]:
+                    remedy = f"{other} holds {kind}, take them by {other.keyword}"
+            gene, cell = self.names[column], self.adata.obs_names[row]
+            raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.") from None
+
+
+class NotExpression(ValueError):
+    """A value that is none of expression: its row and column, and what is wrong."""
+
+    UNKNOWN, NEGATIVE = "a NaN or infinite value", "a negative value (scaled data?)"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a matrix that nobody has read yet, and the columns that are wanted (None: all)."""
+
+    matrix: Any
+    rows: slice
+    columns: np.ndarray | None
+
+    def read(self) -> sparse.csr_matrix:
+        """Return them as CSR float32 without explicit zeros; refuse what is not expression."""
+        block = _as_csr(self.matrix[self.rows])
+        bad, what = ~np.isfinite(block.data), NotExpression.UNKNOWN
         if not bad.any():
-            bad = block.data < 0
-            if not bad.any():
-                return
-            what = "a negative value (scaled data?)"
-            remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
-            for kind, other in sorted(self.elsewhere().items())[:1]:
-                remedy = f"{other} holds {kind}, take them by {other.keyword}"
-        at = int(bad.argmax())
-        row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
-        gene, cell = self.names[block.indices[at]], self.adata.obs_names[row]
-        raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.")
+            bad, what = block.data < 0, NotExpression.NEGATIVE
+        if bad.any():
+            at = int(bad.argmax())
+            row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+            raise NotExpression(self.rows.start + row, int(block.indices[at]), what)
+        # A block may be a part of the source still.
+        block = block.copy() if self.columns is None else block[:, self.columns]
+        block.eliminate_zeros()
+        block.sort_indices()
+        return block
+
+    def elsewhere(self) -> Piece | None:
+        """Return the same for another process, which reads the file itself; None where only this one can."""
+        matrix = self.matrix
+        if hasattr(matrix, "dask"):
+            return replace(self, matrix=_Lazy(matrix[self.rows]))
+        stored = getattr(matrix, "group", matrix)
+        if isinstance(stored, h5py.Group | h5py.Dataset):
+            # HDF5 lets nobody else read what this process may write to.
+            readable = stored.file.mode == "r"
+            return (
+                replace(self, matrix=_InFile(os.path.abspath(stored.file.filename), stored.name)) if readable else None
+            )
+        return self if type(stored).__module__.startswith("zarr.") else None
+
+
+class _Lazy:
+    """Rows of a dask array, computed by whoever asks for them, in its own thread."""
+
+    def __init__(self, array: Any):
+        import dask
+
+        (self._array,) = dask.optimize(array)  # what other rows need is left out
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self._array.compute(scheduler="synchronous")
+
+
+@dataclass(frozen=True)
+class _InFile:
+    """A matrix in an HDF5 file, opened for each reading."""
+
+    path: str
+    name: str
+
+    def __getitem__(self, rows: slice) -> Any:
+        with h5py.File(self.path, "r") as file:
+            found = file[self.name]
+            return (sparse_dataset(found) if isinstance(found, h5py.Group) else found)[rows]
 
 
 def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
@@ -184,18 +260,14 @@ _UNIQUE = {
 }
 
 
-def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32."""
+def _row_blocks(source: Any, step: int | None = None) -> Iterator[slice]:
+    """Cut any matrix (numpy, CSR, backed, dask) into blocks of rows, by default of as many as fit into memory."""
     n_rows, n_columns = source.shape
-    if sparse.issparse(source):
-        source = source.tocsr()
     if step is None:
         # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
         size = 64 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
-        step = max(1, int(settings.memory_budget / max(1, size)))
-    for start in range(0, n_rows, step):
-        rows = slice(start, min(start + step, n_rows))
-        yield rows, _as_csr(source[rows])
+        step = min(share(n_rows), max(1, int(settings.memory_budget / max(1, size))))
+    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
 
 def _as_csr(block: Any) -> sparse.csr_matrix:
