@@ -18,7 +18,6 @@ from .._compat import layer_names
 from .._rng import generator
 from .._settings import settings
 from . import keys
-from .cluster import share
 from .evidence import are_counts
 from .messages import listed, unknown
 
@@ -130,8 +129,10 @@ class Source:
             for piece in self.pieces(genes, n_rows):
                 yield piece.rows.start, piece.read()
 
-    def pieces(self, genes: Sequence[str] | None = None, n_rows: int | None = None) -> Iterator[Piece]:
-        """Yield the same blocks before they are read, which may raise :class:`NotExpression`."""
+    def pieces(
+        self, genes: Sequence[str] | None = None, n_rows: int | None = None, most: int | None = None
+    ) -> Iterator[Piece]:
+        """Yield the same blocks, of at most `most` rows, not read yet; to read one may raise :class:`NotExpression`."""
         if not self.adata.n_obs:
             raise ValueError("This AnnData has no cells.")
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
@@ -139,7 +140,7 @@ class Source:
         if columns is not None and np.array_equal(columns, np.arange(len(self.names))):
             columns = None
         matrix = self.matrix.tocsr() if sparse.issparse(self.matrix) else self.matrix
-        for rows in _row_blocks(matrix, n_rows):
+        for rows in _row_blocks(matrix, n_rows, most):
             yield Piece(matrix, rows, columns)
 
     def _columns(self, genes: Sequence[str]) -> np.ndarray:
@@ -260,13 +261,13 @@ _UNIQUE = {
 }
 
 
-def _row_blocks(source: Any, step: int | None = None) -> Iterator[slice]:
+def _row_blocks(source: Any, step: int | None, most: int | None) -> Iterator[slice]:
     """Cut any matrix (numpy, CSR, backed, dask) into blocks of rows, by default of as many as fit into memory."""
     n_rows, n_columns = source.shape
     if step is None:
         # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
         size = 64 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
-        step = min(share(n_rows), max(1, int(settings.memory_budget / max(1, size))))
+        step = min(most or n_rows or 1, max(1, int(settings.memory_budget / max(1, size))))
     return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,8 +23,6 @@ R = TypeVar("R")
 _PER_THREAD, _FEWEST = 4, 256
 # Blocks for each thread that are sent at a time: one is computed, the other waits.
 _AHEAD = 2
-# How often in a row workers may be lost together with what was sent to them.
-_LOSSES = 10
 
 
 def in_blocks(
@@ -33,8 +31,8 @@ def in_blocks(
     """Yield, in order, all that `work` finds in each block of cells.
 
     A task is a block, read or not, and what else `work` is given of it, before a function that it tells of how much
-    more it has done. With a cluster `work` is sent to all workers once, and blocks as they are asked for: a block that
-    lies in a file is read by the worker. What a worker that dies had to do is done by another one.
+    more it has done. With a cluster `work` is sent once, and blocks as workers are done with others; a block that lies
+    in a file is read by the worker. What a worker that dies had to do is done by another one.
     """
     client = active_client()
     if client is None:
@@ -43,7 +41,7 @@ def in_blocks(
         return
     with _calls(client, work) as calls:
         for task in tasks:
-            calls.add(task)
+            calls.add(*task)
             while calls.full:
                 yield from calls.next(advance)
         while calls.pending:
@@ -84,57 +82,47 @@ def _n_threads(client: Client) -> int:
 
 
 class _Calls:
-    """Calls of one function by workers, in order."""
+    """Calls of one function by workers, in order. All is sent by the scheduler, which can send it again."""
 
     def __init__(self, client: Client, work: Callable[..., Any]):
-        self._client, self._work = client, work
-        self.pending: deque[tuple[tuple[Any, ...], Future]] = deque()
-        self._send_work()
+        self._client = client
+        self.pending: deque[Future] = deque()
+        self._work = self._submit(_received, work)
 
     @property
     def full(self) -> bool:
         """Whether enough blocks are on their way; workers may come and go."""
         return len(self.pending) >= _AHEAD * _n_threads(self._client)
 
-    def add(self, task: tuple[Any, ...]) -> None:
-        self.pending.append((task, self._send(task)))
+    def add(self, block: Any, *more: Any) -> None:
+        """Have a worker do a block, which it reads itself where it can."""
+        there = block.elsewhere() or block.read()
+        self.pending.append(self._submit(_call, self._work, settings.memory_budget, there, *more))
 
     def next(self, advance: Callable[[int], object]) -> list[Any]:
         """Wait for the first block, and return what was found in it."""
-        for _ in range(_LOSSES):
-            try:
-                found, n_done = self.pending[0][1].result()
-            except CancelledError:
-                # All workers that had the model, or the block, are gone.
-                self._send_again()
-            else:
-                self.pending.popleft()
-                advance(n_done)
-                return found
-        raise RuntimeError(
-            f"Workers were lost {_LOSSES} times before one block of cells was done, perhaps as they have too little "
-            "memory; choose a smaller dko.settings.memory_budget or batch_size."
-        )
+        from distributed import KilledWorker
+
+        try:
+            found, n_done = self.pending.popleft().result()
+        except KilledWorker as error:
+            raise RuntimeError(
+                "Several workers died one after the other at the same block of cells, perhaps as they have too little "
+                "memory: choose a smaller batch_size or dko.settings.memory_budget."
+            ) from error
+        advance(n_done)
+        return found
 
     def cancel(self) -> None:
         """Have workers leave what nobody waits for any more."""
         if self._client.status == "running":
-            self._client.cancel([future for _, future in self.pending])
+            self._client.cancel(list(self.pending))
 
-    def _send_work(self) -> None:
-        _n_threads(self._client)
-        self._sent = self._client.scatter(self._work, broadcast=True, hash=False)
-
-    def _send(self, task: tuple[Any, ...]) -> Future:
-        block, *more = task
-        there = block.elsewhere() or self._client.scatter(block.read(), hash=False)
-        return self._client.submit(_call, self._sent, settings.memory_budget, there, *more, pure=False)
-
-    def _send_again(self) -> None:
-        self._send_work()
-        for number, (task, future) in enumerate(self.pending):
-            if future.status in {"cancelled", "lost"}:
-                self.pending[number] = task, self._send(task)
+    def _submit(self, function: Callable[..., Any], *given: Any) -> Future:
+        with warnings.catch_warnings():
+            # Cells of this process have to be sent.
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            return self._client.submit(function, *given, pure=False)
 
 
 @contextmanager
@@ -144,6 +132,11 @@ def _calls(client: Client, work: Callable[..., Any]) -> Iterator[_Calls]:
         yield calls
     finally:
         calls.cancel()
+
+
+def _received(work: Callable[..., R]) -> Callable[..., R]:
+    """Return what was sent: the first worker has it then, and others get it from there."""
+    return work
 
 
 def _call(work: Callable[..., Iterable[R]], memory_budget: int, block: Any, *more: Any) -> tuple[list[R], int]:

@@ -125,8 +125,9 @@ class Predictor:
 
     def blocks(self, n_rows: int | None) -> Iterator[Block | Unread]:
         """Yield the cells in blocks of `n_rows`, or of as many as fit into memory, to be read by whoever needs them."""
+        most = share(self.adata.n_obs)
         if self.model.log or "values" in vars(self):
-            step = n_rows or share(self.adata.n_obs)
+            step = n_rows or most
             edges = [0, *self.rows[step::step], self.adata.n_obs]
             for number, (first, stop) in enumerate(pairwise(edges)):
                 some = slice(number * step, (number + 1) * step)
@@ -134,7 +135,7 @@ class Predictor:
                 yield Block(first, stop, rows, self.models[rows], self.values[some])
             return
         scale = None if self.model.reads == "presence" else scale_now(self.adata, self.fitted.params)
-        for piece in self.source.pieces(self.fitted.genes, n_rows):
+        for piece in self.source.pieces(self.fitted.genes, n_rows, most):
             first, stop = piece.rows.start, piece.rows.stop
             rows = first + np.flatnonzero(self.cells[first:stop])
             yield Unread(first, stop, rows, self.models[rows], piece, self.model.reads, scale)
