@@ -230,11 +230,11 @@ def test_each_task_has_one_thread_and_all_that_is_found_comes_in_order(process_u
 
 
 def test_which_client_is_used(client):
+    # A function that a worker runs does not wait for other workers.
+    assert client.submit(lambda: cluster.active_client() is None).result()
     assert cluster.active_client() is client
     with dko.settings.override(client=False):
         assert cluster.active_client() is None
-    # A function that a worker runs does not wait for other workers.
-    assert client.submit(lambda: cluster.active_client() is None).result()
 
 
 def test_without_a_client_there_is_none_and_one_that_is_closed_is_refused(workers, fitted):
