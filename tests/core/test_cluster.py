@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import anndata as ad
+import dask.array as da
 import numpy as np
 import pytest
 from anndata.io import sparse_dataset
@@ -108,6 +109,13 @@ def test_workers_read_files_themselves(kind, total, tmp_path, sent):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_dask_arrays_that_workers_hold_already(fitted, client, sent):
+    expected = here(dko.tl.scan, fitted, batch_size=30)
+    fitted.X = client.persist(da.from_array(fitted.X.toarray(), chunks=(20, 20)))
+    dko.tl.scan(fitted, batch_size=30)
+    np.testing.assert_array_equal(fitted.layers["dko_impact"].toarray(), expected.layers["dko_impact"].toarray())
+
+
 def test_a_file_that_this_process_may_write_to_is_read_here(fitted, tmp_path, sent):
     fitted.write_h5ad(tmp_path / "cells.h5ad")
     adata = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r+")
@@ -117,6 +125,13 @@ def test_a_file_that_this_process_may_write_to_is_read_here(fitted, tmp_path, se
     np.testing.assert_array_equal(
         adata.obsm["dko_impact"], here(dko.tl.virtual_ko, fitted, genes="gene_2", batch_size=20).obsm["dko_impact"]
     )
+
+
+def test_a_file_that_workers_cannot_see_is_named(fitted, tmp_path, client):
+    backed = opened("backed", fitted, tmp_path)
+    (tmp_path / "cells.h5ad").unlink()
+    with pytest.raises(OSError, match=r"cannot read '.*cells.h5ad' .* where all workers see it, or read the cells"):
+        dko.tl.virtual_ko(backed, "gene_2", profiles=False)
 
 
 def test_a_value_that_is_no_expression_is_named_as_without_workers(fitted, tmp_path, client):
@@ -152,7 +167,7 @@ def dying(marker, number):
     return patch
 
 
-@pytest.mark.parametrize("where", ["memory", "file"])
+@pytest.mark.parametrize("where", ["memory", pytest.param("file", marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_loses_nothing(where, total, tmp_path, client):
     expected = here(dko.tl.scan, total, batch_size=4)
     adata = total if where == "memory" else opened("backed", total, tmp_path)

@@ -202,7 +202,10 @@ class Piece:
         """Return the same for another process, which reads the file itself; None where only this one can."""
         matrix = self.matrix
         if hasattr(matrix, "dask"):
-            return replace(self, matrix=_Lazy(matrix[self.rows]))
+            from distributed import futures_of
+
+            # What lies in the memory of workers, only the client can ask for.
+            return None if futures_of(matrix) else replace(self, matrix=_Lazy(matrix[self.rows]))
         stored = getattr(matrix, "group", matrix)
         if isinstance(stored, h5py.Group | h5py.Dataset):
             # HDF5 lets nobody else read what this process may write to.
@@ -233,7 +236,14 @@ class _InFile:
     name: str
 
     def __getitem__(self, rows: slice) -> Any:
-        with h5py.File(self.path, "r") as file:
+        try:
+            opened = h5py.File(self.path, "r")
+        except OSError as error:
+            raise OSError(
+                f"A worker of the cluster cannot read {self.path!r} ({error}): put the file where all workers see it, "
+                "or read the cells into memory."
+            ) from error
+        with opened as file:
             found = file[self.name]
             return (sparse_dataset(found) if isinstance(found, h5py.Group) else found)[rows]
 

@@ -50,6 +50,8 @@ class Kept:
         self.folder = Path(target).absolute().with_name(self._pattern.replace("*", made_from))
         self._room = True
         self._taken: list[str] = []
+        # The last that this process has put there, which it need not read again.
+        self._latest: dict[str, list[sparse.csr_matrix]] = {}
 
     def get(self, name: str, n_columns: int) -> list[sparse.csr_matrix] | None:
         """Return the matrices of a block; None where they are not there, or are damaged."""
@@ -77,11 +79,13 @@ class Kept:
             with suppress(OSError):
                 temporary.unlink()
             return False
+        self._latest = {name: list(matrices)}
         return True
 
     def take(self, name: str, n_columns: int) -> list[sparse.csr_matrix]:
         """Return the matrices of a block that was put there."""
-        if (found := self.get(name, n_columns)) is None:
+        found = self._latest.pop(name, None) or self.get(name, n_columns)
+        if found is None:
             raise OSError(f"{str(self._file(name))!r} was written, and is gone or damaged; make the same call again.")
         self._taken.append(name)
         self._make_room()
