@@ -217,9 +217,6 @@ class Number:
     def read(self):
         return self
 
-    def elsewhere(self):
-        return None
-
 
 def threads_of(block, advance):
     import torch
@@ -237,7 +234,8 @@ def test_each_task_has_one_thread_and_all_that_is_found_comes_in_order(process_u
     done: list[int] = []
     with distributed.LocalCluster(**how) as made, distributed.Client(made):
         found = list(cluster.in_blocks(threads_of, ((Number(number),) for number in range(20)), done.append))
-        assert cluster.share(10_000) == 1_250 and cluster.share(10) == 256
+        assert cluster.share_of(10_000, 100) == 1_250 and cluster.share_of(10, 100) == 256
+        assert cluster.share_of(10_000_000, 2**25) == 1
     assert [one[0] for one in found[::2]] == found[1::2] == list(range(20))
     assert {one[1:3] for one in found[::2]} == {(1, 1)}
     assert threading.get_ident() not in {one[3] for one in found[::2]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -49,37 +49,32 @@ class Block:
         """Return it as it is."""
         return self
 
-    def elsewhere(self) -> None:
-        """Return None, as it does not lie in a file."""
-
 
 @dataclass(frozen=True)
 class Unread:
-    """A block whose values are not read yet: their place and scale, which the model needs to know unless it is None."""
+    """A block that lies in a file, for another process to read; `scale` is None if models read presence alone."""
 
-    first: int
-    stop: int
+    piece: Piece
     rows: np.ndarray
     models: np.ndarray
-    piece: Piece
     reads: str
     scale: Scale | None
 
     def read(self) -> Block:
         """Read it."""
-        values = self.piece.read()
+        values, where = self.piece.read(), self.piece.rows
         if self.scale is None:
             values.data[:] = 1.0
         else:
             self.scale.to_linear(values)
-        values = values if len(self.rows) == values.shape[0] else values[self.rows - self.first]
-        values = profiles(values) if self.reads == "profiles" else values
-        return Block(self.first, self.stop, self.rows, self.models, values)
+        return block_of(values, where.start, self.rows, self.models, self.reads)
 
-    def elsewhere(self) -> Unread | None:
-        """Return the same for another process, or None where only this one can read it."""
-        piece = self.piece.elsewhere()
-        return None if piece is None else replace(self, piece=piece)
+
+def block_of(values: sparse.csr_matrix, first: int, rows: np.ndarray, models: np.ndarray, reads: str) -> Block:
+    """Return the block of some rows, of all values from the row `first` on."""
+    stop = first + values.shape[0]
+    values = values if len(rows) == values.shape[0] else values[rows - first]
+    return Block(first, stop, rows, models, profiles(values) if reads == "profiles" else values)
 
 
 def knocked_out(

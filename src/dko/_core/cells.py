@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import h5py
 import numpy as np
 from anndata import AnnData
-from anndata.io import sparse_dataset
 from scipy import sparse
 
 from .._compat import layer_names
@@ -20,6 +17,7 @@ from .._settings import settings
 from . import keys
 from .evidence import are_counts
 from .messages import listed, unknown
+from .remote import remote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,23 +123,15 @@ class Source:
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
-        with self.refusing():
-            for piece in self.pieces(genes, n_rows):
-                yield piece.rows.start, piece.read()
-
-    def pieces(
-        self, genes: Sequence[str] | None = None, n_rows: int | None = None, most: int | None = None
-    ) -> Iterator[Piece]:
-        """Yield the same blocks, of at most `most` rows, not read yet; to read one may raise :class:`NotExpression`."""
         if not self.adata.n_obs:
             raise ValueError("This AnnData has no cells.")
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         columns = None if genes is None else self._columns(genes)
-        if columns is not None and np.array_equal(columns, np.arange(len(self.names))):
-            columns = None
-        matrix = self.matrix.tocsr() if sparse.issparse(self.matrix) else self.matrix
-        for rows in _row_blocks(matrix, n_rows, most):
-            yield Piece(matrix, rows, columns)
+        whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
+        for rows, block in _row_blocks(self.matrix, n_rows):
+            with self.refusing():
+                check_expression(block, rows.start)
+            yield rows.start, cut(block, None if whole else columns)
 
     def _columns(self, genes: Sequence[str]) -> np.ndarray:
         columns = self.names.get_indexer(list(genes))
@@ -152,15 +142,23 @@ class Source:
             )
         return columns
 
+    def unread(self, genes: Sequence[str], n_rows: int) -> Iterator[Piece]:
+        """Yield the same blocks for other processes to read, in :meth:`refusing`."""
+        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
+        columns, n_cells, matrix = self._columns(genes), self.adata.n_obs, self.matrix
+        for first in range(0, n_cells, n_rows):
+            rows = slice(first, min(first + n_rows, n_cells))
+            yield Piece(remote(matrix, rows), rows, columns)
+
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Say of what is not expression where it is, and what to do."""
+        """Say of a value that is not expression whose it is, and what to do."""
         try:
             yield
         except NotExpression as error:
             row, column, what = error.args
             remedy = "replace it by 0 or leave out the cell or gene"
-            if what != NotExpression.UNKNOWN:
+            if what == _NEGATIVE:
                 remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
                 for kind, other in sorted(self.elsewhere().items())[:1]:
                     remedy = f"{other} holds {kind}, take them by {other.keyword}"
@@ -169,83 +167,43 @@ class Source:
 
 
 class NotExpression(ValueError):
-    """A value that is none of expression: its row and column, and what is wrong."""
-
-    UNKNOWN, NEGATIVE = "a NaN or infinite value", "a negative value (scaled data?)"
+    """A value that is not expression: its row and column, and what is wrong."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Some rows of a matrix that nobody has read yet, and the columns that are wanted (None: all)."""
+_NEGATIVE = "a negative value (scaled data?)"
+
+
+def check_expression(block: sparse.csr_matrix, first_row: int) -> None:
+    """Refuse what is not expression, the first such value."""
+    bad, what = ~np.isfinite(block.data), "a NaN or infinite value"
+    if not bad.any():
+        bad, what = block.data < 0, _NEGATIVE
+    if bad.any():
+        at = int(bad.argmax())
+        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+        raise NotExpression(first_row + row, int(block.indices[at]), what)
+
+
+def cut(block: sparse.csr_matrix, columns: np.ndarray | None) -> sparse.csr_matrix:
+    """Return some columns, or all, of what may be a part of the source still, without explicit zeros."""
+    found = block.copy() if columns is None else block[:, columns]
+    found.eliminate_zeros()
+    found.sort_indices()
+    return found
+
+
+class Piece(NamedTuple):
+    """Some rows of a matrix that any process can read, and the columns that are wanted."""
 
     matrix: Any
     rows: slice
-    columns: np.ndarray | None
+    columns: np.ndarray
 
     def read(self) -> sparse.csr_matrix:
-        """Return them as CSR float32 without explicit zeros; refuse what is not expression."""
+        """Read them as :meth:`Source.blocks` does."""
         block = _as_csr(self.matrix[self.rows])
-        bad, what = ~np.isfinite(block.data), NotExpression.UNKNOWN
-        if not bad.any():
-            bad, what = block.data < 0, NotExpression.NEGATIVE
-        if bad.any():
-            at = int(bad.argmax())
-            row = int(np.searchsorted(block.indptr, at, side="right")) - 1
-            raise NotExpression(self.rows.start + row, int(block.indices[at]), what)
-        # A block may be a part of the source still.
-        block = block.copy() if self.columns is None else block[:, self.columns]
-        block.eliminate_zeros()
-        block.sort_indices()
-        return block
-
-    def elsewhere(self) -> Piece | None:
-        """Return the same for another process, which reads the file itself; None where only this one can."""
-        matrix = self.matrix
-        if hasattr(matrix, "dask"):
-            from distributed import futures_of
-
-            # What lies in the memory of workers, only the client can ask for.
-            return None if futures_of(matrix) else replace(self, matrix=_Lazy(matrix[self.rows]))
-        stored = getattr(matrix, "group", matrix)
-        if isinstance(stored, h5py.Group | h5py.Dataset):
-            # HDF5 lets nobody else read what this process may write to.
-            readable = stored.file.mode == "r"
-            return (
-                replace(self, matrix=_InFile(os.path.abspath(stored.file.filename), stored.name)) if readable else None
-            )
-        return self if type(stored).__module__.startswith("zarr.") else None
-
-
-class _Lazy:
-    """Rows of a dask array, computed by whoever asks for them, in its own thread."""
-
-    def __init__(self, array: Any):
-        import dask
-
-        (self._array,) = dask.optimize(array)  # what other rows need is left out
-
-    def __getitem__(self, rows: slice) -> Any:
-        return self._array.compute(scheduler="synchronous")
-
-
-@dataclass(frozen=True)
-class _InFile:
-    """A matrix in an HDF5 file, opened for each reading."""
-
-    path: str
-    name: str
-
-    def __getitem__(self, rows: slice) -> Any:
-        try:
-            opened = h5py.File(self.path, "r")
-        except OSError as error:
-            raise OSError(
-                f"A worker of the cluster cannot read {self.path!r} ({error}): put the file where all workers see it, "
-                "or read the cells into memory."
-            ) from error
-        with opened as file:
-            found = file[self.name]
-            return (sparse_dataset(found) if isinstance(found, h5py.Group) else found)[rows]
+        check_expression(block, self.rows.start)
+        return cut(block, self.columns)
 
 
 def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
@@ -271,14 +229,18 @@ _UNIQUE = {
 }
 
 
-def _row_blocks(source: Any, step: int | None, most: int | None) -> Iterator[slice]:
-    """Cut any matrix (numpy, CSR, backed, dask) into blocks of rows, by default of as many as fit into memory."""
+def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32."""
     n_rows, n_columns = source.shape
+    if sparse.issparse(source):
+        source = source.tocsr()
     if step is None:
         # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
         size = 64 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
-        step = min(most or n_rows or 1, max(1, int(settings.memory_budget / max(1, size))))
-    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
+        step = max(1, int(settings.memory_budget / max(1, size)))
+    for start in range(0, n_rows, step):
+        rows = slice(start, min(start + step, n_rows))
+        yield rows, _as_csr(source[rows])
 
 
 def _as_csr(block: Any) -> sparse.csr_matrix:

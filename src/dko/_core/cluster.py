@@ -31,8 +31,8 @@ def in_blocks(
     """Yield, in order, all that `work` finds in each block of cells.
 
     A task is a block, read or not, and what else `work` is given of it, before a function that it tells of how much
-    more it has done. With a cluster `work` is sent once, and blocks as workers are done with others; a block that lies
-    in a file is read by the worker. What a worker that dies had to do is done by another one.
+    more it has done. With a cluster `work` is sent once, and blocks as workers are done with others; what a worker that
+    dies had to do is done by another one.
     """
     client = active_client()
     if client is None:
@@ -48,10 +48,12 @@ def in_blocks(
             yield from calls.next(advance)
 
 
-def share(n_rows: int) -> int:
-    """Return how many of these cells make a block that leaves work for every worker; all of them without a cluster."""
-    client = active_client()
-    return n_rows if client is None else max(_FEWEST, -(-n_rows // (_PER_THREAD * _n_threads(client))))
+def share_of(n_rows: int, n_genes: int) -> int | None:
+    """Return how many of these cells make a block that fits into memory and leaves work for all; None: no cluster."""
+    if (client := active_client()) is None:
+        return None
+    fitting = max(1, settings.memory_budget // (8 * max(1, n_genes)))
+    return min(fitting, max(_FEWEST, -(-n_rows // (_PER_THREAD * _n_threads(client)))))
 
 
 def active_client() -> Client | None:
@@ -95,9 +97,8 @@ class _Calls:
         return len(self.pending) >= _AHEAD * _n_threads(self._client)
 
     def add(self, block: Any, *more: Any) -> None:
-        """Have a worker do a block, which it reads itself where it can."""
-        there = block.elsewhere() or block.read()
-        self.pending.append(self._submit(_call, self._work, settings.memory_budget, there, *more))
+        """Have a worker do a block."""
+        self.pending.append(self._submit(_call, self._work, settings.memory_budget, block, *more))
 
     def next(self, advance: Callable[[int], object]) -> list[Any]:
         """Wait for the first block, and return what was found in it."""

@@ -21,7 +21,7 @@ from .scale import Scale, scale_now, source_of
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._typing import AnnData
+    from .._typing import AnnData, Iterator
     from ..models import Model
 
 
@@ -136,6 +136,19 @@ def signal_column(
     column = np.full(adata.n_vars, np.nan, dtype=np.float32)
     column[adata.var_names.get_indexer(list(genes))] = weights[keys.SIGNAL]
     return {keys.signal(key): column}
+
+
+def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield blocks of cells x genes of the model with the row of the first: linear values, or ones if it reads so."""
+    scale = None
+    for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
+        if fitted.model.reads == "presence":
+            block.data[:] = 1.0
+        else:
+            # After the first values have been found to be expression.
+            scale = scale or scale_now(adata, fitted.params)
+            scale.to_linear(block)
+        yield first, block
 
 
 def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:

@@ -14,13 +14,14 @@ from .._rng import generator, seed_of
 from .._settings import settings
 from ..models.base import AT_A_TIME
 from . import keys
-from .blocks import Block, Unread, effects_of, knocked_out
+from .blocks import Block, Unread, block_of, effects_of, knocked_out
 from .cells import unwrap
-from .cluster import in_blocks, share
-from .fitted import NO_SIGNAL, gene_columns, read_fitted, read_profiles
+from .cluster import in_blocks, share_of
+from .fitted import NO_SIGNAL, gene_columns, presence_blocks, read_fitted, read_profiles
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
+from .remote import is_remote
 from .scale import read_log_values, scale_now, source_of
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class Predictor:
         """What the model reads of these cells, as it says in ``reads``."""
         if self.model.log:
             return read_log_values(self.adata, self.fitted, self.rows)
-        with self.source.refusing():
-            return _stacked([block.read().values for block in self.blocks(None)])
+        return _stacked([block.read().values for block in self.blocks(None)])
 
     @property
     def whole(self) -> Block:
@@ -124,21 +124,28 @@ class Predictor:
         return source_of(self.adata, self.fitted.params)
 
     def blocks(self, n_rows: int | None) -> Iterator[Block | Unread]:
-        """Yield the cells in blocks of `n_rows`, or of as many as fit into memory, to be read by whoever needs them."""
-        most = share(self.adata.n_obs)
+        """Yield the cells in blocks of `n_rows`, or of as many as fit into memory; those that workers read, unread."""
+        share = share_of(self.adata.n_obs, self.adata.n_vars)
+        n_rows = n_rows or share
         if self.model.log or "values" in vars(self):
-            step = n_rows or most
+            step = n_rows or self.adata.n_obs
             edges = [0, *self.rows[step::step], self.adata.n_obs]
             for number, (first, stop) in enumerate(pairwise(edges)):
                 some = slice(number * step, (number + 1) * step)
                 rows = self.rows[some]
                 yield Block(first, stop, rows, self.models[rows], self.values[some])
-            return
-        scale = None if self.model.reads == "presence" else scale_now(self.adata, self.fitted.params)
-        for piece in self.source.pieces(self.fitted.genes, n_rows, most):
-            first, stop = piece.rows.start, piece.rows.stop
-            rows = first + np.flatnonzero(self.cells[first:stop])
-            yield Unread(first, stop, rows, self.models[rows], piece, self.model.reads, scale)
+        elif share and n_rows and is_remote(self.source.matrix):
+            scale = None if self.model.reads == "presence" else scale_now(self.adata, self.fitted.params)
+            for piece in self.source.unread(self.fitted.genes, n_rows):
+                rows = self._among(piece.rows.start, piece.rows.stop)
+                yield Unread(piece, rows, self.models[rows], self.model.reads, scale)
+        else:
+            for first, values in presence_blocks(self.adata, self.fitted, n_rows):
+                rows = self._among(first, first + values.shape[0])
+                yield block_of(values, first, rows, self.models[rows], self.model.reads)
+
+    def _among(self, first: int, stop: int) -> np.ndarray:
+        return first + np.flatnonzero(self.cells[first:stop])
 
     def each(
         self, work: Callable[..., Iterable[T]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
@@ -150,11 +157,10 @@ class Predictor:
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
         found, rows = [], []
-        with self.source.refusing():
-            for block in (unread.read() for unread in self.blocks(None)):
-                for model, there, values in block.parts(self.model):
-                    found.append(getattr(model, function)(values))
-                    rows.append(block.rows[there])
+        for block in (block.read() for block in self.blocks(None)):
+            for model, there, values in block.parts(self.model):
+                found.append(getattr(model, function)(values))
+                rows.append(block.rows[there])
         if not found:
             return sparse.csr_matrix((0, len(self.model.genes)), dtype=np.float32)
         return _stacked(found)[np.argsort(np.concatenate(rows))]
@@ -219,7 +225,7 @@ class Predictor:
         """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
         if n_rows is None and n_asked is not None:
             n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
-            n_rows = min(n_rows, share(self.adata.n_obs))
+            n_rows = min(n_rows, share_of(self.adata.n_obs, self.adata.n_vars) or n_rows)
         n_drawn = 0
         for block in self.blocks(n_rows):
             if len(block.rows):
