@@ -123,28 +123,29 @@ class Source:
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
-        if not self.adata.n_obs:
-            raise ValueError("This AnnData has no cells.")
-        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
-        columns = None if genes is None else self._columns(genes)
-        whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
+        columns = self._columns(genes)
         for rows, block in _row_blocks(self.matrix, n_rows):
             with self.refusing():
                 check_expression(block, rows.start)
-            yield rows.start, cut(block, None if whole else columns)
+            yield rows.start, cut(block, columns)
 
-    def _columns(self, genes: Sequence[str]) -> np.ndarray:
+    def _columns(self, genes: Sequence[str] | None) -> np.ndarray | None:
+        """Return the columns of genes, None for all as they are; refuse what has no cells, or names twice."""
+        if not self.adata.n_obs:
+            raise ValueError("This AnnData has no cells.")
+        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
+        if genes is None:
+            return None
         columns = self.names.get_indexer(list(genes))
         if gone := [gene for gene, column in zip(genes, columns, strict=True) if column < 0]:
             where = "adata.raw" if self.use_raw else "var_names"
             raise KeyError(
                 f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again."
             )
-        return columns
+        return None if np.array_equal(columns, np.arange(len(self.names))) else columns
 
     def unread(self, genes: Sequence[str], n_rows: int) -> Iterator[Piece]:
         """Yield the same blocks for other processes to read, in :meth:`refusing`."""
-        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         columns, n_cells, matrix = self._columns(genes), self.adata.n_obs, self.matrix
         for first in range(0, n_cells, n_rows):
             rows = slice(first, min(first + n_rows, n_cells))
@@ -193,11 +194,11 @@ def cut(block: sparse.csr_matrix, columns: np.ndarray | None) -> sparse.csr_matr
 
 
 class Piece(NamedTuple):
-    """Some rows of a matrix that any process can read, and the columns that are wanted."""
+    """Some rows of a matrix that any process can read, and the columns that are wanted (None: all)."""
 
     matrix: Any
     rows: slice
-    columns: np.ndarray
+    columns: np.ndarray | None
 
     def read(self) -> sparse.csr_matrix:
         """Read them as :meth:`Source.blocks` does."""

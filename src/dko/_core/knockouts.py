@@ -61,7 +61,7 @@ class Predictor:
         """What the model reads of these cells, as it says in ``reads``."""
         if self.model.log:
             return read_log_values(self.adata, self.fitted, self.rows)
-        return _stacked([block.read().values for block in self.blocks(None)])
+        return _stacked([block.values for block in self.read(None)])
 
     @property
     def whole(self) -> Block:
@@ -144,6 +144,12 @@ class Predictor:
                 rows = self._among(first, first + values.shape[0])
                 yield block_of(values, first, rows, self.models[rows], self.model.reads)
 
+    def read(self, n_rows: int | None) -> Iterator[Block]:
+        """Yield the same blocks, all read here."""
+        with self.source.refusing():
+            for block in self.blocks(n_rows):
+                yield block.read()
+
     def _among(self, first: int, stop: int) -> np.ndarray:
         return first + np.flatnonzero(self.cells[first:stop])
 
@@ -157,7 +163,7 @@ class Predictor:
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
         found, rows = [], []
-        for block in (block.read() for block in self.blocks(None)):
+        for block in self.read(None):
             for model, there, values in block.parts(self.model):
                 found.append(getattr(model, function)(values))
                 rows.append(block.rows[there])
