@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def single_knockouts(cells: AnnData) -> Callable[..., object]:
     """Return a call that makes all single knockouts of fitted cells: from a CSR matrix to an array of impacts."""
     opened = open_model(cells, "dko", "rna")
-    ((model, _, values),) = opened.parts(opened.whole)
+    ((model, _, values),) = opened.whole.parts(opened.model)
     return partial(scan, cast("DkoModel", model).map, values)
 
 

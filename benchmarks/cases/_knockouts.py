@@ -126,6 +126,23 @@ CASES = [
         repeats=9,
     ),
     Case(
+        "cluster",
+        "Two workers of a dask cluster against one, all single knockouts of 27,000 cells, from a file to a file",
+        [
+            Contestant(
+                f"{number} worker{'s' * (number > 1)}",
+                "contestants.scan:on_cluster",
+                {"cells": "tiled", "n_workers": number},
+            )
+            for number in (1, 2)
+        ],
+        [times_faster("two workers faster than one", "2 workers", "1 worker", at_least=1.6)],
+        inputs=["tiled"],
+        note="The 2,000 common genes of PBMC 3k, its 2,700 cells ten times, in an .h5ad file that the workers read; "
+        "both impacts go to a .zarr store. A LocalCluster, whose workers are processes with one thread each: what the "
+        "calling process does, and the scheduler in it, is done on the same cores.",
+    ),
+    Case(
         "double",
         "50,000 sampled double knockouts of the reference's 100 genes x 500 cells, one core",
         [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +61,26 @@ def kernel(inputs: str, cells: str) -> dict[str, float]:
         "G updates per s in loops": updates / min(seconds_in_loops(call) for _ in range(3)),
         "G updates per s, both": updates / measure(partial(call, downstream=True), lambda: None)["cpu"],
     }
+
+
+def on_cluster(inputs: str, cells: str, n_workers: int) -> dict[str, float]:
+    """Make all single knockouts from a file to a file, by workers of one thread each; the cluster is there before."""
+    import anndata as ad
+    from distributed import Client, LocalCluster
+
+    adata = read(inputs, cells)
+    few = adata[:_SOME].copy()
+    backed = ad.read_h5ad(Path(inputs) / f"{cells}.h5ad", backed="r")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster),
+    ):
+        # Each worker gets its share of this.
+        figures = measure(
+            lambda: dko.tl.scan(backed, out=f"{folder}/impacts.zarr"), lambda: dko.tl.scan(few, batch_size=1)
+        )
+    return {**figures, "work": adata.X.nnz}
 
 
 def formula(inputs: str, cells: str, n_sample: int) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from distributed import Client
 
 # Values of :meth:`Settings.override`, of this thread.
 _overridden: ContextVar[dict[str, Any]] = ContextVar("dko_settings", default={})  # noqa: B039 (never changed)
@@ -32,6 +33,8 @@ class Settings:
         Cells of a fit that are more are kept in a scratch file (in the folder of ``TMPDIR``). No number depends on it.
     result_budget
         Bytes that impacts of a scan, or profiles of named knockouts, may take in memory; above, a scan asks for a file.
+    client
+        Whose workers compute knockouts: a ``distributed.Client``; None, the one that is active, if any; or False, none.
     """
 
     verbosity: int = 1
@@ -39,6 +42,7 @@ class Settings:
     max_genes: int = 2_000
     memory_budget: int = 256 * 2**20
     result_budget: int = 8 * 2**30
+    client: Client | Literal[False] | None = None
 
     def __getattribute__(self, name: str) -> Any:
         overridden = _overridden.get()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -16,6 +17,7 @@ from .._settings import settings
 from . import keys
 from .evidence import are_counts
 from .messages import listed, unknown
+from .remote import remote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,42 +125,86 @@ class Source:
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
     ) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
-        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
-        columns = None if genes is None else self._columns(genes)
-        whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
+        columns = self._columns(genes)
         for rows, block in _row_blocks(self.matrix, n_rows):
-            self._check(block, rows.start)
-            # A block may be a part of the source still.
-            block = block.copy() if whole else block[:, columns]
-            block.eliminate_zeros()
-            block.sort_indices()
-            yield rows.start, block
+            with self.refusing():
+                check_expression(block, rows.start)
+            yield rows.start, cut(block, columns)
 
-    def _columns(self, genes: Sequence[str]) -> np.ndarray:
+    def _columns(self, genes: Sequence[str] | None) -> np.ndarray | None:
+        """Return the columns of genes, None for all as they are; refuse names that are there twice."""
+        require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
+        if genes is None:
+            return None
         columns = self.names.get_indexer(list(genes))
         if gone := [gene for gene, column in zip(genes, columns, strict=True) if column < 0]:
             where = "adata.raw" if self.use_raw else "var_names"
             raise KeyError(
                 f"{where} lacks {len(gone)} of the {len(columns)} genes of the fit: {listed(gone)}; fit again."
             )
-        return columns
+        return None if np.array_equal(columns, np.arange(len(self.names))) else columns
 
-    def _check(self, block: sparse.csr_matrix, first_row: int) -> None:
-        """Refuse what is not expression, and name the first place."""
-        bad = ~np.isfinite(block.data)
-        what, remedy = "a NaN or infinite value", "replace it by 0 or leave out the cell or gene"
-        if not bad.any():
-            bad = block.data < 0
-            if not bad.any():
-                return
-            what = "a negative value (scaled data?)"
-            remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
-            for kind, other in sorted(self.elsewhere().items())[:1]:
-                remedy = f"{other} holds {kind}, take them by {other.keyword}"
+    def unread(self, genes: Sequence[str], n_rows: int) -> Iterator[Piece]:
+        """Yield the same blocks for other processes to read, in :meth:`refusing`."""
+        columns, n_cells, matrix = self._columns(genes), self.adata.n_obs, self.matrix
+        for first in range(0, n_cells, n_rows):
+            rows = slice(first, min(first + n_rows, n_cells))
+            yield Piece(remote(matrix, rows), rows, columns)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Say of a value that is not expression whose it is, and what to do."""
+        try:
+            yield
+        except NotExpression as error:
+            row, column, what = error.args
+            remedy = "replace it by 0 or leave out the cell or gene"
+            if what == _NEGATIVE:
+                remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
+                for kind, other in sorted(self.elsewhere().items())[:1]:
+                    remedy = f"{other} holds {kind}, take them by {other.keyword}"
+            gene, cell = self.names[column], self.adata.obs_names[row]
+            raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.") from None
+
+
+class NotExpression(ValueError):
+    """A value that is not expression: its row and column, and what is wrong."""
+
+
+_NEGATIVE = "a negative value (scaled data?)"
+
+
+def check_expression(block: sparse.csr_matrix, first_row: int) -> None:
+    """Refuse what is not expression, the first such value."""
+    bad, what = ~np.isfinite(block.data), "a NaN or infinite value"
+    if not bad.any():
+        bad, what = block.data < 0, _NEGATIVE
+    if bad.any():
         at = int(bad.argmax())
-        row = first_row + int(np.searchsorted(block.indptr, at, side="right")) - 1
-        gene, cell = self.names[block.indices[at]], self.adata.obs_names[row]
-        raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.")
+        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+        raise NotExpression(first_row + row, int(block.indices[at]), what)
+
+
+def cut(block: sparse.csr_matrix, columns: np.ndarray | None) -> sparse.csr_matrix:
+    """Return some columns, or all, of what may be a part of the source still, without explicit zeros."""
+    found = block.copy() if columns is None else block[:, columns]
+    found.eliminate_zeros()
+    found.sort_indices()
+    return found
+
+
+class Piece(NamedTuple):
+    """Some rows of a matrix that any process can read, and the columns that are wanted (None: all)."""
+
+    matrix: Any
+    rows: slice
+    columns: np.ndarray | None
+
+    def read(self) -> sparse.csr_matrix:
+        """Read them as :meth:`Source.blocks` does."""
+        block = _as_csr(self.matrix[self.rows])
+        check_expression(block, self.rows.start)
+        return cut(block, self.columns)
 
 
 def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy import sparse
 
-from .._compat import stored
 from .._rng import generator, seed_of
 from .._settings import settings
-from ..models import Model
 from ..models.base import AT_A_TIME
 from . import keys
-from .cells import profiles, unwrap
+from .blocks import Block, Unread, block_of, effects_of, knocked_out
+from .cells import unwrap
+from .cluster import in_blocks, share_of
 from .fitted import NO_SIGNAL, gene_columns, presence_blocks, read_fitted, read_profiles
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
-from .scale import read_log_values
+from .remote import is_remote
+from .scale import read_log_values, scale_now, source_of
 
 if TYPE_CHECKING:
-    from .._typing import RNG, AnnData, Fitted, Groups, Iterator, Knockouts, MuData, Sequence
-    from ..models import Knockout
+    from .._typing import RNG, AnnData, Callable, Fitted, Groups, Iterable, Iterator, Knockouts, MuData, Sequence
+    from ..models import Knockout, Model
+    from .cells import Source
 
-
-class Block(NamedTuple):
-    """Rows `first` to `stop` of an AnnData, those of them that are predicted, and what the model reads of these."""
-
-    first: int
-    stop: int
-    rows: np.ndarray
-    values: sparse.csr_matrix
-
-
-class Part(NamedTuple):
-    """Cells of a block that have one model: the model, which of the `rows` of the block, and what it reads of them."""
-
-    model: Model
-    there: np.ndarray
-    values: sparse.csr_matrix
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,12 +61,12 @@ class Predictor:
         """What the model reads of these cells, as it says in ``reads``."""
         if self.model.log:
             return read_log_values(self.adata, self.fitted, self.rows)
-        return _stacked([block.values for block in self.blocks(None)])
+        return _stacked([block.values for block in self.read(None)])
 
     @property
     def whole(self) -> Block:
         """All cells that are predicted as one block."""
-        return Block(0, self.adata.n_obs, self.rows, self.values)
+        return Block(0, self.adata.n_obs, self.rows, self.models[self.rows], self.values)
 
     @cached_property
     def trained(self) -> dict[str, list[str]]:
@@ -131,50 +118,58 @@ class Predictor:
         position = {gene: number for number, gene in enumerate(self.model.targets)}
         return [np.array([position[gene] for gene in genes]) for genes in sets]
 
-    def blocks(self, n_rows: int | None) -> Iterator[Block]:
-        """Yield the cells in blocks of `n_rows` cells, or of as many as fit into memory."""
+    @property
+    def source(self) -> Source:
+        """The matrix that the model reads."""
+        return source_of(self.adata, self.fitted.params)
+
+    def blocks(self, n_rows: int | None) -> Iterator[Block | Unread]:
+        """Yield the cells in blocks of `n_rows`, or of as many as fit into memory; those that workers read, unread."""
+        share = share_of(self.adata.n_obs, self.adata.n_vars)
+        n_rows = n_rows or share
         if self.model.log or "values" in vars(self):
             step = n_rows or self.adata.n_obs
             edges = [0, *self.rows[step::step], self.adata.n_obs]
             for number, (first, stop) in enumerate(pairwise(edges)):
                 some = slice(number * step, (number + 1) * step)
-                yield Block(first, stop, self.rows[some], self.values[some])
-            return
-        for first, block in presence_blocks(self.adata, self.fitted, n_rows):
-            stop = first + block.shape[0]
-            there = np.flatnonzero(self.cells[first:stop])
-            values = block if len(there) == block.shape[0] else block[there]
-            yield Block(first, stop, first + there, profiles(values) if self.model.reads == "profiles" else values)
+                rows = self.rows[some]
+                yield Block(first, stop, rows, self.models[rows], self.values[some])
+        elif share and n_rows and is_remote(self.source.matrix):
+            scale = None if self.model.reads == "presence" else scale_now(self.adata, self.fitted.params)
+            for piece in self.source.unread(self.fitted.genes, n_rows):
+                rows = self._among(piece.rows.start, piece.rows.stop)
+                yield Unread(piece, rows, self.models[rows], self.model.reads, scale)
+        else:
+            for first, values in presence_blocks(self.adata, self.fitted, n_rows):
+                rows = self._among(first, first + values.shape[0])
+                yield block_of(values, first, rows, self.models[rows], self.model.reads)
 
-    def parts(self, block: Block) -> Iterator[Part]:
-        """Yield the cells of each model that a block has."""
-        models = self.models[block.rows]
-        for number in np.unique(models):
-            there = np.flatnonzero(models == number)
-            values = block.values if len(there) == len(models) else block.values[there]
-            yield Part(self.model.part(int(number)), there, values)
+    def read(self, n_rows: int | None) -> Iterator[Block]:
+        """Yield the same blocks, all read here."""
+        with self.source.refusing():
+            for block in self.blocks(n_rows):
+                yield block.read()
+
+    def _among(self, first: int, stop: int) -> np.ndarray:
+        return first + np.flatnonzero(self.cells[first:stop])
+
+    def each(
+        self, work: Callable[..., Iterable[T]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
+    ) -> Iterator[T]:
+        """Yield all that `work` finds in blocks of cells, as :func:`in_blocks` does."""
+        with self.source.refusing():
+            yield from in_blocks(work, tasks, advance)
 
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
         found, rows = [], []
-        for block in self.blocks(None):
-            for model, there, values in self.parts(block):
+        for block in self.read(None):
+            for model, there, values in block.parts(self.model):
                 found.append(getattr(model, function)(values))
                 rows.append(block.rows[there])
         if not found:
             return sparse.csr_matrix((0, len(self.model.genes)), dtype=np.float32)
         return _stacked(found)[np.argsort(np.concatenate(rows))]
-
-    def layer(self, values: sparse.csr_matrix, rows: np.ndarray, n_rows: int) -> sparse.csr_matrix:
-        """Return values of some cells, over the genes of the model, in a matrix like X; NaN stands for no entry."""
-        kept = ~np.isnan(values.data)
-        sizes = np.zeros(n_rows, dtype=np.int64)
-        sizes[rows] = np.diff(np.concatenate([[0], np.cumsum(kept)])[values.indptr])
-        indptr = np.concatenate([[0], np.cumsum(sizes)])
-        content = (values.data[kept], self.columns[values.indices[kept]], indptr)
-        layer = stored(content, shape=(n_rows, self.adata.n_vars))
-        layer.sort_indices()
-        return layer
 
     def predict(
         self,
@@ -197,18 +192,15 @@ class Predictor:
         for_noise, for_escape = self._streams(rng)
         escapes = for_escape.random(self.draws.max() + 1) if mixture else np.empty(0)
         n_asked, total = len(sets) * len(asked), len(self.rows) * len(sets) * len(asked)
-        blocks = self._drawn(batch_size, n_asked if self.model.log or profiles else None, for_noise)
+        tasks = self._drawn(batch_size, n_asked if self.model.log or profiles else None, for_noise)
+        work = partial(knocked_out, self.model, numbers, asked, profiles)
         with progress_of(total, description=description, unit="cell") as advance:
-            for block, noise in blocks:
-                for model, there, values in self.parts(block):
-                    for found in model.knock_out(values, numbers, asked, noise[there], profiles=profiles):
-                        rows = block.rows[there[found.rows]]
-                        knockout = model.with_impacts(found, numbers[found.number])._replace(rows=rows)
-                        if mixture:
-                            yield from (_mixed(knockout, dose, escapes[self.draws[rows]] < dose) for dose in doses)
-                        else:
-                            yield knockout
-                        advance(len(there))
+            for knockout in self.each(work, tasks, advance):
+                if mixture:
+                    affected = escapes[self.draws[knockout.rows]]
+                    yield from (_mixed(knockout, dose, affected < dose) for dose in doses)
+                else:
+                    yield knockout
 
     def effect_sums(
         self, sets: Sequence[Sequence[str]], group: np.ndarray, n_groups: int, rng: RNG = 0
@@ -219,14 +211,13 @@ class Predictor:
         n_cells = np.zeros((n_groups, len(sets)), dtype=np.int64)
         several = self.model.log or any(len(genes) > 1 for genes in sets)
         for_noise, _ = self._streams(rng)
+        work = partial(effects_of, self.model, numbers, n_groups)
+        drawn = some._drawn(None, len(sets) if several else None, for_noise)
+        tasks = ((block, noise, group[block.rows]) for block, noise in drawn)
         with progress_of(len(some.rows), description="effects", unit="cell") as advance:
-            for block, noise in some._drawn(None, len(sets) if several else None, for_noise):
-                for model, there, values in some.parts(block):
-                    of_each = group[block.rows[there]]
-                    changes, n = model.effect_sums(values, numbers, of_each, n_groups, noise[there])
-                    totals += changes
-                    n_cells += n
-                    advance(len(there))
+            for changes, n in some.each(work, tasks, advance):
+                totals += changes
+                n_cells += n
         return totals, n_cells
 
     def _streams(self, rng: RNG) -> list[np.random.Generator]:
@@ -236,10 +227,11 @@ class Predictor:
 
     def _drawn(
         self, n_rows: int | None, n_asked: int | None, rng: np.random.Generator
-    ) -> Iterator[tuple[Block, np.ndarray]]:
+    ) -> Iterator[tuple[Block | Unread, np.ndarray]]:
         """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
         if n_rows is None and n_asked is not None:
             n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
+            n_rows = min(n_rows, share_of(self.adata.n_obs, self.adata.n_vars) or n_rows)
         n_drawn = 0
         for block in self.blocks(n_rows):
             if len(block.rows):

@@ -37,8 +37,11 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def process_kept() -> Iterator[None]:
-    """Leave torch as it was before a call, also if interrupted; in a forked process use one thread, not to hang."""
+def process_kept(*, alone: bool = False) -> Iterator[None]:
+    """Leave torch as it was before a call, also if interrupted; in a forked process use one thread, not to hang.
+
+    With `alone` use one thread in any: torch, and what is compiled here, ask torch for the number in this thread.
+    """
     with _one_thread() if _forked else nullcontext():
         torch = sys.modules.get("torch")
         if torch is None:
@@ -46,7 +49,7 @@ def process_kept() -> Iterator[None]:
             return
         threads, chance, gradients = torch.get_num_threads(), torch.get_rng_state(), torch.is_grad_enabled()
         try:
-            if _forked:
+            if _forked or alone:
                 torch.set_num_threads(1)
             yield
         except BaseException:

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,59 +40,91 @@ def digest(*parts: object) -> str:
 class Kept:
     """Matrices of each block of a computation, in a hidden folder beside its target.
 
-    They are found again by all that they are made from, so that none is ever taken for another.
+    They are found again by all that they are made from, so that none is ever taken for another. Several processes may
+    put them there; one makes the folder and takes them.
     """
 
     def __init__(self, target: str | Path, made_from: str):
         # Not the name of the target itself, which may be as long as names can be.
         self._pattern = f".dko-blocks-{digest(Path(target).name)[:8]}-*"
         self.folder = Path(target).absolute().with_name(self._pattern.replace("*", made_from))
-        self._on = True
+        self._room = True
+        self._taken: list[str] = []
+        # The last that this process has put there, which it need not read again.
+        self._latest: dict[str, list[sparse.csr_matrix]] = {}
 
-    def get(self, name: str, shape: tuple[int, int]) -> list[sparse.csr_matrix] | None:
+    def get(self, name: str, n_columns: int) -> list[sparse.csr_matrix] | None:
         """Return the matrices of a block; None where they are not there, or are damaged."""
         # A file that is damaged is as good as none.
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # numpy leaves a file open that is no archive.
-            with (self.folder / f"{name}.block").open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with self._file(name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 n_matrices = len(file.files) // len(_PARTS)
                 parts = [tuple(file[f"{part}_{i}"] for part in _PARTS) for i in range(n_matrices)]
-            found = [stored(of_one, shape=shape) for of_one in parts]
+            found = [stored(of_one, shape=(len(of_one[-1]) - 1, n_columns)) for of_one in parts]
             for one in found:
                 one.check_format()
             return found
         return None
 
-    def put(self, name: str, matrices: Sequence[sparse.csr_matrix]) -> None:
-        """Keep the matrices of a block; without room, none is kept."""
-        if not self._on:
-            return
+    def put(self, name: str, matrices: Sequence[sparse.csr_matrix]) -> bool:
+        """Keep the matrices of a block; False: there is no room, or no folder that this process and its maker share."""
         arrays = {f"{part}_{i}": getattr(one, part) for i, one in enumerate(matrices) for part in _PARTS}
-        temporary = self.folder / f"{name}.part"
+        temporary = self._file(name).with_suffix(f".{token_hex(4)}")
         try:
-            self.folder.mkdir(exist_ok=True)
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)
-            temporary.replace(self.folder / f"{name}.block")
+            temporary.replace(self._file(name))
         except OSError:
-            self._on = False
-            self._remove()
+            with suppress(OSError):
+                temporary.unlink()
+            return False
+        self._latest = {name: list(matrices)}
+        return True
+
+    def take(self, name: str, n_columns: int) -> list[sparse.csr_matrix]:
+        """Return the matrices of a block that was put there."""
+        found = self._latest.pop(name, None) or self.get(name, n_columns)
+        if found is None:
+            raise OSError(f"{str(self._file(name))!r} was written, and is gone or damaged; make the same call again.")
+        self._taken.append(name)
+        self._make_room()
+        return found
+
+    def no_room(self) -> None:
+        """Remove each block as soon as it is taken."""
+        self._room = False
+        self._make_room()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Remove all blocks in the end; but keep them where the user stops the computation, and say so."""
-        if n_blocks := len(list(self.folder.glob("*.block"))):
+        """Make the folder, and remove it in the end; but where the user stops the computation keep it, and say so."""
+        if n_blocks := self._n_blocks():
             say(f"Going on with a scan that was stopped: {n_blocks} blocks of cells are there.")
+        with suppress(OSError):
+            self.folder.mkdir(exist_ok=True)
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
-            if self.folder.exists():
+            if not self._n_blocks():
+                self._remove()
+            else:
                 say(f"Stopped. The same call goes on from here; delete {str(self.folder)!r} if there will be none.")
             raise
         except BaseException:
             self._remove()
             raise
         self._remove()
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.block"
+
+    def _n_blocks(self) -> int:
+        return len(list(self.folder.glob("*.block")))
+
+    def _make_room(self) -> None:
+        while self._taken and not self._room:
+            self._file(self._taken.pop()).unlink(missing_ok=True)
 
     def _remove(self) -> None:
         for folder in self.folder.parent.glob(self._pattern):

@@ -136,7 +136,7 @@ def _impacts(cells: Predictor, row: np.ndarray, position: np.ndarray) -> np.ndar
     """Return the impacts, and downstream impacts, of each pair, its first and its second gene, shape (n, 2, 3)."""
     impacts = np.empty((len(row), 2, 3), dtype=np.float32)
     with progress_of(len(row), description="double_ko", unit="pair") as advance:
-        for model, there, values in cells.parts(cells.whole):
+        for model, there, values in cells.whole.parts(cells.model):
             of_model = np.flatnonzero(np.isin(row, there))
             for start in range(0, len(of_model), _PIECE):
                 some = of_model[start : start + _PIECE]

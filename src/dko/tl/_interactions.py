@@ -169,7 +169,7 @@ def _measured(
     grouped = predictor.among(group_of >= 0)
     cells = [
         (cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
-        for model, there, values in grouped.parts(grouped.whole)
+        for model, there, values in grouped.whole.parts(grouped.model)
     ]
     step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
     step = int(np.clip(step, 1, _PIECE))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from .._core import keys
+from .._core.blocks import layer
 from .._core.cells import unwrap
 from .._core.knockouts import open_model
 from .._core.messages import progress_of, require_genes, say
@@ -23,8 +25,9 @@ from ..models.base import like
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._core.knockouts import Block
+    from .._core.blocks import Block
     from .._typing import AnnData, Callable, Groups, Iterator, MuData, Path, Predictor, Sequence
+    from ..models import Model
 
 
 @verb
@@ -113,7 +116,8 @@ def _blocks(
 ) -> Iterator[list[sparse.csr_matrix]]:
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
     n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
-    beginning = next(blocks)
+    with cells.source.refusing():
+        beginning = next(blocks).read()
     # The first block stands for all.
     per_cell = np.count_nonzero(wanted[beginning.values.indices]) / max(1, len(beginning.rows))
     n_knockouts = round(per_cell * len(cells.rows))
@@ -122,31 +126,53 @@ def _blocks(
             f"The impacts would take about {size / 2**30:.1f} GiB; name a file for them, "
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
+    work = _Scan(cells.model, wanted, n_kinds, cells.columns, sums.shape[1], kept)
+    tasks = ((block,) for block in chain([beginning], blocks))
     with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
-        for block in chain([beginning], blocks):
-            layers = None if kept is None else kept.get(_name(block), (block.stop - block.first, sums.shape[1]))
-            if layers is not None:
-                advance(layers[0].nnz)
-            else:
-                layers = _scanned(cells, block, wanted, n_kinds, advance)
-                if kept is not None:
-                    kept.put(_name(block), layers)
+        for found in cells.each(work, tasks, advance):
+            layers = _taken(found, kept, sums.shape[1])
             sums[0] += np.bincount(layers[0].indices, minlength=sums.shape[1])
-            for total, layer in zip(sums[1:], layers, strict=True):
-                total += np.bincount(layer.indices, layer.data, sums.shape[1])
+            for total, one in zip(sums[1:], layers, strict=True):
+                total += np.bincount(one.indices, one.data, sums.shape[1])
             yield layers
 
 
-def _scanned(
-    cells: Predictor, block: Block, wanted: np.ndarray, n_kinds: int, advance: Callable[[int], object]
-) -> list[sparse.csr_matrix]:
-    """Return each kind of impact in a block of cells, as in X."""
-    found = np.full((n_kinds, block.values.nnz), np.nan, dtype=np.float32)
-    for model, there, values in cells.parts(block):
-        entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
-        found[:, entries] = model.scan(values, wanted, downstream=n_kinds > 1, advance=advance)
-    rows, n_rows = block.rows - block.first, block.stop - block.first
-    return [cells.layer(like(block.values, impacts), rows, n_rows) for impacts in found]
+@dataclass(frozen=True)
+class _Scan:
+    """Knock out every wanted gene in a block of cells."""
+
+    model: Model
+    wanted: np.ndarray
+    n_kinds: int
+    columns: np.ndarray
+    n_vars: int
+    kept: Kept | None
+
+    def __call__(self, block: Block, advance: Callable[[int], object]) -> Iterator[str | list[sparse.csr_matrix]]:
+        """Yield each kind of impact, as in X; or the name under which they are kept."""
+        name = _name(block) if self.kept else ""
+        if self.kept and (there := self.kept.get(name, self.n_vars)):
+            advance(there[0].nnz)
+            yield name
+        else:
+            layers = self._layers(block, advance)
+            yield name if self.kept and self.kept.put(name, layers) else layers
+
+    def _layers(self, block: Block, advance: Callable[[int], object]) -> list[sparse.csr_matrix]:
+        found = np.full((self.n_kinds, block.values.nnz), np.nan, dtype=np.float32)
+        for model, there, values in block.parts(self.model):
+            entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
+            found[:, entries] = model.scan(values, self.wanted, downstream=self.n_kinds > 1, advance=advance)
+        rows, shape = block.rows - block.first, (block.stop - block.first, self.n_vars)
+        return [layer(like(block.values, impacts), rows, self.columns, shape) for impacts in found]
+
+
+def _taken(found: str | list[sparse.csr_matrix], kept: Kept | None, n_columns: int) -> list[sparse.csr_matrix]:
+    if kept and isinstance(found, str):
+        return kept.take(found, n_columns)
+    if kept:
+        kept.no_room()
+    return cast("list[sparse.csr_matrix]", found)
 
 
 def _name(block: Block) -> str:

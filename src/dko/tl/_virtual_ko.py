@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._core import keys
+from .._core.blocks import layer
 from .._core.cells import unwrap
 from .._core.knockouts import open_model, require_cells
 from .._core.messages import listed, say
@@ -160,7 +161,7 @@ class _Profiles:
             source[touched] = len(rows) + np.arange(len(touched))
             after = sparse.csr_matrix(sparse.vstack([before, *(one.after for one in found)], format="csr"))[source]
             after.eliminate_zeros()
-            layers.append(self._cells.layer(after, rows, self._cells.adata.n_obs))
+            layers.append(layer(after, rows, self._cells.columns, self._cells.adata.shape))
         return layers
 
 

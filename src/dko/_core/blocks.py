@@ -1,0 +1,122 @@
+"""Blocks of cells that a model works on, here or in another process: nothing in them holds an AnnData."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .._compat import stored
+from .cells import profiles
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from .._typing import Callable, Iterator, Sequence
+    from ..models import Knockout, Model
+    from ..models.base import Sets
+    from .cells import Piece
+    from .scale import Scale
+
+
+class Part(NamedTuple):
+    """Cells of a block that have one model: the model, which of the `rows` of the block, and what it reads of them."""
+
+    model: Model
+    there: np.ndarray
+    values: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows `first` to `stop` of an AnnData, those of them that are predicted, their models, and what these read."""
+
+    first: int
+    stop: int
+    rows: np.ndarray
+    models: np.ndarray
+    values: sparse.csr_matrix
+
+    def parts(self, model: Model) -> Iterator[Part]:
+        """Yield the cells of each model that it has; `model` is any of them."""
+        for number in np.unique(self.models):
+            there = np.flatnonzero(self.models == number)
+            values = self.values if len(there) == len(self.models) else self.values[there]
+            yield Part(model.part(int(number)), there, values)
+
+    def read(self) -> Block:
+        """Return it as it is."""
+        return self
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A block that lies in a file, for another process to read; `scale` is None if models read presence alone."""
+
+    piece: Piece
+    rows: np.ndarray
+    models: np.ndarray
+    reads: str
+    scale: Scale | None
+
+    def read(self) -> Block:
+        """Read it."""
+        values, where = self.piece.read(), self.piece.rows
+        if self.scale is None:
+            values.data[:] = 1.0
+        else:
+            self.scale.to_linear(values)
+        return block_of(values, where.start, self.rows, self.models, self.reads)
+
+
+def block_of(values: sparse.csr_matrix, first: int, rows: np.ndarray, models: np.ndarray, reads: str) -> Block:
+    """Return the block of some rows, of all values from the row `first` on."""
+    stop = first + values.shape[0]
+    values = values if len(rows) == values.shape[0] else values[rows - first]
+    return Block(first, stop, rows, models, profiles(values) if reads == "profiles" else values)
+
+
+def knocked_out(
+    model: Model,
+    sets: Sets,
+    doses: Sequence[float],
+    profiles: bool,
+    block: Block,
+    noise: np.ndarray,
+    advance: Callable[[int], object],
+) -> Iterator[Knockout]:
+    """Yield the knockout of each set of genes with each dose, with rows of the AnnData."""
+    for part, there, values in block.parts(model):
+        for found in part.knock_out(values, sets, doses, noise[there], profiles=profiles):
+            rows = block.rows[there[found.rows]]
+            yield part.with_impacts(found, sets[found.number])._replace(rows=rows)
+            advance(len(there))
+
+
+def effects_of(
+    model: Model,
+    sets: Sets,
+    n_groups: int,
+    block: Block,
+    noise: np.ndarray,
+    group: np.ndarray,
+    advance: Callable[[int], object],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield sums of changes of log expression, groups (-1: none) x sets x genes, and numbers of cells."""
+    for part, there, values in block.parts(model):
+        yield part.effect_sums(values, sets, group[there], n_groups, noise[there])
+        advance(len(there))
+
+
+def layer(
+    values: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_matrix:
+    """Return values of some cells and genes, at `rows` and `columns`, in a matrix like X; NaN stands for no entry."""
+    kept = ~np.isnan(values.data)
+    sizes = np.zeros(shape[0], dtype=np.int64)
+    sizes[rows] = np.diff(np.concatenate([[0], np.cumsum(kept)])[values.indptr])
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    found = stored((values.data[kept], columns[values.indices[kept]], indptr), shape=shape)
+    found.sort_indices()
+    return found
