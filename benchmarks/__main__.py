@@ -15,6 +15,7 @@ from .cases import CASES
 RESULTS = Path(__file__).parent / "results"
 REPRODUCE = "reproduce"
 NAMES = [*(case.name for case in CASES), REPRODUCE]
+_LONG = [case.name for case in CASES if case.named]
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     options = _options()
     folder = options.out or (None if options.quick else RESULTS)
     about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe(), "quick": options.quick}
-    chosen = options.cases or ([case.name for case in CASES] if options.quick else NAMES)
+    chosen = options.cases or [name for name in NAMES if name not in (_LONG if not options.quick else [REPRODUCE])]
     cases = [case for case in CASES if case.name in chosen]
     with tempfile.TemporaryDirectory() as inputs:
         if names := sorted({name for case in cases for name in case.inputs}):
@@ -52,7 +53,9 @@ def _reproduce(folder: Path | None, date: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure dko against alternatives.")
-    parser.add_argument("cases", nargs="*", metavar="case", help=f"all of them by default: {', '.join(NAMES)}")
+    parser.add_argument(
+        "cases", nargs="*", metavar="case", help=f"{', '.join(NAMES)}; all by default, but {', '.join(_LONG)}"
+    )
     parser.add_argument("--repeats", type=int, help="rounds of each case, instead of its own number")
     parser.add_argument("--quick", action="store_true", help="tiny inputs, to see that everything runs; writes nothing")
     parser.add_argument("--out", type=Path, help="folder for the results; also writes those of a quick run")

@@ -97,6 +97,8 @@ class Case:
         Names of the files in ``inputs.py`` that they read.
     repeats
         Rounds, unless the user says otherwise.
+    named
+        Whether it runs only when it is named, as it takes minutes and gigabytes.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Case:
     claims: Sequence[Claim]
     inputs: Sequence[str] = ()
     repeats: int = 5
+    named: bool = False
     note: str = ""
 
 

@@ -95,15 +95,18 @@ def on_disk(n_cells: int, n_genes: int, path: str | Path) -> None:
             write_elem(store, "X", counts, dataset_kwargs={"chunks": (2**20,)})
 
 
-def _counts(types: np.ndarray, n_genes: int, block: int) -> sparse.csr_matrix:
-    """Draw the gene of every molecule of some cells: counts are Poisson, and only those above zero cost time."""
+def _counts(types: np.ndarray, n_genes: int, block: int, depth: float = 0.12) -> sparse.csr_matrix:
+    """Draw the gene of every molecule of some cells: counts are Poisson, and only those above zero cost time.
+
+    A cell has `depth` molecules for each gene.
+    """
     import numpy as np
     from scipy import sparse
 
     of_genes, rng = np.random.default_rng(2), np.random.default_rng([3, block])
     means = of_genes.gamma(0.5, size=n_genes) * of_genes.gamma(4, size=(_N_TYPES, n_genes))
     bounds = np.arange(_N_TYPES)[:, None] + np.cumsum(means / means.sum(axis=1, keepdims=True), axis=1)
-    cell = np.repeat(np.arange(len(types)), rng.poisson(0.12 * n_genes * rng.lognormal(0, 0.3, len(types))))
+    cell = np.repeat(np.arange(len(types)), rng.poisson(depth * n_genes * rng.lognormal(0, 0.3, len(types))))
     gene = np.searchsorted(bounds.ravel(), types[cell] + rng.random(len(cell)), side="right") - types[cell] * n_genes
     counts = sparse.csr_matrix((np.ones(len(cell), dtype=np.float32), (cell, gene)), shape=(len(types), n_genes))
     counts.indptr = counts.indptr.astype(np.int64)  # millions of cells have more entries than 32 bits count
@@ -210,6 +213,19 @@ def _screen(n_genes: int = 5_000, n_perturbations: int = 100, n_controls: int = 
     return ad.AnnData(sparse.vstack(counts, format="csr"), obs=cells, var=pd.DataFrame(index=names))
 
 
+def _many_genes(n_cells: int = 3_000, n_genes: int = 20_000) -> AnnData:
+    """Return counts of ten types of cells, about 1,400 genes in a cell."""
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+
+    # Some genes more, as no cell expresses a few of them.
+    counts = _counts(np.random.default_rng(0).integers(_N_TYPES, size=n_cells), n_genes * 11 // 10, 0, depth=0.072)
+    counts = counts[:, np.flatnonzero(counts.getnnz(axis=0))[:n_genes]]
+    names = pd.DataFrame(index=[f"gene_{number}" for number in range(n_genes)])
+    return ad.AnnData(counts, obs=pd.DataFrame(index=pd.RangeIndex(n_cells).astype(str)), var=names)
+
+
 def _quick(name: str) -> AnnData:
     import dko
 
@@ -230,4 +246,5 @@ _BUILDERS = {
     "reference": _reference,
     "peers": _peers,
     "screen": _screen,
+    "many_genes": _many_genes,
 }

@@ -53,7 +53,8 @@ FUNCTIONS: dict[str, Any] = {
     for part in ("tl", "get", "pl", "pp", "io", "metrics", "datasets")
     for name in getattr(dko, part).__all__
 }
-TOOLS = [name for name in FUNCTIONS if name.startswith("tl.")]
+# A plan is a table, and changes nothing.
+TOOLS = [name for name in FUNCTIONS if name.startswith("tl.") and name != "tl.plan"]
 # Of the prepared cells: a model of perturbations; one with a scan and affected genes, which no tool below makes anew.
 OF_SCREEN, TWIN = "dko_screen", "dko_twin"
 SETS = pd.DataFrame({"source": "set", "target": [f"gene_{number}" for number in range(3, 9)]})

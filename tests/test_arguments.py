@@ -164,7 +164,7 @@ def test_the_keyword_that_was_meant_is_named(name, given, meant, cells):
 
 
 # Sets of genes are scored in less time than a bar takes to appear, and most results are only read.
-LONG = [*(name for name in TOOLS if name != "tl.enrichment"), "get.effects"]
+LONG = [*(name for name in TOOLS if name != "tl.enrichment"), "tl.plan", "get.effects"]
 
 
 def test_long_calls_take_progress():

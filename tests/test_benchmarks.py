@@ -75,6 +75,18 @@ def test_cells_on_disk_are_the_same_however_many_follow(tmp_path, monkeypatch):
     np.testing.assert_array_equal(few.obsm["X_umap"], many.obsm["X_umap"][:150])
 
 
+def test_the_tables_of_the_docs_are_made_of_the_numbers_beside_them():
+    from benchmarks.scale import page, planned
+
+    results = ROOT / "benchmarks" / "results"
+    numbers = json.loads((results / "scale.json").read_text())
+    assert page(numbers) == (results / "scale.md").read_text(), "run python -m benchmarks.scale --redraw"
+    few, *_, many = (of[1].loc["scan to a file"] for of in planned(numbers).values())
+    assert many["knockouts"] == pytest.approx(1e4 * few["knockouts"], rel=1e-6)
+    assert many["disk_bytes"] == pytest.approx(1e4 * few["disk_bytes"], rel=1e-6)
+    assert few["seconds"] < many["seconds"] <= 1e4 * few["seconds"]
+
+
 def test_ratios_are_per_piece_of_work_and_their_median_meets_the_bar():
     from benchmarks._case import Case, Contestant, number, times_faster
     from benchmarks._report import page, summarise

@@ -95,6 +95,25 @@ def shared(inputs: str, model: str, devices: int, seed: int, max_steps: int = 10
     return {**figures, "loss": float(dko.get.history(cells)["validation_loss"].min())}
 
 
+def many_genes(inputs: str, cells: str, n_genes: int, scan: bool, n_cells: int | None) -> dict[str, float]:
+    """Fit so many genes, the most variable or all, and scan them where that is asked for."""
+    adata = read(inputs, cells)[:n_cells].copy()
+
+    def work() -> None:
+        dko.tl.fit(adata, n_top_genes=n_genes, progress=False)
+        if scan:
+            dko.tl.scan(adata, progress=False)
+
+    def warm_up() -> None:
+        some = adata[:100].copy()
+        dko.tl.fit(some, n_top_genes=30, effects="total", max_steps=2, progress=False)
+        dko.tl.scan(some, progress=False)
+
+    figures = measure(work, warm_up)
+    steps = int(dko.get.history(adata)["step"].max())
+    return {**figures, "genes": len(adata.uns["dko"]["genes"]), "steps": steps, "loss": _loss(adata)}
+
+
 def _loss(cells: AnnData) -> float:
     """Mean Bray-Curtis dissimilarity of the validation cells, whatever the fit has minimised."""
     return float(cells.obs.loc[cells.obs["dko_split"] == "validation", "dko_fit_error"].mean())

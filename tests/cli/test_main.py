@@ -12,7 +12,7 @@ import pytest
 from dko.cli._main import in_options
 
 DKO = (sys.executable, "-m", "dko")
-COMMANDS = ("demo", "fit", "ko", "dose", "scan", "rank", "affected", "interactions", "modules", "evaluate", "report")
+COMMANDS = "demo plan fit ko dose scan rank affected interactions modules evaluate report".split()
 
 
 def raising(error):

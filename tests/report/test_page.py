@@ -90,7 +90,7 @@ def test_a_model_with_nothing_but_direct_effects_and_modules(fitted, page_of):
     page = page_of(fitted)
     assert list(page.sections) == ["summary", "remarks", "fit", "modules", "missing", "parameters"]
     calls = re.findall(r"dko\.tl\.(\w+)\(adata", page.sections["missing"])
-    others = {"fit", "scan", "double_ko", "enrichment", "perturbation_modules"}
+    others = {"fit", "scan", "double_ko", "enrichment", "plan", "perturbation_modules"}
     assert set(calls) == set(dko.tl.__all__) - others
     members, _ = page.tables["modules"]
     assert len(members.rows) == 20 and "p of an effect" not in members.header

@@ -129,9 +129,9 @@ class Source:
                 found.setdefault("counts" if are_counts(some) else "values that are not negative", other)
         return found
 
-    def sample(self, n_wanted: int = _SAMPLE) -> sparse.csr_matrix:
+    def sample(self, n_wanted: int = _SAMPLE, n_runs: int = _RUNS) -> sparse.csr_matrix:
         """Read some cells in a few runs, always the same, which is cheap from files as well."""
-        rows, source = sample_rows(self.adata.n_obs, n_wanted), self.matrix
+        rows, source = sample_rows(self.adata.n_obs, n_wanted, n_runs), self.matrix
         if sparse.issparse(source):
             source = source.tocsr()
         runs = [rows] if _by_genes(source) else np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
@@ -230,12 +230,12 @@ class Piece(NamedTuple):
         return cut(block, self.columns)
 
 
-def sample_rows(n_rows: int, n_wanted: int = _SAMPLE) -> np.ndarray:
+def sample_rows(n_rows: int, n_wanted: int = _SAMPLE, n_runs: int = _RUNS) -> np.ndarray:
     """Return some rows in a few runs, always the same."""
     if n_rows <= n_wanted:
         return np.arange(n_rows)
-    length = n_wanted // _RUNS
-    runs = np.sort(generator(0).choice(n_rows // length, _RUNS, replace=False))
+    length = n_wanted // n_runs
+    runs = np.sort(generator(0).choice(n_rows // length, n_runs, replace=False))
     return (runs[:, None] * length + np.arange(length)).ravel()
 
 

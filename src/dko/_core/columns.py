@@ -16,6 +16,16 @@ QUALITY = (
     Column("spearman", "Spearman", note="over all expressed entries, 1 is best"),
     Column("spearman_within_gene", "within genes", note="the same within each gene, over the cells that express it"),
 )
+PLAN = (
+    Column("step", "step", "text"),
+    Column("genes", "genes", "count"),
+    Column("knockouts", "knockouts", "count"),
+    Column("time", "time", "word", note="on this machine, as busy as it is now"),
+    Column("range", "range", "word"),
+    Column("with workers", "with workers", "word", note="each as fast as this machine"),
+    Column("memory", "memory", "word", note="highest of the process"),
+    Column("disk", "disk", "word", note="of the result in an h5ad file"),
+)
 PERTURBATIONS = (
     Column("perturbation", "perturbation", "gene"),
     _CELLS,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from .._typing import Callable, Sequence
 
-_WORDS = ("text", "gene")
+_LEFT = ("text", "gene")
+_WORDS = (*_LEFT, "word")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Column:
 
     name: str  # in the DataFrame; of an interval, the lower end
     label: str  # heading
-    # ``"text"``, ``"gene"``, ``"count"``, ``"number"``, ``"signed"``, ``"percent"``, ``"p"``, ``"interval"``
+    # ``"text"``, ``"gene"``, ``"word"`` (text to the right), ``"count"``, ``"number"``, ``"signed"``, ``"percent"``,
+    # ``"p"``, ``"interval"``
     kind: str = "number"
     note: str = ""  # what it means, for the line below the table
     upper: str = ""  # upper end of an interval
@@ -63,7 +65,7 @@ class Table:
             *([cell.text for cell in row] for row in self.rows[:n_rows]),
         ]
         widths = [max(map(len, words)) for words in zip(*lines, strict=True)]
-        sides = ["<" if column.kind in _WORDS else ">" for column in self.columns]
+        sides = ["<" if column.kind in _LEFT else ">" for column in self.columns]
         spelled = [
             "  ".join(f"{word:{side}{width}}" for word, side, width in zip(line, sides, widths, strict=True)).rstrip()
             for line in lines

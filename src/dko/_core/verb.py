@@ -136,7 +136,7 @@ _Test = Callable[[Any], bool]
 _AT_LEAST_1 = (
     *("batch_size", "min_cells", "n_arrows", "n_bootstrap", "n_bootstraps", "n_cells", "n_genes", "n_markers"),
     *("n_controls", "n_masters", "n_modules", "n_neighbors", "n_pcs", "n_permutations", "n_responders", "n_samples"),
-    *("depth", "devices", "n_splits", "n_types", "ncols", "num_nodes"),
+    *("depth", "devices", "n_splits", "n_types", "ncols", "num_nodes", "workers"),
 )
 _SHARES = ("copying", "density", "penetrance", "regulating_share", "repression_share")
 # Ranges of parameters, which are the same in all functions that have them.

@@ -48,6 +48,7 @@ _FIT = "cells.h5ad --out fitted.h5ad --layer counts --groupby cell_type --genes 
 _KO = "fitted.h5ad CD74 FTL+LYZ --dose 0.5 --groups cell_type=Dendritic --out ko.h5ad"
 _SCORES = "fitted.h5ad --perturbation-key gene --control non-targeting --out scores.csv"
 COMMANDS = {
+    "plan": Command("plan", "cells.h5ad --n-top-genes 5000 --workers 16"),
     "fit": Command("fit", _FIT, (results.PERTURBATIONS, results.QUALITY)),
     "ko": Command("virtual_ko", _KO, (results.KNOCKOUTS,), how={"tidy": True}),
     "dose": Command(
@@ -138,7 +139,8 @@ def _parameters(name: str) -> list[Parameter]:
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
     out = "Page to write; IN with the ending .html by default." if name == "report" else out
-    found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
+    if name != "plan":
+        found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
     if name not in ("fit", "report"):
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
@@ -190,6 +192,8 @@ def _run(name: str, given: dict[str, Any]) -> None:
     with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
         if name == "report":
             return _write_report(given)
+        if name == "plan":
+            return _print_plan(given)
         files, source = outputs(given), given["input"]
         data = read_any(source)
         adata = unwrap(data, given["mod"])
@@ -224,6 +228,16 @@ def _write_report(given: dict[str, Any]) -> None:
     check_output(page, given["force"])
     data = read_any(source)
     io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})
+
+
+def _print_plan(given: dict[str, Any]) -> None:
+    from ._plan import print_plan
+
+    table, kinds = given["table"], kinds_of("plan")
+    if table is not None:
+        check_output(table, given["force"])
+    options = {option: _typed(option, kind, given, None) for option, (kind, _) in kinds.items()}
+    print_plan(given["input"], table, options)
 
 
 def _typed(option: str, kind: str, given: dict[str, Any], opened: tuple[AnnData, Fitted] | None) -> Any:

@@ -25,7 +25,8 @@ genes. A second model, --model sccvae, learns from cells of measured perturbatio
 
 start here:
   dko demo                                     real blood cells, from fit to plots, in under two minutes
-  dko fit cells.h5ad --out fitted.h5ad         then, on your own cells: learn ...
+  dko plan cells.h5ad                          then, on your own cells: how long it will take,
+  dko fit cells.h5ad --out fitted.h5ad         learn ...
   dko scan fitted.h5ad --out scanned.h5ad      ... knock out every gene in every cell ...
   dko ko fitted.h5ad CD74 FTL --out ko.h5ad    ... or a few genes, with the profiles after it
   dko report scanned.h5ad                      ... and all results on one page, scanned.html
@@ -39,6 +40,7 @@ OPTION_OF = {"key_added": "key", "out": "impacts"}
 # Each command, and a line for the list.
 COMMANDS = {
     "demo": "fit, scan and plot real blood cells",
+    "plan": "say how long it will take, and how much memory and disk",
     "fit": "learn from the cells of a file",
     "ko": "knock out a few genes",
     "dose": "knock out a few genes at several doses",

@@ -10,6 +10,7 @@ from ._fit import fit
 from ._identity_shift import identity_shift
 from ._interactions import interactions
 from ._perturbation_modules import perturbation_modules
+from ._plan import plan
 from ._rank_genes import rank_genes
 from ._scan import scan
 from ._virtual_ko import virtual_ko
@@ -25,6 +26,7 @@ __all__ = [
     "identity_shift",
     "interactions",
     "perturbation_modules",
+    "plan",
     "rank_genes",
     "scan",
     "virtual_ko",

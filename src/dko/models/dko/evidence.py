@@ -44,6 +44,11 @@ class Null:
     changes: np.ndarray  # what its loss would seem to do, by one standard deviation of the gene (draws x genes)
 
 
+def draws_of(n_genes: int) -> int:
+    """Return how many genes are permuted, some of them more often than once."""
+    return max(_DRAWS, n_genes // _ONE_IN, min(_ENTRIES // n_genes, _EACH * n_genes))
+
+
 def permuted(
     regression: Regression, profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,7 +60,7 @@ def permuted(
     n_genes, seen = profiles.shape[1], regression.seen
     able = np.flatnonzero(np.isfinite(regression.spread))
     by_seen = able[np.lexsort([regression.level[able], seen[able]])]
-    n_draws = max(_DRAWS, n_genes // _ONE_IN, min(_ENTRIES // n_genes, _EACH * n_genes))
+    n_draws = draws_of(n_genes)
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
     moved = _moved(regression, profiles, totals, genes, rng)
     products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))

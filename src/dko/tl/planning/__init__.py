@@ -1,0 +1,1 @@
+"""How long fits and scans take, and what they need, from short ones."""
