@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,11 +43,6 @@ def test_threads_read_at_once():
     with ThreadPoolExecutor(8) as pool:
         for order, some in zip(orders, pool.map(found.__getitem__, orders), strict=True):
             assert (some != values[order]).nnz == 0
-
-
-def test_another_process_gets_the_rows():
-    values = matrix(20, 5, seed=2)
-    assert (pickle.loads(pickle.dumps(stored(values, 2))) != values).nnz == 0
 
 
 @pytest.mark.parametrize("budget", [1, 10_000, 2**28])

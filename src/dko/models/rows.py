@@ -48,10 +48,6 @@ class StoredRows:
         """Number of entries of each row."""
         return np.diff(self._ends)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Go to another process as a matrix: it cannot read a file without a name."""
-        return sparse.csr_matrix, (self[:],)
-
     def append(self, block: sparse.csr_matrix) -> None:
         """Add rows; OSError: the folder of scratch files is full."""
         entries = np.empty(block.nnz, dtype=_ENTRY)
