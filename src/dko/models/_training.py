@@ -16,13 +16,17 @@ import torch
 from .._core.messages import bar, logger
 from .._core.process import uninterrupted
 from .._settings import settings
+from ._ahead import ahead, dense
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from lightning_fabric import Fabric
-    from scipy import sparse
 
     from .fitting import Schedule
     from .rows import Rows
+
+    T = TypeVar("T")
 
 Loader: TypeAlias = Callable[[np.ndarray | None], Iterable[Any]]
 """Order of the rows, or None as they come -> batches on the device."""
@@ -54,19 +58,19 @@ def resolve_device(device: str = "auto") -> torch.device:
 
 def rows_on(matrix: Rows, device: torch.device) -> Callable[[np.ndarray], torch.Tensor]:
     """Return a function from numbers of rows to these rows, dense, on `device`: at once if memory allows."""
-    if 4 * matrix.shape[0] * matrix.shape[1] > settings.memory_budget:
-        return lambda rows: _dense(matrix[rows], device)
-    dense = _dense(matrix[:], device)
-    return lambda rows: dense[torch.from_numpy(rows).to(device)]
+    if not _fits(matrix):
+        return lambda rows: dense(matrix[rows], device)
+    whole = dense(matrix[:], device)
+    return lambda rows: whole[torch.from_numpy(rows).to(device)]
 
 
-def _dense(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
-    """Return a matrix as a dense float32 tensor, sparse on its way to the device."""
-    ends = torch.from_numpy(matrix.indptr).to(device)
-    row = torch.repeat_interleave(ends.diff(), output_size=matrix.nnz)
-    dense = torch.zeros(matrix.shape, dtype=torch.float32, device=device)
-    dense[row, torch.from_numpy(matrix.indices).to(device)] = torch.from_numpy(matrix.data).to(device)
-    return dense
+def _fits(matrix: Rows) -> bool:
+    return 4 * matrix.shape[0] * matrix.shape[1] <= settings.memory_budget
+
+
+def streamed(batches: Iterator[T], matrix: Rows) -> Iterator[T]:
+    """Return batches of rows of a matrix, read ahead where these are not all on the device."""
+    return batches if _fits(matrix) else ahead(batches)
 
 
 def loader(matrix: Rows, batch_size: int, device: torch.device, share: Share = lambda batch: batch) -> Loader:
@@ -78,7 +82,8 @@ def loader(matrix: Rows, batch_size: int, device: torch.device, share: Share = l
 
     def load(order: np.ndarray | None = None) -> Iterator[torch.Tensor]:
         rows = np.arange(matrix.shape[0]) if order is None else order
-        return (gather(share(rows[start : start + batch_size])) for start in range(0, len(rows), batch_size))
+        shares = (share(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size))
+        return streamed(map(gather, shares), matrix)
 
     return load
 
@@ -171,6 +176,7 @@ def train(
             interrupted = True
             logger.warning("%s: stopped by the user after %d steps, at the best weights so far.", label, history[-1][0])
         finally:
+            passes.close()  # and with it the thread that reads ahead
             torch.set_num_threads(threads)
     _restore(weights, kept)
     network.to("cpu")

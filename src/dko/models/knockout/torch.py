@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ..._settings import settings
+from .._ahead import dense, in_blocks, room_on
 from ..base import like
 from .maps import BOUND, all_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .maps import AnyMap, Cells
 
@@ -45,9 +45,12 @@ def scan(
     entries = np.arange(presence.nnz) if wanted is None else np.flatnonzero(wanted[presence.indices])
     row = np.searchsorted(presence.indptr, entries, side="right") - 1
     cells, removed = all_cells(affine, presence), (entries - presence.indptr[row])[:, None]
-    for block in _knockouts(affine, cells, row, removed, dose, device):
+
+    def use(block: Block) -> None:
         found[:, entries[block.which]] = _impacts(block)
         advance(len(block.before))
+
+    _knock_out(use, affine, cells, row, removed, dose, device)
     return found if downstream else found[0]
 
 
@@ -64,13 +67,16 @@ def knock_out(
 ) -> np.ndarray:
     """Return both impacts of each knockout of any genes together, as :func:`dko.models.knockout.knock_out`."""
     found = np.zeros((2, len(row)), dtype=np.float32)
-    for block in _knockouts(affine, cells, row, removed, dose, device):
+
+    def use(block: Block) -> None:
         found[:, block.which] = _impacts(block)
         if after is None or number is None:
-            continue
+            return
         for cell, place, profile in zip(row[block.which], number[block.which], block.after.cpu().numpy(), strict=True):
             entries = slice(*cells.indptr[cell : cell + 2])
             after[place, entries] = profile[cells.indices[entries]]
+
+    _knock_out(use, affine, cells, row, removed, dose, device)
     return found
 
 
@@ -93,29 +99,39 @@ def effect_sums(
     # Sums are float64 where the device has it; Apple's have not.
     widest = torch.float32 if device.type == "mps" else torch.float64
     totals = torch.zeros(n_groups * len(wanted), affine.n_genes, dtype=widest, device=device)
-    for block in _knockouts(affine, cells, row, removed, 1.0, device):
+
+    def use(block: Block) -> None:
         before, after = (_others(profile, block.lost) for profile in (block.before, block.after))
         change = (1e4 * after).log1p() - (1e4 * before).log1p()
         totals.index_add_(0, torch.from_numpy(place[block.which]).to(device), change.to(widest))
+
+    _knock_out(use, affine, cells, row, removed, 1.0, device)
     n_cells = np.bincount(place, minlength=n_groups * len(wanted)).reshape(n_groups, -1)
     return totals.reshape(n_groups, len(wanted), -1).double().cpu().numpy(), n_cells
 
 
-def _knockouts(
-    affine: AnyMap, cells: Cells, row: np.ndarray, removed: np.ndarray, dose: float, device: torch.device
-) -> Iterator[Block]:
-    """Yield blocks of knockouts of `removed` positions, each in the cell of its row, ascending."""
+def _knock_out(
+    use: Callable[[Block], object],
+    affine: AnyMap,
+    cells: Cells,
+    row: np.ndarray,
+    removed: np.ndarray,
+    dose: float,
+    device: torch.device,
+) -> None:
+    """Use knockouts of `removed` positions, each in the cell of its row, ascending; as many at a time as there is room.
+
+    A block may be used twice, if memory ends on the way.
+    """
     n_genes, there = affine.n_genes, removed >= 0
     genes = np.full(removed.shape, -1)
     genes[there] = cells.indices[(cells.indptr[row][:, None] + removed)[there]]
     profiles = sparse.csr_matrix((cells.profile, cells.indices, cells.indptr), (len(cells.indptr) - 1, n_genes))
     ones = like(profiles, np.ones_like(cells.profile))
     sums = profiles if cells.observed else like(profiles, cells.sums)
-    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else settings.memory_budget
-    whole = _columns(affine, np.arange(n_genes), device) if 4 * n_genes**2 <= room else None
-    step = max(1, settings.memory_budget // (_PER_GENE * n_genes))
-    for first in range(0, len(row), step):
-        which = slice(first, first + step)
+    whole = _columns(affine, np.arange(n_genes), device) if 4 * n_genes**2 <= room_on(device) else None
+
+    def work(which: slice) -> None:
         used, cell = np.unique(row[which], return_inverse=True)
         before, change = _dense(profiles[used], cell, device), torch.zeros(len(cell), n_genes, device=device)
         # What pads is lost in a column beside all genes.
@@ -134,7 +150,9 @@ def _knockouts(
             intercept = torch.from_numpy(cells.intercept).to(device)
             after = ((_dense(sums[used], cell, device) - change) / size.clamp_min(1.2e-7) + intercept).abs_() * present
         after = torch.where(lost, (1 - dose) * after, after)
-        yield Block(which, before, after / _total(after), lost)
+        use(Block(which, before, after / _total(after), lost))
+
+    in_blocks(work, len(row), max(1, room_on(device) // (_PER_GENE * n_genes)))
 
 
 def _columns(affine: AnyMap, genes: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -143,7 +161,7 @@ def _columns(affine: AnyMap, genes: np.ndarray, device: torch.device) -> torch.T
 
 def _dense(some: sparse.csr_matrix, cell: np.ndarray, device: torch.device) -> torch.Tensor:
     """Return rows of cells on the device, one per knockout."""
-    return torch.from_numpy(some.astype(np.float32).toarray()).to(device)[torch.from_numpy(cell).to(device)]
+    return dense(some.astype(np.float32), device)[torch.from_numpy(cell).to(device)]
 
 
 def _total(profile: torch.Tensor) -> torch.Tensor:

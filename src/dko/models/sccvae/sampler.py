@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .._training import Loader, Share, rows_on
+from .._training import Loader, Share, rows_on, streamed
 from ..rows import Rows, View, mean_of
 from .config import Config
 
@@ -111,6 +111,6 @@ def sampler(
 
     def load(_order: np.ndarray | None = None) -> Iterator[Batch]:
         own = rng if seed is None else np.random.default_rng(seed)
-        return (draw(own) for _ in range(n_batches))
+        return streamed((draw(own) for _ in range(n_batches)), cells.values)
 
     return load
