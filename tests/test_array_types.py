@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
+from anndata.experimental import read_lazy
+from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
 
 import dko
 
-from .conftest import TYPES
+from .conftest import SCREEN, TYPES, call
 
 LIMIT: dict[str, Any] = {"max_epochs": 3, "learning_rate": 0.01, "progress": False}
 LAYERS = ("dko_impact", "dko_ko_HSPA1A%2FB", "dko_ko_gene_2+gene_3")
@@ -83,6 +87,141 @@ def test_backed(kind, budget, cells, expected, dense, tmp_path):
         np.testing.assert_allclose(dense(backed.layers[name]), dense(expected.layers[name]), atol=1e-6)
     np.testing.assert_allclose(dense(dko.get.profiles(backed).X), dense(dko.get.profiles(expected).X), atol=1e-6)
     backed.file.close()
+
+
+def in_zarr(convert, zarr_format, **how):
+    """As :data:`TYPES`, a matrix that stays in a store."""
+
+    def stored(x, folder):
+        group = zarr.open_group(folder / "x.zarr", mode="w", zarr_format=zarr_format)
+        write_elem(group, "x", convert(x), dataset_kwargs=how)
+        return sparse_dataset(group["x"]) if sparse.issparse(convert(x)) else group["x"]
+
+    return stored
+
+
+def in_hdf5(convert):
+    def stored(x, folder):
+        file = h5py.File(folder / "x.h5", "w")
+        write_elem(file, "x", convert(x))
+        return sparse_dataset(file["x"]) if sparse.issparse(convert(x)) else file["x"]
+
+    return stored
+
+
+STORES = {
+    **{kind: lambda x, folder, kind=kind: TYPES[kind](x) for kind in ("ndarray", "csc_matrix", "csr_array", "dask")},
+    "dask of csr": lambda x, folder: TYPES["dask of csr"](x),
+    "csc_array": lambda x, folder: sparse.csc_array(x),
+    "hdf5, CSR": in_hdf5(sparse.csr_matrix),
+    "hdf5, CSC": in_hdf5(sparse.csc_matrix),
+    "hdf5, dense": in_hdf5(TYPES["ndarray"]),
+    "zarr v2, CSR": in_zarr(sparse.csr_matrix, 2),
+    "zarr v2, CSC": in_zarr(sparse.csc_matrix, 2),
+    "zarr v3, CSR": in_zarr(sparse.csr_matrix, 3),
+    "zarr v3, sharded": in_zarr(sparse.csr_matrix, 3, chunks=(100,), shards=(300,)),
+    "zarr v3, dense": in_zarr(TYPES["ndarray"], 3),
+}
+
+
+def placed(adata, where, values):
+    """Return the fitted cells with the expression in one place, and nothing in the others."""
+    adata, key = adata.copy(), adata.uns["dko"]
+    nothing = sparse.csr_matrix(adata.shape, dtype=np.float32)
+    if where == "X":
+        adata.X = values
+    elif where == "layer":
+        adata.X, adata.layers["values"] = nothing, values
+        adata.uns["dko"] = {**key, "params": {**key["params"], "layer": "values"}}
+    else:
+        adata.raw = ad.AnnData(values, var=adata.var)
+        adata.X, adata.uns["dko"] = nothing, {**key, "params": {**key["params"], "use_raw": True}}
+    return adata
+
+
+@pytest.fixture(scope="module")
+def scanned(_total):
+    return dko.tl.scan(_total, copy=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr:UserWarning")
+@pytest.mark.parametrize("where", ["X", "layer", "raw"])
+@pytest.mark.parametrize("store", STORES)
+def test_stored_values(store, where, _total, scanned, dense, tmp_path):
+    found = placed(_total, where, STORES[store](_total.X, tmp_path))
+    with dko.settings.override(memory_budget=20_000):
+        dko.tl.scan(found)
+    for name in ("dko_impact", "dko_downstream"):
+        np.testing.assert_allclose(dense(found.layers[name]), dense(scanned.layers[name]), atol=1e-6)
+
+
+VERBS = (
+    *("virtual_ko", "scan", "double_ko", "interactions", "affected_genes", "dose_response", "identity_shift"),
+    *("rank_genes", "cluster_impact"),
+)
+
+
+def everything(adata, path):
+    """Call every verb; return all tables, and the page without its pictures and what Python calls these arrays."""
+    with dko.settings.override(verbosity=0):
+        for name in VERBS:
+            call(f"tl.{name}", adata, key="dko", **({"key_added": None} if name == "cluster_impact" else {}))
+        dko.tl.evaluate(adata, **SCREEN, n_bootstrap=5, n_splits=2)
+        dko.io.write_report(adata, path)
+    tables = {"effects": dko.get.effects(adata, ["gene_2"]).to_df(), "impact": dko.get.impact(adata)}
+    tables |= {name: getattr(dko.get, name)(adata) for name in ("fit_quality", "ranking", "interactions", "identity")}
+    tables |= {name: getattr(dko.get, name)(adata) for name in ("evaluation", "clusters", "dose_response")}
+    tables["affected_genes"] = adata.uns["dko_affected_genes"]["table"]
+    tables["pairs"] = dko.get.pairs(adata).astype({"cell": str})
+    tables["profile"] = pd.DataFrame(dko.get.profiles(adata).layers["predicted"].toarray())
+    return tables
+
+
+def of_file(read, suffix, convert=sparse.csr_matrix):
+    """As an AnnData that reads its values from a file."""
+
+    def opened(adata, folder):
+        adata.X = convert(adata.X)
+        getattr(adata, f"write_{suffix}")(folder / f"cells.{suffix}")
+        return read(folder / f"cells.{suffix}")
+
+    return opened
+
+
+def backed(path):
+    return ad.read_h5ad(path, backed="r")
+
+
+FILES = {
+    "backed, CSR": of_file(backed, "h5ad"),
+    "backed, CSC": of_file(backed, "h5ad", sparse.csc_matrix),
+    "backed, dense": of_file(backed, "h5ad", TYPES["ndarray"]),
+    "lazy, h5ad": of_file(read_lazy, "h5ad"),
+    "lazy, zarr": of_file(read_lazy, "zarr"),
+    "lazy, zarr, CSC": of_file(read_lazy, "zarr", sparse.csc_matrix),
+}
+
+
+@pytest.fixture(scope="module")
+def all_expected(_total, tmp_path_factory):
+    return everything(with_screen(_total), tmp_path_factory.mktemp("report") / "report.html")
+
+
+def with_screen(adata):
+    adata = adata.copy()
+    adata.obs["knockout"] = pd.Categorical(["control"] * 50 + ["gene_3"] * 15 + ["gene_4"] * 15)
+    return adata
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr:UserWarning")
+@pytest.mark.parametrize(("file", "budget"), [*((file, 2**28) for file in FILES), ("lazy, zarr", 50_000)])
+def test_every_verb_on_files(file, budget, _total, all_expected, tmp_path):
+    adata = FILES[file](with_screen(_total), tmp_path)
+    with dko.settings.override(memory_budget=budget):
+        found = everything(adata, tmp_path / "report.html")
+    for name, table in all_expected.items():
+        pd.testing.assert_frame_equal(found[name], table, rtol=1e-5, atol=1e-6, check_categorical=False, obj=name)
+    assert not sparse.issparse(adata.X)
 
 
 @pytest.mark.parametrize("where", [{"layer": "counts"}, {"use_raw": True}])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from anndata import AnnData
+from anndata import AnnData, ImplicitModificationWarning
 from scipy import sparse
 
 from .._compat import layer_names
@@ -15,12 +17,12 @@ from .._rng import generator
 from .._settings import settings
 from . import keys
 from .evidence import are_counts
-from .messages import listed, unknown
+from .messages import listed, say, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .._typing import Iterator, MuData, Sequence
+    from .._typing import Iterable, Iterator, MuData, Sequence
 
 
 # Cells that decide what all are, and in how many runs they are read.
@@ -32,6 +34,8 @@ _FEW = 32
 def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
     """Return the AnnData that holds the genes: `data` itself, or modality `mod` of a MuData."""
     if isinstance(data, AnnData):
+        if hasattr(data.obs, "to_memory"):
+            _read_tables(data)
         return data
     modalities = getattr(data, "mod", None)
     if not isinstance(modalities, Mapping):  # pandas has a method of this name
@@ -39,6 +43,25 @@ def unwrap(data: AnnData | MuData, mod: str = "rna") -> AnnData:
     if mod not in modalities:
         raise KeyError(f"{unknown('modality', [mod], modalities, 'the MuData')} It has {listed(modalities)}.")
     return modalities[mod]
+
+
+def _read_tables(adata: AnnData) -> None:
+    """Read what there is beside the matrices of a lazily read AnnData, as results are written into memory."""
+    with warnings.catch_warnings():
+        # A view of it becomes a copy, which takes no memory.
+        warnings.simplefilter("ignore", ImplicitModificationWarning)
+        adata.obs, adata.var = adata.obs.to_memory(), adata.var.to_memory()
+        adata.uns = _in_memory(adata.uns)
+        for slot in (adata.obsm, adata.varm):
+            slot.update(_in_memory(slot))
+
+
+def _in_memory(value: Any) -> Any:
+    if hasattr(value, "to_memory"):  # a table, which is a mapping too
+        return value.to_memory()
+    if isinstance(value, Mapping):
+        return {name: _in_memory(one) for name, one in value.items()}
+    return value.compute() if hasattr(value, "compute") else value
 
 
 @dataclass(frozen=True)
@@ -106,18 +129,18 @@ class Source:
 
     def sample(self, n_wanted: int = _SAMPLE) -> sparse.csr_matrix:
         """Read some cells in a few runs, always the same, which is cheap from files as well."""
-        rows = sample_rows(self.adata.n_obs, n_wanted)
-        source = self.matrix.tocsr() if sparse.issparse(self.matrix) else self.matrix
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-        parts = [_as_csr(source[run[0] : run[-1] + 1]) for run in runs if len(run)]
+        rows, source = sample_rows(self.adata.n_obs, n_wanted), self.matrix
+        if sparse.issparse(source):
+            source = source.tocsr()
+        runs = [rows] if _by_genes(source) else np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+        parts = [rows_of(source, slice(run[0], run[-1] + 1) if len(runs) > 1 else run) for run in runs if len(run)]
         found = sparse.csr_matrix(sparse.vstack(parts, format="csr")) if parts else _as_csr(source[:0])
         found.eliminate_zeros()
         return found
 
     def read(self, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
         """Read values as CSR float32, cells x `genes`, as :meth:`blocks` does, in one piece."""
-        blocks = [block for _, block in self.blocks(genes)]
-        return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+        return chosen_rows(self.blocks(genes))
 
     def blocks(
         self, genes: Sequence[str] | None = None, n_rows: int | None = None
@@ -126,7 +149,7 @@ class Source:
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         columns = None if genes is None else self._columns(genes)
         whole = columns is None or np.array_equal(columns, np.arange(len(self.names)))
-        for rows, block in _row_blocks(self.matrix, n_rows):
+        for rows, block in row_blocks(self.matrix, n_rows):
             self._check(block, rows.start)
             # A block may be a part of the source still.
             block = block.copy() if whole else block[:, columns]
@@ -184,18 +207,86 @@ _UNIQUE = {
 }
 
 
-def _row_blocks(source: Any, step: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32."""
-    n_rows, n_columns = source.shape
+def row_blocks(source: Any, n_rows: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32.
+
+    Files are read in as large pieces as memory allows, as smaller ones would have to be unpacked again and again.
+    """
     if sparse.issparse(source):
         source = source.tocsr()
-    if step is None:
-        # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
-        size = 64 * source.nnz / max(1, n_rows) if sparse.issparse(source) else 8 * n_columns
-        step = max(1, int(settings.memory_budget / max(1, size)))
-    for start in range(0, n_rows, step):
-        rows = slice(start, min(start + step, n_rows))
-        yield rows, _as_csr(source[rows])
+    for first, piece in _pieces(source, n_rows):
+        step = n_rows or piece.shape[0]
+        for start in range(0, piece.shape[0], step):
+            some = piece if step >= piece.shape[0] else piece[start : start + step]
+            yield slice(first + start, first + start + some.shape[0]), some
+
+
+def _pieces(source: Any, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    total, n_columns = source.shape
+    n_entries = source.nnz if sparse.issparse(source) else _n_stored(source)
+    # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
+    size = 8 * n_columns if n_entries is None else 64 * n_entries / max(1, total)
+    step = max(1, int(settings.memory_budget / max(1, size)))
+    ends = np.arange(step, total, step)
+    chunks = getattr(source, "numblocks", None) and source.chunks
+    if chunks and len(chunks[1]) == 1:
+        # Whole chunks of a dask array: of a part of one, all would be computed.
+        edges = np.cumsum(chunks[0])
+        ends = edges[np.unique(np.maximum(np.searchsorted(edges, ends, side="right") - 1, 0))]
+    edges = np.unique([0, *ends, total])
+    if _by_genes(source) and len(edges) > 2:
+        say(
+            f"These values lie in the file gene by gene (CSC), so it is read {len(edges) - 1} times; written as CSR it "
+            "is read once. A larger dko.settings.memory_budget helps, too."
+        )
+    for first, stop in pairwise(edges.tolist()):
+        yield first, rows_of(source, slice(first, stop))
+
+
+def _n_stored(source: Any) -> int | None:
+    """Return how many entries a sparse matrix in a file has; None of others."""
+    return source.group["data"].shape[0] if hasattr(source, "group") else None
+
+
+def _by_genes(source: Any) -> bool:
+    """Whether a matrix lies in a file gene by gene: then cells cannot be read without reading everything."""
+    return hasattr(source, "group") and source.format == "csc"
+
+
+def rows_of(source: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
+    """Read some rows as CSR float32."""
+    if not _by_genes(source):
+        return _as_csr(source[rows])
+    # Some genes at a time, or the file would be in memory as a whole.
+    n_columns = source.shape[1]
+    step = max(1, settings.memory_budget * n_columns // (32 * max(1, source.group["data"].shape[0])))
+    parts = [source[:, first : first + step].tocsr()[rows] for first in range(0, n_columns, step)]
+    return _as_csr(sparse.hstack(parts, format="csr"))
+
+
+# Cells, at random, that stand for all where a method needs them at once.
+MOST_CELLS = 20_000
+
+
+def some_cells(cells: np.ndarray, rng: np.random.Generator, most: int = MOST_CELLS) -> np.ndarray:
+    """Return a mask of at most so many of the cells of a mask, at random; without a draw where there are no more."""
+    rows = np.flatnonzero(cells)
+    if len(rows) <= most:
+        return cells
+    chosen = np.zeros(len(cells), dtype=bool)
+    chosen[rng.choice(rows, most, replace=False)] = True
+    return chosen
+
+
+def read_rows(matrix: Any, cells: np.ndarray | None = None) -> sparse.csr_matrix:
+    """Read the rows of a mask of any matrix, all by default, as CSR float32."""
+    return chosen_rows(((rows.start, block) for rows, block in row_blocks(matrix)), cells)
+
+
+def chosen_rows(blocks: Iterable[tuple[int, sparse.csr_matrix]], cells: np.ndarray | None = None) -> sparse.csr_matrix:
+    """Put rows of blocks together, those of a mask, all by default."""
+    found = [block if cells is None else block[cells[first : first + block.shape[0]]] for first, block in blocks]
+    return sparse.csr_matrix(found[0] if len(found) == 1 else sparse.vstack(found, format="csr"))
 
 
 def _as_csr(block: Any) -> sparse.csr_matrix:

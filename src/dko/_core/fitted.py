@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..models import Frame, model_class
 from . import keys
-from .cells import Source, profiles, require_unique
+from .cells import Source, chosen_rows, profiles, require_unique
 from .checks import checked_cells, checked_frame, checked_weights
 from .messages import listed
 from .results import OF_MODEL, checked_table, damaged
@@ -138,30 +138,35 @@ def signal_column(
     return {keys.signal(key): column}
 
 
-def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield blocks of cells x genes of the model with the row of the first: linear values, or ones if it reads so."""
+def linear_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None = None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield blocks of cells x genes of the model on a linear scale (CSR float32), with the row of the first."""
+    gene_columns(adata, fitted)
     scale = None
     for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
-        if fitted.model.reads == "presence":
-            block.data[:] = 1.0
-        else:
-            # After the first values have been found to be expression.
-            scale = scale or scale_now(adata, fitted.params)
-            scale.to_linear(block)
+        # After the first values have been found to be expression.
+        scale = scale or scale_now(adata, fitted.params)
+        scale.to_linear(block)
         yield first, block
 
 
-def read_profiles(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    """Read the observed relative profiles over the genes of the model: CSR float32, cells x genes of the model."""
-    return profiles(read_linear(adata, fitted))
+def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    """Yield blocks of cells x genes of the model with the row of the first: linear values, or ones if it reads so."""
+    if fitted.model.reads != "presence":
+        yield from linear_blocks(adata, fitted, n_rows)
+        return
+    for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
+        block.data[:] = 1.0
+        yield first, block
 
 
-def read_linear(adata: AnnData, fitted: Fitted) -> sparse.csr_matrix:
-    """Read the observed values on a linear scale: CSR float32, cells x genes of the model."""
-    gene_columns(adata, fitted)
-    values = source_of(adata, fitted.params).read(fitted.genes)
-    scale_now(adata, fitted.params).to_linear(values)
-    return values
+def read_profiles(adata: AnnData, fitted: Fitted, cells: np.ndarray | None = None) -> sparse.csr_matrix:
+    """Read the observed relative profiles of cells (a mask) over the genes of the model, CSR float32."""
+    return profiles(read_linear(adata, fitted, cells))
+
+
+def read_linear(adata: AnnData, fitted: Fitted, cells: np.ndarray | None = None) -> sparse.csr_matrix:
+    """Read the observed values of cells (a mask) on a linear scale: CSR float32, cells x genes of the model."""
+    return chosen_rows(linear_blocks(adata, fitted), cells)
 
 
 _OF_MODELS = (keys.GROUP, keys.MEMBER)

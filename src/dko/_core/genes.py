@@ -10,9 +10,7 @@ import pandas as pd
 from .fitted import NO_SIGNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from scipy import sparse
+    from .scans import Sums
 
 
 MITOCHONDRIAL, RIBOSOMAL, FEW = KINDS = ("mitochondrial", "ribosomal", "few cells")
@@ -35,27 +33,17 @@ def gene_kinds(var: pd.DataFrame, n_cells: np.ndarray) -> dict[str, np.ndarray]:
     return {**kinds, FEW: n_cells < FEW_CELLS}
 
 
-def gene_means(
-    impacts: Mapping[str, sparse.csr_array | sparse.csr_matrix],
-    share: sparse.csr_array | sparse.csr_matrix,
-    var: pd.DataFrame,
-) -> pd.DataFrame:
-    """Return what `impacts` (by name) and the observed profiles say of each gene, as :func:`dko.get.ranking` has it."""
-    n_genes, first = len(var), next(iter(impacts.values()))
-    scanned = share[np.diff(first.indptr) > 0]
-
-    def sums(values: sparse.csr_array | sparse.csr_matrix) -> np.ndarray:
-        return np.bincount(values.indices, weights=values.data, minlength=n_genes)
-
-    n_cells, n_expressing, n = (np.bincount(one.indices, minlength=n_genes) for one in (first, scanned, share))
+def gene_means(sums: Sums, var: pd.DataFrame) -> pd.DataFrame:
+    """Return what a scan and the observed profiles say of each gene, as :func:`dko.get.ranking` has it."""
+    n_cells = sums.n_scanned.astype(np.int64)
     kinds = gene_kinds(var, n_cells)
     return pd.DataFrame(
         {
             "gene": list(var.index),
-            **{name: sums(values) / np.maximum(n_cells, 1) for name, values in impacts.items()},
+            **{name: total / np.maximum(n_cells, 1) for name, total in sums.impacts.items()},
             "n_cells": n_cells,
-            "fraction": n / max(share.shape[0], 1),
-            "expression_mean": sums(scanned) / np.maximum(n_expressing, 1),
+            "fraction": sums.n_seen / max(sums.n_cells, 1),
+            "expression_mean": sums.shares / np.maximum(sums.n_expressing, 1),
             "mark": np.select(list(kinds.values()), list(kinds), "").astype(object),
         }
     )

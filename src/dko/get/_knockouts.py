@@ -10,13 +10,14 @@ from scipy import sparse
 
 from .._compat import layer_names, stored
 from .._core import keys
-from .._core.cells import require_unique, unwrap
-from .._core.fitted import gene_columns, read_fitted, read_profiles
+from .._core.cells import read_rows, require_unique, unwrap
+from .._core.fitted import gene_columns, read_fitted
 from .._core.genes import gene_means, in_order
 from .._core.groups import grouping
 from .._core.knockouts import open_model
 from .._core.names import Knockouts, known_labels
 from .._core.results import is_ranking, ranking_at, read_params, read_table
+from .._core.scans import read_scan
 from .._core.verb import verb
 
 
@@ -133,7 +134,7 @@ def _scanned(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
     """Return the genes and impacts of ``scan`` in the same way."""
     if place not in layer_names(adata):
         return [], sparse.csc_array((adata.n_obs, 0), dtype=np.float32)
-    layer = sparse.csc_array(adata.layers[place])
+    layer = sparse.csc_array(read_rows(adata.layers[place]))
     columns = np.flatnonzero(np.diff(layer.indptr))
     return list(adata.var_names[columns]), layer[:, columns]
 
@@ -190,21 +191,18 @@ def ranking(
         return ranked[ranked["n_cells"] >= (min_cells or 0)].reset_index(drop=True)
     fitted = read_fitted(target, key)
     columns = gene_columns(target, fitted)
-    impacts = {
-        name: sparse.csr_array(target.layers[place])[:, columns]
-        for name, place in (("downstream_mean", keys.downstream(key)), ("impact_mean", keys.impact(key)))
-        if place in layer_names(target)
-    }
-    share, var = sparse.csr_array(read_profiles(target, fitted)), target.var.iloc[columns]
+    places = {"downstream_mean": keys.downstream(key), "impact_mean": keys.impact(key)}
+    places = {name: place for name, place in places.items() if place in layer_names(target)}
     groupby = groupby or fitted.params.get("groupby")
     groups, group_of = grouping(target, groupby)
+    part_of = np.where(group_of < 0, len(groups), group_of)
+    sums = read_scan(target, fitted, places, part_of, np.ones(target.n_obs, dtype=bool)).sums
     tables = {}
     for number, group in enumerate(groups):
-        rows = np.flatnonzero(group_of == number)
-        table = gene_means({name: values[rows] for name, values in impacts.items()}, share[rows], var)
+        table = gene_means(sums.over(np.array([number])), target.var.iloc[columns])
         if fitted.signal is not None:
             table["signal"] = fitted.signal
-        tables[group] = in_order(table[table["n_cells"] >= (min_cells or 10)], next(iter(impacts)), "signal")
+        tables[group] = in_order(table[table["n_cells"] >= (min_cells or 10)], next(iter(places)), "signal")
     table = pd.concat(tables, names=["group"]).reset_index(level="group").reset_index(drop=True)
     return table.drop(columns="group") if groupby is None else table.astype({"group": "category"})
 

@@ -233,3 +233,11 @@ def bootstrap_means(
     quantile = np.quantile if np.isfinite(means[:, known]).all() else np.nanquantile
     low[known], high[known] = quantile(means[:, known], (0.025, 0.975), axis=0)
     return low, high
+
+
+def normal_means(n_cells: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`bootstrap_means` tends to with many cells, from their number, mean and sum of squares."""
+    n = np.maximum(n_cells, 1)
+    margin = norm.ppf(0.975) * np.sqrt(np.maximum(squares / n - np.square(mean), 0) / n)
+    margin = np.where(n_cells > 0, margin, np.nan)
+    return mean - margin, mean + margin
