@@ -66,7 +66,8 @@ def read_scan(
     layers = {name: layer.tocsr() if sparse.issparse(layer) else layer for name, layer in layers.items()}
     counted, summed = ("n_scanned", "n_expressing", "n_seen"), ("squares", "shares", "other_shares", *layers)
     total = {name: np.zeros((n_parts, n_genes)) for name in (*counted, *summed)}
-    found = Scan(*(np.zeros(n, dtype=bool) for n in (adata.n_obs, adata.n_obs, n_genes)))
+    of_cells = np.zeros((2, adata.n_obs), dtype=bool)
+    found = Scan(of_cells[0], of_cells[1], np.zeros(n_genes, dtype=bool))
     for first, values in linear_blocks(adata, fitted):
         rows = slice(first, first + values.shape[0])
         part, share = part_of[rows], profiles(values)

@@ -77,7 +77,7 @@ def rank_genes(
     exclude
         Marks of genes to leave out, also of the rates: ``"ribosomal"``, ``"mitochondrial"``, ``"few cells"``.
     n_bootstraps
-        Draws of cells for the intervals.
+        Draws of cells for the intervals; not used with more than 20,000 scanned cells.
     min_cells
         Leave out genes that fewer scanned cells (of the group) express.
     %(results)s

@@ -56,7 +56,9 @@ def scan(
         into memory. It is an AnnData with the impacts as X and the downstream impacts as
         ``layers[f"{key}_downstream"]``. What is there is replaced once the new one is complete; but not the file that
         these cells are read from, nor any if they are dask arrays. A scan that was stopped or killed goes on where it
-        was when the same call is made again.
+        was when the same call is made again. To rank genes by it, let its values stand as layers:
+        ``found = anndata.experimental.read_lazy(out)``, ``adata.layers["dko_impact"] = found.X`` and
+        ``adata.layers["dko_downstream"] = found.layers["dko_downstream"]``.
     %(groups)s
     %(fit)s
     %(device)s
