@@ -63,11 +63,11 @@ def expected(adata, split, groupby=None):
 def test_test_cells_if_there_are_any(cells, quick):
     dko.tl.fit(cells, test_fraction=0.25, **quick)
     found = dko.get.fit_quality(cells)
-    assert found.attrs == {"split": "test", "n_cells": 20}
+    assert found.attrs == {"split": "test", "n_cells": 20, "n_split": 20}
     pd.testing.assert_frame_equal(found, expected(cells, "test"), check_exact=False, rtol=1e-9)
 
 
 def test_otherwise_validation_cells_and_a_column_of_groups(fitted):
     found = dko.get.fit_quality(fitted, groupby="cell_type")
-    assert found.attrs == {"split": "validation", "n_cells": 16}
+    assert found.attrs == {"split": "validation", "n_cells": 16, "n_split": 16}
     pd.testing.assert_frame_equal(found, expected(fitted, "validation", "cell_type"), check_exact=False, rtol=1e-9)

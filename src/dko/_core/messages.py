@@ -132,3 +132,8 @@ def progress_of(total: int, *, description: str, unit: str) -> Iterator[Callable
     """Show a progress bar, once the job has taken longer than a second; what it yields takes how much more is done."""
     with bar(total=total, description=description, unit=unit, unit_scale=True, delay=1.0, leave=False) as shown:
         yield shown.update
+
+
+def drawn_of(n: int, n_all: int, what: str) -> str:
+    """Say how many of something there are, or how many of them were drawn."""
+    return f"{n:,} {what}" if n == n_all else f"{n:,} of {n_all:,} {what}, at random"

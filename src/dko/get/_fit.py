@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -10,12 +12,16 @@ from scipy import sparse
 
 from .._compat import stored
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import some_cells, unwrap
 from .._core.fitted import read_fitted, read_profiles
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import listed
 from .._core.verb import verb
+from .._rng import generator
+
+if TYPE_CHECKING:
+    from .._typing import Predictor
 
 
 @verb
@@ -47,15 +53,28 @@ def profiles(
     %(absent)s
     """
     cells = open_model(adata, key, mod, device=device, needs="reconstruct")
-    chosen = _cells_of(cells.adata, split, key)
-    observed = read_profiles(cells.adata, cells.fitted)
+    return profiles_of(cells, _cells_of(cells.adata, split, key))
+
+
+def profiles_of(cells: Predictor, chosen: np.ndarray) -> AnnData:
+    """Return observed and predicted profiles of some cells, a mask."""
+    observed = read_profiles(cells.adata, cells.fitted, chosen)
     cells = cells.among(chosen)
     # Cells that have no model have no entries.
     place = sparse.eye(cells.adata.n_obs, format="csr", dtype=np.float32)[chosen][:, cells.rows]
     functions = {"predicted": "reconstruct", "before": "before"}
     layers = {name: stored(place @ cells.before(function)) for name, function in functions.items()}
     obs, var = cells.adata.obs[chosen].copy(), cells.adata.var.loc[cells.model.genes].copy()
-    return AnnData(stored(observed[chosen]), obs=obs, var=var, layers=layers)
+    return AnnData(stored(observed), obs=obs, var=var, layers=layers)
+
+
+def held_out_cells(cells: Predictor, split: str | None) -> tuple[np.ndarray, str, int]:
+    """Return a mask of held-out cells, at most 20,000 at random, of which part of the fit, and how many that has."""
+    if split is None:
+        splits = cells.adata.obs.get(keys.split(cells.fitted.key), pd.Series())
+        split = keys.TEST if (splits == keys.TEST).any() else keys.VALIDATION
+    there = _cells_of(cells.adata, split, cells.fitted.key)
+    return some_cells(there, generator(0)), split, int(there.sum())
 
 
 def _cells_of(adata: AnnData, split: str | None, key: str) -> np.ndarray:
@@ -96,29 +115,27 @@ def fit_quality(
     -------
     A row per prediction, ``model``, ``gene mean`` and, with groups, ``gene mean per {groupby}``; columns as of
     :func:`dko.metrics.fit_quality`, float64. ``attrs["split"]`` says which cells were predicted, ``attrs["n_cells"]``
-    how many.
+    how many: of more than 20,000 (also for the means) as many at random, ``attrs["n_split"]`` has all.
 
     %(absent)s
     """
     from .. import metrics
 
-    target = unwrap(adata, mod)
-    fitted = open_model(target, key, mod, needs="reconstruct").fitted
+    cells = open_model(adata, key, mod, needs="reconstruct")
+    target, fitted = cells.adata, cells.fitted
     groupby = groupby or fitted.params.get("groupby")
     groups = None if groupby is None else group_of_cells(target, groupby)
-    if split is None:
-        splits = target.obs.get(keys.split(key), pd.Series())
-        split = keys.TEST if (splits == keys.TEST).any() else keys.VALIDATION
-    is_training, is_held_out = (_cells_of(target, name, key) for name in (keys.TRAIN, split))
-    held_out = profiles(target, split=split, key=key)
-    training = read_profiles(target, fitted)[is_training]
+    is_training = some_cells(_cells_of(target, keys.TRAIN, key), generator(0))
+    is_held_out, split, n_split = held_out_cells(cells, split)
+    held_out = profiles_of(cells, is_held_out)
+    training = read_profiles(target, fitted, is_training)
     found = {"model": held_out.layers["predicted"], "gene mean": metrics.gene_mean(training, held_out.X)}
     if groups is not None:
         of_cells = {"training_groups": groups[is_training], "groups": groups[is_held_out]}
         found[f"gene mean per {groupby}"] = metrics.gene_mean(training, held_out.X, **of_cells)
     rows = {name: metrics.fit_quality(held_out.X, predicted) for name, predicted in found.items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.attrs = {"split": split, "n_cells": held_out.n_obs}
+    table.attrs = {"split": split, "n_cells": held_out.n_obs, "n_split": n_split}
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -10,7 +12,7 @@ from scipy import sparse
 
 from .._compat import layer_names, stored
 from .._core import keys
-from .._core.cells import read_rows, require_unique, unwrap
+from .._core.cells import chosen_rows, require_unique, row_blocks, unwrap
 from .._core.fitted import gene_columns, read_fitted
 from .._core.genes import gene_means, in_order
 from .._core.groups import grouping
@@ -63,7 +65,10 @@ def impact(
     """
     target = unwrap(adata, mod)
     place, what = (keys.downstream, "downstream impacts of knockouts") if downstream else (keys.impact, "knockouts")
-    (named, of_named), (scanned, of_scanned) = _named(target, place(key)), _scanned(target, place(key))
+    named, of_named = _named(target, place(key))
+    asked = [genes] if isinstance(genes, str) else list(genes or [])
+    unnamed = {one if isinstance(one, str) else keys.label(one) for one in asked} - set(named)
+    scanned, of_scanned = _scanned(target, place(key), unnamed)
     if not named and not scanned:
         remedy = f"run dko.tl.virtual_ko(adata, genes, key={key!r}) or dko.tl.scan(adata, key={key!r}) first."
         raise KeyError(f"No {what} under key {key!r}; {remedy}")
@@ -130,13 +135,17 @@ def _named(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
     return [keys.unescape(name) for name in frame.columns], values
 
 
-def _scanned(adata: AnnData, place: str) -> tuple[list[str], sparse.csc_array]:
-    """Return the genes and impacts of ``scan`` in the same way."""
+def _scanned(adata: AnnData, place: str, genes: Collection[str] = ()) -> tuple[list[str], sparse.csc_array]:
+    """Return the genes and impacts of ``scan`` in the same way; those of `genes` alone, if it has all of these."""
     if place not in layer_names(adata):
         return [], sparse.csc_array((adata.n_obs, 0), dtype=np.float32)
-    layer = sparse.csc_array(read_rows(adata.layers[place]))
+    wanted = np.flatnonzero(adata.var_names.isin(genes)) if genes else np.arange(adata.n_vars)
+    blocks = ((rows.start, block[:, wanted]) for rows, block in row_blocks(adata.layers[place]))
+    layer = sparse.csc_array(chosen_rows(blocks))
     columns = np.flatnonzero(np.diff(layer.indptr))
-    return list(adata.var_names[columns]), layer[:, columns]
+    if genes and len(columns) < len(genes):  # a name that is not there is compared with all that are
+        return _scanned(adata, place)
+    return list(adata.var_names[wanted[columns]]), layer[:, columns]
 
 
 def _tidy(adata: AnnData, labels: list[str], values: sparse.csc_array, name: str) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from matplotlib.colors import Normalize
 from .. import get
 from .._compat import embedding
 from .._core import keys
-from .._core.cells import read_basis, unwrap
-from .._core.messages import unknown
+from .._core.cells import read_basis, some_cells, unwrap
+from .._core.messages import drawn_of, unknown
 from .._core.names import known_labels
 from .._core.verb import verb
 from .._rng import generator
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Area of a point in square points, times the number of cells: in a panel of rcParams["figure.figsize"], as in scanpy,
 # and below arrows.
 _POINT_AREA, _SMALL_AREA = 120_000, 60_000
+# Points of a picture: of more cells, as many are drawn, at random.
+MOST_POINTS = 50_000
 # Inches of a panel with arrows, and of the legend beside all of them.
 _SIZE, _LEGEND = (4.6, 4.4), 1.8
 # Part of the diagonal of the embedding that the longest arrows take, and share of the arrows that are drawn in full: a
@@ -51,7 +53,8 @@ def impact(
 ) -> Any:
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
-    Cells that do not express the gene are grey and lie beneath the others.
+    Cells that do not express the gene are grey and lie beneath the others. Of more than 50,000 cells as many are drawn,
+    at random, as the title says.
 
     Parameters
     ----------
@@ -74,7 +77,8 @@ def impact(
     name = basis if basis in target.obsm else f"X_{short}"
     # Columns by number: a label may hold a '/', which some versions of anndata refuse in a name.
     table.columns = [str(number) for number in range(table.shape[1])]
-    slim = AnnData(obs=table, obsm={name: target.obsm[name]})
+    shown, note = points(np.ones(target.n_obs, dtype=bool))
+    slim = AnnData(obs=table[shown], obsm={name: target.obsm[name][shown]})
     vmin, vmax = kwargs.pop("vmin", 0.0), kwargs.pop("vmax", None)
     if not all(isinstance(bound, Real | None) for bound in (vmin, vmax)):
         raise ValueError(f"vmin and vmax must be numbers, as all panels share one scale; got {vmin!r} and {vmax!r}.")
@@ -82,11 +86,11 @@ def impact(
     norm.autoscale_None([0.0, np.nanmax(table.to_numpy(), initial=0.0) or 1.0])
     bar = kwargs.pop("colorbar_loc", "right")
     counted = zip(labels, table.notna().sum(), strict=True)
-    titles = np.atleast_1d(kwargs.pop("title", [wrapped(f"{label} ({n:,} cells)", 32) for label, n in counted]))
+    titles = np.atleast_1d(kwargs.pop("title", [wrapped(f"{label} ({n:,} cells){note}", 32) for label, n in counted]))
     if len(titles) != len(labels):
         raise ValueError(f"title needs one entry per knockout ({len(labels)}), got {len(titles)}.")
     shrink = 1.0 if len(labels) == 1 else 0.6
-    kwargs.setdefault("size", _POINT_AREA / target.n_obs * shrink**2)
+    kwargs.setdefault("size", _POINT_AREA / slim.n_obs * shrink**2)
     width, height = plt.rcParams["figure.figsize"]
     drawn = panels(len(labels), ax, size=(width * shrink, height * shrink), ncols=ncols, what="knockout")
     for panel, column, title in zip(drawn.axes, table.columns, titles, strict=True):
@@ -117,7 +121,8 @@ def shift(
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
     Arrows are drawn longer or shorter than the shifts, so that they can be seen; that below each panel stands for the
-    length beside it, in units of the embedding. The few longest are cut. Numbers are in :func:`dko.get.identity`.
+    length beside it, in units of the embedding. The few longest are cut. Numbers are in :func:`dko.get.identity`. Of
+    more than 50,000 cells as many are drawn below the arrows, at random, as the title says.
 
     Parameters
     ----------
@@ -150,18 +155,19 @@ def shift(
         raise KeyError(f"No shifts on {short!r} under key {key!r}; run {call} first.")
     labels = known if genes is None else known_labels(genes, known, f"the shifts on {short!r}", call)
     shifts = {label: np.asarray(target.obsm[keys.shift(key, short, label)], dtype=float) for label in labels}
-    cells = colored_cells(target, short, places, color)
+    shown, note = points(np.ones(target.n_obs, dtype=bool))
+    cells = colored_cells(target, short, places, color)[shown].copy()
     names = color is not None and isinstance(cells.obs[color].dtype, pd.CategoricalDtype)
     width = _SIZE[0] + (_LEGEND / min(len(shifts), ncols) if names else 0)
     drawn = panels(len(shifts), ax, size=(width, _SIZE[1]), ncols=ncols, what="knockout")
-    options = {"size": _SMALL_AREA / target.n_obs, **({} if color is None else {"alpha": 0.6}), **kwargs}
+    options = {"size": _SMALL_AREA / cells.n_obs, **({} if color is None else {"alpha": 0.6}), **kwargs}
     draw = generator(rng)
     for panel, (label, offsets) in zip(drawn.axes, shifts.items(), strict=True):
         # The legend of one panel is that of all.
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
         embedding(cells, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
         there = np.isfinite(offsets).all(axis=1)
-        panel.set_title(wrapped(f"{label} ({there.sum():,} cells)", 40), fontsize="medium")
+        panel.set_title(wrapped(f"{label} ({there.sum():,} cells){note}", 40), fontsize="medium")
         rows = np.flatnonzero(there & np.isfinite(places).all(axis=1))
         if kind == "quiver" and len(rows) > n_arrows:
             rows = np.sort(draw.choice(rows, n_arrows, replace=False))
@@ -173,6 +179,13 @@ def shift(
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
+
+
+def points(cells: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return which of the cells of a mask are drawn, and what the title says if these are not all."""
+    shown = some_cells(cells, generator(0), MOST_POINTS)
+    n, n_all = int(shown.sum()), int(cells.sum())
+    return shown, "" if n == n_all else f"; points: {drawn_of(n, n_all, 'cells')}"
 
 
 def colored_cells(

@@ -12,8 +12,10 @@ from .. import get
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import apart, read_fitted
-from .._core.messages import unknown
+from .._core.knockouts import open_model
+from .._core.messages import drawn_of, unknown
 from .._core.verb import verb
+from ..get._fit import held_out_cells, profiles_of
 from ..get._tables import predictions, scored
 from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
 
@@ -70,7 +72,7 @@ def fit(
 
     Of expressed entries (gene and cell) alone, the density; predictions below the axis lie on its edge. Spearman
     correlation and mean Bray-Curtis dissimilarity stand beside those of a prediction from each gene's mean in the
-    training cells, of the same group where the fit had groups.
+    training cells, of the same group where the fit had groups. Of more than 20,000 cells as many are drawn, at random.
 
     Parameters
     ----------
@@ -80,8 +82,9 @@ def fit(
     %(plot)s
     """
     quality = get.fit_quality(adata, split=split, key=key, mod=mod)
-    split = quality.attrs["split"]
-    held_out = get.profiles(adata, split=split, key=key, mod=mod)
+    split, n_split = quality.attrs["split"], quality.attrs["n_split"]
+    opened = open_model(adata, key, mod, device="auto", needs="reconstruct")
+    held_out = profiles_of(opened, held_out_cells(opened, split)[0])
     observed = held_out.X
     predicted = np.asarray(held_out.layers["predicted"][observed.nonzero()]).ravel()  # 0 in cells without a model
     low, high = observed.data.min() / 1.5, max(observed.data.max(), predicted.max()) * 1.5
@@ -96,7 +99,7 @@ def fit(
     own, mean = quality.loc["model"], quality.iloc[-1]
     dress(panel, xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
     panel.spines[:].set_visible(True)  # of a square
-    text = f"{held_out.n_obs:,} {split} cells, {observed.nnz:,} expressed entries\n"
+    text = f"{drawn_of(held_out.n_obs, n_split, f'{split} cells')}, {observed.nnz:,} expressed entries\n"
     text += f"Spearman {own['spearman']:.3f} (gene mean: {mean['spearman']:.3f}), "
     text += f"Bray-Curtis {own['bray_curtis']:.3f} ({mean['bray_curtis']:.3f})"
     panel.set_title(text, fontsize="medium")

@@ -20,11 +20,12 @@ from .._core import keys, results
 from .._core.cells import read_basis, unwrap
 from .._core.fitted import Fitted, best_loss, read_fitted
 from .._core.groups import group_values, grouping
+from .._core.messages import drawn_of
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import QUALITY, RANKING, Result, is_ranking, ranking_at, read_params
 from .._core.tables import Table, table_of
 from ..get._tables import predictions, scored
-from ..pl._embedding import colored_cells
+from ..pl._embedding import MOST_POINTS, colored_cells, points
 from ..pl._ranking import rates
 
 FDR = 0.05
@@ -175,7 +176,8 @@ def _fit(run: Run) -> Blocks:
     if isinstance(run.quality, str):
         yield f"The quality of the fit is unknown: {run.quality}"
     elif run.quality is not None:
-        cells = f"{run.quality.attrs['n_cells']:,} {run.quality.attrs['split']} cells"
+        n_cells, n_split, split = (run.quality.attrs[name] for name in ("n_cells", "n_split", "split"))
+        cells = drawn_of(n_cells, n_split, f"{split} cells")
         rows = run.quality.reset_index(names="method")
         yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
         yield _drawn(run, f"Predicted against observed share of expression of {cells}", "fit")
@@ -357,7 +359,7 @@ def _modules(run: Run) -> Blocks:
 
 def _impacts(run: Run, labels: Sequence[str]) -> Picture:
     """Draw where knockouts have an impact, on a scale that shows the weak ones beside the strong."""
-    labels, size = labels[:8], min(_POINT_AREA / run.adata.n_obs, _LARGEST)
+    labels, size = labels[:8], min(_POINT_AREA / min(run.adata.n_obs, MOST_POINTS), _LARGEST)
     alt = f"Impact in each cell, in the embedding {run.basis}, of the knockouts of {', '.join(labels)}"
     how: dict[str, Any] = {"norm": PowerNorm(0.5, vmin=0.0), "size": size, "frameon": False}
     return _drawn(run, alt, "impact", labels, basis=run.basis, **how)
@@ -369,11 +371,12 @@ def _colored(run: Run, basis: str, column: str) -> Picture:
     def draw() -> Any:
         _, places = read_basis(run.adata, basis)
         cells = colored_cells(run.adata, basis, places, column, as_names=True)
+        shown, note = points(np.isfinite(places).all(axis=1) & cells.obs[column].notna().to_numpy())
         # A copy, because scanpy writes the colours that it chooses.
-        cells = cells[np.isfinite(places).all(axis=1) & cells.obs[column].notna()].copy()
+        cells = cells[shown].copy()
         figure, axes = plt.subplots(figsize=(5.0, 4.2), layout="constrained")
         size = min(_POINT_AREA / max(1, cells.n_obs), _LARGEST)
-        embedding(cells, basis, color=column, title=column, size=size, frameon=False, ax=axes, show=False)
+        embedding(cells, basis, color=column, title=f"{column}{note}", size=size, frameon=False, ax=axes, show=False)
         return figure
 
     return Picture(f"Cells in the embedding {basis}, coloured by {column}", draw)
