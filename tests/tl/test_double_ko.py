@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import sparse
 
 import dko
 from dko.models.dko import reference as naive
-from dko.tl._double_ko import _candidates, _unrank
+from dko.tl._double_ko import _drawn, _numbered, _unrank
 
 
 def check(adata, table, layers):
@@ -95,8 +96,9 @@ def test_cells_need_names_of_their_own(fitted):
 def test_a_draw_does_not_list_all_pairs_of_all_cells():
     """Of 300 cells of 1,000 genes there are 150 million, of which a list would take 1.2 GB."""
     values = sparse.csr_matrix(np.ones((300, 1_000), dtype=np.float32))
+    cells = SimpleNamespace(blocks=lambda n_rows: [SimpleNamespace(values=values)])
     tracemalloc.start()
-    row, position = _candidates(values, None, 100, np.random.default_rng(0))
+    row, position = _numbered(values, None)[1](_drawn(cells, None, 100, np.random.default_rng(0)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(row) == 100 and (position[:, 0] < position[:, 1]).all() and position.max() < 1_000

@@ -17,7 +17,7 @@ from ..models import Model
 from ..models.base import AT_A_TIME
 from . import keys
 from .cells import profiles, unwrap
-from .fitted import NO_SIGNAL, gene_columns, presence_blocks, read_fitted, read_profiles
+from .fitted import NO_SIGNAL, gene_columns, linear_blocks, presence_blocks, read_fitted
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
@@ -99,13 +99,15 @@ class Predictor:
             vars(part)["values"] = self.values[cells[self.rows]]
         return part
 
-    def log_values(self) -> sparse.csr_matrix:
-        """Return the log expression of all cells as changes are measured in: of profiles, log1p(1e4 * profile)."""
+    def log_blocks(self) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        """Yield the log expression of all cells as changes are measured in: of profiles, log1p(1e4 * profile)."""
         from ..metrics import log_profiles
 
         if self.model.log:
-            return read_log_values(self.adata, self.fitted)
-        return log_profiles(read_profiles(self.adata, self.fitted))
+            yield 0, read_log_values(self.adata, self.fitted)
+            return
+        for first, block in linear_blocks(self.adata, self.fitted):
+            yield first, log_profiles(profiles(block))
 
     @property
     def all_sets(self) -> dict[str, list[str]]:

@@ -9,11 +9,12 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from .._core import keys
+from .._core.cells import MOST_CELLS, some_cells
 from .._core.evidence import counts_again
 from .._core.fitted import NO_SIGNAL, read_linear
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import listed, say
+from .._core.messages import drawn_of, listed, say
 from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write, writing
@@ -64,7 +65,8 @@ def affected_genes(
     key, mod, device
         Where the fit is; where to compute.
     rng
-        Seed or generator that draws these genes. There is nothing random about the p-values.
+        Seed or generator that draws these genes and, with more than 20,000 cells, the cells of the test. There is
+        nothing else random about the p-values.
     %(progress)s
     %(copy)s
 
@@ -80,8 +82,8 @@ def affected_genes(
         Cells that express the knocked-out gene; the predicted mean change in these, as in :func:`dko.get.effects`.
     ``z``, ``pval``, ``pval_adj``
         How surely the observed level of the gene falls when that of the knocked-out gene does, over all cells of the
-        group: below 0 the knockout lowers it; two-sided, and Benjamini-Hochberg. NaN and 1 of a gene that is not
-        tested.
+        group, or at random over as many of each group as make up 20,000: below 0 the knockout lowers it; two-sided, and
+        Benjamini-Hochberg. NaN and 1 of a gene that is not tested.
     ``others``, ``specific``
         Share of other knockouts that change this gene as much in the same direction; whether it is at most 5 %.
 
@@ -105,11 +107,12 @@ def affected_genes(
     groupby = groupby or predictor.fitted.params.get("groupby")
     members, chosen = masks_of(predictor.adata, groupby, groups)
     # In their order by name, so that it does not matter how they are stored.
-    others = list(generator(rng).permutation(np.array(sorted(predictor.fitted.genes), dtype=object))[:n_others])
+    stream = generator(rng)
+    others = list(stream.permutation(np.array(sorted(predictor.fitted.genes), dtype=object))[:n_others])
     params = {"n_others": n_others, "min_cells": min_cells} | ({} if groupby is None else {"groupby": groupby})
     if keys.affected(key) in predictor.adata.uns:  # refused, where it is damaged, before any work
         read_table(predictor.adata, AFFECTED, key)
-    table = _table(predictor, names, others, {group: members[group] for group in chosen}, min_cells)
+    table = _table(predictor, names, others, {group: members[group] for group in chosen}, min_cells, stream)
     if groupby is None:
         table = table.drop(columns="group")
     with writing():
@@ -122,7 +125,12 @@ def affected_genes(
 
 
 def _table(
-    predictor: Predictor, names: list[str], others: list[str], groups: dict[str, np.ndarray], min_cells: int
+    predictor: Predictor,
+    names: list[str],
+    others: list[str],
+    groups: dict[str, np.ndarray],
+    min_cells: int,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Return a row per group, knockout and gene; `groups` are masks of cells."""
     genes = pd.Index(predictor.fitted.genes)
@@ -133,7 +141,8 @@ def _table(
     if missing := [name for name, n in most.items() if n < min_cells]:
         where = "" if list(groups) == [ALL] else " of any group"
         raise ValueError(f"Fewer than min_cells={min_cells} cells{where} that have a model express {listed(missing)}.")
-    tables, values = [], read_linear(predictor.adata, predictor.fitted)
+    chosen = _tested_cells(predictor.cells, groups, rng)
+    tables, values = [], read_linear(predictor.adata, predictor.fitted, chosen)
     counts = counts_again(values)
     if counts is None:
         say(
@@ -146,7 +155,7 @@ def _table(
         asked = [name for name in names if name in changes.index]
         if not asked:
             continue
-        cells = counts[np.flatnonzero(groups[group] & predictor.cells)]
+        cells = counts[groups[group][chosen]]
         z, p_values = pair_test(cells, genes.get_indexer(asked), min_cells)
         drawn = changes.loc[[name for name in others if name in changes.index]]
         for name, one_z, one_p in zip(asked, z, p_values, strict=True):
@@ -170,6 +179,16 @@ def _table(
                 table.loc[tested, "pval_adj"] = false_discovery_control(one_p[tested])
             tables.append(table[table["gene"] != name].sort_values("pval", kind="stable", ignore_index=True))
     return pd.concat(tables, ignore_index=True)
+
+
+def _tested_cells(cells: np.ndarray, groups: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Return a mask of the cells in which genes are tested: all or, of too many, as many at random of each group."""
+    if cells.sum() <= MOST_CELLS:
+        return cells
+    most = max(1, MOST_CELLS // len(groups))
+    chosen = np.any([some_cells(cells & members, rng, most) for members in groups.values()], axis=0)
+    say(f"Genes are tested in {drawn_of(int(chosen.sum()), int(cells.sum()), 'cells')}.")
+    return chosen
 
 
 def _share_of_others(change: np.ndarray, others: pd.DataFrame) -> np.ndarray:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from .. import get
-from .._compat import stored
+from .._compat import layer_names, stored
 from .._core import keys
-from .._core.cells import require_unique, unwrap
+from .._core.cells import read_rows, require_unique, some_cells, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import progress as progress_over
-from .._core.messages import say
+from .._core.messages import drawn_of, say
 from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Fewer knockouts, or cells, have no principal components and no neighbours worth the name.
 _FEWEST = 3
+# Cells that are clustered: of more, as many at random.
+_MOST = 50_000
 _CLUSTER, _IMPACT = "cluster", "impact"
 # Columns of scanpy's table, and what they are called here.
 _COLUMNS = {
@@ -84,13 +86,14 @@ def cluster_impact(
     key, mod
         Where the impacts are: downstream ones, which all knockouts but those of version 0.1.0 have.
     rng
-        Seed or generator of the components, the clusters and the map.
+        Seed or generator of the components, the clusters and the map and, with more than 50,000 cells, of those that
+        are clustered.
     key_added
         What the names of the results begin with; `key` by default.
     %(written)s
 
     ``obs[f"{key_added}_cluster"]``
-        Category, ``"0"`` is the largest; NaN for a cell without any impact.
+        Category, ``"0"`` is the largest; NaN for a cell without any impact, or that was not drawn.
     ``obsm[f"X_{key_added}_impact_umap"]``, ``obsm[f"X_{key_added}_impact_pca"]``
         float32, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap", color="dko_cluster")``.
     ``uns[f"{key_added}_cluster"]``
@@ -116,8 +119,11 @@ def cluster_impact(
     known = None if groupby is None else group_of_cells(target, groupby)
     params: dict[str, Any] = {"n_neighbors": n_neighbors, "n_pcs": n_pcs, "resolution": resolution}
     with numba_threads():
-        relative = _relative(get.impact(target, genes, as_anndata=True, downstream=True, key=key), min_cells)
-        _cluster(relative, **params, seed=int(generator(rng).integers(2**31)))
+        stream = generator(rng)
+        seed = int(stream.integers(2**31))
+        some = _at_random(target, key, stream)
+        relative = _relative(get.impact(some, genes, as_anndata=True, downstream=True, key=key), min_cells)
+        _cluster(relative, **params, seed=seed)
         markers = _markers(relative, n_markers)
     params = {"key": key, "n_knockouts": relative.n_vars, **params, "min_cells": min_cells, "n_markers": n_markers}
     content: dict[str, Any] = {keys.PARAMS: params, keys.MARKERS: markers}
@@ -133,6 +139,19 @@ def cluster_impact(
     write(target, obs={keys.cluster(name): clusters}, obsm=obsm, uns={keys.cluster(name): content})
     say(f"Found {labels.nunique()} clusters of {len(rows):,} cells; see obs[{keys.cluster(name)!r}].")
     return data if copy else None
+
+
+def _at_random(adata: AnnData, key: str, rng: np.random.Generator) -> AnnData:
+    """Return as many cells as can be clustered at once with their impacts, all of them if there are no more."""
+    from anndata import AnnData
+
+    chosen, place = some_cells(np.ones(adata.n_obs, dtype=bool), rng, _MOST), keys.downstream(key)
+    if chosen.all():
+        return adata
+    say(f"Clusters are of {drawn_of(_MOST, adata.n_obs, 'cells')}.")
+    layers = {place: read_rows(adata.layers[place], chosen)} if place in layer_names(adata) else {}
+    obsm = {place: adata.obsm[place][chosen]} if place in adata.obsm else {}
+    return AnnData(obs=adata.obs.loc[chosen, []], var=adata.var[[]], layers=layers, obsm=obsm)
 
 
 def _relative(impacts: AnnData, min_cells: int) -> AnnData:

@@ -18,7 +18,7 @@ from .._rng import generator
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._typing import RNG, AnnData, Groups, MuData, Predictor, Sequence
+    from .._typing import RNG, AnnData, Callable, Groups, MuData, Predictor, Sequence
 
 _N_SAMPLES = 50_000
 # Of both kinds of impact, what is kept of a pair.
@@ -81,12 +81,12 @@ def double_ko(
     wanted = None if pairs is None else np.unique(np.sort(pair_columns(pairs, cells)), axis=0)
     if n_samples is None and wanted is None:
         n_samples = _N_SAMPLES
-    row, position = _candidates(cells.values, wanted, n_samples, generator(rng))
-    if not len(row):
+    drawn = _drawn(cells, wanted, n_samples, generator(rng))
+    if not len(drawn):
         raise ValueError("No cell that has a model expresses both genes of any pair, so there is nothing to knock out.")
-    table = _table(cells, row, position, _impacts(cells, row, position))
+    table = _table(cells, *_knocked_out(cells, wanted, drawn))
     write(cells.adata, uns={key: lambda model: {**model, keys.PAIRS: table}})
-    say(f"Knocked out {len(table):,} pairs of genes in {len(np.unique(row)):,} cells.")
+    say(f"Knocked out {len(table):,} pairs of genes in {table['cell'].nunique():,} cells.")
     return data if copy else None
 
 
@@ -101,27 +101,29 @@ def pair_columns(pairs: Sequence[Any], cells: Predictor, must: str = "pairs must
     return pd.Index(cells.model.genes).get_indexer(genes).reshape(-1, 2)
 
 
-def _candidates(
-    values: sparse.csr_matrix, wanted: np.ndarray | None, n_samples: int | None, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of cells, ascending, and the two positions among their present genes, shape (n, 2)."""
+def _drawn(cells: Predictor, wanted: np.ndarray | None, n_samples: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Return numbers of pairs, ascending, among those of one cell after the other."""
+    n = sum(_numbered(block.values, wanted)[0] for block in cells.blocks(None))
+    if n_samples is not None and n_samples < n:  # of hundreds of millions, which are never listed
+        return np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
+    return np.arange(n)
+
+
+def _numbered(values: sparse.csr_matrix, wanted: np.ndarray | None) -> tuple[int, Callable[[np.ndarray], Any]]:
+    """Return how many pairs cells have, and what tells their rows, and two positions among present genes, by number."""
     from ..models.knockout import find
 
-    if wanted is None:
-        n_present = np.diff(values.indptr).astype(np.int64)
-        ends = np.concatenate([[0], np.cumsum(n_present * (n_present - 1) // 2)])
-        n = int(ends[-1])
-    else:
-        row, _, position = find(values, wanted, whole=True)
-        n = len(row)
-    if n_samples is not None and n_samples < n:  # of hundreds of millions, which are never listed
-        drawn = np.sort(rng.choice(n, size=n_samples, replace=False, shuffle=False))
-    else:
-        drawn = np.arange(n)
     if wanted is not None:
-        return row[drawn], position[drawn]
-    row = np.searchsorted(ends, drawn, side="right") - 1
-    return row, _unrank(drawn - ends[row], n_present[row])
+        found, _, positions = find(values, wanted, whole=True)
+        return len(found), lambda number: (found[number], positions[number])
+    n_present = np.diff(values.indptr).astype(np.int64)
+    ends = np.concatenate([[0], np.cumsum(n_present * (n_present - 1) // 2)])
+
+    def places(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        row = np.searchsorted(ends, number, side="right") - 1
+        return row, _unrank(number - ends[row], n_present[row])
+
+    return int(ends[-1]), places
 
 
 def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -132,28 +134,37 @@ def _unrank(number: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.stack([n - 2 - k, n - 1 - (from_end - k * (k + 1) // 2)], axis=1)
 
 
-def _impacts(cells: Predictor, row: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Return the impacts, and downstream impacts, of each pair, its first and its second gene, shape (n, 2, 3)."""
-    impacts = np.empty((len(row), 2, 3), dtype=np.float32)
-    with progress_of(len(row), description="double_ko", unit="pair") as advance:
-        for model, there, values in cells.parts(cells.whole):
-            of_model = np.flatnonzero(np.isin(row, there))
-            for start in range(0, len(of_model), _PIECE):
-                some = of_model[start : start + _PIECE]
-                impacts[some] = model.pair_impacts(values, np.searchsorted(there, row[some]), position[some])
-                advance(len(some))
-    return impacts
+def _knocked_out(
+    cells: Predictor, wanted: np.ndarray | None, drawn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, columns (n, 2), and impacts and downstream impacts of each pair, its first and its second gene."""
+    first, parts = 0, []
+    with progress_of(len(drawn), description="double_ko", unit="pair") as advance:
+        for block in cells.blocks(None):
+            n, places = _numbered(block.values, wanted)
+            row, position = places(drawn[slice(*np.searchsorted(drawn, [first, first + n]))] - first)
+            first += n
+            impacts = np.empty((len(row), 2, 3), dtype=np.float32)
+            for model, there, values in cells.parts(block):
+                of_model = np.flatnonzero(np.isin(row, there))
+                for start in range(0, len(of_model), _PIECE):
+                    some = of_model[start : start + _PIECE]
+                    impacts[some] = model.pair_impacts(values, np.searchsorted(there, row[some]), position[some])
+                    advance(len(some))
+            columns = block.values.indices[block.values.indptr[row][:, None] + position]
+            parts.append((block.rows[row], columns, impacts))
+    rows, of_pairs, found = map(np.concatenate, zip(*parts, strict=True))
+    return rows, of_pairs, found
 
 
-def _table(cells: Predictor, row: np.ndarray, position: np.ndarray, impact: np.ndarray) -> pd.DataFrame:
-    genes, values = np.asarray(cells.model.genes, dtype=object), cells.values
-    names = np.sort(genes[values.indices[values.indptr[row][:, None] + position]].astype(str), axis=1)
+def _table(cells: Predictor, rows: np.ndarray, columns: np.ndarray, impact: np.ndarray) -> pd.DataFrame:
+    names = np.sort(np.asarray(cells.model.genes, dtype=object)[columns].astype(str), axis=1)
     additive = impact[..., 1] + impact[..., 2]
     numbers = np.stack([impact[..., 0], additive, impact[..., 0] - additive], axis=2).reshape(-1, len(_NUMBERS))
-    used, number = np.unique(row, return_inverse=True)
+    used, number = np.unique(rows, return_inverse=True)
     labels = {
         "gene_a": pd.Categorical(names[:, 0].astype(object)),
         "gene_b": pd.Categorical(names[:, 1].astype(object)),
-        "cell": pd.Categorical.from_codes(number, categories=cells.adata.obs_names[cells.rows[used]]),
+        "cell": pd.Categorical.from_codes(number, categories=cells.adata.obs_names[used]),
     }
     return pd.DataFrame({**labels, **dict(zip(_NUMBERS, numbers.T, strict=True))})

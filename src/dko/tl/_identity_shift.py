@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import read_basis, unwrap
+from .._core.cells import chosen_rows, read_basis, some_cells, unwrap
 from .._core.groups import grouping
 from .._core.knockouts import open_model, require_cells
 from .._core.results import after_shift
@@ -21,7 +21,7 @@ from ..models.base import pieces
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._typing import RNG, AnnData, Groups, Knockouts, MuData
+    from .._typing import RNG, AnnData, Groups, Knockouts, MuData, Predictor
 
 
 @verb
@@ -64,7 +64,8 @@ def identity_shift(
     n_neighbors
         Observed cells around a place that say where it is on the embedding.
     n_pcs
-        Principal components, of the unscaled log expression of the genes of the model in all cells.
+        Principal components, of the unscaled log expression of the genes of the model in all cells, or in 20,000 at
+        random.
     %(fit)s
     rng
         Seed or generator of the components, of the draw from the posterior of each cell (SCCVAE), and, with more than
@@ -100,7 +101,7 @@ def identity_shift(
     seed = int(rng.integers(2**31))
     cells = open_model(data, key, mod, groups, device=device)
     sets = cells.sets(genes)
-    components, positions = space_of(cells.log_values(), n_pcs, seed)
+    components, positions = _space(cells, n_pcs, seed)
     around = Surroundings(positions, embedding, n_neighbors, rng)
     centres = np.stack([positions[type_of == number].mean(axis=0, dtype=float) for number in range(len(types))])
     shape = (len(sets), target.n_obs)
@@ -146,6 +147,19 @@ def _table(
             means = changes[knockout, rows].mean(axis=0, dtype=float)
             found += [(label, group, name, mean, length, len(rows)) for name, mean in zip(types, means, strict=True)]
     return pd.DataFrame(found, columns=["knockout", "group", "type", "change", "length", "n_cells"])
+
+
+def _space(cells: Predictor, n_pcs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the components, of at most 20,000 cells at random, and where all cells are on them."""
+    chosen = some_cells(np.ones(cells.adata.n_obs, dtype=bool), generator(seed))
+    values = chosen_rows(cells.log_blocks(), chosen)
+    components, positions = space_of(values, n_pcs, seed)
+    if chosen.all():
+        return components, positions
+    centre = np.asarray(values.mean(axis=0)).ravel() @ components
+    return components, np.concatenate(
+        [(block @ components).astype(np.float32) for _, block in cells.log_blocks()]
+    ) - centre
 
 
 def space_of(values: sparse.csr_matrix, n_pcs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from .._core import keys
+from .._core.cells import some_cells
 from .._core.fitted import read_profiles
 from .._core.groups import grouping
 from .._core.knockouts import open_model
-from .._core.messages import progress_of, say
+from .._core.messages import drawn_of, progress_of, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -97,7 +98,8 @@ def interactions(
         False discovery rate above which a pair is called additive.
     %(fit)s
     rng
-        Seed or generator of the permutations, and of the at most 64 cells in which a pair is compared with them.
+        Seed or generator of the permutations, of the at most 64 cells in which a pair is compared with them and, with
+        more than 20,000 cells, of as many that stand for all.
     %(compute)s
     key_added
         Name of the result, that of the fit by default.
@@ -164,9 +166,12 @@ def _measured(
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return a row per group and pair (columns of the model, pairs x 2), and relative interactions as below."""
-    shares = np.asarray(read_profiles(predictor.adata, predictor.fitted)[group_of >= 0].mean(axis=0)).ravel()
+    chosen = some_cells(group_of >= 0, rng)
+    if (n := int(chosen.sum())) < (n_all := int((group_of >= 0).sum())):
+        say(f"Pairs are knocked out in {drawn_of(n, n_all, 'cells')}.")
+    shares = np.asarray(read_profiles(predictor.adata, predictor.fitted, chosen).mean(axis=0)).ravel()
     moves, rank = permutations_of(shares, n_permutations, rng), rng.permutation(len(group_of))
-    grouped = predictor.among(group_of >= 0)
+    grouped = predictor.among(chosen)
     cells = [
         (cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
         for model, there, values in grouped.parts(grouped.whole)
