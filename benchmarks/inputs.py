@@ -18,6 +18,8 @@ _N_GENES = 2_000
 _TILES = 10
 # Enough for weights that are no longer random; what is measured does not depend on them.
 _STEPS = 50
+# Numbers of cells that stay on disk, by name.
+STORED = {"stored": 20_000, "stored_5": 100_000, "stored_50": 1_000_000}
 # Cells that are simulated at a time on disk, and their types.
 _BLOCK, _N_TYPES = 10_000, 10
 
@@ -25,10 +27,32 @@ _BLOCK, _N_TYPES = 10_000, 10
 def write(inputs: str, names: Sequence[str], quick: bool) -> dict[str, int]:
     """Make the files of these names in the folder `inputs`; small simulated cells for a quick run."""
     _settle()
-    made = {name: _quick(name) if quick else _BUILDERS[name]() for name in names}
-    for name, cells in made.items():
+    sizes = {}
+    for name in names:
+        if name in STORED:
+            sizes[name] = _write_stored(
+                Path(inputs) / f"{name}.zarr", *((600, 200) if quick else (STORED[name], 2_000))
+            )
+            continue
+        cells = _quick(name) if quick else _BUILDERS[name]()
         cells.write_h5ad(Path(inputs) / f"{name}.h5ad")
-    return {name: cells.n_obs for name, cells in made.items()}
+        sizes[name] = cells.n_obs
+    return sizes
+
+
+def _write_stored(path: Path, n_cells: int, n_genes: int) -> int:
+    """Make cells on disk, with a model of the first of them."""
+    import zarr
+    from anndata.experimental import read_lazy
+    from anndata.io import write_elem
+
+    import dko
+
+    on_disk(n_cells, n_genes, path)
+    first = read_lazy(path)[: min(n_cells, 5_000)].to_memory()
+    dko.tl.fit(first, max_steps=_STEPS, progress=False)
+    write_elem(zarr.open_group(str(path), mode="r+", use_consolidated=False), "uns", dict(first.uns))
+    return n_cells
 
 
 def read(inputs: str, name: str) -> AnnData:
@@ -91,6 +115,14 @@ def _settle() -> None:
     import dko
 
     dko.settings.verbosity, dko.settings.device = 0, "cpu"
+
+
+def read_stored(inputs: str, name: str) -> AnnData:
+    """Open cells on disk."""
+    from anndata.experimental import read_lazy
+
+    _settle()
+    return read_lazy(Path(inputs) / f"{name}.zarr")
 
 
 def _file(name: str) -> Path:

@@ -14,8 +14,8 @@ from .._core import keys
 from .._core.cells import read_rows, require_unique, some_cells, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
-from .._core.messages import progress as progress_over
 from .._core.messages import drawn_of, say
+from .._core.messages import progress as progress_over
 from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
 from .._core.write import writable, write
