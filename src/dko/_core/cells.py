@@ -268,9 +268,9 @@ def rows_of(source: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
 MOST_CELLS = 20_000
 
 
-def some_cells(cells: np.ndarray, rng: np.random.Generator, most: int = MOST_CELLS) -> np.ndarray:
+def some_cells(cells: np.ndarray, rng: np.random.Generator, most: int | None = None) -> np.ndarray:
     """Return a mask of at most so many of the cells of a mask, at random; without a draw where there are no more."""
-    rows = np.flatnonzero(cells)
+    most, rows = most or MOST_CELLS, np.flatnonzero(cells)
     if len(rows) <= most:
         return cells
     chosen = np.zeros(len(cells), dtype=bool)

@@ -17,7 +17,7 @@ from .._core.fitted import NO_SIGNAL, check_place, read_linear
 from .._core.genes import KINDS, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import listed, say
+from .._core.messages import drawn_of, listed, say
 from .._core.messages import progress as progress_over
 from .._core.scans import read_scan
 from .._core.verb import verb
@@ -272,7 +272,7 @@ def _p_values_of_cells(predictor: Predictor, cells: np.ndarray, rng: np.random.G
         return np.ones(len(predictor.columns))
     values = read_linear(predictor.adata, predictor.fitted, some_cells(cells, rng))
     if values.shape[0] < cells.sum():
-        say(f"p-values are of {values.shape[0]:,} cells at random, of {cells.sum():,}.")
+        say(f"p-values are of {drawn_of(values.shape[0], int(cells.sum()), 'cells')}.")
     counts = counts_again(values)
     if counts is None:
         say("No counts can be recovered from these values: p-values are approximate.")

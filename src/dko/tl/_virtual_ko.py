@@ -133,7 +133,8 @@ class _Profiles:
     def __init__(self, cells: Predictor, n_sets: int):
         self._cells, shape = cells, cells.adata.shape
         # Of a CSR matrix twelve bytes per entry: the profile, and its value and column in the layer.
-        size = n_sets * (4 * shape[0] * shape[1] if cells.model.log else 12 * cells.values.nnz)
+        n_bytes = 4 * shape[0] * shape[1] if cells.model.log else 12 * sum(b.values.nnz for b in cells.blocks(None))
+        size = n_sets * n_bytes
         if size > settings.result_budget:
             raise ValueError(
                 f"The profiles of {n_sets} knockouts would take {size / 2**30:.1f} GiB; pass profiles=False for their "
