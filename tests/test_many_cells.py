@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def test_clusters_leave_out_the_others(scanned, few):
 
 
 def test_shifts_are_near_those_by_all_cells(scanned, few, monkeypatch):
-    how = {"genes": "gene_2", "groupby": "cell_type", "n_pcs": 19}
+    how: dict[str, Any] = {"genes": "gene_2", "groupby": "cell_type", "n_pcs": 19}
     dko.tl.identity_shift(scanned, **how)
     found = dko.get.identity(scanned)
     monkeypatch.undo()
