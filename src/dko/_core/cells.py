@@ -260,14 +260,14 @@ def row_blocks(source: Any, n_rows: int | None = None) -> Iterator[tuple[slice, 
     """
     if sparse.issparse(source):
         source = source.tocsr()
-    for first, piece in _pieces(source, n_rows):
+    for first, piece in _pieces(source):
         step = n_rows or piece.shape[0]
         for start in range(0, piece.shape[0], step):
             some = piece if step >= piece.shape[0] else piece[start : start + step]
             yield slice(first + start, first + start + some.shape[0]), some
 
 
-def _pieces(source: Any, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
+def _pieces(source: Any) -> Iterator[tuple[int, sparse.csr_matrix]]:
     total, n_columns = source.shape
     n_entries = source.nnz if sparse.issparse(source) else _n_stored(source)
     # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
