@@ -97,7 +97,7 @@ def test_cells_need_names_of_their_own(fitted):
 def test_a_draw_does_not_list_all_pairs_of_all_cells():
     """Of 300 cells of 1,000 genes there are 150 million, of which a list would take 1.2 GB."""
     values = sparse.csr_matrix(np.ones((300, 1_000), dtype=np.float32))
-    cells: Any = SimpleNamespace(blocks=lambda n_rows: [SimpleNamespace(values=values)])
+    cells: Any = SimpleNamespace(read=lambda n_rows: [SimpleNamespace(values=values)])
     tracemalloc.start()
     row, position = _numbered(values, None)[1](_drawn(cells, None, 100, np.random.default_rng(0)))
     peak = tracemalloc.get_traced_memory()[1]
