@@ -19,7 +19,7 @@ _TILES = 10
 # Enough for weights that are no longer random; what is measured does not depend on them.
 _STEPS = 50
 # Numbers of cells that stay on disk, by name.
-STORED = {"stored": 20_000, "stored_5": 100_000, "stored_50": 1_000_000}
+STORED = {"stored_half": 10_000, "stored": 20_000, "stored_5": 100_000, "stored_50": 1_000_000}
 # Cells that are simulated at a time on disk, and their types.
 _BLOCK, _N_TYPES = 10_000, 10
 

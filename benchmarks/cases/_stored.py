@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
 from .._case import Case, Claim, Contestant, Round, number
+from ..inputs import STORED
 
-_CELLS = {"stored": "20,000 cells", "stored_5": "100,000 cells", "stored_50": "1,000,000 cells"}
+_CELLS = {name: f"{n:,} cells" for name, n in STORED.items()}
 _CALLS = {"rank": "dko.tl.rank_genes", "report": "dko.io.write_report"}
-
-
-def _slope(call: str, few: str, many: str) -> Claim:
-    """Claim how many times the time per cell of few is that of many."""
-
-    def value(outcomes: Round) -> float:
-        one, other = outcomes[f"{call}, {_CELLS[few]}"], outcomes[f"{call}, {_CELLS[many]}"]
-        return (other["wall"] / other["work"]) / (one["wall"] / one["work"])
-
-    return Claim(f"{call}: time per cell of {_CELLS[many]} over that of {_CELLS[few]}", value, at_most=1.1)
 
 
 def _case(name: str, few: str, many: str) -> Case:
@@ -35,7 +30,14 @@ def _case(name: str, few: str, many: str) -> Case:
                 for size in sizes
                 for what, figure, unit, bar in (("time", "wall", "s", None), ("peak memory", "peak", "MB", 2_000))
             ),
-            *(_slope(call, few, many) for call in _CALLS.values()),
+            *(
+                _rate(
+                    f"{call}: time per cell of {_CELLS[many]} over that of {_CELLS[few]}",
+                    *(f"{call}, {_CELLS[size]}" for size in sizes),
+                    at_most=1.1,
+                )
+                for call in _CALLS.values()
+            ),
         ],
         inputs=list(sizes),
         repeats=1,
@@ -44,4 +46,71 @@ def _case(name: str, few: str, many: str) -> Case:
     )
 
 
-CASES = [_case("stored", "stored", "stored_5"), _case("stored_long", "stored_5", "stored_50")]
+def _streaming(name: str, sizes: tuple[str, ...], *, named: bool) -> Case:
+    """Return the case of fits and scans; the smallest size is also read into memory."""
+    calls = {"fit": "dko.tl.fit", "scan": "dko.tl.scan"}
+    contestants = [
+        Contestant(
+            f"{call}, {_CELLS[size]} {'in memory' if in_memory else 'on disk'}",
+            f"contestants.stored:{target}",
+            {"cells": size, "in_memory": in_memory},
+            threads=None,
+        )
+        for target, call in calls.items()
+        for size in sizes
+        for in_memory in ((True, False) if size == _IN_MEMORY else (False,))
+    ]
+    claims = [
+        number(f"{one.name}: {what}", one.name, figure, unit=unit, at_most=bar)
+        for one in contestants
+        for what, figure, unit, bar in (
+            ("time", "wall", "s", None),
+            ("CPU time", "cpu", "s", None),
+            ("peak memory", "peak", "MB", None if one.arguments["in_memory"] else 2_000),
+        )
+    ]
+    for call in calls.values():
+        on_disk = [f"{call}, {_CELLS[size]} on disk" for size in sizes]
+        claims += [
+            _rate(f"{call}: time on disk over that in memory", f"{call}, {_CELLS[_IN_MEMORY]} in memory",
+                  f"{call}, {_CELLS[_IN_MEMORY]} on disk", 1.15),
+            *(
+                _rate(f"{call}: time per cell of {many.split(', ', 1)[1]} over that of {few.split(', ', 1)[1]}",
+                      few, many, 1.1)
+                for few, many in pairwise(on_disk)
+            ),
+        ]  # fmt: skip
+    return Case(
+        name,
+        f"Cells on disk: fits and scans of {' and '.join(_CELLS[size] for size in sizes)} x 2,000 genes",
+        contestants,
+        claims,
+        inputs=list(sizes),
+        repeats=1,
+        named=named,
+        note="Simulated counts in zarr, read lazily. A fit is of all cells with all defaults: the network takes up to "
+        "5,000 steps, however many cells there are, and 50,000 of them are permuted for the null, so that the time "
+        "per cell falls. A scan makes both kinds of impacts, from disk to a zarr store.",
+    )
+
+
+def _rate(text: str, one: str, other: str, at_most: float) -> Claim:
+    """Claim how many times the time per cell of one contestant is that of another."""
+
+    def value(clock: str) -> Callable[[Round], float]:
+        return lambda outcomes: (
+            (outcomes[other][clock] / outcomes[other]["work"]) / (outcomes[one][clock] / outcomes[one]["work"])
+        )
+
+    return Claim(text, value("wall"), value("cpu"), at_most=at_most)
+
+
+# Small enough for memory, and large enough for times to tell.
+_IN_MEMORY = "stored_5"
+
+CASES = [
+    _streaming("streaming", ("stored_half", "stored_5"), named=False),
+    _streaming("streaming_long", ("stored_half", "stored_5", "stored_50"), named=True),
+    _case("stored", "stored", "stored_5"),
+    replace(_case("stored_long", "stored_5", "stored_50"), named=True),
+]

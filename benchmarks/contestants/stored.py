@@ -1,4 +1,4 @@
-"""Cells that stay on disk: what is asked of a scan of them."""
+"""Cells that stay on disk: fits and scans of them, and what is asked of a scan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,40 @@ from .._measure import measure
 from ..inputs import read_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
+
+
+def fit(inputs: str, cells: str, in_memory: bool) -> dict[str, float]:
+    """Fit all cells, from disk or from memory."""
+    adata = _opened(inputs, cells, in_memory)
+    figures = measure(lambda: dko.tl.fit(adata, progress=False), _warm_up(adata))
+    return _per_cell(adata, {**figures, "steps": float(dko.get.history(adata)["step"].max())})
+
+
+def scan(inputs: str, cells: str, in_memory: bool) -> dict[str, float]:
+    """Scan all cells for both kinds of impacts: from disk to a store, or in memory."""
+    adata = _opened(inputs, cells, in_memory)
+    with TemporaryDirectory(dir=inputs) as folder:
+        out = None if in_memory else Path(folder) / "impacts.zarr"
+        return _per_cell(adata, measure(lambda: dko.tl.scan(adata, out=out, progress=False), _warm_up(adata)))
+
+
+def _opened(inputs: str, cells: str, in_memory: bool) -> AnnData:
+    adata = read_stored(inputs, cells)
+    return adata.to_memory() if in_memory else adata
+
+
+def _warm_up(adata: AnnData) -> Callable[[], object]:
+    """Return the first calls of a process: imports, and loading what was compiled."""
+
+    def work() -> None:
+        some = adata[:200].to_memory()
+        dko.tl.fit(some, n_top_genes=50, effects="total", max_steps=2, progress=False)
+        dko.tl.scan(some, progress=False)
+
+    return work
 
 
 def rank(inputs: str, cells: str) -> dict[str, float]:
