@@ -30,14 +30,7 @@ def _case(name: str, few: str, many: str) -> Case:
                 for size in sizes
                 for what, figure, unit, bar in (("time", "wall", "s", None), ("peak memory", "peak", "MB", 2_000))
             ),
-            *(
-                _rate(
-                    f"{call}: time per cell of {_CELLS[many]} over that of {_CELLS[few]}",
-                    *(f"{call}, {_CELLS[size]}" for size in sizes),
-                    at_most=1.1,
-                )
-                for call in _CALLS.values()
-            ),
+            *(_rate(*(f"{call}, {_CELLS[size]}" for size in sizes)) for call in _CALLS.values()),
         ],
         inputs=list(sizes),
         repeats=1,
@@ -47,7 +40,7 @@ def _case(name: str, few: str, many: str) -> Case:
 
 
 def _streaming(name: str, sizes: tuple[str, ...], *, named: bool) -> Case:
-    """Return the case of fits and scans; the smallest size is also read into memory."""
+    """Return the case of fits and scans; one size is also read into memory."""
     calls = {"fit": "dko.tl.fit", "scan": "dko.tl.scan"}
     contestants = [
         Contestant(
@@ -71,15 +64,8 @@ def _streaming(name: str, sizes: tuple[str, ...], *, named: bool) -> Case:
     ]
     for call in calls.values():
         on_disk = [f"{call}, {_CELLS[size]} on disk" for size in sizes]
-        claims += [
-            _rate(f"{call}: time on disk over that in memory", f"{call}, {_CELLS[_IN_MEMORY]} in memory",
-                  f"{call}, {_CELLS[_IN_MEMORY]} on disk", 1.15),
-            *(
-                _rate(f"{call}: time per cell of {many.split(', ', 1)[1]} over that of {few.split(', ', 1)[1]}",
-                      few, many, 1.1)
-                for few, many in pairwise(on_disk)
-            ),
-        ]  # fmt: skip
+        both = (f"{call}, {_CELLS[_IN_MEMORY]} {where}" for where in ("in memory", "on disk"))
+        claims += [_rate(*both, at_most=1.15), *(_rate(few, many) for few, many in pairwise(on_disk))]
     return Case(
         name,
         f"Cells on disk: fits and scans of {' and '.join(_CELLS[size] for size in sizes)} x 2,000 genes",
@@ -94,15 +80,15 @@ def _streaming(name: str, sizes: tuple[str, ...], *, named: bool) -> Case:
     )
 
 
-def _rate(text: str, one: str, other: str, at_most: float) -> Claim:
-    """Claim how many times the time per cell of one contestant is that of another."""
+def _rate(one: str, other: str, at_most: float = 1.1) -> Claim:
+    """Claim how many times the time per cell of one contestant that of another is."""
 
     def value(clock: str) -> Callable[[Round], float]:
         return lambda outcomes: (
             (outcomes[other][clock] / outcomes[other]["work"]) / (outcomes[one][clock] / outcomes[one]["work"])
         )
 
-    return Claim(text, value("wall"), value("cpu"), at_most=at_most)
+    return Claim(f"{other}: time per cell over that of {one}", value("wall"), value("cpu"), at_most=at_most)
 
 
 # Small enough for memory, and large enough for times to tell.
