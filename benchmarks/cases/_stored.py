@@ -80,7 +80,7 @@ def _streaming(name: str, sizes: tuple[str, ...], *, named: bool) -> Case:
     )
 
 
-def _rate(one: str, other: str, at_most: float = 1.1) -> Claim:
+def _rate(one: str, other: str, *, at_most: float = 1.1) -> Claim:
     """Claim how many times the time per cell of one contestant that of another is."""
 
     def value(clock: str) -> Callable[[Round], float]:
