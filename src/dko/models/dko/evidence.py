@@ -10,7 +10,6 @@ from scipy import sparse
 from scipy.stats import genpareto
 
 from .._parallel import in_parallel
-from ..base import pieces
 from ..rows import blocks_of
 from . import kernels
 from .kernels import Predictors
@@ -31,6 +30,8 @@ _COMPARED = 128
 _SHAPES = (0.2, 0.9)
 # Draws in the tail that a distribution is fitted to, at least.
 _FEWEST = 20
+# Draws that are permuted together: in dense arrays, of some 100 bytes for each cell and draw.
+_AT_A_TIME = 16
 # Genes whose impacts one thread computes at a time.
 _PIECE = 256
 _TINY = 1e-12
@@ -87,8 +88,8 @@ def _moved(
 ) -> sparse.csr_matrix:
     """Return predictors of permuted genes (cells x draws), as complex numbers: value, and what it takes of its own."""
     depth, parts = totals[:, None] / regression.mean_total, []
-    for draws in pieces(len(genes), 128 * len(depth)):
-        some = genes[draws]
+    for first in range(0, len(genes), _AT_A_TIME):
+        some = genes[first : first + _AT_A_TIME]
         # Shares where only the amounts of these genes are permuted, beside all other genes.
         shares = profiles[:, some].toarray().astype(float)
         others, moved = (1 - shares) * depth, rng.permuted(shares * depth, axis=0)

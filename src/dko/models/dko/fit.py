@@ -246,8 +246,9 @@ def _similarity(maps: Mapping[str, AnyMap], cells: TrainingCells) -> float:
 
 
 def _stacked(arrays: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Stack the arrays of all groups."""
-    return {name: np.stack([one[name] for one in arrays]) for name in arrays[0]}
+    """Stack the arrays of all groups; that of one alone is not copied."""
+    first, *others = arrays
+    return {name: np.stack([one[name] for one in arrays]) if others else first[name][None] for name in first}
 
 
 def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:

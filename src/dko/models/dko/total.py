@@ -74,14 +74,15 @@ def fit(
     with threadpool_limits(1 if small else None, "blas"):
         changes, error, together = slopes(found)
         correlation = together.astype(np.float16)
+        if cells is None and found.n_cells < len(changes):
+            del together  # as large as the slopes
+            solve = _by_cells(found, profiles, totals)
+        else:
+            solve = _by_genes(together)
         shrunken, by_response = shrinkage(changes), (error * _trust(found)).astype(np.float32)
         # How far the log share of gene j falls with a standard deviation of gene g (genes g x j).
         changes = shrunken(changes, by_response)
-        if cells is None and found.n_cells < len(changes):
-            del together
-            _penalise(changes, _by_cells(found, profiles, totals))
-        else:
-            _penalise(changes, _by_genes(together))
+        _penalise(changes, solve)
         impact = impacts(changes, found.profile)
         genes, products, by_chance = permuted(found, profiles, totals, rng)
         products /= (error * found.weight).astype(np.float32)
@@ -89,12 +90,15 @@ def fit(
         # The ridge of a gene beside all others, with which it correlates but by chance.
         null = shrunken(products, by_response) - by_chance @ changes / np.float32(_PENALTY)
         null = Null(genes, null.astype(np.float16))
+        del products, by_chance
         step = np.where(np.isfinite(found.spread), np.minimum(1 / found.spread, _FARTHEST), 1.0)
         step /= 1 + impact * step / _HALVED
         changes *= step.astype(np.float32)[:, None]
         np.clip(changes, -_BOUND, _BOUND, out=changes)
         downstream = impacts(changes, found.profile)
-        influence = np.ascontiguousarray(changes.astype(np.float16 if len(changes) > MANY else np.float32).T)
+        influence = np.empty(changes.shape, dtype=np.float16 if len(changes) > MANY else np.float32)
+        influence[...] = changes.T
+        del changes
     agreed = None
     if prior is not None:
         agreed = agreement(influence, prior)
@@ -150,7 +154,7 @@ def _by_cells(cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray
     value = cells.sides(profiles, totals).value / cells.spread[profiles.indices]
     rows = like(profiles, (value * np.repeat(weight, np.diff(profiles.indptr))).astype(np.float32))
     columns, gram = rows.tocsc(), np.zeros((len(weight), len(weight)), dtype=np.float32)
-    for genes in pieces(len(centre), 16 * len(weight)):
+    for genes in pieces(len(centre), 64 * len(weight)):
         part = columns[:, genes].toarray() - np.outer(weight, centre[genes])
         gram += part @ part.T
     gram.flat[:: len(gram) + 1] += _PENALTY
