@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import anndata as ad
@@ -91,6 +92,55 @@ def test_killed_again_and_again_it_gives_the_same_bit_for_bit(source, tmp_path, 
     assert not list(tmp_path.glob(".*"))
 
 
+# Tells of each block that it begins, and is slow enough for the moment of a kill to be any within one.
+WATCHED = """
+import sys, time
+import anndata as ad
+import dko
+from dko.models.dko.model import DkoModel
+
+scan = DkoModel.scan
+
+def told(*given, **how):
+    print("block", flush=True)
+    time.sleep(0.02)
+    return scan(*given, **how)
+
+DkoModel.scan = told
+dko.tl.scan(ad.read_h5ad(sys.argv[1]), out=sys.argv[2], batch_size=1, progress=False)
+"""
+
+
+def killed_at_random(source, out, rng):
+    """Kill a scan up to a third of a second after it has begun its first block; return how many it has begun."""
+    command = [sys.executable, "-c", WATCHED, str(source), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "block\n"
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        begun = 1 + process.stdout.read().count("block\n")
+    assert process.returncode == -signal.SIGKILL
+    return begun
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_no_more_than_one_block_is_computed_twice(source, fitted, tmp_path):
+    whole, out, rng = tmp_path / "whole.zarr", tmp_path / "out.zarr", np.random.default_rng(0)
+    dko.tl.scan(fitted, out=whole, batch_size=1)
+    begun = 0
+    for _ in range(10):
+        begun += killed_at_random(source, out, rng)
+        assert not out.exists()
+    ended = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(source), str(out)], capture_output=True, text=True, check=True
+    )
+    begun += ended.stdout.count("block\n")
+    # Each kill costs one block, which was begun and not kept, at most.
+    assert fitted.n_obs <= begun <= fitted.n_obs + 10
+    same(whole, out)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_the_user_stops_it_and_calls_again(fitted, tmp_path, monkeypatch, counts_of_scans, capsys):
     out, add = tmp_path / "out.zarr", Kept.put
     dko.tl.scan(fitted, out=tmp_path / "whole.zarr", batch_size=20)
@@ -106,7 +156,7 @@ def test_the_user_stops_it_and_calls_again(fitted, tmp_path, monkeypatch, counts
     kept = list(tmp_path.glob(".dko-blocks-*"))
     assert "The same call goes on from here" in capsys.readouterr().err and len(kept) == 1 and not out.exists()
     dko.tl.scan(fitted, out=out, batch_size=20)
-    assert counts_of_scans == [20] * 8 and "1 blocks of cells are there" in capsys.readouterr().err
+    assert counts_of_scans == [20] * 8 and "blocks of cells that are done: 1." in capsys.readouterr().err
     same(tmp_path / "whole.zarr", out)
     assert not list(tmp_path.glob(".*"))
 

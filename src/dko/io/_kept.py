@@ -100,7 +100,7 @@ class Kept:
     def keeping(self) -> Iterator[None]:
         """Make the folder, and remove it in the end; but where the user stops the computation keep it, and say so."""
         if n_blocks := self._n_blocks():
-            say(f"Going on with a scan that was stopped: {n_blocks} blocks of cells are there.")
+            say(f"Going on with a scan that was stopped; blocks of cells that are done: {n_blocks}.")
         with suppress(OSError):
             self.folder.mkdir(exist_ok=True)
         try:
