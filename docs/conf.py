@@ -45,9 +45,18 @@ typehints_fixup_module_name = partial(re.sub, r"(\._|\.core\b|\.bit_generator\b)
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # notebooks are committed with their output
+nb_execution_mode = "force"  # quickstart and guide are run by every build, so that what they show is true
+nb_execution_excludepatterns = ["tutorials/*"]  # committed with their output
+nb_execution_in_temp = True  # what they write is nobody's
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True  # messages of one cell in one box
+os.environ["TQDM_DISABLE"] = "1"  # bars are for those who wait
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # ... which would be widgets
 
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+html_static_path = ["_static"]
+html_css_files = ["dko.css"]
 
 html_theme = "sphinx_book_theme"
 html_title = project

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -101,7 +102,7 @@ def bars(*, shown: bool) -> AbstractContextManager[None]:
 
 def bars_shown() -> bool:
     """Return whether the user wants progress bars."""
-    return _shown.get() and settings.verbosity >= 1
+    return _shown.get() and settings.verbosity >= 1 and os.environ.get("TQDM_DISABLE", "0") == "0"  # as tqdm has it
 
 
 @contextmanager

@@ -178,7 +178,7 @@ class TrainingCells:
     ----------
     values
         CSR float32, cells x genes: log-normalised expression of a model that reads ``"log"``, else linear values. Of a
-        model that takes them so (:attr:`~dko.models.base.Model.by_rows`), and of more than fit into memory, rows in a
+        model that takes them so (``by_rows`` of its class), and of more than fit into memory, rows in a
         scratch file: ``values[rows]`` is CSR in both cases.
     genes
         Names of the columns.

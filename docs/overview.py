@@ -1,0 +1,34 @@
+"""Draw the picture of the README and the landing page, from cells that come with scanpy: python docs/overview.py"""
+
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+import dko
+
+HERE = Path(__file__).parent
+GENE, GROUP = "CD74", "CD19+ B"
+
+
+def main() -> None:
+    """Fit, scan, rank and draw: where a knockout matters, which genes matter, and what changes."""
+    adata = dko.datasets.pbmc68k()
+    dko.tl.fit(adata)
+    dko.tl.scan(adata)
+    dko.tl.rank_genes(adata, groupby="cell_type", groups=[GROUP], exclude=["ribosomal", "mitochondrial", "few cells"])
+    dko.tl.affected_genes(adata, GENE, groupby="cell_type", groups=[GROUP])
+
+    figure, (where, which, what) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
+    dko.pl.impact(adata, GENE, downstream=True, ax=where, show=False)
+    dko.pl.ranking(adata, groupby="cell_type", n_genes=12, ax=which, show=False)
+    dko.pl.effect(adata, GENE, group=GROUP, n_genes=8, ax=what, show=False)
+    where.set_title(f"In which cells does {GENE} matter?")
+    which.set_title(f"Which genes matter in {GROUP} cells?")
+    what.set_title(f"What changes in them without {GENE}?")
+    figure.savefig(HERE / "_static" / "overview.png", dpi=110)
+
+
+if __name__ == "__main__":
+    matplotlib.use("Agg")
+    main()
