@@ -58,7 +58,14 @@ class Settings:
 
     @contextmanager
     def override(self, **values: Any) -> Iterator[Settings]:
-        """Use some other values inside a ``with`` block, and in the same thread."""
+        """Use some other values inside a ``with`` block, and in the same thread.
+
+        Examples
+        --------
+        >>> adata = dko.datasets.grn(200, 30, rng=0)
+        >>> with dko.settings.override(verbosity=0):
+        ...     dko.tl.fit(adata)  # says nothing
+        """
         known = {field.name for field in fields(self)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"dko.settings has no {unknown}; it has {sorted(known)}.")

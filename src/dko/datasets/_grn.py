@@ -80,6 +80,14 @@ def grn(
     ------
     ValueError
         A parameter is out of range, the network is no square matrix of finite weights, or no gene lasts in a cell.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.grn(200, 30, rng=0)
+    >>> adata.shape
+    (200, 30)
+    >>> adata.varp["network"].shape  # who regulates whom
+    (30, 30)
     """
     low, high = np.broadcast_to(np.asarray(share_present, dtype=np.float64), 2).tolist()
     right = "give a share, or a range of shares, above 0 and up to 1"

@@ -92,6 +92,12 @@ def grn_types(
         K, positive where the row activates the column, negative where it represses it, CSR, float64.
     ``uns["grn"]``
         Parameters, and ``"dropout_midpoint"``, the log(1 + expected count) at which half of the values are lost.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.grn_types(300, 60, n_types=3, rng=0)
+    >>> adata.obs["cell_type"].value_counts().tolist()
+    [100, 100, 100]
     """
     n_masters = max(round(_MASTERS * n_genes), 1) if n_masters is None else n_masters
     require(n_types <= n_cells, f"n_types is {n_types}: give at most n_cells={n_cells}")

@@ -24,6 +24,13 @@ def pbmc68k() -> AnnData:
         Library-size normalised, log1p-transformed expression, CSR, float32; ``uns["log1p"]`` says so, as scanpy does.
     ``obs["cell_type"]``, ``obsm["X_umap"]``
         Cell type, ten categories, also as ``obs["bulk_labels"]``; embedding, float32, shape ``(700, 2)``.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> adata.shape
+    (700, 765)
+    >>> sc.pl.umap(adata, color="cell_type")
     """
     import scanpy as sc
 

@@ -81,6 +81,17 @@ def perturb_seq(
         escaping cells included: DataFrame, genes x perturbations, float32. That of a pair is the sum of both.
     ``uns["perturb_seq"]``
         ``"strength"`` (DataFrame, one row per target), ``"network"`` (D, modules x modules) and ``"params"``.
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> screen.shape
+    (780, 60)
+    >>> screen.obs["perturbation"].value_counts().head(2)
+    perturbation
+    control    300
+    gene_5      60
+    Name: count, dtype: int64
     """
     import scanpy as sc
 

@@ -51,6 +51,16 @@ def profiles(
     direct effects, the observed one with total effects. No entries in cells without a model.
 
     %(absent)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> profiles = dko.get.profiles(adata, split="validation")
+    >>> profiles.shape
+    (140, 765)
+    >>> dko.metrics.bray_curtis(profiles.X, profiles.layers["predicted"]).shape
+    (140,)
     """
     cells = open_model(adata, key, mod, device=device, needs="reconstruct")
     return profiles_of(cells, _cells_of(cells.adata, split, key))
@@ -118,6 +128,16 @@ def fit_quality(
     how many: of more than 20,000 (also for the means) as many at random, ``attrs["n_split"]`` has all.
 
     %(absent)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> quality = dko.get.fit_quality(adata, groupby="cell_type")
+    >>> quality.index.tolist()
+    ['model', 'gene mean', 'gene mean per cell_type']
+    >>> bool(quality.loc["model", "bray_curtis"] < quality.loc["gene mean per cell_type", "bray_curtis"])
+    True
     """
     from .. import metrics
 
@@ -151,6 +171,13 @@ def history(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna
     adata
         After :func:`dko.tl.fit`.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.get.history(adata).columns.tolist()
+    ['step', 'epoch', 'train_loss', 'validation_loss']
     """
     return read_fitted(unwrap(adata, mod), key).table(keys.HISTORY)
 
@@ -164,6 +191,14 @@ def pairs(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "rna")
     adata
         After :func:`dko.tl.double_ko`.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.double_ko(adata, [("CD79A", "CD79B")])
+    >>> dko.get.pairs(adata).columns.tolist()[:6]
+    ['gene_a', 'gene_b', 'cell', 'impact', 'additive', 'interaction']
     """
     fitted = read_fitted(unwrap(adata, mod), key)
     if keys.PAIRS not in fitted.tables:

@@ -62,6 +62,18 @@ def impact(
     ``knockout``, ``impact`` (or ``downstream``); or AnnData.
 
     %(absent)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.virtual_ko(adata, ["CD74", "NKG7"])
+    >>> dko.get.impact(adata).shape
+    (700, 2)
+    >>> dko.get.impact(adata, downstream=True, tidy=True).columns.tolist()
+    ['cell', 'knockout', 'downstream']
+    >>> dko.get.impact(adata, as_anndata=True).var_names.tolist()
+    ['CD74', 'NKG7']
     """
     target = unwrap(adata, mod)
     place, what = (keys.downstream, "downstream impacts of knockouts") if downstream else (keys.impact, "knockouts")
@@ -113,6 +125,14 @@ def impact_table(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str =
     A row per gene and cell, cell by cell: ``gene_id`` and ``cell_id`` (categories: all names), ``impact`` (float32).
 
     %(absent)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.get.impact_table(adata).columns.tolist()
+    ['gene_id', 'cell_id', 'impact']
     """
     target = _with_scan(unwrap(adata, mod), key)
     table = _tidy(target, *_scanned(target, keys.impact(key)), "impact")
@@ -193,6 +213,17 @@ def ranking(
     by ``impact_mean``, which grows with expression.
 
     %(absent)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> ranking = dko.get.ranking(adata, groupby="cell_type")
+    >>> ranking.columns.tolist()[:4]
+    ['group', 'gene', 'downstream_mean', 'impact_mean']
+    >>> ranking.loc[ranking["group"] == "CD56+ NK", "gene"].head(3).tolist()
+    ['CST7', 'CTSW', 'GNLY']
     """
     target = _with_scan(unwrap(adata, mod), key)
     ranked = _ranked(target, key, key_added, groupby)
@@ -276,6 +307,16 @@ def effects(
 
     %(errors)s
         `centred` with a single knockout; no cell in any group.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> effects = dko.get.effects(adata, ["CD74", "NKG7"])
+    >>> effects.shape
+    (2, 765)
+    >>> effects.to_df().loc["CD74"].nsmallest(3).index.tolist()  # fall most
+    ['HLA-DRA', 'HLA-DRB1', 'HLA-DPB1']
     """
     cells = open_model(adata, key, mod, device=device)
     sets = cells.all_sets if genes is None else cells.sets(genes)

@@ -72,6 +72,17 @@ def affected_genes(
     by
         What `as_wide` holds: ``"z"`` or ``"change"``.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.affected_genes(adata, "CD74")
+    >>> dko.get.affected_genes(adata, "CD74")[["gene", "change"]].head(3).round(1)
+           gene  change
+    0   HLA-DRA    -0.5
+    1  HLA-DRB1    -0.5
+    2  HLA-DPB1    -0.5
     """
     if by not in ("z", "change"):
         raise ValueError(f"by={by!r} must be 'z' or 'change'.")
@@ -97,6 +108,17 @@ def enrichment(adata: AnnData | MuData, *, key: str = keys.DEFAULT, mod: str = "
     adata
         After :func:`dko.tl.enrichment`, which describes the columns.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.affected_genes(adata, "CD74")
+    >>> mhc = ["HLA-DRA", "HLA-DRB1", "HLA-DPA1", "HLA-DPB1", "HLA-DQA1"]
+    >>> net = pd.DataFrame({"source": "MHC class II", "target": mhc})
+    >>> dko.tl.enrichment(adata, net)
+    >>> dko.get.enrichment(adata).columns.tolist()[:3]
+    ['knockout', 'source', 'score']
     """
     return _rows(unwrap(adata, mod), results.ENRICHMENT, key)
 
@@ -120,6 +142,19 @@ def dose_response(
     responders
         Return the genes that change most instead, with their mean change at each dose.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.dose_response(adata, "CD74", doses=[0, 0.5, 1])
+    >>> dko.get.dose_response(adata)[["dose", "impact_mean", "downstream_mean"]].round(2)
+       dose  impact_mean  downstream_mean
+    0   0.0         0.00             0.00
+    1   0.5         0.06             0.05
+    2   1.0         0.12             0.09
+    >>> dko.get.dose_response(adata, responders=True)["gene"].unique().tolist()[:3]
+    ['HLA-DRA', 'HLA-DRB1', 'HLA-DPB1']
     """
     name = keys.RESPONDERS if responders else keys.TABLE
     return _rows(unwrap(adata, mod), results.DOSES, key, name, knockout=genes)
@@ -137,6 +172,16 @@ def identity(
         After :func:`dko.tl.identity_shift`, which describes the columns.
     %(labels)s
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.identity_shift(adata, "CD74", groupby="cell_type")
+    >>> identity = dko.get.identity(adata, "CD74")
+    >>> identity.nlargest(1, "change")[["group", "type"]]
+            group                 type
+    95  Dendritic  CD4+/CD45RO+ Memory
     """
     return _rows(unwrap(adata, mod), results.IDENTITY, key, knockout=genes)
 
@@ -155,6 +200,17 @@ def clusters(
         ``"markers"``, a row per ``cluster`` and ``knockout`` with a larger impact there than in the others, best first;
         or, where `groupby` was given, the one row of the ``"agreement"`` of clusters and groups.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.tl.cluster_impact(adata, groupby="cell_type")
+    >>> dko.get.clusters(adata).columns.tolist()[:4]
+    ['cluster', 'knockout', 'score', 'log_fold_change']
+    >>> dko.get.clusters(adata, what="agreement").columns.tolist()
+    ['groupby', 'ari', 'ami', 'n_clusters', 'n_groups', 'n_cells']
     """
     return _named_table(unwrap(adata, mod), results.CLUSTERS, key, what, keys.MARKERS, keys.AGREEMENT)
 
@@ -180,6 +236,16 @@ def modules(
         Return perturbations x dimensions of the basis, for scanpy, with the table of modules in ``obs``,
         ``obsm["X_umap"]``, ``uns["markers"]`` and ``uns["agreement"]``.
     %(table)s
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, model="sccvae", perturbation_key="perturbation", control="control", max_steps=100)
+    >>> dko.tl.perturbation_modules(screen)
+    >>> dko.get.modules(screen).columns.tolist()[:4]
+    ['perturbation', 'module', 'strength', 'p_effect']
+    >>> dko.get.modules(screen, what="markers").columns.tolist()
+    ['module', 'gene', 'change', 'others']
     """
     target, result = unwrap(adata, mod), results.MODULES
     found = _named_table(target, result, key, what, "modules", keys.MARKERS, keys.AGREEMENT)
@@ -219,6 +285,17 @@ def interactions(
         Column to return as genes x genes instead, such as ``"interaction"``, ``"z"`` or ``"class"``: symmetric, the
         genes sorted by name; NaN on the diagonal and for pairs that are not there.
     %(table)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.interactions(adata, ["CD74", "HLA-DRA", "NKG7"])
+    >>> dko.get.interactions(adata, matrix="class")
+                  CD74    HLA-DRA       NKG7
+    CD74           NaN   additive  buffering
+    HLA-DRA   additive        NaN  buffering
+    NKG7     buffering  buffering        NaN
     """
     table = _rows(unwrap(adata, mod), results.INTERACTIONS, key, group=group)
     table = table if group is None else table.drop(columns="group")
@@ -250,6 +327,17 @@ def evaluation(
         ``_gain_high``; ``attrs["n_perturbations"]`` says over how many, ``attrs["over"]`` over which (reliable, or
         all). Otherwise a row per ``method`` and ``perturbation``, a column per metric. NaN where a method has none.
     %(table)s
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, perturbation_key="perturbation", control="control")
+    >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
+    >>> scores = dko.get.evaluation(screen)
+    >>> scores.attrs["n_perturbations"]
+    8
+    >>> scores.loc["model", ["pearson", "pearson_low", "pearson_high"]].round(1).tolist()
+    [0.7, 0.6, 0.9]
     """
     target = unwrap(adata, mod)
     tidy = read_table(target, results.EVALUATION, key, keys.SUMMARY if summary else keys.TABLE)

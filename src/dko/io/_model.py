@@ -44,6 +44,12 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = keys.DEFAULT, 
         No fit; what is there is not as the fit has left it.
     OSError
         A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.io.save(adata, "model.npz")
     """
     check_target(path)
     fitted = read_fitted(unwrap(adata, mod), key)
@@ -95,6 +101,15 @@ def load(
         log-normalised values, or the other way round.
     KeyError
         Genes of the model are not in ``var_names``.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.io.save(adata, "model.npz")
+    >>> other = dko.datasets.pbmc68k()  # cells with the same genes
+    >>> dko.io.load(other, "model.npz")
+    >>> dko.tl.virtual_ko(other, "CD74")
     """
     target = unwrap(writable(adata, False, mod), mod)
     check_key(target, key_added)

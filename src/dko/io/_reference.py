@@ -40,6 +40,13 @@ def read_reference(path: str | Path) -> AnnData:
     ------
     FileNotFoundError, ValueError
         No such file; not a table of numbers, for example because it has a header.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame([[3, 0, 1], [0, 2, 2]])  # 2 genes x 3 cells
+    >>> table.to_csv("Ptrain.csv", header=False, index=False)
+    >>> dko.io.read_reference("Ptrain.csv").shape
+    (3, 2)
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -85,6 +92,15 @@ def write_reference(adata: AnnData | MuData, dir: str | Path, *, key: str = keys
     ------
     OSError, ValueError
         The folder cannot be made or written to, or something that is no file has the name of a table; nothing to write.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.io.write_reference(adata, "tables")
+    >>> pd.read_csv("tables/Impact_results.csv").columns.tolist()
+    ['gene_id', 'cell_id', 'k_pred']
     """
     check_folder(dir, FILES)
     target = unwrap(adata, mod)

@@ -54,6 +54,13 @@ def write_report(
         No fit, or no such column; `n_genes` below 1.
     OSError
         A folder, or anything else that is no file, has this name; the folder to write to does not exist or is full.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.io.write_report(adata, "report.html", title="Keystone genes of blood cells")
     """
     from ..report import open_run, render
 

@@ -29,6 +29,15 @@ def correlation(predicted: np.ndarray, measured: np.ndarray, *, method: str = "p
     Returns
     -------
     The correlation; 0 where one side is constant, as no change has no direction; NaN with fewer than 3 genes.
+
+    Examples
+    --------
+    >>> measured = np.array([1.0, -2.0, 0.5, 0.0])
+    >>> predicted = np.array([0.4, -1.0, 0.5, 0.1])
+    >>> round(dko.metrics.correlation(predicted, measured), 2)
+    0.98
+    >>> round(dko.metrics.correlation(predicted, measured, method="spearman"), 2)
+    0.8
     """
     if method not in ("pearson", "spearman"):
         raise ValueError(f"method={method!r} must be 'pearson' or 'spearman'.")
@@ -54,6 +63,14 @@ def mse(predicted: np.ndarray, measured: np.ndarray, *, noise: float = 0.0) -> f
     Returns
     -------
     In squared units of the effects; NaN if no gene is known in both.
+
+    Examples
+    --------
+    >>> measured = np.array([1.0, -2.0, 0.5, 0.0])
+    >>> dko.metrics.mse(np.zeros(4), measured)
+    1.3125
+    >>> dko.metrics.mse(np.zeros(4), measured, noise=0.1)
+    1.2125
     """
     a, b = _known(predicted, measured)
     return float(np.square(a - b).mean()) - noise if len(a) else np.nan
@@ -66,6 +83,14 @@ def relative_error(predicted: np.ndarray, measured: np.ndarray) -> float:
     %(scores)s
     0 for a perfect prediction, above 1 where no change would have been better; NaN where nothing was measured to
     change.
+
+    Examples
+    --------
+    >>> measured = np.array([1.0, -2.0, 0.5, 0.0])
+    >>> dko.metrics.relative_error(measured / 2, measured)
+    0.25
+    >>> dko.metrics.relative_error(np.zeros(4), measured)  # no change predicted
+    1.0
     """
     a, b = _known(predicted, measured)
     return _ratio(np.square(b - a).sum(), np.square(b).sum())
@@ -78,6 +103,12 @@ def calibration_slope(predicted: np.ndarray, measured: np.ndarray) -> float:
     %(scores)s
     1 for the right size, above 1 for changes that are predicted too small, about 0 without correlation, negative for
     the wrong direction; NaN for no predicted change.
+
+    Examples
+    --------
+    >>> measured = np.array([1.0, -2.0, 0.5, 0.0])
+    >>> dko.metrics.calibration_slope(measured / 2, measured)  # predicted half as large as it is
+    2.0
     """
     a, b = _known(predicted, measured)
     return _ratio(a @ b, a @ a)
@@ -97,6 +128,14 @@ def oracle_strength(effects: np.ndarray, measured: np.ndarray, *, strengths: np.
     Returns
     -------
     The one of `strengths` with the smallest mean squared error, the first of equal ones; NaN if no gene is known.
+
+    Examples
+    --------
+    >>> measured = np.array([1.0, -2.0, 0.5, 0.0])
+    >>> strengths = np.array([0.0, 0.5, 1.0, 2.0])
+    >>> effects = np.outer(strengths, measured / 2)  # predicted half as large as it is
+    >>> dko.metrics.oracle_strength(effects, measured, strengths=strengths)
+    2.0
     """
     if len(strengths) != len(effects) or not len(effects):
         raise ValueError(f"Every strength needs an effect; got {len(strengths)} strengths and {len(effects)} effects.")
@@ -118,6 +157,14 @@ def direction(predicted: np.ndarray, measured: np.ndarray, *, changed: np.ndarra
     Returns
     -------
     0 to 1; 0.5 by chance, for no change, and for one sign for all. NaN with fewer than 5 genes or a single direction.
+
+    Examples
+    --------
+    >>> measured = np.array([2.0, -1.5, 1.0, -0.5, 0.3, 0.0])
+    >>> predicted = np.array([1.0, -0.8, -0.1, -0.3, 0.2, 0.4])
+    >>> changed = np.array([True, True, True, True, True, False])
+    >>> round(dko.metrics.direction(predicted, measured, changed=changed), 2)
+    0.83
     """
     known = np.flatnonzero(changed & np.isfinite(predicted) & np.isfinite(measured))
     most = _largest(measured, known)[:n_genes]
@@ -136,6 +183,14 @@ def direction_fidelity(predicted: np.ndarray, measured: np.ndarray, *, changed: 
 
     %(signs)s
     0 to 1; about 0.5 by chance, 0 for no predicted change; NaN where no gene changes significantly.
+
+    Examples
+    --------
+    >>> measured = np.array([2.0, -1.5, 1.0, -0.5, 0.3, 0.0])
+    >>> predicted = np.array([1.0, -0.8, -0.1, -0.3, 0.2, 0.4])
+    >>> changed = np.array([True, True, True, True, True, False])
+    >>> dko.metrics.direction_fidelity(predicted, measured, changed=changed)
+    0.8
     """
     right, known = _right_signs(predicted, measured)
     n_changed = int((known & changed).sum())
@@ -151,6 +206,14 @@ def direction_reach(predicted: np.ndarray, measured: np.ndarray, *, changed: np.
 
     %(signs)s
     0 to 1; about 0 by chance, 0 for no predicted change; NaN where no gene changes significantly.
+
+    Examples
+    --------
+    >>> measured = np.array([2.0, -1.5, 1.0, -0.5, 0.3, 0.0])
+    >>> predicted = np.array([1.0, -0.8, -0.1, -0.3, 0.2, 0.4])
+    >>> changed = np.array([True, True, True, True, True, False])
+    >>> dko.metrics.direction_reach(predicted, measured, changed=changed)
+    0.8
     """
     right, known = _right_signs(predicted, measured)
     order = _largest(predicted, np.flatnonzero(known & changed))
@@ -175,6 +238,14 @@ def recovery(predicted: np.ndarray, changed: np.ndarray, *, expression: np.ndarr
     -------
     ``auprc`` (by chance the share of genes that change), ``auroc``, and ``auroc_matched``, its mean over fifths of the
     genes by expression that have both kinds. All NaN where no gene, or every gene, changes.
+
+    Examples
+    --------
+    >>> predicted = np.array([0.9, -0.8, 0.1, 0.2, -0.7, 0.0, 0.1, 0.3])
+    >>> changed = np.array([True, True, False, False, True, False, False, False])
+    >>> scores = dko.metrics.recovery(predicted, changed, expression=np.arange(8))
+    >>> round(scores["auroc"], 2)
+    1.0
     """
     from sklearn.metrics import average_precision_score
 
@@ -203,6 +274,13 @@ def jaccard(predicted: np.ndarray, changed: np.ndarray) -> float:
     Returns
     -------
     0 to 1; NaN where no gene changes.
+
+    Examples
+    --------
+    >>> predicted = np.array([0.9, -0.8, 0.1, 0.2, -0.7, 0.0, 0.1, 0.3])
+    >>> changed = np.array([True, True, False, False, True, False, False, False])
+    >>> dko.metrics.jaccard(predicted, changed)
+    1.0
     """
     known = np.isfinite(predicted)
     truth = np.flatnonzero(known & changed)

@@ -49,6 +49,15 @@ def baseline_effects(values: Matrix, genes: Sequence[int] | np.ndarray, *, rng: 
         other genes (penalty 30 in units of the variance of a gene, in at most 2,000 random cells).
     ``permuted cells``
         ``co-expression`` after shuffling each gene independently between cells: the floor.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> values = dko.metrics.log_profiles(adata.X.expm1())
+    >>> effects = dko.metrics.baseline_effects(values, [adata.var_names.get_loc("CD74")])
+    >>> falls = effects["co-expression"][0].argsort()[:4]
+    >>> sorted(adata.var_names[falls])
+    ['HLA-DPA1', 'HLA-DPB1', 'HLA-DRA', 'HLA-DRB1']
     """
     values, columns, stream = dense(values), np.asarray(genes, dtype=int), generator(rng)
     mean, spread = values.mean(axis=0), values.std(axis=0)
@@ -86,6 +95,16 @@ def supervised_effects(effects: np.ndarray, features: np.ndarray, *, wanted: np.
         The mean of the training effects; with a ridge regression on the features, its penalty by leaving one of at
         least 3 perturbations out; the effect of the training perturbation with the most similar features, by their
         cosine.
+
+    Examples
+    --------
+    >>> effects = np.array([[1.0, -1.0, 0.5], [0.9, -1.1, 0.4], [-1.0, 1.0, 0.0]])
+    >>> features = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])  # of the perturbed genes
+    >>> found = dko.metrics.supervised_effects(effects, features, wanted=np.array([[0.1, 0.9]]))
+    >>> list(found)
+    ['mean effect', 'ridge', 'nearest']
+    >>> found["nearest"]
+    array([[-1.,  1.,  0.]])
     """
     from sklearn.metrics.pairwise import cosine_similarity
 

@@ -29,6 +29,14 @@ def effect(perturbed: Matrix, control: Matrix, *, without: Columns = (), logged:
     Returns
     -------
     float64, shape (genes,); NaN at the genes that were taken out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> control = rng.poisson([10, 5, 20, 8, 8], size=(200, 5))  # counts, cells x genes
+    >>> perturbed = rng.poisson([0, 10, 20, 8, 8], size=(200, 5))  # the first gene is lost, the second rises
+    >>> dko.metrics.effect(perturbed, control, without=[0])[:3].round(1)
+    array([ nan,  0.6, -0.1])
     """
     after, before, kept = _sides(perturbed, control, without, logged)
     return np.where(kept, _mean(after) - _mean(before), np.nan)
@@ -61,6 +69,14 @@ def effect_size(
     Returns
     -------
     At most 1; about 0, and possibly negative, where nothing has changed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> control = rng.poisson([10, 5, 20, 8, 8], size=(200, 5))  # counts, cells x genes
+    >>> perturbed = rng.poisson([0, 10, 20, 8, 8], size=(200, 5))  # the first gene is lost, the second rises
+    >>> round(dko.metrics.effect_size(perturbed, control, without=[0]), 1)
+    0.1
     """
     after, before, _ = _sides(perturbed, control, without, logged)
     most, stream = min(after.shape[0], before.shape[0] // 2), generator(rng)
@@ -88,6 +104,14 @@ def changed_genes(
     Returns
     -------
     Mask of genes, bool, shape (genes,); False for those that were taken out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> control = rng.poisson([10, 5, 20, 8, 8], size=(200, 5))  # counts, cells x genes
+    >>> perturbed = rng.poisson([0, 10, 20, 8, 8], size=(200, 5))  # the first gene is lost, the second rises
+    >>> dko.metrics.changed_genes(perturbed, control, without=[0])[:2]
+    array([False,  True])
     """
     from scipy.stats import false_discovery_control, mannwhitneyu
 
@@ -127,6 +151,14 @@ def ceiling(
     Returns
     -------
     -1 to 1; about 0 where nothing but noise was measured.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> control = rng.poisson([10, 5, 20, 8, 8], size=(200, 5))  # counts, cells x genes
+    >>> perturbed = rng.poisson([0, 10, 20, 8, 8], size=(200, 5))  # the first gene is lost, the second rises
+    >>> dko.metrics.ceiling(perturbed, control, without=[0]) > 0.9
+    True
     """
     after, before, kept = _sides(perturbed, control, without, logged)
     return agreement(halves(after, before, n_splits, generator(rng))[..., kept])
@@ -149,6 +181,13 @@ def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) ->
     coefficients
         Least-squares fit ``both = c1 first + c2 second``, shape ``(..., 2)``: (1, 1) where effects add up, (1, 0) where
         both do what the first does; the shortest pair where the two point in the same direction; NaN as above.
+
+    Examples
+    --------
+    >>> first, second = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    >>> size, coefficients = dko.metrics.pair_interaction(first, first=first, second=second)
+    >>> coefficients.round(2)  # both together do what the first does
+    array([1., 0.])
     """
     together, one, other = (np.asarray(effect, dtype=float) for effect in (both, first, second))
     if not together.shape == one.shape == other.shape or together.ndim == 0:

@@ -33,6 +33,13 @@ def log_profiles(profiles: Matrix, *, without: Columns = ()) -> sparse.csr_array
     Returns
     -------
     CSR float64, cells x genes, without entries for the genes that were taken out and for cells that have no other.
+
+    Examples
+    --------
+    >>> counts = np.array([[1, 0, 3], [2, 2, 4]])
+    >>> dko.metrics.log_profiles(counts, without=[2]).toarray().round(2)
+    array([[9.21, 0.  , 0.  ],
+           [8.52, 8.52, 0.  ]])
     """
     values = _csr(profiles)
     values.data[columns_mask(without, values.shape[1])[values.indices]] = 0
@@ -55,6 +62,14 @@ def fit_quality(observed: Matrix, predicted: Matrix) -> dict[str, float]:
     -------
     ``bray_curtis`` (mean over cells), ``spearman`` (over all expressed entries) and ``spearman_within_gene``: per gene
     over the cells that express it, mean over genes that at least 3 cells express; what a gene's mean cannot know.
+
+    Examples
+    --------
+    >>> observed = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5], [0.4, 0.0, 0.6], [0.3, 0.4, 0.3]])
+    >>> predicted = dko.metrics.gene_mean(observed, observed)
+    >>> quality = dko.metrics.fit_quality(observed, predicted)
+    >>> {name: round(value, 2) for name, value in quality.items()}
+    {'bray_curtis': 0.07, 'spearman': 0.86, 'spearman_within_gene': 0.89}
     """
     truth, guess = _csr(observed), _csr(predicted)
     truth.eliminate_zeros()
@@ -91,6 +106,13 @@ def gene_mean(
     Returns
     -------
     Profiles, CSR float64, cells x genes, an entry per present gene, rows sum to 1; 0 if no training cell has the gene.
+
+    Examples
+    --------
+    >>> training = np.array([[0.6, 0.4, 0.0], [0.2, 0.4, 0.4]])
+    >>> present = np.array([[1, 0, 1]])  # a cell with the first and the last gene
+    >>> dko.metrics.gene_mean(training, present).toarray()
+    array([[0.5, 0. , 0.5]])
     """
     if (training_groups is None) != (groups is None):
         raise ValueError("training_groups and groups belong together; give both or neither.")
@@ -144,6 +166,13 @@ def bray_curtis(a: Matrix, b: Matrix) -> np.ndarray:
     Returns
     -------
     Sum |a - b| / sum (a + b) per row, float64, shape (cells,), from 0 to 1; NaN where both rows are empty.
+
+    Examples
+    --------
+    >>> before = np.array([[0.5, 0.3, 0.2]])
+    >>> after = np.array([[0.0, 0.6, 0.4]])
+    >>> dko.metrics.bray_curtis(before, after)
+    array([0.5])
     """
     # Those of scipy take two vectors, or all pairs of dense rows. Sparse minus sparse stays sparse here.
     if sparse.issparse(a) and sparse.issparse(b):
@@ -169,6 +198,15 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     Returns
     -------
     About 0 for two samples of one distribution, where it may be negative; in the units of the components.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.normal(size=(200, 2)), rng.normal(loc=3.0, size=(200, 2))
+    >>> round(dko.metrics.energy_distance(a, b), 1)
+    5.5
+    >>> abs(dko.metrics.energy_distance(a[:100], a[100:])) < 0.1  # of one distribution
+    True
     """
     # That of scipy.stats is of one dimension, and biased.
     from scipy.spatial.distance import cdist, pdist
@@ -190,6 +228,15 @@ def mmd(a: np.ndarray, b: np.ndarray, *, bandwidth: float) -> float:
     Returns
     -------
     About 0 for two samples of one distribution, where it may be negative; at most 2.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.normal(size=(200, 2)), rng.normal(loc=3.0, size=(200, 2))
+    >>> round(dko.metrics.mmd(a, b, bandwidth=1.0), 1)
+    0.6
+    >>> abs(dko.metrics.mmd(a[:100], a[100:], bandwidth=1.0)) < 0.1  # of one distribution
+    True
     """
     from scipy.spatial.distance import cdist, pdist
 

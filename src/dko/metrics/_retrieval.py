@@ -37,6 +37,15 @@ def retrieval(
     Returns
     -------
     0 to 1, shape (knockouts,); ties count one half. NaN for a prediction of NaN alone, and with fewer than 3 knockouts.
+
+    Examples
+    --------
+    >>> measured = np.array([[1.0, -1.0, 0.0, 0.5], [-1.0, 1.0, 0.5, 0.0], [0.0, 0.5, -1.0, 1.0]])
+    >>> dko.metrics.retrieval(measured / 2, measured)
+    array([1., 1., 1.])
+    >>> same = np.tile(measured.mean(axis=0), (3, 1))  # one prediction for all knockouts
+    >>> float(dko.metrics.retrieval(same, measured).mean())
+    0.5
     """
     from sklearn.metrics.pairwise import cosine_similarity
 
@@ -68,6 +77,15 @@ def similarity(effects: np.ndarray) -> np.ndarray:
     -------
     Shape (knockouts,): near 1 where a method predicts the same for every knockout; compare with that of the measured
     effects. NaN for an effect that is constant or NaN, and where there is no other.
+
+    Examples
+    --------
+    >>> measured = np.array([[1.0, -1.0, 0.0, 0.5], [-1.0, 1.0, 0.5, 0.0], [0.0, 0.5, -1.0, 1.0]])
+    >>> dko.metrics.similarity(measured).round(2)
+    array([-0.06, -0.06, -0.89])
+    >>> same = np.tile([3.0, 1.0, 2.0, 0.0], (3, 1))  # one prediction for all knockouts
+    >>> dko.metrics.similarity(same).round(2)
+    array([1., 1., 1.])
     """
     from scipy.stats import rankdata
 
@@ -110,6 +128,13 @@ def neighbour_agreement(
     -------
     ``share``, ``expected`` by chance, and ``p_value`` (one-sided, at least 1 / (1 + n_permutations)); NaN for fewer
     than 3 vectors or a single group. Of several equally near neighbours, each counts in part.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    >>> found = dko.metrics.neighbour_agreement(vectors, ["B", "B", "T", "T"])
+    >>> found.share, round(found.expected, 1)
+    (1.0, 0.3)
     """
     from sklearn.metrics.pairwise import cosine_similarity
 

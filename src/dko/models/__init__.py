@@ -31,6 +31,16 @@ def register(name: str, model: str | type[Model]) -> None:
     """Make a model known under a name, for ``dko.tl.fit(model=name)``; it is looked up again when a fit is read.
 
     `model` is a subclass of :class:`Model`, or where it is: ``"package.module:Class"``.
+
+    Examples
+    --------
+    >>> class Ours(dko.models.model_class("dko")):
+    ...     name, title = "ours", "as dko, with changes of our own"
+    >>> dko.models.register("ours", Ours)
+    >>> adata = dko.datasets.grn(200, 30, rng=0)
+    >>> dko.tl.fit(adata, model="ours")
+    >>> adata.uns["dko"]["params"]["model"]
+    'ours'
     """
     REGISTRY[name] = model
 

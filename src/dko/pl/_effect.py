@@ -80,6 +80,13 @@ def effect(
     kwargs
         For :meth:`matplotlib.axes.Axes.scatter` (volcano) or :meth:`matplotlib.axes.Axes.imshow` (heatmap).
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.affected_genes(adata, "CD74")
+    >>> dko.pl.effect(adata, "CD74")
     """
     if kind not in ("volcano", "heatmap"):
         raise ValueError(f"kind={kind!r} must be 'volcano' or 'heatmap'.")
@@ -169,6 +176,13 @@ def profile(
     %(compute)s
     %(ncols)s
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.virtual_ko(adata, "CD74")
+    >>> dko.pl.profile(adata, "CD74", n_genes=10)
     """
     opened = open_model(adata, key, mod, groups, device=device)
     start = keys.ko_layer(key, "")
@@ -253,6 +267,13 @@ def dose_response(
     n_responders
         Genes in the second panel, which there is not with `ax`.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.dose_response(adata, "CD74", doses=[0, 0.5, 1])
+    >>> dko.pl.dose_response(adata, "CD74")
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
     known = [name for name, (column, _) in _HEIGHTS.items() if column in table]

@@ -69,6 +69,13 @@ def impact(
         For :func:`scanpy.pl.embedding`: ``cmap``, ``size``, ``na_color`` and so on; ``vmin``, ``vmax`` (numbers) or
         ``norm`` hold for all panels; ``colorbar_loc=None`` leaves out the colour bar.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.virtual_ko(adata, ["CD74", "NKG7"])
+    >>> dko.pl.impact(adata, ["CD74", "NKG7"], downstream=True)
     """
     target = unwrap(adata, mod)
     table = get.impact(target, genes, downstream=downstream, key=key)
@@ -143,6 +150,13 @@ def shift(
     kwargs
         For :func:`scanpy.pl.embedding`, which draws the cells: ``size``, ``alpha``, ``palette``, ``frameon`` and so on.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.identity_shift(adata, "CD74", groupby="cell_type")
+    >>> dko.pl.shift(adata, color="cell_type")
     """
     if kind not in ("quiver", "grid"):
         raise ValueError(f"kind={kind!r} must be 'quiver' or 'grid'.")

@@ -61,6 +61,13 @@ def pairs(
     **kwargs
         For :meth:`matplotlib.axes.Axes.imshow` or :class:`matplotlib.collections.LineCollection`, the lines.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.interactions(adata, ["CD74", "HLA-DRA", "NKG7"])
+    >>> dko.pl.pairs(adata)
     """
     if kind not in ("matrix", "network"):
         raise ValueError(f"kind={kind!r} must be one of 'matrix', 'network'.")
@@ -161,6 +168,13 @@ def modules(
     names
         Write the names of the perturbations; of more than 100, those of the strongest.
     %(plot)s
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, model="sccvae", perturbation_key="perturbation", control="control", max_steps=100)
+    >>> dko.tl.perturbation_modules(screen)
+    >>> dko.pl.modules(screen)
     """
     table = get.modules(adata, key=key, mod=mod)
     known = sorted(set(table["module"]) - {keys.NO_EFFECT}, key=int)

@@ -80,6 +80,12 @@ def fit(
         After :func:`dko.tl.fit`.
     %(split)s
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.pl.fit(adata)
     """
     quality = get.fit_quality(adata, split=split, key=key, mod=mod)
     split, n_split = quality.attrs["split"], quality.attrs["n_split"]
@@ -125,6 +131,12 @@ def history(
     adata
         After :func:`dko.tl.fit`.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.pl.history(adata)
     """
     curves = apart(get.history(adata, key=key, mod=mod))
     time = "step" if any(curve["epoch"].duplicated().any() for curve in curves.values()) else "epoch"
@@ -172,6 +184,13 @@ def evaluation(
     metric
         One of the metrics there, such as ``"pearson"``, ``"direction_50"``, ``"retrieval"``, ``"impact_ranking"``.
     %(plot)s
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, perturbation_key="perturbation", control="control")
+    >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
+    >>> dko.pl.evaluation(screen, metric="pearson")
     """
     summary = get.evaluation(adata, key=key, mod=mod)
     if metric not in LABELS:

@@ -65,6 +65,14 @@ def ranking(
         :func:`dko.get.ranking` has first, by their downstream impact.
     %(ranking)s
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.tl.rank_genes(adata, groupby="cell_type")
+    >>> dko.pl.ranking(adata, n_genes=5)
     """
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if table.empty:
@@ -169,6 +177,14 @@ def heatmap(
     kwargs
         For :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.tl.rank_genes(adata, groupby="cell_type")
+    >>> dko.pl.heatmap(adata, n_genes=3)
     """
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:

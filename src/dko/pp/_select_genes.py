@@ -59,6 +59,13 @@ def select_genes(
     ------
     KeyError, ValueError
         A named gene is not in ``var_names``; a named gene is expressed by no cell.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> genes = dko.pp.select_genes(adata, ["CD74"], n_top_genes=100)
+    >>> len(genes), "CD74" in genes
+    (100, True)
     """
     target = unwrap(adata, mod)
     require_known(genes, target)

@@ -85,6 +85,13 @@ def split_perturbations(
     KeyError, ValueError
         No such column, control value or layer; more folds than perturbations that are left for them, fewer than 2
         folds, a share that is not from 0 to below 1, values that are no expression; a bad `key_added`.
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.pp.split_perturbations(screen, perturbation_key="perturbation", control="control", n_folds=4)
+    >>> screen.obs["fold"].cat.categories.tolist()
+    ['0', '1', '2', '3', 'control']
     """
     if key_added == perturbation_key:
         raise ValueError(f"key_added={key_added!r} is the column of the perturbations; name a new one.")

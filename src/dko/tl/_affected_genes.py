@@ -97,6 +97,14 @@ def affected_genes(
     profile, so that the shares of all others rise. The null of z is that the levels (log1p of counts) of the
     knocked-out gene, with the depth of the cell taken off by regression, are permuted over the cells in all ways; for
     genes that are expected to meet in fewer than two cells p-values are too large.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.affected_genes(adata, "CD74")
+    >>> dko.get.affected_genes(adata)["gene"].head(4).tolist()
+    ['HLA-DRA', 'HLA-DRB1', 'HLA-DPB1', 'HLA-DPA1']
     """
     data = writable(adata, copy, mod)
     predictor = open_model(data, key, mod, device=device, needs="scan")

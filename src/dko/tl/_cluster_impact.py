@@ -108,6 +108,16 @@ def cluster_impact(
         a fit of another model; fewer than three knockouts or cells.
     ImportError
         Leiden is not installed.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.tl.cluster_impact(adata, groupby="cell_type")
+    >>> adata.obsm["X_dko_impact_umap"].shape
+    (700, 2)
+    >>> sc.pl.embedding(adata, "dko_impact_umap", color=["dko_cluster", "cell_type"])
     """
     if n_neighbors < 2:
         raise ValueError(f"n_neighbors={n_neighbors} must be at least 2.")

@@ -79,6 +79,14 @@ def dose_response(
 
     %(errors)s
         a dose outside 0 to 1 without, or where there is no, `extrapolate`; no cell that has the gene.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.dose_response(adata, "CD74", doses=[0, 0.5, 1])
+    >>> dko.get.dose_response(adata)["impact_mean"].round(2).tolist()
+    [0.0, 0.06, 0.12]
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device)

@@ -74,6 +74,15 @@ def double_ko(
 
     %(errors)s
         a pair of one gene; no cell that expresses both genes of any pair.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.double_ko(adata, [("CD79A", "CD79B")])
+    >>> pairs = dko.get.pairs(adata)
+    >>> len(pairs)  # cells that express both
+    101
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, groups, device=device, needs="pair_impacts")

@@ -63,6 +63,15 @@ def enrichment(
         No affected genes, or not of this knockout.
     ValueError
         No such method or column; no set with so many genes.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.affected_genes(adata, "CD74")
+    >>> mhc = ["HLA-DRA", "HLA-DRB1", "HLA-DPA1", "HLA-DPB1", "HLA-DQA1"]
+    >>> net = pd.DataFrame({"source": "MHC class II", "target": mhc})
+    >>> dko.tl.enrichment(adata, net)  # the score is below 0: without CD74 the set falls
     """
     from ..get._tables import affected_genes
 

@@ -122,6 +122,18 @@ def evaluate(
     -----
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
     random half), and their direction is measured against the others: chance does not both select a gene and sign it.
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, perturbation_key="perturbation", control="control")
+    >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
+    >>> dko.get.evaluation(screen)["pearson"].round(1)[["model", "co-expression", "gene mean"]]
+    method
+    model            0.7
+    co-expression    0.8
+    gene mean        0.0
+    Name: pearson, dtype: float64
     """
     data = writable(adata, copy, mod)
     target, stream = unwrap(data, mod), generator(rng)

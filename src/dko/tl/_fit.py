@@ -189,6 +189,15 @@ def fit(
         cells; options that do not fit together; with ``"sccvae"``, counts.
     OSError
         No room for the scratch file of cells that do not fit into memory.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> adata.obs["dko_split"].value_counts().head(2).tolist()  # cells that train, and that validate
+    [560, 140]
+    >>> adata.var["dko_signal"].le(0.05)[["CD74", "NKG7"]].tolist()  # other genes depend on both
+    [True, True]
     """
     from ..models._devices import as_one, check_devices
     from ..models._training import resolve_device

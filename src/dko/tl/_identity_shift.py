@@ -93,6 +93,16 @@ def identity_shift(
     On the embedding, a place is the mean of the observed cells around it, weighted by ``exp(-distance / width)``. Means
     lie inwards, and an embedding has no scale: compare knockouts by ``length`` and ``change``, and take directions from
     the picture.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.identity_shift(adata, "CD74", groupby="cell_type")
+    >>> adata.obsm["dko_shift_umap_CD74"].shape
+    (700, 2)
+    >>> adata.obsm["dko_identity_CD74"].shape  # cells x types
+    (700, 10)
     """
     data = writable(adata, copy, mod)
     target, rng = unwrap(data, mod), generator(rng)

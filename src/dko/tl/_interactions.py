@@ -126,6 +126,17 @@ def interactions(
 
     %(errors)s
         a pair of one gene; fewer than two genes; no pair that enough cells express.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.interactions(adata, ["CD74", "HLA-DRA", "NKG7"])
+    >>> dko.get.interactions(adata)[["gene_a", "gene_b", "n_cells", "class"]]
+        gene_a   gene_b  n_cells      class
+    0     CD74  HLA-DRA      525   additive
+    1     CD74     NKG7      190  buffering
+    2  HLA-DRA     NKG7      118  buffering
     """
     if n_permutations < _FEWEST:
         raise ValueError(f"n_permutations={n_permutations} must be at least {_FEWEST}.")

@@ -110,6 +110,14 @@ def perturbation_modules(
     Of the first model it is the false discovery rate ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where
     effects are direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share
     a module.
+
+    Examples
+    --------
+    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
+    >>> dko.tl.fit(screen, model="sccvae", perturbation_key="perturbation", control="control", max_steps=100)
+    >>> dko.tl.perturbation_modules(screen)
+    >>> dko.get.modules(screen)["perturbation"].tolist()
+    ['gene_29', 'gene_30', 'gene_39', 'gene_5', 'gene_55', 'gene_56', 'gene_7', 'gene_9']
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, device=device)

@@ -114,8 +114,13 @@ def plan(
 
     Examples
     --------
-    >>> adata = anndata.read_h5ad("atlas.h5ad", backed="r")
-    >>> dko.tl.plan(adata, workers=16)[["cells", "knockouts", "seconds", "seconds_with_workers"]]
+    >>> dko.datasets.grn(200, 30, rng=0).write_h5ad("atlas.h5ad")
+    >>> adata = sc.read_h5ad("atlas.h5ad", backed="r")
+    >>> plan = dko.tl.plan(adata, workers=16)
+    >>> plan.index.tolist()
+    ['fit', 'scan to a file', 'scan', 'rank_genes', 'virtual_ko of one gene']
+    >>> plan.loc["fit", ["cells", "genes"]].astype(int).tolist()
+    [200, 30]
     """
     from ..models._training import resolve_device
     from .planning._calibration import calibrate, linear, size_of

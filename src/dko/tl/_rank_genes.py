@@ -122,6 +122,16 @@ def rank_genes(
     With direct effects total ones are estimated in these cells (in 20,000 at random, if there are more), and the
     p-value is of co-expression, not of the network. A correlation is no cause: a gene with a small p-value may follow
     what drives the others.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> dko.tl.rank_genes(adata, groupby="cell_type")
+    >>> ranking = dko.get.ranking(adata)
+    >>> ranking.loc[ranking["group"] == "CD56+ NK", "gene"].head(3).tolist()
+    ['CST7', 'CTSW', 'GNLY']
     """
     left_out = [exclude] if isinstance(exclude, str) else list(exclude)
     if by not in _SCORES:

@@ -81,6 +81,15 @@ def scan(
         no cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     OSError
         What has the name of `out` cannot be replaced; its folder does not exist or is full.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.scan(adata)
+    >>> adata.layers["dko_downstream"].shape
+    (700, 765)
+    >>> sc.pl.umap(adata, color="CD74", layer="dko_downstream")
     """
     if out is not None:
         check_blocks(out, unwrap(adata, mod))

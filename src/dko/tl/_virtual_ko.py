@@ -88,6 +88,16 @@ def virtual_ko(
     -----
     With total effects a knockout is applied to the cell as it was observed, with direct effects two predictions are
     compared (docs, design). In ``layers`` keys and column names ``/`` is spelled ``%2F``.
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.virtual_ko(adata, ["CD74", ("CD79A", "CD79B")])
+    >>> adata.layers["dko_ko_CD74"].shape
+    (700, 765)
+    >>> adata.obsm["dko_impact"].columns.tolist()
+    ['CD74', 'CD79A+CD79B']
     """
     data = writable(adata, copy, mod)
     target = unwrap(data, mod)
