@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
+from dko import get
 from dko.io._files import read_any
 
-DEMO = {"impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad"}
+TABLES = {"ranking.csv", "affected.csv"}
+DEMO = {"impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad", *TABLES}
 
 
 def test_demo_shows_everything_and_may_be_repeated(dko, cells, tmp_path, monkeypatch):
@@ -18,6 +23,11 @@ def test_demo_shows_everything_and_may_be_repeated(dko, cells, tmp_path, monkeyp
     assert all(part in ran.out for part in (*parts, *DEMO, "dko fit cells.h5ad"))
     adata = read_any(folder / "demo.h5ad")
     assert "dko_impact" in adata.layers and "dko_impact" in adata.obsm and (adata.obs["dko_split"] == "test").any()
+    ranking, affected = (pd.read_csv(folder / name) for name in ("ranking.csv", "affected.csv"))
+    expected = get.ranking(adata, groupby="cell_type")
+    assert list(ranking["gene"]) == list(expected["gene"]) and list(ranking["group"]) == list(expected["group"])
+    np.testing.assert_allclose(ranking["downstream_mean"], expected["downstream_mean"], rtol=1e-6)
+    assert set(affected["knockout"]) == {get.ranking(adata)["gene"].iloc[0]}
     monkeypatch.delattr("dko.datasets.pbmc68k")
     assert "cannot be written" in dko("demo", "--out", folder / "demo.h5ad" / "where").error
 

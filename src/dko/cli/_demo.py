@@ -30,8 +30,8 @@ def demo(
     """Fit, scan and plot 700 human blood cells of ten types that come with scanpy; nothing is downloaded.
 
     Prints how well held-out cells are predicted, the keystone genes of each cell type, whose knockouts change the other
-    genes most, and what the knockout of the first of them changes. Writes plots and the cells with all results to a
-    folder, over those of an earlier demo.
+    genes most, and what the knockout of the first of them changes. Writes these tables, plots and the cells with all
+    results to a folder, over those of an earlier demo.
 
     Parameters
     ----------
@@ -52,7 +52,11 @@ def demo(
         "fit.png": ("fit", "observed and predicted profiles of the test cells", {}),
         "history.png": ("history", "how the loss fell", {}),
     }
-    check_folder(out, [*files, "demo.h5ad"])
+    tables = {
+        "ranking.csv": "all genes of each cell type, ranked: the table that is printed has the first three",
+        "affected.csv": "all genes that the knockout of the first gene changes",
+    }
+    check_folder(out, [*files, *tables, "demo.h5ad"])
     with settings.override(verbosity=0 if quiet else settings.verbosity):
         adata = datasets.pbmc68k()
         print(f"{adata.n_obs} human blood cells of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n")
@@ -69,8 +73,11 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
         for name, (plot, _, how) in files.items():
             write_figure(run.draw(plot, *([top] if plot == "impact" else []), **how), out / name)
+        get.ranking(adata, groupby=_CELL_TYPE).to_csv(out / "ranking.csv", index=False)
+        get.affected_genes(adata, top[0]).to_csv(out / "affected.csv", index=False)
         write_any(adata, out / "demo.h5ad")
         print(f"Look at, in {out}:")
-        print("\n".join(f"  {name:14} {what}" for name, (_, what, _) in files.items()))
+        shown = {name: what for name, (_, what, _) in files.items()} | tables
+        print("\n".join(f"  {name:14} {what}" for name, what in shown.items()))
         print(f'  demo.h5ad      the cells, for scanpy: sc.pl.umap(adata, color="{top[0]}", layer="dko_downstream")\n')
         print("Next, your own cells:\n  dko fit cells.h5ad --out fitted.h5ad\n  dko scan fitted.h5ad --out out.h5ad")
