@@ -20,15 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import get, tl
 from .._core import columns, keys, results
-from .._core.fitted import NO_SIGNAL, apart
+from .._core.fitted import apart
 from .._core.messages import listed
-from .._core.names import DROPPED, HELD_OUT, TRAINED
+from .._core.names import DROPPED, HELD_OUT
 from .._core.tables import table_of
-from ..get._tables import predictions
-from ._sections import SECTIONS, Picture, Run, best_baseline
+from ._conclusion import conclude
+from ._sections import SECTIONS, Picture, Run
 
-# Cells of a group below which its means are mostly noise.
-_FEW = 50
 _EFFECTS = {
     "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "
     "shrunken.",
@@ -54,7 +52,7 @@ def render(run: Run, title: str) -> str:
         title=title,
         version=version("dko"),
         date=date.today().isoformat(),
-        facts=list(_facts(run)),
+        conclusion=list(conclude(run)),
         warnings=list(_warnings(run)),
         notes=list(_notes(run)),
         sections=sections,
@@ -104,35 +102,10 @@ def _missing(run: Run) -> Iterator[tuple[str, str]]:
             yield result.title, run.call(f"tl.{name}", given, **_options(tl, name, run))
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
-    adata, fitted = run.adata, run.fitted
-    counts = adata.obs[keys.split(run.key)].value_counts() if keys.split(run.key) in adata.obs else {}
-    split = ", ".join(f"{counts[name]:,} {name}" for name in keys.SPLITS if counts.get(name, 0))
-    yield "Model", fitted.kind, fitted.model.title
-    yield "Cells", f"{adata.n_obs:,}", split
-    yield "Genes of the model", f"{len(fitted.genes):,}", f"of {adata.n_vars:,} in the file"
-    if run.groupby is not None:
-        n_models = f", {len(fitted.groups)} models" if fitted.groups else ""
-        yield "Groups", f"{run.groups.nunique():,}", f"of {run.groupby}{n_models}"
-    if keys.PERTURBATIONS in fitted.tables:
-        roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
-        yield "Perturbations", f"{roles.get(TRAINED, 0):,}", f"trained, {roles.get(HELD_OUT, 0):,} held out"
-
-
 def _notes(run: Run) -> Iterator[str]:
     fitted = run.fitted
-    if fitted.model.where != "control":
-        yield (
-            "The model has learned from unperturbed cells, where cause cannot be distinguished from correlation: take "
-            "the results as hypotheses."
-        )
     if (effects := fitted.params.get("effects")) in _EFFECTS:
         yield f"Effects are {_EFFECTS[effects]}"
-    if keys.PERTURBATIONS in fitted.tables:
-        yield (
-            "The model has learned from measured perturbations. Predictions for unseen ones are shrunken towards no "
-            "effect, as far as the seen ones do not predict each other."
-        )
     if isinstance(run.quality, pd.DataFrame) and run.quality.attrs["split"] == keys.VALIDATION:
         yield (
             "The quality of the fit is that of the validation cells, which were used to choose the weights. For cells "
@@ -141,17 +114,10 @@ def _notes(run: Run) -> Iterator[str]:
     for found in run.rankings:
         if found.groupby is not None and (left_out := sorted(set(run.groups) - set(found.table["group"]))):
             yield f"Genes are not ranked in {', '.join(left_out)}: too few cells, or not asked for."
-    if keys.evaluation(run.key) not in run.adata.uns:
-        yield "Nothing here has been compared with measured knockouts."
 
 
 def _warnings(run: Run) -> Iterator[str]:
     fitted = run.fitted
-    if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
-        yield (
-            f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression in these cells (FDR > "
-            f"{NO_SIGNAL:g}). What their knockouts do to other genes may be noise."
-        )
     if keys.PERTURBATIONS in fitted.tables:
         found = fitted.table(keys.PERTURBATIONS)
         if dropped := list(found.loc[found["role"] == DROPPED, "perturbation"]):
@@ -160,13 +126,6 @@ def _warnings(run: Run) -> Iterator[str]:
             yield (
                 "No perturbation was held out, so nothing shows how well unseen ones are predicted: "
                 "`dko.tl.fit(adata, holdout=[...])`, then `dko.tl.evaluate`."
-            )
-    if isinstance(run.quality, pd.DataFrame):
-        own, means = run.quality.loc["model", "bray_curtis"], run.quality.drop(index="model")["bray_curtis"]
-        if means.min() <= own:
-            yield (
-                f"The model predicts held-out cells no better than the {means.idxmin()} (Bray-Curtis {own:.3f} against "
-                f"{means.min():.3f}): it has learned little about single cells."
             )
     if keys.HISTORY in fitted.tables:
         # Training ended too early where the last validation is the best of at least three.
@@ -185,15 +144,4 @@ def _warnings(run: Run) -> Iterator[str]:
             yield (
                 f"Genes are ranked {which} without intervals, and without a test in these cells. Better: "
                 f"`{run.call('tl.rank_genes', groupby=found.groupby)}`"
-            )
-    counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}
-    if few := [f"{group} ({n:,})" for group, n in sorted(counts.items()) if n < _FEW]:
-        yield f"Fewer than {_FEW} cells: {', '.join(few)}. Means over them are mostly noise."
-    rows = predictions(run.get("evaluation")) if keys.evaluation(run.key) in run.adata.uns else None
-    if rows is not None and (best := best_baseline(rows)):
-        name, own, difference = best[0], rows.at["model", "pearson"], best[1]
-        if not own > rows.at[name, "pearson"]:
-            yield (
-                f"Measured effects are predicted better by {name} (Pearson {rows.at[name, 'pearson']:.3f}) than by the "
-                f"model ({own:.3f}); the difference is {difference}."
             )

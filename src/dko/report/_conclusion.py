@@ -1,0 +1,116 @@
+"""How a report opens: what was fitted, whether it beats its baselines, which genes matter where, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from .._core import keys
+from .._core.fitted import NO_SIGNAL
+from .._core.names import HELD_OUT, TRAINED
+from ..get._tables import predictions, scored
+from ..pl._ranking import DOWNSTREAM, rates
+from ._sections import FDR, Ranking, Run, best_baseline
+
+# Cells of a group below which its means are mostly noise.
+_FEW = 50
+# Groups, those with most cells, and genes of each that are named.
+_N_GROUPS, _N_GENES = 5, 3
+
+
+def conclude(run: Run) -> Iterator[str]:
+    """Yield sentences made from the results that are there, the unfavourable as plainly as the good."""
+    yield _fitted(run)
+    if isinstance(run.quality, pd.DataFrame):
+        yield _predicts_cells(run.quality)
+    yield _predicts_knockouts(run)
+    if run.rankings:
+        # Of the groups, if there are any.
+        yield _keystones(run, run.rankings[0])
+    yield f"Be careful: {'; '.join(_doubts(run))}."
+
+
+def _fitted(run: Run) -> str:
+    fitted, adata = run.fitted, run.adata
+    split = adata.obs.get(keys.split(run.key))
+    n = adata.n_obs if split is None else int(split.isin([keys.TRAIN, keys.VALIDATION]).sum())
+    said = (
+        f"A {fitted.kind} model ({fitted.model.title}) was fitted to {n:,} of the {adata.n_obs:,} cells and "
+        f"{len(fitted.genes):,} of the {adata.n_vars:,} genes of this file"
+    )
+    if keys.PERTURBATIONS in fitted.tables:
+        roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
+        said += f", with {roles.get(TRAINED, 0):,} perturbations to learn from and {roles.get(HELD_OUT, 0):,} held out"
+    if run.groupby is not None:
+        said += f", in {run.groups.nunique():,} groups of {run.groupby}"
+    return said + (f" ({len(fitted.groups)} models)." if fitted.groups else ".")
+
+
+def _predicts_cells(quality: pd.DataFrame) -> str:
+    own, means = quality.loc["model", "bray_curtis"], quality.drop(index="model")["bray_curtis"]
+    against = f"the {means.idxmin()} (Bray-Curtis distance {own:.3f} against {means.min():.3f})"
+    if own < means.min():
+        return f"It predicts {quality.attrs['split']} cells better than the best baseline, {against}."
+    return f"It predicts {quality.attrs['split']} cells no better than {against}: it has learned little about them."
+
+
+def _predicts_knockouts(run: Run) -> str:
+    if keys.evaluation(run.key) not in run.adata.uns:
+        return "It has not been checked against measured knockouts."
+    summary = run.get("evaluation")
+    rows = predictions(summary)
+    own = rows.at["model", "pearson"]
+    checked = f"Checked against the measured effects of {scored(summary)}"
+    if not (best := best_baseline(rows)):
+        return f"{checked}, its predictions have a Pearson correlation of {own:.3f}; no baseline was scored."
+    name, gain = best
+    its, verdict = rows.at[name, "pearson"], "better" if own > rows.at[name, "pearson"] else "no better"
+    low, high = rows.loc[name, ["pearson_gain_low", "pearson_gain_high"]]
+    chance = ", which may be chance" if low <= 0 <= high else ""
+    return (
+        f"{checked}, it predicts them {verdict} than the best baseline, {name} (Pearson {own:.3f} against {its:.3f}); "
+        f"the difference is {gain}{chance}."
+    )
+
+
+def _keystones(run: Run, found: Ranking) -> str:
+    if "group" not in found.table:
+        return f"Genes whose loss changes the others most, by mean downstream impact: {_first(found.table)}."
+    parts = {str(group): part for group, part in found.table.groupby("group", observed=True)}
+    largest = [group for group in run.groups.astype(str).value_counts().index if group in parts]
+    named = [f"in {group} {_first(parts[group])}" for group in largest[:_N_GROUPS]]
+    more = f"; {len(largest) - _N_GROUPS} smaller groups below" if len(largest) > _N_GROUPS else ""
+    return f"Genes whose loss changes the others most, by mean downstream impact: {'; '.join(named)}{more}."
+
+
+def _first(table: pd.DataFrame) -> str:
+    known = rates(table)
+    kept = table if known is None else table[known <= FDR]
+    if kept.empty:
+        return f"none at FDR ≤ {FDR:g}"
+    rows = kept.head(_N_GENES)
+    genes = ", ".join(f"{gene} {impact:.3f}" for gene, impact in zip(rows["gene"], rows[DOWNSTREAM], strict=True))
+    return f"{genes} ({'not tested' if known is None else f'FDR up to {known[rows.index].max():.2g}'})"
+
+
+def _doubts(run: Run) -> Iterator[str]:
+    fitted = run.fitted
+    if fitted.model.where == "control":
+        yield (
+            "predictions for perturbations that it has not seen are shrunken towards no effect, as far as those that "
+            "it has seen do not predict each other"
+        )
+    else:
+        yield (
+            "cause cannot be distinguished from correlation in unperturbed cells, so effects are hypotheses, and their "
+            "sizes an upper bound of what is causal"
+        )
+    if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
+        yield (
+            f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression (FDR > {NO_SIGNAL:g}), "
+            "so what their knockouts do may be noise"
+        )
+    counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}
+    if few := [f"{group} ({n:,})" for group, n in sorted(counts.items()) if n < _FEW]:
+        yield f"means over fewer than {_FEW} cells are mostly noise: {', '.join(few)}"
