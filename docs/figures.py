@@ -19,6 +19,8 @@ import dko
 HERE = Path(__file__).parent
 _BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n!\[[^]]*\]\(([^)]*)\))?", re.DOTALL)
 _DPI = 100
+# Of nine cell types: Paul Tol's muted colours, which all kinds of colour vision distinguish.
+_COLORS = "#332288 #CC6677 #117733 #DDCC77 #882255 #88CCEE #AA4499 #999933 #44AA99".split()
 
 
 def blood_cells(folder: Path) -> ad.AnnData:
@@ -34,6 +36,7 @@ def blood_cells(folder: Path) -> ad.AnnData:
     sc.pp.pca(adata)
     sc.pp.neighbors(adata)
     sc.tl.umap(adata)
+    adata.uns["cell_type_colors"] = _COLORS
     return adata
 
 

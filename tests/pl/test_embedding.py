@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.quiver import Quiver, QuiverKey
 from scipy import sparse
 
 import dko
+
+from .conftest import GENES
 
 
 def points(ax):
@@ -64,7 +66,8 @@ def test_arrows_start_at_their_cells_and_the_one_below_says_their_length(shifted
     np.testing.assert_allclose(np.column_stack([drawn.X, drawn.Y]), shifted.obsm["X_umap"][1::2], rtol=1e-6)
     np.testing.assert_allclose(np.column_stack([drawn.U, drawn.V]), [[0.01, 0.0]] * 150, rtol=1e-5)
     assert (drawn.angles, drawn.scale_units) == ("xy", "xy")
-    assert (keys(ax).text.get_text(), keys(ax).U) == ("0.005 UMAP", 0.005)
+    factor = f"{1 / drawn.scale:.2g}"
+    assert (keys(ax).text.get_text(), keys(ax).U) == (f"0.005 UMAP (drawn × {factor})", 0.005)
     assert 0.06 < 0.01 / drawn.scale / np.linalg.norm(np.ptp(shifted.obsm["X_umap"], axis=0)) < 0.1
 
 
@@ -100,3 +103,37 @@ def test_true_and_false_are_names(shifted, dtype):
     figure = dko.pl.shift(shifted, color="kind_is_b", return_fig=True)
     assert len(figure.axes) == 2
     assert [text.get_text() for text in figure.axes[1].get_legend().texts] == ["False", "True"]
+
+
+def test_shifts_of_all_panels_are_drawn_on_one_scale(shifted):
+    figure = dko.pl.shift(shifted, return_fig=True)
+    first, second = (arrows(ax) for ax in figure.axes)
+    assert first.scale == second.scale and keys(figure.axes[0]).U == keys(figure.axes[1]).U
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+
+
+def test_groups_beside_impacts_have_the_colours_of_the_user_and_their_names(pictured):
+    pictured.uns["type_colors"] = ["#112233", "#445566", "#778899"]
+    groups, *others, _ = dko.pl.impact(pictured, GENES, groupby="type", return_fig=True).axes
+    assert groups.get_title() == "type" and len(others) == 2
+    assert {to_hex(color) for color in groups.collections[0].get_facecolors()} == set(pictured.uns["type_colors"])
+    assert {text.get_text() for text in groups.texts} == {"B", "CD4/CD8 T", "NK"}
+
+
+@pytest.mark.parametrize("downstream", [True, False])
+def test_a_waterfall_has_every_cell_of_every_group_in_descending_order(pictured, downstream):
+    pictured.uns["type_colors"] = ["#112233", "#445566", "#778899"]
+    axes = dko.pl.waterfall(pictured, GENES, groupby="type", downstream=downstream, show=False)
+    impacts = dko.get.impact(pictured, GENES, downstream=downstream)
+    assert len({ax.get_ylim() for ax in axes}) == 1
+    for ax, gene in zip(axes, GENES, strict=True):
+        values = impacts[gene].dropna()
+        parts = values.groupby(pictured.obs.loc[values.index, "type"], observed=True)
+        medians = parts.median().sort_values(ascending=False)
+        drawn = [(to_hex(one.get_facecolor()), one.get_data()) for one in ax.patches]
+        colors = dict(zip(pictured.obs["type"].cat.categories, pictured.uns["type_colors"], strict=True))
+        assert [color for color, _ in drawn] == [colors[group] for group in medians.index]
+        for (_, (heights, _, _)), group in zip(drawn, medians.index, strict=True):
+            np.testing.assert_allclose(heights, np.sort(parts.get_group(group))[::-1])
+        np.testing.assert_allclose([line.get_segments()[0][0, 1] for line in ax.collections], medians)
+        assert [data.edges[0] for _, data in drawn] == [0, *np.cumsum(parts.size()[medians.index])[:-1]]

@@ -66,7 +66,13 @@ def test_intervals_and_hollow_dots_after_rank_genes(ranked):
     assert left == 0 and right >= drawn.max()
     labels = [text.get_text() for text in ax.get_legend().texts]
     assert labels[-1] == "95 % interval"
-    assert ("FDR > 0.05" in labels) == hollow.any() and ("FDR ≤ 0.05" in labels) == (~hollow).any()
+    assert ("may be chance (FDR > 0.05)" in labels) == hollow.any()
+    assert ("above chance (FDR ≤ 0.05)" in labels) == (~hollow).any()
+
+
+def test_groups_are_drawn_on_one_scale(by_type):
+    figure = dko.pl.ranking(by_type, groupby="type", return_fig=True)
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1 and len(figure.axes) == 3
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +133,32 @@ def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
     others = table[~table["gene"].isin(["gene_7", "gene_9"])]
     best = others.sort_values("downstream_mean", ascending=False).groupby("group", observed=True).head(1)["gene"]
     assert set(columns) == {"gene_7", "gene_9", *best}
+
+
+def test_area_of_a_dot_is_the_fraction_of_cells(by_type):
+    table = by_type.uns["dko_ranking"]["table"]
+    table.drop(table.index[(table["gene"] == "gene_3") & (table["group"] == "B")], inplace=True)
+    figure = dko.pl.heatmap(by_type, ["gene_2", "gene_3", "gene_5"], kind="dots", return_fig=True)
+    ax = figure.axes[0]
+    rows, columns = ([text.get_text() for text in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels()))
+    dots, values = (
+        ax.collections[0],
+        [expected(by_type, rows, columns, name) for name in ("downstream_mean", "fraction")],
+    )
+    areas = np.nan_to_num(values[1]).ravel()
+    np.testing.assert_allclose(dots.get_sizes() / dots.get_sizes().max(), areas / areas.max())
+    np.testing.assert_allclose(np.ma.filled(dots.get_array().astype(float), np.nan), values[0].ravel())
+    assert (areas == 0).sum() == 1
+    np.testing.assert_array_equal(dots.get_offsets(), [(x, y) for y in range(3) for x in range(3)])
+
+
+def test_grey_and_the_point_of_the_bar_are_explained(by_type):
+    table = by_type.uns["dko_ranking"]["table"]
+    genes = ["gene_2", "gene_3"]
+    ax = dko.pl.heatmap(by_type, genes, vmax=1, show=False)
+    assert ax.get_xlabel() == ""
+    table.loc[(table["gene"] == "gene_2") & (table["group"] == "B"), "downstream_mean"] = np.nan
+    ax = dko.pl.heatmap(by_type, genes, vmax=0, show=False)
+    assert (
+        ax.get_xlabel() == "grey: too few cells of the group express the gene; pointed end of the bar: beyond its scale"
+    )

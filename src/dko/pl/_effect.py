@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Patch
 from scipy import sparse
 
 from .. import get
@@ -23,21 +25,21 @@ if TYPE_CHECKING:
     from .._typing import AnnData, Artist, Axes, Groups, Knockouts, MuData, Predictor, Sequence
 
 _CHANGE = "mean change of log1p(10,000 × share)"
-_NONE, _OTHER, _SHARED = "not significant", "co-expression of the other sign", ", by other knockouts too"
-# Colour and transparency of the genes of a volcano.
+_NONE, _OTHER, _SHARED = "not significant", "contradicts co-expression", ", not specific"
+# Colour and transparency of the genes of a volcano, from the bottom up.
 _STYLES = {
     _NONE: ("0.8", 1.0),
     _OTHER: ("0.45", 1.0),
-    "falls": (FALLS, 1.0),
+    f"rises{_SHARED}": (RISES, 0.3),
     f"falls{_SHARED}": (FALLS, 0.3),
     "rises": (RISES, 1.0),
-    f"rises{_SHARED}": (RISES, 0.3),
+    "falls": (FALLS, 1.0),
 }
-_AREA = 18.0
+_AREA = 14.0
 # Of each height its column in the table, and its label.
 _HEIGHTS = {
-    "impact": ("impact_mean", f"impact ({IMPACT})"),
-    "downstream": ("downstream_mean", f"downstream impact ({IMPACT})"),
+    "impact": ("impact_median", f"median impact ({IMPACT})"),
+    "downstream": ("downstream_mean", f"mean downstream impact ({IMPACT})"),
     "distance": ("distance", "length of the mean change"),
     "n_changed": ("n_changed", "genes that change"),
     "latent": ("latent", "length of the latent shift"),
@@ -70,15 +72,18 @@ def effect(
         Knockouts and groups; by default all that there are.
     kind
         ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against its co-expression
-        with the knocked-out one. Coloured at a false discovery rate of at most 5 %; pale where more than 5 % of other
-        knockouts change the gene as much, dark grey where the co-expression has the other sign. ``"heatmap"``:
-        knockouts (and groups) x the genes that change most in any of them, similar ones side by side; the knocked-out
-        gene is grey.
+        with the knocked-out one, all on one scale. Coloured at a false discovery rate of at most 5 %; pale, not
+        specific, where more than 5 % of other knockouts change the gene as much; dark grey where the co-expression has
+        the other sign and contradicts the change. ``"lollipop"``: of the coloured genes those that change most, what
+        rises most on top, with intervals: the change times 1 ± 1.96 / |z|, as surely as the cells show the
+        co-expression that it comes from; they do not include other errors of the model. ``"heatmap"``: knockouts (and
+        groups) x the genes that change most in any of them, similar ones side by side; the knocked-out gene is grey.
     n_genes
-        Coloured genes to name in each volcano, those that change most (10), or genes in the heatmap (40).
+        Coloured genes to name in each volcano, those that change most (8), in each lollipop (20), or genes in the
+        heatmap (40).
     %(ncols)s
     kwargs
-        For :meth:`matplotlib.axes.Axes.scatter` (volcano) or :meth:`matplotlib.axes.Axes.imshow` (heatmap).
+        For :meth:`matplotlib.axes.Axes.scatter` (volcano, lollipop) or :meth:`matplotlib.axes.Axes.imshow` (heatmap).
     %(plot)s
 
     Examples
@@ -88,8 +93,8 @@ def effect(
     >>> dko.tl.affected_genes(adata, "CD74")
     >>> dko.pl.effect(adata, "CD74")
     """
-    if kind not in ("volcano", "heatmap"):
-        raise ValueError(f"kind={kind!r} must be 'volcano' or 'heatmap'.")
+    if kind not in ("volcano", "lollipop", "heatmap"):
+        raise ValueError(f"kind={kind!r} must be 'volcano', 'lollipop' or 'heatmap'.")
     table = get.affected_genes(adata, gene, group=group, key=key, mod=mod)
     names = ["knockout", *(["group"] if "group" in table else [])]
     parts = {" in ".join(map(str, name)): part for name, part in table.groupby(names, observed=True, sort=False)}
@@ -101,17 +106,30 @@ def effect(
         # By rank, so that no knockout that changes many genes a lot takes all places.
         best = values.abs().rank(axis=1, ascending=False).min().sort_values(kind="stable").index[: n_genes or 40]
         label = _CHANGE.replace("of", "of\n", 1)
-        drawn, _ = draw_matrix(values[best], ax, label=label, signed=True, italic_rows="group" not in table, **kwargs)
+        drawn, _ = draw_matrix(
+            values[best],
+            ax,
+            label=label,
+            signed=True,
+            grey="knocked-out gene",
+            italic_rows="group" not in table,
+            **kwargs,
+        )
     else:
-        drawn = panels(len(parts), ax, size=(4.0, 3.9), ncols=ncols, what="knockout and group")
-        _draw_volcanoes(drawn, parts, n_genes or 10, kwargs)
+        tested = {title: part[part["z"].notna()] for title, part in parts.items()}
+        tested = {title: part.assign(kind=_kinds(part), height=part["z"].abs()) for title, part in tested.items()}
+        shape = {"volcano": (4.2, 4.2), "lollipop": (3.6, 1.0 + 0.22 * (n_genes or 20))}
+        shared = {"sharex": True, "sharey": kind == "volcano"}
+        drawn = panels(len(parts), ax, size=shape[kind], ncols=ncols, what="knockout and group", **shared)
+        if kind == "volcano":
+            _draw_volcanoes(drawn, tested, n_genes or 8, kwargs)
+        else:
+            _draw_lollipops(drawn, tested, n_genes or 20, kwargs)
     return drawn.finish(show, return_fig)
 
 
 def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int, kwargs: dict[str, Any]) -> None:
-    tested = [part[part["z"].notna()] for part in parts.values()]
-    tested = [part.assign(kind=_kinds(part), height=part["z"].abs()) for part in tested]
-    for panel, title, part in zip(drawn.axes, parts, tested, strict=True):
+    for panel, (title, part) in zip(drawn.axes, parts.items(), strict=True):
         dress(panel, title, _CHANGE, "co-expression in the cells, |z|")
         for kind, (color, alpha) in _STYLES.items():
             rows, style = part[part["kind"] == kind], {"s": _AREA, "color": color, "alpha": alpha, "lw": 0, **kwargs}
@@ -119,18 +137,46 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
         if (found := part["kind"] != _NONE).any():
             panel.axhline(part.loc[found, "height"].min(), color="0.4", lw=0.8, ls="--", zorder=0)
         panel.axvline(0, color="0.8", lw=0.8, zorder=0)
-        panel.locator_params(axis="x", nbins=5)
+        panel.locator_params(axis="x", nbins=6)
         panel.margins(0.15, 0.08)
         panel.set_ylim(bottom=0)
-    there = set(pd.concat(tested)["kind"]) - {_NONE}
-    handles = [dot(color, kind, mew=0, alpha=alpha) for kind, (color, alpha) in _STYLES.items() if kind in there]
-    threshold = [line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if handles else []
-    drawn.legend([*handles, *threshold], ncols=3 if len(parts) > 1 else 2)
-    for panel, part in zip(drawn.axes, tested, strict=True):
-        colored = part[~part["kind"].isin([_NONE, _OTHER])]
-        colored = colored.sort_values("change", key=np.abs, ascending=False, kind="stable")
-        names = colored["gene"].astype(str).to_list()[:n_names]
-        add_names(panel, colored[["change", "height"]].to_numpy(dtype=float), names, np.full(len(colored), _AREA))
+    there = set(pd.concat(parts.values())["kind"])
+    threshold = [line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if there - {_NONE} else []
+    drawn.legend([*_handles(there), *threshold], ncols=2)
+    drawn.label_outer()
+    for panel, part in zip(drawn.axes, parts.values(), strict=True):
+        colored = _most_changed(part, n_names)
+        all_genes = pd.concat([colored, part.drop(colored.index)])  # those without a name are in the way as well
+        places, areas = all_genes[["change", "height"]].to_numpy(dtype=float), np.full(len(all_genes), _AREA)
+        add_names(panel, places, colored["gene"].astype(str).to_list(), areas)
+
+
+def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int, kwargs: dict[str, Any]) -> None:
+    for panel, (title, part) in zip(drawn.axes, parts.items(), strict=True):
+        most = _most_changed(part, n_genes).sort_values("change", ascending=False, kind="stable")
+        places, change, half = range(len(most)), most["change"], 1.96 * most["change"].abs() / most["height"]
+        colors = [to_rgba(*_STYLES[kind]) for kind in most["kind"]]
+        panel.axvline(0, color="0.4", lw=0.8, zorder=0)
+        panel.hlines(places, 0, change, colors=colors, lw=1.2, zorder=1)
+        panel.hlines(places, change - half, change + half, colors="black", lw=0.8, zorder=3)
+        panel.scatter(change, places, **{"s": 36, "c": colors, "lw": 0, "zorder": 2, **kwargs})
+        panel.locator_params(axis="x", nbins=5)
+        dress(panel, title, _CHANGE)
+        name_rows(panel, most["gene"])
+    drawn.label_outer()
+    there = set(pd.concat(parts.values())["kind"]) - {_NONE, _OTHER}
+    drawn.legend([*_handles(there), line("black", "95 % interval", lw=0.8)], ncols=2)
+
+
+def _most_changed(part: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return the genes that change most, of those that do so both in the model and in the cells."""
+    colored = part[~part["kind"].isin([_NONE, _OTHER])]
+    return colored.sort_values("change", key=np.abs, ascending=False, kind="stable").head(n)
+
+
+def _handles(there: set[str]) -> list[Artist]:
+    styles = {kind: style for kind, style in reversed(_STYLES.items()) if kind in there}
+    return [dot(color, kind, mew=0, alpha=alpha) for kind, (color, alpha) in styles.items()]
 
 
 def _kinds(table: pd.DataFrame) -> np.ndarray:
@@ -161,7 +207,8 @@ def profile(
     """Draw the mean profile before and after knockouts, of the genes that change most, what rises most on top.
 
     The mean is over the cells with the knockout; both profiles are renormalised without the knocked-out genes, as in
-    :func:`dko.get.effects`. Beside the levels, unless `ax` is given, are their changes in per cent.
+    :func:`dko.get.effects`. Beside the levels, unless `ax` is given, are their changes in per cent. Panels
+    beside each other have one scale.
 
     Parameters
     ----------
@@ -202,7 +249,11 @@ def profile(
     layout: dict[str, Any] = {"ncols": 2 * columns, "width_ratios": [1, 0.6] * columns}
     drawn = panels(len(tables) * of_each, ax, size=size, what="knockout", **layout)
     for number, (title, table) in enumerate(tables.items()):
-        _draw_profile(drawn.axes[number * of_each : (number + 1) * of_each], table, title)
+        axes = drawn.axes[number * of_each : (number + 1) * of_each]
+        _draw_profile(axes, table, title)
+        for panel, first in zip(axes, drawn.axes, strict=False):
+            if panel is not first:
+                panel.sharex(first)
     drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
 
@@ -262,8 +313,9 @@ def dose_response(
         After :func:`dko.tl.dose_response`.
     %(labels)s
     y
-        Mean over cells of ``"impact"``, own share included, with its quartiles as a band, ``"downstream"``, of the
-        other genes alone, ``"distance"``, ``"n_changed"`` or, where the model has a latent space, ``"latent"``.
+        ``"impact"``, own share included: its median over cells, with its quartiles as a band; ``"downstream"``, of the
+        other genes alone, the mean; ``"distance"``, ``"n_changed"`` or, where the model has a latent space,
+        ``"latent"``.
     n_responders
         Genes in the second panel, which there is not with `ax`.
     %(plot)s
@@ -285,19 +337,22 @@ def dose_response(
     first, (column, label) = drawn.axes[0], _HEIGHTS[y]
     handles = _draw_curves(first, curves, column)
     if y == "impact":
+        handles.append(Patch(color="0.6", alpha=0.3, lw=0, label="quartiles of the cells"))
         for number, part in enumerate(curves.values()):
             style = {"color": series(number)["color"], "alpha": 0.15, "lw": 0}
             first.fill_between(part["dose"], part["impact_q25"], part["impact_q75"], **style)
     (title, *others) = curves
     dress(first, "" if others else title, "dose", label)
     first.set_ylim(bottom=0)
+    handles = handles if others else handles[1:]  # a single curve is named by the title
     if second:
+        first.legend(handles=handles, frameon=False, fontsize="small")
         changes = get.dose_response(adata, title, responders=True, key=key, mod=mod)
         genes_of = list(changes.groupby("gene", sort=False, observed=True))[:n_responders]
         handles = _draw_curves(drawn.axes[1], dict(genes_of), "change")
         drawn.axes[1].axhline(0, color="0.6", lw=0.8, zorder=0)
         dress(drawn.axes[1], f"genes that change most with {title}", "dose", "mean change of log expression")
-    if handles and (second or others):
+    if handles:
         drawn.legend(handles, "beside", prop={"style": "italic" if second else "normal", "size": "small"})
     return drawn.finish(show, return_fig)
 
@@ -305,5 +360,6 @@ def dose_response(
 def _draw_curves(ax: Axes, curves: dict[str, pd.DataFrame], column: str) -> list[Artist]:
     lines: list[Artist] = []
     for number, (name, part) in enumerate(curves.items()):
-        lines += ax.plot(part["dose"], part[column], label=name, ms=3.5, lw=1.6, **series(number))
+        style = {"ls": (0, (4, 1.5)) if number % 2 else "-", **series(number)}  # of two that coincide both are seen
+        lines += ax.plot(part["dose"], part[column], label=name, ms=3.5, lw=1.6, **style)
     return lines

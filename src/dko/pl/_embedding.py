@@ -19,7 +19,7 @@ from .._core.messages import drawn_of, unknown
 from .._core.names import known_labels
 from .._core.verb import verb
 from .._rng import generator
-from ._panels import COLORS, IMPACT, panels, wrapped
+from ._panels import COLORS, IMPACT, add_names, panels, wrapped
 
 if TYPE_CHECKING:
     from .._typing import RNG, Axes, Knockouts, MuData, Sequence
@@ -33,7 +33,7 @@ MOST_POINTS = 50_000
 _SIZE, _LEGEND = (4.6, 4.4), 1.8
 # Part of the diagonal of the embedding that the longest arrows take, and share of the arrows that are drawn in full: a
 # few long ones do not make all others invisible.
-_LONGEST, _USUAL = 0.08, 0.9
+_LONGEST, _USUAL = 0.07, 0.9
 
 
 @verb
@@ -43,6 +43,7 @@ def impact(
     *,
     basis: str = "umap",
     downstream: bool = False,
+    groupby: str | None = None,
     key: str = keys.DEFAULT,
     mod: str = "rna",
     ncols: int = 4,
@@ -53,8 +54,8 @@ def impact(
 ) -> Any:
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
-    Cells that do not express the gene are grey and lie beneath the others. Of more than 50,000 cells as many are drawn,
-    at random, as the title says.
+    Cells that do not express the gene are grey and lie beneath the others. With `groupby`, the first panel shows what
+    the cells are. Of more than 50,000 cells as many are drawn, at random, as the title says.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def impact(
         One or several labels, and which impacts, as in :func:`dko.get.impact`.
     basis
         Embedding in ``obsm``, with or without its ``X_``: ``"umap"``, ``"pca"``, ``"spatial"``.
+    groupby
+        ``obs`` column of a first panel, such as cell types, in the colours of ``uns``.
     %(ncols)s
     kwargs
         For :func:`scanpy.pl.embedding`: ``cmap``, ``size``, ``na_color`` and so on; ``vmin``, ``vmax`` (numbers) or
@@ -80,7 +83,7 @@ def impact(
     target = unwrap(adata, mod)
     table = get.impact(target, genes, downstream=downstream, key=key)
     labels = [str(label) for label in table.columns]
-    short, _ = read_basis(target, basis)
+    short, places = read_basis(target, basis)
     name = basis if basis in target.obsm else f"X_{short}"
     # Columns by number: a label may hold a '/', which some versions of anndata refuse in a name.
     table.columns = [str(number) for number in range(table.shape[1])]
@@ -99,12 +102,26 @@ def impact(
     shrink = 1.0 if len(labels) == 1 else 0.6
     kwargs.setdefault("size", _POINT_AREA / slim.n_obs * shrink**2)
     width, height = plt.rcParams["figure.figsize"]
-    drawn = panels(len(labels), ax, size=(width * shrink, height * shrink), ncols=ncols, what="knockout")
-    for panel, column, title in zip(drawn.axes, table.columns, titles, strict=True):
+    n_before, size = int(groupby is not None), (width * shrink, height * shrink)
+    cells = colored_cells(target, short, places, groupby, as_names=True)[shown].copy()
+    drawn = panels(n_before + len(labels), ax, size=size, ncols=ncols, what="knockout")
+    for panel in drawn.axes[:n_before]:
+        embedding(cells, short, color=groupby, ax=panel, show=False, size=kwargs["size"], legend_loc=None)
+    for panel, column, title in zip(drawn.axes[n_before:], table.columns, titles, strict=True):
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
-        drawn.color_bar(f"{'downstream impact' if downstream else 'impact'} ({IMPACT})", location=bar)
+        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: gene not expressed"
+        drawn.color_bar(label, location=bar)
+    for panel in drawn.axes[:n_before]:
+        _name_groups(panel, cells, short, str(groupby))
     return drawn.finish(show, return_fig)
+
+
+def _name_groups(ax: Axes, cells: AnnData, basis: str, column: str) -> None:
+    """Write the name of each group on its cells, when all else is drawn."""
+    places = pd.DataFrame(cells.obsm[f"X_{basis}"][:, :2])
+    centres = places.groupby(cells.obs[column].to_numpy(), observed=True).median()
+    add_names(ax, centres.to_numpy(), [str(name) for name in centres.index], np.zeros(len(centres)), style="normal")
 
 
 @verb
@@ -127,9 +144,10 @@ def shift(
 ) -> Any:
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
-    Arrows are drawn longer or shorter than the shifts, so that they can be seen; that below each panel stands for the
-    length beside it, in units of the embedding. The few longest are cut. Numbers are in :func:`dko.get.identity`. Of
-    more than 50,000 cells as many are drawn below the arrows, at random, as the title says.
+    Arrows are drawn longer than the shifts, so that they can be seen, in all panels so many times as is written below;
+    that below each panel stands for the length beside it, in units of the embedding. The few longest are cut. Numbers
+    are in :func:`dko.get.identity`. Of more than 50,000 cells as many are drawn below the arrows, at random, as the
+    title says.
 
     Parameters
     ----------
@@ -173,9 +191,10 @@ def shift(
     cells = colored_cells(target, short, places, color)[shown].copy()
     names = color is not None and isinstance(cells.obs[color].dtype, pd.CategoricalDtype)
     width = _SIZE[0] + (_LEGEND / min(len(shifts), ncols) if names else 0)
-    drawn = panels(len(shifts), ax, size=(width, _SIZE[1]), ncols=ncols, what="knockout")
+    shared = {"sharex": True, "sharey": True}
+    drawn = panels(len(shifts), ax, size=(width, _SIZE[1]), ncols=ncols, what="knockout", **shared)
     options = {"size": _SMALL_AREA / cells.n_obs, **({} if color is None else {"alpha": 0.6}), **kwargs}
-    draw = generator(rng)
+    draw, arrows = generator(rng), []
     for panel, (label, offsets) in zip(drawn.axes, shifts.items(), strict=True):
         # The legend of one panel is that of all.
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
@@ -185,11 +204,9 @@ def shift(
         rows = np.flatnonzero(there & np.isfinite(places).all(axis=1))
         if kind == "quiver" and len(rows) > n_arrows:
             rows = np.sort(draw.choice(rows, n_arrows, replace=False))
-        starts, arrows = places[rows], offsets[rows]
-        if kind == "grid" and len(rows):
-            starts, arrows = _on_grid(starts, arrows, n_arrows)
-        if len(starts):
-            _draw_arrows(panel, starts, arrows, unit=short.upper(), width=0.004 if kind == "grid" else 0.003)
+        grid = kind == "grid" and len(rows) > 0
+        arrows.append(_on_grid(places[rows], offsets[rows], n_arrows) if grid else (places[rows], offsets[rows]))
+    _draw_arrows(drawn.axes, arrows, unit=short.upper(), width=0.004 if kind == "grid" else 0.003)
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
@@ -234,15 +251,18 @@ def _on_grid(places: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarra
     return means[:2].T, means[2:].T
 
 
-def _draw_arrows(ax: Axes, starts: np.ndarray, offsets: np.ndarray, *, unit: str, width: float) -> None:
-    """Draw shifts as arrows, all longer or shorter by one factor, and below them what length the arrows stand for."""
-    lengths = np.linalg.norm(offsets, axis=1, keepdims=True)
-    usual = float(np.quantile(lengths, _USUAL) or lengths.max() or 1.0)
-    arrows = offsets * usual / np.maximum(lengths, usual)
-    scale = usual / (_LONGEST * np.linalg.norm([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())]))
+def _draw_arrows(axes: list[Axes], arrows: list[tuple[np.ndarray, np.ndarray]], *, unit: str, width: float) -> None:
+    """Draw shifts from where they start, longer or shorter by one factor in all panels, which is written below."""
+    lengths = np.concatenate([np.linalg.norm(offsets, axis=1) for _, offsets in arrows])
+    usual = float((len(lengths) and (np.quantile(lengths, _USUAL) or lengths.max())) or 1.0)
+    scale = usual / (_LONGEST * np.linalg.norm([np.ptp(axes[0].get_xlim()), np.ptp(axes[0].get_ylim())]))
     style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": scale, "color": "black", "zorder": 4}
-    quiver = ax.quiver(*starts.T, *arrows.T, width=width, **style)
-    ax.update_datalim(starts + arrows / scale)
-    ax.autoscale_view()
     length = float(f"{usual / 2:.0e}")
-    ax.quiverkey(quiver, 0.93, -0.035, length, f"{length:g} {unit}", labelpos="W", fontproperties={"size": 8})
+    for ax, (starts, offsets) in zip(axes, arrows, strict=True):
+        if len(starts):
+            cut = offsets * usual / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), usual)
+            quiver = ax.quiver(*starts.T, *cut.T, width=width, **style)
+            ax.update_datalim(starts + cut / scale)
+            ax.autoscale_view()
+            text = f"{length:g} {unit} (drawn × {1 / scale:.2g})"
+            ax.quiverkey(quiver, 0.93, -0.035, length, text, labelpos="W", fontproperties={"size": 8})

@@ -95,7 +95,8 @@ def _draw_stars(ax: Axes, genes: pd.Index, found: pd.DataFrame) -> None:
     places = np.stack([genes.get_indexer(found["gene_a"]), genes.get_indexer(found["gene_b"])], axis=1)
     for x, y in [*places, *places[:, ::-1]]:
         ax.text(x, y, "*", ha="center", va="center_baseline", fontsize=fontsize, path_effects=halo)
-    ax.set_xlabel("* pairs that interact", fontsize="small")
+    notes = ["* pairs that interact (FDR ≤ 0.05)" if len(found) else "", ax.get_xlabel()]
+    ax.set_xlabel("\n".join(filter(None, notes)), fontsize="small")
 
 
 def _draw_network(drawn: Panels, table: pd.DataFrame, found: pd.DataFrame, value: str, kwargs: dict[str, Any]) -> None:
@@ -127,9 +128,10 @@ def _draw_network(drawn: Panels, table: pd.DataFrame, found: pd.DataFrame, value
     ax.spines[:].set_visible(False)
     for impact in (largest, largest / 4):
         handles.append(dot("0.75", f"downstream impact {impact:.2g}", ms=area(impact) ** 0.5, mec="0.3", mew=0.8))
-    drawn.legend(handles, "beside", labelspacing=0.9)
+    title: dict[str, Any] = {"title": f"width: size of {value}", "title_fontsize": "small", "alignment": "left"}
+    drawn.legend(handles, "beside", labelspacing=0.9, **(title if len(found) else {}))
     fontsize = 8.0 if len(impacts) <= 40 else 6.5
-    add_names(ax, places.to_numpy(), list(impacts.index), area(impacts.to_numpy()), fontsize=fontsize)
+    add_names(ax, places.to_numpy(), list(impacts.index), area(impacts.to_numpy()), fontsize=fontsize, lines=lines)
 
 
 def _places(genes: pd.Index, found: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
@@ -166,7 +168,8 @@ def modules(
     adata
         After :func:`dko.tl.perturbation_modules`.
     names
-        Write the names of the perturbations; of more than 100, those of the strongest.
+        Write the names of the perturbations; of more than 60, of the five strongest of each module. One without room is
+        left out.
     %(plot)s
 
     Examples
@@ -202,7 +205,8 @@ def modules(
         handles.append(dot("0.3", "not trained on", ms=6, mfc="none", mew=1.3))
     drawn.legend(handles, "beside", title="area: strength", title_fontsize="small", alignment="left")
     if names:
-        named = table["strength"].nlargest(100).index
+        named = table.sort_values("strength", ascending=False, kind="stable")
+        named = (named if len(table) <= 60 else named.groupby("module").head(5)).index
         order = named.append(table.index.difference(named))
         places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
         labels = table.loc[named, "perturbation"].to_list()

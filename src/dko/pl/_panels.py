@@ -29,6 +29,8 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 # Inches of a row, of a column, and of all of them at most; of a dendrogram; of the colour bar and the space beside it.
 _ROW, _COLUMN, _MOST = 0.24, 0.2, 12.0
 _TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
+# Inches of the legend of areas.
+_KEY = 0.5
 # Share of the values within the limits of the colours, which a few large ones do not set.
 _USUAL = 0.97
 
@@ -48,12 +50,27 @@ class Panels(NamedTuple):
             self.axes[-1].legend(**style, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=-(-len(handles) // 16))
         else:
             style["loc"] = f"outside {'upper' if where == 'above' else 'lower'} center"
+            style["handles"] = [one for column in range(ncols) for one in handles[column::ncols]]  # read row by row
             self.axes[0].figure.legend(**style, ncols=ncols)
 
+    def label_outer(self) -> None:
+        """Leave the labels of axes that all panels share to those on the left and to the lowest."""
+        grid = self.axes[0].get_gridspec()
+        ncols = grid.ncols if self.ours and grid is not None else 1
+        for number, ax in enumerate(self.axes):
+            if number % ncols:
+                ax.set_ylabel("")
+            if number + ncols < len(self.axes):
+                ax.set_xlabel("")
+            else:
+                ax.tick_params(labelbottom=True)  # also above an empty place of the grid
+
     def color_bar(self, label: str, **kwargs: Any) -> None:
-        """Add one colour bar for all panels, that of the first coloured points."""
-        points = next(drawn for drawn in self.axes[0].collections if drawn.get_array() is not None)
-        self.axes[0].figure.colorbar(points, ax=self.axes, label=label, aspect=30, pad=0.01, **kwargs)
+        """Add one colour bar for all panels, that of the last coloured points."""
+        points = next(drawn for drawn in self.axes[-1].collections if drawn.get_array() is not None)
+        bar = self.axes[0].figure.colorbar(points, ax=self.axes, aspect=30, pad=0.01, **kwargs)
+        bar.set_label(label, fontsize="small")
+        bar.ax.tick_params(labelsize="small")
 
     def finish(self, show: bool | None, return_fig: bool) -> Any:
         """Show or hand back what was drawn, as scanpy does; axes of the user are shown only when he says so."""
@@ -125,13 +142,19 @@ def draw_matrix(
     *,
     label: str,
     signed: bool,
+    grey: str = "",
+    areas: pd.DataFrame | None = None,
     ordered: bool = True,
     italic_rows: bool = False,
     **kwargs: Any,
 ) -> tuple[Panels, pd.DataFrame]:
-    """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees; NaN is grey, 0 for the order."""
+    """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees.
+
+    NaN is grey, which a line below explains, and 0 for the order. With `areas`, from 0 to 1, dots are drawn.
+    """
     n_rows, n_columns = values.shape
-    size = (2.6 + min(_COLUMN * n_columns, _MOST), 1.6 + min(_ROW * n_rows, _MOST))
+    sides = min(_COLUMN * n_columns, _MOST), min(_ROW * n_rows, _MOST)
+    size = (2.6 + sides[0], 1.6 + sides[1] + _KEY * (areas is not None))
     drawn = panels(1, ax, size=size, what="matrix")
     (ax,) = drawn.axes
     width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
@@ -144,8 +167,18 @@ def draw_matrix(
     most = float(np.quantile(sizes, _USUAL)) if len(sizes) else 1.0
     limits = {} if "norm" in kwargs else {"vmin": -most if signed else 0.0, "vmax": most}  # one or the other
     colors = {"cmap": "RdBu_r" if signed else "viridis", **limits, **kwargs}
-    image = ax.imshow(numbers, **{"aspect": "auto", "interpolation": "none", **colors})
-    ax.set_facecolor("0.85")
+    if areas is None:
+        image: Any = ax.imshow(numbers, **{"aspect": "auto", "interpolation": "none", **colors})
+        ax.set_facecolor("0.85")
+    else:
+        place = sides if drawn.ours else (width, height)
+        diameter = 60 * min(place[0] / n_columns, place[1] / n_rows)  # of 72 points that an inch has
+        sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
+        y, x = np.indices(numbers.shape).reshape(2, -1)
+        image = ax.scatter(x, y, s=sizes, c=numbers.ravel(), edgecolors="0.4", linewidths=0.5, **colors)
+        ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
+        steps = [dot("0.6", f"{part:.0%}", ms=diameter * part**0.5, mec="0.4", mew=0.5) for part in (0.1, 0.5, 1.0)]
+        drawn.legend(steps, title="area: fraction of the cells that express the gene", title_fontsize="small")
     ax.set_xticks(range(values.shape[1]), values.columns, rotation=90, style="italic", fontsize=fontsize)
     style = "italic" if italic_rows else "normal"
     ax.set_yticks(range(len(values)), values.index, style=style, fontsize=fontsize)
@@ -157,6 +190,9 @@ def draw_matrix(
     bar = ax.inset_axes((1 + beside / width, 0, _BAR / width, 1))
     ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
     bar.tick_params(labelsize="small")
+    notes = [f"grey: {grey}"] if grey and areas is None and np.isnan(numbers).any() else []
+    notes += ["pointed end of the bar: beyond its scale"] if extend else []
+    ax.set_xlabel("; ".join(notes), fontsize="small")
     return drawn, values
 
 
@@ -183,8 +219,21 @@ _WAYS = np.array([[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 180
 _GAPS = (1.5, 6.0, 12.0, 20.0, 30.0)
 
 
-def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndarray, *, fontsize: float = 8.0) -> None:
-    """Write names beside the first of some points, each where it covers least; call it when all else is drawn."""
+def add_names(
+    ax: Axes,
+    places: np.ndarray,
+    names: Sequence[str],
+    areas: np.ndarray,
+    *,
+    fontsize: float = 8.0,
+    style: str = "italic",
+    lines: np.ndarray | None = None,
+) -> None:
+    """Write names beside the first of some points, each where it covers least; call it when all else is drawn.
+
+    A point without area has its name on it. A name that would cover another one is left out. Names also keep off
+    `lines`, n x 2 (ends) x 2.
+    """
     figure = ax.figure.figure
     figure.draw_without_rendering()  # the layout is made, and sizes are known
     in_points = 72 / figure.dpi
@@ -192,22 +241,33 @@ def add_names(ax: Axes, places: np.ndarray, names: Sequence[str], areas: np.ndar
     points = ax.transData.transform(places) * in_points
     inside = np.array([ax.get_window_extent().extents]) * in_points
     taken = np.hstack([points - radii[:, None], points + radii[:, None]])
+    if lines is not None:
+        steps = np.linspace(0, 1, 50)[:, None, None]
+        along = in_points * ax.transData.transform(((1 - steps) * lines[:, 0] + steps * lines[:, 1]).reshape(-1, 2))
+        taken = np.vstack([taken, np.hstack([along - 2, along + 2])])
     if (legend := ax.get_legend()) is not None:
         taken = np.vstack([taken, in_points * np.array(legend.get_window_extent().extents)])
-    halo = [withStroke(linewidth=1.5, foreground="white")]  # legible on lines
-    font: dict[str, Any] = {"ha": "center", "va": "center", "style": "italic", "path_effects": halo}
+    written: np.ndarray = np.empty((0, 4))
+    halo = [withStroke(linewidth=1.5 if lines is None else 3.0, foreground="white")]  # legible on lines
+    font: dict[str, Any] = {"ha": "center", "va": "center", "style": style, "path_effects": halo}
     for number, name in enumerate(names):
         to_point = {"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
         how: dict[str, Any] = {"textcoords": "offset points", "arrowprops": to_point, "fontsize": fontsize, **font}
         text = ax.annotate(name, places[number], (0.0, 0.0), **how)
         half = in_points / 2 * np.array(Text.get_window_extent(text).size)
         offsets = np.concatenate([_WAYS * (radii[number] + gap + half) for gap in _GAPS])  # the nearest first
+        if not radii[number]:
+            offsets[0] = 0.0  # no point to be seen: the name takes its place
         boxes = np.hstack([points[number] + offsets - half, points[number] + offsets + half])
         lost = _overlap(boxes, taken) + 4 * half.prod() - _overlap(boxes, inside)
-        best = int(np.argmin(np.maximum(lost, 1e-6)))
+        covered = _overlap(boxes, written)
+        best = int(np.argmin(np.maximum(lost + 10 * covered, 1e-6)))
+        if covered[best] > 0.2 * half.prod():  # a twentieth of the name
+            text.remove()
+            continue
         text.set_position(tuple(offsets[best]))
         text.arrow_patch.set_visible(best >= 2 * len(_WAYS))  # type: ignore[union-attr]
-        taken = np.vstack([taken, boxes[best]])
+        taken, written = np.vstack([taken, boxes[best]]), np.vstack([written, boxes[best]])
 
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from .._core.messages import drawn_of, unknown
 from .._core.verb import verb
 from ..get._fit import held_out_cells, profiles_of
 from ..get._tables import predictions, scored
-from ._panels import COLORS, SHARE, dress, line, name_rows, panels, series
+from ._panels import COLORS, SHARE, dot, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Axes, MuData
@@ -101,7 +101,8 @@ def fit(
     found = panel.hexbin(observed.data, np.maximum(predicted, low), gridsize=50, mincnt=1, lw=0.2, **scales)
     # Inside the axes' own space: as high as the square, and axes that the user gave keep their size.
     panel.figure.colorbar(found, cax=panel.inset_axes((1.03, 0.0, 0.035, 1.0)), label="entries (gene and cell)")
-    panel.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
+    panel.plot([low, high], [low, high], color="black", lw=0.8, ls="--", label="predicted = observed")
+    drawn.legend(panel.lines, "inside")
     own, mean = quality.loc["model"], quality.iloc[-1]
     dress(panel, xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
     panel.spines[:].set_visible(True)  # of a square
@@ -218,8 +219,14 @@ def evaluation(
     for name in panel.get_yticklabels():
         name.set_color(_MODEL if name.get_text() == "model" else "black")
     dress(panel, scored(summary), LABELS[metric])
-    if references:
-        drawn.legend([line(color, label, ls="--", lw=1.2) for label, (color, _) in references.items()], ncols=2)
+    handles = [
+        line(_OTHER, "mean, 95 % interval", marker="o", ms=7, lw=2),
+        dot(_OTHER, "a perturbation", ms=4, alpha=0.3),
+    ]
+    for label, (color, (_, *interval)) in references.items():
+        band = ", its 95 % interval" if np.isfinite(interval).all() else ""
+        handles.append(line(color, label + band, ls="--", lw=1.2))
+    drawn.legend(handles if len(points) > 1 else handles[2:], ncols=2)
     return drawn.finish(show, return_fig)
 
 

@@ -28,6 +28,7 @@ LABELS = {
 _DOT, _TICK = COLORS[:2]
 # Area in square points of the dot of a gene that all cells express, and diameter in points of one with an interval.
 _FULL, _SIZE = 110.0, 6.0
+_FEW = "too few cells of the group express the gene"
 _ENDS = ["downstream_low", "downstream_high"]
 
 
@@ -57,7 +58,7 @@ def ranking(
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     %(groupby)s
-        A panel per group that has genes, on one scale unless there are intervals.
+        A panel per group that has genes, all on one scale.
     n_genes
         Genes per panel.
     value
@@ -87,7 +88,7 @@ def ranking(
     tables = {str(group): part.head(n_genes) for group, part in parts.items()}
     several, longest = len(tables) > 1, max(map(len, tables.values()))
     size = (3.0 if several else 5.6, 0.8 + 0.2 * intervals + 0.24 * longest)
-    drawn = panels(len(tables), ax, size=size, what="group", sharex=not intervals)
+    drawn = panels(len(tables), ax, size=size, what="group", sharex=True)
     for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
         places, ends = range(len(part)), [part[end] for end in _ENDS] if intervals else [0, part[shown]]
         panel.axvline(0, color="0.8", lw=0.8, zorder=0)
@@ -102,8 +103,7 @@ def ranking(
     for panel in drawn.axes:
         panel.set_xlim(left=0)
     if several:
-        for lowest in drawn.axes[-4:]:
-            lowest.tick_params(labelbottom=True)
+        drawn.label_outer()
         drawn.axes[0].figure.supxlabel(LABELS[shown], fontsize="medium")
     found = None if known is None else pd.concat(tables.values())["found"]
     drawn.legend(_handles(found, shown, intervals), "above" if several else "beside", ncols=min(2 * len(tables), 4))
@@ -127,9 +127,9 @@ def rates(table: pd.DataFrame) -> pd.Series | None:
 def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artist]:
     shown: list[Artist] = []
     if found is not None and found.any():
-        shown.append(dot(_DOT, f"FDR ≤ {FDR}", ms=_SIZE, mew=0))
+        shown.append(dot(_DOT, f"above chance (FDR ≤ {FDR})", ms=_SIZE, mew=0))
     if found is not None and not found.all():
-        shown.append(dot(_DOT, f"FDR > {FDR}", ms=_SIZE, mfc="white", mew=1.2))
+        shown.append(dot(_DOT, f"may be chance (FDR > {FDR})", ms=_SIZE, mfc="white", mew=1.2))
     if intervals:
         return [*shown, line(_DOT, "95 % interval", lw=1.6)]
     shown += [dot(_DOT, f"gene in {part:.0%} of cells", ms=(_FULL * part) ** 0.5, mew=0) for part in (0.25, 0.5, 1.0)]
@@ -146,6 +146,7 @@ def heatmap(
     groupby: str | None = None,
     n_genes: int = 5,
     value: str | None = None,
+    kind: str = "matrix",
     dendrogram: bool = True,
     key: str = keys.DEFAULT,
     mod: str = "rna",
@@ -158,7 +159,7 @@ def heatmap(
     """Draw the downstream impact of genes in groups of cells, groups x genes, similar ones side by side.
 
     Genes that too few cells of a group express (`min_cells` of :func:`dko.tl.rank_genes` and :func:`dko.get.ranking`)
-    are grey there. What can be below 0 is drawn around 0, in other colours.
+    are grey there, or have no dot. What can be below 0 is drawn around 0, in other colours.
 
     Parameters
     ----------
@@ -171,11 +172,15 @@ def heatmap(
     value
         ``"downstream_mean"``, the default, ``"impact_mean"``, which contains the gene's own share, or ``"fraction"``,
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
+    kind
+        ``"matrix"``, or ``"dots"``, as in :func:`scanpy.pl.dotplot`: the area of a dot is the fraction of the cells
+        that express the gene.
     dendrogram
         Order groups and genes by average linkage of their values, and draw the trees.
     %(ranking)s
     kwargs
-        For :meth:`matplotlib.axes.Axes.imshow`: ``cmap``, ``vmin``, ``vmax``, ``norm`` and so on.
+        For :meth:`matplotlib.axes.Axes.imshow` or, of dots, :meth:`matplotlib.axes.Axes.scatter`: ``cmap``, ``vmin``,
+        ``vmax``, ``norm`` and so on.
     %(plot)s
 
     Examples
@@ -186,6 +191,8 @@ def heatmap(
     >>> dko.tl.rank_genes(adata, groupby="cell_type")
     >>> dko.pl.heatmap(adata, n_genes=3)
     """
+    if kind not in ("matrix", "dots"):
+        raise ValueError(f"kind={kind!r} must be 'matrix' or 'dots'.")
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:
         raise ValueError("A heatmap is of groups of cells; name the obs column that has them, groupby=...")
@@ -203,7 +210,9 @@ def heatmap(
             raise ValueError("genes names no gene; leave it out for those with the largest values.")
         if missing := sorted(set(names) - set(table["gene"])):
             raise KeyError(unknown("gene", missing, table["gene"].unique(), "the ranking"))
-    values = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene", values=shown)[names]
+    wide = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene")
     label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
-    drawn, _ = draw_matrix(values, ax, label=label, signed=shown == "specificity", ordered=dendrogram, **kwargs)
+    signed, areas = shown == "specificity", wide["fraction"][names].fillna(0.0) if kind == "dots" else None
+    style: dict[str, Any] = {"grey": _FEW, "ordered": dendrogram, **kwargs}
+    drawn, _ = draw_matrix(wide[shown][names], ax, label=label, signed=signed, areas=areas, **style)
     return drawn.finish(show, return_fig)

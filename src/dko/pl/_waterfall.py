@@ -1,0 +1,88 @@
+"""The impact of a knockout in each cell, from the largest to the smallest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import get
+from .._core import keys
+from .._core.cells import unwrap
+from .._core.verb import verb
+from ._embedding import colored_cells, points
+from ._panels import COLORS, IMPACT, dot, dress, panels, wrapped
+
+if TYPE_CHECKING:
+    from .._typing import AnnData, Axes, MuData, Sequence
+
+_LABELS = {True: f"downstream impact\n({IMPACT})", False: f"impact\n({IMPACT})"}
+
+
+@verb
+def waterfall(
+    adata: AnnData | MuData,
+    genes: str | Sequence[str],
+    *,
+    groupby: str | None = None,
+    downstream: bool = True,
+    key: str = keys.DEFAULT,
+    mod: str = "rna",
+    ncols: int = 2,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Any:
+    """Draw the impact of knockouts in each cell that expresses the gene, in descending order, a panel per knockout.
+
+    All panels have one scale. Groups stand side by side, each as wide as it has cells, the one with the largest median
+    first; a white line is the median. Of more than 50,000 cells as many are drawn, at random, as the title says.
+
+    Parameters
+    ----------
+    adata
+        After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
+    genes, downstream
+        One or several labels, and which impacts, as in :func:`dko.get.impact`.
+    groupby
+        ``obs`` column, such as cell types, in the colours of ``uns``.
+    %(ncols)s
+    %(plot)s
+    """
+    target = unwrap(adata, mod)
+    table = get.impact(target, genes, downstream=downstream, key=key)
+    groups, colors = _groups(target, groupby)
+    drawn = panels(table.shape[1], ax, size=(4.6, 3.2), ncols=ncols, what="knockout", sharey=True)
+    for panel, (label, values) in zip(drawn.axes, table.items(), strict=True):
+        shown, note = points(values.notna().to_numpy())
+        cells = pd.DataFrame({"impact": values.to_numpy()[shown], "group": groups[shown]})
+        medians = cells.groupby("group", observed=True)["impact"].median().sort_values(ascending=False, kind="stable")
+        start = 0
+        for group in medians.index:
+            heights = np.sort(cells.loc[cells["group"] == group, "impact"])[::-1]
+            edges = np.arange(start, start + len(heights) + 1)
+            panel.stairs(heights, edges, fill=True, color=colors[group])
+            panel.hlines(medians[group], edges[0], edges[-1], color="white", lw=1)
+            start = edges[-1]
+        panel.set_xlim(0, max(start, 1))
+        n = int(values.notna().sum())
+        dress(panel, wrapped(f"{label} ({n:,} cells){note}", 40), "cells that express the gene", _LABELS[downstream])
+        panel.set_ylim(bottom=0)
+    if groupby is not None:
+        drawn.legend([dot(color, group, mew=0) for group, color in colors.items()], "beside")
+    drawn.label_outer()
+    return drawn.finish(show, return_fig)
+
+
+def _groups(adata: AnnData, groupby: str | None) -> tuple[np.ndarray, dict[str, str]]:
+    """Return the name of the group of each cell, and the colour of each group: the user's, or else one of scanpy's."""
+    from scanpy.plotting import palettes
+
+    if groupby is None:
+        return np.full(adata.n_obs, ""), {"": COLORS[0]}
+    cells = colored_cells(adata, "none", np.zeros((adata.n_obs, 2)), groupby, as_names=True)
+    names = list(cells.obs[groupby].cat.categories)
+    others = palettes.default_20 if len(names) <= 20 else palettes.default_102
+    colors = cells.uns.get(f"{groupby}_colors", np.resize(others, len(names)))
+    return cells.obs[groupby].astype(str).to_numpy(), dict(zip(names, colors, strict=True))
