@@ -123,6 +123,7 @@ def test_groups_beside_impacts_have_the_colours_of_the_user_and_their_names(pict
 @pytest.mark.parametrize("downstream", [True, False])
 def test_a_waterfall_has_every_cell_of_every_group_in_descending_order(pictured, downstream):
     pictured.uns["type_colors"] = ["#112233", "#445566", "#778899"]
+    pictured.obs.loc[pictured.obs_names[:2], "type"] = np.nan
     axes = dko.pl.waterfall(pictured, GENES, groupby="type", downstream=downstream, show=False)
     impacts = dko.get.impact(pictured, GENES, downstream=downstream)
     assert len({ax.get_ylim() for ax in axes}) == 1

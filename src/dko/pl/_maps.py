@@ -95,7 +95,7 @@ def _draw_stars(ax: Axes, genes: pd.Index, found: pd.DataFrame) -> None:
     places = np.stack([genes.get_indexer(found["gene_a"]), genes.get_indexer(found["gene_b"])], axis=1)
     for x, y in [*places, *places[:, ::-1]]:
         ax.text(x, y, "*", ha="center", va="center_baseline", fontsize=fontsize, path_effects=halo)
-    notes = ["* pairs that interact (FDR ≤ 0.05)" if len(found) else "", ax.get_xlabel()]
+    notes = ["* pairs that interact (significant)" if len(found) else "", ax.get_xlabel()]
     ax.set_xlabel("\n".join(filter(None, notes)), fontsize="small")
 
 

@@ -34,7 +34,7 @@ def waterfall(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Any:
-    """Draw the impact of knockouts in each cell that expresses the gene, in descending order, a panel per knockout.
+    """Draw the impact of knockouts in each cell that has one, in descending order, a panel per knockout.
 
     All panels have one scale. Groups stand side by side, each as wide as it has cells, the one with the largest median
     first; a white line is the median. Of more than 50,000 cells as many are drawn, at random, as the title says.
@@ -46,7 +46,7 @@ def waterfall(
     genes, downstream
         One or several labels, and which impacts, as in :func:`dko.get.impact`.
     groupby
-        ``obs`` column, such as cell types, in the colours of ``uns``.
+        ``obs`` column, such as cell types, in the colours of ``uns``; cells without a group are left out.
     %(ncols)s
     %(plot)s
     """
@@ -55,7 +55,8 @@ def waterfall(
     groups, colors = _groups(target, groupby)
     drawn = panels(table.shape[1], ax, size=(4.6, 3.2), ncols=ncols, what="knockout", sharey=True)
     for panel, (label, values) in zip(drawn.axes, table.items(), strict=True):
-        shown, note = points(values.notna().to_numpy())
+        known = values.notna().to_numpy() & pd.notna(groups)
+        shown, note = points(known)
         cells = pd.DataFrame({"impact": values.to_numpy()[shown], "group": groups[shown]})
         medians = cells.groupby("group", observed=True)["impact"].median().sort_values(ascending=False, kind="stable")
         start = 0
@@ -66,8 +67,7 @@ def waterfall(
             panel.hlines(medians[group], edges[0], edges[-1], color="white", lw=1)
             start = edges[-1]
         panel.set_xlim(0, max(start, 1))
-        n = int(values.notna().sum())
-        dress(panel, wrapped(f"{label} ({n:,} cells){note}", 40), "cells that express the gene", _LABELS[downstream])
+        dress(panel, wrapped(f"{label} ({known.sum():,} cells){note}", 40), "cells", _LABELS[downstream])
         panel.set_ylim(bottom=0)
     if groupby is not None:
         drawn.legend([dot(color, group, mew=0) for group, color in colors.items()], "beside")
@@ -85,4 +85,4 @@ def _groups(adata: AnnData, groupby: str | None) -> tuple[np.ndarray, dict[str, 
     names = list(cells.obs[groupby].cat.categories)
     others = palettes.default_20 if len(names) <= 20 else palettes.default_102
     colors = cells.uns.get(f"{groupby}_colors", np.resize(others, len(names)))
-    return cells.obs[groupby].astype(str).to_numpy(), dict(zip(names, colors, strict=True))
+    return cells.obs[groupby].to_numpy(dtype=object), dict(zip(names, colors, strict=True))
