@@ -58,6 +58,15 @@ def test_means_before_and_after_of_the_genes_that_change_most(knocked_out, label
     assert ax.get_xscale() == "log"
 
 
+def test_knockouts_beside_each_other_have_one_scale_that_holds_all_of_them(knocked_out):
+    axes = dko.pl.profile(knocked_out, [SLASH, "gene_3+gene_4"], n_genes=6, show=False)
+    for pair in (axes[::2], axes[1::2]):
+        ((left, right),) = {ax.get_xlim() for ax in pair}
+        for ax in pair:
+            ends = [ax.dataLim.x0, ax.dataLim.x1]
+            assert left <= min(ends) and max(ends) <= right
+
+
 def test_a_model_that_predicts_log_expression(perturbations, dense):
     dko.tl.virtual_ko(perturbations, "gene_3")
     ax, _ = dko.pl.profile(perturbations, "gene_3", n_genes=5, show=False)

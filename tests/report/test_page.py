@@ -191,6 +191,28 @@ def test_a_model_per_group(cells, page_of, quick):
     assert "gene mean per cell_type" in page.tables["fit"][0].column("prediction")
 
 
+def test_groups_with_most_affected_genes_are_drawn(grouped_into, page_of):
+    page = page_of(grouped_into(8), n_genes=2)
+    (alt,) = [tag["alt"] for tag in page.named("img") if tag["alt"].startswith("Change of each gene and")]
+    assert alt.endswith(", in g7, g6, g5, g4, g3, g2"), "the first six by their number of genes"
+
+
+@pytest.fixture
+def grouped_into(cells, quick):
+    """Cells with affected genes in so many groups, one more in each."""
+
+    def made(n):
+        dko.tl.fit(cells, **{**quick, "effects": "total"})
+        cells.obs["part"] = np.array([f"g{i % n}" for i in range(cells.n_obs)])
+        dko.tl.affected_genes(cells, "gene_2", groupby="part", n_others=5, min_cells=1)
+        table = cells.uns["dko_affected"]["table"]
+        place = table.groupby("group", observed=True).cumcount()
+        table["pval_adj"] = np.where(place <= table["group"].astype(str).str[1:].astype(int), 0.01, 0.5)
+        return cells
+
+    return made
+
+
 def test_warnings(complete, page_of):
     """Of a group of few cells and no ranking, genes without co-expression, effects that are alike, an early end."""
     only(complete, "dko_ranking")

@@ -250,10 +250,9 @@ def profile(
     drawn = panels(len(tables) * of_each, ax, size=size, what="knockout", **layout)
     for number, (title, table) in enumerate(tables.items()):
         axes = drawn.axes[number * of_each : (number + 1) * of_each]
+        for panel, first in zip(axes if number else [], drawn.axes, strict=False):
+            panel.sharex(first)
         _draw_profile(axes, table, title)
-        for panel, first in zip(axes, drawn.axes, strict=False):
-            if panel is not first:
-                panel.sharex(first)
     drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
 

@@ -268,9 +268,13 @@ def _knockouts(run: Run) -> Blocks:
 def _affected(run: Run) -> Blocks:
     found = run.get("affected_genes", run.labels)
     by = [name for name in ("knockout", "group") if name in found]
-    groups = [str(group) for group in found["group"].unique()][:_MOST_PANELS] if "group" in found else None
+    groups = None
+    if "group" in found:  # those with most affected genes
+        n_found = (found["pval_adj"] <= FDR).groupby(found["group"].astype(str), sort=False).sum()
+        groups = [str(group) for group in n_found.nlargest(_MOST_PANELS).index]
     first = [str(name) for name in found["knockout"].unique()][: max(1, _MOST_PANELS // len(groups or [""]))]
     alt = f"Change of each gene and its significance, after knocking out {', '.join(first)}"
+    alt += f", in {', '.join(groups)}" if groups else ""
     yield _drawn(run, alt, "effect", first, group=groups, n_genes=8, ncols=3)
     if found["knockout"].nunique() > 1:
         yield _drawn(run, "Change of the genes that change most, after each knockout", "effect", kind="heatmap")
