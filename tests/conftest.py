@@ -84,6 +84,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "pl.modules": {"key": OF_SCREEN},
     "pl.profile": {"genes": "gene_2"},
     "pl.ranking": {"key": TWIN},
+    "pl.waterfall": {"genes": "gene_2", "key": TWIN},
     "pp.select_genes": {"n_top_genes": 5},
     "pp.split_perturbations": {**SCREEN, "n_folds": 2},
     "io.load": {"path": "model.npz", "key_added": "new"},

@@ -285,7 +285,7 @@ def test_a_key_that_holds_something_else(cells):
 
 # What each of these reads; all others read a fit.
 READ = {
-    "scan": "tl.cluster_impact get.impact get.impact_table get.ranking pl.heatmap pl.impact pl.ranking",
+    "scan": "tl.cluster_impact get.impact get.impact_table get.ranking pl.heatmap pl.impact pl.ranking pl.waterfall",
     "affected_genes": "tl.enrichment get.affected_genes pl.effect",
     "cluster_impact": "get.clusters",
     "dose_response": "get.dose_response pl.dose_response",

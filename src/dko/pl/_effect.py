@@ -152,10 +152,12 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
 
 
 def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int, kwargs: dict[str, Any]) -> None:
+    there: set[str] = set()
     for panel, (title, part) in zip(drawn.axes, parts.items(), strict=True):
         most = _most_changed(part, n_genes).sort_values("change", ascending=False, kind="stable")
         places, change, half = range(len(most)), most["change"], 1.96 * most["change"].abs() / most["height"]
         colors = [to_rgba(*_STYLES[kind]) for kind in most["kind"]]
+        there |= set(most["kind"])
         panel.axvline(0, color="0.4", lw=0.8, zorder=0)
         panel.hlines(places, 0, change, colors=colors, lw=1.2, zorder=1)
         panel.hlines(places, change - half, change + half, colors="black", lw=0.8, zorder=3)
@@ -164,7 +166,6 @@ def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int,
         dress(panel, title, _CHANGE)
         name_rows(panel, most["gene"])
     drawn.label_outer()
-    there = set(pd.concat(parts.values())["kind"]) - {_NONE, _OTHER}
     drawn.legend([*_handles(there), line("black", "95 % interval", lw=0.8)], ncols=2)
 
 

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.colors import Normalize
+from scanpy.plotting import palettes
 
 from .. import get
 from .._compat import embedding
 from .._core import keys
 from .._core.cells import read_basis, some_cells, unwrap
+from .._core.groups import group_of_cells
 from .._core.messages import drawn_of, unknown
 from .._core.names import known_labels
 from .._core.verb import verb
 from .._rng import generator
-from ._panels import COLORS, IMPACT, add_names, panels, wrapped
+from ._panels import COLORS, IMPACT, MUTED, add_names, panels, wrapped
 
 if TYPE_CHECKING:
     from .._typing import RNG, Axes, Knockouts, MuData, Sequence
@@ -103,7 +105,7 @@ def impact(
     kwargs.setdefault("size", _POINT_AREA / slim.n_obs * shrink**2)
     width, height = plt.rcParams["figure.figsize"]
     n_before, size = int(groupby is not None), (width * shrink, height * shrink)
-    cells = colored_cells(target, short, places, groupby, as_names=True)[shown].copy()
+    cells = None if groupby is None else grouped_cells(target, groupby, short, places)[shown].copy()
     drawn = panels(n_before + len(labels), ax, size=size, ncols=ncols, what="knockout")
     for panel in drawn.axes[:n_before]:
         embedding(cells, short, color=groupby, ax=panel, show=False, size=kwargs["size"], legend_loc=None)
@@ -112,8 +114,8 @@ def impact(
     if bar is not None:
         label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: gene not expressed"
         drawn.color_bar(label, location=bar)
-    for panel in drawn.axes[:n_before]:
-        _name_groups(panel, cells, short, str(groupby))
+    if cells is not None and groupby is not None:
+        _name_groups(drawn.axes[0], cells, short, groupby)
     return drawn.finish(show, return_fig)
 
 
@@ -233,9 +235,19 @@ def colored_cells(
         return found
     found.obs[color] = pd.Categorical(found.obs[color]).rename_categories(str)
     n = len(found.obs[color].cat.categories)
-    chosen = adata.uns.get(f"{color}_colors", COLORS if n <= len(COLORS) else ())
-    if len(chosen) >= n:
-        found.uns[f"{color}_colors"] = [str(one) for one in chosen[:n]]
+    chosen = adata.uns.get(f"{color}_colors", ())
+    colors = next(
+        (some for some in (chosen, COLORS, MUTED, palettes.default_20) if len(some) >= n), palettes.default_102
+    )
+    found.uns[f"{color}_colors"] = [str(one) for one in np.resize(colors, n)]
+    return found
+
+
+def grouped_cells(adata: AnnData, groupby: str, basis: str, places: np.ndarray) -> AnnData:
+    """Return cells for scanpy to draw, coloured by their groups; a column that is none of groups is refused."""
+    named = pd.notna(group_of_cells(adata, groupby))
+    found = colored_cells(adata, basis, places, groupby, as_names=True)
+    found.obs[groupby] = found.obs[groupby].where(named)
     return found
 
 

@@ -23,6 +23,8 @@ SHARE = "share of the cell's expression"
 # Okabe and Ito's colours, which all kinds of colour vision distinguish; without their yellow, which is pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 FALLS, RISES = COLORS[:2]
+# Paul Tol's muted colours and a grey, for up to ten groups.
+MUTED = ("#332288", "#CC6677", "#117733", "#DDCC77", "#882255", "#88CCEE", "#AA4499", "#999933", "#44AA99", "#666666")
 # For series beyond the number of colours.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 

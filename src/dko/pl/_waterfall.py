@@ -11,7 +11,7 @@ from .. import get
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.verb import verb
-from ._embedding import colored_cells, points
+from ._embedding import grouped_cells, points
 from ._panels import COLORS, IMPACT, dot, dress, panels, wrapped
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def waterfall(
         ``obs`` column, such as cell types, in the colours of ``uns``; cells without a group are left out.
     %(ncols)s
     %(plot)s
+
+    Examples
+    --------
+    >>> adata = dko.datasets.pbmc68k()
+    >>> dko.tl.fit(adata)
+    >>> dko.tl.virtual_ko(adata, ["CD74", "NKG7"])
+    >>> dko.pl.waterfall(adata, ["CD74", "NKG7"], groupby="cell_type")
     """
     target = unwrap(adata, mod)
     table = get.impact(target, genes, downstream=downstream, key=key)
@@ -76,13 +83,9 @@ def waterfall(
 
 
 def _groups(adata: AnnData, groupby: str | None) -> tuple[np.ndarray, dict[str, str]]:
-    """Return the name of the group of each cell, and the colour of each group: the user's, or else one of scanpy's."""
-    from scanpy.plotting import palettes
-
+    """Return the name of the group of each cell, and the colour of each group."""
     if groupby is None:
         return np.full(adata.n_obs, ""), {"": COLORS[0]}
-    cells = colored_cells(adata, "none", np.zeros((adata.n_obs, 2)), groupby, as_names=True)
-    names = list(cells.obs[groupby].cat.categories)
-    others = palettes.default_20 if len(names) <= 20 else palettes.default_102
-    colors = cells.uns.get(f"{groupby}_colors", np.resize(others, len(names)))
-    return cells.obs[groupby].to_numpy(dtype=object), dict(zip(names, colors, strict=True))
+    cells = grouped_cells(adata, groupby, "none", np.zeros((adata.n_obs, 2)))
+    groups = cells.obs[groupby]
+    return groups.to_numpy(dtype=object), dict(zip(groups.cat.categories, cells.uns[f"{groupby}_colors"], strict=True))
