@@ -203,7 +203,7 @@ def test_the_user_stops_it_and_workers_leave_the_rest(total, tmp_path, client, m
     assert "The same call goes on from here" in capsys.readouterr().err
     assert "pending" not in {future.status for future in client.futures.values()}
     dko.tl.scan(total, out=tmp_path / "out.h5ad", batch_size=4)
-    assert "blocks of cells are there" in capsys.readouterr().err
+    assert "blocks of cells that are done" in capsys.readouterr().err
     found = ad.read_h5ad(tmp_path / "out.h5ad").X.toarray()
     np.testing.assert_array_equal(found, expected.layers["dko_impact"].toarray())
 
