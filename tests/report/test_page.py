@@ -110,6 +110,8 @@ def test_genes_are_named_by_the_tested_number_with_its_rate(complete, page_of):
     text = said(page_of(complete, groupby="part"))
     assert f"impact: in p0 {genes} (FDR up to 0.012); in p1 none at FDR ≤ 0.05; " in text
     assert "; 2 smaller groups below." in text
+    complete.uns["dko_ranking"]["table"] = table.iloc[:0]
+    assert "downstream impact" not in said(page_of(complete, groupby="part"))
 
 
 def test_tables_are_the_first_rows_of_the_results(full_page, complete):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.fitted import NO_SIGNAL
+from .._core.groups import group_values
 from .._core.names import HELD_OUT, TRAINED
 from ..get._tables import predictions, scored
 from ..pl._ranking import DOWNSTREAM, rates
@@ -25,9 +26,9 @@ def conclude(run: Run) -> Iterator[str]:
     if isinstance(run.quality, pd.DataFrame):
         yield _predicts_cells(run.quality)
     yield _predicts_knockouts(run)
-    if run.rankings:
-        # Of the groups, if there are any.
-        yield _keystones(run, run.rankings[0])
+    # Of the groups, if there are any.
+    if ranked := next((found for found in run.rankings if not found.table.empty), None):
+        yield _keystones(run, ranked)
     yield f"Be careful: {'; '.join(_doubts(run))}."
 
 
@@ -75,10 +76,10 @@ def _predicts_knockouts(run: Run) -> str:
 
 
 def _keystones(run: Run, found: Ranking) -> str:
-    if "group" not in found.table:
+    if found.groupby is None:
         return f"Genes whose loss changes the others most, by mean downstream impact: {_first(found.table)}."
     parts = {str(group): part for group, part in found.table.groupby("group", observed=True)}
-    largest = [group for group in run.groups.astype(str).value_counts().index if group in parts]
+    largest = [group for group in group_values(run.adata, found.groupby).value_counts().index if group in parts]
     named = [f"in {group} {_first(parts[group])}" for group in largest[:_N_GROUPS]]
     more = f"; {len(largest) - _N_GROUPS} smaller groups below" if len(largest) > _N_GROUPS else ""
     return f"Genes whose loss changes the others most, by mean downstream impact: {'; '.join(named)}{more}."
