@@ -32,7 +32,7 @@ _PIECE = 32
 # A number of a dense matrix product takes about this part of the time of one that is added in its place.
 _DENSE = 24
 # Bytes of what is made of an entry of a cell.
-PER_ENTRY = 1024
+PER_ENTRY = 2048
 _TINY = 1e-12
 
 Blocks: TypeAlias = Callable[[], Iterable[tuple[sparse.csr_matrix, np.ndarray]]]
