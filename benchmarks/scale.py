@@ -161,16 +161,12 @@ def page(numbers: dict[str, Any]) -> str:
 def _of_sizes(numbers: dict[str, Any]) -> str:
     size = numbers["size"]
     header = ["cells", "knockouts", "impacts on disk"]
-    header += [f"fit, {workers} x" for workers in _WORKERS] + [f"scan, {workers} x" for workers in _WORKERS]
+    header += ["fit", *(f"scan, {workers} x" for workers in _WORKERS)]
     rows = []
     for n, of_workers in planned(numbers).items():
         one = of_workers[1]
-        times = [
-            _hours(of_workers[workers].loc[step, "seconds_with_workers"])
-            for step in ("fit", "scan to a file")
-            for workers in _WORKERS
-        ]
-        scan = one.loc["scan to a file"]
+        scans = [of_workers[workers].loc["scan to a file", "seconds_with_workers"] for workers in _WORKERS]
+        times, scan = [_hours(one) for one in (one.loc["fit", "seconds"], *scans)], one.loc["scan to a file"]
         rows.append([f"{n:,}", f"{scan['knockouts'] / 1e6:,.0f} million", _gigabytes(scan["disk_bytes"]), *times])
     lead = (
         f"{numbers['date']}; {numbers['machine']} Genes of the fit: {size['n_genes']:,.0f}, of which a cell expresses "

@@ -109,6 +109,7 @@ def test_an_error_in_a_process_is_that_of_the_call(simulated, unchanged):
     assert not active_children()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_named(simulated, unchanged):
     def kill():
         while len(processes := active_children()) < 2:

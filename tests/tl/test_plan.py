@@ -94,7 +94,8 @@ def test_groups_have_a_model_each_and_workers_share_the_cells(planned, counts, u
         found = dko.tl.plan(counts, groupby="kind", workers=4, progress=False)
     assert (found["cells"] == 297).all()
     assert found.loc["fit", "disk_bytes"] == 3 * planned.loc["fit", "disk_bytes"]
-    assert (found["seconds_with_workers"] <= found["seconds"]).all()
+    shared = found["seconds_with_workers"] < found["seconds"]
+    assert list(found.index[shared]) == ["scan to a file", "scan", "virtual_ko of one gene"]
 
 
 def test_rates_are_found_again_in_the_times_that_they_make():

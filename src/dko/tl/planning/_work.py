@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ...models.fitting import Schedule
 
 FIT, SCAN, SCAN_OUT, RANK, KO = "fit", "scan", "scan to a file", "rank_genes", "virtual_ko of one gene"
+# What workers of a cluster share.
+BY_WORKERS = (SCAN, SCAN_OUT, KO)
 # Share of the cells that validates, by default.
 _VALIDATION = 0.2
 # Work of a row that is validated, over that of one that trains: forward, and not backward.
