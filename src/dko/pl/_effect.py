@@ -75,7 +75,7 @@ def effect(
         with the knocked-out one, all on one scale. Coloured at a false discovery rate of at most 5 %; pale, not
         specific, where more than 5 % of other knockouts change the gene as much; dark grey where the co-expression has
         the other sign and contradicts the change. ``"lollipop"``: of the coloured genes those that change most, what
-        rises most on top, with intervals: the change times 1 ± 1.96 / |z|, as surely as the cells show the
+        rises most on top, with intervals: the change times ``1 ± 1.96 / abs(z)``, as surely as the cells show the
         co-expression that it comes from; they do not include other errors of the model. ``"heatmap"``: knockouts (and
         groups) x the genes that change most in any of them, similar ones side by side; the knocked-out gene is grey.
     n_genes
