@@ -104,7 +104,7 @@ def test_a_model_of_perturbations_reads_its_cells_from_there(normalize, kept):
 
 def test_all_cells_are_summed_and_some_are_permuted(many, monkeypatch):
     expected: Any = dko.tl.fit(many, copy=True, **TOTAL)
-    monkeypatch.setattr("dko.models.dko.fit._SAMPLE", 100)
+    monkeypatch.setattr("dko.models.dko.fit.MOST_PERMUTED", 100)
     dko.tl.fit(many, **TOTAL)
     weights, others = (adata.uns["dko"]["weights"] for adata in (many, expected))
     for name in ("total_influence", "total_correlation"):
@@ -116,7 +116,7 @@ def test_all_cells_are_summed_and_some_are_permuted(many, monkeypatch):
 
 def test_some_validation_cells_tell_when_to_stop(many, monkeypatch):
     expected: Any = dko.tl.fit(many, copy=True, **TOTAL)
-    monkeypatch.setattr("dko.models.dko.fit._VALIDATING", 20)
+    monkeypatch.setattr("dko.models.dko.fit.MOST_VALIDATING", 20)
     dko.tl.fit(many, **TOTAL)
     losses = [adata.uns["dko"]["history"]["validation_loss"].min() for adata in (many, expected)]
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.2)

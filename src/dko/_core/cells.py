@@ -332,7 +332,12 @@ def read_rows(matrix: Any, cells: np.ndarray | None = None) -> sparse.csr_matrix
 def chosen_rows(blocks: Iterable[tuple[int, sparse.csr_matrix]], cells: np.ndarray | None = None) -> sparse.csr_matrix:
     """Put rows of blocks together, those of a mask, all by default."""
     found = [block if cells is None else block[cells[first : first + block.shape[0]]] for first, block in blocks]
-    return sparse.csr_matrix(found[0] if len(found) == 1 else sparse.vstack(found, format="csr"))
+    return stacked(found)
+
+
+def stacked(blocks: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Put blocks of rows into one matrix."""
+    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
 
 
 def _as_csr(block: Any) -> sparse.csr_matrix:

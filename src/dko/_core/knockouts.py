@@ -15,7 +15,7 @@ from .._settings import settings
 from ..models.base import AT_A_TIME
 from . import keys
 from .blocks import Block, Unread, block_of, effects_of, knocked_out
-from .cells import profiles, unwrap
+from .cells import profiles, stacked, unwrap
 from .cluster import in_blocks, share_of
 from .fitted import NO_SIGNAL, gene_columns, linear_blocks, presence_blocks, read_fitted
 from .groups import group_values, models_of, name_in, select_cells
@@ -61,7 +61,7 @@ class Predictor:
         """What the model reads of these cells, as it says in ``reads``."""
         if self.model.log:
             return read_log_values(self.adata, self.fitted, self.rows)
-        return _stacked([block.values for block in self.read(None)])
+        return stacked([block.values for block in self.read(None)])
 
     @property
     def whole(self) -> Block:
@@ -171,7 +171,7 @@ class Predictor:
                 rows.append(block.rows[there])
         if not found:
             return sparse.csr_matrix((0, len(self.model.genes)), dtype=np.float32)
-        return _stacked(found)[np.argsort(np.concatenate(rows))]
+        return stacked(found)[np.argsort(np.concatenate(rows))]
 
     def predict(
         self,
@@ -242,10 +242,6 @@ class Predictor:
                 size = (numbers[-1] + 1 - n_drawn, self.model.n_random)
                 yield block, rng.standard_normal(size, dtype=np.float32)[numbers - n_drawn]
                 n_drawn = numbers[-1] + 1
-
-
-def _stacked(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
-    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
 
 
 def _mixed(knockout: Knockout, dose: float, affected: np.ndarray) -> Knockout:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .cells import Source
+from .cells import Source, stacked
 from .evidence import are_counts, over_least, rows_of, units
 from .messages import logger, say
 
@@ -232,7 +232,7 @@ def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = No
     for first, block in source.blocks(names):
         start, stop = np.searchsorted(rows, [first, first + block.shape[0]])
         parts.append(block if stop - start == block.shape[0] else block[rows[start:stop] - first])
-    values = sparse.csr_matrix(parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr"))
+    values = stacked(parts)
     if not counted and values.nnz and are_counts(values):
         raise ValueError(
             f"The fit has read normalised values, and {source} holds counts now; fit on a layer that keeps them."

@@ -13,7 +13,7 @@ from scipy import sparse
 from .base import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 _ENTRY = np.dtype([("gene", np.int32), ("value", np.float32)])
 
@@ -165,8 +165,3 @@ def mean_of(values: Rows) -> np.ndarray:
     for _, block in blocks_of(values, _ENTRY.itemsize):
         sums += np.bincount(block.indices, block.data, len(sums))
     return sums / values.shape[0]
-
-
-def stacked(blocks: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
-    """Return blocks of rows as one matrix."""
-    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))

@@ -1,6 +1,7 @@
 """The report: everything that a file of results has, on one page."""
 
 from ._page import render
-from ._sections import SECTIONS, Run, open_run
+from ._run import Run, open_run
+from ._sections import SECTIONS
 
 __all__ = ["SECTIONS", "Run", "open_run", "render"]

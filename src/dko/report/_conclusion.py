@@ -12,7 +12,8 @@ from .._core.groups import group_values
 from .._core.names import HELD_OUT, TRAINED
 from ..get._tables import predictions, scored
 from ..pl._ranking import DOWNSTREAM, rates
-from ._sections import FDR, Ranking, Run, best_baseline
+from ._run import Ranking, Run
+from ._sections import FDR, best_baseline
 
 # Cells of a group below which its means are mostly noise.
 _FEW = 50

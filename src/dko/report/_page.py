@@ -25,7 +25,8 @@ from .._core.messages import listed
 from .._core.names import DROPPED, HELD_OUT
 from .._core.tables import table_of
 from ._conclusion import conclude
-from ._sections import SECTIONS, Picture, Run
+from ._run import Run
+from ._sections import SECTIONS, Picture
 
 _EFFECTS = {
     "total": "total: what a gene does on all paths, by a regression for each pair of genes, adjusted for depth and "

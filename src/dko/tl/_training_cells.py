@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import Source
+from .._core.cells import Source, stacked
 from .._core.expression import read_expression
 from .._core.fitted import source_params
 from .._core.groups import group_values, grouping
@@ -17,7 +17,7 @@ from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, sp
 from .._core.scale import check_normalize
 from .._settings import settings
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
-from ..models.rows import StoredRows, stacked
+from ..models.rows import StoredRows
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ..._core import keys
-from ..._core.cells import profiles
+from ..._core.cells import profiles, stacked
 from ..._core.evidence import as_counts, counts_again
 from ..._core.messages import listed, logger, say
 from ...metrics import bray_curtis, similarity
 from .._devices import on_devices
 from ..fitting import Fit
 from ..knockout import effect_sums, predict
-from ..rows import View, blocks_of, sizes_of, stacked
+from ..rows import View, blocks_of, sizes_of
 from . import network, total
 from .config import MANY
 from .prior import among, read_prior
@@ -50,10 +50,10 @@ _PROMISING, _FEW, _ALL = 0.15, 192, 512
 # And of very many genes: 128 have nearly the loss of 512, at a quarter of the time.
 _FEWER = 128
 # Of more validation cells than these, a random choice tells as well when to stop.
-_VALIDATING = 5_000
+MOST_VALIDATING = 5_000
 # Of more cells, all are in the sums that total effects are made from, and a random choice of so many is permuted to
 # learn what chance makes.
-_SAMPLE = 50_000
+MOST_PERMUTED = 50_000
 # False discovery rate above which nothing is known of what a gene does to others.
 _NO_SIGNAL = 0.05
 
@@ -157,8 +157,8 @@ def _fit_networks(
     # With other random numbers each: one group's model does not depend on another's.
     for group, own in zip(cells.groups, rng.spawn(len(cells.groups)), strict=True):
         rows = [cells.rows(part, group=group) for part in (keys.TRAIN, keys.VALIDATION)]
-        if len(rows[1]) > _VALIDATING:
-            rows[1] = np.sort(own.choice(rows[1], _VALIDATING, replace=False))
+        if len(rows[1]) > MOST_VALIDATING:
+            rows[1] = np.sort(own.choice(rows[1], MOST_VALIDATING, replace=False))
         training, validation = (View(cells.values, some, profiles) for some in rows)
         how: Any = {"rng": own, "width": width, "init": starts.get(group), "label": f"fit {group}".strip()}
         how |= {"device": device, "schedule": schedule}
@@ -209,7 +209,7 @@ def _fit_totals(
     """Estimate total effects in each group from its training and validation cells, of counts where they can be had."""
     rows = {group: cells.rows(keys.TRAIN, keys.VALIDATION, group=group) for group in groups}
     samples = {
-        group: of if len(of) <= _SAMPLE else np.sort(rng.choice(of, _SAMPLE, replace=False))
+        group: of if len(of) <= MOST_PERMUTED else np.sort(rng.choice(of, MOST_PERMUTED, replace=False))
         for group, of in rows.items()
     }
     every = np.concatenate(list(samples.values()))
@@ -225,7 +225,7 @@ def _fit_totals(
     for group, of in rows.items():
         relative, totals = zip(*blocks(samples[group]), strict=True)
         more: Any = {"counts": counted, "prior": prior}
-        if len(of) > _SAMPLE:
+        if len(of) > MOST_PERMUTED:
             more["cells"] = partial(blocks, of)
         fits[group] = total.fit(stacked(relative), np.concatenate(totals), rng, **more)
     return fits

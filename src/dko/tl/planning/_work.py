@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...models.dko.evidence import draws_of
-from ...models.dko.fit import _SAMPLE, _VALIDATING
+from ...models.dko.fit import MOST_PERMUTED, MOST_VALIDATING
 from ...models.dko.model import DkoModel
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def of_cells(size: Size) -> Counter[str]:
 def of_fit(size: Size, n_steps: float) -> Counter[str]:
     """Return the work of a fit whose network trains for some steps."""
     n_cells, n_genes = size.n_cells, size.n_genes
-    draws, permuted = draws_of(n_genes), min(n_cells, _SAMPLE)
+    draws, permuted = draws_of(n_genes), min(n_cells, MOST_PERMUTED)
     return of_cells(size) + Counter({
         "dense": n_cells * n_genes,
         # The regression on all genes is solved for cells where these are fewer.
@@ -97,5 +97,5 @@ def _training(n_cells: float) -> int:
 
 def _validated(n_cells: float) -> float:
     """Return the work of validation, over that of training."""
-    n_validating = min(_VALIDATION * n_cells, _VALIDATING)
+    n_validating = min(_VALIDATION * n_cells, MOST_VALIDATING)
     return _FORWARD * n_validating / (_schedule().batch_size * _schedule().steps_to_validation(_training(n_cells)))
