@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from ._typing import AbstractContextManager, AnnData, Iterator, Path
+    from ._typing import AbstractContextManager, AnnData, Callable, Iterator, Path
 
 
 def modalities_apart() -> AbstractContextManager[Any]:
@@ -28,6 +30,32 @@ def layer_names(adata: AnnData) -> list[str]:
 def stored(*args: Any, **kwargs: Any) -> Any:
     """CSR in the class that scanpy's functions take on every supported version."""
     return sparse.csr_matrix(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class LazyRows:
+    """Any rows of a matrix that anndata reads lazily, read as anndata reads its chunks."""
+
+    make_chunk: Callable[..., Any]
+    n_columns: int
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.make_chunk(block_info={None: {"array-location": [(rows.start, rows.stop), (0, self.n_columns)]}})
+
+
+def lazy_rows(matrix: Any) -> LazyRows | None:
+    """Return the rows of a matrix that anndata reads lazily; None of any other.
+
+    Chunks of its dask array, 1,000 rows by default, need not be those of the file, each of which would be unpacked for
+    every chunk that needs some of it.
+    """
+    layers = list(getattr(getattr(matrix, "dask", None), "layers", {}).values())
+    # With more layers something is done to what is read; with more chunks of genes it lies in the file gene by gene.
+    plain = len(layers) == 1 and len(matrix.chunks[1]) == 1
+    for function, *_ in getattr(layers[0], "indices", ()) if plain else ():
+        if isinstance(function, partial) and function.func.__name__ == "make_dask_chunk":
+            return LazyRows(function, matrix.shape[1])
+    return None
 
 
 @contextmanager

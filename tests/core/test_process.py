@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
+from threading import Event
 
 import pytest
 import torch
 
 import dko
 from dko._core import process
+from dko._core.process import ahead, behind
 
 STEPS = {
     # Large enough for two threads: these would wait forever.
@@ -65,3 +68,69 @@ def test_functions_of_others_use_one_thread_in_a_forked_process(fitted, monkeypa
     dko.tl.cluster_impact(fitted)
     assert fitted.obs["dko_cluster"].equals(alone)
     assert numba.get_num_threads() == before
+
+
+def test_the_next_item_is_made_while_the_last_one_is_used():
+    begun = [Event() for _ in range(4)]
+
+    def make():
+        for number, event in enumerate(begun):
+            event.set()
+            yield number, threading.current_thread()
+
+    items = ahead(make())
+    for number, event in enumerate(begun):
+        found, thread = next(items)
+        assert found == number and thread is not threading.current_thread()
+        assert all(one.wait(10) for one in begun[: number + 2])
+        assert not any(one.is_set() for one in begun[number + 3 :])
+        assert event.is_set()
+    assert list(items) == [] and not thread.is_alive()
+
+
+def test_a_thread_ends_with_who_uses_it_and_errors_are_those_of_the_items():
+    def make():
+        with dko.settings.override(verbosity=0):
+            yield dko.settings.memory_budget
+        raise OSError("the disk is gone")
+
+    before = threading.active_count()
+    with dko.settings.override(memory_budget=17):
+        items = ahead(make())
+        assert next(items) == 17
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(items)
+        items = ahead(iter(range(10)))
+        assert next(items) == 0 and threading.active_count() == before + 1
+        items.close()
+    assert threading.active_count() == before
+
+
+def test_an_item_is_worked_on_while_the_next_one_is_made_and_none_is_forgotten():
+    worked, next_is_made = [], Event()
+
+    def work(number):
+        # Waits for what is made only after this has begun.
+        assert number or next_is_made.wait(10)
+        worked.append((number, dko.settings.memory_budget))
+
+    def make():
+        for number in range(4):
+            if number:
+                next_is_made.set()
+            yield number
+
+    before = threading.active_count()
+    with dko.settings.override(memory_budget=17):
+        behind(work, make())
+        behind(work, [])
+    assert worked == [(number, 17) for number in range(4)] and threading.active_count() == before
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_fails_in_the_thread_fails_here(n):
+    def full(number):
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        behind(full, range(n))

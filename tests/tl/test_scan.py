@@ -116,3 +116,12 @@ def test_nothing_is_left_of_a_scan_that_fails(fitted, tmp_path):
     with pytest.raises(ValueError, match="nothing to knock out"):
         dko.tl.scan(fitted, out=tmp_path / "impacts.zarr")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_can_be_changed_in_place_beside_the_other(fitted):
+    dko.tl.scan(fitted)
+    impact, downstream = (fitted.layers[name] for name in ("dko_impact", "dko_downstream"))
+    before = downstream.copy()
+    impact.data[::2] = 0
+    impact.eliminate_zeros()
+    np.testing.assert_array_equal(downstream.toarray(), before.toarray())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._compat import stored
+from ..models.base import like
 from .cells import profiles
 
 if TYPE_CHECKING:
@@ -109,14 +110,25 @@ def effects_of(
         advance(len(there))
 
 
-def layer(
-    values: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]
-) -> sparse.csr_matrix:
-    """Return values of some cells and genes, at `rows` and `columns`, in a matrix like X; NaN stands for no entry."""
-    kept = ~np.isnan(values.data)
-    sizes = np.zeros(shape[0], dtype=np.int64)
-    sizes[rows] = np.diff(np.concatenate([[0], np.cumsum(kept)])[values.indptr])
+def layers(
+    values: sparse.csr_matrix, kinds: np.ndarray, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]
+) -> list[sparse.csr_matrix]:
+    """Return values of some cells and genes, at `rows` and `columns`, in matrices like X; NaN stands for no entry.
+
+    `kinds` holds the values of each matrix, kinds x entries of `values`, whose places they take; NaN are the same in
+    all. The matrices share their arrays of indices.
+    """
+    kept = ~np.isnan(kinds[0])
+    sizes, indices = np.zeros(shape[0], dtype=np.int64), columns.astype(np.int32)[values.indices]
+    if kept.all():
+        sizes[rows] = np.diff(values.indptr)
+    else:
+        sizes[rows] = np.diff(np.concatenate([[0], np.cumsum(kept)])[values.indptr])
+        indices, kinds = indices[kept], kinds[:, kept]
     indptr = np.concatenate([[0], np.cumsum(sizes)])
-    found = stored((values.data[kept], columns[values.indices[kept]], indptr), shape=shape)
-    found.sort_indices()
-    return found
+    first = stored((kinds[0], indices, indptr), shape=shape)
+    if not first.has_sorted_indices:
+        first.data = np.arange(len(indices))
+        first.sort_indices()
+        kinds = kinds[:, first.data]
+    return [like(first, one) for one in kinds]

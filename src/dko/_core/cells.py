@@ -13,7 +13,7 @@ import numpy as np
 from anndata import AnnData, ImplicitModificationWarning
 from scipy import sparse
 
-from .._compat import layer_names
+from .._compat import layer_names, lazy_rows
 from .._rng import generator
 from .._settings import settings
 from . import keys
@@ -274,6 +274,7 @@ def _pieces(source: Any) -> Iterator[tuple[int, sparse.csr_matrix]]:
     size = 8 * n_columns if n_entries is None else 64 * n_entries / max(1, total)
     step = max(1, int(settings.memory_budget / max(1, size)))
     ends = np.arange(step, total, step)
+    source = lazy_rows(source) or source
     chunks = getattr(source, "numblocks", None) and source.chunks
     if chunks and len(chunks[1]) == 1:
         # Whole chunks of a dask array: of a part of one, all would be computed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -21,6 +22,7 @@ from .fitted import NO_SIGNAL, gene_columns, linear_blocks, presence_blocks, rea
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
+from .process import ahead
 from .remote import is_remote
 from .scale import read_log_values, scale_now, source_of
 
@@ -158,9 +160,10 @@ class Predictor:
     def each(
         self, work: Callable[..., Iterable[T]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
     ) -> Iterator[T]:
-        """Yield all that `work` finds in blocks of cells, as :func:`in_blocks` does."""
-        with self.source.refusing():
-            yield from in_blocks(work, tasks, advance)
+        """Yield all that `work` finds in blocks of cells, as :func:`in_blocks` does; those on disk are read ahead."""
+        on_disk = not isinstance(self.source.matrix, np.ndarray | sparse.spmatrix | sparse.sparray)
+        with self.source.refusing(), closing(ahead(tasks)) if on_disk else nullcontext(tasks) as coming:
+            yield from in_blocks(work, coming, advance)
 
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""

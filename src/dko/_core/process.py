@@ -6,12 +6,19 @@ import os
 import signal
 import sys
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import copy_context
+from itertools import islice
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from .._typing import AbstractContextManager, Iterator
+    from collections.abc import Generator
+
+    from .._typing import AbstractContextManager, Callable, Iterable, Iterator
+
+T = TypeVar("T")
 
 
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
@@ -122,3 +129,30 @@ def keep_compiled_umap() -> None:
             layouts._nb_optimize_layout_euclidean_single_epoch,
         ):
             function.enable_caching()
+
+
+def ahead(items: Iterable[T]) -> Generator[T]:
+    """Yield the same items; a thread makes the next one while the last one is used, and ends with the generator."""
+    iterator, context = iter(items), copy_context()
+
+    def take() -> list[T]:
+        return context.run(lambda: list(islice(iterator, 1)))
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(take)
+        while item := coming.result():
+            coming = pool.submit(take)
+            yield item[0]
+
+
+def behind(work: Callable[[T], object], items: Iterable[T]) -> None:
+    """Do `work` on each item, in a thread, while the next item is made here."""
+    context = copy_context()
+    with ThreadPoolExecutor(1) as pool:
+        done: Future[object] | None = None
+        for item in items:
+            if done:
+                done.result()
+            done = pool.submit(context.run, work, item)
+        if done:
+            done.result()

@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 from anndata.io import sparse_dataset
 
+from .._compat import lazy_rows
+
 
 def is_remote(matrix: Any) -> bool:
     """Whether other processes can read the rows of a matrix."""
@@ -27,7 +29,7 @@ def is_remote(matrix: Any) -> bool:
 def remote(matrix: Any, rows: slice) -> Any:
     """Return what other processes take these rows from, by the same slice."""
     if hasattr(matrix, "dask"):
-        return _Lazy(matrix[rows])
+        return lazy_rows(matrix) or _Lazy(matrix[rows])
     stored = getattr(matrix, "group", matrix)
     if isinstance(stored, h5py.Group | h5py.Dataset):
         return _InFile(os.path.abspath(stored.file.filename), stored.name)

@@ -17,6 +17,7 @@ from anndata.io import read_zarr, sparse_dataset, write_elem
 from scipy import sparse
 
 from .._compat import changed_zarr, modalities_apart, stored
+from .._core.process import behind
 from ._atomic import atomic
 from ._target import check_room, check_target, restore
 
@@ -127,8 +128,6 @@ def write_figure(figure: Figure, path: str | Path) -> None:
 def stack(blocks: list[sparse.csr_matrix]) -> sparse.csr_matrix:
     """Put blocks of rows together; each is let go of as soon as it is copied, so that there is never twice of all."""
     n_rows, n_columns = sum(block.shape[0] for block in blocks), blocks[0].shape[1]
-    if len(blocks) == 1:
-        return stored(blocks.pop())
     indptr = np.cumsum(np.concatenate([[0], *(np.diff(block.indptr) for block in blocks)]))
     values = np.empty(indptr[-1], dtype=blocks[0].dtype)
     columns = np.empty(indptr[-1], dtype=np.int32 if max(indptr[-1], n_columns) < 2**31 else np.int64)
@@ -177,9 +176,12 @@ def write_blocks(
             # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
             for place, block in zip(places, next(blocks), strict=True):
                 write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
-            for matrices in blocks:
+
+            def append(matrices: list[sparse.csr_matrix]) -> None:
                 if not store:
                     check_room(temporary.parents[1], sum(one.data.nbytes + one.indices.nbytes for one in matrices))
                 for place, block in zip(places, matrices, strict=True):
                     sparse_dataset(group[place]).append(stored(block))
+
+            behind(append, blocks)
             write_elem(group, "var", start.var.assign(**more()))

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # Of names, no two of which are the same by chance.
 _BYTES = 16
-# What a CSR matrix is made of.
-_PARTS = ("data", "indices", "indptr")
 
 
 def digest(*parts: object) -> str:
@@ -38,7 +36,7 @@ def digest(*parts: object) -> str:
 
 
 class Kept:
-    """Matrices of each block of a computation, in a hidden folder beside its target.
+    """Matrices of each block of a computation, of one structure, in a hidden folder beside its target.
 
     They are found again by all that they are made from, so that none is ever taken for another. Several processes may
     put them there; one makes the folder and takes them.
@@ -59,9 +57,8 @@ class Kept:
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # numpy leaves a file open that is no archive.
             with self._file(name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                n_matrices = len(file.files) // len(_PARTS)
-                parts = [tuple(file[f"{part}_{i}"] for part in _PARTS) for i in range(n_matrices)]
-            found = [stored(of_one, shape=(len(of_one[-1]) - 1, n_columns)) for of_one in parts]
+                indices, indptr, *kinds = (file[name] for name in file.files)
+            found = [stored((data, indices, indptr), shape=(len(indptr) - 1, n_columns)) for data in kinds]
             for one in found:
                 one.check_format()
             return found
@@ -69,11 +66,11 @@ class Kept:
 
     def put(self, name: str, matrices: Sequence[sparse.csr_matrix]) -> bool:
         """Keep the matrices of a block; False: there is no room, or no folder that this process and its maker share."""
-        arrays = {f"{part}_{i}": getattr(one, part) for i, one in enumerate(matrices) for part in _PARTS}
+        structure = {"indices": matrices[0].indices, "indptr": matrices[0].indptr}
         temporary = self._file(name).with_suffix(f".{token_hex(4)}")
         try:
             with temporary.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, *(one.data for one in matrices), **structure)
             temporary.replace(self._file(name))
         except OSError:
             with suppress(OSError):

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from .._core.messages import bar, logger
-from .._core.process import uninterrupted
+from .._core.process import ahead, uninterrupted
 from .._settings import settings
-from ._ahead import ahead, dense
+from ._transfer import dense
 
 if TYPE_CHECKING:
     from typing import TypeVar

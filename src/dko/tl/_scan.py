@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .._core import keys
-from .._core.blocks import layer
+from .._core.blocks import layers
 from .._core.cells import unwrap
 from .._core.knockouts import open_model
 from .._core.messages import progress_of, require_genes, say
@@ -20,7 +20,6 @@ from .._core.write import writable, write
 from .._settings import settings
 from ..io._files import check_blocks, stack, write_blocks
 from ..io._kept import Kept, digest
-from ..models.base import like
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -104,15 +103,15 @@ def scan(
     # Of each gene the number of cells and the sum of each kind of impact; filled while the blocks go by.
     sums = np.zeros((1 + len(names), cells.adata.n_vars))
     kept = None if out is None else Kept(out, _made_from(cells, wanted, names))
-    blocks, layers = _blocks(cells, wanted, batch_size, sums, kept), {}
+    blocks, new = _blocks(cells, wanted, batch_size, sums, kept), {}
     if out is None or kept is None:
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
-        layers = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
+        new = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
         with kept.keeping():
             write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
     # Without new impacts here, those of an earlier scan would stand beside the means of this one.
-    write(cells.adata, remove=after_scan(key), layers=layers, var=_columns(key, *sums))
+    write(cells.adata, remove=after_scan(key), layers=new, var=_columns(key, *sums))
     where = f"layers[{keys.impact(key)!r}]" if out is None else repr(str(out))
     say(f"Knocked out {np.count_nonzero(sums[0]):,} genes, each in every cell that expresses it; see {where}.")
     return data if copy else None
@@ -141,11 +140,15 @@ def _blocks(
     tasks = ((block,) for block in chain([beginning], blocks))
     with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
         for found in cells.each(work, tasks, advance):
-            layers = _taken(found, kept, sums.shape[1])
-            sums[0] += np.bincount(layers[0].indices, minlength=sums.shape[1])
-            for total, one in zip(sums[1:], layers, strict=True):
-                total += np.bincount(one.indices, one.data, sums.shape[1])
-            yield layers
+            sums += found.sums
+            yield _taken(found, kept, sums.shape[1])
+
+
+class _Found(NamedTuple):
+    """The impacts of a block, or the name under which they are kept; and their sums, as in :func:`_blocks`."""
+
+    impacts: str | list[sparse.csr_matrix]
+    sums: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -159,31 +162,41 @@ class _Scan:
     n_vars: int
     kept: Kept | None
 
-    def __call__(self, block: Block, advance: Callable[[int], object]) -> Iterator[str | list[sparse.csr_matrix]]:
-        """Yield each kind of impact, as in X; or the name under which they are kept."""
+    def __call__(self, block: Block, advance: Callable[[int], object]) -> Iterator[_Found]:
+        """Yield each kind of impact, as in X, kept if there is somewhere to keep it."""
         name = _name(block) if self.kept else ""
-        if self.kept and (there := self.kept.get(name, self.n_vars)):
-            advance(there[0].nnz)
-            yield name
+        found = self.kept.get(name, self.n_vars) if self.kept else None
+        if found:
+            advance(found[0].nnz)
         else:
-            layers = self._layers(block, advance)
-            yield name if self.kept and self.kept.put(name, layers) else layers
+            found = self._impacts(block, advance)
+            if self.kept and not self.kept.put(name, found):
+                name = ""
+        of_each = [
+            np.bincount(found[0].indices, weights, self.n_vars) for weights in (None, *(one.data for one in found))
+        ]
+        yield _Found(name or found, np.stack(of_each))
 
-    def _layers(self, block: Block, advance: Callable[[int], object]) -> list[sparse.csr_matrix]:
+    def _impacts(self, block: Block, advance: Callable[[int], object]) -> list[sparse.csr_matrix]:
         found = np.full((self.n_kinds, block.values.nnz), np.nan, dtype=np.float32)
         for model, there, values in block.parts(self.model):
-            entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
-            found[:, entries] = model.scan(values, self.wanted, downstream=self.n_kinds > 1, advance=advance)
-        rows, shape = block.rows - block.first, (block.stop - block.first, self.n_vars)
-        return [layer(like(block.values, impacts), rows, self.columns, shape) for impacts in found]
+            impacts = model.scan(values, self.wanted, downstream=self.n_kinds > 1, advance=advance)
+            if len(there) == len(block.rows):
+                found = np.atleast_2d(impacts)
+            else:
+                entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
+                found[:, entries] = impacts
+        shape = (block.stop - block.first, self.n_vars)
+        return layers(block.values, found, block.rows - block.first, self.columns, shape)
 
 
-def _taken(found: str | list[sparse.csr_matrix], kept: Kept | None, n_columns: int) -> list[sparse.csr_matrix]:
-    if kept and isinstance(found, str):
-        return kept.take(found, n_columns)
-    if kept:
-        kept.no_room()
-    return cast("list[sparse.csr_matrix]", found)
+def _taken(found: _Found, kept: Kept | None, n_columns: int) -> list[sparse.csr_matrix]:
+    if isinstance(found.impacts, list):
+        if kept:
+            kept.no_room()
+        return found.impacts
+    assert kept is not None
+    return kept.take(found.impacts, n_columns)
 
 
 def _name(block: Block) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._core import keys
-from .._core.blocks import layer
+from .._core.blocks import layers
 from .._core.cells import unwrap
 from .._core.knockouts import open_model, require_cells
 from .._core.messages import listed, say
@@ -118,7 +118,7 @@ def virtual_ko(
             found.add(knockout)
     there = np.isfinite(impacts[0])
     require_cells(cells, sets, there.any(axis=0))
-    layers = [] if found is None else found.layers()
+    new = [] if found is None else found.layers()
     table = pd.DataFrame({"label": labels, "dose": dose, "n_cells": there.sum(axis=0)})
     names = [keys.ko_layer(key, label) for label in labels]
     frames = [pd.DataFrame(values, index=target.obs_names, columns=columns) for values in impacts]
@@ -130,7 +130,7 @@ def virtual_ko(
             target,
             # Without a new profile, that of an earlier call would stand beside the impact of this one.
             remove={"layers": [] if profiles else names},
-            layers=dict(zip(names, layers, strict=False)),
+            layers=dict(zip(names, new, strict=False)),
             obsm={place: _beside(target.obsm.get(place), frame, key) for place, frame in places},
             uns={key: {**target.uns[key], keys.KNOCKOUTS: table}},
         )
@@ -165,15 +165,15 @@ class _Profiles:
         if self._cells.model.log:
             return self._dense
         before, rows = self._cells.before(), self._cells.rows
-        layers = []
+        of_all = []
         for found in self._found:
             source = np.arange(len(rows))
             touched = np.searchsorted(rows, np.concatenate([knockout.rows for knockout in found]))
             source[touched] = len(rows) + np.arange(len(touched))
             after = sparse.csr_matrix(sparse.vstack([before, *(one.after for one in found)], format="csr"))[source]
             after.eliminate_zeros()
-            layers.append(layer(after, rows, self._cells.columns, self._cells.adata.shape))
-        return layers
+            of_all += layers(after, after.data[None], rows, self._cells.columns, self._cells.adata.shape)
+        return of_all
 
 
 def _beside(earlier: pd.DataFrame | None, new: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .._ahead import dense, in_blocks, room_on
+from .._transfer import dense, in_blocks, room_on
 from ..base import like
 from .maps import BOUND, all_cells
 

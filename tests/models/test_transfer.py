@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -10,49 +9,14 @@ import torch
 from scipy import sparse
 
 import dko
+from dko._core.process import ahead
 from dko.models import knockout
-from dko.models._ahead import ahead, dense, in_blocks
+from dko.models._transfer import dense, in_blocks
 
 from ..conftest import PERTURB_SEQ
 from .knockout.oracle import make_cells
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
-
-def test_the_next_item_is_made_while_the_last_one_is_used():
-    begun = [Event() for _ in range(4)]
-
-    def make():
-        for number, event in enumerate(begun):
-            event.set()
-            yield number, threading.current_thread()
-
-    items = ahead(make())
-    for number, event in enumerate(begun):
-        found, thread = next(items)
-        assert found == number and thread is not threading.current_thread()
-        assert all(one.wait(10) for one in begun[: number + 2])
-        assert not any(one.is_set() for one in begun[number + 3 :])
-        assert event.is_set()
-    assert list(items) == [] and not thread.is_alive()
-
-
-def test_a_thread_ends_with_who_uses_it_and_errors_are_those_of_the_items():
-    def make():
-        with dko.settings.override(verbosity=0):
-            yield dko.settings.memory_budget
-        raise OSError("the disk is gone")
-
-    before = threading.active_count()
-    with dko.settings.override(memory_budget=17):
-        items = ahead(make())
-        assert next(items) == 17
-        with pytest.raises(OSError, match="the disk is gone"):
-            next(items)
-        items = ahead(iter(range(10)))
-        assert next(items) == 0 and threading.active_count() == before + 1
-        items.close()
-    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("most", [1, 3, 4, 50])

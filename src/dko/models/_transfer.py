@@ -1,10 +1,7 @@
-"""Work beside the device: what it needs next is made while it computes, and as much at a time as it has memory for."""
+"""Values on their way to a device, and work on as many at a time as it has memory for."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,27 +9,10 @@ import torch
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-    from typing import TypeVar
+    from collections.abc import Callable
 
     import numpy as np
     from scipy import sparse
-
-    T = TypeVar("T")
-
-
-def ahead(items: Iterable[T]) -> Generator[T]:
-    """Yield the same items; a thread makes the next one while the last one is used, and ends with the generator."""
-    iterator, context = iter(items), copy_context()
-
-    def take() -> list[T]:
-        return context.run(lambda: list(islice(iterator, 1)))
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(take)
-        while item := coming.result():
-            coming = pool.submit(take)
-            yield item[0]
 
 
 def dense(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
