@@ -131,16 +131,16 @@ def test_a_perfect_a_random_and_a_blind_prediction(screen, many, monkeypatch, ki
     effects = {label: mean_of(many, label) - mean_of(many, "control") for label in screen.uns["held_out"]}
     rng = np.random.default_rng(0)
 
-    def predict(_, labels, axes):
+    def predict(_, labels, samples, profiles, axes):
         found = []
-        for label in labels:
+        for label, cells in zip(labels, samples, strict=True):
             effect = {
                 "perfect": effects[label],
                 "random": rng.normal(size=60),
                 "blind": effects[screen.uns["held_out"][0]],
             }[kind]
             effect = known_of(screen, label, effect)
-            found.append(Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect) @ axes, (200, 1))))
+            found.append(Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect) @ axes, (len(cells.rows), 1))))
         return found
 
     monkeypatch.setattr("dko.tl._evaluate.predict", predict)

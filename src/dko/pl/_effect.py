@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Patch
-from scipy import sparse
 
 from .. import get
 from .._compat import layer_names
 from .._core import keys
 from .._core.cells import profiles as relative
+from .._core.cells import row_blocks
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.knockouts import open_model
 from .._core.messages import listed
@@ -22,6 +22,8 @@ from .._core.verb import verb
 from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from .._typing import AnnData, Artist, Axes, Groups, Knockouts, MuData, Predictor, Sequence
 
 _CHANGE = "mean change of log1p(10,000 × share)"
@@ -238,12 +240,13 @@ def profile(
     call = f"dko.tl.virtual_ko(adata, ..., key={key!r})"
     labels = known_labels(genes, known, f"the profiles of key {key!r}", call)
     impacts = get.impact(opened.adata, labels, key=key)
-    cells = {label: impacts[label].notna().to_numpy()[opened.rows] for label in labels}
+    cells = {label: impacts[label].notna().to_numpy() & opened.cells for label in labels}
     if none := [label for label, some in cells.items() if not some.any()]:
         raise ValueError(f"No such cell expresses {none[0]!r}, or was knocked out; choose other groups.")
-    before = sparse.csr_matrix(opened.before())
+    means = _means_before(opened, cells)
     tables = {
-        f"{label} ({some.sum():,} cells)": _means(opened, label, before, some, n_genes) for label, some in cells.items()
+        f"{label} ({some.sum():,} cells)": _changed_most(_profiles(opened, label, before, some), n_genes)
+        for (label, some), before in zip(cells.items(), means, strict=True)
     }
     size = (2.7, 1.3 + 0.22 * max(map(len, tables.values())))
     columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
@@ -258,13 +261,36 @@ def profile(
     return drawn.finish(show, return_fig)
 
 
-def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int) -> pd.DataFrame:
-    genes, layer = opened.model.genes, opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]
-    after = sparse.csr_matrix(layer)[opened.rows[cells]][:, opened.columns]
-    kept = ~np.isin(genes, members(label, set(genes)))
-    table = pd.DataFrame(index=np.array(genes, dtype=object)[kept])
-    for name, values in {"before": before[cells][:, kept], "after": after[:, kept]}.items():
-        table[name] = np.asarray(relative(values.expm1() if opened.model.log else values).mean(axis=0)).ravel()
+def _means_before(opened: Predictor, cells: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the mean profile before each knockout, without its genes, of some cells, a mask for each."""
+    sums = np.zeros((len(cells), len(opened.model.genes)))
+    kept = [_others(opened, label) for label in cells]
+    for rows, values in opened.before_blocks():
+        for total, others, some in zip(sums, kept, cells.values(), strict=True):
+            total[others] += _sum_of_shares(opened, values[some[rows]][:, others])
+    return sums / np.array([[some.sum()] for some in cells.values()])
+
+
+def _profiles(opened: Predictor, label: str, before: np.ndarray, cells: np.ndarray) -> pd.DataFrame:
+    """Return the mean profiles `before` and after a knockout in some cells, a mask, without its genes."""
+    others, sums = _others(opened, label), np.zeros(len(opened.model.genes))
+    for rows, values in row_blocks(opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]):
+        sums[others] += _sum_of_shares(opened, values[cells[rows]][:, opened.columns[others]])
+    table = pd.DataFrame({"before": before, "after": sums / cells.sum()}, index=np.array(opened.model.genes, object))
+    return table[others]
+
+
+def _others(opened: Predictor, label: str) -> np.ndarray:
+    genes = opened.model.genes
+    return ~np.isin(genes, members(label, set(genes)))
+
+
+def _sum_of_shares(opened: Predictor, values: sparse.csr_matrix) -> np.ndarray:
+    shares = relative(values.expm1() if opened.model.log else values)
+    return np.asarray(shares.sum(axis=0, dtype=np.float64)).ravel()
+
+
+def _changed_most(table: pd.DataFrame, n_genes: int) -> pd.DataFrame:
     table["change"] = np.log1p(1e4 * table["after"]) - np.log1p(1e4 * table["before"])
     table["color"] = np.where(table["change"] < 0, FALLS, RISES)
     table = table[table["before"] > 0]  # others are in none of these cells

@@ -15,9 +15,12 @@ from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
 from ..metrics._baselines import components, mean_effect
-from .evaluation._methods import Predicted, distances, predict, training_effects, without_model
+from ..models.base import pieces
+from .evaluation._distances import distances, sample
+from .evaluation._measured import drawn, measure
+from .evaluation._methods import Predicted, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
-from .evaluation._screen import measure, open_screen, some
+from .evaluation._screen import open_screen
 
 if TYPE_CHECKING:
     from .._typing import RNG, AnnData, MuData, Sequence
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 
 # Baselines and components come from dense values of at most so many unperturbed cells.
 _MAX_CELLS = 5_000
-# Knockouts that are predicted together.
-_AT_A_TIME = 16
+# Bytes of the arrays, of genes or of sampled cells x axes, that are kept of a knockout until it is predicted.
+_N_ARRAYS, _N_SAMPLED = 8 * 6, 500
 
 
 @verb
@@ -166,19 +169,22 @@ def _scored(
     screen: Screen, rng: np.random.Generator, n_splits: int, *, baselines: bool
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Return the table of every method, a row per knockout, and how many training perturbations were measured."""
-    control, labels = screen.cells.rows, list(screen.genes)
-    values = some(screen.log_values(control, np.empty(0, dtype=int)), _MAX_CELLS, rng).toarray()
+    labels = list(screen.genes)
+    values = screen.log_values(drawn(screen.control, _MAX_CELLS, rng), np.empty(0, dtype=int)).toarray()
     axes = components(values).components_.T
     training = training_effects(screen)
     measured, predicted, apart = [], [], []
-    for number in progress(range(len(labels)), total=len(labels), description="evaluate", unit="knockout"):
-        if number % _AT_A_TIME == 0:
-            predictions = predict(screen, labels[number : number + _AT_A_TIME], axes)
-        prediction, without = predictions[number % _AT_A_TIME], screen.columns[number]
-        pair = screen.log_values(screen.perturbed[labels[number]], without), screen.log_values(control, without)
-        measured.append(measure(screen, pair, without, n_splits, rng))
-        apart.append(distances(pair, prediction.change, axes, rng))
-        predicted.append(prediction[:3])
+    # Each time the model goes over all unperturbed cells.
+    for numbers in pieces(len(labels), _N_ARRAYS * max(axes.shape[0], _N_SAMPLED * axes.shape[1])):
+        some, samples = labels[numbers], []
+        for label in progress(some, total=len(some), description="evaluate", unit="knockout"):
+            rows, without = screen.perturbed[label], screen.columns[labels.index(label)]
+            measured.append(measure(screen, rows, without, n_splits, rng))
+            samples.append(sample(screen, rows, without, axes, rng))
+        profiles = np.array([one.profile for one in measured[numbers]])
+        for prediction, cells in zip(predict(screen, some, samples, profiles, axes), samples, strict=True):
+            apart.append(distances(cells, prediction.change))
+            predicted.append(prediction[:3])
     effects, impacts, sizes = (np.array(part) for part in zip(*predicted, strict=True))
     model = Predicted(effects, impacts, sizes)
     tries = {"model": [model]}

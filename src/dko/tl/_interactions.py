@@ -11,10 +11,10 @@ from scipy import stats
 
 from .._core import keys
 from .._core.cells import some_cells
-from .._core.fitted import read_profiles
 from .._core.groups import grouping
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, progress_of, say
+from .._core.reading import read_profiles
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -184,8 +184,9 @@ def _measured(
     moves, rank = permutations_of(shares, n_permutations, rng), rng.permutation(len(group_of))
     grouped = predictor.among(chosen)
     cells = [
-        (cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
-        for model, there, values in grouped.whole.parts(grouped.model)
+        (cast("DkoModel", model), values, group_of[block.rows[there]], rank[block.rows[there]])
+        for block in grouped.read(None)
+        for model, there, values in block.parts(grouped.model)
     ]
     step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
     step = int(np.clip(step, 1, _PIECE))
