@@ -114,18 +114,16 @@ class Predictor:
         of_model, n_obs = (self.adata, self.fitted, self.model.reads), self.adata.n_obs
         share = share_of(n_obs, self.adata.n_vars)
         n_rows = n_rows or share or n_obs
-        edges = np.array([0, *self.rows[n_rows::n_rows], n_obs])
         if share and is_remote(self.source.matrix):
             # Where few of the cells are chosen, no worker reads all between them at once.
-            edges = np.union1d(edges, np.arange(0, n_obs, n_rows * max(1, share // n_rows)))
+            edges = np.union1d(self._edges(0, n_obs, n_rows), np.arange(0, n_obs, n_rows * max(1, share // n_rows)))
             take = taking(*of_model)
             for piece in self.source.unread(genes_read(*of_model), edges.tolist()):
                 rows = self._among(piece.rows.start, piece.rows.stop)
                 yield Unread(piece, rows, self.models[rows], take)
             return
         for first, values in read_blocks(*of_model):
-            stop = first + values.shape[0]
-            for some in pairwise(np.union1d(edges[(first < edges) & (edges < stop)], [first, stop]).tolist()):
+            for some in pairwise(self._edges(first, first + values.shape[0], n_rows)):
                 rows = self._among(*some)
                 yield Block(*some, rows, self.models[rows], chosen_of(values, first, rows))
 
@@ -135,8 +133,18 @@ class Predictor:
             for block in self.blocks(n_rows):
                 yield block.read()
 
+    @property
+    def whole(self) -> Block:
+        """All cells as one block, which have to fit into memory: some that were chosen at random, or a few."""
+        values = stacked([block.values for block in self.read(None)])
+        return Block(0, self.adata.n_obs, self.rows, self.models[self.rows], values)
+
     def _among(self, first: int, stop: int) -> np.ndarray:
         return first + np.flatnonzero(self.cells[first:stop])
+
+    def _edges(self, first: int, stop: int, n_rows: int) -> list[int]:
+        """Return where blocks of so many of the cells begin and end."""
+        return [first, *self._among(first, stop)[n_rows::n_rows].tolist(), stop]
 
     def each(
         self, work: Callable[..., Iterable[T]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]

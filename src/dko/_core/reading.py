@@ -16,7 +16,7 @@ from .scale import Scale, scale_now, source_of, take_log
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from .._typing import AnnData, Callable, Fitted, Iterator, Sequence
+    from .._typing import AnnData, Callable, Fitted, Iterator
 
     Take: TypeAlias = Callable[[sparse.csr_matrix], sparse.csr_matrix]
 
@@ -83,7 +83,7 @@ def _logged(values: sparse.csr_matrix, scale: Scale, base: float | None) -> spar
 
 
 def _logged_counts(
-    values: sparse.csr_matrix, scale: Scale, target_sum: float | None, columns: Sequence[int]
+    values: sparse.csr_matrix, scale: Scale, target_sum: float | None, columns: np.ndarray
 ) -> sparse.csr_matrix:
     scale.to_linear(values)
     totals = np.asarray(values.sum(axis=1)).ravel()

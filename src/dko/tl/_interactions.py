@@ -184,9 +184,8 @@ def _measured(
     moves, rank = permutations_of(shares, n_permutations, rng), rng.permutation(len(group_of))
     grouped = predictor.among(chosen)
     cells = [
-        (cast("DkoModel", model), values, group_of[block.rows[there]], rank[block.rows[there]])
-        for block in grouped.read(None)
-        for model, there, values in block.parts(grouped.model)
+        (cast("DkoModel", model), values, group_of[grouped.rows[there]], rank[grouped.rows[there]])
+        for model, there, values in grouped.whole.parts(grouped.model)
     ]
     step = settings.memory_budget // max(24 * len(names) * len(shares), _BYTES * len(group_of))
     step = int(np.clip(step, 1, _PIECE))

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # Two or three cells to learn from, one to validate on, one to test on, with the customary fractions.
 _MIN_CELLS = 5
-# Bytes of an entry of a CSR matrix.
-_ENTRY = 8
 # Control cells that a model of perturbations can be trained on.
 _MIN_CONTROLS = 20
 

@@ -74,8 +74,8 @@ class _Side(NamedTuple):
 
     means: np.ndarray  # of log values, over the cells of each of two masks
     noise: np.ndarray  # sampling variance of the first
-    halves: np.ndarray  # the first in two halves, again for every split
     profile: np.ndarray  # of profiles
+    halves: np.ndarray  # of log values in two halves of the first cells, again for every split
     parts: np.ndarray  # of profiles of parts, again for every split
 
 
@@ -86,14 +86,14 @@ def _added(
     found: list[Any] = [0.0] * 5
     for there, values in screen.log_blocks(rows, without):
         profiles, some = shares(values), masks[:, there].astype(float)
-        added = some @ values, some[0] @ values.power(2), total(profiles)
-        added += halves.means(values, there), parts.means(profiles, there)
+        of_parts = halves.means(values, there), parts.means(profiles, there)
+        added = some @ values, some[0] @ values.power(2), total(profiles), *of_parts
         found = [before + more for before, more in zip(found, added, strict=True)]
-    sums, squares, profile, of_halves, of_parts = found
+    sums, squares, profile, *of_parts = found
     n = masks.sum(axis=1, keepdims=True)
     means = sums / n
     variance = np.maximum(squares / n[0] - means[0] ** 2, 0)
-    return _Side(means, variance / (n[0] - 1), of_halves, profile / len(rows), of_parts)
+    return _Side(means, variance / (n[0] - 1), profile / len(rows), *of_parts)
 
 
 def drawn(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
