@@ -11,7 +11,7 @@ import numpy as np
 from ..models.base import like
 from .cells import chosen_rows, profiles
 from .messages import logger
-from .scale import Scale, scale_now, source_of, take_log
+from .scale import Scale, once, scale_now, source_of, take_log
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -49,7 +49,14 @@ def taking(adata: AnnData, fitted: Fitted, reads: str) -> Take:
     params, source = fitted.params, source_of(adata, fitted.params)
     if _is_summed(fitted, reads):
         names = source.genes
-        _compare_totals(len(names), params.get("n_summed", len(names)))
+        if len(names) != (n_summed := params.get("n_summed", len(names))):
+            once(
+                adata,
+                f"The fit divided counts by their sum over {n_summed} genes, and here there are {len(names)}, so that "
+                "values are on another scale than those it was trained on; keep all genes of the fit, or fit on "
+                "normalised values.",
+                logger.warning,
+            )
         position = {name: column for column, name in enumerate(names)}
         columns = np.array([position[gene] for gene in fitted.genes])
         return partial(_logged_counts, scale=scale, target_sum=params.get("target_sum"), columns=columns)
@@ -90,17 +97,6 @@ def _logged_counts(
     values = values[:, columns]
     take_log(values, "counts", totals, target_sum)
     return values
-
-
-def _compare_totals(n_genes: int, n_summed: int) -> None:
-    """Warn where cells have other genes than those of the fit, over which counts were summed."""
-    if n_genes != n_summed:
-        logger.warning(
-            "The fit divided counts by their sum over %d genes, and here there are %d, so that values are on another "
-            "scale than those it was trained on; keep all genes of the fit, or fit on normalised values.",
-            n_summed,
-            n_genes,
-        )
 
 
 def read_profiles(adata: AnnData, fitted: Fitted, cells: np.ndarray | None = None) -> sparse.csr_matrix:

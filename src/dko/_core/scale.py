@@ -17,7 +17,7 @@ from .evidence import are_counts, over_least, rows_of, units
 from .messages import logger, say
 
 if TYPE_CHECKING:
-    from .._typing import AnnData
+    from .._typing import AnnData, Callable
 
 
 # No logarithm of a UMI count or of a normalised value exceeds the first: expm1(30) is ten million million. One beyond
@@ -148,10 +148,9 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     if (found.kind, found.base) == (kind, base) or (known.trust == SAID and found.kind != "counts"):
         return known
     if found.trust == CERTAIN:
-        message = f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted."
-        if _TOLD.get((id(adata), message)) is not adata:
-            _TOLD[id(adata), message] = adata
-            say(message)
+        once(
+            adata, f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted.", say
+        )
         return found
     if known.trust != CERTAIN:
         return known
@@ -161,7 +160,14 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     )
 
 
-_TOLD: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
+def once(adata: AnnData, message: str, tell: Callable[[str], object]) -> None:
+    """Tell of an AnnData what has not been said of it before."""
+    if _SAID.get((id(adata), message)) is not adata:
+        _SAID[id(adata), message] = adata
+        tell(message)
+
+
+_SAID: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
 
 
 def _mark(adata: AnnData) -> float | None:

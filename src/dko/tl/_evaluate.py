@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import MOST_CELLS, unwrap
 from .._core.messages import listed, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
@@ -17,7 +17,7 @@ from .._rng import generator
 from ..metrics._baselines import components, mean_effect
 from ..models.base import pieces
 from .evaluation._distances import distances, sample
-from .evaluation._measured import drawn, measure
+from .evaluation._measured import drawn, measure, n_of_test
 from .evaluation._methods import Predicted, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
 from .evaluation._screen import open_screen
@@ -125,6 +125,9 @@ def evaluate(
     -----
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
     random half), and their direction is measured against the others: chance does not both select a gene and sign it.
+    Both sides of this test are ranked, so it takes at most 20,000 cells of each, and distances take 500, at random.
+    All else is added up over blocks of cells; those that are more than ``dko.settings.memory_budget`` are kept in a
+    scratch file (in the folder of ``TMPDIR``).
 
     Examples
     --------
@@ -170,6 +173,8 @@ def _scored(
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Return the table of every method, a row per knockout, and how many training perturbations were measured."""
     labels = list(screen.genes)
+    if any(n_of_test(screen, rows) > MOST_CELLS for rows in screen.perturbed.values()):
+        say(f"Genes that change are tested in at most {MOST_CELLS:,} cells a side, at random.")
     values = screen.log_values(drawn(screen.control, _MAX_CELLS, rng), np.empty(0, dtype=int)).toarray()
     axes = components(values).components_.T
     training = training_effects(screen)

@@ -45,7 +45,7 @@ def measure(
     # effects of all training perturbations too.
     apart = bool(screen.trained) and screen.held_out_are == TEST_CELLS
     reference = held_out if apart else np.ones(len(control), dtype=bool)
-    n_test = min(_MAX_RATIO * min(len(perturbed), int(held_out.sum())), MOST_CELLS)
+    n_test = min(n_of_test(screen, perturbed), MOST_CELLS)
     tested = drawn(perturbed, n_test, rng), drawn(control[held_out], n_test, rng)
     halves = drawn_halves(len(perturbed), n_splits, rng), drawn_halves(int(reference.sum()), n_splits, rng)
     halves = halves[0], halves[1].among(reference)
@@ -94,6 +94,11 @@ def _added(
     means = sums / n
     variance = np.maximum(squares / n[0] - means[0] ** 2, 0)
     return _Side(means, variance / (n[0] - 1), profile / len(rows), *of_parts)
+
+
+def n_of_test(screen: Screen, perturbed: np.ndarray) -> int:
+    """Return how many cells a side would be compared gene by gene."""
+    return _MAX_RATIO * min(len(perturbed), int(screen.held_out.sum()))
 
 
 def drawn(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
