@@ -95,7 +95,7 @@ def evaluate(adata, key):
 def test_an_evaluation_never_holds_all_cells(key, peak, monkeypatch):
     for place in ("_evaluate", "evaluation._distances"):
         monkeypatch.setattr(f"dko.tl.{place}._MAX_CELLS", 50)
-    assert peak(lambda adata: evaluate(adata, key)) < 0.5
+    assert peak(lambda adata: evaluate(adata, key)) < 0.7  # of which half is for the rank test of a few cells
 
 
 @pytest.mark.slow
@@ -108,5 +108,5 @@ def test_knockouts_and_effects_never_hold_all_cells(key, peak):
 @pytest.mark.slow
 def test_modules_of_perturbations_never_hold_all_cells(peak, monkeypatch):
     monkeypatch.setattr("dko._core.cells.MOST_CELLS", 100)
-    call = {"key": "screen", "n_null": 20, "progress": False}
-    assert peak(lambda adata: dko.tl.perturbation_modules(adata, ["gene_1", "gene_2"], **call)) < 0.5
+    how: dict[str, Any] = {"key": "screen", "n_null": 20, "progress": False}
+    assert peak(lambda adata: dko.tl.perturbation_modules(adata, ["gene_1", "gene_2"], **how)) < 0.5

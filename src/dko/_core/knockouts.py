@@ -207,7 +207,7 @@ class Predictor:
         several = self.model.log or any(len(genes) > 1 for genes in sets)
         for_noise, _ = self._streams(rng)
         work = partial(effects_of, self.model, numbers, n_groups)
-        drawn = some._drawn(None, len(sets) if several else None, for_noise)
+        drawn = some._drawn(None, min(len(sets), AT_A_TIME) if several else None, for_noise)
         tasks = ((block, noise, group[block.rows]) for block, noise in drawn)
         with progress_of(len(some.rows), description="effects", unit="cell") as advance:
             for changes, n in some.each(work, tasks, advance):
@@ -225,8 +225,11 @@ class Predictor:
     ) -> Iterator[tuple[Block | Unread, np.ndarray]]:
         """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
         if n_rows is None and n_asked is not None:
-            n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
-            n_rows = min(n_rows, share_of(self.adata.n_obs, self.adata.n_vars) or n_rows)
+            share = share_of(self.adata.n_obs, self.adata.n_vars)
+            # A worker sends all that is asked of a block at once.
+            n_held = n_asked if share else min(n_asked, AT_A_TIME)
+            n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + n_held)) or 1
+            n_rows = min(n_rows, share or n_rows)
         n_drawn = 0
         for block in self.blocks(n_rows):
             if len(block.rows):

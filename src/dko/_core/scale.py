@@ -148,9 +148,8 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     if (found.kind, found.base) == (kind, base) or (known.trust == SAID and found.kind != "counts"):
         return known
     if found.trust == CERTAIN:
-        once(
-            adata, f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted.", say
-        )
+        message = f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted."
+        once(adata, message, say)
         return found
     if known.trust != CERTAIN:
         return known

@@ -86,8 +86,8 @@ def _added(
     found: list[Any] = [0.0] * 5
     for there, values in screen.log_blocks(rows, without):
         profiles, some = shares(values), masks[:, there].astype(float)
-        of_parts = halves.means(values, there), parts.means(profiles, there)
-        added = some @ values, some[0] @ values.power(2), total(profiles), *of_parts
+        added = [some @ values, some[0] @ values.power(2), total(profiles)]
+        added += [halves.means(values, there), parts.means(profiles, there)]
         found = [before + more for before, more in zip(found, added, strict=True)]
     sums, squares, profile, *of_parts = found
     n = masks.sum(axis=1, keepdims=True)
