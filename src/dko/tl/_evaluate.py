@@ -16,7 +16,7 @@ from .._core.write import writable, write
 from .._rng import generator
 from ..metrics._baselines import components, mean_effect
 from ..models.base import pieces
-from .evaluation._distances import distances, sample
+from .evaluation._distances import N_SAMPLED, distances, sample
 from .evaluation._measured import drawn, measure, n_of_test
 from .evaluation._methods import Predicted, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Baselines and components come from dense values of at most so many unperturbed cells.
 _MAX_CELLS = 5_000
-# Bytes of the arrays, of genes or of sampled cells x axes, that are kept of a knockout until it is predicted.
-_N_ARRAYS, _N_SAMPLED = 8 * 6, 500
+# Numbers that are kept of a knockout until it is predicted: so many of each gene, and of each sampled cell and axis.
+_OF_GENES, _OF_CELLS = 8, 4
 
 
 @verb
@@ -179,11 +179,13 @@ def _scored(
     axes = components(values).components_.T
     training = training_effects(screen)
     measured, predicted, apart = [], [], []
-    # Each time the model goes over all unperturbed cells.
-    for numbers in pieces(len(labels), _N_ARRAYS * max(axes.shape[0], _N_SAMPLED * axes.shape[1])):
+    n_genes, n_axes = axes.shape
+    # As many as fit into memory, as the model goes over all unperturbed cells each time.
+    for numbers in pieces(len(labels), 8 * (_OF_GENES * n_genes + _OF_CELLS * N_SAMPLED * n_axes)):
         some, samples = labels[numbers], []
-        for label in progress(some, total=len(some), description="evaluate", unit="knockout"):
-            rows, without = screen.perturbed[label], screen.columns[labels.index(label)]
+        pairs = zip(some, screen.columns[numbers], strict=True)
+        for label, without in progress(pairs, total=len(some), description="evaluate", unit="knockout"):
+            rows = screen.perturbed[label]
             measured.append(measure(screen, rows, without, n_splits, rng))
             samples.append(sample(screen, rows, without, axes, rng))
         profiles = np.array([one.profile for one in measured[numbers]])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ._screen import Screen
 
 # Most cells on a side of a distance, which takes all pairs.
-_MAX_CELLS = 500
+N_SAMPLED = 500
 
 
 class Sample(NamedTuple):
@@ -30,8 +30,8 @@ def sample(
 ) -> Sample:
     """Draw cells of one knockout and unperturbed ones, without its genes."""
     control = screen.control[rng.permutation(len(screen.control))]
-    size = min(_MAX_CELLS, len(control) // 2)
-    of_sides = control[:size], control[size : 2 * size], drawn(perturbed, _MAX_CELLS, rng)
+    size = min(N_SAMPLED, len(control) // 2)
+    of_sides = control[:size], control[size : 2 * size], drawn(perturbed, N_SAMPLED, rng)
     return Sample(of_sides[0], *(screen.log_values(rows, without) @ axes for rows in of_sides))
 
 
