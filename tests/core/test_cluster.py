@@ -109,6 +109,16 @@ def test_workers_read_files_themselves(kind, total, tmp_path, sent):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("kind", ["backed", "zarr"])
+def test_workers_read_files_themselves_for_a_model_of_logs(kind, perturbations, tmp_path, sent):
+    how: dict[str, Any] = {"genes": "gene_3", "profiles": False, "rng": 3, "batch_size": 20}
+    expected = here(dko.tl.virtual_ko, perturbations, **how)
+    found = opened(kind, perturbations, tmp_path)
+    dko.tl.virtual_ko(found, **how)
+    assert [type(one) for one in sent] == [Unread] * 3, "50 control cells"
+    np.testing.assert_array_equal(found.obsm["dko_impact"], expected.obsm["dko_impact"])
+
+
 def test_dask_arrays_that_workers_hold_already(fitted, client, sent):
     expected = here(dko.tl.scan, fitted, batch_size=30)
     fitted.X = client.persist(da.from_array(fitted.X.toarray(), chunks=(20, 20)))

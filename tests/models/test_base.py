@@ -21,7 +21,7 @@ def opened(request):
     else:
         adata = request.getfixturevalue("fitted")
     cells = open_model(adata, "dko", "rna", device="cpu")
-    return cells.values, cells.model
+    return cells.whole.values, cells.model
 
 
 def test_scans_are_those_of_single_knockouts(opened):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +121,32 @@ def test_no_prediction_depends_on_cells_that_are_held_out(screen, evaluated, cha
     pd.testing.assert_frame_equal(found, expected, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*zarr:UserWarning")
+@pytest.mark.parametrize(("kind", "budget"), [("backed", 2**28), ("zarr", 300_000)])
+def test_neither_storage_nor_budget_changes_a_number(screen, evaluated, kind, budget, tmp_path):
+    """Of more cells than the budget, all are kept in a scratch file and added up in blocks."""
+    if kind == "backed":
+        screen.write_h5ad(tmp_path / "cells.h5ad")
+        found = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    else:
+        screen.write_zarr(tmp_path / "cells.zarr")
+        found = ad.experimental.read_lazy(tmp_path / "cells.zarr")
+    with dko.settings.override(memory_budget=budget):
+        dko.tl.evaluate(found, **HOW)
+    pd.testing.assert_frame_equal(table(found), table(evaluated), rtol=1e-5, atol=1e-6, check_categorical=False)
+
+
+def test_of_too_many_cells_some_are_tested(screen, evaluated, monkeypatch, capsys):
+    """What needs all cells at once is of a random sample, and says so; all else is the same."""
+    for place in ("_evaluate", "evaluation._measured"):
+        monkeypatch.setattr(f"dko.tl.{place}.MOST_CELLS", 20)
+    dko.tl.evaluate(screen, **HOW)
+    assert "Genes that change are tested in at most 20 cells a side, at random." in capsys.readouterr().err
+    found, expected = (table(one).loc["measurement"] for one in (screen, evaluated))
+    assert (found["n_changed"] < expected["n_changed"]).any()
+    np.testing.assert_allclose(table(screen).loc["model", "pearson"], table(evaluated).loc["model", "pearson"])
+
+
 @pytest.fixture(scope="module")
 def many():
     return dko.datasets.perturb_seq(10, 60, n_cells=2_000, n_controls=5_000, **SIMULATED)
@@ -131,16 +158,16 @@ def test_a_perfect_a_random_and_a_blind_prediction(screen, many, monkeypatch, ki
     effects = {label: mean_of(many, label) - mean_of(many, "control") for label in screen.uns["held_out"]}
     rng = np.random.default_rng(0)
 
-    def predict(_, labels, axes):
+    def predict(_, labels, samples, profiles, axes):
         found = []
-        for label in labels:
+        for label, cells in zip(labels, samples, strict=True):
             effect = {
                 "perfect": effects[label],
                 "random": rng.normal(size=60),
                 "blind": effects[screen.uns["held_out"][0]],
             }[kind]
             effect = known_of(screen, label, effect)
-            found.append(Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect) @ axes, (200, 1))))
+            found.append(Prediction(effect, 0.0, 0.0, np.tile(np.nan_to_num(effect) @ axes, (len(cells.rows), 1))))
         return found
 
     monkeypatch.setattr("dko.tl._evaluate.predict", predict)

@@ -46,14 +46,14 @@ def too_little(adata):
 def kept(monkeypatch):
     """The types of the values that fits were given."""
     found = []
-    keep = _training_cells._kept
+    keep = _training_cells.kept
 
     def noting(*args, **kwargs):
         values = keep(*args, **kwargs)
         found.append(type(values))
         return values
 
-    monkeypatch.setattr(_training_cells, "_kept", noting)
+    monkeypatch.setattr(_training_cells, "kept", noting)
     return found
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from .._compat import stored
 from ..models.base import like
-from .cells import profiles
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from ..models import Knockout, Model
     from ..models.base import Sets
     from .cells import Piece
-    from .scale import Scale
+    from .reading import Take
 
 
 class Part(NamedTuple):
@@ -53,29 +52,22 @@ class Block:
 
 @dataclass(frozen=True)
 class Unread:
-    """A block that lies in a file, for another process to read; `scale` is None if models read presence alone."""
+    """A block that lies in a file, for another process to read; `take` makes of its values what models read."""
 
     piece: Piece
     rows: np.ndarray
     models: np.ndarray
-    reads: str
-    scale: Scale | None
+    take: Take
 
     def read(self) -> Block:
         """Read it."""
-        values, where = self.piece.read(), self.piece.rows
-        if self.scale is None:
-            values.data[:] = 1.0
-        else:
-            self.scale.to_linear(values)
-        return block_of(values, where.start, self.rows, self.models, self.reads)
+        values, where = self.take(self.piece.read()), self.piece.rows
+        return Block(where.start, where.stop, self.rows, self.models, chosen_of(values, where.start, self.rows))
 
 
-def block_of(values: sparse.csr_matrix, first: int, rows: np.ndarray, models: np.ndarray, reads: str) -> Block:
-    """Return the block of some rows, of all values from the row `first` on."""
-    stop = first + values.shape[0]
-    values = values if len(rows) == values.shape[0] else values[rows - first]
-    return Block(first, stop, rows, models, profiles(values) if reads == "profiles" else values)
+def chosen_of(values: sparse.csr_matrix, first: int, rows: np.ndarray) -> sparse.csr_matrix:
+    """Return some rows, of values from the row `first` on."""
+    return values if len(rows) == values.shape[0] else values[rows - first]
 
 
 def knocked_out(

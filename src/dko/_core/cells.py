@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -144,12 +144,10 @@ class Source:
         """Read values as CSR float32, cells x `genes`, as :meth:`blocks` does, in one piece."""
         return chosen_rows(self.blocks(genes))
 
-    def blocks(
-        self, genes: Sequence[str] | None = None, n_rows: int | None = None
-    ) -> Iterator[tuple[int, sparse.csr_matrix]]:
+    def blocks(self, genes: Sequence[str] | None = None) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
         columns = self._columns(genes)
-        for rows, block in row_blocks(self.matrix, n_rows):
+        for rows, block in row_blocks(self.matrix):
             with self.refusing():
                 check_expression(block, rows.start)
             yield rows.start, cut(block, columns)
@@ -167,11 +165,10 @@ class Source:
             )
         return None if np.array_equal(columns, np.arange(len(self.names))) else columns
 
-    def unread(self, genes: Sequence[str], n_rows: int) -> Iterator[Piece]:
-        """Yield the same blocks for other processes to read, in :meth:`refusing`."""
-        columns, n_cells, matrix = self._columns(genes), self.adata.n_obs, self.matrix
-        for first in range(0, n_cells, n_rows):
-            rows = slice(first, min(first + n_rows, n_cells))
+    def unread(self, genes: Sequence[str], edges: Sequence[int]) -> Iterator[Piece]:
+        """Yield the cells between `edges` for other processes to read, in :meth:`refusing`."""
+        columns, matrix = self._columns(genes), self.matrix
+        for rows in starmap(slice, pairwise(edges)):
             yield Piece(remote(matrix, rows), rows, columns)
 
     @contextmanager
@@ -253,21 +250,13 @@ _UNIQUE = {
 }
 
 
-def row_blocks(source: Any, n_rows: int | None = None) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+def row_blocks(source: Any) -> Iterator[tuple[slice, sparse.csr_matrix]]:
     """Cut any matrix (numpy, CSR, CSC, backed, dask) into blocks of rows and yield each as CSR float32.
 
-    Files are read in as large pieces as memory allows, as smaller ones would have to be unpacked again and again.
+    They are as large as memory allows, as smaller ones of a file would have to be unpacked again and again.
     """
     if sparse.issparse(source):
         source = source.tocsr()
-    for first, piece in _pieces(source):
-        step = n_rows or piece.shape[0]
-        for start in range(0, piece.shape[0], step):
-            some = piece if step >= piece.shape[0] else piece[start : start + step]
-            yield slice(first + start, first + start + some.shape[0]), some
-
-
-def _pieces(source: Any) -> Iterator[tuple[int, sparse.csr_matrix]]:
     total, n_columns = source.shape
     n_entries = source.nnz if sparse.issparse(source) else _n_stored(source)
     # Bytes of a row: dense, or of its entries, their copies on the way, and what is made of them.
@@ -286,8 +275,8 @@ def _pieces(source: Any) -> Iterator[tuple[int, sparse.csr_matrix]]:
             f"These values lie in the file gene by gene (CSC), so it is read {len(edges) - 1} times; written as CSR it "
             "is read once. A larger dko.settings.memory_budget helps, too."
         )
-    for first, stop in pairwise(edges.tolist()):
-        yield first, rows_of(source, slice(first, stop))
+    for rows in starmap(slice, pairwise(edges.tolist())):
+        yield rows, rows_of(source, rows)
 
 
 def _n_stored(source: Any) -> int | None:

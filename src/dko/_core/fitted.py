@@ -1,4 +1,4 @@
-"""A fitted model as it lies in an AnnData: its arrays, its genes, and where its values are read."""
+"""A fitted model as it lies in an AnnData: its arrays and its genes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ import pandas as pd
 
 from ..models import Frame, model_class
 from . import keys
-from .cells import Source, chosen_rows, profiles, require_unique
+from .cells import Source, require_unique
 from .checks import checked_cells, checked_frame, checked_weights
 from .messages import listed
 from .results import OF_MODEL, checked_table, damaged
-from .scale import Scale, scale_now, source_of
+from .scale import Scale
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
-    from .._typing import AnnData, Iterator
+    from .._typing import AnnData
     from ..models import Model
 
 
@@ -136,37 +134,6 @@ def signal_column(
     column = np.full(adata.n_vars, np.nan, dtype=np.float32)
     column[adata.var_names.get_indexer(list(genes))] = weights[keys.SIGNAL]
     return {keys.signal(key): column}
-
-
-def linear_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None = None) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield blocks of cells x genes of the model on a linear scale (CSR float32), with the row of the first."""
-    gene_columns(adata, fitted)
-    scale = None
-    for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
-        # After the first values have been found to be expression.
-        scale = scale or scale_now(adata, fitted.params)
-        scale.to_linear(block)
-        yield first, block
-
-
-def presence_blocks(adata: AnnData, fitted: Fitted, n_rows: int | None) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield blocks of cells x genes of the model with the row of the first: linear values, or ones if it reads so."""
-    if fitted.model.reads != "presence":
-        yield from linear_blocks(adata, fitted, n_rows)
-        return
-    for first, block in source_of(adata, fitted.params).blocks(fitted.genes, n_rows):
-        block.data[:] = 1.0
-        yield first, block
-
-
-def read_profiles(adata: AnnData, fitted: Fitted, cells: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Read the observed relative profiles of cells (a mask) over the genes of the model, CSR float32."""
-    return profiles(read_linear(adata, fitted, cells))
-
-
-def read_linear(adata: AnnData, fitted: Fitted, cells: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Read the observed values of cells (a mask) on a linear scale: CSR float32, cells x genes of the model."""
-    return chosen_rows(linear_blocks(adata, fitted), cells)
 
 
 _OF_MODELS = (keys.GROUP, keys.MEMBER)

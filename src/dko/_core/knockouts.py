@@ -15,16 +15,17 @@ from .._rng import generator, seed_of
 from .._settings import settings
 from ..models.base import AT_A_TIME
 from . import keys
-from .blocks import Block, Unread, block_of, effects_of, knocked_out
-from .cells import profiles, stacked, unwrap
+from .blocks import Block, Unread, chosen_of, effects_of, knocked_out
+from .cells import stacked, unwrap
 from .cluster import in_blocks, share_of
-from .fitted import NO_SIGNAL, gene_columns, linear_blocks, presence_blocks, read_fitted
+from .fitted import NO_SIGNAL, gene_columns, read_fitted
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
 from .process import ahead
+from .reading import genes_read, read_blocks, taking
 from .remote import is_remote
-from .scale import read_log_values, scale_now, source_of
+from .scale import source_of
 
 if TYPE_CHECKING:
     from .._typing import RNG, AnnData, Callable, Fitted, Groups, Iterable, Iterator, Knockouts, MuData, Sequence
@@ -59,18 +60,6 @@ class Predictor:
         return np.flatnonzero(self.cells)
 
     @cached_property
-    def values(self) -> sparse.csr_matrix:
-        """What the model reads of these cells, as it says in ``reads``."""
-        if self.model.log:
-            return read_log_values(self.adata, self.fitted, self.rows)
-        return stacked([block.values for block in self.read(None)])
-
-    @property
-    def whole(self) -> Block:
-        """All cells that are predicted as one block."""
-        return Block(0, self.adata.n_obs, self.rows, self.models[self.rows], self.values)
-
-    @cached_property
     def trained(self) -> dict[str, list[str]]:
         """Genes of every perturbation that the model was trained on, by label; none of a model of unperturbed cells."""
         if keys.PERTURBATIONS not in self.fitted.tables:
@@ -83,20 +72,15 @@ class Predictor:
         """Return the same for some of the cells, a mask over all."""
         if cells[self.rows].all():
             return self
-        part = replace(self, models=np.where(cells, self.models, -1))
-        if "values" in vars(self):  # not read a second time
-            vars(part)["values"] = self.values[cells[self.rows]]
-        return part
+        return replace(self, models=np.where(cells, self.models, -1))
 
     def log_blocks(self) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield the log expression of all cells as changes are measured in: of profiles, log1p(1e4 * profile)."""
         from ..metrics import log_profiles
 
-        if self.model.log:
-            yield 0, read_log_values(self.adata, self.fitted)
-            return
-        for first, block in linear_blocks(self.adata, self.fitted):
-            yield first, log_profiles(profiles(block))
+        log = self.model.log
+        for first, block in read_blocks(self.adata, self.fitted, "log" if log else "profiles"):
+            yield first, block if log else log_profiles(block)
 
     @property
     def all_sets(self) -> dict[str, list[str]]:
@@ -128,25 +112,22 @@ class Predictor:
         return source_of(self.adata, self.fitted.params)
 
     def blocks(self, n_rows: int | None) -> Iterator[Block | Unread]:
-        """Yield the cells in blocks of `n_rows`, or of as many as fit into memory; those that workers read, unread."""
-        share = share_of(self.adata.n_obs, self.adata.n_vars)
-        n_rows = n_rows or share
-        if self.model.log or "values" in vars(self):
-            step = n_rows or self.adata.n_obs
-            edges = [0, *self.rows[step::step], self.adata.n_obs]
-            for number, (first, stop) in enumerate(pairwise(edges)):
-                some = slice(number * step, (number + 1) * step)
-                rows = self.rows[some]
-                yield Block(first, stop, rows, self.models[rows], self.values[some])
-        elif share and n_rows and is_remote(self.source.matrix):
-            scale = None if self.model.reads == "presence" else scale_now(self.adata, self.fitted.params)
-            for piece in self.source.unread(self.fitted.genes, n_rows):
+        """Yield `n_rows` of the cells at a time, or as many as fit into memory; what workers read, unread."""
+        of_model, n_obs = (self.adata, self.fitted, self.model.reads), self.adata.n_obs
+        share = share_of(n_obs, self.adata.n_vars)
+        n_rows = n_rows or share or n_obs
+        if share and is_remote(self.source.matrix):
+            # Where few of the cells are chosen, no worker reads all between them at once.
+            edges = np.union1d(self._edges(0, n_obs, n_rows), np.arange(0, n_obs, n_rows * max(1, share // n_rows)))
+            take = taking(*of_model)
+            for piece in self.source.unread(genes_read(*of_model), edges.tolist()):
                 rows = self._among(piece.rows.start, piece.rows.stop)
-                yield Unread(piece, rows, self.models[rows], self.model.reads, scale)
-        else:
-            for first, values in presence_blocks(self.adata, self.fitted, n_rows):
-                rows = self._among(first, first + values.shape[0])
-                yield block_of(values, first, rows, self.models[rows], self.model.reads)
+                yield Unread(piece, rows, self.models[rows], take)
+            return
+        for first, values in read_blocks(*of_model):
+            for some in pairwise(self._edges(first, first + values.shape[0], n_rows)):
+                rows = self._among(*some)
+                yield Block(*some, rows, self.models[rows], chosen_of(values, first, rows))
 
     def read(self, n_rows: int | None) -> Iterator[Block]:
         """Yield the same blocks, all read here."""
@@ -154,8 +135,18 @@ class Predictor:
             for block in self.blocks(n_rows):
                 yield block.read()
 
+    @property
+    def whole(self) -> Block:
+        """All cells as one block, which have to fit into memory: some that were chosen at random, or a few."""
+        values = stacked([block.values for block in self.read(None)])
+        return Block(0, self.adata.n_obs, self.rows, self.models[self.rows], values)
+
     def _among(self, first: int, stop: int) -> np.ndarray:
         return first + np.flatnonzero(self.cells[first:stop])
+
+    def _edges(self, first: int, stop: int, n_rows: int) -> list[int]:
+        """Return where blocks of so many of the cells begin and end."""
+        return [first, *self._among(first, stop)[n_rows::n_rows].tolist(), stop]
 
     def each(
         self, work: Callable[..., Iterable[T]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
@@ -167,14 +158,16 @@ class Predictor:
 
     def before(self, function: str = "before") -> sparse.csr_matrix:
         """Return the cells before any knockout, or what another `function` of the model makes of them, as `rows`."""
-        found, rows = [], []
-        for block in self.read(None):
-            for model, there, values in block.parts(self.model):
-                found.append(getattr(model, function)(values))
-                rows.append(block.rows[there])
+        found = list(self.before_blocks(function))
         if not found:
             return sparse.csr_matrix((0, len(self.model.genes)), dtype=np.float32)
-        return stacked(found)[np.argsort(np.concatenate(rows))]
+        return stacked([values for _, values in found])[np.argsort(np.concatenate([rows for rows, _ in found]))]
+
+    def before_blocks(self, function: str = "before") -> Iterator[tuple[np.ndarray, sparse.csr_matrix]]:
+        """Yield the same with their rows in the AnnData, as many at a time as fit into memory."""
+        for block in self.read(None):
+            for model, there, values in block.parts(self.model):
+                yield block.rows[there], sparse.csr_matrix(getattr(model, function)(values))
 
     def predict(
         self,
@@ -217,7 +210,7 @@ class Predictor:
         several = self.model.log or any(len(genes) > 1 for genes in sets)
         for_noise, _ = self._streams(rng)
         work = partial(effects_of, self.model, numbers, n_groups)
-        drawn = some._drawn(None, len(sets) if several else None, for_noise)
+        drawn = some._drawn(None, min(len(sets), AT_A_TIME) if several else None, for_noise)
         tasks = ((block, noise, group[block.rows]) for block, noise in drawn)
         with progress_of(len(some.rows), description="effects", unit="cell") as advance:
             for changes, n in some.each(work, tasks, advance):
@@ -235,8 +228,11 @@ class Predictor:
     ) -> Iterator[tuple[Block | Unread, np.ndarray]]:
         """Yield blocks and the random numbers of their cells; `n_asked` predictions of each have to fit into memory."""
         if n_rows is None and n_asked is not None:
-            n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + min(n_asked, AT_A_TIME))) or 1
-            n_rows = min(n_rows, share_of(self.adata.n_obs, self.adata.n_vars) or n_rows)
+            share = share_of(self.adata.n_obs, self.adata.n_vars)
+            # A worker sends all that is asked of a block at once.
+            n_held = n_asked if share else min(n_asked, AT_A_TIME)
+            n_rows = settings.memory_budget // (16 * len(self.model.genes) * (1 + n_held)) or 1
+            n_rows = min(n_rows, share or n_rows)
         n_drawn = 0
         for block in self.blocks(n_rows):
             if len(block.rows):

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .cells import Source, stacked
+from .cells import Source
 from .evidence import are_counts, over_least, rows_of, units
 from .messages import logger, say
 
 if TYPE_CHECKING:
-    from .._typing import AnnData, Fitted
+    from .._typing import AnnData, Callable
 
 
 # No logarithm of a UMI count or of a normalised value exceeds the first: expm1(30) is ten million million. One beyond
@@ -149,9 +149,7 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
         return known
     if found.trust == CERTAIN:
         message = f"{source} holds {found.name} now, and held {known.name} at the fit; the values are converted."
-        if _TOLD.get((id(adata), message)) is not adata:
-            _TOLD[id(adata), message] = adata
-            say(message)
+        once(adata, message, say)
         return found
     if known.trust != CERTAIN:
         return known
@@ -161,7 +159,14 @@ def scale_now(adata: AnnData, params: Mapping[str, Any]) -> Scale:
     )
 
 
-_TOLD: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
+def once(adata: AnnData, message: str, tell: Callable[[str], object]) -> None:
+    """Tell of an AnnData what has not been said of it before."""
+    if _SAID.get((id(adata), message)) is not adata:
+        _SAID[id(adata), message] = adata
+        tell(message)
+
+
+_SAID: WeakValueDictionary[tuple[int, str], AnnData] = WeakValueDictionary()
 
 
 def _mark(adata: AnnData) -> float | None:
@@ -219,46 +224,3 @@ def take_log(values: sparse.csr_matrix, kind: str, totals: np.ndarray, target_su
         factor = (target_sum / np.where(totals > 0, totals, 1.0)).astype(np.float32)
         values.data *= np.repeat(factor, np.diff(values.indptr))
     np.log1p(values.data, out=values.data)
-
-
-def read_log_values(adata: AnnData, fitted: Fitted, rows: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Read the values of cells (`rows`, ascending) as the fit has read them (CSR float32); ValueError: not certain."""
-    params = fitted.params
-    source, kind = source_of(adata, params), params["values"]
-    counted = kind == "counts"
-    names = source.genes if counted else fitted.genes
-    rows = np.arange(adata.n_obs) if rows is None else rows
-    parts = []
-    for first, block in source.blocks(names):
-        start, stop = np.searchsorted(rows, [first, first + block.shape[0]])
-        parts.append(block if stop - start == block.shape[0] else block[rows[start:stop] - first])
-    values = stacked(parts)
-    if not counted and values.nnz and are_counts(values):
-        raise ValueError(
-            f"The fit has read normalised values, and {source} holds counts now; fit on a layer that keeps them."
-        )
-    now = scale_now(adata, params)
-    base = float(params.get("log_base", now.base or math.e)) if kind == "log1p" else None
-    if now.base is not None and now.base == base:
-        return values
-    now.to_linear(values)
-    totals = np.asarray(values.sum(axis=1)).ravel()
-    if counted:
-        _compare_totals(len(names), params)
-        position = {name: column for column, name in enumerate(names)}
-        values = values[:, [position[gene] for gene in fitted.genes]]
-    take_log(values, "counts" if counted else "linear", totals, params.get("target_sum"))
-    values.data /= np.float32(1.0 if base is None else np.log(base))
-    return values
-
-
-def _compare_totals(n_genes: int, params: dict[str, Any]) -> None:
-    """Warn where cells have other genes than those of the fit, over which counts were summed."""
-    known = params.get("n_summed", n_genes)
-    if n_genes != known:
-        logger.warning(
-            "The fit divided counts by their sum over %d genes, and here there are %d, so that values are on another "
-            "scale than those it was trained on; keep all genes of the fit, or fit on normalised values.",
-            known,
-            n_genes,
-        )

@@ -10,7 +10,8 @@ from scipy import sparse
 
 from ..models.base import like
 from .cells import profiles, rows_of
-from .fitted import gene_columns, linear_blocks
+from .fitted import gene_columns
+from .reading import read_blocks
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Fitted, Mapping
@@ -68,7 +69,7 @@ def read_scan(
     total = {name: np.zeros((n_parts, n_genes)) for name in (*counted, *summed)}
     of_cells = np.zeros((2, adata.n_obs), dtype=bool)
     found = Scan(of_cells[0], of_cells[1], np.zeros(n_genes, dtype=bool))
-    for first, values in linear_blocks(adata, fitted):
+    for first, values in read_blocks(adata, fitted, "linear"):
         rows = slice(first, first + values.shape[0])
         part, share = part_of[rows], profiles(values)
         blocks = {name: rows_of(layer, rows)[:, columns] for name, layer in layers.items()}
@@ -94,15 +95,15 @@ def read_scan(
             ("squares", like(main, np.square(main.data, dtype=np.float64)), slice(None)),
             *((name, block, slice(None)) for name, block in blocks.items()),
         ):
-            total[name] += _by_part(block[some], part[some], n_parts)
+            total[name] += sums_of_parts(block[some], part[some], n_parts)
     impacts = {name: total.pop(name) for name in layers}
     n_cells = np.bincount(part_of, minlength=n_parts)
     found.sums = Sums(**total, impacts=impacts, n_cells=n_cells)
     return found
 
 
-def _by_part(block: sparse.csr_matrix, part: np.ndarray, n_parts: int) -> np.ndarray:
-    """Return the sum of each column over the rows of each part."""
+def sums_of_parts(block: sparse.csr_matrix, part: np.ndarray, n_parts: int) -> np.ndarray:
+    """Return the sum of each column over the rows of each part, parts x columns, float64."""
     n_columns = block.shape[1]
     number = np.repeat(part.astype(np.int64) * n_columns, np.diff(block.indptr)) + block.indices
     return np.bincount(number, block.data, n_parts * n_columns).reshape(n_parts, n_columns)

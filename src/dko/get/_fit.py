@@ -13,10 +13,11 @@ from scipy import sparse
 from .._compat import stored
 from .._core import keys
 from .._core.cells import some_cells, unwrap
-from .._core.fitted import read_fitted, read_profiles
+from .._core.fitted import read_fitted
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
 from .._core.messages import listed
+from .._core.reading import read_profiles
 from .._core.verb import verb
 from .._rng import generator
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
@@ -81,9 +83,8 @@ def effect_size(
     after, before, _ = _sides(perturbed, control, without, logged)
     most, stream = min(after.shape[0], before.shape[0] // 2), generator(rng)
     size = min(most, n_cells or most)
-    (changed,) = _means_of_parts(shares(after), size, 1, n_splits, stream)
-    same, other = _means_of_parts(shares(before), size, 2, n_splits, stream)
-    return float(np.mean(bray_curtis(changed, same) - bray_curtis(other, same)))
+    changed = drawn_parts(after.shape[0], size, 1, n_splits, stream).means(shares(after))
+    return size_of_parts(changed, drawn_parts(before.shape[0], size, 2, n_splits, stream).means(shares(before)))
 
 
 @verb
@@ -161,7 +162,9 @@ def ceiling(
     True
     """
     after, before, kept = _sides(perturbed, control, without, logged)
-    return agreement(halves(after, before, n_splits, generator(rng))[..., kept])
+    stream = generator(rng)
+    halves = [drawn_halves(one.shape[0], n_splits, stream).means(one) for one in (after, before)]
+    return agreement((halves[0] - halves[1])[..., kept])
 
 
 @verb
@@ -203,9 +206,45 @@ def pair_interaction(both: ArrayLike, *, first: ArrayLike, second: ArrayLike) ->
     return size, np.where(nothing[..., None], np.nan, solved[..., 0])
 
 
-def halves(after: sparse.csr_array, before: sparse.csr_array, n_splits: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the effects that two random halves of the cells show, from log values: 2 x splits x genes."""
-    return np.subtract(*(_means_of_parts(one, one.shape[0] // 2, 2, n_splits, rng) for one in (after, before)))
+class Parts(NamedTuple):
+    """Disjoint random parts of cells, of `size` cells each, again for every split; one byte per cell and split."""
+
+    part_of: np.ndarray  # number of the part, splits x cells; -1 for none
+    size: int
+    n_parts: int
+
+    def means(self, values: sparse.csr_array, cells: slice = slice(None)) -> np.ndarray:
+        """Return the means of the parts, parts x splits x genes; of some of the `cells`, what they add to these."""
+        part_of = self.part_of[:, cells]
+        weights = np.concatenate([part_of == number for number in range(self.n_parts)]) / self.size
+        return np.asarray(weights @ values).reshape(self.n_parts, len(part_of), values.shape[1])
+
+    def among(self, cells: np.ndarray) -> Parts:
+        """Return the same parts where these cells are those of a mask among others, which are in none."""
+        part_of = np.full((len(self.part_of), len(cells)), -1, dtype=np.int8)
+        part_of[:, cells] = self.part_of
+        return self._replace(part_of=part_of)
+
+
+def drawn_parts(n_cells: int, size: int, n_parts: int, n_splits: int, rng: np.random.Generator) -> Parts:
+    """Draw disjoint parts of `size` cells, again for every split."""
+    part_of = np.full((n_splits, n_cells), -1, dtype=np.int8)
+    for parts in part_of:
+        order = rng.permutation(n_cells)
+        for number in range(n_parts):
+            parts[order[number * size : (number + 1) * size]] = number
+    return Parts(part_of, size, n_parts)
+
+
+def drawn_halves(n_cells: int, n_splits: int, rng: np.random.Generator) -> Parts:
+    """Draw two halves of the cells, again for every split."""
+    return drawn_parts(n_cells, n_cells // 2, 2, n_splits, rng)
+
+
+def size_of_parts(changed: np.ndarray, control: np.ndarray) -> float:
+    """Return the size of an effect from mean profiles of one part of perturbed and two of unperturbed cells."""
+    same, other = control
+    return float(np.mean(bray_curtis(changed[0], same) - bray_curtis(other, same)))
 
 
 def agreement(effects: np.ndarray) -> float:
@@ -249,16 +288,3 @@ def _sides(
 
 def _mean(values: sparse.csr_array) -> np.ndarray:
     return np.asarray(values.mean(axis=0)).ravel()
-
-
-def _means_of_parts(
-    values: sparse.csr_array, size: int, n_parts: int, n_splits: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the means of disjoint random parts of `size` cells, again for every split: parts x splits x genes."""
-    n_cells = values.shape[0]
-    order = rng.permuted(np.tile(np.arange(n_cells), (n_splits, 1)), axis=1)
-    weights = np.zeros((n_parts, n_splits, n_cells))
-    for part in range(n_parts):
-        np.put_along_axis(weights[part], order[:, part * size : (part + 1) * size], 1 / size, axis=1)
-    means = weights.reshape(-1, n_cells) @ values
-    return np.asarray(means).reshape(n_parts, n_splits, values.shape[1])

@@ -10,10 +10,11 @@ from weakref import finalize
 import numpy as np
 from scipy import sparse
 
+from .._settings import settings
 from .base import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _ENTRY = np.dtype([("gene", np.int32), ("value", np.float32)])
 
@@ -150,6 +151,23 @@ class View:
 def sizes_of(values: Any) -> np.ndarray:
     """Return how many genes each cell expresses."""
     return np.diff(values.indptr) if sparse.issparse(values) else values.sizes
+
+
+def kept(blocks: Iterable[sparse.csr_matrix], n_genes: int) -> Rows:
+    """Keep all rows: in memory or, where they are more than the memory budget, in a scratch file."""
+    parts: list[sparse.csr_matrix] = []
+    stored, size = None, 0
+    for block in blocks:
+        size += _ENTRY.itemsize * block.nnz
+        parts.append(block)
+        if stored is not None or size > settings.memory_budget:
+            stored = StoredRows(n_genes) if stored is None else stored
+            for part in parts:
+                stored.append(part)
+            parts = []
+    if stored is not None:
+        return stored
+    return sparse.csr_matrix(parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr"))
 
 
 def blocks_of(values: Rows, n_bytes: int) -> Iterator[tuple[slice, sparse.csr_matrix]]:

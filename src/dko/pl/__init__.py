@@ -1,8 +1,9 @@
 """Plots: they only read."""
 
-from ._effect import dose_response, effect, profile
+from ._effect import dose_response, effect
 from ._embedding import impact, shift
 from ._maps import modules, pairs
+from ._profile import profile
 from ._quality import evaluation, fit, history
 from ._ranking import heatmap, ranking
 from ._waterfall import waterfall

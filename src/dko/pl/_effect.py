@@ -1,4 +1,4 @@
-"""What knockouts change: genes with the evidence for it, and mean profiles before and after."""
+"""What knockouts change: genes with the evidence for it, and how this grows with the dose."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Patch
-from scipy import sparse
 
 from .. import get
-from .._compat import layer_names
 from .._core import keys
-from .._core.cells import profiles as relative
 from .._core.fitted import NO_SIGNAL as FDR
-from .._core.knockouts import open_model
 from .._core.messages import listed
-from .._core.names import known_labels, members
 from .._core.verb import verb
 from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
 
 if TYPE_CHECKING:
-    from .._typing import AnnData, Artist, Axes, Groups, Knockouts, MuData, Predictor, Sequence
+    from .._typing import AnnData, Artist, Axes, Knockouts, MuData, Sequence
 
 _CHANGE = "mean change of log1p(10,000 × share)"
 _NONE, _OTHER, _SHARED = "not significant", "contradicts co-expression", ", not specific"
@@ -185,111 +180,6 @@ def _kinds(table: pd.DataFrame) -> np.ndarray:
     change, z = np.sign(table["change"]), np.sign(table["z"])
     agreed = np.char.add(np.where(change < 0, "falls", "rises"), np.where(table["specific"], "", _SHARED))
     return np.select([~(table["pval_adj"] <= FDR), (change != z) | (change == 0)], [_NONE, _OTHER], agreed)
-
-
-_BEFORE = "0.45"
-
-
-@verb
-def profile(
-    adata: AnnData | MuData,
-    genes: Knockouts,
-    *,
-    groups: Groups = None,
-    n_genes: int = 20,
-    key: str = keys.DEFAULT,
-    mod: str = "rna",
-    device: str = "auto",
-    ncols: int = 2,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    return_fig: bool = False,
-) -> Any:
-    """Draw the mean profile before and after knockouts, of the genes that change most, what rises most on top.
-
-    The mean is over the cells with the knockout; both profiles are renormalised without the knocked-out genes, as in
-    :func:`dko.get.effects`. Beside the levels, unless `ax` is given, are their changes in per cent. Panels
-    beside each other have one scale.
-
-    Parameters
-    ----------
-    adata
-        After :func:`dko.tl.virtual_ko` of these knockouts, with their profiles.
-    genes
-        One or several knockouts, as in :func:`dko.tl.virtual_ko`, or their labels.
-    groups
-        Cells, as in :func:`dko.tl.virtual_ko`; by default all that were knocked out.
-    n_genes
-        Genes per panel, by the change of log1p(1e4 * mean share).
-    %(compute)s
-    %(ncols)s
-    %(plot)s
-
-    Examples
-    --------
-    >>> adata = dko.datasets.pbmc68k()
-    >>> dko.tl.fit(adata)
-    >>> dko.tl.virtual_ko(adata, "CD74")
-    >>> dko.pl.profile(adata, "CD74", n_genes=10)
-    """
-    opened = open_model(adata, key, mod, groups, device=device)
-    start = keys.ko_layer(key, "")
-    known = [keys.unescape(name.removeprefix(start)) for name in layer_names(opened.adata) if name.startswith(start)]
-    call = f"dko.tl.virtual_ko(adata, ..., key={key!r})"
-    labels = known_labels(genes, known, f"the profiles of key {key!r}", call)
-    impacts = get.impact(opened.adata, labels, key=key)
-    cells = {label: impacts[label].notna().to_numpy()[opened.rows] for label in labels}
-    if none := [label for label, some in cells.items() if not some.any()]:
-        raise ValueError(f"No such cell expresses {none[0]!r}, or was knocked out; choose other groups.")
-    before = sparse.csr_matrix(opened.before())
-    tables = {
-        f"{label} ({some.sum():,} cells)": _means(opened, label, before, some, n_genes) for label, some in cells.items()
-    }
-    size = (2.7, 1.3 + 0.22 * max(map(len, tables.values())))
-    columns, of_each = min(len(tables), ncols), 1 if ax is not None else 2
-    layout: dict[str, Any] = {"ncols": 2 * columns, "width_ratios": [1, 0.6] * columns}
-    drawn = panels(len(tables) * of_each, ax, size=size, what="knockout", **layout)
-    for number, (title, table) in enumerate(tables.items()):
-        axes = drawn.axes[number * of_each : (number + 1) * of_each]
-        for panel, first in zip(axes if number else [], drawn.axes, strict=False):
-            panel.sharex(first)
-        _draw_profile(axes, table, title)
-    drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
-    return drawn.finish(show, return_fig)
-
-
-def _means(opened: Predictor, label: str, before: sparse.csr_matrix, cells: np.ndarray, n_genes: int) -> pd.DataFrame:
-    genes, layer = opened.model.genes, opened.adata.layers[keys.ko_layer(opened.fitted.key, label)]
-    after = sparse.csr_matrix(layer)[opened.rows[cells]][:, opened.columns]
-    kept = ~np.isin(genes, members(label, set(genes)))
-    table = pd.DataFrame(index=np.array(genes, dtype=object)[kept])
-    for name, values in {"before": before[cells][:, kept], "after": after[:, kept]}.items():
-        table[name] = np.asarray(relative(values.expm1() if opened.model.log else values).mean(axis=0)).ravel()
-    table["change"] = np.log1p(1e4 * table["after"]) - np.log1p(1e4 * table["before"])
-    table["color"] = np.where(table["change"] < 0, FALLS, RISES)
-    table = table[table["before"] > 0]  # others are in none of these cells
-    table = table.sort_values("change", key=np.abs, ascending=False, kind="stable").head(n_genes)
-    return table.sort_values("change", ascending=False, kind="stable")
-
-
-def _draw_profile(axes: Sequence[Axes], table: pd.DataFrame, title: str) -> None:
-    """Draw mean shares before and after on a log axis and, beside it, changes that are too small to see there."""
-    (ax, *others), places = axes, range(len(table))
-    ax.hlines(places, table["before"], table["after"], colors=table["color"], lw=1.4, zorder=1)
-    ax.scatter(table["before"], places, s=30, c="white", edgecolors=_BEFORE, linewidths=1.2, zorder=2)
-    ax.scatter(table["after"], places, s=14, c=table["color"], zorder=3)
-    ax.set_xscale("log")
-    ax.margins(x=0.08)
-    dress(ax, title, "mean share of the cell's expression")
-    name_rows(ax, table.index)
-    for beside in others:
-        beside.barh(places, 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
-        beside.axvline(0, color="0.4", lw=0.8)
-        beside.locator_params(axis="x", nbins=4)
-        dress(beside, xlabel="change in %")
-        name_rows(beside, table.index)
-        beside.set_yticks([])
-        beside.spines["left"].set_visible(False)
 
 
 @verb

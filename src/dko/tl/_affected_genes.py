@@ -11,10 +11,11 @@ from scipy.stats import false_discovery_control
 from .._core import keys
 from .._core.cells import MOST_CELLS, some_cells
 from .._core.evidence import counts_again
-from .._core.fitted import NO_SIGNAL, read_linear
+from .._core.fitted import NO_SIGNAL
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, listed, say
+from .._core.reading import read_linear
 from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write, writing

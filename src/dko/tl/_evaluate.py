@@ -8,16 +8,19 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import MOST_CELLS, unwrap
 from .._core.messages import listed, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
 from ..metrics._baselines import components, mean_effect
-from .evaluation._methods import Predicted, distances, predict, training_effects, without_model
+from ..models.base import pieces
+from .evaluation._distances import N_SAMPLED, distances, sample
+from .evaluation._measured import drawn, measure, n_of_test
+from .evaluation._methods import Predicted, predict, training_effects, without_model
 from .evaluation._scores import MEASUREMENT, REPLICATE, counted, score, score_measurement, score_replicate, summarise
-from .evaluation._screen import measure, open_screen, some
+from .evaluation._screen import open_screen
 
 if TYPE_CHECKING:
     from .._typing import RNG, AnnData, MuData, Sequence
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 
 # Baselines and components come from dense values of at most so many unperturbed cells.
 _MAX_CELLS = 5_000
-# Knockouts that are predicted together.
-_AT_A_TIME = 16
+# Numbers that are kept of a knockout until it is predicted: so many of each gene, and of each sampled cell and axis.
+_OF_GENES, _OF_CELLS = 8, 4
 
 
 @verb
@@ -122,6 +125,9 @@ def evaluate(
     -----
     Significant genes are found against held-out unperturbed cells (the test cells of the fit if there are 50, or a
     random half), and their direction is measured against the others: chance does not both select a gene and sign it.
+    Both sides of this test are ranked, so it takes at most 20,000 cells of each, and distances take 500, at random.
+    All else is added up over blocks of cells; those that are more than ``dko.settings.memory_budget`` are kept in a
+    scratch file (in the folder of ``TMPDIR``).
 
     Examples
     --------
@@ -166,19 +172,26 @@ def _scored(
     screen: Screen, rng: np.random.Generator, n_splits: int, *, baselines: bool
 ) -> tuple[dict[str, pd.DataFrame], int]:
     """Return the table of every method, a row per knockout, and how many training perturbations were measured."""
-    control, labels = screen.cells.rows, list(screen.genes)
-    values = some(screen.log_values(control, np.empty(0, dtype=int)), _MAX_CELLS, rng).toarray()
+    labels = list(screen.genes)
+    if any(n_of_test(screen, rows) > MOST_CELLS for rows in screen.perturbed.values()):
+        say(f"Genes that change are tested in at most {MOST_CELLS:,} cells a side, at random.")
+    values = screen.log_values(drawn(screen.control, _MAX_CELLS, rng), np.empty(0, dtype=int)).toarray()
     axes = components(values).components_.T
     training = training_effects(screen)
     measured, predicted, apart = [], [], []
-    for number in progress(range(len(labels)), total=len(labels), description="evaluate", unit="knockout"):
-        if number % _AT_A_TIME == 0:
-            predictions = predict(screen, labels[number : number + _AT_A_TIME], axes)
-        prediction, without = predictions[number % _AT_A_TIME], screen.columns[number]
-        pair = screen.log_values(screen.perturbed[labels[number]], without), screen.log_values(control, without)
-        measured.append(measure(screen, pair, without, n_splits, rng))
-        apart.append(distances(pair, prediction.change, axes, rng))
-        predicted.append(prediction[:3])
+    n_genes, n_axes = axes.shape
+    # As many as fit into memory, as the model goes over all unperturbed cells each time.
+    for numbers in pieces(len(labels), 8 * (_OF_GENES * n_genes + _OF_CELLS * N_SAMPLED * n_axes)):
+        some, samples = labels[numbers], []
+        pairs = zip(some, screen.columns[numbers], strict=True)
+        for label, without in progress(pairs, total=len(some), description="evaluate", unit="knockout"):
+            rows = screen.perturbed[label]
+            measured.append(measure(screen, rows, without, n_splits, rng))
+            samples.append(sample(screen, rows, without, axes, rng))
+        profiles = np.array([one.profile for one in measured[numbers]])
+        for prediction, cells in zip(predict(screen, some, samples, profiles, axes), samples, strict=True):
+            apart.append(distances(cells, prediction.change))
+            predicted.append(prediction[:3])
     effects, impacts, sizes = (np.array(part) for part in zip(*predicted, strict=True))
     model = Predicted(effects, impacts, sizes)
     tries = {"model": [model]}

@@ -11,10 +11,10 @@ from scipy import stats
 
 from .._core import keys
 from .._core.cells import some_cells
-from .._core.fitted import read_profiles
 from .._core.groups import grouping
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, progress_of, say
+from .._core.reading import read_profiles
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import unwrap
+from .._core.cells import chosen_rows, some_cells, unwrap
 from .._core.knockouts import open_model
-from .._core.messages import listed
+from .._core.messages import drawn_of, listed, say
 from .._core.names import TRAINED, perturbations
-from .._core.scale import read_log_values
+from .._core.scans import sums_of_parts
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -103,9 +103,9 @@ def perturbation_modules(
     perturbations with an effect. Modules and their numbers do not depend on the order of perturbations.
 
     Of an SCCVAE, ``p_effect`` is of the cells that it was trained on: is their mean as far from that of the control
-    cells (in 30 principal components of these, without the targets) as that of as many random control cells? Whatever
-    else sets cells apart, such as a batch, counts as effect. Of an unseen perturbation the predicted change is compared
-    with random groups of the median number of cells, in its direction.
+    cells (in 30 principal components of these, of 20,000 at random where there are more, without the targets) as that
+    of as many random control cells? Whatever else sets cells apart, such as a batch, counts as effect. Of an unseen
+    perturbation the predicted change is compared with random groups of the median number of cells, in its direction.
 
     Of the first model it is the false discovery rate ``var[f"{key}_signal"]``; NaN, and so taken for an effect, where
     effects are direct ones. Mean effects are over the cells that express the gene: genes of one cell type tend to share
@@ -183,7 +183,7 @@ Effects: TypeAlias = tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarr
 
 def _widespread(cells: Predictor, alpha: float) -> dict[str, list[str]]:
     """Return the genes that have an effect on others, as far as is known, those in most cells first."""
-    n_cells = pd.Series(cells.values.getnnz(axis=0), cells.model.genes)
+    n_cells = pd.Series(sum(block.values.getnnz(axis=0) for block in cells.read(None)), cells.model.genes)
     usable = (n_cells > 0) & ~(_rates(cells, [[gene] for gene in cells.model.genes]) > alpha)
     return {gene: [gene] for gene in n_cells[usable].sort_values(ascending=False, kind="stable").index[:_MOST]}
 
@@ -261,14 +261,24 @@ def _measured(
     """
     from sklearn.decomposition import PCA
 
-    values = read_log_values(cells.adata, cells.fitted)
-    used = np.concatenate([cells.rows, *rows.values()])
-    n_components = min(_N_COMPONENTS, len(used) - 1, values.shape[1] - 1)
-    pca = PCA(n_components, svd_solver="arpack", random_state=seed).fit(values[used].astype(np.float64))
-    scores = np.asarray(values[cells.rows] @ pca.components_.T)
+    group_of = np.full(cells.adata.n_obs, -1)
+    for number, some in enumerate((cells.rows, *rows.values())):
+        group_of[some] = number
+    used, n_genes, n_groups = group_of >= 0, len(cells.model.genes), 1 + len(rows)
+    chosen = some_cells(used, np.random.default_rng(seed))
+    if (n := int(chosen.sum())) < (n_used := int(used.sum())):
+        say(f"Directions in which cells vary are those of {drawn_of(n, n_used, 'cells')}.")
+    pca = PCA(min(_N_COMPONENTS, n - 1, n_genes - 1), svd_solver="arpack", random_state=seed)
+    pca.fit(chosen_rows(cells.log_blocks(), chosen).astype(np.float64))
+    sums, parts = np.zeros((n_groups, n_genes)), []
+    for first, block in cells.log_blocks():
+        group = group_of[first : first + block.shape[0]]
+        sums += sums_of_parts(block[group >= 0], group[group >= 0], n_groups)
+        parts.append(np.asarray(block[group == 0] @ pca.components_.T))
+    scores = np.concatenate(parts)
     spread = np.maximum(scores.std(axis=0), 1e-6 * scores.std())
-    means = [np.asarray(values[some].mean(axis=0, dtype=np.float64)).ravel() for some in (cells.rows, *rows.values())]
-    changes = np.array(means[1:]).reshape(len(rows), values.shape[1]) - means[0]
+    means = sums / np.bincount(group_of[used], minlength=n_groups)[:, None]
+    changes = means[1:] - means[0]
     changes = without_targets(changes, [cells.trained[label] for label in rows], cells.model.genes)
     return dict(zip(rows, changes, strict=True)), pca.components_.T / spread, scores / spread
 

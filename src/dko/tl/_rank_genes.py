@@ -13,12 +13,13 @@ from .._compat import layer_names
 from .._core import keys
 from .._core.cells import MOST_CELLS, profiles, read_rows, some_cells
 from .._core.evidence import counts_again
-from .._core.fitted import NO_SIGNAL, check_place, read_linear
+from .._core.fitted import NO_SIGNAL, check_place
 from .._core.genes import KINDS, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, listed, say
 from .._core.messages import progress as progress_over
+from .._core.reading import read_linear
 from .._core.scans import read_scan
 from .._core.verb import verb
 from .._core.write import writable, write

@@ -15,23 +15,18 @@ from .._core.groups import group_values, grouping
 from .._core.messages import listed, logger, say, unknown
 from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
 from .._core.scale import check_normalize
-from .._settings import settings
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
-from ..models.rows import StoredRows
+from ..models.rows import kept
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from .._core.expression import Expression
-    from .._typing import AnnData, Iterator, Mapping, Sequence
+    from .._typing import AnnData, Mapping, Sequence
     from ..models import Model
     from ..models.fitting import Config
 
 # Two or three cells to learn from, one to validate on, one to test on, with the customary fractions.
 _MIN_CELLS = 5
-# Bytes of an entry of a CSR matrix.
-_ENTRY = 8
 # Control cells that a model of perturbations can be trained on.
 _MIN_CONTROLS = 20
 
@@ -85,22 +80,10 @@ def read_cells(
         if found.scale.kind == "counts":
             params |= {"target_sum": target_sum, "n_summed": len(names)}
     columns = pd.Index(names).get_indexer(genes)
-    values = _kept(blocks, columns, int(found.n_cells[columns].sum()), by_rows=model.by_rows)
+    parts = (block if len(columns) == block.shape[1] else block[:, columns].sorted_indices() for _, block in blocks)
+    values = kept(parts, len(columns)) if model.by_rows else stacked(list(parts))
     cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen)
     return cells, params
-
-
-def _kept(
-    blocks: Iterator[tuple[int, sparse.csr_matrix]], columns: np.ndarray, n_entries: int, *, by_rows: bool
-) -> sparse.csr_matrix | StoredRows:
-    """Keep some columns in memory or, where a model takes this and they are more than the budget, in a scratch file."""
-    if by_rows and _ENTRY * n_entries > settings.memory_budget:
-        stored = StoredRows(len(columns))
-        for _, block in blocks:
-            stored.append(block[:, columns].sorted_indices())
-        return stored
-    parts = [block if len(columns) == block.shape[1] else block[:, columns].sorted_indices() for _, block in blocks]
-    return stacked(parts)
 
 
 def _unperturbed(adata: AnnData, asked: Request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

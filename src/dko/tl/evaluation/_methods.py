@@ -9,19 +9,20 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..._core.messages import bars
-from ...metrics import baseline_effects, bray_curtis, effect, energy_distance, log_profiles, mmd, supervised_effects
+from ...metrics import baseline_effects, bray_curtis, log_profiles, supervised_effects
 from ...metrics._baselines import co_expression, permuted
 from ...metrics._effects import shares, size_of_effect
-from ._screen import Measurement, Pair, Screen, some
+from ...metrics._profiles import columns_mask
+from ...models.rows import View, mean_of
+from ._distances import Sample
+from ._measured import Measurement, total
+from ._screen import Screen
 
 # Baselines that are the same whatever is knocked out rank no impacts.
 _BLIND = ("gene mean", "gene spread")
 _SHUFFLED, _CO_EXPRESSION = "permuted cells", "co-expression"
 # Shuffles of the unperturbed cells whose scores are averaged: one alone is a chance value.
 _N_SHUFFLES = 10
-# Most cells on a side of a distance, which takes all pairs.
-_MAX_CELLS = 500
 
 
 class Prediction(NamedTuple):
@@ -30,7 +31,7 @@ class Prediction(NamedTuple):
     effect: np.ndarray  # mean change of log values in the cells in which it is predicted; NaN at its genes
     impact: float  # mean over the same cells
     size: float  # dissimilarity of the mean profiles of all cells, before and after, without its genes
-    change: np.ndarray  # change of every cell along some axes, cells x axes
+    change: np.ndarray  # change along some axes of the unperturbed cells of a sample, cells x axes
 
 
 class Predicted(NamedTuple):
@@ -42,83 +43,62 @@ class Predicted(NamedTuple):
     sized: bool = True  # whether the size of the effects means anything, or their scale is a convention
 
 
-def predict(screen: Screen, labels: Sequence[str], axes: np.ndarray) -> list[Prediction]:
-    """Predict some knockouts, and the change of cells along `axes` (genes x axes)."""
+def predict(
+    screen: Screen, labels: Sequence[str], samples: Sequence[Sample], profiles: np.ndarray, axes: np.ndarray
+) -> list[Prediction]:
+    """Predict some knockouts, and the change of the unperturbed cells of their samples along `axes` (genes x axes).
+
+    `profiles` are the mean observed profiles of unperturbed cells without the genes of each knockout.
+    """
     cells, model = screen.cells, screen.cells.model
     sets = [screen.genes[label] for label in labels]
     without = screen.columns_of(sets)
-    change = np.zeros((len(sets), len(cells.rows), axes.shape[1]))
-    total, shift = np.zeros((2, len(sets), len(model.genes)))
-    impacts: list[list[np.ndarray]] = [[] for _ in sets]
-    with bars(shown=False):
-        for knockout in cells.predict(sets):
-            number, rows = knockout.number, np.searchsorted(cells.rows, knockout.rows)
-            one = model.change(knockout, without[number])
-            change[number, rows] = one @ axes
-            total[number] += _sum(one)
-            impacts[number].append(knockout.impact)
-            for sign, values in () if model.log else ((1, knockout.after), (-1, knockout.before)):
-                shift[number] += sign * _sum(shares(log_profiles(values, without=without[number])))
-    before = screen.control if model.log else cells.before()
+    changes = [np.zeros((len(sample.rows), axes.shape[1])) for sample in samples]
+    sums, shift = np.zeros((2, len(sets), len(model.genes)))
+    impacts, n_cells = np.zeros((2, len(sets)))
+    for knockout in cells.predict(sets, description="predict"):
+        number = knockout.number
+        change = model.change(knockout, without[number])
+        sums[number] += total(change)
+        impacts[number] += knockout.impact.sum(dtype=float)
+        n_cells[number] += len(knockout.rows)
+        there, at = np.isin(samples[number].rows, knockout.rows), np.isin(knockout.rows, samples[number].rows)
+        changes[number][there] = (change[at] @ axes)[np.argsort(np.argsort(samples[number].rows[there]))]
+        for sign, values in () if model.log else ((1, knockout.after), (-1, knockout.before)):
+            shift[number] += sign * total(shares(log_profiles(values, without=without[number])))
+    before = profiles if model.log else _means_before(screen, without)
     found = []
-    for number, of_set in enumerate(impacts):
-        if not of_set:
-            found.append(Prediction(np.full(len(model.genes), np.nan), np.nan, np.nan, change[number]))
-            continue
-        impact = np.concatenate(of_set)
-        effects = total[number] / len(impact)
-        effects[without[number]] = np.nan
+    for number, n in enumerate(n_cells):
+        effect = sums[number] / n if n else np.full(len(model.genes), np.nan)
+        effect[without[number]] = np.nan
         if model.log:
-            size = size_of_effect(effects, _mean(shares(before)))
+            size = size_of_effect(effect, before[number])
         else:
-            mean = _mean(shares(log_profiles(before, without=without[number])))
-            size = float(bray_curtis(mean[None], (mean + shift[number] / len(cells.rows))[None])[0])
-        found.append(Prediction(effects, float(impact.mean()), size, change[number]))
+            after = before[number] + shift[number] / len(cells.rows)
+            size = float(bray_curtis(before[number][None], after[None])[0]) if n else np.nan
+        found.append(Prediction(effect, impacts[number] / n if n else np.nan, size, changes[number]))
     return found
 
 
-def _sum(values: np.ndarray | sparse.csr_array) -> np.ndarray:
-    return np.asarray(values.sum(axis=0, dtype=float)).ravel()
-
-
-def _mean(values: sparse.csr_array) -> np.ndarray:
-    return _sum(values) / values.shape[0]
-
-
-def distances(
-    pair: Pair, change: np.ndarray, axes: np.ndarray, rng: np.random.Generator
-) -> dict[str, dict[str, float]]:
-    """Return how far unperturbed cells, with and without the predicted change, are from the perturbed ones."""
-    from scipy.spatial.distance import pdist
-
-    after, control = pair
-    order = rng.permutation(control.shape[0])
-    size = min(_MAX_CELLS, len(order) // 2)
-    before, other = (control[rows] @ axes for rows in (order[:size], order[size : 2 * size]))
-    perturbed = some(after, _MAX_CELLS, rng) @ axes
-    bandwidth = float(np.median(pdist(before)))
-    sides = {
-        "model": (before + change[order[:size]], perturbed),
-        "no change": (before, perturbed),
-        "measurement": (before, other),
-    }
-    return {
-        method: {
-            "energy_distance": energy_distance(*both),
-            "mmd": mmd(*both, bandwidth=bandwidth) if bandwidth > 0 else np.nan,
-        }
-        for method, both in sides.items()
-    }
+def _means_before(screen: Screen, without: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean profile of unperturbed cells, as knockouts start from it, without the genes of each."""
+    sums = np.zeros((len(without), len(screen.cells.model.genes)))
+    for _, values in screen.cells.before_blocks():
+        for number, columns in enumerate(without):
+            sums[number] += total(shares(log_profiles(values, without=columns)))
+    return sums / len(screen.control)
 
 
 def training_effects(screen: Screen) -> pd.DataFrame:
     """Measure the effects of training perturbations (x genes), in the cells of training and validation alone."""
     rows = {label: screen.used(np.flatnonzero(screen.labels == label)) for label in screen.trained}
-    control = screen.everything[screen.used(screen.cells.rows)]
-    labels = [label for label, some in rows.items() if len(some) and control.shape[0]]
-    found = pd.DataFrame(index=labels, columns=screen.cells.model.genes, dtype=float)
-    for label, without in zip(labels, screen.columns_of(screen.trained[label] for label in labels), strict=True):
-        found.loc[label] = effect(screen.everything[rows[label]], control, without=without, logged=True)
+    control = screen.used(screen.control)
+    rows = {label: some for label, some in rows.items() if len(some) and len(control)}
+    means = [mean_of(View(screen.values, some)) for some in (control, *rows.values()) if len(some)]
+    found = pd.DataFrame(index=list(rows), columns=screen.cells.model.genes, dtype=float)
+    columns = screen.columns_of(screen.trained[label] for label in rows)
+    for label, mean, without in zip(rows, means[1:], columns, strict=True):
+        found.loc[label] = np.where(columns_mask(without, len(mean)), np.nan, mean - means[0])
     return found
 
 
@@ -148,14 +128,11 @@ def without_model(
             found |= {name: [method(one, sized=True)] for name, one in _supervised(screen, training).items()}
         found[_CO_EXPRESSION] = [method(_of_single_genes(screen, values), sized=False)]
         return {name: tries for name, tries in found.items() if np.isfinite(tries[0].effects).any()}
-    if not screen.cells.model.log:
-        # In the cells that express any of the genes.
-        shares_of = (np.asarray(screen.control[:, columns].sum(axis=1)).ravel() for columns in screen.columns)
-        impacts = np.array([share[share > 0].mean() if (share > 0).any() else np.nan for share in shares_of])
-        found["renormalise"] = [Predicted(nothing, impacts, same)]
     genes = np.unique(np.concatenate(screen.columns))
     # The effects of several genes are added.
     members = np.array([np.isin(genes, columns) for columns in screen.columns], dtype=float)
+    if not screen.cells.model.log:
+        found["renormalise"] = [Predicted(nothing, _mean_shares(screen, genes, members), same)]
     for name, singles in baseline_effects(values, genes, rng=rng).items():
         if name in _BLIND:
             found[name] = [method(singles[:1], sized=False)._replace(sizes=unknown)]
@@ -163,6 +140,15 @@ def without_model(
             found[name] = [method(members @ singles, sized=False)]
     found[_SHUFFLED] += [method(members @ permuted(values, genes, rng), sized=False) for _ in range(_N_SHUFFLES - 1)]
     return found
+
+
+def _mean_shares(screen: Screen, genes: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Return the mean share of the genes of each knockout in the unperturbed cells that express any of them."""
+    sums, n_cells = np.zeros((2, len(members)))
+    for _, values in screen.blocks(screen.control):
+        of_sets = values[:, genes] @ sparse.csr_matrix(members.T)
+        sums, n_cells = sums + total(of_sets), n_cells + of_sets.getnnz(axis=0)
+    return np.divide(sums, n_cells, out=np.full(len(sums), np.nan), where=n_cells > 0)
 
 
 def _supervised(screen: Screen, training: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -22,8 +22,8 @@ from ...metrics import (
     similarity,
 )
 from ...metrics._effects import of_whole
+from ._measured import Measurement
 from ._methods import Predicted
-from ._screen import Measurement
 
 # The pseudo-methods of what was measured, and of one half of the cells as a prediction of the other.
 MEASUREMENT, REPLICATE = "measurement", "replicate"

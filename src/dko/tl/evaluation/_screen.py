@@ -1,35 +1,36 @@
-"""Cells of measured knockouts beside unperturbed ones, and what the knockouts have done there."""
+"""Cells of measured knockouts beside unperturbed ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from ..._core import keys
-from ..._core.fitted import read_fitted, read_profiles
+from ..._core.fitted import read_fitted
 from ..._core.knockouts import open_model
 from ..._core.messages import listed, logger, say, unknown
 from ..._core.names import DROPPED, TRAINED, members, perturbations, spelled
-from ..._core.scale import read_log_values
-from ...metrics import changed_genes, effect, effect_size, log_profiles
-from ...metrics._effects import agreement, halves, shares
+from ..._core.reading import read_blocks
+from ...metrics import log_profiles
 from ...metrics._profiles import columns_mask
+from ...models.rows import View, blocks_of, kept, mean_of
 
 if TYPE_CHECKING:
-    from ..._typing import AnnData, Collection, Iterable, Predictor, Sequence
+    from ..._typing import AnnData, Collection, Iterable, Iterator, Predictor, Sequence
+    from ...models.rows import Rows
 
 _MIN_CELLS = 10
 # Enough test cells to find the genes that change against them; otherwise a half of the unperturbed cells is taken.
 _MIN_TEST_CELLS = 50
-_TEST_CELLS = "test cells"
+TEST_CELLS = "test cells"
 _UNKNOWN = "no split"  # of which no cell is known to be in any part
-# A rank test with many ties takes the normal distribution for granted, which holds for sides of similar size.
-_MAX_RATIO = 2
+# Bytes that are made of each entry of cells.
+_PER_ENTRY = 64
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Screen:
     """Unperturbed cells and those of each perturbation."""
 
     cells: Predictor  # the unperturbed cells, and the model that predicts their knockouts
-    everything: sparse.csr_array  # all cells x genes of the model: profiles, or the log values that the model reads
+    values: Rows  # all cells x genes of the model: profiles, or the log values that the model reads
     labels: pd.Series  # the perturbation of every cell in one spelling, that of the control too
     genes: dict[str, list[str]]  # of each perturbation to score
     perturbed: dict[str, np.ndarray]  # its cells
@@ -46,10 +47,10 @@ class Screen:
     trained: dict[str, list[str]]  # genes of the perturbations that the model was trained on
     split: np.ndarray  # part of the fit that every cell is in, as text
 
-    @cached_property
-    def control(self) -> sparse.csr_array:
-        """Expression of the unperturbed cells."""
-        return self.everything[self.cells.rows]
+    @property
+    def control(self) -> np.ndarray:
+        """Rows of the unperturbed cells."""
+        return self.cells.rows
 
     @cached_property
     def columns(self) -> list[np.ndarray]:
@@ -60,11 +61,22 @@ class Screen:
         """Return the columns of sets of genes, of those that the model predicts."""
         return [self.cells.model.columns(genes) for genes in self.cells.numbers(list(sets))]
 
+    def blocks(self, rows: np.ndarray) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+        """Yield the values of some cells, with their places among `rows`, as many at a time as fit into memory."""
+        return blocks_of(View(self.values, rows), _PER_ENTRY)
+
+    def log_blocks(self, rows: np.ndarray, without: np.ndarray) -> Iterator[tuple[slice, sparse.csr_array]]:
+        """Yield, in the same way, the log values in which effects are measured, without some genes."""
+        return ((there, self._logged(values, without)) for there, values in self.blocks(rows))
+
     def log_values(self, rows: np.ndarray, without: np.ndarray) -> sparse.csr_array:
-        """Return the log values in which effects are measured, without some genes."""
+        """Return these log values of a few cells."""
+        return self._logged(self.values[rows], without)
+
+    def _logged(self, values: sparse.csr_matrix, without: np.ndarray) -> sparse.csr_array:
         if not self.cells.model.log:
-            return log_profiles(self.everything[rows], without=without)
-        found = sparse.csr_array(self.everything[rows], dtype=float)
+            return log_profiles(values, without=without)
+        found = sparse.csr_array(values, dtype=float)
         found.data[columns_mask(without, found.shape[1])[found.indices]] = 0
         found.eliminate_zeros()
         return found
@@ -108,16 +120,16 @@ def open_screen(
         unseen = [label for label in perturbed if roles.get(label) not in (TRAINED, DROPPED)]
         tested = [label for label, rows in perturbed.items() if keys.TEST in split[rows]]
         perturbed = {label: perturbed[label] for label in unseen or tested or perturbed}
-    # Read here, and kept, as knockouts are predicted a few at a time.
-    n_control = cells.values.shape[0]
-    perturbed = _enough(perturbed, n_control, control, perturbation_key)
+    perturbed = _enough(perturbed, len(cells.rows), control, perturbation_key)
     _warn_of_seen(split, perturbed, roles)
     held_out, are = _held_out(split[cells.rows] == keys.TEST, rng)
-    everything = read_log_values(adata, fitted) if model.log else read_profiles(adata, fitted)
+    blocks = read_blocks(adata, fitted, "log" if model.log else "profiles")
+    values = kept((block for _, block in blocks), len(fitted.genes))
     trained = {label: members(label, known) for label, role in roles.items() if role == TRAINED}
     genes = {label: genes[label] for label in perturbed}
-    screen = Screen(cells, sparse.csr_array(everything), labels, genes, perturbed, held_out, are, trained, split)
-    if model.where == "all" and not any(screen.control[:, columns].sum() > 0 for columns in screen.columns):
+    screen = Screen(cells, values, labels, genes, perturbed, held_out, are, trained, split)
+    expressed = mean_of(View(values, screen.control)) > 0
+    if model.where == "all" and not any(expressed[columns].any() for columns in screen.columns):
         raise ValueError(
             f"No unperturbed cell expresses the gene of any perturbation ({listed(genes, 3)}), so there is no "
             "knockout to predict."
@@ -182,62 +194,7 @@ def _warn_of_seen(split: np.ndarray, perturbed: dict[str, np.ndarray], roles: di
 def _held_out(test: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """Choose the test cells of the fit, if there are enough of them and of others, or a random half."""
     if test.sum() >= _MIN_TEST_CELLS and (~test).sum() >= _MIN_TEST_CELLS:
-        return test, _TEST_CELLS
+        return test, TEST_CELLS
     half = np.zeros(len(test), dtype=bool)
     half[rng.permutation(len(test))[: len(test) // 2]] = True
     return half, "random half"
-
-
-class Measurement(NamedTuple):
-    """A measured knockout; effects are NaN at the genes that were knocked out."""
-
-    effect: np.ndarray
-    effect_elsewhere: np.ndarray  # against unperturbed cells that are not held out
-    changed: np.ndarray  # genes that differ from the held-out unperturbed cells
-    ceiling: float
-    size: float
-    n_cells: int
-    profile: np.ndarray  # mean of the unperturbed cells without the genes that were knocked out
-    noise: float  # sampling variance of the effect, mean over its genes: the mean squared error of the truth
-    halves: np.ndarray  # effects that two random halves of the cells show
-
-
-# Log values of perturbed and of unperturbed cells, the genes of one knockout taken out of both.
-Pair = tuple[sparse.csr_array, sparse.csr_array]
-
-
-def measure(screen: Screen, pair: Pair, without: np.ndarray, n_splits: int, rng: np.random.Generator) -> Measurement:
-    """Measure one knockout, its size with as many cells a side as the knockout of the fewest has."""
-    from sklearn.utils.sparsefuncs import mean_variance_axis
-
-    perturbed, control = pair
-    gone = columns_mask(without, control.shape[1])
-    held_out = control[screen.held_out]
-    # Chance in the mean of control cells that were trained on would count as something predicted: it is in the
-    # effects of all training perturbations too.
-    apart = bool(screen.trained) and screen.held_out_are == _TEST_CELLS
-    reference = held_out if apart else control
-    n_test = _MAX_RATIO * min(perturbed.shape[0], held_out.shape[0])
-    of_test = some(perturbed, n_test, rng), some(held_out, n_test, rng)
-    changed = changed_genes(*of_test, without=without, logged=True)
-    parts = halves(perturbed, reference, n_splits, rng)
-    n_size = min(control.shape[0] // 2, *map(len, screen.perturbed.values()))
-    noise = sum(mean_variance_axis(one, axis=0)[1] / (one.shape[0] - 1) for one in (perturbed, reference))
-    return Measurement(
-        effect=effect(perturbed, reference, without=without, logged=True),
-        effect_elsewhere=effect(perturbed, control[~screen.held_out], without=without, logged=True),
-        changed=changed,
-        ceiling=agreement(parts[..., ~gone]),
-        size=effect_size(perturbed, control, logged=True, n_cells=n_size, n_splits=n_splits, rng=rng),
-        n_cells=perturbed.shape[0],
-        profile=np.asarray(shares(control).mean(axis=0)).ravel(),
-        noise=float(noise[~gone].mean()),
-        halves=np.where(gone, np.nan, parts[:, 0]),
-    )
-
-
-def some(cells: sparse.csr_array, most: int, rng: np.random.Generator) -> sparse.csr_array:
-    """Return random cells, at most so many."""
-    if cells.shape[0] <= most:
-        return cells
-    return cells[np.sort(rng.choice(cells.shape[0], most, replace=False))]
