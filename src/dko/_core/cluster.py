@@ -7,9 +7,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._settings import settings
+from ..models.rows import sizes_of
 from .messages import say
 from .process import process_kept
 
@@ -23,6 +25,9 @@ R = TypeVar("R")
 _PER_THREAD, _FEWEST = 4, 256
 # Blocks for each thread that are sent at a time: one is computed, the other waits.
 _AHEAD = 2
+# Parts of what is shared in parts, whose number may not depend on the workers, as sums of parts would. A part takes no
+# more than this part of the memory budget, in bytes of an entry of a CSR matrix.
+_PARTS, _OF_BUDGET, _ENTRY = 64, 8, 8
 
 
 def in_blocks(
@@ -46,6 +51,46 @@ def in_blocks(
                 yield from calls.next(advance)
         while calls.pending:
             yield from calls.next(advance)
+
+
+def in_parts(work: Callable[[Any, slice], R], things: Any, least: int) -> Iterator[R]:
+    """Yield, in order, what `work` finds in each part of many things: a :class:`dko.models.sharing.Each`.
+
+    Which parts there are depends on the things alone, so that sums of what is found are the same with any workers. With
+    none, and where two parts would have fewer than `least` things, all is one part, here.
+    """
+    n, step = things.shape[0], _step(things, least)
+    if active_client() is None or step >= n:
+        yield work(things, slice(0, n))
+        return
+    parts = (slice(first, min(first + step, n)) for first in range(0, n, step))
+    yield from in_blocks(partial(_found, work), ((_Here(things[rows]), rows) for rows in parts), lambda n: None)
+
+
+def _step(things: Any, least: int) -> int:
+    """Return how many things make a part."""
+    n = things.shape[0]
+    if 2 * least > n:
+        return int(n)
+    fitting = n
+    if hasattr(things, "nnz") or hasattr(things, "sizes"):
+        per_row = _ENTRY * (1 + int(sizes_of(things).mean()))
+        fitting = max(1, settings.memory_budget // (_OF_BUDGET * per_row))
+    return min(fitting, max(least, -(-n // _PARTS)))
+
+
+class _Here(NamedTuple):
+    """Things that this process has, to be sent as they are."""
+
+    things: Any
+
+    def read(self) -> Any:
+        """Return them."""
+        return self.things
+
+
+def _found(work: Callable[[Any, slice], R], things: Any, rows: slice, advance: Callable[[int], object]) -> Iterator[R]:
+    yield work(things, rows)
 
 
 def share_of(n_rows: int, n_genes: int) -> int | None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
 _POOLS = {"numba", "sklearn", "torch"}
 _forked = _after_numba = False
+# Whether work here has one thread, whatever torch says, which may not be loaded yet.
+_alone: ContextVar[bool] = ContextVar("_alone", default=False)
 
 
 def _note_fork() -> None:
@@ -40,9 +43,9 @@ if hasattr(os, "register_at_fork"):
 def process_kept(*, alone: bool = False) -> Iterator[None]:
     """Leave torch as it was before a call, also if interrupted; in a forked process use one thread, not to hang.
 
-    With `alone` use one thread in any: torch, and what is compiled here, ask torch for the number in this thread.
+    With `alone` use one thread in any: torch, and what is compiled here.
     """
-    with _one_thread() if _forked else nullcontext():
+    with _one_thread() if _forked else nullcontext(), _marked_alone() if alone else nullcontext():
         torch = sys.modules.get("torch")
         if torch is None:
             yield
@@ -61,6 +64,20 @@ def process_kept(*, alone: bool = False) -> Iterator[None]:
                 torch.set_num_threads(threads)
             # Stay off if a step of torch's optimiser is interrupted.
             torch.set_grad_enabled(gradients)
+
+
+@contextmanager
+def _marked_alone() -> Iterator[None]:
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+def is_alone() -> bool:
+    """Whether work in this thread may use no other threads."""
+    return _alone.get()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import Source, stacked
+from .._core.cluster import in_parts
 from .._core.expression import read_expression
 from .._core.fitted import source_params
 from .._core.groups import group_values, grouping
@@ -86,7 +87,7 @@ def read_cells(
             params |= {"target_sum": target_sum, "n_summed": len(names)}
     columns = pd.Index(names).get_indexer(genes)
     values = _kept(blocks, columns, int(found.n_cells[columns].sum()), by_rows=model.by_rows)
-    cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen)
+    cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen, in_parts)
     return cells, params
 
 
