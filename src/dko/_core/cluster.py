@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from .._settings import settings
 from ..models.rows import sizes_of
 from .messages import say
-from .process import process_kept
+from .process import memory_reused, process_kept
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -25,8 +27,10 @@ R = TypeVar("R")
 _PER_THREAD, _FEWEST = 4, 256
 # Blocks for each thread that are sent at a time: one is computed, the other waits.
 _AHEAD = 2
-# Parts of what is shared in parts, whose number may not depend on the workers, as sums of parts would. A part takes no
-# more than this part of the memory budget, in bytes of an entry of a CSR matrix.
+# Threads of workers that make up for sending: with two a fit takes as long as without (docs, cluster).
+FEWEST_THREADS = 3
+# Most parts of what is shared in parts: not by the number of workers, or sums would depend on it. The cells of a part
+# take no more than this share of the memory budget, at so many bytes for an entry.
 _PARTS, _OF_BUDGET, _ENTRY = 64, 8, 8
 
 
@@ -57,10 +61,10 @@ def in_parts(work: Callable[[Any, slice], R], things: Any, least: int) -> Iterat
     """Yield, in order, what `work` finds in each part of many things: a :class:`dko.models.sharing.Each`.
 
     Which parts there are depends on the things alone, so that sums of what is found are the same with any workers. With
-    none, and where two parts would have fewer than `least` things, all is one part, here.
+    too few of these, and where two parts would have fewer than `least` things, all is one part, here.
     """
-    n, step = things.shape[0], _step(things, least)
-    if active_client() is None or step >= n:
+    n, step, client = things.shape[0], _step(things, least), active_client()
+    if client is None or step >= n or _n_threads(client) < FEWEST_THREADS:
         yield work(things, slice(0, n))
         return
     parts = (slice(first, min(first + step, n)) for first in range(0, n, step))
@@ -69,14 +73,14 @@ def in_parts(work: Callable[[Any, slice], R], things: Any, least: int) -> Iterat
 
 def _step(things: Any, least: int) -> int:
     """Return how many things make a part."""
-    n = things.shape[0]
+    n = int(things.shape[0])
     if 2 * least > n:
-        return int(n)
-    fitting = n
-    if hasattr(things, "nnz") or hasattr(things, "sizes"):
-        per_row = _ENTRY * (1 + int(sizes_of(things).mean()))
-        fitting = max(1, settings.memory_budget // (_OF_BUDGET * per_row))
-    return min(fitting, max(least, -(-n // _PARTS)))
+        return n
+    step = max(least, -(-n // _PARTS))
+    if isinstance(things, np.ndarray):
+        return step
+    n_bytes = _ENTRY * (1 + int(sizes_of(things).mean()))
+    return min(step, max(1, settings.memory_budget // (_OF_BUDGET * n_bytes)))
 
 
 class _Here(NamedTuple):
@@ -188,5 +192,5 @@ def _received(work: Callable[..., R]) -> Callable[..., R]:
 def _call(work: Callable[..., Iterable[R]], memory_budget: int, block: Any, *more: Any) -> tuple[list[R], int]:
     """Work on one block in one thread of a worker, which has others for other blocks."""
     n_done: list[int] = []
-    with settings.override(verbosity=0, memory_budget=memory_budget), process_kept(alone=True):
+    with settings.override(verbosity=0, memory_budget=memory_budget), process_kept(alone=True), memory_reused():
         return list(work(block.read(), *more, n_done.append)), sum(n_done)
