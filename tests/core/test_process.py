@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -65,3 +68,29 @@ def test_functions_of_others_use_one_thread_in_a_forked_process(fitted, monkeypa
     dko.tl.cluster_impact(fitted)
     assert fitted.obs["dko_cluster"].equals(alone)
     assert numba.get_num_threads() == before
+
+
+FAULTS = """
+import resource
+import numpy as np
+from dko._core.process import memory_reused
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(2**18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with memory_reused():
+    faults()
+    inside = faults()
+print(inside, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Only glibc gives memory back as it is told.")
+def test_workers_of_dask_use_memory_again_and_give_it_back_afterwards():
+    asked = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run([sys.executable, "-c", FAULTS], env=asked, capture_output=True, text=True, check=True)
+    inside, outside = map(int, found.stdout.split())
+    assert 10 * inside < outside

@@ -29,15 +29,18 @@ _PER_THREAD, _FEWEST = 4, 256
 _AHEAD = 2
 # Threads of workers that make up for sending: with two a fit takes as long as without (docs, cluster).
 FEWEST_THREADS = 3
-# Most parts of what is shared in parts: not by the number of workers, or sums would depend on it. The cells of a part
-# take no more than this share of the memory budget, at so many bytes for an entry.
-_PARTS, _OF_BUDGET, _ENTRY = 64, 8, 8
+# Parts of what is shared in parts, not by the number of workers, or sums would depend on it. So many together have no
+# more cells than fit into the memory budget, at so many bytes for an entry.
+PARTS, _OF_BUDGET, _ENTRY = 64, 16, 8
 
 
 def in_blocks(
-    work: Callable[..., Iterable[R]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
+    work: Callable[..., Iterable[R]],
+    tasks: Iterable[tuple[Any, ...]],
+    advance: Callable[[int], object],
+    most: int = sys.maxsize,
 ) -> Iterator[R]:
-    """Yield, in order, all that `work` finds in each block of cells.
+    """Yield, in order, all that `work` finds in each block of cells, `most` of which are sent at a time.
 
     A task is a block, read or not, and what else `work` is given of it, before a function that it tells of how much
     more it has done. With a cluster `work` is sent once, and blocks as workers are done with others; what a worker that
@@ -48,7 +51,7 @@ def in_blocks(
         for block, *more in tasks:
             yield from work(block.read(), *more, advance)
         return
-    with _calls(client, work) as calls:
+    with _calls(client, work, most) as calls:
         for task in tasks:
             calls.add(*task)
             while calls.full:
@@ -68,7 +71,8 @@ def in_parts(work: Callable[[Any, slice], R], things: Any, least: int) -> Iterat
         yield work(things, slice(0, n))
         return
     parts = (slice(first, min(first + step, n)) for first in range(0, n, step))
-    yield from in_blocks(partial(_found, work), ((_Here(things[rows]), rows) for rows in parts), lambda n: None)
+    tasks = ((_Here(things[rows]), rows) for rows in parts)
+    yield from in_blocks(partial(_found, work), tasks, lambda n: None, _OF_BUDGET)
 
 
 def _step(things: Any, least: int) -> int:
@@ -76,7 +80,7 @@ def _step(things: Any, least: int) -> int:
     n = int(things.shape[0])
     if 2 * least > n:
         return n
-    step = max(least, -(-n // _PARTS))
+    step = max(least, -(-n // PARTS))
     if isinstance(things, np.ndarray):
         return step
     n_bytes = _ENTRY * (1 + int(sizes_of(things).mean()))
@@ -135,15 +139,15 @@ def _n_threads(client: Client) -> int:
 class _Calls:
     """Calls of one function by workers, in order. All is sent by the scheduler, which can send it again."""
 
-    def __init__(self, client: Client, work: Callable[..., Any]):
-        self._client = client
+    def __init__(self, client: Client, work: Callable[..., Any], most: int):
+        self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
 
     @property
     def full(self) -> bool:
         """Whether enough blocks are on their way; workers may come and go."""
-        return len(self.pending) >= _AHEAD * _n_threads(self._client)
+        return len(self.pending) >= min(self._most, _AHEAD * _n_threads(self._client))
 
     def add(self, block: Any, *more: Any) -> None:
         """Have a worker do a block."""
@@ -176,8 +180,8 @@ class _Calls:
 
 
 @contextmanager
-def _calls(client: Client, work: Callable[..., Any]) -> Iterator[_Calls]:
-    calls = _Calls(client, work)
+def _calls(client: Client, work: Callable[..., Any], most: int) -> Iterator[_Calls]:
+    calls = _Calls(client, work, most)
     try:
         yield calls
     finally:

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from .._typing import AbstractContextManager, Iterator
 
 
-# By which dask has workers give freed memory back; and what glibc has to be told so that it does not: above how many
-# bytes on top it does, and above how many it takes memory from the system for one array.
+# By which dask has workers give freed memory back; and what glibc is told instead: above how many free bytes it gives
+# them back, and above how many it takes memory from the system for one array.
 _GIVEN_BACK, _TRIM, _MMAP = "MALLOC_TRIM_THRESHOLD_", -1, -3
-_KEPT = {_TRIM: 2**28, _MMAP: 2**25}
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
 _POOLS = {"numba", "sklearn", "torch"}
 _forked = _after_numba = False
@@ -84,19 +83,20 @@ def _marked_alone() -> Iterator[None]:
 def memory_reused() -> Iterator[None]:
     """Keep memory that is freed for what comes next, in workers of dask, which give it back to the system at once.
 
-    To get it again for every temporary array takes longer than the computation, which is three times as fast so.
+    To get it again for every temporary array takes longer than what is computed: the null of a fit takes a third so.
     """
     given = os.environ.get(_GIVEN_BACK, "")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if given.isdigit() and os.name == "posix" else None
     if mallopt is None:  # not asked to, or another C library than glibc
         yield
         return
-    for option, value in _KEPT.items():
-        mallopt(option, value)
+    mallopt(_TRIM, 2**28)
+    mallopt(_MMAP, 2**25)
     try:
         yield
     finally:
         mallopt(_TRIM, int(given))
+        mallopt(_MMAP, 2**17)  # as glibc has it
         ctypes.CDLL(None).malloc_trim(0)
 
 

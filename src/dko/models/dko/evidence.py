@@ -36,8 +36,8 @@ _SHAPES = (0.2, 0.9)
 _FEWEST = 20
 # Draws that are permuted together: in dense arrays, of some 100 bytes for each cell and draw.
 _AT_A_TIME = 16
-# So often that many make a part that is worth sharing: both sides of the regressions are computed anew for each part.
-_TIMES = 16
+# Draws that are worth sharing: both sides of the regressions are computed anew for each part of them.
+PART = 256
 # Genes whose impacts one thread computes at a time.
 _PIECE = 256
 _TINY = 1e-12
@@ -78,7 +78,7 @@ def permuted(
     work = partial(_products, regression, profiles, totals)
     products, together = (
         one[0] if len(one) == 1 else np.concatenate(one)
-        for one in zip(*each(work, draws, _TIMES if shared else len(draws)), strict=True)
+        for one in zip(*each(work, draws, PART // _AT_A_TIME if shared else len(draws)), strict=True)
     )
     regression.standardise(products, together, genes)
     # With as much noise as sums over all cells have.
@@ -128,6 +128,7 @@ def _moved(
         values = np.where(moved > 0, regression.values(moved, some), 0)
         own = (values - regression.centre[some]) * growth(shares)
         parts.append(sparse.csc_matrix((values + 1j * own).astype(np.complex64)))
+    del by_gene  # as large as the cells
     return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
-    from .prior import Prior
     from ..sharing import Each
+    from .prior import Prior
     from .regression import Cells, Regression
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..._core.cluster import FEWEST_THREADS
-from ...models.dko.evidence import draws_of
+from ..._core.cluster import FEWEST_THREADS, PARTS
+from ...models.dko.evidence import PART, draws_of
 from ...models.dko.fit import MOST_PERMUTED, MOST_VALIDATING
 from ...models.dko.model import DkoModel
 from ...models.dko.regression import least_cells
@@ -84,7 +84,11 @@ def shared(step: str, size: Size, workers: int) -> dict[str, int]:
     least = 2 * least_cells(size.n_genes, size.present)
     if step == FIT and (workers < FEWEST_THREADS or size.n_cells < least):
         return {}  # too little work for what has to be sent
-    return dict.fromkeys(BY_WORKERS.get(step, ()), workers)
+    found = dict.fromkeys(BY_WORKERS.get(step, ()), workers)
+    if step == FIT:
+        found = {kind: min(workers, PARTS) for kind in found}
+        found["permuted"] = min(workers, -(-draws_of(size.n_genes) // PART))
+    return found
 
 
 def steps_at_most(n_cells: float) -> int:
