@@ -34,7 +34,8 @@ class Settings:
     result_budget
         Bytes that impacts of a scan, or profiles of named knockouts, may take in memory; above, a scan asks for a file.
     client
-        Whose workers compute knockouts: a ``distributed.Client``; None, the one that is active, if any; or False, none.
+        Whose workers compute knockouts and the sums of fits: a ``distributed.Client``; None, the one that is active, if
+        any; or False, none.
     """
 
     verbosity: int = 1

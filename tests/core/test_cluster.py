@@ -1,4 +1,4 @@
-"""Knockouts by the workers of a dask cluster: the same numbers as here, whatever happens to a worker."""
+"""Knockouts, and sums of fits, by the workers of a dask cluster: the same numbers as here, whatever happens to one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import dko
 from dko._core import cluster
 from dko._core.blocks import Block, Unread
 from dko.io._kept import Kept
+from dko.models.dko import regression
 
 from ..conftest import assert_same_adata
 
@@ -44,7 +45,7 @@ def sent(client, monkeypatch):
     found: list[Any] = []
 
     def noted(function, *given, **how):
-        found.extend(one for one in given if isinstance(one, Block | Unread))
+        found.extend(one for one in given if isinstance(one, Block | Unread | cluster._Here))
         return submit(function, *given, **how)
 
     monkeypatch.setattr(client, "submit", noted)
@@ -80,6 +81,80 @@ def test_named_knockouts_and_effects_by_workers_are_the_same(which, request, sen
     n_sent = len(sent)
     np.testing.assert_allclose(dko.get.effects(adata, sets).X, effects.X, atol=1e-6)
     assert len(sent) > n_sent > 0
+
+
+FIT: dict[str, Any] = {"effects": "total", "max_steps": 20, "progress": False}
+
+
+@pytest.fixture
+def many():
+    return dko.datasets.grn_types(n_cells=400, n_genes=40, n_types=2, rng=0)
+
+
+@pytest.fixture
+def any_size(monkeypatch):
+    """Parts of few cells are sent as well, and to few workers."""
+    monkeypatch.setattr(cluster, "FEWEST_THREADS", 1)
+    monkeypatch.setattr(regression, "_WORTH", 3)
+
+
+def assert_same_fit(found, expected):
+    for name, array in expected.uns["dko"]["weights"].items():
+        rtol = 2.0**-10 if array.dtype == np.float16 else 1e-5  # a half that is rounded the other way
+        np.testing.assert_allclose(found.uns["dko"]["weights"][name], array, rtol=rtol, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(found.obs["dko_fit_error"], expected.obs["dko_fit_error"], rtol=1e-6)
+    assert found.uns["dko"]["params"]["explained"] == pytest.approx(expected.uns["dko"]["params"]["explained"])
+
+
+@pytest.mark.parametrize("where", ["memory", pytest.param("scratch file", marks=pytest.mark.slow)])
+def test_the_sums_of_a_fit_by_workers_are_the_same(where, many, sent, any_size, monkeypatch):
+    how = FIT
+    if where == "scratch file":
+        how = FIT | {"groupby": "cell_type"}
+        monkeypatch.setattr("dko.models.dko.fit.MOST_PERMUTED", 120)
+    with dko.settings.override(memory_budget=3 * many.X.nnz if where == "scratch file" else 2**28):
+        expected = here(dko.tl.fit, many, **how)
+        dko.tl.fit(many, **how)
+    assert_same_fit(many, expected)
+    of_cells = [one.things for one in sent if not isinstance(one.things, np.ndarray)]
+    # Errors are of all cells, and total effects from three sums over those that train or validate.
+    assert sum(values.shape[0] for values in of_cells) == 4 * many.n_obs
+    assert len(of_cells) >= 16 and len(sent) - len(of_cells) >= 5
+
+
+def test_a_fit_of_few_cells_is_not_shared(many, sent):
+    expected = here(dko.tl.fit, many, **FIT)
+    dko.tl.fit(many, **FIT)
+    assert_same_adata(many, expected)
+    assert not sent
+
+
+@pytest.mark.slow
+def test_a_fit_does_not_depend_on_the_number_of_workers_or_on_one_that_is_killed(many, tmp_path, client, any_size):
+    def dying() -> None:
+        import signal
+
+        from dko.models.dko import regression
+
+        products, computed = regression._products, []
+
+        def counted(*given: Any) -> Any:
+            computed.append(1)
+            if len(computed) == 3 and not os.path.exists(marker):
+                open(marker, "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return products(*given)
+
+        setattr(regression, "_products", counted)  # noqa: B010
+
+    marker, again = str(tmp_path / "killed"), many.copy()
+    client.run(dying)
+    dko.tl.fit(many, **FIT)
+    assert os.path.exists(marker)
+    how = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+    with distributed.LocalCluster(**how) as made, distributed.Client(made):
+        dko.tl.fit(again, **FIT)
+    assert_same_fit(again, many)
 
 
 def opened(kind, adata, path):

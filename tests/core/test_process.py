@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from threading import Event
@@ -134,3 +137,29 @@ def test_what_fails_in_the_thread_fails_here(n):
 
     with pytest.raises(OSError, match="the disk is full"):
         behind(full, range(n))
+
+
+FAULTS = """
+import resource
+import numpy as np
+from dko._core.process import memory_reused
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(2**18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with memory_reused():
+    faults()
+    inside = faults()
+print(inside, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Only glibc gives memory back as it is told.")
+def test_workers_of_dask_use_memory_again_and_give_it_back_afterwards():
+    asked = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run([sys.executable, "-c", FAULTS], env=asked, capture_output=True, text=True, check=True)
+    inside, outside = map(int, found.stdout.split())
+    assert 10 * inside < outside

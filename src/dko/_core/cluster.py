@@ -7,11 +7,15 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from .._settings import settings
+from ..models.rows import sizes_of
 from .messages import say
-from .process import process_kept
+from .process import memory_reused, process_kept
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -23,12 +27,20 @@ R = TypeVar("R")
 _PER_THREAD, _FEWEST = 4, 256
 # Blocks for each thread that are sent at a time: one is computed, the other waits.
 _AHEAD = 2
+# Threads of workers that make up for sending: with two a fit takes as long as without (docs, cluster).
+FEWEST_THREADS = 3
+# Parts of what is shared in parts, not by the number of workers, or sums would depend on it. So many together have no
+# more cells than fit into the memory budget, at so many bytes for an entry.
+PARTS, _OF_BUDGET, _ENTRY = 64, 16, 8
 
 
 def in_blocks(
-    work: Callable[..., Iterable[R]], tasks: Iterable[tuple[Any, ...]], advance: Callable[[int], object]
+    work: Callable[..., Iterable[R]],
+    tasks: Iterable[tuple[Any, ...]],
+    advance: Callable[[int], object],
+    most: int = sys.maxsize,
 ) -> Iterator[R]:
-    """Yield, in order, all that `work` finds in each block of cells.
+    """Yield, in order, all that `work` finds in each block of cells, `most` of which are sent at a time.
 
     A task is a block, read or not, and what else `work` is given of it, before a function that it tells of how much
     more it has done. With a cluster `work` is sent once, and blocks as workers are done with others; what a worker that
@@ -39,13 +51,54 @@ def in_blocks(
         for block, *more in tasks:
             yield from work(block.read(), *more, advance)
         return
-    with _calls(client, work) as calls:
+    with _calls(client, work, most) as calls:
         for task in tasks:
             calls.add(*task)
             while calls.full:
                 yield from calls.next(advance)
         while calls.pending:
             yield from calls.next(advance)
+
+
+def in_parts(work: Callable[[Any, slice], R], things: Any, least: int) -> Iterator[R]:
+    """Yield, in order, what `work` finds in each part of many things: a :class:`dko.models.sharing.Each`.
+
+    Which parts there are depends on the things alone, so that sums of what is found are the same with any workers. With
+    too few of these, and where two parts would have fewer than `least` things, all is one part, here.
+    """
+    n, step, client = things.shape[0], _step(things, least), active_client()
+    if client is None or step >= n or _n_threads(client) < FEWEST_THREADS:
+        yield work(things, slice(0, n))
+        return
+    parts = (slice(first, min(first + step, n)) for first in range(0, n, step))
+    tasks = ((_Here(things[rows]), rows) for rows in parts)
+    yield from in_blocks(partial(_found, work), tasks, lambda n: None, _OF_BUDGET)
+
+
+def _step(things: Any, least: int) -> int:
+    """Return how many things make a part."""
+    n = int(things.shape[0])
+    if 2 * least > n:
+        return n
+    step = max(least, -(-n // PARTS))
+    if isinstance(things, np.ndarray):
+        return step
+    n_bytes = _ENTRY * (1 + int(sizes_of(things).mean()))
+    return min(step, max(1, settings.memory_budget // (_OF_BUDGET * n_bytes)))
+
+
+class _Here(NamedTuple):
+    """Things that this process has, to be sent as they are."""
+
+    things: Any
+
+    def read(self) -> Any:
+        """Return them."""
+        return self.things
+
+
+def _found(work: Callable[[Any, slice], R], things: Any, rows: slice, advance: Callable[[int], object]) -> Iterator[R]:
+    yield work(things, rows)
 
 
 def share_of(n_rows: int, n_genes: int) -> int | None:
@@ -86,15 +139,15 @@ def _n_threads(client: Client) -> int:
 class _Calls:
     """Calls of one function by workers, in order. All is sent by the scheduler, which can send it again."""
 
-    def __init__(self, client: Client, work: Callable[..., Any]):
-        self._client = client
+    def __init__(self, client: Client, work: Callable[..., Any], most: int):
+        self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
 
     @property
     def full(self) -> bool:
         """Whether enough blocks are on their way; workers may come and go."""
-        return len(self.pending) >= _AHEAD * _n_threads(self._client)
+        return len(self.pending) >= min(self._most, _AHEAD * _n_threads(self._client))
 
     def add(self, block: Any, *more: Any) -> None:
         """Have a worker do a block."""
@@ -127,8 +180,8 @@ class _Calls:
 
 
 @contextmanager
-def _calls(client: Client, work: Callable[..., Any]) -> Iterator[_Calls]:
-    calls = _Calls(client, work)
+def _calls(client: Client, work: Callable[..., Any], most: int) -> Iterator[_Calls]:
+    calls = _Calls(client, work, most)
     try:
         yield calls
     finally:
@@ -143,5 +196,5 @@ def _received(work: Callable[..., R]) -> Callable[..., R]:
 def _call(work: Callable[..., Iterable[R]], memory_budget: int, block: Any, *more: Any) -> tuple[list[R], int]:
     """Work on one block in one thread of a worker, which has others for other blocks."""
     n_done: list[int] = []
-    with settings.override(verbosity=0, memory_budget=memory_budget), process_kept(alone=True):
+    with settings.override(verbosity=0, memory_budget=memory_budget), process_kept(alone=True), memory_reused():
         return list(work(block.read(), *more, n_done.append)), sum(n_done)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from itertools import islice
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# By which dask has workers give freed memory back; and what glibc is told instead: above how many free bytes it gives
+# them back, and above how many it takes memory from the system for one array.
+_GIVEN_BACK, _TRIM, _MMAP = "MALLOC_TRIM_THRESHOLD_", -1, -3
 # Whether this process was forked from one that had loaded any of these, and from one that had started numba's threads.
 _POOLS = {"numba", "sklearn", "torch"}
 _forked = _after_numba = False
+# Whether work here has one thread, whatever torch says, which may not be loaded yet.
+_alone: ContextVar[bool] = ContextVar("_alone", default=False)
 
 
 def _note_fork() -> None:
@@ -47,9 +53,9 @@ if hasattr(os, "register_at_fork"):
 def process_kept(*, alone: bool = False) -> Iterator[None]:
     """Leave torch as it was before a call, also if interrupted; in a forked process use one thread, not to hang.
 
-    With `alone` use one thread in any: torch, and what is compiled here, ask torch for the number in this thread.
+    With `alone` use one thread in any: torch, and what is compiled here.
     """
-    with _one_thread() if _forked else nullcontext():
+    with _one_thread() if _forked else nullcontext(), _marked_alone() if alone else nullcontext():
         torch = sys.modules.get("torch")
         if torch is None:
             yield
@@ -68,6 +74,41 @@ def process_kept(*, alone: bool = False) -> Iterator[None]:
                 torch.set_num_threads(threads)
             # Stay off if a step of torch's optimiser is interrupted.
             torch.set_grad_enabled(gradients)
+
+
+@contextmanager
+def _marked_alone() -> Iterator[None]:
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+@contextmanager
+def memory_reused() -> Iterator[None]:
+    """Keep memory that is freed for what comes next, in workers of dask, which give it back to the system at once.
+
+    To get it again for every temporary array takes longer than what is computed: the null of a fit takes a third so.
+    """
+    given = os.environ.get(_GIVEN_BACK, "")
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if given.isdigit() and os.name == "posix" else None
+    if mallopt is None:  # not asked to, or another C library than glibc
+        yield
+        return
+    mallopt(_TRIM, 2**28)
+    mallopt(_MMAP, 2**25)
+    try:
+        yield
+    finally:
+        mallopt(_TRIM, int(given))
+        mallopt(_MMAP, 2**17)  # as glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_alone() -> bool:
+    """Whether work in this thread may use no other threads."""
+    return _alone.get()
 
 
 @contextmanager

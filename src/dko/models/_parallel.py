@@ -10,7 +10,7 @@ import numba
 from numba.core import event
 
 from .._core.messages import say
-from .._core.process import uninterrupted
+from .._core.process import is_alone, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def n_threads() -> int:
-    """Return how many threads to use: as many as numba and, where it is loaded, torch are allowed."""
+    """Return how many threads to use: as many as numba and, where it is loaded, torch are allowed; one when alone."""
+    if is_alone():
+        return 1
     try:
         # To ask for the number would start numba's own threads, which forked processes do not survive.
         numba.threading_layer()

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .sharing import all_at_once
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .sharing import Each
 
 # With few cells a pass is a step or two, too short to tell progress from noise.
 _FEWEST_STEPS = 10
@@ -193,6 +197,8 @@ class TrainingCells:
         All cells of each group, also those that take no part in the fit.
     perturbations
         Every perturbation of a screen by name, also those that are not trained on.
+    each
+        How a model does work on many cells that does not train it: here, or by others (:mod:`dko.models.sharing`).
     """
 
     values: Any
@@ -202,6 +208,7 @@ class TrainingCells:
     split: np.ndarray
     everyone: dict[str, np.ndarray] = field(default_factory=dict)
     perturbations: dict[str, Perturbation] = field(default_factory=dict)
+    each: Each = all_at_once
 
     def rows(self, *parts: str, group: str | None = None) -> np.ndarray:
         """Return the rows of some parts of the cells, of one group or of all."""

@@ -66,7 +66,7 @@ def plan(
     log1p
         Whether the values are log1p values; None finds out.
     workers
-        Workers of a cluster that share scans and named knockouts, each as fast as this machine.
+        Workers of a cluster that share the work, each as fast as this machine.
     mod
         Modality of a MuData that holds the genes.
     device
@@ -90,7 +90,8 @@ def plan(
         Time on this machine, as busy as it is now, and its range. The range is a factor of 1.5, or 2 for a
         ranking, to both sides and, of a fit, from the steps of the network in the short run to all that it may take.
     ``seconds_with_workers``
-        Time with `workers`: scans and named knockouts are divided among them, fits and rankings are not.
+        Time with `workers`: scans, named knockouts and, of a fit of enough cells, the sums over cells and the test are
+        divided among them; reading the cells of a fit, training and rankings are not.
     ``memory_bytes``
         Highest memory of the process that makes the step, imports and the cells that are in memory included.
     ``disk_bytes``
@@ -188,7 +189,7 @@ def estimate(size: Size, calibration: Calibration, *, n_groups: int = 1, workers
             "seconds": n_groups * rates.seconds(taken),
             "seconds_low": n_groups * rates.seconds(least) / factor,
             "seconds_high": n_groups * rates.seconds(longest) * factor,
-            "seconds_with_workers": n_groups * rates.seconds(taken, workers if step in _work.BY_WORKERS else 1),
+            "seconds_with_workers": n_groups * rates.seconds(taken, _work.shared(step, one, workers)),
             "memory_bytes": _memory.peak(step, size, n_groups),
             "disk_bytes": _memory.on_disk(step, size, n_groups),
         }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import Source, stacked
+from .._core.cluster import in_parts
 from .._core.expression import read_expression
 from .._core.fitted import source_params
 from .._core.groups import group_values, grouping
@@ -82,7 +83,7 @@ def read_cells(
     columns = pd.Index(names).get_indexer(genes)
     parts = (block if len(columns) == block.shape[1] else block[:, columns].sorted_indices() for _, block in blocks)
     values = kept(parts, len(columns)) if model.by_rows else stacked(list(parts))
-    cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen)
+    cells = TrainingCells(values, genes, found.scale.kind == "counts", groups, split, everyone, screen, in_parts)
     return cells, params
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from dko.models.dko.regression import in_memory, regression
+from dko.models.dko.regression import in_memory, regression, slopes
 
 
 def relative(counts):
@@ -19,6 +19,11 @@ def relative(counts):
 def prepared(counts, *, are_counts=True):
     """The regressions of all cells."""
     return regression(in_memory(*relative(counts)), counts=are_counts)
+
+
+def fitted_slopes(counts):
+    """The slopes of all cells."""
+    return slopes(prepared(counts), in_memory(*relative(counts)))
 
 
 def independent_counts(n_cells, n_genes, rng, *, depth=2_000, depth_spread=0.0):

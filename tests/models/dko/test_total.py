@@ -10,12 +10,12 @@ from scipy import sparse
 import dko
 from dko.models.dko.evidence import impacts
 from dko.models.dko.quality import Explained
-from dko.models.dko.regression import in_memory, slopes
+from dko.models.dko.regression import in_memory
 from dko.models.dko.shrinkage import shrinkage
 from dko.models.dko.total import _trust, fit, influence
 from dko.models.knockout import scan
 
-from .counts import independent_counts, prepared, relative
+from .counts import fitted_slopes, independent_counts, prepared, relative
 
 RNG = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(2, 12), st.integers(2, 8))
@@ -42,7 +42,7 @@ def test_slopes_are_shrunken_penalised_and_at_full_size(linked):
     linked[:, 9] = 40 * (np.arange(len(linked)) % 3 > 0)
     cells = prepared(linked)
     assert cells.zeros[9] < 0.1 < 0.9 < cells.zeros[1]
-    slope, found = slopes(cells), fitted(linked)
+    slope, found = fitted_slopes(linked), fitted(linked)
     # An effect on presence moves a gene by its whole level, beside that of all entries.
     profiles = relative(linked)[0]
     typical = np.log1p(1e4 * profiles.data).mean()
@@ -74,15 +74,17 @@ def test_fewer_cells_than_genes_give_the_same_by_another_way(linked):
     np.testing.assert_allclose(found.p_values, read.p_values, rtol=1e-3)
 
 
-def test_cells_may_be_read_in_blocks_of_any_size(linked):
+@pytest.mark.parametrize("parts", [[[0, 1, 2, 3]], [[0], [1, 2], [3]]])
+def test_cells_may_be_read_in_blocks_of_any_size_and_worked_on_in_parts(linked, parts):
     profiles, totals = relative(linked)
     expected = fit(profiles, totals, np.random.default_rng(0), counts=True)
+    rows = slice(0, 7), slice(7, 8), slice(8, 8), slice(8, 400)
 
-    def blocks():
-        for rows in (slice(0, 7), slice(7, 8), slice(8, 8), slice(8, 400)):
-            yield profiles[rows], totals[rows]
+    def in_parts(work):
+        for numbers in parts:
+            yield work((profiles[rows[number]], totals[rows[number]]) for number in numbers)
 
-    found = fit(profiles, totals, np.random.default_rng(0), counts=True, cells=blocks)
+    found = fit(profiles, totals, np.random.default_rng(0), counts=True, cells=in_parts)
     np.testing.assert_allclose(found.factors.influence, expected.factors.influence, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.downstream, expected.downstream, rtol=1e-4)
     np.testing.assert_allclose(found.p_values, expected.p_values, rtol=1e-2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +13,13 @@ from scipy.stats import genpareto
 
 from .._parallel import in_parallel
 from ..rows import blocks_of
+from ..sharing import all_at_once
 from . import kernels
 from .kernels import Predictors
-from .regression import PER_ENTRY, growth
+from .regression import PER_ENTRY, growth, least_cells
 
 if TYPE_CHECKING:
+    from ..sharing import Each
     from .regression import Regression
 
 # Permuted genes: so many at least, and more where there are few genes, but none more often than so.
@@ -32,6 +36,8 @@ _SHAPES = (0.2, 0.9)
 _FEWEST = 20
 # Draws that are permuted together: in dense arrays, of some 100 bytes for each cell and draw.
 _AT_A_TIME = 16
+# Draws that are worth sharing: both sides of the regressions are computed anew for each part of them.
+PART = 256
 # Genes whose impacts one thread computes at a time.
 _PIECE = 256
 _TINY = 1e-12
@@ -51,7 +57,11 @@ def draws_of(n_genes: int) -> int:
 
 
 def permuted(
-    regression: Regression, profiles: sparse.csr_matrix, totals: np.ndarray, rng: np.random.Generator
+    regression: Regression,
+    profiles: sparse.csr_matrix,
+    totals: np.ndarray,
+    rng: np.random.Generator,
+    each: Each = all_at_once,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Regress every gene on genes whose amounts are permuted among cells, drawn evenly over the number of cells.
 
@@ -63,15 +73,13 @@ def permuted(
     by_seen = able[np.lexsort([regression.level[able], seen[able]])]
     n_draws = draws_of(n_genes)
     genes = by_seen[np.arange(n_draws) * len(by_seen) // n_draws] if len(able) else np.zeros(n_draws, dtype=int)
-    moved = _moved(regression, profiles, totals, genes, rng)
-    products, together = (np.zeros((n_draws, n_genes), dtype=np.float32) for _ in range(2))
-    for cells, block in blocks_of(profiles, PER_ENTRY):
-        some = moved[cells].tocsc()
-        # Of the types that genes as they are have, or the loops would be compiled for these too.
-        value, own = (np.ascontiguousarray(one) for one in (some.data.real, some.data.imag))
-        ends, cell = (one.astype(np.int32) for one in (some.indptr, some.indices))
-        rows = Predictors(ends, cell, value, own, regression.centre[genes])
-        regression.add_products(rows, regression.sides(block, totals[cells]), products, together)
+    draws = _draws(genes, len(totals), rng)
+    shared = len(totals) >= least_cells(n_genes, profiles.nnz / len(totals))
+    work = partial(_products, regression, profiles, totals)
+    products, together = (
+        one[0] if len(one) == 1 else np.concatenate(one)
+        for one in zip(*each(work, draws, PART // _AT_A_TIME if shared else len(draws)), strict=True)
+    )
     regression.standardise(products, together, genes)
     # With as much noise as sums over all cells have.
     for one in (products, together):
@@ -79,24 +87,48 @@ def permuted(
     return genes, products, together
 
 
+def _draws(genes: np.ndarray, n_cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Return genes that are permuted together and the random numbers for that, whoever takes them (object, n x 2)."""
+    found = np.empty((-(-len(genes) // _AT_A_TIME), 2), dtype=object)
+    for number in range(len(found)):
+        some = genes[number * _AT_A_TIME : (number + 1) * _AT_A_TIME]
+        found[number, 0], found[number, 1] = some, deepcopy(rng)
+        # As many are used up as the permutations take.
+        rng.permuted(np.empty((n_cells, len(some)), dtype=np.int8), axis=0)
+    return found
+
+
+def _products(
+    regression: Regression, profiles: sparse.csr_matrix, totals: np.ndarray, draws: np.ndarray, _: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums of products of permuted genes with the residuals, and with predictors (draws x genes, float32)."""
+    genes = np.concatenate(draws[:, 0])
+    moved = _moved(regression, profiles, totals, draws)
+    products, together = (np.zeros((len(genes), profiles.shape[1]), dtype=np.float32) for _ in range(2))
+    for cells, block in blocks_of(profiles, PER_ENTRY):
+        some = moved[cells].tocsc()
+        # Of the types that genes as they are have, or the loops would be compiled for these too.
+        value, own = (np.ascontiguousarray(one) for one in (some.data.real, some.data.imag))
+        ends, cell = (one.astype(np.int32) for one in (some.indptr, some.indices))
+        rows = Predictors(ends, cell, value, own, regression.centre[genes])
+        regression.add_products(rows, regression.sides(block, totals[cells]), products, together)
+    return products, together
+
+
 def _moved(
-    regression: Regression,
-    profiles: sparse.csr_matrix,
-    totals: np.ndarray,
-    genes: np.ndarray,
-    rng: np.random.Generator,
+    regression: Regression, profiles: sparse.csr_matrix, totals: np.ndarray, draws: np.ndarray
 ) -> sparse.csr_matrix:
     """Return predictors of permuted genes (cells x draws), as complex numbers: value, and what it takes of its own."""
-    depth, parts = totals[:, None] / regression.mean_total, []
-    for first in range(0, len(genes), _AT_A_TIME):
-        some = genes[first : first + _AT_A_TIME]
+    depth, parts, by_gene = totals[:, None] / regression.mean_total, [], profiles.tocsc()
+    for some, rng in draws:
         # Shares where only the amounts of these genes are permuted, beside all other genes.
-        shares = profiles[:, some].toarray().astype(float)
-        others, moved = (1 - shares) * depth, rng.permuted(shares * depth, axis=0)
+        shares = by_gene[:, some].toarray().astype(float)
+        others, moved = (1 - shares) * depth, deepcopy(rng).permuted(shares * depth, axis=0)
         moved /= np.maximum(others + moved, _TINY)
         values = np.where(moved > 0, regression.values(moved, some), 0)
         own = (values - regression.centre[some]) * growth(shares)
         parts.append(sparse.csc_matrix((values + 1j * own).astype(np.complex64)))
+    del by_gene  # as large as the cells
     return sparse.csr_matrix(sparse.hstack(parts, format="csr"))
 
 

@@ -11,24 +11,23 @@ from scipy.stats import false_discovery_control
 
 from ..._core import keys
 from ..._core.cells import profiles, stacked
-from ..._core.evidence import as_counts, counts_again
+from ..._core.evidence import counts_again
 from ..._core.messages import listed, logger, say
-from ...metrics import bray_curtis, similarity
+from ...metrics import similarity
 from .._devices import on_devices
 from ..fitting import Fit
-from ..knockout import effect_sums, predict
-from ..rows import View, blocks_of, sizes_of
+from ..knockout import effect_sums
+from ..rows import View, sizes_of
 from . import network, total
 from .config import MANY
 from .prior import among, read_prior
-from .quality import Explained
-from .regression import PER_ENTRY
+from .quality import Explained, judged
+from .regression import least_cells, of_rows, profile_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
-    from scipy import sparse
 
     from .._training import Trained
     from ..fitting import Schedule, TrainingCells
@@ -191,10 +190,12 @@ def _quality(cells: TrainingCells, networks: Networks) -> tuple[float, np.ndarra
     for group, (affine, _) in networks.items():
         rows, explained = cells.everyone[group], Explained(len(cells.genes))
         validating = np.isin(rows, cells.rows(keys.VALIDATION, group=group))
-        for some, observed in blocks_of(View(cells.values, rows, profiles), PER_ENTRY):
-            predicted = predict(affine, observed)
-            errors[rows[some]] = bray_curtis(predicted, observed)
-            explained.add(observed[validating[some]], predicted[validating[some]].data)
+        observed = View(cells.values, rows, profiles)
+        least = least_cells(len(cells.genes), observed.sizes.mean())
+        of_parts, parts = zip(*cells.each(partial(judged, affine, validating), observed, least), strict=True)
+        errors[rows] = np.concatenate(of_parts)
+        for part in parts:
+            explained.join(part)
         if np.isfinite(share := explained.share()):
             found.append((share, validating.sum()))
     if not found:
@@ -215,18 +216,13 @@ def _fit_totals(
     every = np.concatenate(list(samples.values()))
     counted = cells.counts or counts_again(profiles(cells.values[every])) is not None
 
-    def blocks(rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
-        for _, values in blocks_of(View(cells.values, rows), PER_ENTRY):
-            relative = profiles(values)
-            counts = values if cells.counts or not counted else as_counts(relative)
-            yield relative, counts @ np.ones(values.shape[1])  # in double precision, other than by sum()
-
+    how: Any = {"counts": cells.counts, "counted": counted}
     fits = {}
     for group, of in rows.items():
-        relative, totals = zip(*blocks(samples[group]), strict=True)
-        more: Any = {"counts": counted, "prior": prior}
+        relative, totals = zip(*profile_blocks(View(cells.values, samples[group]), **how), strict=True)
+        more: Any = {"counts": counted, "prior": prior, "each": cells.each}
         if len(of) > MOST_PERMUTED:
-            more["cells"] = partial(blocks, of)
+            more["cells"] = of_rows(View(cells.values, of), cells.each, **how)
         fits[group] = total.fit(stacked(relative), np.concatenate(totals), rng, **more)
     return fits
 

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...metrics import bray_curtis
+from ..knockout import predict
+from ..rows import blocks_of
+from .regression import PER_ENTRY
+
 if TYPE_CHECKING:
     from scipy import sparse
+
+    from ..knockout import AffineMap
+    from ..rows import Rows
 
 # Cells that a gene is judged by, at least, and the least variance and share that count as one.
 _MIN_CELLS, _LEAST = 10, 1e-9
@@ -31,6 +39,10 @@ class Explained:
         summed = [np.ones(len(left)), observed, depth, observed**2, depth**2, observed * depth, left**2]
         self._sums += [np.bincount(profiles.indices, one, self._sums.shape[1]) for one in summed]
 
+    def join(self, other: Explained) -> None:
+        """Add the cells of another one."""
+        self._sums += other._sums
+
     def share(self) -> float:
         """Return the mean over genes, not below 0 for any; NaN where no gene is seen in enough cells."""
         seen, *sums = self._sums
@@ -42,3 +54,17 @@ class Explained:
         if not judged.any():
             return float("nan")
         return float(np.maximum(0, 1 - left[judged] / around[judged]).mean())
+
+
+def judged(affine: AffineMap, validating: np.ndarray, profiles: Rows, rows: slice) -> tuple[np.ndarray, Explained]:
+    """Return the error of each predicted profile, float32, and what is explained in the `validating` ones of all cells.
+
+    The errors are Bray-Curtis dissimilarities; `rows` are the places of these cells among all.
+    """
+    errors, explained = np.empty(profiles.shape[0], dtype=np.float32), Explained(profiles.shape[1])
+    used = validating[rows]
+    for some, observed in blocks_of(profiles, PER_ENTRY):
+        predicted = predict(affine, observed)
+        errors[some] = bray_curtis(predicted, observed)
+        explained.add(observed[used[some]], predicted[used[some]].data)
+    return errors, explained

@@ -5,16 +5,23 @@ Levels of genes are predictors, and shares of genes responses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from math import ceil
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
 
+from ..._core.cells import profiles as relative_profiles
+from ..._core.evidence import as_counts
+from ..._settings import settings
 from .._parallel import in_parallel
 from ..base import like, pieces
-from ..rows import blocks_of
+from ..rows import Rows, blocks_of, sizes_of
+from ..sharing import Each, added_up, all_at_once
 from .kernels import Predictors, Sides, add_products
 
 # Scale of log1p, and number of counts of a cell where they are unknown.
@@ -35,15 +42,25 @@ _DENSE = 24
 PER_ENTRY = 2048
 _TINY = 1e-12
 
-Blocks: TypeAlias = Callable[[], Iterable[tuple[sparse.csr_matrix, np.ndarray]]]
-"""Reads cells block by block, each time anew: relative profiles, cells x genes, and the total of each cell."""
+# Pairs of genes in cells for each number that is found about them: with fewer, to send it takes longer than to find it.
+_WORTH = 64
+
+R = TypeVar("R")
+Blocks: TypeAlias = Iterable[tuple[sparse.csr_matrix, np.ndarray]]
+"""Cells block by block: relative profiles, cells x genes, and the total of each cell."""
+
+
+class Cells(Protocol):
+    """All cells of a regression."""
+
+    def __call__(self, work: Callable[[Blocks], R], /) -> Iterator[R]:
+        """Read them, each time anew, and yield what `work` finds in all or in one part after the other, in order."""
 
 
 @dataclass(frozen=True)
 class Regression:
     """Weighted regressions of every gene's share on every other gene's level: docs/design.md, Slopes."""
 
-    cells: Blocks
     n_cells: int
     mean_total: float  # a cell weighs its total over this
     seen: np.ndarray  # number of cells that have each gene (genes,)
@@ -115,9 +132,53 @@ class Regression:
         together /= spread * np.float32(self.n_cells)
 
 
-def in_memory(profiles: sparse.csr_matrix, totals: np.ndarray) -> Blocks:
-    """Return what reads cells that are in memory, block by block."""
-    return lambda: ((block, totals[rows]) for rows, block in blocks_of(profiles, PER_ENTRY))
+def in_memory(profiles: sparse.csr_matrix, totals: np.ndarray, each: Each = all_at_once) -> Cells:
+    """Return cells that are in memory, for work that is done as `each` does it."""
+
+    def on_all(work: Callable[[Blocks], R]) -> Iterator[R]:
+        return each(partial(_with_totals, work, totals), profiles, least_cells(*_sizes(profiles)))
+
+    return on_all
+
+
+def _with_totals(work: Callable[[Blocks], R], totals: np.ndarray, profiles: sparse.csr_matrix, rows: slice) -> R:
+    there = totals[rows]
+    return work((block, there[some]) for some, block in blocks_of(profiles, PER_ENTRY))
+
+
+def of_rows(values: Rows, each: Each, *, counts: bool, counted: bool) -> Cells:
+    """Return cells of linear values that are `counts`, or from which counts can be had (`counted`), or neither."""
+
+    def on_all(work: Callable[[Blocks], R]) -> Iterator[R]:
+        return each(partial(_made, work, counts, counted), values, least_cells(*_sizes(values)))
+
+    return on_all
+
+
+def _made(work: Callable[[Blocks], R], counts: bool, counted: bool, values: Rows, rows: slice) -> R:
+    return work(profile_blocks(values, counts=counts, counted=counted))
+
+
+def profile_blocks(values: Rows, *, counts: bool, counted: bool) -> Blocks:
+    """Yield the profiles of such cells and their totals: of counts, if there are any."""
+    for _, block in blocks_of(values, PER_ENTRY):
+        relative = relative_profiles(block)
+        summed = block if counts or not counted else as_counts(relative)
+        yield relative, summed @ np.ones(block.shape[1])  # in double precision, other than by sum()
+
+
+def least_cells(n_genes: int, present: float) -> int:
+    """Return how many cells, with so many `present` genes each, make a part that is worth sharing.
+
+    What is found of a part are two numbers for each pair of genes. Where these do not fit into memory it is all cells.
+    """
+    if 8 * n_genes**2 > settings.memory_budget:
+        return sys.maxsize
+    return ceil(_WORTH * n_genes**2 / max(min(present**2, n_genes**2 / _DENSE), 1))
+
+
+def _sizes(values: Any) -> tuple[int, float]:
+    return values.shape[1], float(sizes_of(values).mean())
 
 
 def growth(shares: np.ndarray) -> np.ndarray:
@@ -125,18 +186,11 @@ def growth(shares: np.ndarray) -> np.ndarray:
     return shares / np.maximum(1 - shares, 0.5)
 
 
-def regression(cells: Blocks, *, counts: bool) -> Regression:
+def regression(cells: Cells, *, counts: bool) -> Regression:
     """Prepare the regressions; without `counts`, 10,000 a cell are assumed. All cells are read, and then some genes."""
-    sums: np.ndarray | float = 0.0
-    parts = []
-    for profiles, some in cells():
-        shares, of_entry = profiles.data.astype(float), np.repeat(some, np.diff(profiles.indptr))
-        logs, ones = np.log1p(_SCALE * shares), np.ones(len(shares))
-        summed = [ones, shares, shares**2, logs]
-        summed += [of_entry * one for one in (ones, shares, np.log(shares), logs, logs**2)]
-        sums += np.stack([np.bincount(profiles.indices, one, profiles.shape[1]) for one in summed])
-        parts.append(some)
-    totals, (seen, share, square, log, *weighted) = np.concatenate(parts), np.asarray(sums)
+    of_parts, totals_of_parts = zip(*cells(_sums), strict=True)
+    totals, (sums,) = np.concatenate(totals_of_parts), added_up((one,) for one in of_parts)
+    seen, share, square, log, *weighted = sums
     n_cells, mean_total = len(totals), float(totals.mean())
     there, weighted_share, ratio, logs, squares = np.stack(weighted) / mean_total
     level = np.maximum(log / np.maximum(seen, 1), _TINY)
@@ -155,9 +209,23 @@ def regression(cells: Blocks, *, counts: bool) -> Regression:
     spread = np.where(varies, np.sqrt(np.maximum(second - centre**2, _TINY)), np.inf)
     mean = (response + _ABSENT * absent) / weight
     return Regression(
-        *(cells, n_cells, mean_total, seen, share / n_cells, level),
+        *(n_cells, mean_total, seen, share / n_cells, level),
         *(zeros, weight, spread, centre, mean_share, mean),
     )
+
+
+def _sums(cells: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums over cells, nine of each gene, and the total of each cell."""
+    sums: np.ndarray | float = 0.0
+    parts = []
+    for profiles, totals in cells:
+        shares, of_entry = profiles.data.astype(float), np.repeat(totals, np.diff(profiles.indptr))
+        logs, ones = np.log1p(_SCALE * shares), np.ones(len(shares))
+        summed = [ones, shares, shares**2, logs]
+        summed += [of_entry * one for one in (ones, shares, np.log(shares), logs, logs**2)]
+        sums += np.stack([np.bincount(profiles.indices, one, profiles.shape[1]) for one in summed])
+        parts.append(totals)
+    return np.asarray(sums), np.concatenate(parts)
 
 
 class Slopes(NamedTuple):
@@ -168,26 +236,31 @@ class Slopes(NamedTuple):
     correlation: np.ndarray  # weighted correlations between predictors
 
 
-def slopes(cells: Regression) -> Slopes:
+def slopes(found: Regression, cells: Cells) -> Slopes:
     """Fit the regressions, with White's standard errors by response: docs/design.md, Slopes."""
-    n_genes = len(cells.level)
-    # Two arrays, one of which is soon left.
-    z, correlation = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
+    z, correlation, squares = added_up(cells(partial(_products, found)))
+    noise = np.sqrt(np.maximum(squares, _TINY))
+    found.standardise(z, correlation, np.arange(len(noise)))
+    z /= noise.astype(np.float32)
+    np.fill_diagonal(z, 0)
+    return Slopes(z, noise / found.weight, correlation)
+
+
+def _products(found: Regression, cells: Blocks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sums of all predictors x residuals and x predictors (genes x genes), and of squared residuals."""
+    n_genes = len(found.level)
+    products, together = (np.zeros((n_genes, n_genes), dtype=np.float32) for _ in range(2))
     squares = np.zeros(n_genes)
-    for profiles, totals in cells.cells():
-        sides = cells.sides(profiles, totals)
+    for profiles, totals in cells:
+        sides = found.sides(profiles, totals)
         across = like(profiles, np.arange(profiles.nnz)).tocsc()
-        own = Predictors(across.indptr, across.indices, sides.value[across.data], sides.own[across.data], cells.centre)
-        cells.add_products(own, sides, z, correlation)
+        own = Predictors(across.indptr, across.indices, sides.value[across.data], sides.own[across.data], found.centre)
+        found.add_products(own, sides, products, together)
         absent = np.repeat(sides.depth, np.diff(sides.indptr)) * sides.absent[sides.indices]
         residual = sides.residual.astype(float)
         squares += np.bincount(sides.indices, residual * (residual + 2 * absent), n_genes)
         squares += np.square(sides.absent) * np.square(sides.depth).sum()
-    noise = np.sqrt(np.maximum(squares, _TINY))
-    cells.standardise(z, correlation, np.arange(n_genes))
-    z /= noise.astype(np.float32)
-    np.fill_diagonal(z, 0)
-    return Slopes(z, noise / cells.weight, correlation)
+    return products, together, squares
 
 
 def _sampled(seen: np.ndarray, n_cells: int, total: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -205,18 +278,24 @@ def _sampled(seen: np.ndarray, n_cells: int, total: np.ndarray, square: np.ndarr
     return np.where(seen > 0, found, 0)
 
 
-def _regulated(cells: Blocks, seen: np.ndarray, n_cells: int) -> float:
+def _regulated(cells: Cells, seen: np.ndarray, n_cells: int) -> float:
     """Return the share of the variance of correlations between the presence of genes that chance does not explain."""
     vary = np.flatnonzero((seen > 0) & (seen < n_cells))
     some = vary[np.unique(np.linspace(0, len(vary) - 1, min(len(vary), _SOME_GENES)).astype(int))]
     if len(some) < 3:
         return 0.0
-    share, together = seen[some] / n_cells, np.zeros((len(some), len(some)))
-    for profiles, _ in cells():
-        chosen = profiles[:, some]
-        presence = like(chosen, np.ones(chosen.nnz))
-        together += (presence.T @ presence).toarray()
+    share, (together,) = seen[some] / n_cells, added_up(cells(partial(_meetings, some)))
     sd = np.sqrt(share * (1 - share))
     correlation = (together / n_cells - np.outer(share, share)) / np.outer(sd, sd)
     np.fill_diagonal(correlation, np.nan)
     return max(0.0, 1 - 1 / max(n_cells * float(np.nanvar(correlation, axis=0).mean()), 1.0))
+
+
+def _meetings(genes: np.ndarray, cells: Blocks) -> tuple[np.ndarray]:
+    """Return how many cells have both of two genes."""
+    together = np.zeros((len(genes), len(genes)))
+    for profiles, _ in cells:
+        chosen = profiles[:, genes]
+        presence = like(chosen, np.ones(chosen.nnz))
+        together += (presence.T @ presence).toarray()
+    return (together,)

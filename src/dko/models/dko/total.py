@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from .._parallel import in_parallel
 from ..base import like, pieces
 from ..knockout import FactorMap
+from ..sharing import all_at_once
 from .config import MANY
 from .evidence import Null, impacts, p_values, permuted
 from .prior import agreement, with_prior
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
+    from ..sharing import Each
     from .prior import Prior
-    from .regression import Blocks, Regression
+    from .regression import Cells, Regression
 
 
 # Penalty of the regression on all genes: what is shared by so many genes counts half. Chosen by leaving out each set of
@@ -61,18 +63,21 @@ def fit(
     *,
     counts: bool,
     prior: Prior | None = None,
-    cells: Blocks | None = None,
+    cells: Cells | None = None,
+    each: Each = all_at_once,
 ) -> TotalFit:
     """Estimate what every gene does to every other, on all paths: docs/design.md, Total effects.
 
     `profiles` are cells x genes, float32, no cell empty; `totals` the sum of the values of each cell; `counts` says
     whether these are counts. Where `cells` are read block by block, the former are a sample of them, for the null.
-    `rng` permutes cells for the null; the map does not depend on it.
+    `rng` permutes cells for the null; the map does not depend on it. Sums over cells, and the null, are made as `each`
+    does it.
     """
-    found = regression(in_memory(profiles, totals) if cells is None else cells, counts=counts)
+    everyone = in_memory(profiles, totals, each) if cells is None else cells
+    found = regression(everyone, counts=counts)
     small = found.n_cells * len(found.level) ** 2 < _SMALL_PRODUCT
     with threadpool_limits(1 if small else None, "blas"):
-        changes, error, together = slopes(found)
+        changes, error, together = slopes(found, everyone)
         correlation = together.astype(np.float16)
         if cells is None and found.n_cells < len(changes):
             del together  # as large as the slopes
@@ -84,7 +89,7 @@ def fit(
         changes = shrunken(changes, by_response)
         _penalise(changes, solve)
         impact = impacts(changes, found.profile)
-        genes, products, by_chance = permuted(found, profiles, totals, rng)
+        genes, products, by_chance = permuted(found, profiles, totals, rng, each)
         products /= (error * found.weight).astype(np.float32)
         products[np.arange(len(genes)), genes] = 0
         # The ridge of a gene beside all others, with which it correlates but by chance.
@@ -112,10 +117,11 @@ def fit(
 
 def influence(profiles: sparse.csr_matrix, totals: np.ndarray, *, counts: bool) -> np.ndarray:
     """Return the slopes of one regression per pair, without ridge and bounds, float32, column g of gene g."""
-    cells = regression(in_memory(profiles, totals), counts=counts)
-    z, error, _ = slopes(cells)
-    whole = np.where(np.isfinite(cells.spread), 1 / cells.spread, 0).astype(np.float32)
-    return np.ascontiguousarray(shrinkage(z)(z, (error * _trust(cells)).astype(np.float32)).T * whole)
+    cells = in_memory(profiles, totals)
+    found = regression(cells, counts=counts)
+    z, error, _ = slopes(found, cells)
+    whole = np.where(np.isfinite(found.spread), 1 / found.spread, 0).astype(np.float32)
+    return np.ascontiguousarray(shrinkage(z)(z, (error * _trust(found)).astype(np.float32)).T * whole)
 
 
 def _trust(cells: Regression) -> np.ndarray:

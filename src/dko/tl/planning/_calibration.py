@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from .._rank_genes import rank_genes
 from .._scan import scan
 from .._virtual_ko import virtual_ko
 from . import _work
-from ._work import FIT, KO, RANK, SCAN, SCAN_OUT, SHARED, Size
+from ._work import FIT, KO, RANK, SCAN, SCAN_OUT, Size
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -60,9 +61,8 @@ class Rates(NamedTuple):
     each: Mapping[str, float]
     on_clock: float
 
-    def seconds(self, work: Mapping[str, float], workers: int = 1) -> float:
-        """Return the seconds on the clock that work takes, where `workers` share the sums over cells."""
-        shared = dict.fromkeys(SHARED, workers)
+    def seconds(self, work: Mapping[str, float], shared: Mapping[str, int] = MappingProxyType({})) -> float:
+        """Return the seconds on the clock that work takes, where some kinds of it are `shared` by so many workers."""
         return self.on_clock * sum(self.each[kind] * n / shared.get(kind, 1) for kind, n in work.items())
 
 

@@ -6,16 +6,16 @@ from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...models.dko.evidence import draws_of
+from ..._core.cluster import FEWEST_THREADS, PARTS
+from ...models.dko.evidence import PART, draws_of
 from ...models.dko.fit import MOST_PERMUTED, MOST_VALIDATING
 from ...models.dko.model import DkoModel
+from ...models.dko.regression import least_cells
 
 if TYPE_CHECKING:
     from ...models.fitting import Schedule
 
 FIT, SCAN, SCAN_OUT, RANK, KO = "fit", "scan", "scan to a file", "rank_genes", "virtual_ko of one gene"
-# What workers of a cluster share.
-BY_WORKERS = (SCAN, SCAN_OUT, KO)
 # Share of the cells that validates, by default.
 _VALIDATION = 0.2
 # Work of a row that is validated, over that of one that trains: forward, and not backward.
@@ -23,8 +23,10 @@ _FORWARD = 1 / 3
 # Steps until the loss no longer falls grow with this power of the number of cells: 400 for 2,000 cells of PBMC 3k, 500
 # for 2,700, and 3,000 for 27,000.
 _GROWTH = 0.75
-# Kinds of work that are sums over cells: several workers share them.
-SHARED = ("read", "dense", "entries", "pairs")
+# What workers of a cluster share, by step; a fit reads its cells itself.
+BY_WORKERS = dict.fromkeys((SCAN, SCAN_OUT, KO), ("read", "dense", "entries", "pairs")) | {
+    FIT: ("dense", "entries", "pairs", "permuted")
+}
 
 
 class Size(NamedTuple):
@@ -75,6 +77,18 @@ def of_fit(size: Size, n_steps: float) -> Counter[str]:
         "steps": n_genes * n_steps * (1 + _validated(n_cells)),
         "permuted": draws * permuted,
     })  # fmt: skip
+
+
+def shared(step: str, size: Size, workers: int) -> dict[str, int]:
+    """Return among how many workers each kind of work of a step is divided."""
+    least = 2 * least_cells(size.n_genes, size.present)
+    if step == FIT and (workers < FEWEST_THREADS or size.n_cells < least):
+        return {}  # too little work for what has to be sent
+    found = dict.fromkeys(BY_WORKERS.get(step, ()), workers)
+    if step == FIT:
+        found = {kind: min(workers, PARTS) for kind in found}
+        found["permuted"] = min(workers, -(-draws_of(size.n_genes) // PART))
+    return found
 
 
 def steps_at_most(n_cells: float) -> int:
