@@ -113,7 +113,7 @@ def test_import_is_light_and_silent():
 
 
 OTHERS = ["get.effects", "get.fit_quality", "get.impact", "get.profiles", "pp.select_genes", "pp.split_perturbations"]
-OTHERS += ["pl.fit", "pl.history", "pl.impact", "io.save", "io.load", "io.write_report"]
+OTHERS += ["pl.fit", "pl.history", "pl.impact", "io.save", "io.load", "io.write_embedding", "io.write_report"]
 
 
 @pytest.mark.parametrize(("name", "how"), [*((name, {}) for name in TOOLS + OTHERS), ("tl.scan", {"out": "i.h5ad"})])

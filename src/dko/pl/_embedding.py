@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .. import get
 from .._compat import embedding
 from .._core import keys
 from .._core.cells import read_basis, some_cells, unwrap
+from .._core.fitted import read_fitted
 from .._core.groups import group_of_cells
 from .._core.messages import drawn_of, unknown
 from .._core.names import known_labels
@@ -56,8 +58,9 @@ def impact(
 ) -> Any:
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
-    Cells that do not express the gene are grey and lie beneath the others. With `groupby`, the first panel shows what
-    the cells are. Of more than 50,000 cells as many are drawn, at random, as the title says.
+    Cells that do not express the gene, or are no control cells of an SCCVAE, are grey and lie beneath the others. With
+    `groupby`, the first panel shows what the cells are. Of more than 50,000 cells as many are drawn, at random, as the
+    title says.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def impact(
     for panel, column, title in zip(drawn.axes[n_before:], table.columns, titles, strict=True):
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
-        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: gene not expressed"
+        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: {without_impact(target, key)}"
         drawn.color_bar(label, location=bar)
     if cells is not None and groupby is not None:
         drawn.legend([dot(color, group, mew=0) for group, color in group_colors(cells, groupby).items()], "left")
@@ -205,6 +208,14 @@ def shift(
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
+
+
+def without_impact(adata: AnnData, key: str) -> str:
+    """Say why cells have no impact; results whose fit is gone are taken for those of a model of all cells."""
+    with suppress(KeyError, ValueError):
+        if read_fitted(adata, key).model.where == "control":
+            return "no control cell"
+    return "gene not expressed"
 
 
 def points(cells: np.ndarray) -> tuple[np.ndarray, str]:
