@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 from cycler import cycler
 from matplotlib import font_manager
 from matplotlib.figure import Figure as PlainFigure
@@ -39,7 +40,7 @@ NAMES, SMALL_NAMES = 8.0, 6.5
 _MOST_VECTORS = 5_000
 
 # Text stays text, which can be searched and edited.
-_VECTOR = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}
+_VECTOR: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}
 _STYLE: dict[str, Any] = {
     **_VECTOR,
     "axes.prop_cycle": cycler(color=COLORS),
@@ -68,7 +69,7 @@ class Figure(PlainFigure):
 
 @verb
 @contextmanager
-def style(rc: Mapping[str, Any] | None = None) -> Iterator[None]:
+def style(rc: Mapping[str, Any] | mpl.RcParams | None = None) -> Iterator[None]:
     """Draw in the style of this package: ``with dko.pl.style(): ...``.
 
     All functions of ``dko.pl`` do so, whatever has been set before; inside a block they take its `rc`, and axes of
@@ -95,15 +96,15 @@ def style(rc: Mapping[str, Any] | None = None) -> Iterator[None]:
     ...     figure = dko.pl.ranking(adata, return_fig=True)
     >>> figure.savefig("ranking.pdf")
     """
-    kept = {name: value for name, value in mpl.rcParams.items() if name.startswith(_OF_THE_USER)}
+    kept = {name: mpl.rcParams[name] for name in mpl.rcParams if name.startswith(_OF_THE_USER)}
     there = set(font_manager.get_font_names())
-    font = {"font.family": next(name for name in _FONTS if name in there or name == _FONTS[-1])}
-    given = dict(rc or {})
+    font = next(name for name in _FONTS if name in there or name == _FONTS[-1])
+    chosen: Any = {**kept, "font.family": font, **_STYLE, **(rc or {})}
     before = _is_on.set(True)
     try:
         with mpl.rc_context():
             matplotlib.style.use("default")
-            mpl.rcParams.update({**kept, **font, **_STYLE, **given})
+            mpl.rcParams.update(chosen)
             yield
     finally:
         _is_on.reset(before)
@@ -124,4 +125,4 @@ def flatten_many(figure: PlainFigure) -> None:
     """Make pixels of what has very many points, for vector files."""
     for ax in figure.axes:
         for drawn in ax.collections:
-            drawn.set_rasterized(len(drawn.get_offsets()) > _MOST_VECTORS)
+            drawn.set_rasterized(len(np.asarray(drawn.get_offsets())) > _MOST_VECTORS)

@@ -78,11 +78,12 @@ def _colored(impacts: pd.DataFrame) -> dict[str, Any]:
     """Return impacts by knockout, None where a cell does not express the gene, and colours from 0 to the largest."""
     rounded = impacts.to_numpy(dtype=float).round(5)
     known = rounded[np.isfinite(rounded)]
-    values = np.where(np.isnan(rounded), None, rounded.astype(object)).T.tolist()
+    values = rounded.astype(object)
+    values[np.isnan(rounded)] = None
     colors = mpl.colormaps[SEQUENTIAL].resampled(_N_COLORS).colors  # type: ignore[attr-defined]
     return {
         "labels": [str(label) for label in impacts.columns],
-        "values": values,
+        "values": values.T.tolist(),
         "most": (float(np.quantile(known, _USUAL)) if len(known) else 0.0) or 1.0,
         "map": [to_hex(color) for color in colors],
     }
