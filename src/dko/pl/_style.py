@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
-from cycler import cycler
 from matplotlib import font_manager
 from matplotlib.figure import Figure as PlainFigure
+from matplotlib.rcsetup import cycler
 
 from .._core.verb import verb
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .. import get, tl
+from .. import get, pl, tl
 from .._core import columns, keys, results
 from .._core.fitted import apart
 from .._core.messages import listed
@@ -38,8 +38,8 @@ _DPI, _SHOWN = 144, 84
 
 
 def render(run: Run, title: str) -> str:
-    # As matplotlib draws by default, whatever the user has set for other figures.
-    with matplotlib.style.context("default"):
+    # In our style, with matplotlib's sizes of figures, whatever the user has set for other figures.
+    with matplotlib.style.context("default"), pl.style():
         sections = [_content(name, run) for name, (result, _) in SECTIONS.items() if run.has(result)]
     params = {"key": run.key, **run.fitted.params}
     shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in params.values()]
