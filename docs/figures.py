@@ -1,4 +1,4 @@
-"""Run the code of gallery.md and save the pictures that it shows: python docs/figures.py [NAME ...]
+"""Run the code of gallery.md and save what it shows, in _static: python docs/figures.py [NAME ...]
 
 With names, only those pictures are drawn. The data are files of DKO_TEST_DATA; the pages are built without them.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 
 import dko
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 _BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n!\[[^]]*\]\(([^)]*)\))?", re.DOTALL)
 _DPI = 100
 # Of nine cell types: Paul Tol's muted colours, which all kinds of colour vision distinguish.
@@ -62,6 +62,7 @@ def save(path: Path) -> None:
 if __name__ == "__main__":
     matplotlib.use("Agg")
     sc.settings.autoshow = False
-    folder = Path(os.environ.get("DKO_TEST_DATA", HERE.parents[1] / "shared" / "data"))
+    folder = Path(os.environ.get("DKO_TEST_DATA", HERE.parents[1] / "shared" / "data")).resolve()
     data = {"adata": blood_cells(folder), "screen": ad.read_h5ad(folder / "renge23_hipsc_crispr_ko_103genes.h5ad")}
+    os.chdir(HERE / "_static")  # pages are written here
     draw((HERE / "gallery.md").read_text(), {"dko": dko, "sc": sc, **data}, sys.argv[1:])

@@ -90,6 +90,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "io.load": {"path": "model.npz", "key_added": "new"},
     "io.save": {"path": "saved.npz"},
     "io.write_reference": {"dir": "written"},
+    "io.write_embedding": {"path": "cells.html", "key": TWIN},
     "io.write_report": {"path": "report.html"},
 }
 

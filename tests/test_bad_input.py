@@ -410,6 +410,11 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], type[Exception], str]]] = {
         ({"split": "test"}, KeyError, "No test cells"),
         ({"groupby": "cell_typ"}, KeyError, "Did you mean 'cell_type'"),
     ],
+    "io.write_embedding": [
+        ({"basis": "tsne"}, KeyError, r"No embedding 'tsne' in adata\.obsm"),
+        ({"genes": ["gene_99"]}, KeyError, "No .*'gene_99'"),
+        ({"groupby": "cell_typ"}, KeyError, "Did you mean 'cell_type'"),
+    ],
     "io.write_report": [
         ({"n_genes": 0}, ValueError, "n_genes=0 must be at least 1"),
         ({"path": "gone/report.html"}, FileNotFoundError, "does not exist; make it first"),

@@ -145,6 +145,7 @@ def command(*words):
 WRITERS = {
     "save": (".npz", lambda adata, path, *_: dko.io.save(adata, path)),
     "report": (".html", lambda adata, path, *_: dko.io.write_report(adata, path)),
+    "embedding": (".html", lambda adata, path, *_: dko.io.write_embedding(adata, path)),
     "scan h5ad": (".h5ad", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
     "scan zarr": (".zarr", lambda adata, path, *_: dko.tl.scan(adata, out=path)),
     "dko --out": (".h5ad", command("--out")),

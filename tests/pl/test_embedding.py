@@ -114,10 +114,13 @@ def test_shifts_of_all_panels_are_drawn_on_one_scale(shifted):
 
 def test_groups_beside_impacts_have_the_colours_of_the_user_and_their_names(pictured):
     pictured.uns["type_colors"] = ["#112233", "#445566", "#778899"]
-    groups, *others, _ = dko.pl.impact(pictured, GENES, groupby="type", return_fig=True).axes
+    figure = dko.pl.impact(pictured, GENES, groupby="type", return_fig=True)
+    groups, *others, _ = figure.axes
     assert groups.get_title() == "type" and len(others) == 2
     assert {to_hex(color) for color in groups.collections[0].get_facecolors()} == set(pictured.uns["type_colors"])
-    assert {text.get_text() for text in groups.texts} == {"B", "CD4/CD8 T", "NK"}
+    (legend,) = figure.legends
+    named = {text.get_text(): line.get_color() for text, line in zip(legend.texts, legend.legend_handles, strict=True)}
+    assert named == dict(zip(["B", "CD4/CD8 T", "NK"], pictured.uns["type_colors"], strict=True))
 
 
 @pytest.mark.parametrize("downstream", [True, False])

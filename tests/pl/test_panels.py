@@ -100,3 +100,11 @@ def test_bad_input_is_one_sentence_and_leaves_no_figure(plot, given, how, says, 
     with pytest.raises((ValueError, KeyError), match=says):
         plot(pictured, *given, **how)
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(("n", "ncols", "shape"), [(2, 4, (1, 2)), (4, 3, (2, 2)), (5, 4, (2, 3)), (9, 4, (3, 3))])
+def test_panels_fill_their_rows_evenly(n, ncols, shape, pictured):
+    genes = list(pictured.var_names[2 : 2 + n])
+    axes = dko.pl.impact(pictured, genes, ncols=ncols, show=False)
+    grid = axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == shape and len(axes) == n

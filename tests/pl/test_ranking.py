@@ -135,8 +135,10 @@ def test_the_best_genes_of_each_group_those_with_signal_first(by_type):
     assert set(columns) == {"gene_7", "gene_9", *best}
 
 
-def test_area_of_a_dot_is_the_fraction_of_cells(by_type):
+def test_area_of_a_dot_is_the_fraction_of_cells_and_a_hollow_one_may_be_chance(by_type):
     table = by_type.uns["dko_ranking"]["table"]
+    chance = (table["gene"] == "gene_5") & (table["group"] != "NK")
+    table["pval_adj"] = np.where(chance, 0.5, 0.01)
     table.drop(table.index[(table["gene"] == "gene_3") & (table["group"] == "B")], inplace=True)
     figure = dko.pl.heatmap(by_type, ["gene_2", "gene_3", "gene_5"], kind="dots", return_fig=True)
     ax = figure.axes[0]
@@ -150,6 +152,13 @@ def test_area_of_a_dot_is_the_fraction_of_cells(by_type):
     np.testing.assert_allclose(np.ma.filled(dots.get_array().astype(float), np.nan), values[0].ravel())
     assert (areas == 0).sum() == 1
     np.testing.assert_array_equal(dots.get_offsets(), [(x, y) for y in range(3) for x in range(3)])
+    middles = ax.collections[1]
+    assert (middles.get_facecolors() == 1).all()
+    hollow = {(columns[int(x)], rows[int(y)]) for x, y in middles.get_offsets()}
+    assert hollow == {("gene_5", group) for group in ("B", "CD4/CD8 T")}
+    assert figure.legends[0].texts[-1].get_text() == "may be chance (FDR > 0.05)"
+    table["pval_adj"] = 0.01
+    assert len(dko.pl.heatmap(by_type, kind="dots", return_fig=True).legends[0].texts) == 3
 
 
 def test_grey_and_the_point_of_the_bar_are_explained(by_type):

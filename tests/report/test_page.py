@@ -67,6 +67,8 @@ def test_it_is_a_document_that_can_be_read_aloud(full_page):
     assert all(attrs["alt"].strip() for attrs in full_page.named("img"))
     assert all(attrs["scope"] == "col" for attrs in full_page.named("th"))
     assert all(table.caption for tables in full_page.tables.values() for table in tables)
+    wide = [attrs for attrs in full_page.named("p") if "wide" in attrs.get("class", "")]
+    assert wide and all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in wide), "scrolled by keyboard"
     ids = [attrs["id"] for _, attrs in full_page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     with pytest.raises(ElementTree.ParseError):

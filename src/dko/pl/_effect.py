@@ -13,8 +13,8 @@ from .. import get
 from .._core import keys
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed
-from .._core.verb import verb
-from ._panels import FALLS, IMPACT, RISES, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
+from ._panels import IMPACT, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
+from ._style import DARK, FALLS, GREY, PALE, RISES, plot
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Artist, Axes, Knockouts, MuData, Sequence
@@ -23,8 +23,8 @@ _CHANGE = "mean change of log1p(10,000 × share)"
 _NONE, _OTHER, _SHARED = "not significant", "contradicts co-expression", ", not specific"
 # Colour and transparency of the genes of a volcano, from the bottom up.
 _STYLES = {
-    _NONE: ("0.8", 1.0),
-    _OTHER: ("0.45", 1.0),
+    _NONE: (PALE, 1.0),
+    _OTHER: (DARK, 1.0),
     f"rises{_SHARED}": (RISES, 0.3),
     f"falls{_SHARED}": (FALLS, 0.3),
     "rises": (RISES, 1.0),
@@ -41,7 +41,7 @@ _HEIGHTS = {
 }
 
 
-@verb
+@plot
 def effect(
     adata: AnnData | MuData,
     gene: str | Sequence[str] | None = None,
@@ -130,13 +130,13 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
             rows, style = part[part["kind"] == kind], {"s": _AREA, "color": color, "alpha": alpha, "lw": 0, **kwargs}
             panel.scatter(rows["change"], rows["height"], **style)
         if (found := part["kind"] != _NONE).any():
-            panel.axhline(part.loc[found, "height"].min(), color="0.4", lw=0.8, ls="--", zorder=0)
-        panel.axvline(0, color="0.8", lw=0.8, zorder=0)
+            panel.axhline(part.loc[found, "height"].min(), color=DARK, lw=0.8, ls="--", zorder=0)
+        panel.axvline(0, color=PALE, lw=0.8, zorder=0)
         panel.locator_params(axis="x", nbins=6)
         panel.margins(0.15, 0.08)
         panel.set_ylim(bottom=0)
     there = set(pd.concat(parts.values())["kind"])
-    threshold = [line("0.4", f"FDR {FDR}", lw=0.8, ls="--")] if there - {_NONE} else []
+    threshold = [line(DARK, f"FDR {FDR}", lw=0.8, ls="--")] if there - {_NONE} else []
     drawn.legend([*_handles(there), *threshold], ncols=2)
     drawn.label_outer()
     for panel, part in zip(drawn.axes, parts.values(), strict=True):
@@ -153,7 +153,7 @@ def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int,
         places, change, half = range(len(most)), most["change"], 1.96 * most["change"].abs() / most["height"]
         colors = [to_rgba(*_STYLES[kind]) for kind in most["kind"]]
         there |= set(most["kind"])
-        panel.axvline(0, color="0.4", lw=0.8, zorder=0)
+        panel.axvline(0, color=DARK, lw=0.8, zorder=0)
         panel.hlines(places, 0, change, colors=colors, lw=1.2, zorder=1)
         panel.hlines(places, change - half, change + half, colors="black", lw=0.8, zorder=3)
         panel.scatter(change, places, **{"s": 36, "c": colors, "lw": 0, "zorder": 2, **kwargs})
@@ -182,7 +182,7 @@ def _kinds(table: pd.DataFrame) -> np.ndarray:
     return np.select([~(table["pval_adj"] <= FDR), (change != z) | (change == 0)], [_NONE, _OTHER], agreed)
 
 
-@verb
+@plot
 def dose_response(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,
@@ -227,7 +227,7 @@ def dose_response(
     first, (column, label) = drawn.axes[0], _HEIGHTS[y]
     handles = _draw_curves(first, curves, column)
     if y == "impact":
-        handles.append(Patch(color="0.6", alpha=0.3, lw=0, label="quartiles of the cells"))
+        handles.append(Patch(color=GREY, alpha=0.3, lw=0, label="quartiles of the cells"))
         for number, part in enumerate(curves.values()):
             style = {"color": series(number)["color"], "alpha": 0.15, "lw": 0}
             first.fill_between(part["dose"], part["impact_q25"], part["impact_q75"], **style)
@@ -236,11 +236,11 @@ def dose_response(
     first.set_ylim(bottom=0)
     handles = handles if others else handles[1:]  # a single curve is named by the title
     if second:
-        first.legend(handles=handles, frameon=False, fontsize="small")
+        first.legend(handles=handles)
         changes = get.dose_response(adata, title, responders=True, key=key, mod=mod)
         genes_of = list(changes.groupby("gene", sort=False, observed=True))[:n_responders]
         handles = _draw_curves(drawn.axes[1], dict(genes_of), "change")
-        drawn.axes[1].axhline(0, color="0.6", lw=0.8, zorder=0)
+        drawn.axes[1].axhline(0, color=GREY, lw=0.8, zorder=0)
         dress(drawn.axes[1], f"genes that change most with {title}", "dose", "mean change of log expression")
     if handles:
         drawn.legend(handles, "beside", prop={"style": "italic" if second else "normal", "size": "small"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from .. import get
 from .._compat import embedding
 from .._core import keys
 from .._core.cells import read_basis, some_cells, unwrap
+from .._core.fitted import read_fitted
 from .._core.groups import group_of_cells
 from .._core.messages import drawn_of, unknown
 from .._core.names import known_labels
-from .._core.verb import verb
 from .._rng import generator
-from ._panels import COLORS, IMPACT, MUTED, add_names, panels, wrapped
+from ._panels import IMPACT, dot, panels, wrapped
+from ._style import COLORS, MUTED, plot
 
 if TYPE_CHECKING:
     from .._typing import RNG, Axes, Knockouts, MuData, Sequence
@@ -38,7 +40,7 @@ _SIZE, _LEGEND = (4.6, 4.4), 1.8
 _LONGEST, _USUAL = 0.07, 0.9
 
 
-@verb
+@plot
 def impact(
     adata: AnnData | MuData,
     genes: str | Sequence[str],
@@ -56,8 +58,9 @@ def impact(
 ) -> Any:
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
-    Cells that do not express the gene are grey and lie beneath the others. With `groupby`, the first panel shows what
-    the cells are. Of more than 50,000 cells as many are drawn, at random, as the title says.
+    Cells that do not express the gene, or are no control cells of an SCCVAE, are grey and lie beneath the others. With
+    `groupby`, the first panel shows what the cells are. Of more than 50,000 cells as many are drawn, at random, as the
+    title says.
 
     Parameters
     ----------
@@ -112,21 +115,14 @@ def impact(
     for panel, column, title in zip(drawn.axes[n_before:], table.columns, titles, strict=True):
         embedding(slim, basis, color=column, title=title, norm=norm, colorbar_loc=None, ax=panel, show=False, **kwargs)
     if bar is not None:
-        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: gene not expressed"
+        label = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})\ngrey: {without_impact(target, key)}"
         drawn.color_bar(label, location=bar)
     if cells is not None and groupby is not None:
-        _name_groups(drawn.axes[0], cells, short, groupby)
+        drawn.legend([dot(color, group, mew=0) for group, color in group_colors(cells, groupby).items()], "left")
     return drawn.finish(show, return_fig)
 
 
-def _name_groups(ax: Axes, cells: AnnData, basis: str, column: str) -> None:
-    """Write the name of each group on its cells, when all else is drawn."""
-    places = pd.DataFrame(cells.obsm[f"X_{basis}"][:, :2])
-    centres = places.groupby(cells.obs[column].to_numpy(), observed=True).median()
-    add_names(ax, centres.to_numpy(), [str(name) for name in centres.index], np.zeros(len(centres)), style="normal")
-
-
-@verb
+@plot
 def shift(
     adata: AnnData | MuData,
     genes: Knockouts | None = None,
@@ -202,7 +198,7 @@ def shift(
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
         embedding(cells, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
         there = np.isfinite(offsets).all(axis=1)
-        panel.set_title(wrapped(f"{label} ({there.sum():,} cells){note}", 40), fontsize="medium")
+        panel.set_title(wrapped(f"{label} ({there.sum():,} cells){note}", 40))
         rows = np.flatnonzero(there & np.isfinite(places).all(axis=1))
         if kind == "quiver" and len(rows) > n_arrows:
             rows = np.sort(draw.choice(rows, n_arrows, replace=False))
@@ -212,6 +208,14 @@ def shift(
     if color is not None and not names:
         drawn.color_bar(color)
     return drawn.finish(show, return_fig)
+
+
+def without_impact(adata: AnnData, key: str) -> str:
+    """Say why cells have no impact; results whose fit is gone are taken for those of a model of all cells."""
+    with suppress(KeyError, ValueError):
+        if read_fitted(adata, key).model.where == "control":
+            return "no control cell"
+    return "gene not expressed"
 
 
 def points(cells: np.ndarray) -> tuple[np.ndarray, str]:
@@ -249,6 +253,11 @@ def grouped_cells(adata: AnnData, groupby: str, basis: str, places: np.ndarray) 
     found = colored_cells(adata, basis, places, groupby, as_names=True)
     found.obs[groupby] = found.obs[groupby].where(named)
     return found
+
+
+def group_colors(cells: AnnData, groupby: str) -> dict[str, str]:
+    """Return the colour of each group of :func:`grouped_cells`."""
+    return dict(zip(cells.obs[groupby].cat.categories, cells.uns[f"{groupby}_colors"], strict=True))
 
 
 def _on_grid(places: np.ndarray, offsets: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ from matplotlib.patheffects import withStroke
 
 from .. import get
 from .._core import keys
-from .._core.verb import verb
-from ._panels import COLORS, IMPACT, Panels, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
+from ._panels import IMPACT, Panels, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
+from ._style import BLUE, DARK, GREEN, GREY, NAMES, PALE, RED, SMALL_NAMES, plot
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Axes, MuData
@@ -23,14 +23,14 @@ _LABELS = {
     "excess": f"interaction minus that of unrelated genes\n({IMPACT})",
     "z": "interaction minus that of unrelated genes\n(standard deviations of the null)",
 }
-_STYLES = {"synergy": (COLORS[1], "-"), "buffering": (COLORS[0], "-"), "epistasis": (COLORS[2], (0, (4, 1.5)))}
+_STYLES = {"synergy": (RED, "-"), "buffering": (BLUE, "-"), "epistasis": (GREEN, (0, (4, 1.5)))}
 # Areas of nodes in square points, and widths of lines in points.
 _AREAS, _WIDTHS = (30.0, 400.0), (0.4, 3.5)
 # How much any two genes attract each other, relative to the strongest pair; else unconnected ones would fly off.
 _PULL = 0.03
 
 
-@verb
+@plot
 def pairs(
     adata: AnnData | MuData,
     *,
@@ -85,7 +85,7 @@ def pairs(
         side = 5.0 + 2.0 * (len(values) > 25)
         drawn = panels(1, ax, size=(side + 1.8, side + 0.4), what="plot")
         _draw_network(drawn, table, found, value, kwargs)
-    drawn.axes[0].set_title(wrapped(title, 40), fontsize="medium")
+    drawn.axes[0].set_title(wrapped(title, 40))
     return drawn.finish(show, return_fig)
 
 
@@ -121,16 +121,16 @@ def _draw_network(drawn: Panels, table: pd.DataFrame, found: pd.DataFrame, value
             given = {"colors": color, "linestyles": style, "alpha": 0.65, "zorder": 1, "linewidths": widths[rows]}
             ax.add_collection(LineCollection(lines[rows], **{**given, **kwargs}))
             handles.append(line(color, f"{name} ({rows.sum()})", ls=style, lw=2.5))
-    ax.scatter(places["x"], places["y"], s=area(impacts), color="0.75", edgecolors="0.3", linewidths=0.8, zorder=2)
+    ax.scatter(places["x"], places["y"], s=area(impacts), color=PALE, edgecolors=DARK, linewidths=0.8, zorder=2)
     ax.set(xticks=[], yticks=[])
     ax.set_aspect("equal", "datalim")
     ax.margins(0.12)
     ax.spines[:].set_visible(False)
     for impact in (largest, largest / 4):
-        handles.append(dot("0.75", f"downstream impact {impact:.2g}", ms=area(impact) ** 0.5, mec="0.3", mew=0.8))
-    title: dict[str, Any] = {"title": f"width: size of {value}", "title_fontsize": "small", "alignment": "left"}
-    drawn.legend(handles, "beside", labelspacing=0.9, **(title if len(found) else {}))
-    fontsize = 8.0 if len(impacts) <= 40 else 6.5
+        handles.append(dot(PALE, f"downstream impact {impact:.2g}", ms=area(impact) ** 0.5, mec=DARK, mew=0.8))
+    title: dict[str, Any] = {"title": f"width: size of {value}", "alignment": "left"}
+    drawn.legend(handles, "beside", labelspacing=0.9, handletextpad=1.2, **(title if len(found) else {}))
+    fontsize = NAMES if len(impacts) <= 40 else SMALL_NAMES
     add_names(ax, places.to_numpy(), list(impacts.index), area(impacts.to_numpy()), fontsize=fontsize, lines=lines)
 
 
@@ -147,7 +147,7 @@ def _places(genes: pd.Index, found: pd.DataFrame, weights: np.ndarray) -> pd.Dat
     return pd.DataFrame.from_dict(layout, orient="index", columns=["x", "y"]).loc[list(genes)]
 
 
-@verb
+@plot
 def modules(
     adata: AnnData | MuData,
     *,
@@ -182,7 +182,7 @@ def modules(
     table = get.modules(adata, key=key, mod=mod)
     known = sorted(set(table["module"]) - {keys.NO_EFFECT}, key=int)
     styles = {name: series(number) for number, name in enumerate(known)}
-    styles[keys.NO_EFFECT] = {"color": "0.65", "marker": "o"}
+    styles[keys.NO_EFFECT] = {"color": GREY, "marker": "o"}
     few = len(table) <= 40
     side = 5.0 if few else 7.0
     drawn = panels(1, ax, size=(side + 1.4, side), what="map")
@@ -202,13 +202,13 @@ def modules(
         if name in n_of
     ]
     if table["is_unseen"].any():
-        handles.append(dot("0.3", "not trained on", ms=6, mfc="none", mew=1.3))
-    drawn.legend(handles, "beside", title="area: strength", title_fontsize="small", alignment="left")
+        handles.append(dot(DARK, "not trained on", ms=6, mfc="none", mew=1.3))
+    drawn.legend(handles, "beside", title="area: strength", alignment="left")
     if names:
         named = table.sort_values("strength", ascending=False, kind="stable")
         named = (named if len(table) <= 60 else named.groupby("module").head(5)).index
         order = named.append(table.index.difference(named))
         places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
         labels = table.loc[named, "perturbation"].to_list()
-        add_names(panel, places, labels, areas[order], fontsize=8.0 if few else 6.5)
+        add_names(panel, places, labels, areas[order], fontsize=NAMES if few else SMALL_NAMES)
     return drawn.finish(show, return_fig)

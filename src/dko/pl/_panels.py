@@ -1,4 +1,4 @@
-"""What all plots share: panels and what is handed back, style, legends, matrices in colour, names beside points."""
+"""What all plots share: panels and what is handed back, legends, matrices in colour, names beside points."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from scipy.cluster.hierarchy import dendrogram, linkage
 
+from .._core.fitted import NO_SIGNAL as FDR
+from ._style import COLORS, DARK, DIVERGING, GREY, MARKERS, NAMES, PALE, SEQUENTIAL, Figure, flatten_many
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,19 +23,13 @@ if TYPE_CHECKING:
 IMPACT = "Bray-Curtis, 0 to 1"
 SHARE = "share of the cell's expression"
 
-# Okabe and Ito's colours, which all kinds of colour vision distinguish; without their yellow, which is pale on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-FALLS, RISES = COLORS[:2]
-# Paul Tol's muted colours and a grey, for up to ten groups.
-MUTED = ("#332288", "#CC6677", "#117733", "#DDCC77", "#882255", "#88CCEE", "#AA4499", "#999933", "#44AA99", "#666666")
-# For series beyond the number of colours.
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")
-
 # Inches of a row, of a column, and of all of them at most; of a dendrogram; of the colour bar and the space beside it.
 _ROW, _COLUMN, _MOST = 0.24, 0.2, 12.0
 _TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
-# Inches of the legend of areas.
-_KEY = 0.5
+# What legends say of filled and of hollow dots, and the share of the area that is white in these.
+FOUND, CHANCE, _HOLE = f"above chance (FDR ≤ {FDR})", f"may be chance (FDR > {FDR})", 0.35
+# Inches of the legend of areas and of a picture that has one; names below each other in a legend at the side.
+_KEY, _WIDTH, _LONGEST_LEGEND = 0.5, 5.0, 16
 # Share of the values within the limits of the colours, which a few large ones do not set.
 _USUAL = 0.97
 
@@ -44,12 +41,15 @@ class Panels(NamedTuple):
     ours: bool
 
     def legend(self, handles: Sequence[Artist], where: str = "below", *, ncols: int = 3, **kwargs: Any) -> None:
-        """Explain what is drawn: "below", "above", "beside" or "inside" our panels, inside the user's."""
-        style = {"handles": handles, "frameon": False, "fontsize": "small" if self.ours else "x-small", **kwargs}
+        """Explain what is drawn: "below", "above", "left" of, "beside" or "inside" our panels, inside the user's."""
+        style = {"handles": handles, **({} if self.ours else {"fontsize": "x-small"}), **kwargs}
+        columns = -(-len(handles) // _LONGEST_LEGEND)
         if not self.ours or where == "inside":
             self.axes[0].legend(**style, loc="best")
         elif where == "beside":
-            self.axes[-1].legend(**style, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=-(-len(handles) // 16))
+            self.axes[-1].legend(**style, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=columns)
+        elif where == "left":
+            self.axes[0].figure.legend(**style, loc="outside left center", ncols=columns)
         else:
             style["loc"] = f"outside {'upper' if where == 'above' else 'lower'} center"
             style["handles"] = [one for column in range(ncols) for one in handles[column::ncols]]  # read row by row
@@ -79,6 +79,8 @@ class Panels(NamedTuple):
         import scanpy as sc
 
         figure = self.axes[0].figure.figure
+        if self.ours:
+            flatten_many(figure)
         if return_fig:
             if self.ours:
                 plt.close(figure)  # pyplot forgets it, so that a notebook shows it once; it can still be saved
@@ -97,10 +99,16 @@ def panels(n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4
         return Panels([ax], ours=False)
     if not n:
         raise ValueError(f"There is nothing to draw: no {what} is named.")
-    ncols = min(n, ncols)
-    nrows = -(-n // ncols)
+    nrows = -(-n // min(n, ncols))
+    ncols = ncols if "width_ratios" in kwargs else -(-n // nrows)  # rows of one length, as far as that goes
     figure, grid = plt.subplots(
-        nrows, ncols, figsize=(size[0] * ncols, size[1] * nrows), squeeze=False, layout="constrained", **kwargs
+        nrows,
+        ncols,
+        figsize=(size[0] * ncols, size[1] * nrows),
+        squeeze=False,
+        layout="constrained",
+        FigureClass=Figure,
+        **kwargs,
     )
     for unused in grid.flat[n:]:
         figure.delaxes(unused)
@@ -113,7 +121,7 @@ def wrapped(title: str, width: int) -> str:
 
 def dress(ax: Axes, title: str = "", xlabel: str = "", ylabel: str = "", *, width: int = 36) -> None:
     """Write title and labels, and leave out the sides that say nothing."""
-    ax.set_title(wrapped(title, width), fontsize="medium")
+    ax.set_title(wrapped(title, width))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -146,17 +154,21 @@ def draw_matrix(
     signed: bool,
     grey: str = "",
     areas: pd.DataFrame | None = None,
+    hollow: pd.DataFrame | None = None,
     ordered: bool = True,
     italic_rows: bool = False,
     **kwargs: Any,
 ) -> tuple[Panels, pd.DataFrame]:
     """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees.
 
-    NaN is grey, which a line below explains, and 0 for the order. With `areas`, from 0 to 1, dots are drawn.
+    NaN is grey, which a line below explains, and 0 for the order. With `areas`, from 0 to 1, dots are drawn, with
+    a white middle where `hollow`.
     """
     n_rows, n_columns = values.shape
     sides = min(_COLUMN * n_columns, _MOST), min(_ROW * n_rows, _MOST)
-    size = (2.6 + sides[0], 1.6 + sides[1] + _KEY * (areas is not None))
+    size = (2.6 + sides[0], 1.6 + sides[1])
+    if areas is not None:
+        size = max(size[0], _WIDTH), size[1] + _KEY
     drawn = panels(1, ax, size=size, what="matrix")
     (ax,) = drawn.axes
     width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
@@ -168,19 +180,23 @@ def draw_matrix(
     sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
     most = float(np.quantile(sizes, _USUAL)) if len(sizes) else 1.0
     limits = {} if "norm" in kwargs else {"vmin": -most if signed else 0.0, "vmax": most}  # one or the other
-    colors = {"cmap": "RdBu_r" if signed else "viridis", **limits, **kwargs}
+    colors = {"cmap": DIVERGING if signed else SEQUENTIAL, **limits, **kwargs}
     if areas is None:
         image: Any = ax.imshow(numbers, **{"aspect": "auto", "interpolation": "none", **colors})
-        ax.set_facecolor("0.85")
+        ax.set_facecolor(PALE)
     else:
         place = sides if drawn.ours else (width, height)
         diameter = 60 * min(place[0] / n_columns, place[1] / n_rows)  # of 72 points that an inch has
         sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
         y, x = np.indices(numbers.shape).reshape(2, -1)
-        image = ax.scatter(x, y, s=sizes, c=numbers.ravel(), edgecolors="0.4", linewidths=0.5, **colors)
+        image = ax.scatter(x, y, s=sizes, c=numbers.ravel(), edgecolors=DARK, linewidths=0.5, **colors)
         ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
-        steps = [dot("0.6", f"{part:.0%}", ms=diameter * part**0.5, mec="0.4", mew=0.5) for part in (0.1, 0.5, 1.0)]
-        drawn.legend(steps, title="area: fraction of the cells that express the gene", title_fontsize="small")
+        steps = [dot(GREY, f"{part:.0%}", ms=diameter * part**0.5, mec=DARK, mew=0.5) for part in (0.1, 0.5, 1.0)]
+        if hollow is not None and hollow.to_numpy().any():
+            middle = hollow.loc[values.index, values.columns].to_numpy().ravel()
+            ax.scatter(x[middle], y[middle], s=_HOLE * sizes[middle], color="white", edgecolors=DARK, linewidths=0.5)
+            steps.append(dot(GREY, CHANCE, ms=0.7 * diameter, mfc="white", mew=0.15 * diameter))
+        drawn.legend(steps, title="area: fraction of the cells that express the gene", ncols=4)
     ax.set_xticks(range(values.shape[1]), values.columns, rotation=90, style="italic", fontsize=fontsize)
     style = "italic" if italic_rows else "normal"
     ax.set_yticks(range(len(values)), values.index, style=style, fontsize=fontsize)
@@ -207,7 +223,7 @@ def _draw_tree(ax: Axes, values: pd.DataFrame, bounds: tuple[float, float, float
     lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
     merged = linkage(numbers / np.where(lengths > 0, lengths, 1.0), method="average", optimal_ordering=True)
     beside = ax.inset_axes(bounds)
-    style = {"color_threshold": 0, "above_threshold_color": "0.4", "no_labels": True}
+    style = {"color_threshold": 0, "above_threshold_color": DARK, "no_labels": True}
     leaves = dendrogram(merged, ax=beside, orientation=side, **style)["leaves"]
     beside.collections[0].set_linewidth(0.8)
     if side == "right":
@@ -227,14 +243,12 @@ def add_names(
     names: Sequence[str],
     areas: np.ndarray,
     *,
-    fontsize: float = 8.0,
-    style: str = "italic",
+    fontsize: float = NAMES,
     lines: np.ndarray | None = None,
 ) -> None:
     """Write names beside the first of some points, each where it covers least; call it when all else is drawn.
 
-    A point without area has its name on it. A name that would cover another one is left out. Names also keep off
-    `lines`, n x 2 (ends) x 2.
+    A name that would cover another one is left out. Names also keep off `lines`, n x 2 (ends) x 2.
     """
     figure = ax.figure.figure
     figure.draw_without_rendering()  # the layout is made, and sizes are known
@@ -251,19 +265,18 @@ def add_names(
         taken = np.vstack([taken, in_points * np.array(legend.get_window_extent().extents)])
     written: np.ndarray = np.empty((0, 4))
     halo = [withStroke(linewidth=1.5 if lines is None else 3.0, foreground="white")]  # legible on lines
-    font: dict[str, Any] = {"ha": "center", "va": "center", "style": style, "path_effects": halo}
+    font: dict[str, Any] = {"ha": "center", "va": "center", "style": "italic", "path_effects": halo}
     for number, name in enumerate(names):
-        to_point = {"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
+        to_point = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
         how: dict[str, Any] = {"textcoords": "offset points", "arrowprops": to_point, "fontsize": fontsize, **font}
         text = ax.annotate(name, places[number], (0.0, 0.0), **how)
         half = in_points / 2 * np.array(Text.get_window_extent(text).size)
         offsets = np.concatenate([_WAYS * (radii[number] + gap + half) for gap in _GAPS])  # the nearest first
-        if not radii[number]:
-            offsets[0] = 0.0  # no point to be seen: the name takes its place
         boxes = np.hstack([points[number] + offsets - half, points[number] + offsets + half])
         lost = _overlap(boxes, taken) + 4 * half.prod() - _overlap(boxes, inside)
         covered = _overlap(boxes, written)
-        best = int(np.argmin(np.maximum(lost + 10 * covered, 1e-6)))
+        near = _overlap(np.hstack([boxes[:, :2] - _GAPS[0], boxes[:, 2:] + _GAPS[0]]), written)
+        best = int(np.argmin(np.maximum(lost + 10 * near, 1e-6)))
         if covered[best] > 0.2 * half.prod():  # a twentieth of the name
             text.remove()
             continue

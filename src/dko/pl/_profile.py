@@ -14,18 +14,18 @@ from .._core.cells import profiles as relative
 from .._core.cells import row_blocks
 from .._core.knockouts import open_model
 from .._core.names import known_labels, members
-from .._core.verb import verb
-from ._panels import FALLS, RISES, dot, dress, name_rows, panels
+from ._panels import dot, dress, name_rows, panels
+from ._style import DARK, FALLS, RISES, plot
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from .._typing import AnnData, Axes, Groups, Knockouts, MuData, Predictor, Sequence
 
-_BEFORE = "0.45"
+_BEFORE = DARK
 
 
-@verb
+@plot
 def profile(
     adata: AnnData | MuData,
     genes: Knockouts,
@@ -143,7 +143,7 @@ def _draw_profile(axes: Sequence[Axes], table: pd.DataFrame, title: str) -> None
     name_rows(ax, table.index)
     for beside in others:
         beside.barh(places, 100 * (table["after"] / table["before"] - 1), color=table["color"], height=0.6)
-        beside.axvline(0, color="0.4", lw=0.8)
+        beside.axvline(0, color=DARK, lw=0.8)
         beside.locator_params(axis="x", nbins=4)
         dress(beside, xlabel="change in %")
         name_rows(beside, table.index)

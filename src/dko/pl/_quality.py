@@ -14,10 +14,10 @@ from .._core.cells import unwrap
 from .._core.fitted import apart, read_fitted
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, unknown
-from .._core.verb import verb
 from ..get._fit import held_out_cells, profiles_of
 from ..get._tables import predictions, scored
-from ._panels import COLORS, SHARE, dot, dress, line, name_rows, panels, series
+from ._panels import SHARE, dot, dress, line, name_rows, panels, series
+from ._style import BLUE, DARK, GREEN, GREY, RED, plot
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Axes, MuData
@@ -54,10 +54,10 @@ _CHANCE = {
 }
 # The first of these that has a value is the floor; the first of those is what the measurement allows.
 _FLOORS, _CEILINGS = ("chance", "permuted cells", "no change"), ("measurement", "replicate")
-_MODEL, _OTHER = COLORS[1], "0.35"
+_MODEL, _OTHER = RED, DARK
 
 
-@verb
+@plot
 def fit(
     adata: AnnData | MuData,
     *,
@@ -109,11 +109,11 @@ def fit(
     text = f"{drawn_of(held_out.n_obs, n_split, f'{split} cells')}, {observed.nnz:,} expressed entries\n"
     text += f"Spearman {own['spearman']:.3f} (gene mean: {mean['spearman']:.3f}), "
     text += f"Bray-Curtis {own['bray_curtis']:.3f} ({mean['bray_curtis']:.3f})"
-    panel.set_title(text, fontsize="medium")
+    panel.set_title(text)
     return drawn.finish(show, return_fig)
 
 
-@verb
+@plot
 def history(
     adata: AnnData | MuData,
     *,
@@ -144,7 +144,7 @@ def history(
     several = "" not in curves
     drawn = panels(1, ax, size=(7.0 if several else 5.0, 3.8), what="fit")
     (panel,) = drawn.axes
-    color = "0.4" if several else COLORS[0]
+    color = DARK if several else BLUE
     handles = [line(color, "training", lw=0.8, alpha=0.6), line(color, "validation", lw=1.6)]
     for number, (name, curve) in enumerate(curves.items()):
         style = series(number)
@@ -160,7 +160,7 @@ def history(
     return drawn.finish(show, return_fig)
 
 
-@verb
+@plot
 def evaluation(
     adata: AnnData | MuData,
     *,
@@ -260,6 +260,6 @@ def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tupl
         found["measurement"] = _ends(summary, "measurement", "ceiling")
     known = {name for name, (value, *_) in found.items() if np.isfinite(value)}
     floor, ceiling = ([name for name in names if name in known][:1] for names in (_FLOORS, _CEILINGS))
-    lines = {name: (name if name == "chance" else f"floor: {name}", "0.6") for name in floor}
-    lines |= {name: (name, COLORS[2]) for name in ceiling}
+    lines = {name: (name if name == "chance" else f"floor: {name}", GREY) for name in floor}
+    lines |= {name: (name, GREEN) for name in ceiling}
     return {label: (color, found[name]) for name, (label, color) in lines.items()}

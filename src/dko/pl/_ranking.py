@@ -9,10 +9,9 @@ import pandas as pd
 
 from .. import get
 from .._core import keys
-from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed, unknown
-from .._core.verb import verb
-from ._panels import COLORS, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
+from ._panels import CHANCE, FDR, FOUND, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
+from ._style import BLUE, PALE, RED, plot
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Artist, Axes, MuData, Sequence
@@ -25,14 +24,14 @@ LABELS = {
     "specificity": "specificity (log2 ratio to other cells)",
     "fraction": "fraction of cells that express the gene",
 }
-_DOT, _TICK = COLORS[:2]
+_DOT, _TICK = BLUE, RED
 # Area in square points of the dot of a gene that all cells express, and diameter in points of one with an interval.
 _FULL, _SIZE = 110.0, 6.0
 _FEW = "too few cells of the group express the gene"
 _ENDS = ["downstream_low", "downstream_high"]
 
 
-@verb
+@plot
 def ranking(
     adata: AnnData | MuData,
     *,
@@ -91,8 +90,8 @@ def ranking(
     drawn = panels(len(tables), ax, size=size, what="group", sharex=True)
     for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
         places, ends = range(len(part)), [part[end] for end in _ENDS] if intervals else [0, part[shown]]
-        panel.axvline(0, color="0.8", lw=0.8, zorder=0)
-        panel.hlines(places, *ends, color=_DOT if intervals else "0.85", lw=1.6 if intervals else 1, zorder=1)
+        panel.axvline(0, color=PALE, lw=0.8, zorder=0)
+        panel.hlines(places, *ends, color=_DOT if intervals else PALE, lw=1.6 if intervals else 1, zorder=1)
         areas, faces = _SIZE**2 if intervals else _FULL * part["fraction"], np.where(part["found"], _DOT, "white")
         panel.scatter(part[shown], places, s=areas, c=faces, edgecolors=_DOT, linewidths=1.2, zorder=2)
         panel.locator_params(axis="x", nbins=4, steps=[1, 2, 5, 10])
@@ -104,7 +103,7 @@ def ranking(
         panel.set_xlim(left=0)
     if several:
         drawn.label_outer()
-        drawn.axes[0].figure.supxlabel(LABELS[shown], fontsize="medium")
+        drawn.axes[0].figure.supxlabel(LABELS[shown])
     found = None if known is None else pd.concat(tables.values())["found"]
     drawn.legend(_handles(found, shown, intervals), "above" if several else "beside", ncols=min(2 * len(tables), 4))
     return drawn.finish(show, return_fig)
@@ -127,9 +126,9 @@ def rates(table: pd.DataFrame) -> pd.Series | None:
 def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artist]:
     shown: list[Artist] = []
     if found is not None and found.any():
-        shown.append(dot(_DOT, f"above chance (FDR ≤ {FDR})", ms=_SIZE, mew=0))
+        shown.append(dot(_DOT, FOUND, ms=_SIZE, mew=0))
     if found is not None and not found.all():
-        shown.append(dot(_DOT, f"may be chance (FDR > {FDR})", ms=_SIZE, mfc="white", mew=1.2))
+        shown.append(dot(_DOT, CHANCE, ms=_SIZE, mfc="white", mew=1.2))
     if intervals:
         return [*shown, line(_DOT, "95 % interval", lw=1.6)]
     shown += [dot(_DOT, f"gene in {part:.0%} of cells", ms=(_FULL * part) ** 0.5, mew=0) for part in (0.25, 0.5, 1.0)]
@@ -138,7 +137,7 @@ def _handles(found: pd.Series | None, value: str, intervals: bool) -> list[Artis
     return shown
 
 
-@verb
+@plot
 def heatmap(
     adata: AnnData | MuData,
     genes: Sequence[str] | None = None,
@@ -174,7 +173,7 @@ def heatmap(
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
     kind
         ``"matrix"``, or ``"dots"``, as in :func:`scanpy.pl.dotplot`: the area of a dot is the fraction of the cells
-        that express the gene.
+        that express the gene; hollow ones may be chance.
     dendrogram
         Order groups and genes by average linkage of their values, and draw the trees.
     %(ranking)s
@@ -199,9 +198,9 @@ def heatmap(
     if table.empty:
         raise ValueError("No gene to draw: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN, "specificity", "fraction")
+    table["found"] = False if (known := rates(table)) is None else known <= FDR
     if genes is None:
-        found = False if (known := rates(table)) is None else known <= FDR
-        sorted_table = table.assign(found=found).sort_values(["found", shown], ascending=False, kind="stable")
+        sorted_table = table.sort_values(["found", shown], ascending=False, kind="stable")
         best = sorted_table.groupby("group", observed=True).head(n_genes)
         names = list(dict.fromkeys(best.sort_values("group", kind="stable")["gene"]))
     else:
@@ -212,7 +211,9 @@ def heatmap(
             raise KeyError(unknown("gene", missing, table["gene"].unique(), "the ranking"))
     wide = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene")
     label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
-    signed, areas = shown == "specificity", wide["fraction"][names].fillna(0.0) if kind == "dots" else None
-    style: dict[str, Any] = {"grey": _FEW, "ordered": dendrogram, **kwargs}
-    drawn, _ = draw_matrix(wide[shown][names], ax, label=label, signed=signed, areas=areas, **style)
+    how: dict[str, Any] = {"signed": shown == "specificity", "grey": _FEW, "ordered": dendrogram, **kwargs}
+    if kind == "dots":
+        how["areas"] = wide["fraction"][names].fillna(0.0)
+        how["hollow"] = wide["found"][names].eq(False) if known is not None else None
+    drawn, _ = draw_matrix(wide[shown][names], ax, label=label, **how)
     return drawn.finish(show, return_fig)

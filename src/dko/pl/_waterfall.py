@@ -10,9 +10,9 @@ import pandas as pd
 from .. import get
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.verb import verb
-from ._embedding import grouped_cells, points
-from ._panels import COLORS, IMPACT, dot, dress, panels, wrapped
+from ._embedding import group_colors, grouped_cells, points
+from ._panels import IMPACT, dot, dress, panels, wrapped
+from ._style import BLUE, plot
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Axes, MuData, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LABELS = {True: f"downstream impact\n({IMPACT})", False: f"impact\n({IMPACT})"}
 
 
-@verb
+@plot
 def waterfall(
     adata: AnnData | MuData,
     genes: str | Sequence[str],
@@ -85,7 +85,6 @@ def waterfall(
 def _groups(adata: AnnData, groupby: str | None) -> tuple[np.ndarray, dict[str, str]]:
     """Return the name of the group of each cell, and the colour of each group."""
     if groupby is None:
-        return np.full(adata.n_obs, ""), {"": COLORS[0]}
+        return np.full(adata.n_obs, ""), {"": BLUE}
     cells = grouped_cells(adata, groupby, "none", np.zeros((adata.n_obs, 2)))
-    groups = cells.obs[groupby]
-    return groups.to_numpy(dtype=object), dict(zip(groups.cat.categories, cells.uns[f"{groupby}_colors"], strict=True))
+    return cells.obs[groupby].to_numpy(dtype=object), group_colors(cells, groupby)

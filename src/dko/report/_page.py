@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .. import get, tl
+from .. import get, pl, tl
 from .._core import columns, keys, results
 from .._core.fitted import apart
 from .._core.messages import listed
@@ -38,21 +38,15 @@ _DPI, _SHOWN = 144, 84
 
 
 def render(run: Run, title: str) -> str:
-    # Names come from the user's file: every value is escaped.
-    pages = PackageLoader(__package__, "page")
-    environment = Environment(
-        loader=pages, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    # As matplotlib draws by default, whatever the user has set for other figures.
-    with matplotlib.style.context("default"):
+    # In our style, with matplotlib's sizes of figures, whatever the user has set for other figures.
+    with matplotlib.style.context("default"), pl.style():
         sections = [_content(name, run) for name, (result, _) in SECTIONS.items() if run.has(result)]
     params = {"key": run.key, **run.fitted.params}
     shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in params.values()]
     parameters = pd.DataFrame({"name": list(params), "value": shown})
-    return environment.get_template("page.html").render(
+    return page(
+        "page.html",
         title=title,
-        version=version("dko"),
-        date=date.today().isoformat(),
         conclusion=list(conclude(run)),
         warnings=list(_warnings(run)),
         notes=list(_notes(run)),
@@ -60,6 +54,17 @@ def render(run: Run, title: str) -> str:
         missing=list(_missing(run)),
         parameters=table_of(parameters, columns.PARAMETERS, "Parameters of the fit"),
     )
+
+
+def page(name: str, **values: Any) -> str:
+    """Fill in a template; names come from the user's file, so that every value is escaped."""
+    pages = PackageLoader(__package__, "page")
+    environment = Environment(
+        loader=pages, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    made = {"version": version("dko"), "date": date.today().isoformat()}
+    return environment.get_template(name).render(**made, **values)
 
 
 def _content(name: str, run: Run) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _ranking(run: Run) -> Blocks:
             yield _table(results.RANKING, _groups(run, found), f"Groups of {found.groupby}", keys.GROUPS)
             if found.table["group"].nunique() > 1:
                 alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
-                yield _drawn(run, alt, "heatmap", **where, n_genes=3)
+                yield _drawn(run, alt, "heatmap", **where, n_genes=3, kind="dots")
         yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, n_genes=10)
         rows = _first(found.table, run.n_rows, "group")
         yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}")

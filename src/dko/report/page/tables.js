@@ -27,6 +27,9 @@ function addSearch(table) {
   table.closest(".table").prepend(box);
 }
 
+// What is folded is printed as well.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => (one.open = true)));
+
 for (const table of document.querySelectorAll("table")) {
   new Tablesort(table);
   table.addEventListener("afterSort", () => {
