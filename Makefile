@@ -28,7 +28,7 @@ docs: $(VENV)/installed-doc ## build the documentation; DKO_DOCS_OFFLINE=1 leave
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 links: $(VENV)/installed-doc ## check the links of the documentation; DKO_DOCS_OFFLINE=1 leaves out those to other sites
-	$(BIN)/python -m sphinx -b linkcheck -W --keep-going -D nb_execution_mode=off docs docs/_build/links
+	$(BIN)/python -m sphinx -b linkcheck -W --keep-going -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer docs docs/_build/links
 
 lint: $(VENV)/installed-dev ## check style, format and spelling
 	$(BIN)/ruff check .

@@ -11,9 +11,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx.util import logging
+from latex2mathml.converter import convert
 
 HERE = Path(__file__).parent
 OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1"
@@ -112,14 +110,10 @@ def _copy_tutorials() -> None:
 
 
 def _write_mathml(translator, node) -> None:
-    as_block = isinstance(node, nodes.math_block)
-    try:
-        # docutils takes \tfrac12 for a fraction of 12 and what follows
-        text = re.sub(r"(frac)(\d)(\d)", r"\1{\2}{\3}", node.astext())
-        formula = tex2mathml(text, as_block=as_block)
-        translator.body.append(f'<div class="math">{formula}</div>' if as_block else formula)
-    except MathError as error:
-        logging.getLogger(__name__).warning("%s: %s", error, node.astext(), location=node)
+    if isinstance(node, nodes.math_block):
+        translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    else:
+        translator.body.append(convert(node.astext()))
     raise nodes.SkipNode
 
 

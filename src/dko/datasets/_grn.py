@@ -39,8 +39,8 @@ def grn(
 
     Every cell has its own set of genes present, and sits at the steady state of
 
-    .. math:: \dot x_j = h_j \left(\sum_i W^{act}_{ij} \frac{x_i}{1 + x_i}
-              + \sum_i W^{rep}_{ij} \frac{1}{1 + x_i}\right) - B x_j
+    .. math:: \dot x_j = h_j \Big(\sum_i W^{act}_{ij} \frac{x_i}{1 + x_i}
+              + \sum_i W^{rep}_{ij} \frac{1}{1 + x_i}\Big) - B x_j
 
     where i and j run over the genes present in the cell. There is no basal production: genes that nothing present
     produces, directly or through others, are left out of a cell, and a cell in which no gene would last is drawn anew.
