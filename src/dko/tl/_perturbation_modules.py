@@ -12,7 +12,7 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import unwrap
 from .._core.knockouts import open_model
-from .._core.messages import listed
+from .._core.messages import listed, say
 from .._core.names import TRAINED, perturbations
 from .._core.scale import read_log_values
 from .._core.verb import verb
@@ -173,6 +173,7 @@ def perturbation_modules(
             ]
         content[keys.AGREEMENT] = pd.DataFrame([agreement(*each, seed) for each in compared])
     write(unwrap(data, mod), uns={keys.modules(key): content})
+    say(f"Grouped {len(asked)} knockouts by what they change; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 
 
