@@ -294,7 +294,7 @@ def fit_once():
             how["max_steps"] = min(how["max_steps"], 10)
         if not isinstance(adata, AnnData) or adata.isbacked:
             return really(adata, **how)
-        asked = joblib.hash((adata.X, adata.obs, how))
+        asked = joblib.hash((adata.X, dict(adata.layers), adata.obs, list(adata.var_names), how))
         if asked not in made:
             made[asked] = really(adata, copy=True, **how)
         found = made[asked].copy()
