@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow docs lint typecheck benchmark accuracy clean
+.PHONY: help demo test test-slow docs links lint typecheck benchmark accuracy clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,9 +27,13 @@ test-slow: $(VENV)/installed-test ## run the slow tests
 docs: $(VENV)/installed-doc ## build the documentation; DKO_DOCS_OFFLINE=1 leaves out links to other projects
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
-lint: $(VENV)/installed-dev ## check style and format
+links: $(VENV)/installed-doc ## check the links of the documentation; DKO_DOCS_OFFLINE=1 leaves out those to other sites
+	$(BIN)/python -m sphinx -b linkcheck -W --keep-going -D nb_execution_mode=off -D suppress_warnings=myst-nb.lexer docs docs/_build/links
+
+lint: $(VENV)/installed-dev ## check style, format and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files | xargs $(BIN)/codespell
 
 typecheck: $(VENV)/installed-typecheck ## check types
 	$(BIN)/mypy

@@ -10,6 +10,9 @@ from functools import partial
 from importlib.metadata import metadata
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 HERE = Path(__file__).parent
 OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1"
 
@@ -25,7 +28,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",  # after napoleon, whose parameters it completes
     "sphinx_copybutton",
@@ -53,12 +55,15 @@ nb_execution_in_temp = True  # what they write is nobody's
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True  # messages of one cell in one box
+nb_render_image_options = {"alt": "What the code above draws"}  # where a cell has no :mystnb: with a better one
 os.environ["TQDM_DISABLE"] = "1"  # bars are for those who wait
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # ... which would be widgets
 
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 html_static_path = ["_static"]
 html_css_files = ["dko.css"]
+html_js_files = ["dko.js"]
+html_math_renderer = "mathml"
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -67,6 +72,7 @@ html_theme_options = {
     "repository_branch": "main",
     "path_to_docs": "docs/",
     "use_repository_button": True,
+    "navbar_persistent": [],  # a second search field
 }
 
 other_projects = {
@@ -81,6 +87,9 @@ other_projects = {
     "torch": "https://docs.pytorch.org/docs/stable/",
 }
 intersphinx_mapping = {} if OFFLINE else {name: (url, None) for name, url in other_projects.items()}
+
+linkcheck_ignore = [r"https?://"] if OFFLINE else [r"https://doi\.org/"]  # publishers turn programs away
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]  # made by scripts
 
 nitpicky = True  # a link that leads nowhere is an error
 nitpick_ignore_regex = [
@@ -98,6 +107,19 @@ def _copy_tutorials() -> None:
     """Put the notebooks of ``tutorials/`` where Sphinx looks; links to files are not portable."""
     for notebook in sorted((HERE.parent / "tutorials").glob("*.ipynb")):
         shutil.copyfile(notebook, HERE / "tutorials" / notebook.name)
+
+
+def _write_mathml(translator, node) -> None:
+    if isinstance(node, nodes.math_block):
+        translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    else:
+        translator.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def setup(app) -> None:
+    """Write formulas as MathML, which browsers draw without a network and screen readers read."""
+    app.add_html_math_renderer("mathml", (_write_mathml, None), (_write_mathml, None))
 
 
 _copy_tutorials()

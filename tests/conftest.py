@@ -12,11 +12,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dask.array as da
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -276,6 +278,31 @@ finished = copy_of("finished")
 def quick():
     """Keywords of a fit of a few steps."""
     return QUICK
+
+
+@pytest.fixture(scope="session")
+def fit_once():
+    """``dko.tl.fit`` for code that readers copy: once per cells and keywords, and of screens no more than a few steps.
+
+    What such code shows is not whether the training is any good; a fit of the same cells would give the same result.
+    """
+    made: dict[str, AnnData] = {}
+    really = dko.tl.fit
+
+    @wraps(really)  # the command line reads its options from it
+    def fit(adata, **how):
+        if how.get("max_steps"):
+            how["max_steps"] = min(how["max_steps"], 10)
+        if not isinstance(adata, AnnData) or adata.isbacked:
+            return really(adata, **how)
+        asked = joblib.hash((adata.X, dict(adata.layers), adata.obs, list(adata.var_names), how))
+        if asked not in made:
+            made[asked] = really(adata, copy=True, **how)
+        found = made[asked].copy()
+        adata.obs, adata.var, adata.uns = found.obs, found.var, found.uns
+        return None
+
+    return fit
 
 
 @pytest.fixture(scope="session")

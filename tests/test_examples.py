@@ -5,9 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import inspect
-from typing import Any
 
-import joblib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,27 +21,11 @@ EXAMPLES = {**FUNCTIONS, "models.register": dko.models.register, "settings.overr
 IMPORTED = {"dko": dko, "np": np, "pd": pd, "sc": sc}
 
 
-@pytest.fixture(scope="module")
-def fit():
-    """``dko.tl.fit``, once for all examples that fit the same cells in the same way: the result would be the same."""
-    made: dict[str, Any] = {}
-    really = dko.tl.fit
-
-    def once(adata, **how):
-        asked = joblib.hash((adata.X, adata.obs, how))
-        if asked not in made:
-            made[asked] = really(adata, copy=True, **how)
-        found = made[asked].copy()
-        adata.obs, adata.var, adata.uns = found.obs, found.var, found.uns
-
-    return once
-
-
 @pytest.fixture
-def reader(fit, monkeypatch, tmp_path):
+def reader(fit_once, monkeypatch, tmp_path):
     """Somebody in an empty folder, whose figures open no window and whose models are gone afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dko.tl, "fit", fit)
+    monkeypatch.setattr(dko.tl, "fit", fit_once)
     monkeypatch.setattr(dko.models, "REGISTRY", dict(dko.models.REGISTRY))
     monkeypatch.setattr(plt, "show", lambda: None)
     if importlib.util.find_spec("decoupler") is None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 GUIDES = sorted(path for path in (ROOT / "docs" / "guide").glob("*.md") if path.name != "index.md")
 WHOLE = [ROOT / "docs" / f"{name}.md" for name in ("index", "installation", "quickstart", "preparing", "faq")]
 PAGES = [ROOT / "README.md", *WHOLE, *GUIDES]
+PBMC = dko.datasets.pbmc68k
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _BLOCK = re.compile(r"^```(?:\{code-cell\} )?(python|bash)\n((?::\w+:.*\n)*)(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -24,25 +25,35 @@ def blocks(page):
     return [(language, code) for language, _, code in _BLOCK.findall(page.read_text())]
 
 
+def few_cells():
+    """Return cells of four types, with genes that pages name and some more: what runs on these runs on all."""
+    adata = PBMC()
+    text = "".join(page.read_text() for page in PAGES)
+    genes = {*re.findall(r"[A-Z][A-Z0-9-]+", text), *adata.var_names[::5]}
+    types = ["CD14+ Monocyte", "CD19+ B", "CD56+ NK", "Dendritic"]
+    return adata[adata.obs["cell_type"].isin(types), adata.var_names.isin(genes)][::2].copy()
+
+
 @pytest.fixture(scope="module")
-def own_cells(tmp_path_factory):
-    """Folder with what a reader has: cells with types, and a screen."""
+def own(tmp_path_factory):
+    """Folder with what a reader has, cells with types and a screen, and the commands that were followed in it."""
     folder = tmp_path_factory.mktemp("own")
-    dko.datasets.pbmc68k().write_h5ad(folder / "my_cells.h5ad")
+    few_cells().write_h5ad(folder / "my_cells.h5ad")
     screen = dko.datasets.perturb_seq(6, 40)
     named = dict(zip(screen.varm["effect"], ("MYC", "NANOG", "POU5F1"), strict=False))
     screen.var_names = screen.var_names.map(lambda gene: named.get(gene, gene))
     screen.obs["perturbation"] = screen.obs["perturbation"].astype(str).replace(named)
     screen.write_h5ad(folder / "my_screen.h5ad")
-    return folder
+    return folder, set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_pages_runs(page, own_cells, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_code_of_pages_runs(page, own, fit_once, monkeypatch):
+    folder, followed = own
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(plt, "show", lambda: None)
-    for path in own_cells.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setattr(dko.datasets, "pbmc68k", few_cells)
+    monkeypatch.setattr(dko.tl, "fit", fit_once)
     names: dict = {}
     for language, code in blocks(page):
         if language == "python":
@@ -50,7 +61,9 @@ def test_code_of_pages_runs(page, own_cells, tmp_path, monkeypatch):
             plt.close("all")
         else:
             for line in code.splitlines():
-                follow(shlex.split(line, comments=True))
+                if line not in followed:  # by another page, in the same folder
+                    follow(shlex.split(line, comments=True))
+                followed.add(line)
 
 
 def follow(words):
@@ -82,3 +95,22 @@ def test_guides_answer_in_one_screen(page):
     assert any(language == "python" for language, _ in blocks(page))
     assert text.count("\n") < 90
     assert page.stem == "trust" or all(f"**{part}" in text for part in ("What it cannot say", "Next"))
+
+
+@pytest.mark.parametrize("page", [*WHOLE, *GUIDES], ids=lambda page: page.stem)
+def test_pictures_of_pages_are_described(page):
+    cells = re.findall(r"^```\{code-cell\} python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    described = re.compile(r':mystnb: \{image: \{alt: ".{30,}"\}\}\n')
+    assert all(described.match(cell) for cell in cells if re.search(r"\.pl\.", cell))
+
+
+def test_names_that_pages_mention_exist():
+    parts = "tl|get|pl|pp|io|metrics|datasets|models|settings"
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for part, name in re.findall(rf"\bdko\.({parts})\.(\w+)", page.read_text()):
+            assert hasattr(getattr(dko, part), name), f"{page.name}: dko.{part}.{name}"
+
+
+def test_files_that_the_readme_links_to_exist():
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
+    assert links and all((ROOT / link).is_file() for link in links)

@@ -95,7 +95,8 @@ def double_ko(
         raise ValueError("No cell that has a model expresses both genes of any pair, so there is nothing to knock out.")
     table = _table(cells, *_knocked_out(cells, wanted, drawn))
     write(cells.adata, uns={key: lambda model: {**model, keys.PAIRS: table}})
-    say(f"Knocked out {len(table):,} pairs of genes in {table['cell'].nunique():,} cells.")
+    where = f"uns[{key!r}][{keys.PAIRS!r}]"
+    say(f"Knocked out {len(table):,} pairs of genes in {table['cell'].nunique():,} cells; see {where}.")
     return data if copy else None
 
 

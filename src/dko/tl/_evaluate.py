@@ -165,6 +165,7 @@ def evaluate(
     tables = [table.assign(perturbation=list(screen.genes), method=method) for method, table in scores.items()]
     table = pd.concat([one.melt(["method", "perturbation"], var_name="metric") for one in tables], ignore_index=True)
     write(target, uns={keys.evaluation(key): {keys.PARAMS: params, keys.TABLE: table, keys.SUMMARY: summary}})
+    say(f"Scores beside baselines: see uns[{keys.evaluation(key)!r}].")
     return data if copy else None
 
 

@@ -12,6 +12,7 @@ from .._core import keys
 from .._core.cells import chosen_rows, read_basis, some_cells, unwrap
 from .._core.groups import grouping
 from .._core.knockouts import open_model, require_cells
+from .._core.messages import listed, say
 from .._core.results import after_shift
 from .._core.verb import verb
 from .._core.write import writable, write, writing
@@ -142,6 +143,7 @@ def identity_shift(
     with writing():
         uns = {keys.identity(key): {keys.PARAMS: params, keys.TABLE: table}}
         write(target, remove=after_shift(target, key), obsm=obsm, uns=uns)
+    say(f"Moved cells without {listed(list(sets))}; see obsm[{next(iter(obsm))!r}] and uns[{keys.identity(key)!r}].")
     return data if copy else None
 
 

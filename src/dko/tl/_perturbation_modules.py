@@ -173,6 +173,7 @@ def perturbation_modules(
             ]
         content[keys.AGREEMENT] = pd.DataFrame([agreement(*each, seed) for each in compared])
     write(unwrap(data, mod), uns={keys.modules(key): content})
+    say(f"Grouped {len(asked)} knockouts by what they change; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 
 

@@ -196,8 +196,8 @@ class _Scanned:
 def _read_scan(predictor: Predictor, key: str, members: dict[str, np.ndarray]) -> _Scanned:
     """Read a scan, and refuse layers that are not of one scan of this expression."""
     adata, places = predictor.adata, {"downstream_mean": keys.downstream(key), "impact_mean": keys.impact(key)}
-    whats = ("downstream impacts, which genes rank by,", "scan")
-    for place, what in reversed(list(zip(places.values(), whats, strict=True))):
+    texts = ("downstream impacts, which genes rank by,", "scan")
+    for place, what in reversed(list(zip(places.values(), texts, strict=True))):
         if place not in layer_names(adata):
             raise KeyError(f"No {what} in adata.layers[{place!r}]; run dko.tl.scan(adata, key={key!r}) first.")
     group_of = np.select(list(members.values()), range(len(members)), -1)
