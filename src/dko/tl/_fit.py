@@ -16,7 +16,7 @@ from .._core import keys
 from .._core.cells import unwrap
 from .._core.fitted import SOURCE, check_key, read_fitted, signal_column, together
 from .._core.groups import membership
-from .._core.messages import listed, require_known
+from .._core.messages import listed, require_known, say
 from .._core.names import control_of
 from .._core.verb import check_values, unknown_keywords, verb
 from .._core.write import writable, write_model
@@ -307,6 +307,7 @@ def _initial(adata: AnnData, init_from: str | Path, kind: type[Model]) -> Model:
 
 
 def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: Mapping[str, Any]) -> None:
+    """Write the model, the part of each cell, and what is known of cells and genes; say where."""
     content = {
         # None cannot be distinguished from a missing entry once it has been in a file.
         keys.PARAMS: {name: value for name, value in params.items() if value is not None},
@@ -325,4 +326,12 @@ def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: M
     obs: dict[str, Any] = {keys.split(key): pd.Categorical(cells.split, categories=keys.SPLITS)}
     if found.errors is not None:
         obs[keys.fit_error(key)] = found.errors
-    write_model(adata, key, content, var=signal_column(found.arrays, cells.genes, adata, key), obs=obs)
+    var = signal_column(found.arrays, cells.genes, adata, key)
+    write_model(adata, key, content, var=var, obs=obs)
+    evidence = "".join(f"; var[{name!r}] has the FDR of each gene" for name in var)
+    calls = (
+        "scan (every gene) and virtual_ko (some genes)"
+        if model_class(params["model"]).scan is not None
+        else "virtual_ko"
+    )
+    say(f"The model is in uns[{key!r}], for {calls}{evidence}.")

@@ -55,6 +55,8 @@ MOST_VALIDATING = 5_000
 MOST_PERMUTED = 50_000
 # False discovery rate above which nothing is known of what a gene does to others.
 _NO_SIGNAL = 0.05
+# Share of the genes below which so few are known that more cells are asked for.
+_FEW_KNOWN = 0.05
 
 
 def fit(
@@ -90,6 +92,7 @@ def fit(
         share, errors = _quality(cells, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
+    _tell(networks, share, effects, schedule.where(device))
     totals = _fit_totals(cells, list(networks), for_effects, prior) if effects == "total" else {}
     maps = {group: totals[group].factors if totals else affine for group, (affine, _) in networks.items()}
     alike = _similarity(maps, cells)
@@ -174,11 +177,21 @@ def _fit_networks(
         logger.warning("Stopped by the user before the groups %s were fitted; they get no model.", listed(left))
         for group in left:
             cells.split[cells.groups[group]] = keys.UNUSED
-    histories = [trained.history for _, trained in fits.values()]
+    return fits
+
+
+def _tell(networks: Networks, share: float, effects: str, where: str) -> None:
+    """Say how long it took, how good the networks are, and what knockouts go by."""
+    histories = [trained.history for _, trained in networks.values()]
     loss = np.mean([history["validation_loss"].min() for history in histories])
     steps = sum(int(history["step"].max()) for history in histories)
-    say(f"Fitted {len(fits)} model(s) in {steps} steps on {schedule.where(device)}: validation Bray-Curtis {loss:.4f}.")
-    return fits
+    text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f}"
+    if np.isfinite(share):
+        source = "it" if effects == "direct" else "regressions of genes on genes instead"
+        text += (
+            f", {share:.0%} of the variance of genes explained (0 %: as good as their means); knockouts go by {source}"
+        )
+    say(f"{text}.")
 
 
 def _quality(cells: TrainingCells, networks: Networks) -> tuple[float, np.ndarray]:
@@ -255,6 +268,8 @@ def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:
     rates = false_discovery_control(np.minimum(1, len(fits) * np.stack([fit.p_values for fit in fits]).min(0)))
     known = rates <= _NO_SIGNAL
     text = f"For {int(known.sum())} of {len(rates)} genes these cells show that others depend on them (FDR <= 5 %)"
+    if known.mean() < _FEW_KNOWN:
+        text += ", which is few: more cells, or cells that differ more, would show more"
     if known.any():
         low, middle, high = (
             f"{100 * value:.1f}" for value in np.quantile([fit.downstream[known] for fit in fits], [0.1, 0.5, 0.9])
