@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow docs links lint typecheck benchmark accuracy clean
+.PHONY: help demo test test-slow tutorials docs links lint typecheck benchmark accuracy clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/installed-test ## run the tests, without the slow ones
 
 test-slow: $(VENV)/installed-test ## run the slow tests
 	$(PYTEST) -m slow
+
+tutorials: $(VENV)/installed-tutorial ## run the tutorials and write them in place; DKO_TEST_DATA names the folder of their data
+	$(BIN)/python tutorials/run_tutorials.py
 
 docs: $(VENV)/installed-doc ## build the documentation; DKO_DOCS_OFFLINE=1 leaves out links to other projects
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html

@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 import dko
 from dko.models.dko import reference as naive
 
-# anndata tells of a format to come.
-pytestmark = pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
-
 READ = {".zarr": ad.read_zarr, ".h5ad": ad.read_h5ad}
 
 

@@ -96,6 +96,7 @@ def _settled(format: str) -> Iterator[None]:
     with warnings.catch_warnings(), modalities_apart() if format == ".h5mu" else nullcontext():
         # anndata 0.12 writes zarr v2, which every version of it reads; later ones write v3.
         warnings.filterwarnings("ignore", message="Writing zarr v2 data will no longer be the default")
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part in the Zarr format 3")
         yield
 
 
@@ -169,7 +170,8 @@ def write_blocks(
     with atomic(path, store=store) as temporary:
         # Columns of every kind, as anndata writes them, before the work begins.
         start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
-        start.write_zarr(temporary) if store else start.write_h5ad(temporary)
+        with _settled(".zarr" if store else ".h5ad"):
+            start.write_zarr(temporary) if store else start.write_h5ad(temporary)
         with changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
             del group["X"]
             places = ["X", *(f"layers/{name}" for name in layers)]
