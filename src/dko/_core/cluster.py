@@ -143,6 +143,8 @@ class _Calls:
         self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
+        # Or blocks would wait for the worker that has it already, while others have nothing to do.
+        client.replicate(self._work)
 
     @property
     def full(self) -> bool:

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from .._compat import stored
 from .._core.messages import say
+from ..models.base import like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,10 +59,9 @@ class Kept:
             # numpy leaves a file open that is no archive.
             with self._file(name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 indices, indptr, *kinds = (file[name] for name in file.files)
-            found = [stored((data, indices, indptr), shape=(len(indptr) - 1, n_columns)) for data in kinds]
-            for one in found:
-                one.check_format()
-            return found
+            first = stored((kinds[0], indices, indptr), shape=(len(indptr) - 1, n_columns))
+            first.check_format()
+            return [like(first, data) for data in kinds]
         return None
 
     def put(self, name: str, matrices: Sequence[sparse.csr_matrix]) -> bool:

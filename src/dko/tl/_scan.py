@@ -127,8 +127,8 @@ def _blocks(
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
     n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
     with cells.source.refusing():
-        beginning = next(blocks).read()
-    # The first block stands for all.
+        beginning = (first := next(blocks)).read()
+    # The first block stands for all; what a worker can read itself is not sent.
     per_cell = np.count_nonzero(wanted[beginning.values.indices]) / max(1, len(beginning.rows))
     n_knockouts = round(per_cell * len(cells.rows))
     if kept is None and (size := n_kinds * _ENTRY * n_knockouts) > settings.result_budget:
@@ -137,7 +137,7 @@ def _blocks(
             "out='impacts.zarr', or raise dko.settings.result_budget."
         )
     work = _Scan(cells.model, wanted, n_kinds, cells.columns, sums.shape[1], kept)
-    tasks = ((block,) for block in chain([beginning], blocks))
+    tasks = ((block,) for block in chain([first], blocks))
     with progress_of(n_knockouts, description="scan", unit="knockout") as advance:
         for found in cells.each(work, tasks, advance):
             sums += found.sums
