@@ -103,7 +103,13 @@ def memory_reused() -> Iterator[None]:
     finally:
         mallopt(_TRIM, int(given))
         mallopt(_MMAP, 2**17)  # as glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
+        give_back()
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, before large arrays are made, which glibc does not put there."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None:
+        trim(0)
 
 
 def is_alone() -> bool:

@@ -13,6 +13,7 @@ from ..._core import keys
 from ..._core.cells import profiles, stacked
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, logger, say
+from ..._core.process import give_back
 from ...metrics import similarity
 from .._devices import on_devices
 from ..fitting import Fit
@@ -92,6 +93,7 @@ def fit(
         share, errors = _quality(cells, networks)
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
+    give_back()
     _tell(networks, share, effects, schedule.where(device))
     totals = _fit_totals(cells, list(networks), for_effects, prior) if effects == "total" else {}
     maps = {group: totals[group].factors if totals else affine for group, (affine, _) in networks.items()}

@@ -88,6 +88,7 @@ def fit(
         # How far the log share of gene j falls with a standard deviation of gene g (genes g x j).
         changes = shrunken(changes, by_response)
         _penalise(changes, solve)
+        del solve  # what it has of the cells is not needed any more
         impact = impacts(changes, found.profile)
         genes, products, by_chance = permuted(found, profiles, totals, rng, each)
         products /= (error * found.weight).astype(np.float32)
@@ -164,7 +165,7 @@ def _by_cells(cells: Regression, profiles: sparse.csr_matrix, totals: np.ndarray
         part = columns[:, genes].toarray() - np.outer(weight, centre[genes])
         gram += part @ part.T
     gram.flat[:: len(gram) + 1] += _PENALTY
-    factor, across = cho_factor(gram.T, overwrite_a=True, check_finite=False), rows.T.tocsr()
+    factor, across = cho_factor(gram.T, overwrite_a=True, check_finite=False), columns.T
 
     def solve(slopes: np.ndarray) -> np.ndarray:
         found = cho_solve(factor, rows @ slopes - np.outer(weight, centre @ slopes), check_finite=False)
