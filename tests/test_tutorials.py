@@ -44,6 +44,18 @@ def test_the_committed_output_is_whole_and_clean(path):
 
 
 @each
+def test_what_is_drawn_is_shown(path):
+    drawing = [
+        cell
+        for cell in cells_of(path, "code")
+        if re.search(r"plt\.subplots\(|\b(dko|sc)\.pl\.", "".join(cell["source"]))
+    ]
+    assert drawing or path.stem == "out_of_memory"
+    for cell in drawing:
+        assert any("image/png" in output.get("data", {}) for output in cell["outputs"]), cell["source"]
+
+
+@each
 def test_it_ends_with_what_was_learned_and_what_was_not(path):
     text = "\n".join("".join(cell["source"]) for cell in cells_of(path, "markdown"))
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)

@@ -81,3 +81,14 @@ def test_text_is_text_in_vector_files_and_very_many_points_are_pixels(pictured, 
     with plt.rc_context({"pdf.compression": 0}):
         dko.pl.history(pictured, return_fig=True).savefig(tmp_path / "history.pdf")
     assert b"/CIDFontType2" in (tmp_path / "history.pdf").read_bytes(), "fonts that programs can edit"
+
+
+def test_a_backend_that_the_first_figure_loads_stays_interactive():
+    before = mpl.is_interactive()
+    try:
+        for now in (True, False):
+            with dko.pl.style():
+                mpl.interactive(now)  # as the backend of notebooks does, which shows no later figure without it
+            assert mpl.is_interactive() is now
+    finally:
+        mpl.interactive(before)

@@ -100,13 +100,18 @@ def style(rc: Mapping[str, Any] | mpl.RcParams | None = None) -> Iterator[None]:
     there = set(font_manager.get_font_names())
     font = next(name for name in _FONTS if name in there or name == _FONTS[-1])
     chosen: Any = {**kept, "font.family": font, **_STYLE, **(rc or {})}
-    before = _is_on.set(True)
+    before, interactive = _is_on.set(True), mpl.is_interactive()
     try:
         with mpl.rc_context():
             matplotlib.style.use("default")
             mpl.rcParams.update(chosen)
-            yield
+            try:
+                yield
+            finally:
+                # The first figure loads the backend; that of notebooks turns this on, and shows no figures without it.
+                interactive = mpl.is_interactive()
     finally:
+        mpl.interactive(interactive)
         _is_on.reset(before)
 
 
