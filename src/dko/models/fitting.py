@@ -198,7 +198,7 @@ class TrainingCells:
     perturbations
         Every perturbation of a screen by name, also those that are not trained on.
     each
-        How a model does work on many cells that does not train it: here, or by others (:mod:`dko.models.sharing`).
+        How a model does work on many cells that is not training: here, or by workers (``dko.models.sharing``).
     """
 
     values: Any
