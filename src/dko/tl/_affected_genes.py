@@ -129,7 +129,8 @@ def affected_genes(
         write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): content})
     n_found = int((table["pval_adj"] <= NO_SIGNAL).sum())
     where = f"uns[{keys.affected(key)!r}]"
-    say(f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %), by themselves; see {where}.")
+    found = f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %)"
+    say(f"{found}, which supports a predicted change of the same sign as z; see {where}.")
     return data if copy else None
 
 

@@ -190,9 +190,8 @@ def _tell(networks: Networks, share: float, effects: str, where: str) -> None:
     text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f}"
     if np.isfinite(share):
         source = "it" if effects == "direct" else "regressions of genes on genes instead"
-        text += (
-            f", {share:.0%} of the variance of genes explained (0 %: as good as their means); knockouts go by {source}"
-        )
+        text += f", {100 * share:.0f} % of the variance of genes explained (0 %: as good as their means)"
+        text += f"; knockouts go by {source}"
     say(f"{text}.")
 
 
