@@ -65,9 +65,10 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
         chosen = "" if among is None else "chosen "
         raise ValueError(f"No {chosen}cell has a value in obs[{groupby!r}], so there are no groups.")
     _require_groups(_column(adata, groupby), len(names), int(values.notna().sum()))
-    text = _column(adata, groupby).dropna().astype("string")
-    if len(spelled := text[text.isin(MISSING)]):
-        say(f"{len(spelled)} cells are in no group, as obs[{groupby!r}] is {listed(spelled.unique())} there.")
+    if (missing := group_values(adata, groupby).isna()).any():
+        texts = _column(adata, groupby)[missing].astype("string")
+        spelled = [*["missing"] * bool(texts.isna().any()), *map(repr, texts.dropna().unique())]
+        say(f"{missing.sum():,} cells are in no group, as obs[{groupby!r}] is {' or '.join(spelled)} there.")
     return names, pd.Index(names, dtype=object).get_indexer(values)
 
 
