@@ -13,6 +13,7 @@ import pandas as pd
 from . import keys
 from .cells import require_unique, unwrap
 from .messages import listed, logger, say, shown, unknown
+from .scale import once
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Fitted, MuData
@@ -68,7 +69,8 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
     if (missing := group_values(adata, groupby).isna()).any():
         texts = _column(adata, groupby)[missing].astype("string")
         spelled = [*["missing"] * bool(texts.isna().any()), *map(repr, texts.dropna().unique())]
-        say(f"{missing.sum():,} cells are in no group, as obs[{groupby!r}] is {' or '.join(spelled)} there.")
+        text = f"{missing.sum():,} cells are in no group, as obs[{groupby!r}] is {' or '.join(spelled)} there."
+        once(adata, text, say)
     return names, pd.Index(names, dtype=object).get_indexer(values)
 
 

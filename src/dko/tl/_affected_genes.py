@@ -158,7 +158,7 @@ def _table(
     counts = counts_again(values)
     if counts is None:
         say(
-            "Not all values can be turned back into counts: p-values are approximate, and too small in a fit of few genes."
+            "Not all values can be turned back into counts: p-values are approximate, too small in a fit of few genes."
         )
         counts = comparable(values)
     for group, total, n in zip(groups, totals, n_cells, strict=True):
