@@ -169,9 +169,8 @@ def evaluate(
     scores_of = predictions(evaluation(target, key=key))["pearson"]
     others = scores_of.drop("model").dropna()
     beside = "" if others.empty else f", of the best baseline ({others.idxmax()}) {others.max():.2f}"
-    say(
-        f"Mean correlation with the measured effects: {scores_of['model']:.2f}{beside}; see uns[{keys.evaluation(key)!r}]."
-    )
+    text = f"Mean correlation with the measured effects: {scores_of['model']:.2f}{beside}"
+    say(f"{text}; see uns[{keys.evaluation(key)!r}].")
     return data if copy else None
 
 

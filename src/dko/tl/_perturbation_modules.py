@@ -175,9 +175,8 @@ def perturbation_modules(
     write(unwrap(data, mod), uns={keys.modules(key): content})
     n_modules, n_without = len(set(modules[affects])), int((~affects).sum())
     without = f", {n_without:,} without an effect" if n_without else ""
-    say(
-        f"Grouped {len(asked):,} knockouts by what they change: {n_modules} modules{without}; see uns[{keys.modules(key)!r}]."
-    )
+    text = f"Grouped {len(asked):,} knockouts by what they change: {n_modules} modules{without}"
+    say(f"{text}; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 
 
