@@ -157,9 +157,7 @@ def _table(
     tables, values = [], read_linear(predictor.adata, predictor.fitted, chosen)
     counts = counts_again(values)
     if counts is None:
-        say(
-            "Not all values can be turned back into counts: p-values are approximate, too small in a fit of few genes."
-        )
+        say("Not all values can be turned back into counts: p-values are approximate, too small in a fit of few genes.")
         counts = comparable(values)
     for group, total, n in zip(groups, totals, n_cells, strict=True):
         there, n_of = n >= min_cells, dict(zip(knockouts, n, strict=True))
