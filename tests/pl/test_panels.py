@@ -115,5 +115,7 @@ def test_text_can_be_read_on_dark_axes(pictured):
     with plt.style.context("dark_background"):
         _, ax = plt.subplots()
         dko.pl.effect(pictured, "gene_5", ax=ax)
-    texts = [*ax.texts, *ax.get_legend().texts]
-    assert len(ax.texts) and {to_hex(text.get_color()) for text in texts} == {"#ffffff"}
+    legend = ax.get_legend()
+    assert legend is not None and len(ax.texts)
+    texts = [*ax.texts, *legend.texts]
+    assert {to_hex(text.get_color()) for text in texts} == {"#ffffff"}
