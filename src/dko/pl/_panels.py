@@ -97,7 +97,9 @@ def panels(n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4
     """Return `n` panels, one per `what`, each of a size in inches, or the one panel `ax` of the user."""
     if ax is not None:
         if n > 1:
-            raise ValueError(f"ax=... has room for one panel, but there are {n}, one per {what}; choose one, or leave ax out.")
+            raise ValueError(
+                f"ax=... has room for one panel, but there are {n}, one per {what}; name one, or leave ax out."
+            )
         return Panels([ax], ours=False)
     if not n:
         raise ValueError(f"There is nothing to draw: no {what} is named.")

@@ -79,7 +79,7 @@ def ranking(
     """
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if group is not None:
-        table = _of_groups(table, [group] if isinstance(group, str) else list(dict.fromkeys(group)))
+        table = _of_groups(table, [group] if isinstance(group, str) else list(dict.fromkeys(map(str, group))))
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN)

@@ -187,10 +187,11 @@ def _tell(networks: Networks, share: float, effects: str, where: str, *, asked: 
     histories = [trained.history for _, trained in networks.values()]
     loss = np.mean([history["validation_loss"].min() for history in histories])
     steps = sum(int(history["step"].max()) for history in histories)
-    text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f}"
+    text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f} (0 is best)"
     if np.isfinite(share):
         text += f", {round(100 * share)} % of the variance of genes explained (0 %: no better than their means)"
-        why = "" if asked else ", as it explains half or more" if effects == "direct" else ", as in most real cells"
+        half = "half or more" if effects == "direct" else "less than half, which is usual of real cells"
+        why = "" if asked else f": it explains {half}"
         source = "this model" if effects == "direct" else "regressions of genes on genes, not by this model"
         text += f". Knockouts go by {source}{why}"
     say(f"{text}.")
