@@ -128,6 +128,12 @@ def test_what_is_no_choice_of_cells(groups, error, message, grouped, unchanged):
     assert "\n" not in str(raised.value)
 
 
+def test_cells_without_a_group_are_counted_however_that_is_spelled(fitted, capsys):
+    fitted.obs["some"] = pd.Categorical([None, "nan", "T", "T"] * 20)
+    dko.get.effects(fitted, GENE, groupby="some")
+    assert "40 cells are in no group, as obs['some'] is missing or 'nan' there." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("spelling", ["nan", "NaN", "None", "<NA>", ""])
 def test_a_missing_value_that_is_spelled_out_is_no_group(spelling, cells, quick, caplog):
     cells.obs["kind"] = [spelling, "B", "T", "T"] * 20

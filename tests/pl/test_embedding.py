@@ -123,6 +123,14 @@ def test_groups_beside_impacts_have_the_colours_of_the_user_and_their_names(pict
     assert named == dict(zip(["B", "CD4/CD8 T", "NK"], pictured.uns["type_colors"], strict=True))
 
 
+def test_no_cell_lies_outside_of_the_scale_of_waterfalls(pictured):
+    order = list(dko.get.impact(pictured, GENES, downstream=True).max().sort_values().index)
+    for labels in (order, order[::-1]):
+        for ax in dko.pl.waterfall(pictured, labels, show=False):
+            low, high = ax.get_ylim()
+            assert low == 0 and max(one.get_data().values.max() for one in ax.patches) < high
+
+
 @pytest.mark.parametrize("downstream", [True, False])
 def test_a_waterfall_has_every_cell_of_every_group_in_descending_order(pictured, downstream):
     pictured.uns["type_colors"] = ["#112233", "#445566", "#778899"]

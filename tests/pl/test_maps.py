@@ -117,3 +117,14 @@ def test_volcanoes_have_one_scale_and_explain_every_colour(pictured):
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes}) == 1 and len(figure.axes) == 4
     labels = {text.get_text() for text in figure.legends[0].texts}
     assert {"falls", "rises", "not significant", "FDR 0.05"} <= labels
+
+
+@pytest.mark.parametrize("surest", [0, -1])
+def test_no_gene_lies_outside_of_the_scale_of_volcanoes(surest, pictured):
+    table = pictured.uns["dko_affected"]["table"]
+    knockout = table["knockout"].unique()[surest]
+    table.loc[table["knockout"] == knockout, "z"] *= 3.0
+    for ax in dko.pl.effect(pictured, return_fig=True).axes:
+        heights = np.concatenate([np.asarray(drawn.get_offsets())[:, 1] for drawn in ax.collections])
+        low, high = ax.get_ylim()
+        assert low == 0 and heights.max() < high

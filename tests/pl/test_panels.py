@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 import scanpy as sc
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import dko
@@ -108,3 +109,13 @@ def test_panels_fill_their_rows_evenly(n, ncols, shape, pictured):
     axes = dko.pl.impact(pictured, genes, ncols=ncols, show=False)
     grid = axes[0].get_gridspec()
     assert (grid.nrows, grid.ncols) == shape and len(axes) == n
+
+
+def test_text_can_be_read_on_dark_axes(pictured):
+    with plt.style.context("dark_background"):
+        _, ax = plt.subplots()
+        dko.pl.effect(pictured, "gene_5", ax=ax)
+    legend = ax.get_legend()
+    assert legend is not None and len(ax.texts)
+    texts = [*ax.texts, *legend.texts]
+    assert {to_hex(text.get_color()) for text in texts} == {"#ffffff"}

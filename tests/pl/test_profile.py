@@ -74,3 +74,18 @@ def test_a_model_that_predicts_log_expression(perturbations, dense):
     control = perturbations[perturbations.obs["knockout"] == "control"]
     means = naive(control, "gene_3", dense(control.X), np.expm1(dense(control.layers["dko_ko_gene_3"])))
     np.testing.assert_allclose(np.column_stack([before[:, 0], after[:, 0]]), [means[gene] for gene in genes], rtol=1e-4)
+
+
+@pytest.mark.parametrize("spread", [0.9, 1.0, 2.0, 5.0])
+def test_shares_can_be_read_whatever_their_range(spread, knocked_out):
+    layer = knocked_out.layers[f"dko_ko_{SLASH.replace('/', '%2F')}"]
+    layer.data[:] = layer.data**spread
+    figure = dko.pl.profile(knocked_out, SLASH, return_fig=True)
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    ticks = [tick for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()] if low <= tick.get_loc() <= high]
+    ticks = sorted((one for one in ticks if one.label1.get_text()), key=lambda tick: tick.get_loc())
+    boxes = [one.label1.get_window_extent() for one in ticks]
+    assert boxes
+    assert not any(one.overlaps(other) for one, other in zip(boxes, boxes[1:], strict=False))

@@ -171,3 +171,19 @@ def test_grey_and_the_point_of_the_bar_are_explained(by_type):
     assert (
         ax.get_xlabel() == "grey: too few cells of the group express the gene; pointed end of the bar: beyond its scale"
     )
+
+
+def test_only_the_groups_that_are_asked_for(ranked):
+    by: dict = {"groupby": "cell_type"}
+    table = dko.get.ranking(ranked, **by)
+    wanted = [str(group) for group in table["group"].unique()[:2][::-1]]
+    axes = dko.pl.ranking(ranked, **by, group=wanted, show=False)
+    assert [ax.get_title() for ax in axes] == wanted
+    alone = dko.pl.ranking(ranked, **by, group=wanted[0], n_genes=3, show=False)
+    assert [label.get_text() for label in alone.get_yticklabels()] == table.loc[
+        table["group"] == wanted[0], "gene"
+    ].head(3).to_list()
+    with pytest.raises(KeyError, match="No group with genes 'b' in the ranking"):
+        dko.pl.ranking(ranked, **by, group="b")
+    with pytest.raises(ValueError, match="over all cells"):
+        dko.pl.ranking(ranked, group="B")

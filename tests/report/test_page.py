@@ -161,6 +161,13 @@ def test_evaluation(evaluated, page_of, score, is_worse):
     assert "was fitted to 200 of the 400 cells" in said(page) and "not been checked" not in said(page)
 
 
+@pytest.mark.parametrize(("ends", "may_be_chance"), [(np.nan, True), ([0.1, 0.2], False)])
+def test_a_gain_without_an_interval_may_be_chance(ends, may_be_chance, evaluated, page_of):
+    summary = evaluated.uns["dko_evaluation"]["summary"]
+    summary.loc[:, ["gain_low", "gain_high"]] = ends
+    assert ("which may be chance." in said(page_of(evaluated))) is may_be_chance
+
+
 def test_a_model_of_perturbations(screen, page_of):
     screen = screen[~screen.obs_names.isin(screen.obs_names[screen.obs["knockout"] == "gene_6"][5:])].copy()
     dko.tl.fit(screen, key_added="screen", **SCREEN, **SMALL_SCCVAE, n_members=1)
@@ -168,6 +175,7 @@ def test_a_model_of_perturbations(screen, page_of):
     assert list(bare.sections) == ["summary", "remarks", "perturbations", "fit", "missing", "parameters"]
     assert "key='screen'" in bare.sections["missing"] and "tl.rank_genes" not in bare.sections["missing"]
     assert "No perturbation was held out" in bare.sections["remarks"]
+    assert "which genes are present" not in bare.sections["fit"], "such a model does not predict from these"
     assert "were dropped, for too few cells or unknown genes: 'gene_6'." in bare.sections["remarks"]
     dko.tl.virtual_ko(screen, ["gene_2"], key="screen")
     dko.tl.dose_response(screen, "gene_2", doses=[0, 1], key="screen")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,3 +90,15 @@ def test_enrichment_of_earlier_rows_is_taken_away(fitted):
     fitted.uns |= {f"{key}_enrichment": {"params": {}, "table": pd.DataFrame()} for key in ("dko", "other")}
     dko.tl.affected_genes(fitted, "gene_7")
     assert "dko_enrichment" not in fitted.uns and "other_enrichment" in fitted.uns
+
+
+def test_a_gene_that_is_affected_in_several_groups_counts_once(_total, capsys):
+    twice = ad.concat([_total] * 4, index_unique="-", uns_merge="same")  # so that all groups find the same
+    twice.obs["copy"] = np.repeat(["a", "a", "b", "b"], _total.n_obs)
+    capsys.readouterr()
+    dko.tl.affected_genes(twice, SLASH, groupby="copy")
+    table = dko.get.affected_genes(twice)
+    found = table[table["pval_adj"] <= 0.05]
+    n = found["gene"].nunique()
+    assert 0 < n < len(found)
+    assert f"{n} genes are co-expressed with 'HSPA1A/B' (FDR <= 5 %, in any group)" in capsys.readouterr().err

@@ -247,3 +247,12 @@ def test_layers_that_are_not_of_this_scan(_direct, fitted):
     for adata, message in ((other, "are of different scans; run dko.tl.scan"), (turned, "not the one that was scann")):
         with pytest.raises(ValueError, match=message):
             dko.tl.rank_genes(adata)
+
+
+def test_groups_without_a_ranked_gene_are_named(_direct, capsys):
+    adata = _direct.copy()
+    adata.obs["some"] = np.where(np.arange(adata.n_obs) < 3, "few", "many")
+    ranked_copy(adata, groupby="some")
+    said = capsys.readouterr().err
+    assert " in many" in said and "in few" not in said
+    assert "Too few cells to rank genes in 'few'." in said

@@ -13,6 +13,7 @@ import pandas as pd
 from . import keys
 from .cells import require_unique, unwrap
 from .messages import listed, logger, say, shown, unknown
+from .scale import once
 
 if TYPE_CHECKING:
     from .._typing import AnnData, Fitted, MuData
@@ -65,9 +66,11 @@ def grouping(adata: AnnData, groupby: str | None, among: np.ndarray | None = Non
         chosen = "" if among is None else "chosen "
         raise ValueError(f"No {chosen}cell has a value in obs[{groupby!r}], so there are no groups.")
     _require_groups(_column(adata, groupby), len(names), int(values.notna().sum()))
-    text = _column(adata, groupby).dropna().astype("string")
-    if len(spelled := text[text.isin(MISSING)]):
-        say(f"{len(spelled)} cells are in no group, as obs[{groupby!r}] is {listed(spelled.unique())} there.")
+    if (missing := group_values(adata, groupby).isna()).any():
+        texts = _column(adata, groupby)[missing].astype("string")
+        spelled = [*["missing"] * bool(texts.isna().any()), *map(repr, texts.dropna().unique())]
+        text = f"{missing.sum():,} cells are in no group, as obs[{groupby!r}] is {' or '.join(spelled)} there."
+        once(adata, text, say)
     return names, pd.Index(names, dtype=object).get_indexer(values)
 
 

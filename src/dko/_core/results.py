@@ -49,8 +49,7 @@ QUALITY = Result(
     "quality of the fit",
     ("fit", ""),
     title="Quality of the fit",
-    lead="Profiles of held-out cells, predicted from which genes are present, beside predictions from means alone. "
-    "A model that does not beat the last row has learned nothing about which genes are present.",
+    lead="How well the fit predicts cells that it was not trained on.",
     getter="fit_quality",
     needs="reconstruct",
     columns={keys.TABLE: columns.QUALITY},

@@ -134,6 +134,7 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
         panel.axvline(0, color=PALE, lw=0.8, zorder=0)
         panel.locator_params(axis="x", nbins=6)
         panel.margins(0.15, 0.08)
+    for panel in drawn.axes:  # only now: whoever sets one end of a shared scale fixes the other
         panel.set_ylim(bottom=0)
     there = set(pd.concat(parts.values())["kind"])
     threshold = [line(DARK, f"FDR {FDR}", lw=0.8, ls="--")] if there - {_NONE} else []

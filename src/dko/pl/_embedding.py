@@ -286,4 +286,5 @@ def _draw_arrows(axes: list[Axes], arrows: list[tuple[np.ndarray, np.ndarray]], 
             ax.update_datalim(starts + cut / scale)
             ax.autoscale_view()
             text = f"{length:g} {unit} (drawn × {1 / scale:.2g})"
+            ax.set_xlabel(ax.get_xlabel(), loc="left")  # out of the way
             ax.quiverkey(quiver, 0.93, -0.035, length, text, labelpos="W", fontproperties={"size": 8})

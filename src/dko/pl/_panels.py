@@ -42,7 +42,9 @@ class Panels(NamedTuple):
 
     def legend(self, handles: Sequence[Artist], where: str = "below", *, ncols: int = 3, **kwargs: Any) -> None:
         """Explain what is drawn: "below", "above", "left" of, "beside" or "inside" our panels, inside the user's."""
-        style = {"handles": handles, **({} if self.ours else {"fontsize": "x-small"}), **kwargs}
+        # In the colour of the text of the user's axes, which may be dark.
+        theirs = {} if self.ours else {"fontsize": "x-small", "labelcolor": self.axes[0].title.get_color()}
+        style = {"handles": handles, **theirs, **kwargs}
         columns = -(-len(handles) // _LONGEST_LEGEND)
         if not self.ours or where == "inside":
             self.axes[0].legend(**style, loc="best")
@@ -95,7 +97,9 @@ def panels(n: int, ax: Axes | None, *, size: tuple[float, float], ncols: int = 4
     """Return `n` panels, one per `what`, each of a size in inches, or the one panel `ax` of the user."""
     if ax is not None:
         if n > 1:
-            raise ValueError(f"ax=... has room for one panel, but there are {n}, one per {what}; leave ax out.")
+            raise ValueError(
+                f"ax=... has room for one panel, but there are {n}, one per {what}; name one, or leave ax out."
+            )
         return Panels([ax], ours=False)
     if not n:
         raise ValueError(f"There is nothing to draw: no {what} is named.")
@@ -264,8 +268,14 @@ def add_names(
     if (legend := ax.get_legend()) is not None:
         taken = np.vstack([taken, in_points * np.array(legend.get_window_extent().extents)])
     written: np.ndarray = np.empty((0, 4))
-    halo = [withStroke(linewidth=1.5 if lines is None else 3.0, foreground="white")]  # legible on lines
-    font: dict[str, Any] = {"ha": "center", "va": "center", "style": "italic", "path_effects": halo}
+    halo = [withStroke(linewidth=1.5 if lines is None else 3.0, foreground=ax.get_facecolor())]  # legible on lines
+    font: dict[str, Any] = {
+        "color": ax.title.get_color(),
+        "ha": "center",
+        "va": "center",
+        "style": "italic",
+        "path_effects": halo,
+    }
     for number, name in enumerate(names):
         to_point = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": radii[number]}
         how: dict[str, Any] = {"textcoords": "offset points", "arrowprops": to_point, "fontsize": fontsize, **font}

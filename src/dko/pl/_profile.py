@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .. import get
 from .._compat import layer_names
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .._typing import AnnData, Axes, Groups, Knockouts, MuData, Predictor, Sequence
 
 _BEFORE = DARK
+# Range of shares up to which 1, 2 and 5 are written, beyond it powers of ten alone.
+_FEW_FOLD = 40.0
 
 
 @plot
@@ -90,8 +93,19 @@ def profile(
         for panel, first in zip(axes if number else [], drawn.axes, strict=False):
             panel.sharex(first)
         _draw_profile(axes, table, title)
+    for panel in drawn.axes[::of_each]:
+        _mark_shares(panel)
     drawn.legend([dot(_BEFORE, "before", mfc="white"), dot(FALLS, "after: falls"), dot(RISES, "after: rises")])
     return drawn.finish(show, return_fig)
+
+
+def _mark_shares(ax: Axes) -> None:
+    """Write no more numbers on a log axis than fit beside each other."""
+    low, high = ax.get_xlim()
+    if high / low < _FEW_FOLD:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _means_before(opened: Predictor, cells: dict[str, np.ndarray]) -> np.ndarray:

@@ -36,6 +36,7 @@ def ranking(
     adata: AnnData | MuData,
     *,
     groupby: str | None = None,
+    group: str | Sequence[str] | None = None,
     n_genes: int = 10,
     value: str | None = None,
     key: str = keys.DEFAULT,
@@ -58,6 +59,8 @@ def ranking(
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     %(groupby)s
         A panel per group that has genes, all on one scale.
+    group
+        Draw only these groups, in this order.
     n_genes
         Genes per panel.
     value
@@ -75,6 +78,8 @@ def ranking(
     >>> dko.pl.ranking(adata, n_genes=5)
     """
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
+    if group is not None:
+        table = _of_groups(table, [group] if isinstance(group, str) else list(dict.fromkeys(map(str, group))))
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN)
@@ -107,6 +112,17 @@ def ranking(
     found = None if known is None else pd.concat(tables.values())["found"]
     drawn.legend(_handles(found, shown, intervals), "above" if several else "beside", ncols=min(2 * len(tables), 4))
     return drawn.finish(show, return_fig)
+
+
+def _of_groups(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Return the rows of some groups, which come in this order."""
+    if "group" not in table:
+        raise ValueError("This ranking is over all cells; name the obs column of the groups, groupby=...")
+    found = table["group"].astype(str)
+    if missing := [group for group in wanted if not (found == group).any()]:
+        raise KeyError(unknown("group with genes", missing, found.unique(), "the ranking"))
+    table = table.assign(group=pd.Categorical(found, wanted))
+    return table[table["group"].notna()].reset_index(drop=True)
 
 
 def _chosen_value(value: str | None, table: pd.DataFrame, *known: str) -> str:

@@ -75,6 +75,7 @@ def waterfall(
             start = edges[-1]
         panel.set_xlim(0, max(start, 1))
         dress(panel, wrapped(f"{label} ({known.sum():,} cells){note}", 40), "cells", _LABELS[downstream])
+    for panel in drawn.axes:  # only now: whoever sets one end of a shared scale fixes the other
         panel.set_ylim(bottom=0)
     if groupby is not None:
         drawn.legend([dot(color, group, mew=0) for group, color in colors.items()], "beside")

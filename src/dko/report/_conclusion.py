@@ -69,7 +69,8 @@ def _predicts_knockouts(run: Run) -> str:
     name, gain = best
     its, verdict = rows.at[name, "pearson"], "better" if own > rows.at[name, "pearson"] else "no better"
     low, high = rows.loc[name, ["pearson_gain_low", "pearson_gain_high"]]
-    chance = ", which may be chance" if low <= 0 <= high else ""
+    # One perturbation alone has no interval.
+    chance = ", which may be chance" if low <= 0 <= high or low != low else ""
     return (
         f"{checked}, it predicts them {verdict} than the best baseline, {name} (Pearson {own:.3f} against {its:.3f}); "
         f"the difference is {gain}{chance}."

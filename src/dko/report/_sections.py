@@ -70,6 +70,10 @@ def _fit(run: Run) -> Blocks:
         n_cells, n_split, split = (run.quality.attrs[name] for name in ("n_cells", "n_split", "split"))
         cells = drawn_of(n_cells, n_split, f"{split} cells")
         rows = run.quality.reset_index(names="method")
+        yield (
+            "Profiles are predicted from which genes are present, and from means alone. A model that does not beat the "
+            "last row has learned nothing about which genes are present."
+        )
         yield _table(results.QUALITY, rows, f"Profiles of {cells}, predicted by")
         yield _drawn(run, f"Predicted against observed share of expression of {cells}", "fit")
     if keys.HISTORY in run.fitted.tables:

@@ -127,10 +127,12 @@ def affected_genes(
     with writing():
         content = {keys.PARAMS: params, keys.TABLE: _with_earlier(predictor, key, groupby, table)}
         write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): content})
-    n_found = int((table["pval_adj"] <= NO_SIGNAL).sum())
+    found = table[table["pval_adj"] <= NO_SIGNAL]
+    n_found, n_specific = (len(some["gene"].unique()) for some in (found, found[found["specific"]]))
+    somewhere = "" if groupby is None else ", in any group"
+    specific = f"; {n_specific:,} of them change with few other knockouts (specific)" if n_found else ""
     where = f"uns[{keys.affected(key)!r}]"
-    found = f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %)"
-    say(f"{found}, which supports a predicted change of the same sign as z; see {where}.")
+    say(f"{n_found:,} genes are co-expressed with {listed(names)} (FDR <= 5 %{somewhere}){specific}; see {where}.")
     return data if copy else None
 
 
@@ -155,9 +157,7 @@ def _table(
     tables, values = [], read_linear(predictor.adata, predictor.fitted, chosen)
     counts = counts_again(values)
     if counts is None:
-        say(
-            "No counts can be recovered from these values: p-values are approximate, and too small where genes are few."
-        )
+        say("Not all values can be turned back into counts: p-values are approximate, too small in a fit of few genes.")
         counts = comparable(values)
     for group, total, n in zip(groups, totals, n_cells, strict=True):
         there, n_of = n >= min_cells, dict(zip(knockouts, n, strict=True))

@@ -14,6 +14,7 @@ from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
+from ..get._tables import evaluation, predictions
 from ..metrics._baselines import components, mean_effect
 from ..models.base import pieces
 from .evaluation._distances import N_SAMPLED, distances, sample
@@ -165,7 +166,11 @@ def evaluate(
     tables = [table.assign(perturbation=list(screen.genes), method=method) for method, table in scores.items()]
     table = pd.concat([one.melt(["method", "perturbation"], var_name="metric") for one in tables], ignore_index=True)
     write(target, uns={keys.evaluation(key): {keys.PARAMS: params, keys.TABLE: table, keys.SUMMARY: summary}})
-    say(f"Scores beside baselines: see uns[{keys.evaluation(key)!r}].")
+    scores_of = predictions(evaluation(target, key=key))["pearson"]
+    others = scores_of.drop("model").dropna()
+    beside = "" if others.empty else f", of the best baseline ({others.idxmax()}) {others.max():.2f}"
+    text = f"Mean correlation with the measured effects: {scores_of['model']:.2f}{beside}"
+    say(f"{text}; see uns[{keys.evaluation(key)!r}].")
     return data if copy else None
 
 

@@ -330,8 +330,8 @@ def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: M
     write_model(adata, key, content, var=var, obs=obs)
     evidence = "".join(f"; var[{name!r}] has the FDR of each gene" for name in var)
     calls = (
-        "scan (every gene) and virtual_ko (some genes)"
+        "dko.tl.scan (every gene) and dko.tl.virtual_ko (some genes)"
         if model_class(params["model"]).scan is not None
-        else "virtual_ko"
+        else "dko.tl.virtual_ko and dko.tl.evaluate"
     )
     say(f"The model is in uns[{key!r}], for {calls}{evidence}.")

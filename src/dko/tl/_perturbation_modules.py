@@ -173,7 +173,10 @@ def perturbation_modules(
             ]
         content[keys.AGREEMENT] = pd.DataFrame([agreement(*each, seed) for each in compared])
     write(unwrap(data, mod), uns={keys.modules(key): content})
-    say(f"Grouped {len(asked)} knockouts by what they change; see uns[{keys.modules(key)!r}].")
+    n_modules, n_without = len(set(modules[affects])), int((~affects).sum())
+    without = f", {n_without:,} without an effect" if n_without else ""
+    text = f"Grouped {len(asked):,} knockouts by what they change: {n_modules} modules{without}"
+    say(f"{text}; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 
 

@@ -170,9 +170,15 @@ def rank_genes(
     slot: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
     write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **slot)
     n_found = {group: int((one["pval_adj"] <= NO_SIGNAL).sum()) for group, one in tables.items()}
-    counts = ", ".join(f"{n:,} of {len(tables[group]):,} in {group}" for group, n in n_found.items())
+    empty = [group for group, one in tables.items() if one.empty]
+    counts = ", ".join(
+        f"{n:,} of {len(tables[group]):,}" + (f" in {group}" if groupby else "")
+        for group, n in n_found.items()
+        if group not in empty
+    )
+    few = f" Too few cells to rank genes in {listed(empty)}." if empty else ""
     noise = "" if any(n_found.values()) else " The order of genes may be noise: more or deeper cells are needed."
-    say(f"Genes on which others depend (FDR <= 5 %): {counts}; see uns[{place!r}].{noise}")
+    say(f"Genes on which others depend (FDR <= 5 %): {counts or 'none'}; see uns[{place!r}].{few}{noise}")
     return data if copy else None
 
 
@@ -286,7 +292,7 @@ def _p_values_of_cells(predictor: Predictor, cells: np.ndarray, rng: np.random.G
         say(f"p-values are of {drawn_of(values.shape[0], int(cells.sum()), 'cells')}.")
     counts = counts_again(values)
     if counts is None:
-        say("No counts can be recovered from these values: p-values are approximate.")
+        say("Not all values can be turned back into counts: p-values are approximate.")
     totals = np.asarray((values if counts is None else counts).sum(axis=1, dtype=np.float64)).ravel()
     return total.fit(profiles(values), totals, rng, counts=counts is not None).p_values
 

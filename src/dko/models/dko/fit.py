@@ -94,7 +94,7 @@ def fit(
     # Too few cells to judge are too few for regressions as well.
     effects = config.chosen or ("total" if share < _EXPLAINED else "direct")
     give_back()
-    _tell(networks, share, effects, schedule.where(device))
+    _tell(networks, share, effects, schedule.where(device), asked=config.chosen is not None)
     totals = _fit_totals(cells, list(networks), for_effects, prior) if effects == "total" else {}
     maps = {group: totals[group].factors if totals else affine for group, (affine, _) in networks.items()}
     alike = _similarity(maps, cells)
@@ -182,16 +182,18 @@ def _fit_networks(
     return fits
 
 
-def _tell(networks: Networks, share: float, effects: str, where: str) -> None:
-    """Say how long it took, how good the networks are, and what knockouts go by."""
+def _tell(networks: Networks, share: float, effects: str, where: str, *, asked: bool) -> None:
+    """Say how long it took, how good the networks are, and what knockouts go by: as was asked for, or why."""
     histories = [trained.history for _, trained in networks.values()]
     loss = np.mean([history["validation_loss"].min() for history in histories])
     steps = sum(int(history["step"].max()) for history in histories)
-    text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f}"
+    text = f"Fitted {len(networks)} model(s) in {steps} steps on {where}: validation Bray-Curtis {loss:.4f} (0 is best)"
     if np.isfinite(share):
-        source = "it" if effects == "direct" else "regressions of genes on genes instead"
-        text += f", {100 * share:.0f} % of the variance of genes explained (0 %: as good as their means)"
-        text += f"; knockouts go by {source}"
+        text += f", {round(100 * share)} % of the variance of genes explained (0 %: no better than their means)"
+        half = "half or more" if effects == "direct" else "less than half, which is usual of real cells"
+        why = "" if asked else f": it explains {half}"
+        source = "this model" if effects == "direct" else "regressions of genes on genes, not by this model"
+        text += f". Knockouts go by {source}{why}"
     say(f"{text}.")
 
 
