@@ -143,8 +143,10 @@ class _Calls:
         self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
-        # Or blocks would wait for the worker that has it already, while others have nothing to do.
-        client.replicate(self._work)
+        # Or blocks would wait for the worker that has it already, while others have nothing to do. Where workers come
+        # and go at that very time the scheduler refuses, and the others get it with their first block.
+        with suppress(ValueError):
+            client.replicate(self._work)
 
     @property
     def full(self) -> bool:

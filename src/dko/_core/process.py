@@ -183,12 +183,12 @@ def ahead(items: Iterable[T]) -> Generator[T]:
     iterator, context = iter(items), copy_context()
 
     def take() -> list[T]:
-        return context.run(lambda: list(islice(iterator, 1)))
+        return list(islice(iterator, 1))
 
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(take)
+        coming = _started(pool, context.run, take)
         while item := coming.result():
-            coming = pool.submit(take)
+            coming = _started(pool, context.run, take)
             yield item[0]
 
 
@@ -200,6 +200,12 @@ def behind(work: Callable[[T], object], items: Iterable[T]) -> None:
         for item in items:
             if done:
                 done.result()
-            done = pool.submit(context.run, work, item)
+            done = _started(pool, context.run, work, item)
         if done:
             done.result()
+
+
+def _started(pool: ThreadPoolExecutor, *call: Any) -> Future[Any]:
+    """Have a thread do a call; the pool would not wait in the end for a thread at whose start Ctrl-C was pressed."""
+    with uninterrupted():
+        return pool.submit(*call)
