@@ -263,6 +263,23 @@ def test_a_worker_that_is_killed_loses_nothing(where, total, tmp_path, client):
     np.testing.assert_array_equal(found.toarray(), expected.layers["dko_impact"].toarray())
 
 
+def test_a_worker_goes_while_it_is_sent_the_model(total, client):
+    expected, scheduler = here(dko.tl.scan, total, batch_size=9), client.cluster.scheduler
+    gather, gone = scheduler.gather_on_worker, []
+
+    async def late(address, who_has):
+        if not gone:
+            gone.append(address)
+            await scheduler.remove_worker(address, stimulus_id="gone")
+        return await gather(address, who_has)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler, "gather_on_worker", late)
+        dko.tl.scan(total, batch_size=9)
+    assert gone
+    assert_same_adata(total, expected)
+
+
 @pytest.mark.slow
 def test_the_only_worker_is_killed(total, tmp_path):
     expected = here(dko.tl.scan, total, batch_size=4)

@@ -143,9 +143,9 @@ class _Calls:
         self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
-        # Or blocks would wait for the worker that has it already, while others have nothing to do. Where workers come
-        # and go at that very time the scheduler refuses, and the others get it with their first block.
-        with suppress(ValueError):
+        # Or blocks would wait for the worker that has it already, while others have nothing to do. Where a worker
+        # goes at that very time this fails, in many ways, and workers get it with their first block.
+        with suppress(Exception):
             client.replicate(self._work)
 
     @property
