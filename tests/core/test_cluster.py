@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import Any
@@ -15,6 +16,7 @@ from anndata.io import sparse_dataset
 import dko
 from dko._core import cluster
 from dko._core.blocks import Block, Unread
+from dko.io import _files
 from dko.io._kept import Kept
 from dko.models.dko import regression
 
@@ -307,6 +309,22 @@ def test_the_user_stops_it_and_workers_leave_the_rest(total, tmp_path, client, m
     assert "blocks of cells that are done" in capsys.readouterr().err
     found = ad.read_h5ad(tmp_path / "out.h5ad").X.toarray()
     np.testing.assert_array_equal(found, expected.layers["dko_impact"].toarray())
+
+
+def test_the_disk_is_full_and_workers_leave_the_rest(total, tmp_path, client, monkeypatch):
+    n_written = []
+
+    def room(folder, size):
+        n_written.append(size)
+        if len(n_written) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_files, "check_room", room)
+    with pytest.raises(OSError, match="No space left") as caught:
+        dko.tl.scan(total, out=tmp_path / "out.h5ad", batch_size=1)
+    assert caught.traceback  # which holds all that the call has made
+    assert not {future.status for future in client.futures.values()} & {"pending", "finished"}
+    assert not list(tmp_path.iterdir())
 
 
 class Number:
