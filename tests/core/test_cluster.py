@@ -267,7 +267,8 @@ def test_a_worker_that_is_killed_loses_nothing(where, total, tmp_path, client):
 
 def test_a_worker_goes_while_it_is_sent_the_model(total, client):
     expected, scheduler = here(dko.tl.scan, total, batch_size=9), client.cluster.scheduler
-    gather, gone = scheduler.gather_on_worker, []
+    gather = scheduler.gather_on_worker
+    gone: list[str] = []
 
     async def late(address, who_has):
         if not gone:
