@@ -269,6 +269,7 @@ def test_a_worker_goes_while_it_is_sent_the_model(total, client):
     expected, scheduler = here(dko.tl.scan, total, batch_size=9), client.cluster.scheduler
     gather = scheduler.gather_on_worker
     gone: list[str] = []
+    client.wait_for_workers(2)  # one may have been killed just now
 
     async def late(address, who_has):
         if not gone:
