@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import signal
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 import torch
 
 import dko
+from dko._core.process import behind
 
 from .conftest import SCREEN, SMALL_SCCVAE, assert_same_adata
 
@@ -56,14 +60,15 @@ def ended(begun):
 
 
 class AtLine:
-    """Press Ctrl-C before the n-th line of the package that is run."""
+    """Press Ctrl-C before the n-th line of the package that is run, or of other code."""
 
-    def __init__(self, n: float):
+    def __init__(self, n: float, code: tuple[str, ...] = (PACKAGE,)):
         self.left = n
         self.n = 0
+        self.code = code
 
     def __call__(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(self.code):
             return None
         if event == "line":
             self.n += 1
@@ -195,3 +200,37 @@ def test_an_error_that_hides_an_interrupt(fitted, monkeypatch):
     except KeyboardInterrupt:
         with pytest.raises(KeyError, match="No gene"):
             dko.tl.virtual_ko(fitted, "nobody")
+
+
+# What waits for threads.
+WAITS = (str(Path(concurrent.futures.__file__).parent),)
+
+
+def at_some_waits(call, n):
+    """Press Ctrl-C in a call at some of the lines that start threads or wait for them, one after the other."""
+    with AtLine(np.inf, WAITS) as counted:
+        call()
+    for line in np.linspace(1, counted.n, n).astype(int):
+        with suppress(KeyboardInterrupt), AtLine(int(line), WAITS):
+            call()
+        yield
+
+
+def test_work_in_a_thread_has_ended_whenever_ctrl_c_is_pressed():
+    begun, ended = [], []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.005)
+        ended.append(number)
+
+    for _ in at_some_waits(lambda: behind(work, range(2)), 60):
+        assert begun == ended
+
+
+@pytest.mark.filterwarnings("ignore:.*zarr:UserWarning")
+def test_nothing_of_a_store_is_left_as_nobody_writes_to_it_any_more(fitted, tmp_path):
+    """A thread of zarr's own does."""
+    for _ in at_some_waits(lambda: dko.tl.scan(fitted, out=tmp_path / "out.zarr", batch_size=40), 8):
+        time.sleep(0.05)
+        assert not list(tmp_path.glob(".dko-partial-*"))

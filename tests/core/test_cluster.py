@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import Any
@@ -15,6 +16,7 @@ from anndata.io import sparse_dataset
 import dko
 from dko._core import cluster
 from dko._core.blocks import Block, Unread
+from dko.io import _files
 from dko.io._kept import Kept
 from dko.models.dko import regression
 
@@ -263,6 +265,25 @@ def test_a_worker_that_is_killed_loses_nothing(where, total, tmp_path, client):
     np.testing.assert_array_equal(found.toarray(), expected.layers["dko_impact"].toarray())
 
 
+def test_a_worker_goes_while_it_is_sent_the_model(total, client):
+    expected, scheduler = here(dko.tl.scan, total, batch_size=9), client.cluster.scheduler
+    gather = scheduler.gather_on_worker
+    gone: list[str] = []
+    client.wait_for_workers(2)  # one may have been killed just now
+
+    async def late(address, who_has):
+        if not gone:
+            gone.append(address)
+            await scheduler.remove_worker(address, stimulus_id="gone")
+        return await gather(address, who_has)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler, "gather_on_worker", late)
+        dko.tl.scan(total, batch_size=9)
+    assert gone
+    assert_same_adata(total, expected)
+
+
 @pytest.mark.slow
 def test_the_only_worker_is_killed(total, tmp_path):
     expected = here(dko.tl.scan, total, batch_size=4)
@@ -290,6 +311,22 @@ def test_the_user_stops_it_and_workers_leave_the_rest(total, tmp_path, client, m
     assert "blocks of cells that are done" in capsys.readouterr().err
     found = ad.read_h5ad(tmp_path / "out.h5ad").X.toarray()
     np.testing.assert_array_equal(found, expected.layers["dko_impact"].toarray())
+
+
+def test_the_disk_is_full_and_workers_leave_the_rest(total, tmp_path, client, monkeypatch):
+    n_written = []
+
+    def room(folder, size):
+        n_written.append(size)
+        if len(n_written) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_files, "check_room", room)
+    with pytest.raises(OSError, match="No space left") as caught:
+        dko.tl.scan(total, out=tmp_path / "out.h5ad", batch_size=1)
+    assert caught.traceback  # which holds all that the call has made
+    assert not {future.status for future in client.futures.values()} & {"pending", "finished"}
+    assert not list(tmp_path.iterdir())
 
 
 class Number:

@@ -110,3 +110,14 @@ def test_modules_of_perturbations_never_hold_all_cells(peak, monkeypatch):
     monkeypatch.setattr("dko._core.cells.MOST_CELLS", 100)
     how: dict[str, Any] = {"key": "screen", "n_null": 20, "progress": False}
     assert peak(lambda adata: dko.tl.perturbation_modules(adata, ["gene_1", "gene_2"], **how)) < 0.5
+
+
+def test_genes_that_raw_lacks_since_the_fit_are_named(perturbations):
+    """Also of counts, which are summed over all genes there."""
+    whole: Any = perturbations.copy()
+    whole.raw = whole.copy()
+    whole.uns["dko"]["params"]["use_raw"] = True
+    dko.tl.virtual_ko(whole, "gene_3")
+    whole.raw = perturbations[:, perturbations.var_names != "gene_7"].copy()
+    with pytest.raises(KeyError, match=r"adata.raw lacks 1 of the 20 genes of the fit: 'gene_7'; fit again"):
+        dko.tl.virtual_ko(whole, "gene_3")

@@ -28,6 +28,13 @@ def written(tmp_path_factory):
     return write
 
 
+def test_an_embedding_without_places_is_refused(complete, tmp_path):
+    complete.obsm["X_umap"][:] = np.nan
+    with pytest.raises(ValueError, match="No cell has a place in obsm\\['umap'\\]"):
+        dko.io.write_embedding(complete, tmp_path / "cells.html")
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_cell_with_its_place_group_and_impacts(complete, written, unchanged):
     complete.obsm["X_umap"][5] = np.nan
     complete.uns["cell_type_colors"] = ["tab:blue", "0.5"]

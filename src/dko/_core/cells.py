@@ -146,13 +146,13 @@ class Source:
 
     def blocks(self, genes: Sequence[str] | None = None) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
-        columns = self._columns(genes)
+        columns = self.columns(genes)
         for rows, block in row_blocks(self.matrix):
             with self.refusing():
                 check_expression(block, rows.start)
             yield rows.start, cut(block, columns)
 
-    def _columns(self, genes: Sequence[str] | None) -> np.ndarray | None:
+    def columns(self, genes: Sequence[str] | None) -> np.ndarray | None:
         """Return the columns of genes, None for all as they are; refuse names that are there twice."""
         require_unique(self.names, "raw.var_names" if self.use_raw else "var_names")
         if genes is None:
@@ -167,7 +167,7 @@ class Source:
 
     def unread(self, genes: Sequence[str], edges: Sequence[int]) -> Iterator[Piece]:
         """Yield the cells between `edges` for other processes to read, in :meth:`refusing`."""
-        columns, matrix = self._columns(genes), self.matrix
+        columns, matrix = self.columns(genes), self.matrix
         for rows in starmap(slice, pairwise(edges)):
             yield Piece(remote(matrix, rows), rows, columns)
 

@@ -143,8 +143,10 @@ class _Calls:
         self._client, self._most = client, most
         self.pending: deque[Future] = deque()
         self._work = self._submit(_received, work)
-        # Or blocks would wait for the worker that has it already, while others have nothing to do.
-        client.replicate(self._work)
+        # Or blocks would wait for the worker that has it already, while others have nothing to do. Where a worker
+        # goes at that very time this fails, in many ways, and workers get it with their first block.
+        with suppress(Exception):
+            client.replicate(self._work)
 
     @property
     def full(self) -> bool:

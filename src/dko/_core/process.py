@@ -180,26 +180,45 @@ def keep_compiled_umap() -> None:
 
 def ahead(items: Iterable[T]) -> Generator[T]:
     """Yield the same items; a thread makes the next one while the last one is used, and ends with the generator."""
-    iterator, context = iter(items), copy_context()
+    iterator = iter(items)
 
     def take() -> list[T]:
-        return context.run(lambda: list(islice(iterator, 1)))
+        return list(islice(iterator, 1))
 
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(take)
+    with _thread() as started:
+        coming = started(take)
         while item := coming.result():
-            coming = pool.submit(take)
+            coming = started(take)
             yield item[0]
 
 
 def behind(work: Callable[[T], object], items: Iterable[T]) -> None:
     """Do `work` on each item, in a thread, while the next item is made here."""
-    context = copy_context()
-    with ThreadPoolExecutor(1) as pool:
+    with _thread() as started:
         done: Future[object] | None = None
         for item in items:
             if done:
                 done.result()
-            done = pool.submit(context.run, work, item)
+            done = started(work, item)
         if done:
             done.result()
+
+
+@contextmanager
+def _thread() -> Iterator[Callable[..., Future[Any]]]:
+    """Yield what has another thread do a call; in the end wait for it, whenever Ctrl-C is pressed.
+
+    Or it would go on with a file that is closed or removed.
+    """
+    context, pool = copy_context(), ThreadPoolExecutor(1)
+
+    def started(*call: Any) -> Future[Any]:
+        # A pool does not know of a thread whose start was interrupted.
+        with uninterrupted():
+            return pool.submit(context.run, *call)
+
+    try:
+        yield started
+    finally:
+        with uninterrupted():
+            pool.shutdown()

@@ -48,6 +48,7 @@ def taking(adata: AnnData, fitted: Fitted, reads: str) -> Take:
         return partial(_linear, scale=scale, relative=reads == "profiles")
     params, source = fitted.params, source_of(adata, fitted.params)
     if _is_summed(fitted, reads):
+        source.columns(fitted.genes)  # it says which genes are gone, of raw
         names = source.genes
         if len(names) != (n_summed := params.get("n_summed", len(names))):
             once(

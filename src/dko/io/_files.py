@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from anndata.io import read_zarr, sparse_dataset, write_elem
 from scipy import sparse
 
 from .._compat import changed_zarr, modalities_apart, stored
-from .._core.process import behind
+from .._core.process import behind, uninterrupted
 from ._atomic import atomic
 from ._target import check_room, check_target, restore
 
@@ -170,20 +170,25 @@ def write_blocks(
     with atomic(path, store=store) as temporary:
         # Columns of every kind, as anndata writes them, before the work begins.
         start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
-        with _settled(".zarr" if store else ".h5ad"):
+        # zarr writes in a thread that Ctrl-C here does not stop: it would write on where nothing is to be left.
+        with _settled(".zarr" if store else ".h5ad"), uninterrupted():
             start.write_zarr(temporary) if store else start.write_h5ad(temporary)
-        with changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
-            del group["X"]
+        with ExitStack() as ending, changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
             places = ["X", *(f"layers/{name}" for name in layers)]
-            # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
-            for place, block in zip(places, next(blocks), strict=True):
-                write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
+            beginning = True
 
             def append(matrices: list[sparse.csr_matrix]) -> None:
+                nonlocal beginning
                 if not store:
                     check_room(temporary.parents[1], sum(one.data.nbytes + one.indices.nbytes for one in matrices))
                 for place, block in zip(places, matrices, strict=True):
-                    sparse_dataset(group[place]).append(stored(block))
+                    if beginning:
+                        # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
+                        write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
+                    else:
+                        sparse_dataset(group[place]).append(stored(block))
+                beginning = False
 
             behind(append, blocks)
+            ending.enter_context(uninterrupted())
             write_elem(group, "var", start.var.assign(**more()))

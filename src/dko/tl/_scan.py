@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -22,6 +23,8 @@ from ..io._files import check_blocks, stack, write_blocks
 from ..io._kept import Kept, digest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from scipy import sparse
 
     from .._core.blocks import Block
@@ -108,7 +111,8 @@ def scan(
         of_each = [list(of_one) for of_one in zip(*blocks, strict=True)]
         new = {name: stack(of_one) for name, of_one in zip(names, of_each, strict=True)}
     else:
-        with kept.keeping():
+        # Closed, or workers would go on where the disk is full for as long as someone holds the error.
+        with kept.keeping(), closing(blocks):
             write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
     # Without new impacts here, those of an earlier scan would stand beside the means of this one.
     write(cells.adata, remove=after_scan(key), layers=new, var=_columns(key, *sums))
@@ -126,7 +130,7 @@ _ENTRY = 8
 
 def _blocks(
     cells: Predictor, wanted: np.ndarray, batch_size: int | None, sums: np.ndarray, kept: Kept | None
-) -> Iterator[list[sparse.csr_matrix]]:
+) -> Generator[list[sparse.csr_matrix]]:
     """Yield the impacts, and downstream impacts, of one block of cells after the other, as in X; add up `sums`."""
     n_kinds, blocks = len(sums) - 1, cells.blocks(batch_size)
     with cells.source.refusing():
