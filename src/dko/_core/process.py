@@ -212,10 +212,10 @@ def _thread() -> Iterator[Callable[..., Future[Any]]]:
     """
     context, pool = copy_context(), ThreadPoolExecutor(1)
 
-    def started(*call: Any) -> Future[Any]:
+    def started(function: Callable[..., Any], *given: Any) -> Future[Any]:
         # A pool does not know of a thread whose start was interrupted.
         with uninterrupted():
-            return pool.submit(context.run, *call)
+            return pool.submit(context.run, function, *given)
 
     try:
         yield started
