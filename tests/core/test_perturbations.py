@@ -116,3 +116,11 @@ def test_numbers_name_the_control_whatever_the_type_of_the_column(dtype, control
     spellings: list[Any] = [f"{control}.0"] if as_text else [control, float(control), np.int8(control), str(control)]
     for given_as in spellings:
         assert np.flatnonzero(folds(adata, given_as) == "control").tolist() == [control]
+
+
+@pytest.mark.parametrize(("labels", "warned"), [(["ctrl", "gene_3"], True), (["ctrl", "disease"], False)])
+def test_a_screen_that_is_fitted_as_if_it_were_unperturbed_is_noticed(cells, quick, caplog, labels, warned):
+    cells.obs["guide"] = pd.Categorical(labels * 40)
+    dko.tl.fit(cells, **quick)
+    found = [message for message in caplog.messages if "perturbation_key='guide', control='ctrl'" in message]
+    assert len(found) == warned

@@ -86,6 +86,21 @@ def control_of(adata: AnnData, perturbation_key: str, control: str | float | boo
     return found
 
 
+def warn_of_screen(adata: AnnData) -> None:
+    """Warn where a column of obs looks like that of a screen: controls, and genes that X has."""
+    for column in adata.obs:
+        labels = [label for label in adata.obs[column].dropna().unique() if isinstance(label, str)]
+        if len(labels) == adata.n_obs > 1:  # names of cells
+            continue
+        controls = [label for label in labels if _LIKE_CONTROL.fullmatch(label.strip())]
+        if controls and not adata.var_names.intersection(labels).empty:
+            logger.warning(
+                "obs[%r] has controls (%r) and genes, as a screen of knockouts has; all these cells are fitted as if "
+                "they were unperturbed: pass perturbation_key=%r, control=%r.",
+                *(column, controls[0], column, controls[0]),
+            )
+
+
 def perturbations(adata: AnnData, perturbation_key: str, control: str, genes: Container[str]) -> pd.Series:
     """Return the perturbation of each cell in one spelling; of control cells `control`, missing ones stay missing."""
     values = group_values(adata, perturbation_key, keep=[control])

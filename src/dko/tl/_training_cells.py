@@ -14,7 +14,7 @@ from .._core.expression import read_expression
 from .._core.fitted import source_params
 from .._core.groups import group_values, grouping
 from .._core.messages import listed, logger, say, unknown
-from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled
+from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled, warn_of_screen
 from .._core.scale import check_normalize
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
 from ..models.rows import kept
@@ -90,7 +90,9 @@ def read_cells(
 def _unperturbed(adata: AnnData, asked: Request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the rows that may train, by group, and all rows of these groups; without groups there is one, named ''."""
     usable = np.ones(adata.n_obs, dtype=bool)
-    if asked.perturbation_key is not None and asked.control is not None:
+    if asked.perturbation_key is None:
+        warn_of_screen(adata)
+    elif asked.control is not None:
         values = perturbations(adata, asked.perturbation_key, asked.control, adata.var_names)
         usable = (values == asked.control).to_numpy()
     names, group_of = grouping(adata, asked.groupby, usable)
