@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from typing import Any
 
 import anndata as ad
@@ -325,7 +326,11 @@ def test_the_disk_is_full_and_workers_leave_the_rest(total, tmp_path, client, mo
     with pytest.raises(OSError, match="No space left") as caught:
         dko.tl.scan(total, out=tmp_path / "out.h5ad", batch_size=1)
     assert caught.traceback  # which holds all that the call has made
-    assert not {future.status for future in client.futures.values()} & {"pending", "finished"}
+    deadline = time.monotonic() + 30
+    # The scheduler is told, and tells us, a moment later.
+    while left := {future.status for future in client.futures.values()} & {"pending", "finished"}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
     assert not list(tmp_path.iterdir())
 
 
