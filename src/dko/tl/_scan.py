@@ -116,10 +116,8 @@ def scan(
             write_blocks(out, blocks, names[1:], cells.adata.obs, cells.adata.var, lambda: _columns(key, *sums))
     # Without new impacts here, those of an earlier scan would stand beside the means of this one.
     write(cells.adata, remove=after_scan(key), layers=new, var=_columns(key, *sums))
-    places = " and ".join(f"layers[{name!r}]" for name in reversed(names))
-    where = (
-        f"{places}, for dko.tl.rank_genes" if out is None and downstream else places if out is None else repr(str(out))
-    )
+    where = repr(str(out)) if out is not None else " and ".join(f"layers[{name!r}]" for name in reversed(names))
+    where += ", for dko.tl.rank_genes" if out is None and downstream else ""
     say(f"Knocked out {np.count_nonzero(sums[0]):,} genes, each in every cell that expresses it; see {where}.")
     return data if copy else None
 
