@@ -149,7 +149,6 @@ _PARAMS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _finite(array: np.ndarray) -> bool:
-    # In pieces, without a mask as large as a quarter of the array; in half precision, extremes would take six times as
-    # long.
+    # In pieces, without a mask as large as a quarter of the array; the extremes of half precision are slow.
     flat, step = array.reshape(-1), 2**20
     return all(bool(np.isfinite(flat[first : first + step]).all()) for first in range(0, flat.size, step))

@@ -89,7 +89,7 @@ def _marked_alone() -> Iterator[None]:
 def memory_reused() -> Iterator[None]:
     """Keep memory that is freed for what comes next, in workers of dask, which give it back to the system at once.
 
-    To get it again for every temporary array takes longer than what is computed: the null of a fit takes a third so.
+    To get it again for every temporary array can take longer than what is computed, as in the null of a fit.
     """
     given = os.environ.get(_GIVEN_BACK, "")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if given.isdigit() and os.name == "posix" else None
