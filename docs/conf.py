@@ -1,6 +1,6 @@
 """Sphinx configuration.
 
-``DKO_DOCS_OFFLINE=1`` builds without a network: names of other projects are then plain text instead of links.
+Without a network, or with ``DKO_DOCS_OFFLINE=1``, names of other projects are plain text instead of links.
 """
 
 import os
@@ -10,11 +10,22 @@ from functools import partial
 from importlib.metadata import metadata
 from pathlib import Path
 
+import requests
 from docutils import nodes
 from latex2mathml.converter import convert
 
 HERE = Path(__file__).parent
-OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1"
+
+
+def _online() -> bool:
+    try:
+        return requests.head("https://docs.python.org/3/objects.inv", timeout=10).ok
+    except requests.RequestException:
+        print("No network: names of other projects are not linked, and links to other sites not checked.")
+        return False
+
+
+OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1" or not _online()
 
 info = metadata("dko")
 project = info["Name"]
