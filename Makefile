@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed ## keystone genes of real blood cells: a table, plots and an .h5ad in demo/
+demo: $(VENV)/installed ## keystone genes of real blood cells: a table, plots, a report and an .h5ad in demo/
 	$(BIN)/dko demo --out demo
 
 test: $(VENV)/installed-test ## run the tests, without the slow ones

@@ -8,8 +8,8 @@ import pandas as pd
 from dko import get
 from dko.io._files import read_any
 
-TABLES = {"ranking.csv", "affected.csv"}
-DEMO = {"impact.png", "ranking.png", "fit.png", "history.png", "demo.h5ad", *TABLES}
+TABLES = {"ranking.csv", "affected.csv", "report.html"}
+DEMO = {"impact.png", "ranking.png", "affected.png", "fit.png", "demo.h5ad", *TABLES}
 
 
 def test_demo_shows_everything_and_may_be_repeated(dko, cells, tmp_path, monkeypatch):
