@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
-from dko.cli._main import in_options
+from dko.cli._wording import in_options
 
 DKO = (sys.executable, "-m", "dko")
 COMMANDS = "demo plan fit ko dose scan rank affected interactions modules evaluate report".split()
@@ -121,17 +122,33 @@ def test_help_is_light():
 
 
 @pytest.mark.parametrize(
-    ("words", "text", "said"),
+    ("command", "text", "said"),
     [
-        ("--layer=x", "One of use_raw=True and layer='x', not both.", "One of use_raw=True and --layer 'x', not both."),
-        ("--learning-rate -0.5", "learning_rate=-0.5 must be above 0.", "--learning-rate -0.5 must be above 0."),
-        ("--control a", "control='a' needs perturbation_key=....", "--control 'a' needs --perturbation-key."),
-        ("--rate 1", "learning_rate=-0.5 must be above 0.", "learning_rate=-0.5 must be above 0."),
-        ("--key a/b", "key_added='a/b' must be a name.", "--key 'a/b' must be a name."),
-        ("--out b --impacts a", "out='a' must end in .zarr.", "--impacts 'a' must end in .zarr."),
-        ("a.h5ad", "run dko.tl.scan(adata, key='mine') first.", "run `dko scan` first."),
-        ("a.h5ad", "run dko.tl.cluster_impact(adata) first", "run cluster_impact in Python first"),
+        ("fit", "One of use_raw=True and layer='x', not both.", "One of --use-raw and --layer x, not both."),
+        ("fit", "learning_rate=-0.5 must be above 0.", "--learning-rate -0.5 must be above 0."),
+        ("fit", "control='not it' needs perturbation_key=....", "--control 'not it' needs --perturbation-key."),
+        ("fit", "name it, genes=[...], not target_sum=1", "name it, --genes, not target_sum=1"),
+        ("fit", "genes=['A', 'B/C'] has no cell", "--genes A,B/C has no cell"),
+        ("fit", "log1p=False: --layer=counts holds counts", "--no-log1p: --layer=counts holds counts"),
+        ("fit", "genes=['A', 'B...", "--genes ['A', 'B..."),
+        ("scan", "learning_rate=-0.5 must be above 0.", "learning_rate=-0.5 must be above 0."),
+        ("fit", "key_added='a/b' must be a name.", "--key a/b must be a name."),
+        ("scan", "out='a' must end in .zarr.", "--impacts a must end in .zarr."),
+        ("ko", "genes='A' is no pair", "GENE A is no pair"),
+        ("demo", "layer='x'", "layer='x'"),
+        ("rank", "run dko.tl.scan(adata, key='mine') first.", "run `dko scan --key mine` first."),
+        ("rank", "run dko.tl.scan(adata, key='dko') first.", "run `dko scan` first."),
+        ("ko", "name it in dko.tl.fit(adata, genes=[...])", "name it in `dko fit --genes`"),
+        ("rank", "run dko.tl.cluster_impact(adata) first", "run cluster_impact in Python first"),
     ],
 )
-def test_messages_are_in_options_and_commands(words, text, said):
-    assert in_options(text, words.split()) == said
+def test_messages_are_in_options_and_commands(command, text, said):
+    assert in_options(text, command) == said
+
+
+def test_warnings_are_in_options_too(running, caplog):
+    def warn(*_, **__):
+        logging.getLogger("dko").warning("Leave layer=%r out.", "x")
+
+    running(warn, "--quiet")
+    assert caplog.messages == ["Leave --layer x out."]

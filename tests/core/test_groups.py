@@ -259,7 +259,7 @@ def test_cells_without_a_model_are_counted_by_group(three, caplog):
     both.uns["dko"] = three.uns["dko"]
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both)
-    assert "6 cells have no model and are left out (4 without a group, 2 of 'new')." in caplog.messages
+    assert "Left out, without a model: 6 cells (4 without a group, 2 of 'new')." in caplog.messages
     caplog.clear()
     with caplog.at_level(logging.INFO, "dko"):
         knock_out(both, groups="A")

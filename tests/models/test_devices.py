@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_the_best_weights(send, script):
     found, said = running.communicate(timeout=120)
     assert found.startswith("begun\n") and found.count("begun") == 1
     assert 0 < float(found.split()[1]) < 1
-    assert said.count("stopped by the user after") == said.count("Fitted 1 model(s) in") == 1
+    assert said.count("stopped by the user after") == said.count("Fitted 1 model in") == 1
     assert "on 2 x cpu" in said and "Traceback" not in said
 
 
@@ -155,7 +155,7 @@ def test_processes_of_a_launcher_have_one_result_and_one_voice(launcher, script)
     found, said = running.communicate(timeout=300)
     first, second = (line for line in found.splitlines() if line != "begun")
     assert first == second
-    assert said.count("Genes: all 30") == said.count("Fitted 1 model(s) in") == 1, said
+    assert said.count("Genes: all 30") == said.count("Fitted 1 model in") == 1, said
 
 
 @pytest.mark.slow

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from .._typing import AbstractContextManager, AnnData, Callable, Iterable, Iterator, Sequence
 
 
-def listed(names: Iterable[object], limit: int = 5) -> str:
+# Names that a sentence spells out at most.
+_LISTED = 5
+
+
+def listed(names: Iterable[object], limit: int = _LISTED) -> str:
     """Spell out a few names: ``'A', 'B' and 7 more``."""
     names = list(names)
     shown = ", ".join(repr(str(name)) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def number_of(n: int, what: str) -> str:
+    """Spell out how many there are: ``1 gene``, ``2,000 genes``."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -30,12 +39,15 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def unknown(what: str, wanted: Sequence[str], known: Iterable[str], where: str) -> str:
-    """Say that names are not there, with the nearest names that are."""
-    known = [str(name) for name in known]
-    by_lower = {name.lower(): name for name in known}
+    """Say that names are not there, with the nearest names that are, of each that is spelled out."""
+    by_lower = {str(name).lower(): str(name) for name in known}
+    hints, alone = [], len(wanted) == 1
+    for name in map(str, wanted[:_LISTED]):
+        near = get_close_matches(name.lower(), list(by_lower), n=3 if alone else 2, cutoff=0.6)
+        if near:
+            hints.append(" or ".join(repr(by_lower[one]) for one in near) + ("" if alone else f" for {name!r}"))
     message = f"No {what} {listed(wanted)} in {where}."
-    near = [by_lower[m] for m in get_close_matches(str(wanted[0]).lower(), list(by_lower), n=3, cutoff=0.6)]
-    return f"{message} Did you mean {' or '.join(map(repr, near))}?" if near else message
+    return f"{message} Did you mean {', '.join(hints)}?" if hints else message
 
 
 def require_genes(wanted: Sequence[str], fitted: Sequence[str], adata: AnnData) -> None:
@@ -83,16 +95,26 @@ _wording: ContextVar[Callable[[str], str]] = ContextVar("dko_wording", default=s
 
 def say(message: str) -> None:
     """Tell the user what was chosen or done, by the ``dko`` logger if somebody listens there, else on stderr."""
-    message = _wording.get()(message)
     if logger.isEnabledFor(logging.INFO):
         logger.info(message)
     elif settings.verbosity >= 1:
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{_wording.get()(message)}\n")
 
 
-def worded(wording: Callable[[str], str]) -> AbstractContextManager[None]:
-    """Reword all messages inside the block."""
-    return _inside(_wording, wording)
+@contextmanager
+def worded(wording: Callable[[str], str]) -> Iterator[None]:
+    """Reword all messages and warnings inside the block."""
+
+    def reword(record: logging.LogRecord) -> bool:
+        record.msg, record.args = wording(record.getMessage()), ()
+        return True
+
+    logger.addFilter(reword)
+    try:
+        with _inside(_wording, wording):
+            yield
+    finally:
+        logger.removeFilter(reword)
 
 
 def bars(*, shown: bool) -> AbstractContextManager[None]:
@@ -137,4 +159,4 @@ def progress_of(total: int, *, description: str, unit: str) -> Iterator[Callable
 
 def drawn_of(n: int, n_all: int, what: str) -> str:
     """Say how many of something there are, or how many of them were drawn."""
-    return f"{n:,} {what}" if n == n_all else f"{n:,} of {n_all:,} {what}, at random"
+    return number_of(n, what) if n == n_all else f"{n:,} of {number_of(n_all, what)}, at random"

@@ -30,7 +30,7 @@ from ..io._target import check_target
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
 from ..report import SECTIONS, Run, open_run
-from ._main import OPTION_OF
+from ._wording import OPTION_OF
 
 
 class Command(NamedTuple):
@@ -110,10 +110,10 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
             found[OPTION_OF.get(parameter.name, parameter.name)] = kind, parameter.default
     for option, kind in [one for config in _configs(name) for one in config.options().items()]:
         found.setdefault(option, (_KINDS.get(kind, kind.removesuffix(" | None")), None))
-    return {option: one for option, one in found.items() if one[0] in _TYPES or _is_argument(name, option)}
+    return {option: one for option, one in found.items() if one[0] in _TYPES or is_argument(name, option)}
 
 
-def _is_argument(name: str, option: str) -> bool:
+def is_argument(name: str, option: str) -> bool:
     return name in _OF_GENES and option in ("gene", "genes")
 
 
@@ -145,7 +145,7 @@ def _parameters(name: str) -> list[Parameter]:
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
     for option, (kind, default) in kinds.items():
-        if _is_argument(name, option):
+        if is_argument(name, option):
             together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""
             found.insert(1, _parameter(option, list[str], f"Gene{together}.", typed="GENE"))
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from shutil import get_terminal_size
 
 from .._core.messages import worded
+from ._wording import in_options
 
 # What a user's input or files can cause, ImportError where another package is needed; anything else is a fault of ours.
 _EXPECTED = (OSError, ValueError, KeyError, FloatingPointError, ImportError)
@@ -35,8 +35,6 @@ Cells are read from .h5ad and .h5mu files and .zarr folders. Results go to stdou
 Exit code: 0, 2 for bad usage or input, 130 after Ctrl-C, 1 for a fault of dko itself.
 `dko COMMAND --help` tells more."""
 
-# Keywords of verbs whose option has another name.
-OPTION_OF = {"key_added": "key", "out": "impacts"}
 # Each command, and a line for the list.
 COMMANDS = {
     "demo": "fit, scan and plot real blood cells",
@@ -61,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stderr; ``--debug`` shows where they came from.
     """
     words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
-    wording = partial(in_options, words=words)
+    wording = partial(in_options, command=words[0])
     os.environ.setdefault("MPLBACKEND", "agg")  # a command has no window to draw in
     try:
         with worded(wording):
@@ -125,20 +123,3 @@ def _sentence(error: BaseException) -> str:
     """Return what an exception says, on one line; a KeyError would show its message in quotes."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return " ".join(text.split()) or type(error).__name__
-
-
-def in_options(text: str, words: Sequence[str]) -> str:
-    """Say in the options that a user has typed, and in commands, what a sentence says with keywords and calls."""
-    typed = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
-    keyword_of = {option: keyword for keyword, option in OPTION_OF.items()}
-    # What has another name first: where --impacts is typed, out=... is of it and not of --out.
-    for option in sorted(typed, key=lambda name: name not in keyword_of):
-        keyword = keyword_of.get(option, option)
-        text = re.sub(rf"\b{keyword}=(True\b)?", f"--{option.replace('_', '-')} ", text)
-    text = re.sub(r"\b([a-z]\w+)=\.\.\.", lambda found: f"--{found[1].replace('_', '-')}", text)
-    if "dko." not in text:
-        return text
-    from ._commands import COMMANDS as OF_VERBS
-
-    command_of = {one.verb: f"`dko {name}`" for name, one in OF_VERBS.items()}
-    return re.sub(r"\bdko\.\w+\.(\w+)(\([^()]*\))?", lambda call: command_of.get(call[1], f"{call[1]} in Python"), text)

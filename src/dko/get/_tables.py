@@ -12,7 +12,7 @@ from mudata import MuData
 
 from .._core import keys, results
 from .._core.cells import unwrap
-from .._core.messages import listed, unknown
+from .._core.messages import listed, number_of, unknown
 from .._core.names import Knockouts, known_labels
 from .._core.results import Result, read_entry, read_params, read_table
 from .._core.verb import verb
@@ -369,4 +369,4 @@ def predictions(summary: pd.DataFrame) -> pd.DataFrame:
 def scored(summary: pd.DataFrame) -> str:
     """Say over how many and which perturbations the means of an evaluation are."""
     n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
-    return f"{n} {'reliable ' if over == 'reliable' else ''}perturbation{'s' if n != 1 else ''}"
+    return number_of(n, f"{'reliable ' * (over == 'reliable')}perturbation")

@@ -106,7 +106,7 @@ def fit(
     own, mean = quality.loc["model"], quality.iloc[-1]
     dress(panel, xlabel=f"observed ({SHARE})", ylabel=f"predicted ({SHARE})")
     panel.spines[:].set_visible(True)  # of a square
-    text = f"{drawn_of(held_out.n_obs, n_split, f'{split} cells')}, {observed.nnz:,} expressed entries\n"
+    text = f"{drawn_of(held_out.n_obs, n_split, f'{split} cell')}, {observed.nnz:,} expressed entries\n"
     text += f"Spearman {own['spearman']:.3f} (gene mean: {mean['spearman']:.3f}), "
     text += f"Bray-Curtis {own['bray_curtis']:.3f} ({mean['bray_curtis']:.3f})"
     panel.set_title(text)

@@ -35,7 +35,7 @@ def render_embedding(
         raise ValueError(f"No cell has a place in obsm[{basis!r}]: there is a missing or infinite value in each.")
     cells = some_cells(known, generator(0), _MOST_CELLS)
     impacts = run.get("impact", _labels(run) if genes is None else genes, downstream=downstream)[cells]
-    n_cells = drawn_of(int(cells.sum()), int(known.sum()), "cells")
+    n_cells = drawn_of(int(cells.sum()), int(known.sum()), "cell")
     what = f"{'downstream impact' if downstream else 'impact'} ({IMPACT})"
     return page(
         "embedding.html",

@@ -14,7 +14,7 @@ from .._core import keys
 from .._core.cells import read_rows, require_unique, some_cells, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, say
+from .._core.messages import drawn_of, number_of, say
 from .._core.messages import progress as progress_over
 from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
@@ -147,7 +147,7 @@ def cluster_impact(
         obsm[place][rows] = relative.obsm[array]
     clusters = labels.reindex(target.obs_names).array
     write(target, obs={keys.cluster(name): clusters}, obsm=obsm, uns={keys.cluster(name): content})
-    say(f"Found {labels.nunique()} clusters of {len(rows):,} cells; see obs[{keys.cluster(name)!r}].")
+    say(f"Found {number_of(labels.nunique(), 'cluster')} of {number_of(len(rows), 'cell')}; see obs[{keys.cluster(name)!r}].")
     return data if copy else None
 
 
@@ -158,7 +158,7 @@ def _at_random(adata: AnnData, key: str, rng: np.random.Generator) -> AnnData:
     chosen, place = some_cells(np.ones(adata.n_obs, dtype=bool), rng, _MOST), keys.downstream(key)
     if chosen.all():
         return adata
-    say(f"Clusters are of {drawn_of(_MOST, adata.n_obs, 'cells')}.")
+    say(f"Clusters are of {drawn_of(_MOST, adata.n_obs, 'cell')}.")
     layers = {place: read_rows(adata.layers[place], chosen)} if place in layer_names(adata) else {}
     obsm = {place: adata.obsm[place][chosen]} if place in adata.obsm else {}
     return AnnData(obs=adata.obs.loc[chosen, []], var=adata.var[[]], layers=layers, obsm=obsm)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import MOST_CELLS, unwrap
-from .._core.messages import listed, progress, say
+from .._core.messages import listed, number_of, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -225,5 +225,5 @@ def _tell(measurement: pd.DataFrame, names: list[str]) -> int:
     n_reliable = int((predictable & measurement["reliable"].to_numpy(dtype=bool)).sum())
     if not n_reliable:
         say("No perturbation is reliable (split-half correlation above 0.3), so the summary is over all of them.")
-    say(f"Evaluated {len(labels)} perturbations, {n_reliable} of them reliable.")
+    say(f"Evaluated {number_of(len(labels), 'perturbation')}, {n_reliable} of them reliable.")
     return n_reliable

@@ -13,7 +13,7 @@ from .._core import keys
 from .._core.cells import some_cells
 from .._core.groups import grouping
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, progress_of, say
+from .._core.messages import drawn_of, number_of, progress_of, say
 from .._core.reading import read_profiles
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -164,7 +164,7 @@ def interactions(
     place = keys.interactions(key_added or key)
     write(predictor.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
     n = int((table["class"] != ADDITIVE).sum())
-    say(f"{n:,} of {len(table):,} pairs interact (FDR <= {100 * alpha:g} %); see uns[{place!r}].")
+    say(f"Interacting: {n:,} of {number_of(len(table), 'pair')} (FDR <= {100 * alpha:g} %); see uns[{place!r}].")
     return data if copy else None
 
 
@@ -179,7 +179,7 @@ def _measured(
     """Return a row per group and pair (columns of the model, pairs x 2), and relative interactions as below."""
     chosen = some_cells(group_of >= 0, rng)
     if (n := int(chosen.sum())) < (n_all := int((group_of >= 0).sum())):
-        say(f"Pairs are knocked out in {drawn_of(n, n_all, 'cells')}.")
+        say(f"Pairs are knocked out in {drawn_of(n, n_all, 'cell')}.")
     shares = np.asarray(read_profiles(predictor.adata, predictor.fitted, chosen).mean(axis=0)).ravel()
     moves, rank = permutations_of(shares, n_permutations, rng), rng.permutation(len(group_of))
     grouped = predictor.among(chosen)

@@ -12,7 +12,7 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import chosen_rows, some_cells, unwrap
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, listed, say
+from .._core.messages import drawn_of, listed, number_of, say
 from .._core.names import TRAINED, perturbations
 from .._core.scans import sums_of_parts
 from .._core.verb import verb
@@ -175,7 +175,7 @@ def perturbation_modules(
     write(unwrap(data, mod), uns={keys.modules(key): content})
     n_modules, n_without = len(set(modules[affects])), int((~affects).sum())
     without = f", {n_without:,} without an effect" if n_without else ""
-    text = f"Grouped {len(asked):,} knockouts by what they change: {n_modules} modules{without}"
+    text = f"Grouped {number_of(len(asked), 'knockout')} by what they change: {number_of(n_modules, 'module')}{without}"
     say(f"{text}; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 
@@ -271,7 +271,7 @@ def _measured(
     used, n_genes, n_groups = group_of >= 0, len(cells.model.genes), 1 + len(rows)
     chosen = some_cells(used, np.random.default_rng(seed))
     if (n := int(chosen.sum())) < (n_used := int(used.sum())):
-        say(f"Directions in which cells vary are those of {drawn_of(n, n_used, 'cells')}.")
+        say(f"Directions in which cells vary are those of {drawn_of(n, n_used, 'cell')}.")
     pca = PCA(min(_N_COMPONENTS, n - 1, n_genes - 1), svd_solver="arpack", random_state=seed)
     pca.fit(chosen_rows(cells.log_blocks(), chosen).astype(np.float64))
     sums, parts = np.zeros((n_groups, n_genes)), []

@@ -289,7 +289,7 @@ def _p_values_of_cells(predictor: Predictor, cells: np.ndarray, rng: np.random.G
         return np.ones(len(predictor.columns))
     values = read_linear(predictor.adata, predictor.fitted, some_cells(cells, rng))
     if values.shape[0] < cells.sum():
-        say(f"p-values are of {drawn_of(values.shape[0], int(cells.sum()), 'cells')}.")
+        say(f"p-values are of {drawn_of(values.shape[0], int(cells.sum()), 'cell')}.")
     counts = counts_again(values)
     if counts is None:
         say("Not all values can be turned back into counts: p-values are approximate.")
