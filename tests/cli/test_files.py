@@ -62,7 +62,7 @@ def test_modality_and_fit_that_are_not_there(dko, store, fitted, raw_file, tmp_p
         ran = dko("scan", source, "--out", tmp_path / "out.h5mu", "--mod", "rma", "--quiet")
         assert ran.error == "No modality 'rma' in the MuData. Did you mean 'rna'? It has 'rna', 'prot'."
         ran = dko("scan", raw_file, "--out", tmp_path / "out.h5ad", "--quiet", "--key", "mine")
-    assert ran.error == "No fitted model in adata.uns['mine']; run `dko fit` first."
+    assert ran.error == "No fitted model in adata.uns['mine']; run `dko fit --key mine` first."
 
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.zarr", "cells.h5mu"])

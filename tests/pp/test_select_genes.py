@@ -38,7 +38,8 @@ MANY = [f"g{i}" for i in range(5, 56)]
         (None, 10, 5_000, FIRST, ""),
         (["g50"], 11, 5_000, [*FIRST, "g50"], ""),
         (["g50", "g51", "g52"], 2, 5_000, ["g50", "g51", "g52"], ""),
-        (None, 1_000, 5_000, [f"g{i}" for i in range(58)], ""),
+        (None, 58, 5_000, [f"g{i}" for i in range(58)], "are expressed, of 60.\n"),
+        (None, 100, 5_000, [f"g{i}" for i in range(58)], "are expressed, of 60, fewer than n_top_genes=100.\n"),
     ],
 )
 def test_named_genes_and_the_most_variable_ones(adata, capsys, genes, n_top_genes, max_genes, found, says):

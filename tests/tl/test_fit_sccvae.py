@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,20 @@ def test_held_out_perturbations_are_test_cells(perturbed, singles):
     assert len(found["weights"]["network.codes"][0]) == 6 - len(
         set(held_out) - {gene for label in role.index[role == "trained"] for gene in label.split("+")}
     )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "says"),
+    [
+        (1, "Held out: 1 perturbation, to score with dko.tl.evaluate."),
+        (0, "hold some out, holdout=[...], and run dko.tl.evaluate."),
+    ],
+)
+def test_the_message_says_how_good_it_is_and_what_comes_next(perturbed, singles, capsys, held_out, says):
+    fit(perturbed, holdout=singles[:held_out])
+    said = capsys.readouterr().err
+    found = re.search(r"Fitted 1 model of . perturbations of . genes on \w+: in validation cells, .* at (\S+) with", said)
+    assert found and abs(float(found[1])) <= 1 and says in said
 
 
 def test_the_seed_decides(perturbed, singles):

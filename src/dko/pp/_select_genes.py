@@ -47,7 +47,8 @@ def select_genes(
     genes
         Names that must be among the chosen.
     n_top_genes
-        Number of genes to choose in all, the named ones included; overrides the rules above.
+        Number of genes to choose in all, the named ones included; overrides the rules above. Where fewer are expressed,
+        these.
     layer, use_raw, log1p, mod
         As in :func:`dko.tl.fit`.
 
@@ -88,7 +89,8 @@ def choose(expression: Expression, genes: str | Sequence[str] | None, n_top_gene
         return [name for name in names if name in named]
     n_wanted = max(limit if n_top_genes is None else n_top_genes, len(named))
     if expressed <= n_wanted:
-        say(f"Genes: all {expressed} that are expressed, of {len(names)}.")
+        fewer = f", fewer than n_top_genes={n_top_genes}" if (n_top_genes or 0) > expressed else ""
+        say(f"Genes: all {expressed} that are expressed, of {len(names)}{fewer}.")
         return [name for name, n in zip(names, n_cells, strict=True) if n > 0 or name in named]
     chosen = named | set(_most_variable(expression, named, n_wanted - len(named)))
     say(

@@ -332,6 +332,6 @@ def _write(adata: AnnData, key: str, cells: TrainingCells, found: Fit, params: M
     calls = (
         "dko.tl.scan (every gene) and dko.tl.virtual_ko (some genes)"
         if model_class(params["model"]).scan is not None
-        else "dko.tl.virtual_ko and dko.tl.evaluate"
+        else "dko.tl.evaluate (against measured perturbations) and dko.tl.virtual_ko (any of its targets)"
     )
     say(f"The model is in uns[{key!r}], for {calls}{evidence}.")

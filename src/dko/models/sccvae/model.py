@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..._core import keys
-from ..._core.messages import say
+from ..._core.messages import number_of, say
+from ..._core.names import HELD_OUT
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, require
 from ..fitting import Fit
 from ..rows import View
@@ -57,6 +58,7 @@ class ScCvaeModel(Model):
     ) -> Fit:
         """Describe the genes that can be perturbed, train the members, and calibrate the strength of unseen ones."""
         from .fit import fit_members, with_strength
+        from .quality import agreement
         from .targets import Targets, features_of, graph_of
 
         for_features, _, for_training, for_validation = rngs
@@ -74,8 +76,10 @@ class ScCvaeModel(Model):
         (for_strength,) = for_training.spawn(1)
         ensemble = with_strength(ensemble, screen, columns, for_strength)
         n_members = len(ensemble.members)
-        where = schedule.where(device)
-        say(f"Fitted {n_members} model(s) of {len(trained)} perturbations of {len(genes)} genes on {where}.")
+        n_held_out = sum(one.role == HELD_OUT for one in cells.perturbations.values())
+        text = f"Fitted {number_of(n_members, 'model')} of {number_of(len(trained), 'perturbation')} of "
+        text += f"{number_of(len(genes), 'gene')} on {schedule.where(device)}"
+        say(text + _judged(*agreement(ensemble, screen, parts, columns[targets.trained]), n_held_out))
         alone = config.n_members == 1
         return Fit(
             ensemble.arrays,
@@ -200,6 +204,18 @@ def _screen(cells: TrainingCells, trained: dict[str, list[str]], genes: list[str
         number[cells.groups[label]] = row
         members[row, np.searchsorted(genes, of)] = True
     return Cells(cells.values, number, members).of(cells.rows(keys.TRAIN, keys.VALIDATION))
+
+
+def _judged(with_predicted: float, with_mean: float, n_held_out: int) -> str:
+    """Say how good a fit is, beside what it takes no model for, and what that leaves open."""
+    known = (
+        f": in validation cells, their effects correlate at {with_predicted:.2f} with the predicted ones and at "
+        f"{with_mean:.2f} with the mean effect of all (Pearson, 1 is best)"
+    )
+    others = f"Held out: {number_of(n_held_out, 'perturbation')}, to score with dko.tl.evaluate."
+    if not n_held_out:
+        others = "For those that it was not trained on, hold some out, holdout=[...], and run dko.tl.evaluate."
+    return f"{known if np.isfinite(with_predicted) else ''}. {others}"
 
 
 def validations(cells: TrainingCells, n_members: int, rng: np.random.Generator) -> list[np.ndarray]:
