@@ -75,7 +75,10 @@ def embedding(*args: Any, **kwargs: Any) -> Any:
     """Call scanpy's matplotlib embedding plot; scanpy 1.13 moves it to ``pl.legacy`` when its new plots are chosen."""
     import scanpy as sc
 
-    return getattr(sc.pl, "legacy", sc.pl).embedding(*args, **kwargs)
+    with warnings.catch_warnings():
+        # scanpy 1.11 calls it for every colour map, and matplotlib 3.11 will drop it.
+        warnings.filterwarnings("ignore", "The set_bad function", PendingDeprecationWarning)
+        return getattr(sc.pl, "legacy", sc.pl).embedding(*args, **kwargs)
 
 
 Matrix: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix

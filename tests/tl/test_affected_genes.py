@@ -101,4 +101,6 @@ def test_a_gene_that_is_affected_in_several_groups_counts_once(_total, capsys):
     found = table[table["pval_adj"] <= 0.05]
     n = found["gene"].nunique()
     assert 0 < n < len(found)
-    assert f"Co-expressed with 'HSPA1A/B': {n} gene{'s' * (n > 1)} (FDR <= 5 %, in any group)" in capsys.readouterr().err
+    assert (
+        f"Co-expressed with 'HSPA1A/B': {n} gene{'s' * (n > 1)} (FDR <= 5 %, in any group)" in capsys.readouterr().err
+    )

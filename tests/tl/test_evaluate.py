@@ -62,12 +62,13 @@ def test_an_evaluation_of_version_0_1_is_read(evaluated):
     content = evaluated.uns["dko_evaluation"]
     for name in ("table", "summary"):
         content[name] = content[name][content[name]["method"] != "replicate"].drop(columns="scaled", errors="ignore")
-    assert "pearson_gain" in dko.get.evaluation(evaluated) and "pearson_scaled" not in dko.get.evaluation(evaluated)
+    scores = dko.get.evaluation(evaluated, metrics="all")
+    assert "pearson_gain" in scores and "pearson_scaled" not in scores
     assert dko.pl.evaluation(evaluated, metric="retrieval", show=False).get_title()
 
 
 def test_summary_is_over_the_reliable_ones(evaluated):
-    summary, wide = dko.get.evaluation(evaluated), table(evaluated)
+    summary, wide = dko.get.evaluation(evaluated, metrics="all"), table(evaluated)
     chosen = wide.loc["measurement", "reliable"].to_numpy() > 0
     assert summary.attrs == {"n_perturbations": chosen.sum(), "over": "reliable"} and chosen.sum() >= 3
     for method in ("model", "co-expression"):
@@ -76,6 +77,26 @@ def test_summary_is_over_the_reliable_ones(evaluated):
             assert low <= mean <= high and mean == pytest.approx(wide.loc[method, metric][chosen].mean())
         ranks = [wide.loc[name, "size"][chosen].rank() for name in (method, "measurement")]
         assert summary.at[method, "impact_ranking"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
+
+
+def test_a_few_columns_by_default_and_all_that_are_asked_for(evaluated):
+    brief, every = dko.get.evaluation(evaluated), dko.get.evaluation(evaluated, metrics="all")
+    assert brief.shape[1] <= 20 and brief.columns[:3].tolist() == ["pearson", "pearson_low", "pearson_high"]
+    pd.testing.assert_frame_equal(brief, every[list(brief)])
+    assert brief.at["measurement", "ceiling"] == every.at["measurement", "ceiling"] and brief.attrs == every.attrs
+    some = dko.get.evaluation(evaluated, metrics=["mse", "auroc"])
+    assert [*some][:2] == ["mse", "mse_low"] and {name.partition("_")[0] for name in some} == {"mse", "auroc"}
+    pd.testing.assert_frame_equal(some, every[list(some)])
+    assert list(dko.get.evaluation(evaluated, summary=False, metrics="mse")) == ["mse"]
+    with pytest.raises(KeyError, match="No metric 'person' in the evaluation. Did you mean 'pearson'"):
+        dko.get.evaluation(evaluated, metrics=["person", "mse"])
+
+
+def test_the_message_names_the_ceiling(screen, capsys):
+    dko.tl.evaluate(screen, perturbations="gene_6", **FAST)
+    said, ceiling = capsys.readouterr().err, table(screen).loc[("measurement", "gene_6"), "ceiling_whole"]
+    assert "Evaluated 1 perturbation, 1 of them reliable." in said
+    assert f"; a perfect prediction would reach {ceiling:.2f} (the ceiling); see" in said
 
 
 def test_size_is_that_of_mean_profiles_without_the_gene(evaluated):

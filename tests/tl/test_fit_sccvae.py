@@ -57,7 +57,9 @@ def test_held_out_perturbations_are_test_cells(perturbed, singles):
 def test_the_message_says_how_good_it_is_and_what_comes_next(perturbed, singles, capsys, held_out, says):
     fit(perturbed, holdout=singles[:held_out])
     said = capsys.readouterr().err
-    found = re.search(r"Fitted 1 model of . perturbations of . genes on \w+: in validation cells, .* at (\S+) with", said)
+    found = re.search(
+        r"Fitted 1 model of . perturbations of . genes on \w+: in validation cells, .* at (\S+) with", said
+    )
     assert found and abs(float(found[1])) <= 1 and says in said
 
 

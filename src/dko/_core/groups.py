@@ -12,7 +12,7 @@ import pandas as pd
 
 from . import keys
 from .cells import require_unique, unwrap
-from .messages import listed, logger, number_of, say, shown, unknown
+from .messages import listed, logger, many, say, shown, unknown
 from .scale import once
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def models_of(adata: AnnData, fitted: Fitted, cells: np.ndarray) -> np.ndarray:
         n_of = values[without].value_counts(dropna=False)
         named = ["without a group" if pd.isna(name) else f"of {name!r}" for name in n_of.index]
         each = ", ".join(f"{n} {name}" for n, name in zip(n_of.head(5), named, strict=False))
-        say(f"Left out, without a model: {number_of(without.sum(), 'cell')} ({each}{', ...' * (len(n_of) > 5)}).")
+        say(f"Left out, without a model: {many(without.sum(), 'cell')} ({each}{', ...' * (len(n_of) > 5)}).")
     return np.where(cells, numbers, -1)
 
 

@@ -27,7 +27,7 @@ def listed(names: Iterable[object], limit: int = _LISTED) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
-def number_of(n: int, what: str) -> str:
+def many(n: int, what: str) -> str:
     """Spell out how many there are: ``1 gene``, ``2,000 genes``."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
@@ -159,4 +159,4 @@ def progress_of(total: int, *, description: str, unit: str) -> Iterator[Callable
 
 def drawn_of(n: int, n_all: int, what: str) -> str:
     """Say how many of something there are, or how many of them were drawn."""
-    return number_of(n, what) if n == n_all else f"{n:,} of {number_of(n_all, what)}, at random"
+    return many(n, what) if n == n_all else f"{n:,} of {many(n_all, what)}, at random"

@@ -19,7 +19,7 @@ from .._core import keys
 from .._core.cells import read_basis, some_cells, unwrap
 from .._core.fitted import read_fitted
 from .._core.groups import group_of_cells
-from .._core.messages import drawn_of, number_of, unknown
+from .._core.messages import drawn_of, many, unknown
 from .._core.names import known_labels
 from .._rng import generator
 from ._panels import IMPACT, dot, panels, wrapped
@@ -101,7 +101,9 @@ def impact(
     norm.autoscale_None([0.0, np.nanmax(table.to_numpy(), initial=0.0) or 1.0])
     bar = kwargs.pop("colorbar_loc", "right")
     counted = zip(labels, table.notna().sum(), strict=True)
-    titles = np.atleast_1d(kwargs.pop("title", [wrapped(f"{label} ({number_of(n, 'cell')}){note}", 32) for label, n in counted]))
+    titles = np.atleast_1d(
+        kwargs.pop("title", [wrapped(f"{label} ({many(n, 'cell')}){note}", 32) for label, n in counted])
+    )
     if len(titles) != len(labels):
         raise ValueError(f"title needs one entry per knockout ({len(labels)}), got {len(titles)}.")
     shrink = 1.0 if len(labels) == 1 else 0.6
@@ -198,7 +200,7 @@ def shift(
         legend = {} if panel is drawn.axes[-1] else {"legend_loc": None}
         embedding(cells, short, color=color, ax=panel, show=False, colorbar_loc=None, **{**legend, **options})
         there = np.isfinite(offsets).all(axis=1)
-        panel.set_title(wrapped(f"{label} ({number_of(there.sum(), 'cell')}){note}", 40))
+        panel.set_title(wrapped(f"{label} ({many(there.sum(), 'cell')}){note}", 40))
         rows = np.flatnonzero(there & np.isfinite(places).all(axis=1))
         if kind == "quiver" and len(rows) > n_arrows:
             rows = np.sort(draw.choice(rows, n_arrows, replace=False))

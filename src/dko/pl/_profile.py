@@ -14,7 +14,7 @@ from .._core import keys
 from .._core.cells import profiles as relative
 from .._core.cells import row_blocks
 from .._core.knockouts import open_model
-from .._core.messages import number_of
+from .._core.messages import many
 from .._core.names import known_labels, members
 from ._panels import dot, dress, name_rows, panels
 from ._style import DARK, FALLS, RISES, plot
@@ -82,7 +82,7 @@ def profile(
         raise ValueError(f"No such cell expresses {none[0]!r}, or was knocked out; choose other groups.")
     means = _means_before(opened, cells)
     tables = {
-        f"{label} ({number_of(some.sum(), 'cell')})": _changed_most(_profiles(opened, label, before, some), n_genes)
+        f"{label} ({many(some.sum(), 'cell')})": _changed_most(_profiles(opened, label, before, some), n_genes)
         for (label, some), before in zip(cells.items(), means, strict=True)
     }
     size = (2.7, 1.3 + 0.22 * max(map(len, tables.values())))

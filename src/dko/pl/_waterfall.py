@@ -10,7 +10,7 @@ import pandas as pd
 from .. import get
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.messages import number_of
+from .._core.messages import many
 from ._embedding import group_colors, grouped_cells, points
 from ._panels import IMPACT, dot, dress, panels, wrapped
 from ._style import BLUE, plot
@@ -75,7 +75,7 @@ def waterfall(
             panel.hlines(medians[group], edges[0], edges[-1], color="white", lw=1)
             start = edges[-1]
         panel.set_xlim(0, max(start, 1))
-        dress(panel, wrapped(f"{label} ({number_of(known.sum(), 'cell')}){note}", 40), "cells", _LABELS[downstream])
+        dress(panel, wrapped(f"{label} ({many(known.sum(), 'cell')}){note}", 40), "cells", _LABELS[downstream])
     for panel in drawn.axes:  # only now: whoever sets one end of a shared scale fixes the other
         panel.set_ylim(bottom=0)
     if groupby is not None:

@@ -12,7 +12,7 @@ from scipy import sparse
 from .._core import keys
 from .._core.cells import Source, unwrap
 from .._core.expression import read_expression
-from .._core.messages import listed, number_of, say
+from .._core.messages import listed, many, say
 from .._core.names import control_of, perturbations
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -124,7 +124,8 @@ def split_perturbations(
     names += [keys.VALIDATION] * bool(n_validation) + [keys.CONTROL_TEST] * bool(len(apart))
     write(target, obs={key_added: pd.Categorical(fold, categories=names)})
     validating = f", and {n_validation} for validation" if n_validation else ""
-    say(f"Assigned {number_of(len(known) - n_validation, 'perturbation')} to {n_folds} folds{validating}: obs[{key_added!r}].")
+    done = many(len(known) - n_validation, "perturbation")
+    say(f"Assigned {done} to {n_folds} folds{validating}: obs[{key_added!r}].")
     return data if copy else None
 
 

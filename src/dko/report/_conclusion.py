@@ -9,7 +9,7 @@ import pandas as pd
 from .._core import keys
 from .._core.fitted import NO_SIGNAL
 from .._core.groups import group_values
-from .._core.messages import number_of
+from .._core.messages import many
 from .._core.names import HELD_OUT, TRAINED
 from ..get._tables import predictions, scored
 from ..pl._ranking import DOWNSTREAM, rates
@@ -39,15 +39,16 @@ def _fitted(run: Run) -> str:
     split = adata.obs.get(keys.split(run.key))
     n = adata.n_obs if split is None else int(split.isin([keys.TRAIN, keys.VALIDATION]).sum())
     said = (
-        f"A {fitted.kind} model ({fitted.model.title}) was fitted to {n:,} of the {number_of(adata.n_obs, 'cell')} and "
-        f"{len(fitted.genes):,} of the {number_of(adata.n_vars, 'gene')} of this file"
+        f"A {fitted.kind} model ({fitted.model.title}) was fitted to {n:,} of the {many(adata.n_obs, 'cell')} and "
+        f"{len(fitted.genes):,} of the {many(adata.n_vars, 'gene')} of this file"
     )
     if keys.PERTURBATIONS in fitted.tables:
         roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
-        said += f", with {number_of(roles.get(TRAINED, 0), 'perturbation')} to learn from and {roles.get(HELD_OUT, 0):,} held out"
+        said += f", with {many(roles.get(TRAINED, 0), 'perturbation')} to learn from"
+        said += f" and {roles.get(HELD_OUT, 0):,} held out"
     if run.groupby is not None:
-        said += f", in {number_of(run.groups.nunique(), 'group')} of {run.groupby}"
-    return said + (f" ({number_of(len(fitted.groups), 'model')})." if fitted.groups else ".")
+        said += f", in {many(run.groups.nunique(), 'group')} of {run.groupby}"
+    return said + (f" ({many(len(fitted.groups), 'model')})." if fitted.groups else ".")
 
 
 def _predicts_cells(quality: pd.DataFrame) -> str:

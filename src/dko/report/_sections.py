@@ -15,7 +15,7 @@ from .._compat import embedding, layer_names
 from .._core import keys, results
 from .._core.cells import read_basis
 from .._core.fitted import best_loss
-from .._core.messages import drawn_of, number_of
+from .._core.messages import drawn_of, many
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import Result, read_params
 from .._core.tables import Table, table_of
@@ -84,13 +84,13 @@ def _fit(run: Run) -> Blocks:
 
 
 def _evaluation(run: Run) -> Blocks:
-    summary = run.get("evaluation")
+    summary = run.get("evaluation", metrics="all")
     measured, rows = summary.loc["measurement"], predictions(summary)
     gain = "; above {}: {}".format(*best) if (best := best_baseline(rows)) else ""
     yield f"Means over {scored(summary)}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
     yield (
-        f"Pearson of the two halves of the measurement: {measured['ceiling']:.3f} (a perfect prediction reaches "
-        f"{measured['ceiling_whole']:.3f}). AUPRC by chance: {measured['base_rate']:.3f}."
+        f"Ceiling: the effects in two halves of the measured cells correlate at {measured['ceiling']:.3f}, and a "
+        f"perfect prediction would reach {measured['ceiling_whole']:.3f}. AUPRC by chance: {measured['base_rate']:.3f}."
     )
     if summary.attrs["n_perturbations"] > 1:
         yield f"Similarity of the measured effects: {measured['similarity']:.3f}."
@@ -197,7 +197,7 @@ def _enrichment(run: Run) -> Blocks:
 def _interactions(run: Run) -> Blocks:
     found = run.get("interactions")
     classes = ", ".join(f"{n:,} {name}" for name, n in found["class"].value_counts().items() if n)
-    yield f"Of {number_of(len(found), 'pair')}: {classes}."
+    yield f"Of {many(len(found), 'pair')}: {classes}."
     rows = _first(found.sort_values("z", **_LARGEST_FIRST), run.n_rows, "group")
     yield _table(results.INTERACTIONS, rows, "Pairs of genes, the largest z first")
     groups = list(dict.fromkeys(found["group"].astype(str)))[:4] if "group" in found else [None]
@@ -209,7 +209,7 @@ def _interactions(run: Run) -> Blocks:
 
 def _clusters(run: Run) -> Blocks:
     place, umap, found = keys.cluster(run.key), keys.impact_umap(run.key), run.get("clusters")
-    yield f"Found {number_of(found['cluster'].nunique(), 'cluster')}."
+    yield f"Found {many(found['cluster'].nunique(), 'cluster')}."
     if keys.AGREEMENT in run.adata.uns[place]:
         known = run.get("clusters", what="agreement").iloc[0]
         yield (
@@ -245,7 +245,7 @@ def _modules(run: Run) -> Blocks:
     members, markers = run.get("modules"), run.get("modules", what="markers")
     has_effect = members["module"] != keys.NO_EFFECT
     n_modules, n_without = members.loc[has_effect, "module"].nunique(), (~has_effect).sum()
-    yield f"{number_of(len(members), 'knockout')}: {number_of(n_modules, 'module')}, and {n_without:,} without a significant effect."
+    yield f"{many(len(members), 'knockout')}: {many(n_modules, 'module')}; without a significant effect: {n_without:,}."
     yield _drawn(run, "Map of the knockouts, coloured by module", "modules")
     rows = members.sort_values(["module", "strength"], ascending=[True, False])
     yield _table(results.MODULES, rows, "Members of the modules, the strongest first")

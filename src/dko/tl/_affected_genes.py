@@ -14,7 +14,7 @@ from .._core.evidence import counts_again
 from .._core.fitted import NO_SIGNAL
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, listed, number_of, say
+from .._core.messages import drawn_of, listed, many, say
 from .._core.reading import read_linear
 from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
@@ -132,7 +132,7 @@ def affected_genes(
     somewhere = "" if groupby is None else ", in any group"
     specific = f"; {n_specific:,} of them change with few other knockouts (specific)" if n_found else ""
     where = f"uns[{keys.affected(key)!r}]"
-    say(f"Co-expressed with {listed(names)}: {number_of(n_found, 'gene')} (FDR <= 5 %{somewhere}){specific}; see {where}.")
+    say(f"Co-expressed with {listed(names)}: {many(n_found, 'gene')} (FDR <= 5 %{somewhere}){specific}; see {where}.")
     return data if copy else None
 
 

@@ -14,7 +14,7 @@ from .._core import keys
 from .._core.cells import read_rows, require_unique, some_cells, unwrap
 from .._core.groups import group_of_cells
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, number_of, say
+from .._core.messages import drawn_of, many, say
 from .._core.messages import progress as progress_over
 from .._core.process import keep_compiled_umap, numba_threads
 from .._core.verb import verb
@@ -147,7 +147,7 @@ def cluster_impact(
         obsm[place][rows] = relative.obsm[array]
     clusters = labels.reindex(target.obs_names).array
     write(target, obs={keys.cluster(name): clusters}, obsm=obsm, uns={keys.cluster(name): content})
-    say(f"Found {number_of(labels.nunique(), 'cluster')} of {number_of(len(rows), 'cell')}; see obs[{keys.cluster(name)!r}].")
+    say(f"Found {many(labels.nunique(), 'cluster')} of {many(len(rows), 'cell')}; see obs[{keys.cluster(name)!r}].")
     return data if copy else None
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.knockouts import open_model, require_cells
-from .._core.messages import listed, number_of, say
+from .._core.messages import listed, many, say
 from .._core.verb import verb
 from .._core.write import writable, write
 
@@ -126,7 +126,7 @@ def dose_response(
         keys.RESPONDERS: pd.concat(responders, ignore_index=True),
     }
     write(cells.adata, uns={keys.dose_response(key): content})
-    say(f"Removed {listed(list(sets))} at {number_of(len(wanted), 'dose')}; see uns[{keys.dose_response(key)!r}].")
+    say(f"Removed {listed(list(sets))} at {many(len(wanted), 'dose')}; see uns[{keys.dose_response(key)!r}].")
     return data if copy else None
 
 

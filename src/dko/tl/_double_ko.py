@@ -10,7 +10,7 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import require_unique
 from .._core.knockouts import open_model
-from .._core.messages import number_of, progress_of, require_genes, say
+from .._core.messages import many, progress_of, require_genes, say
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
@@ -96,7 +96,7 @@ def double_ko(
     table = _table(cells, *_knocked_out(cells, wanted, drawn))
     write(cells.adata, uns={key: lambda model: {**model, keys.PAIRS: table}})
     where = f"uns[{key!r}][{keys.PAIRS!r}]"
-    say(f"Knocked out {number_of(len(table), 'pair')} of genes in {number_of(table['cell'].nunique(), 'cell')}; see {where}.")
+    say(f"Knocked out {many(len(table), 'pair')} of genes in {many(table['cell'].nunique(), 'cell')}; see {where}.")
     return data if copy else None
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.messages import number_of, say
+from .._core.messages import many, say
 from .._core.verb import verb
 from .._core.write import writable, write
 
@@ -97,7 +97,7 @@ def enrichment(
     table = table.astype(dict.fromkeys([*names, "source"], str)).astype(dict.fromkeys([*names, "source"], "category"))
     content = {keys.PARAMS: {"method": method, "by": by, "min_targets": min_targets}, keys.TABLE: table}
     write(unwrap(data, mod), uns={keys.enrichment(key): content})
-    say(f"Scored {number_of(table['source'].nunique(), 'set')} of genes by {method}. They are in uns[{keys.enrichment(key)!r}].")
+    say(f"Scored {many(table['source'].nunique(), 'set')} of genes by {method}; see uns[{keys.enrichment(key)!r}].")
     return data if copy else None
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import MOST_CELLS, unwrap
-from .._core.messages import listed, number_of, progress, say
+from .._core.messages import listed, many, progress, say
 from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -91,8 +91,9 @@ def evaluate(
 
     Methods are ``model``, ``no change``, ``renormalise`` (the profile without the gene, nothing else), the baselines
     (``permuted cells`` has the mean scores of 10 shuffles), ``additive`` (the sum of the measured effects of several
-    genes that were all trained on alone), ``replicate`` (a random half of the cells as a prediction of the other half)
-    and ``measurement``. The metrics of each:
+    genes that were all trained on alone), ``replicate`` (the ceiling of an experiment: a random half of the cells as a
+    prediction of the other half) and ``measurement``, which is no method: it describes the measured cells. The metrics
+    of each:
 
     ``pearson``, ``spearman``, ``pearson_centred``
         Correlation over genes of both effects; the last less the mean effect of the training perturbations on both
@@ -166,10 +167,12 @@ def evaluate(
     tables = [table.assign(perturbation=list(screen.genes), method=method) for method, table in scores.items()]
     table = pd.concat([one.melt(["method", "perturbation"], var_name="metric") for one in tables], ignore_index=True)
     write(target, uns={keys.evaluation(key): {keys.PARAMS: params, keys.TABLE: table, keys.SUMMARY: summary}})
-    scores_of = predictions(evaluation(target, key=key))["pearson"]
+    found = evaluation(target, key=key)
+    scores_of = predictions(found)["pearson"]
     others = scores_of.drop("model").dropna()
     beside = "" if others.empty else f", of the best baseline ({others.idxmax()}) {others.max():.2f}"
-    text = f"Mean correlation with the measured effects: {scores_of['model']:.2f}{beside}"
+    ceiling = f"; a perfect prediction would reach {found.at[MEASUREMENT, 'ceiling_whole']:.2f} (the ceiling)"
+    text = f"Mean correlation with the measured effects: {scores_of['model']:.2f}{beside}{ceiling}"
     say(f"{text}; see uns[{keys.evaluation(key)!r}].")
     return data if copy else None
 
@@ -225,5 +228,5 @@ def _tell(measurement: pd.DataFrame, names: list[str]) -> int:
     n_reliable = int((predictable & measurement["reliable"].to_numpy(dtype=bool)).sum())
     if not n_reliable:
         say("No perturbation is reliable (split-half correlation above 0.3), so the summary is over all of them.")
-    say(f"Evaluated {number_of(len(labels), 'perturbation')}, {n_reliable} of them reliable.")
+    say(f"Evaluated {many(len(labels), 'perturbation')}, {n_reliable} of them reliable.")
     return n_reliable

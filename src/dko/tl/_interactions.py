@@ -13,7 +13,7 @@ from .._core import keys
 from .._core.cells import some_cells
 from .._core.groups import grouping
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, number_of, progress_of, say
+from .._core.messages import drawn_of, many, progress_of, say
 from .._core.reading import read_profiles
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -164,7 +164,7 @@ def interactions(
     place = keys.interactions(key_added or key)
     write(predictor.adata, uns={place: {keys.PARAMS: params, keys.TABLE: table}})
     n = int((table["class"] != ADDITIVE).sum())
-    say(f"Interacting: {n:,} of {number_of(len(table), 'pair')} (FDR <= {100 * alpha:g} %); see uns[{place!r}].")
+    say(f"Interacting: {n:,} of {many(len(table), 'pair')} (FDR <= {100 * alpha:g} %); see uns[{place!r}].")
     return data if copy else None
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import chosen_rows, some_cells, unwrap
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, listed, number_of, say
+from .._core.messages import drawn_of, listed, many, say
 from .._core.names import TRAINED, perturbations
 from .._core.scans import sums_of_parts
 from .._core.verb import verb
@@ -175,7 +175,7 @@ def perturbation_modules(
     write(unwrap(data, mod), uns={keys.modules(key): content})
     n_modules, n_without = len(set(modules[affects])), int((~affects).sum())
     without = f", {n_without:,} without an effect" if n_without else ""
-    text = f"Grouped {number_of(len(asked), 'knockout')} by what they change: {number_of(n_modules, 'module')}{without}"
+    text = f"Grouped {many(len(asked), 'knockout')} by what they change: {many(n_modules, 'module')}{without}"
     say(f"{text}; see uns[{keys.modules(key)!r}].")
     return data if copy else None
 

@@ -14,7 +14,7 @@ from .._core import keys
 from .._core.blocks import layers
 from .._core.cells import unwrap
 from .._core.knockouts import open_model
-from .._core.messages import number_of, progress_of, require_genes, say
+from .._core.messages import many, progress_of, require_genes, say
 from .._core.results import after_scan
 from .._core.verb import verb
 from .._core.write import writable, write
@@ -118,7 +118,8 @@ def scan(
     write(cells.adata, remove=after_scan(key), layers=new, var=_columns(key, *sums))
     where = repr(str(out)) if out is not None else " and ".join(f"layers[{name!r}]" for name in reversed(names))
     where += ", for dko.tl.rank_genes" if out is None and downstream else ""
-    say(f"Knocked out {number_of(np.count_nonzero(sums[0]), 'gene')}, each in every cell that expresses it; see {where}.")
+    genes = many(int(np.count_nonzero(sums[0])), "gene")
+    say(f"Knocked out {genes}, each in every cell that expresses it; see {where}.")
     return data if copy else None
 
 

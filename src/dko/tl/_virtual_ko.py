@@ -12,7 +12,7 @@ from .._core import keys
 from .._core.blocks import layers
 from .._core.cells import unwrap
 from .._core.knockouts import open_model, require_cells
-from .._core.messages import listed, number_of, say
+from .._core.messages import listed, many, say
 from .._core.verb import verb
 from .._core.write import writable, write, writing
 from .._settings import settings
@@ -134,7 +134,7 @@ def virtual_ko(
             obsm={place: _beside(target.obsm.get(place), frame, key) for place, frame in places},
             uns={key: {**target.uns[key], keys.KNOCKOUTS: table}},
         )
-    say(f"Knocked out {listed(labels)} in {number_of(there.any(axis=1).sum(), 'cell')}; see obsm[{keys.impact(key)!r}].")
+    say(f"Knocked out {listed(labels)} in {many(there.any(axis=1).sum(), 'cell')}; see obsm[{keys.impact(key)!r}].")
     return data if copy else None
 
 

@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control
 from ..._core import keys
 from ..._core.cells import profiles, stacked
 from ..._core.evidence import counts_again
-from ..._core.messages import listed, logger, number_of, say
+from ..._core.messages import listed, logger, many, say
 from ..._core.process import give_back
 from ...metrics import similarity
 from .._devices import on_devices
@@ -187,7 +187,8 @@ def _tell(networks: Networks, share: float, effects: str, where: str, *, asked: 
     histories = [trained.history for _, trained in networks.values()]
     loss = np.mean([history["validation_loss"].min() for history in histories])
     steps = sum(int(history["step"].max()) for history in histories)
-    text = f"Fitted {number_of(len(networks), 'model')} in {number_of(steps, 'step')} on {where}: validation Bray-Curtis {loss:.4f} (0 is best)"
+    text = f"Fitted {many(len(networks), 'model')} in {many(steps, 'step')} on {where}: "
+    text += f"validation Bray-Curtis {loss:.4f} (0 is best)"
     if np.isfinite(share):
         text += f", {round(100 * share)} % of the variance of genes explained (0 %: no better than their means)"
         half = "half or more" if effects == "direct" else "less than half, which is usual of real cells"

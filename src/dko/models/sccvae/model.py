@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..._core import keys
-from ..._core.messages import number_of, say
+from ..._core.messages import many, say
 from ..._core.names import HELD_OUT
 from ..base import AT_A_TIME, Frame, Knockout, Model, Sets, require
 from ..fitting import Fit
@@ -77,8 +77,8 @@ class ScCvaeModel(Model):
         ensemble = with_strength(ensemble, screen, columns, for_strength)
         n_members = len(ensemble.members)
         n_held_out = sum(one.role == HELD_OUT for one in cells.perturbations.values())
-        text = f"Fitted {number_of(n_members, 'model')} of {number_of(len(trained), 'perturbation')} of "
-        text += f"{number_of(len(genes), 'gene')} on {schedule.where(device)}"
+        text = f"Fitted {many(n_members, 'model')} of {many(len(trained), 'perturbation')} of "
+        text += f"{many(len(genes), 'gene')} on {schedule.where(device)}"
         say(text + _judged(*agreement(ensemble, screen, parts, columns[targets.trained]), n_held_out))
         alone = config.n_members == 1
         return Fit(
@@ -212,7 +212,7 @@ def _judged(with_predicted: float, with_mean: float, n_held_out: int) -> str:
         f": in validation cells, their effects correlate at {with_predicted:.2f} with the predicted ones and at "
         f"{with_mean:.2f} with the mean effect of all (Pearson, 1 is best)"
     )
-    others = f"Held out: {number_of(n_held_out, 'perturbation')}, to score with dko.tl.evaluate."
+    others = f"Held out: {many(n_held_out, 'perturbation')}, to score with dko.tl.evaluate."
     if not n_held_out:
         others = "For those that it was not trained on, hold some out, holdout=[...], and run dko.tl.evaluate."
     return f"{known if np.isfinite(with_predicted) else ''}. {others}"

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ..._core.cells import profiles
 from ..._core.evidence import counts_again
-from ..._core.messages import listed, number_of, say, shown
+from ..._core.messages import listed, many, say, shown
 from ..rows import Rows
 from .config import Config
 
@@ -104,7 +104,7 @@ def graph_of(graph: Any, names: Sequence[str], targets: Sequence[str], n_latent:
     nodes, weights = _between(graph, targets)
     order, mask, dropped = ordered_mask(weights, _N_FREE)
     n_edges = mask[: len(nodes), : len(nodes)].sum()
-    say(f"Graph: {number_of(len(nodes), 'gene')}, {number_of(n_edges, 'edge')}; left out, as they close cycles: {dropped}.")
+    say(f"Graph: {many(len(nodes), 'gene')}, {many(n_edges, 'edge')}; left out, as they close cycles: {dropped}.")
     node[pd.Index(names).get_indexer([nodes[i] for i in order])] = np.arange(len(order))
     return mask, node
 
