@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,12 @@ def points(ax):
     drawn = next(found for found in ax.collections if found.get_array() is not None)
     ax.figure.draw_without_rendering()
     return drawn.get_offsets(), np.ma.filled(drawn.get_array().astype(float), np.nan), drawn.get_facecolors(), drawn
+
+
+def test_what_scanpy_calls_that_matplotlib_will_drop_warns_nobody(scanned):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PendingDeprecationWarning)
+        assert dko.pl.impact(scanned, GENES[0], show=False)
 
 
 def test_values_sit_on_their_cells_with_grey_cells_beneath(scanned):
