@@ -114,6 +114,7 @@ def kinds_of(name: str) -> dict[str, tuple[str, Any]]:
 
 
 def is_argument(name: str, option: str) -> bool:
+    """Whether an option of a verb is typed without its name."""
     return name in _OF_GENES and option in ("gene", "genes")
 
 

@@ -12,7 +12,7 @@ from mudata import MuData
 
 from .._core import keys, results
 from .._core.cells import unwrap
-from .._core.messages import listed, many, unknown
+from .._core.messages import listed, unknown
 from .._core.names import Knockouts, known_labels
 from .._core.results import Result, read_entry, read_params, read_table
 from .._core.verb import verb
@@ -309,90 +309,3 @@ def interactions(
     one_way = table[["gene_a", "gene_b", matrix]].astype({"gene_a": str, "gene_b": str})
     both_ways = pd.concat([one_way, one_way.rename(columns={"gene_a": "gene_b", "gene_b": "gene_a"})])
     return both_ways.pivot(index="gene_a", columns="gene_b", values=matrix).rename_axis(index=None, columns=None)
-
-
-@verb
-def evaluation(
-    adata: AnnData | MuData,
-    *,
-    summary: bool = True,
-    metrics: str | Sequence[str] | None = None,
-    key: str = keys.DEFAULT,
-    mod: str = "rna",
-) -> pd.DataFrame:
-    """Return the scores of the model and of the baselines, which :func:`dko.tl.evaluate` describes.
-
-    The row ``replicate`` is the ceiling of an experiment: a half of the measured cells as a prediction of the other,
-    which only a prediction without noise can pass. The row ``measurement`` is no method: it describes the measured
-    cells, with the correlation of their halves, ``ceiling``, and that of a perfect prediction, ``ceiling_whole``.
-
-    Parameters
-    ----------
-    adata
-        After :func:`dko.tl.evaluate`.
-    summary
-        A row per ``method``; ``attrs["n_perturbations"]`` says over how many the means are, ``attrs["over"]`` over
-        which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``. NaN where a method has no value.
-    metrics
-        Metrics to return, or ``"all"``. Of a summary these are columns per metric: the mean, the ends of its 95 %
-        interval, ``_low`` and ``_high``, and, where the model has it, ``_scaled`` (not in evaluations of version 0.1),
-        ``_gain``, ``_gain_low`` and ``_gain_high``. By default the columns that a report shows, which are the means of
-        the metrics that matter most, with interval and gain of ``pearson``, and the ceilings; not of a summary, all.
-    %(table)s
-
-    Examples
-    --------
-    >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
-    >>> dko.tl.fit(screen, perturbation_key="perturbation", control="control")
-    >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
-    >>> scores = dko.get.evaluation(screen)
-    >>> scores.attrs["n_perturbations"]
-    8
-    >>> scores.loc["model", ["pearson", "pearson_low", "pearson_high"]].round(1).tolist()
-    [0.7, 0.6, 0.9]
-    >>> dko.get.evaluation(screen, metrics="auroc").columns.tolist()[:3]
-    ['auroc', 'auroc_low', 'auroc_high']
-    """
-    target = unwrap(adata, mod)
-    tidy = read_table(target, results.EVALUATION, key, keys.SUMMARY if summary else keys.TABLE)
-    # In the order of the evaluation, which pivoting would sort.
-    methods, known = tidy["method"].unique(), tidy["metric"].unique()
-    chosen = [metrics] if isinstance(metrics, str) else known if metrics is None else list(metrics)
-    chosen = known if metrics == "all" else chosen
-    if missing := [name for name in chosen if name not in known]:
-        raise KeyError(unknown("metric", missing, known, "the evaluation"))
-    if not summary:
-        index = pd.MultiIndex.from_product([methods, tidy["perturbation"].unique()], names=["method", "perturbation"])
-        wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
-        return wide.reindex(index=index, columns=chosen).rename_axis(columns=None)
-    wide = _summarised(tidy, methods, chosen)
-    if metrics is None:
-        shown = [name for one in results.EVALUATION.columns[keys.SUMMARY] for name in (one.name, one.upper)]
-        wide = wide[[name for name in [*shown, "ceiling", "ceiling_whole"] if name in wide]]
-    params = read_params(target, results.EVALUATION, key)
-    wide.attrs = {"n_perturbations": int(params["n_perturbations"]), "over": str(params["summary_over"])}
-    return wide
-
-
-def _summarised(tidy: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Return a row per method, and the columns of each metric side by side."""
-    ends = ["mean", "low", "high", *(["scaled"] if "scaled" in tidy else []), "gain", "gain_low", "gain_high"]
-    wide = tidy.pivot(index="method", columns="metric", values=ends)
-    compared = set(tidy.loc[tidy["method"] == "model", "metric"])
-    columns = {
-        (end, metric): metric if end == "mean" else f"{metric}_{end}"
-        for metric in metrics
-        for end in (ends if metric in compared else ends[:3])
-    }
-    return wide.loc[methods, list(columns)].set_axis(list(columns.values()), axis=1)
-
-
-def predictions(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return an evaluation without the rows of the measurement, of which files of version 0.1 have no replicate."""
-    return summary.drop(index=["measurement", "replicate"], errors="ignore")
-
-
-def scored(summary: pd.DataFrame) -> str:
-    """Say over how many and which perturbations the means of an evaluation are."""
-    n, over = summary.attrs["n_perturbations"], summary.attrs["over"]
-    return many(n, f"{'reliable ' * (over == 'reliable')}perturbation")

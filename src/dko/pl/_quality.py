@@ -14,8 +14,8 @@ from .._core.cells import unwrap
 from .._core.fitted import apart, read_fitted
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, unknown
+from ..get._evaluation import predictions, scored
 from ..get._fit import held_out_cells, profiles_of
-from ..get._tables import predictions, scored
 from ._panels import SHARE, dot, dress, line, name_rows, panels, series
 from ._style import BLUE, DARK, GREEN, GREY, RED, plot
 

@@ -11,7 +11,7 @@ from .._core.fitted import NO_SIGNAL
 from .._core.groups import group_values
 from .._core.messages import many
 from .._core.names import HELD_OUT, TRAINED
-from ..get._tables import predictions, scored
+from ..get._evaluation import predictions, scored
 from ..pl._ranking import DOWNSTREAM, rates
 from ._run import Ranking, Run
 from ._sections import FDR, best_baseline

@@ -19,7 +19,7 @@ from .._core.messages import drawn_of, many
 from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import Result, read_params
 from .._core.tables import Table, table_of
-from ..get._tables import predictions, scored
+from ..get._evaluation import predictions, scored
 from ..pl._embedding import MOST_POINTS, colored_cells, points
 from ..pl._ranking import rates
 from ._run import Ranking, Run

@@ -14,7 +14,7 @@ from .._core.names import control_of
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
-from ..get._tables import evaluation, predictions
+from ..get._evaluation import evaluation, predictions
 from ..metrics._baselines import components, mean_effect
 from ..models.base import pieces
 from .evaluation._distances import N_SAMPLED, distances, sample
