@@ -92,7 +92,7 @@ def _measure(data: str, seed: int, quick: bool) -> Iterator[Row | Target]:
     for names, _, fitted in models(cells, [seed], quick=quick, paper=paper, **how):
         first = seed == 0 and DEFAULT in names
         dko.tl.evaluate(fitted, perturbation_key=KEY, control=CONTROL, baselines=first, progress=False)
-        table = dko.get.evaluation(fitted, metrics="all")
+        table = dko.get.evaluation(fitted)
         for method in table.index if first else ["model"]:
             its_names, its_seed = (names, seed) if method == "model" else ([method], None)
             for name in its_names:

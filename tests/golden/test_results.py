@@ -327,7 +327,7 @@ def perturb_seq() -> Story:
 
 def evaluate(story: Story) -> None:
     story.run("tl.evaluate", **SCREEN, n_splits=2, n_bootstrap=10, **QUIET)
-    story.got("get.evaluation", metrics="all")
+    story.got("get.evaluation")
     story.got("get.evaluation", summary=False, step="get.evaluation per perturbation")
 
 

@@ -26,7 +26,7 @@ def means(ax):
 def test_methods_in_their_order_best_on_top(evaluated, metric):
     ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
     expected = (
-        dko.get.evaluation(evaluated, metrics="all")
+        dko.get.evaluation(evaluated)
         .drop(index=["measurement", "replicate"])[metric]
         .dropna()
         .sort_values(kind="stable")[::-1]
@@ -44,7 +44,7 @@ def test_methods_in_their_order_best_on_top(evaluated, metric):
     ],
 )
 def test_what_is_best_where_more_is_not(evaluated, metric, distance):
-    truth = dko.get.evaluation(evaluated, metrics="all").loc["measurement"].get(metric)
+    truth = dko.get.evaluation(evaluated).loc["measurement"].get(metric)
     away = [distance(x, truth) for x, _ in means(dko.pl.evaluation(evaluated, metric=metric, show=False))]
     assert away == sorted(away) and len(away) > 1
 
@@ -68,7 +68,7 @@ def test_floor_ceiling_and_reliable_perturbations(evaluated):
 @pytest.mark.parametrize("metric", ["auroc", "retrieval", "direction_50", "auprc"])
 def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evaluated, metric):
     ax = dko.pl.evaluation(evaluated, metric=metric, show=False)
-    summary = dko.get.evaluation(evaluated, metrics="all")
+    summary = dko.get.evaluation(evaluated)
     chance = summary.at["measurement", "base_rate"] if metric == "auprc" else 0.5
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
     assert lines == {"chance": chance, "replicate": summary.at["replicate", metric]}

@@ -62,13 +62,13 @@ def test_an_evaluation_of_version_0_1_is_read(evaluated):
     content = evaluated.uns["dko_evaluation"]
     for name in ("table", "summary"):
         content[name] = content[name][content[name]["method"] != "replicate"].drop(columns="scaled", errors="ignore")
-    scores = dko.get.evaluation(evaluated, metrics="all")
+    scores = dko.get.evaluation(evaluated)
     assert "pearson_gain" in scores and "pearson_scaled" not in scores
     assert dko.pl.evaluation(evaluated, metric="retrieval", show=False).get_title()
 
 
 def test_summary_is_over_the_reliable_ones(evaluated):
-    summary, wide = dko.get.evaluation(evaluated, metrics="all"), table(evaluated)
+    summary, wide = dko.get.evaluation(evaluated), table(evaluated)
     chosen = wide.loc["measurement", "reliable"].to_numpy() > 0
     assert summary.attrs == {"n_perturbations": chosen.sum(), "over": "reliable"} and chosen.sum() >= 3
     for method in ("model", "co-expression"):
@@ -79,10 +79,10 @@ def test_summary_is_over_the_reliable_ones(evaluated):
         assert summary.at[method, "impact_ranking"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
 
 
-def test_a_few_columns_by_default_and_all_that_are_asked_for(evaluated):
-    brief, every = dko.get.evaluation(evaluated), dko.get.evaluation(evaluated, metrics="all")
+def test_the_main_columns_come_first_and_others_can_be_asked_for(evaluated):
+    brief, every = dko.get.evaluation(evaluated, metrics="main"), dko.get.evaluation(evaluated)
     assert brief.shape[1] <= 20 and brief.columns[:3].tolist() == ["pearson", "pearson_low", "pearson_high"]
-    pd.testing.assert_frame_equal(brief, every[list(brief)])
+    pd.testing.assert_frame_equal(brief, every.iloc[:, : brief.shape[1]])
     assert brief.at["measurement", "ceiling"] == every.at["measurement", "ceiling"] and brief.attrs == every.attrs
     some = dko.get.evaluation(evaluated, metrics=["mse", "auroc"])
     assert [*some][:2] == ["mse", "mse_low"] and {name.partition("_")[0] for name in some} == {"mse", "auroc"}

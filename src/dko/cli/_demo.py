@@ -49,8 +49,9 @@ def demo(
     debug
         Show the traceback of an error.
     """
-    files = {
-        "impact.png": ("impact", "where in the UMAP the strongest genes of four cell types matter", {"groupby": _CELL_TYPE}),
+    by_type = {"groupby": _CELL_TYPE}
+    files: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "impact.png": ("impact", "where in the UMAP the strongest genes of four cell types matter", by_type),
         "ranking.png": ("ranking", "keystone genes of each cell type", {"n_genes": 5}),
         "affected.png": ("effect", "genes that change without the first of them, up or down", {}),
         "fit.png": ("fit", "observed and predicted profiles of the test cells", {}),

@@ -38,10 +38,11 @@ def evaluation(
         A row per ``method``; ``attrs["n_perturbations"]`` says over how many the means are, ``attrs["over"]`` over
         which (reliable, or all). Otherwise a row per ``method`` and ``perturbation``. NaN where a method has no value.
     metrics
-        Metrics to return, or ``"all"``. Of a summary these are columns per metric: the mean, the ends of its 95 %
+        Metrics to return; by default all. Of a summary these are columns per metric: the mean, the ends of its 95 %
         interval, ``_low`` and ``_high``, and, where the model has it, ``_scaled`` (not in evaluations of version 0.1),
-        ``_gain``, ``_gain_low`` and ``_gain_high``. By default the columns that a report shows, which are the means of
-        the metrics that matter most, with interval and gain of ``pearson``, and the ceilings; not of a summary, all.
+        ``_gain``, ``_gain_low`` and ``_gain_high``. First come the columns that a report shows, which are the means of
+        the metrics that matter most, with interval and gain of ``pearson``, and the ceilings; ``"main"`` returns these
+        alone.
     %(table)s
 
     Examples
@@ -49,7 +50,7 @@ def evaluation(
     >>> screen = dko.datasets.perturb_seq(8, 60, rng=0)
     >>> dko.tl.fit(screen, perturbation_key="perturbation", control="control")
     >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
-    >>> scores = dko.get.evaluation(screen)
+    >>> scores = dko.get.evaluation(screen, metrics="main")
     >>> scores.attrs["n_perturbations"]
     8
     >>> scores.loc["model", ["pearson", "pearson_low", "pearson_high"]].round(1).tolist()
@@ -62,7 +63,8 @@ def evaluation(
     # In the order of the evaluation, which pivoting would sort.
     methods, known = tidy["method"].unique(), tidy["metric"].unique()
     named = [metrics] if isinstance(metrics, str) else metrics
-    chosen = known if named is None or list(named) == ["all"] else list(named)
+    only_main = summary and metrics == "main"
+    chosen = list(known) if named is None or only_main else list(named)
     if missing := [name for name in chosen if name not in known]:
         raise KeyError(unknown("metric", missing, known, "the evaluation"))
     if not summary:
@@ -70,9 +72,10 @@ def evaluation(
         wide = tidy.pivot(index=["method", "perturbation"], columns="metric", values="value")
         return wide.reindex(index=index, columns=chosen).rename_axis(columns=None)
     wide = _summarised(tidy, methods, chosen)
-    if metrics is None:
-        shown = [name for one in results.EVALUATION.columns[keys.SUMMARY] for name in (one.name, one.upper)]
-        wide = wide[[name for name in [*shown, "ceiling", "ceiling_whole"] if name in wide]]
+    if named is None or only_main:
+        reported = [name for one in results.EVALUATION.columns[keys.SUMMARY] for name in (one.name, one.upper)]
+        main = [name for name in [*reported, "ceiling", "ceiling_whole"] if name in wide]
+        wide = wide[main if only_main else list(dict.fromkeys([*main, *wide]))]
     params = read_params(target, results.EVALUATION, key)
     wide.attrs = {"n_perturbations": int(params["n_perturbations"]), "over": str(params["summary_over"])}
     return wide

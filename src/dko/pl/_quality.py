@@ -193,7 +193,7 @@ def evaluation(
     >>> dko.tl.evaluate(screen, perturbation_key="perturbation", control="control")
     >>> dko.pl.evaluation(screen, metric="pearson")
     """
-    summary = get.evaluation(adata, metrics="all", key=key, mod=mod)
+    summary = get.evaluation(adata, key=key, mod=mod)
     if metric not in LABELS:
         raise KeyError(unknown("metric", [metric], LABELS, "the evaluation"))
     rows = _sorted(summary, metric)

@@ -84,7 +84,7 @@ def _fit(run: Run) -> Blocks:
 
 
 def _evaluation(run: Run) -> Blocks:
-    summary = run.get("evaluation", metrics="all")
+    summary = run.get("evaluation")
     measured, rows = summary.loc["measurement"], predictions(summary)
     gain = "; above {}: {}".format(*best) if (best := best_baseline(rows)) else ""
     yield f"Means over {scored(summary)}. Pearson of the model: {_interval(rows.loc['model'], 'pearson')}{gain}."
