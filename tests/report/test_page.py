@@ -94,8 +94,8 @@ def test_it_opens_with_a_conclusion_from_the_results(full_page, complete):
         first = part[part["pval_adj"] <= 0.05].head(3)
         genes = [f"{gene} {impact:.3f}" for gene, impact in zip(first["gene"], first["downstream_mean"], strict=True)]
         found = f"{', '.join(genes)} (FDR up to {first['pval_adj'].max():.2g})" if genes else "none at FDR ≤ 0.05"
-        assert f"in {group} {found}" in text
-    assert 3 <= len(re.findall(r"\.(?: |$)", text.removeprefix("Conclusion "))) <= 6
+        assert f"{group}: {found}" in text
+    assert 3 <= len(re.findall(r"\.(?: |$)", text.removeprefix("Conclusion "))) <= 7
 
 
 def test_genes_are_named_by_the_tested_number_with_its_rate(complete, page_of):
@@ -110,8 +110,8 @@ def test_genes_are_named_by_the_tested_number_with_its_rate(complete, page_of):
         f"{gene} {impact:.3f}" for gene, impact in zip(first["gene"], first["downstream_mean"], strict=True)
     )
     text = said(page_of(complete, groupby="part"))
-    assert f"impact: in p0 {genes} (FDR up to 0.012); in p1 none at FDR ≤ 0.05; " in text
-    assert "; 2 smaller groups below." in text
+    assert f"impact, in each part: p0: {genes} (FDR up to 0.012) p1: none at FDR ≤ 0.05 p2: " in text
+    assert " 2 smaller groups: see below " in text
     complete.uns["dko_ranking"]["table"] = table.iloc[:0]
     assert "downstream impact" not in said(page_of(complete, groupby="part"))
 
@@ -247,7 +247,7 @@ def test_warnings(complete, page_of):
     for sentence in (
         "3 of the 20 genes have no significant co-expression (FDR > 0.05)",
         "no better than the gene mean (Bray-Curtis",
-        "means over fewer than 50 cells are mostly noise: b (5).",
+        "Means over fewer than 50 cells are mostly noise: b (5).",
     ):
         assert sentence in said(page), sentence
     weights["signal"][:], params["similarity"] = 0.01, 0.2

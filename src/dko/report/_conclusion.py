@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,16 +23,23 @@ _FEW = 50
 _N_GROUPS, _N_GENES = 5, 3
 
 
-def conclude(run: Run) -> Iterator[str]:
-    """Yield sentences made from the results that are there, the unfavourable as plainly as the good."""
-    yield _fitted(run)
+class Point(NamedTuple):
+    """A sentence, and what it lists."""
+
+    text: str
+    listed: tuple[str, ...] = ()
+
+
+def conclude(run: Run) -> Iterator[Point]:
+    """Yield what the results that are there say, the unfavourable as plainly as the good."""
+    yield Point(_fitted(run))
     if isinstance(run.quality, pd.DataFrame):
-        yield _predicts_cells(run.quality)
-    yield _predicts_knockouts(run)
+        yield Point(_predicts_cells(run.quality))
+    yield Point(_predicts_knockouts(run))
     # Of the groups, if there are any.
     if ranked := next((found for found in run.rankings if not found.table.empty), None):
         yield _keystones(run, ranked)
-    yield f"Be careful: {'; '.join(_doubts(run))}."
+    yield Point("Be careful:", tuple(_doubts(run)))
 
 
 def _fitted(run: Run) -> str:
@@ -79,14 +87,16 @@ def _predicts_knockouts(run: Run) -> str:
     )
 
 
-def _keystones(run: Run, found: Ranking) -> str:
+def _keystones(run: Run, found: Ranking) -> Point:
+    text = "Genes whose loss changes the others most, by mean downstream impact"
     if found.groupby is None:
-        return f"Genes whose loss changes the others most, by mean downstream impact: {_first(found.table)}."
+        return Point(f"{text}: {_first(found.table)}.")
     parts = {str(group): part for group, part in found.table.groupby("group", observed=True)}
     largest = [group for group in group_values(run.adata, found.groupby).value_counts().index if group in parts]
-    named = [f"in {group} {_first(parts[group])}" for group in largest[:_N_GROUPS]]
-    more = f"; {len(largest) - _N_GROUPS} smaller groups below" if len(largest) > _N_GROUPS else ""
-    return f"Genes whose loss changes the others most, by mean downstream impact: {'; '.join(named)}{more}."
+    items = [f"{group}: {_first(parts[group])}" for group in largest[:_N_GROUPS]]
+    if len(largest) > _N_GROUPS:
+        items.append(f"{many(len(largest) - _N_GROUPS, 'smaller group')}: see below")
+    return Point(f"{text}, in each {found.groupby}:", tuple(items))
 
 
 def _first(table: pd.DataFrame) -> str:
@@ -103,19 +113,19 @@ def _doubts(run: Run) -> Iterator[str]:
     fitted = run.fitted
     if fitted.model.where == "control":
         yield (
-            "predictions for perturbations that it has not seen are shrunken towards no effect, as far as those that "
-            "it has seen do not predict each other"
+            "Predictions for perturbations that it has not seen are shrunken towards no effect, as far as those that "
+            "it has seen do not predict each other."
         )
     else:
         yield (
-            "cause cannot be distinguished from correlation in unperturbed cells, so effects are hypotheses, and their "
-            "sizes an upper bound of what is causal"
+            "Cause cannot be distinguished from correlation in unperturbed cells, so effects are hypotheses, and their "
+            "sizes an upper bound of what is causal."
         )
     if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
         yield (
             f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression (FDR > {NO_SIGNAL:g}), "
-            "so what their knockouts do may be noise"
+            "so what their knockouts do may be noise."
         )
     counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}
     if few := [f"{group} ({n:,})" for group, n in sorted(counts.items()) if n < _FEW]:
-        yield f"means over fewer than {_FEW} cells are mostly noise: {', '.join(few)}"
+        yield f"Means over fewer than {_FEW} cells are mostly noise: {', '.join(few)}."
