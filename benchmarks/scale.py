@@ -53,19 +53,22 @@ def _measured() -> dict[str, Any]:
     _settle()
     few = _pbmc()
     many = mixed(few)
-    found = _calibrated(few)
-    comparison = [*_compared(few, found), *_compared(many, _calibrated(many[:_SAMPLE].copy()))]
+    found = _calibrated(few, _CELLS[-1])
+    comparison = [
+        *_compared(few, _calibrated(few, few.n_obs)),
+        *_compared(many, _calibrated(many[:_SAMPLE].copy(), many.n_obs)),
+    ]
     about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe()}
     return {**about, **found, "comparison": comparison}
 
 
-def _calibrated(cells: AnnData) -> dict[str, Any]:
-    """Return what the short runs have shown, as plain numbers."""
+def _calibrated(cells: AnnData, n_cells: int) -> dict[str, Any]:
+    """Return what the runs of a plan for so many cells like these have shown, as plain numbers."""
     import dko
     from dko.tl.planning._calibration import calibrate, size_of
 
     genes = dko.pp.select_genes(cells, n_top_genes=_N_GENES)
-    found = calibrate(cells, genes, "cpu", np.random.default_rng(0))
+    found = calibrate(cells, genes, [n_cells], "cpu", np.random.default_rng(0))
     rates = {step: {"each": one.each, "on_clock": one.on_clock} for step, one in found.rates.items()}
     size = size_of(cells, genes)._asdict()
     return {

@@ -5,15 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from dko.cli._plan import _SIZES, _UNITS, spelled
-from dko.tl.planning import _calibration
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    monkeypatch.setattr(_calibration, "_FEW", 60)
-    monkeypatch.setattr(_calibration, "_MANY", 120)
-    monkeypatch.setattr(_calibration, "TRAINING", 80)
+from dko.tl.planning._words import SIZES, UNITS, spelled
 
 
 @pytest.mark.parametrize("ending", [".h5ad", ".zarr"])
@@ -39,8 +31,8 @@ def test_table_of_a_plan(dko, raw_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "units", "text"),
-    [(0.51, _UNITS, "0.5 s"), (89, _UNITS, "89 s"), (150, _UNITS, "2.5 min"), (1e6, _UNITS, "12 days")]
-    + [(2.3e9, _SIZES, "2.3 GB"), (4.1e14, _SIZES, "410 TB"), (0, _SIZES, "0.0 MB")],
+    [(0.51, UNITS, "0.5 s"), (89, UNITS, "89 s"), (150, UNITS, "2.5 min"), (1e6, UNITS, "12 days")]
+    + [(2.3e9, SIZES, "2.3 GB"), (4.1e14, SIZES, "410 TB"), (0, SIZES, "0.0 MB")],
 )
 def test_units(value, units, text):
     assert spelled(value, units) == text

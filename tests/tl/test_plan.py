@@ -32,9 +32,9 @@ def _counts():
 
 @pytest.fixture(scope="module", autouse=True)
 def _short():
-    """Runs of fewer cells."""
+    """Runs of fewer cells, of which 300 are many."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, n_cells in {"_FEW": 60, "_MANY": 240, "TRAINING": 120}.items():
+        for name, n_cells in {"_FEW": 60, "_MANY": 240, "TRAINING": 120, "ALL": 250}.items():
             patch.setattr(_calibration, name, n_cells)
         yield
 
@@ -74,6 +74,30 @@ def test_ranges_hold_the_times(planned):
     assert (planned["seconds_low"] < planned["seconds"]).all() and (planned["seconds"] < planned["seconds_high"]).all()
     assert (planned["seconds_with_workers"] == planned["seconds"]).all()
     assert (planned["memory_bytes"] > planned["disk_bytes"]).all()
+
+
+def test_few_cells_are_fitted_once_and_the_plan_is_what_that_took(planned, counts, monkeypatch, capsys):
+    monkeypatch.setattr(_calibration, "ALL", 300)
+    sizes, of_runs = [], _calibration.size_of
+
+    def size_of(cells, genes):
+        sizes.append((cells.n_obs, len(genes)))
+        return of_runs(cells, genes)
+
+    monkeypatch.setattr(_calibration, "size_of", size_of)
+    start = time.perf_counter()
+    found = dko.tl.plan(counts, progress=False, workers=4)
+    assert found["seconds"].sum() < time.perf_counter() - start
+    assert sizes[-2:] == [(60, 50), (300, 60)], "what compiles, and all"
+    exact = ["cells", "genes", "knockouts", "disk_bytes"]
+    pd.testing.assert_frame_equal(found[exact], planned[exact])
+    fit = found.loc["fit"]
+    np.testing.assert_allclose(fit[["seconds_low", "seconds_high"]], fit["seconds"] * np.array([1 / 1.5, 1.5]))
+    assert (found["seconds_with_workers"] == found["seconds"]).all()
+    said = capsys.readouterr().err.splitlines()
+    assert [step.split(" (")[0].rsplit(" ", 2)[0] for step in said[0].split("; ")] == STEPS
+    assert said[0].count(" (with 4 workers ") == 5
+    assert "300 of 300 cells were read" in said[1]
 
 
 def test_cells_from_a_file_and_logarithms_give_the_same_counts(planned, counts, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._core.cells import Source, sample_rows, unwrap
+from .._core.cells import MOST_CELLS, Source, sample_rows, unwrap
 from .._core.groups import grouping
 from .._core.messages import require_known, say
 from .._core.scale import scale_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .planning._calibration import Calibration
     from .planning._work import Size
 
-# Cells that stand for all of them, read in so many runs of neighbours.
+# Cells that stand for all of them, where there are many, read in so many runs of neighbours.
 _SAMPLE, _RUNS = 4_000, 80
 # Groups of fewer cells get no model.
 _MIN_CELLS = 5
@@ -50,8 +50,9 @@ def plan(
 ) -> pd.DataFrame:
     """Say how long a default fit and what follows it will take, and how much memory and disk, before they are called.
 
-    Some of the cells are really fitted, scanned and ranked, for about half a minute; nothing in `adata` changes. Cells
-    may be in memory, in a file (``backed="r"``) or read lazily: no more than 4,000 of them are read.
+    Some of the cells are really fitted, scanned and ranked, for about half a minute, or less where all of them take
+    less; nothing in `adata` changes. A message says time and memory of each step in short. Cells may be in memory, in a
+    file (``backed="r"``) or read lazily: no more than 10,000 of them are read.
 
     Parameters
     ----------
@@ -88,10 +89,11 @@ def plan(
         that were read.
     ``seconds``, ``seconds_low``, ``seconds_high``
         Time on this machine, as busy as it is now, and its range. The range is a factor of 1.5, or 2 for a
-        ranking, to both sides and, of a fit, from the steps of the network in the short run to all that it may take.
+        ranking, to both sides and, of a fit of more than 10,000 cells, from the steps of the network in the short run
+        to all that it may take.
     ``seconds_with_workers``
         Time with `workers`: scans, named knockouts and, of a fit of enough cells, the sums over cells and the test are
-        divided among them; reading the cells of a fit, training and rankings are not.
+        divided among them; reading the cells of a fit, training, rankings and what was measured as a whole are not.
     ``memory_bytes``
         Highest memory of the process that makes the step, imports and the cells that are in memory included.
     ``disk_bytes``
@@ -106,11 +108,13 @@ def plan(
 
     Notes
     -----
-    Short runs are of 500, 2,000 and 4,000 of the cells, or as often the same where there are fewer, on at most 2,000 of
-    the genes. The time of each run is divided among kinds of work whose amounts are known (sums over cells, over
-    entries and over pairs of genes in a cell; steps of the network; genes x genes), and these are then as many as all
-    cells and genes give. Of more than 2,000 genes, times are therefore less certain. Assumed are the default model and
-    settings, a disk that is as fast as the one that temporary files are on, and other cells like those that were read.
+    Up to 10,000 cells and 2,000 genes are fitted, scanned and ranked once (of several groups, as many cells as one has
+    on average), and the plan is what that took; workers would gain little. Of more, short runs are of 500, 2,000 and
+    4,000 of the cells, on at most 2,000 of the genes. The time of each run is divided among kinds of work whose amounts
+    are known (sums over cells, over entries and over pairs of genes in a cell; steps of the network; genes x genes),
+    and these are then as many as all cells and genes give. Of more than 2,000 genes, times are therefore less certain.
+    Assumed are the default model and settings, a disk that is as fast as the one that temporary files are on, and other
+    cells like those that were read.
 
     Examples
     --------
@@ -124,6 +128,7 @@ def plan(
     """
     from ..models._training import resolve_device
     from .planning._calibration import calibrate, linear, size_of
+    from .planning._words import summary
 
     target = unwrap(adata, mod)
     require_known(genes, target)
@@ -134,12 +139,14 @@ def plan(
     with settings.override(verbosity=0):
         chosen = select_genes(some, named, n_top_genes=n_top_genes, log1p=linear(some))
     size = size_of(some, chosen)._replace(n_cells=sum(n_cells))
-    calibration = calibrate(some, chosen, device, generator(rng))
+    calibration = calibrate(some, chosen, n_cells, device, generator(rng))
+    table = estimate(size, calibration, n_groups=len(n_cells), workers=workers)
     say(
-        f"{some.n_obs:,} of {target.n_obs:,} cells were read, and some of them fitted and scanned. Times are for this "
-        f"machine, as busy as it is now, and expected within a factor of {_FACTOR:g} where other cells are like these."
+        f"{summary(table, workers)}\nThat is time, and memory at most, on this machine, as busy as it is now; "
+        f"{some.n_obs:,} of {target.n_obs:,} cells were read, and times are expected within a factor of {_FACTOR:g} if "
+        "others are like these. Ranges, numbers of knockouts and disk space are in the table."
     )
-    return estimate(size, calibration, n_groups=len(n_cells), workers=workers)
+    return table
 
 
 def _listed(genes: str | Sequence[str]) -> list[str]:
@@ -157,8 +164,11 @@ def _cells_of_groups(adata: AnnData, groupby: str | None) -> list[int]:
 
 def _sample(adata: AnnData, source: Source, log1p: bool | None) -> AnnData:
     """Return some cells in memory, on a linear scale, without those that express nothing."""
-    rows = sample_rows(adata.n_obs, _SAMPLE, _RUNS)
-    found = AnnData(source.sample(_SAMPLE, _RUNS), adata.obs[[]].iloc[rows], pd.DataFrame(index=source.names))
+    from .planning._calibration import ALL
+
+    most = ALL if adata.n_obs <= ALL else _SAMPLE
+    rows = sample_rows(adata.n_obs, most, _RUNS)
+    found = AnnData(source.sample(most, _RUNS), adata.obs[[]].iloc[rows], pd.DataFrame(index=source.names))
     if "log1p" in adata.uns:
         found.uns["log1p"] = adata.uns["log1p"]
     values = Source(found).read(source.genes)  # which also refuses what is no expression
@@ -172,13 +182,15 @@ def estimate(size: Size, calibration: Calibration, *, n_groups: int = 1, workers
     from .planning import _memory, _work
 
     one = size._replace(n_cells=size.n_cells / n_groups)
-    most = _work.steps_at_most(one.n_cells)
     n_steps = _work.steps_of(one.n_cells, calibration.n_steps, calibration.n_cells)
+    # They are known where the fit has been made.
+    most = n_steps if calibration.n_cells >= size.n_cells else _work.steps_at_most(one.n_cells)
+    draws = _work.DRAWS if size.n_cells <= MOST_CELLS else 0
     knockouts = {_work.FIT: 0, _work.KO: round(size.n_cells * size.common)}
     rows = {}
     for step, rates in calibration.rates.items():
         taken, least, longest = (
-            _work.of_fit(one, steps) if step == _work.FIT else _work.of_cells(one)
+            _work.of_fit(one, steps) if step == _work.FIT else _work.of_step(step, one, draws)
             for steps in (n_steps, min(n_steps, calibration.n_steps), most)
         )
         factor = _OF_RANKING if step == _work.RANK else _FACTOR

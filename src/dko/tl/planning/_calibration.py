@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 # Cells and genes of short runs: slopes are the differences between them.
 _FEW, _MANY, _MOST_GENES, _FEWEST_GENES = 500, 4_000, 2_000, 50
-# Cells that train until the loss no longer falls, as only then the number of steps is known; others take a few steps.
+# Cells that train until the loss no longer falls, as only then the number of steps is known, and whose ranking draws as
+# often as any; others take a few steps, and a few draws.
 TRAINING, _STEPS = 2_000, 10
+# Of no more cells all are taken, once: the short runs would take longer.
+ALL = 10_000
 
 
 class Timed(NamedTuple):
@@ -80,6 +83,11 @@ def rates_of(runs: Sequence[Timed]) -> Rates:
     return Rates(each, sum(run.wall for run in runs) / sum(cpu))
 
 
+def _as_it_is(run: Timed) -> Rates:
+    """Return the time of a run as that of a step of which nothing is known to grow or to be shared."""
+    return Rates({**dict.fromkeys(run.work, 0.0), "start": run.wall}, 1.0)
+
+
 class _Run(NamedTuple):
     """What one short fit, and what follows it, took; the steps of its network, and its effects."""
 
@@ -93,31 +101,40 @@ class Calibration(NamedTuple):
 
     rates: dict[str, Rates]
     n_steps: int
-    n_cells: int = TRAINING
+    n_cells: int
 
 
-def calibrate(cells: AnnData, genes: Sequence[str], device: str, rng: np.random.Generator) -> Calibration:
-    """Fit and scan some of the `cells`, which are in memory and on a linear scale, on some of the `genes`."""
-    order = rng.permutation(cells.n_obs)
-    few, training, many = (_some(cells, order, n) for n in (_FEW, TRAINING, _MANY))
-    seen = few.X.getnnz(axis=0) > 0
-    chosen = _part([gene for gene in genes if seen[few.var_names.get_loc(gene)]], _MOST_GENES, rng)
-    some = _part(chosen, max(_FEWEST_GENES, len(chosen) // 4), rng)
-    whole, *short = [(training, chosen, None), *((one, part, _STEPS) for one in (few, many) for part in (some, chosen))]
+def calibrate(
+    cells: AnnData, genes: Sequence[str], models: Sequence[int], device: str, rng: np.random.Generator
+) -> Calibration:
+    """Fit and scan some of the `cells`, which are in memory and on a linear scale, on some of the `genes`.
+
+    `models` are the numbers of cells of each. Where these and the genes are few, all is done once, in no longer time.
+    """
+    order, n_cells = rng.permutation(cells.n_obs), round(np.mean(models))
+    # Some cells, which express nothing, are not there.
+    once = n_cells <= min(ALL, cells.n_obs / 0.9) and len(genes) <= _MOST_GENES
+    few, training, many = (_some(cells, order, min(n, n_cells)) for n in (_FEW, n_cells if once else TRAINING, _MANY))
+    seen = (training if once else few).X.getnnz(axis=0) > 0
+    chosen = _part([gene for gene in genes if seen[cells.var_names.get_loc(gene)]], _MOST_GENES, rng)
+    expressed = set(few.var_names[few.X.getnnz(axis=0) > 0])
+    some = _part([gene for gene in chosen if gene in expressed], max(_FEWEST_GENES, len(chosen) // 4), rng)
+    short = [] if once else [(one, part, _STEPS) for one in (few, many) for part in (some, chosen)]
     shown = progress(range(1 + len(short)), total=1 + len(short), description="short fits and scans", unit="fit")
     with settings.override(verbosity=0), _without_warnings(), tempfile.TemporaryDirectory(prefix="dko-") as folder:
         run = partial(_run, device=device, out=Path(folder) / "impacts.h5ad")
-        run(few, some, _STEPS, "total")  # compiles and loads what is needed
+        run(few, some[:_FEWEST_GENES], _STEPS, "total")  # compiles and loads what is needed
         next(shown)
-        first = run(*whole, "auto")
+        first = run(training, chosen, None, "auto")
         runs = [first, *(run(*one, first.effects) for _, one in zip(shown, short, strict=True))]
-    rates = {step: rates_of([one.steps[step] for one in runs]) for step in first.steps}
+    timed = {step: [one.steps[step] for one in runs] for step in first.steps}
+    rates = {step: _as_it_is(*one) if once else rates_of(one) for step, one in timed.items()}
     return Calibration(rates, first.n_steps, training.n_obs)
 
 
 def _run(cells: AnnData, genes: Sequence[str], n_steps: int | None, effects: str, device: str, out: Path) -> _Run:
     """Fit and scan, and take the time of each step."""
-    size, cells = size_of(cells, genes), cells.copy()
+    size, cells, draws = size_of(cells, genes), cells.copy(), _STEPS if n_steps else _work.DRAWS
     how: Any = {"log1p": linear(cells), "effects": effects, "max_steps": n_steps}
     clock = _timed(lambda: fit(cells, genes=genes, device=device, progress=False, **how))
     taken = int(history(cells)["step"].max())
@@ -125,11 +142,11 @@ def _run(cells: AnnData, genes: Sequence[str], n_steps: int | None, effects: str
     calls = {
         SCAN_OUT: lambda: scan(cells, out=out, device=device, progress=False),
         SCAN: lambda: scan(cells, device=device, progress=False),
-        RANK: lambda: rank_genes(cells, progress=False),
+        RANK: lambda: rank_genes(cells, n_bootstraps=draws, progress=False),
         KO: lambda: virtual_ko(cells, common, device=device, progress=False),
     }
     steps = {FIT: Timed(_work.of_fit(size, taken), *clock)}
-    steps |= {step: Timed(_work.of_cells(size), *_timed(call)) for step, call in calls.items()}
+    steps |= {step: Timed(_work.of_step(step, size, draws), *_timed(call)) for step, call in calls.items()}
     return _Run(steps, taken, cells.uns[keys.DEFAULT][keys.PARAMS]["effects"])
 
 
@@ -164,9 +181,9 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _some(cells: AnnData, order: np.ndarray, n: int) -> AnnData:
-    """Return the first cells in an order; where there are fewer, several times the same, as these take as long."""
-    rows = np.sort(np.resize(order, n))
-    return AnnData(cells.X[rows], obs=pd.DataFrame(index=pd.RangeIndex(n).astype(str)), var=cells.var)
+    """Return the first cells in an order."""
+    rows = np.sort(order[:n])
+    return AnnData(cells.X[rows], obs=pd.DataFrame(index=pd.RangeIndex(len(rows)).astype(str)), var=cells.var)
 
 
 def _part(genes: list[str], n: int, rng: np.random.Generator) -> list[str]:
