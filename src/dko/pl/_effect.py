@@ -140,6 +140,7 @@ def _draw_volcanoes(drawn: Panels, parts: dict[str, pd.DataFrame], n_names: int,
     threshold = [line(DARK, f"FDR {FDR}", lw=0.8, ls="--")] if there - {_NONE} else []
     drawn.legend([*_handles(there), *threshold], ncols=2)
     drawn.label_outer()
+    drawn.lay_out()
     for panel, part in zip(drawn.axes, parts.values(), strict=True):
         colored = _most_changed(part, n_names)
         all_genes = pd.concat([colored, part.drop(colored.index)])  # those without a name are in the way as well

@@ -130,6 +130,7 @@ def _draw_network(drawn: Panels, table: pd.DataFrame, found: pd.DataFrame, value
         handles.append(dot(PALE, f"downstream impact {impact:.2g}", ms=area(impact) ** 0.5, mec=DARK, mew=0.8))
     title: dict[str, Any] = {"title": f"width: size of {value}", "alignment": "left"}
     drawn.legend(handles, "beside", labelspacing=0.9, handletextpad=1.2, **(title if len(found) else {}))
+    drawn.lay_out()
     fontsize = NAMES if len(impacts) <= 40 else SMALL_NAMES
     add_names(ax, places.to_numpy(), list(impacts.index), area(impacts.to_numpy()), fontsize=fontsize, lines=lines)
 
@@ -210,5 +211,6 @@ def modules(
         order = named.append(table.index.difference(named))
         places = table.loc[order, ["umap_1", "umap_2"]].to_numpy(dtype=float)
         labels = table.loc[named, "perturbation"].to_list()
+        drawn.lay_out()
         add_names(panel, places, labels, areas[order], fontsize=NAMES if few else SMALL_NAMES)
     return drawn.finish(show, return_fig)

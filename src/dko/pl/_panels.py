@@ -76,6 +76,10 @@ class Panels(NamedTuple):
         bar.set_label(label, fontsize="small")
         bar.ax.tick_params(labelsize="small")
 
+    def lay_out(self) -> None:
+        """Make the layout, after which places and sizes are known."""
+        self.axes[0].figure.figure.draw_without_rendering()
+
     def finish(self, show: bool | None, return_fig: bool) -> Any:
         """Show or hand back what was drawn, as scanpy does; axes of the user are shown only when he says so."""
         import scanpy as sc
@@ -250,13 +254,11 @@ def add_names(
     fontsize: float = NAMES,
     lines: np.ndarray | None = None,
 ) -> None:
-    """Write names beside the first of some points, each where it covers least; call it when all else is drawn.
+    """Write names beside the first of some points, each where it covers least; when all else is drawn and laid out.
 
     A name that would cover another one is left out. Names also keep off `lines`, n x 2 (ends) x 2.
     """
-    figure = ax.figure.figure
-    figure.draw_without_rendering()  # the layout is made, and sizes are known
-    in_points = 72 / figure.dpi
+    in_points = 72 / ax.figure.figure.dpi
     radii: np.ndarray = np.sqrt(areas / np.pi)
     points = ax.transData.transform(places) * in_points
     inside = np.array([ax.get_window_extent().extents]) * in_points
