@@ -19,6 +19,14 @@ PLOTS = {
 }
 
 
+MATRICES = {
+    "matrix": lambda adata, **how: dko.pl.heatmap(adata, groupby="type", **how),
+    "dots": lambda adata, **how: dko.pl.heatmap(adata, groupby="type", kind="dots", **how),
+    "pairs": dko.pl.pairs,
+    "effect": lambda adata, **how: dko.pl.effect(adata, kind="heatmap", n_genes=8, **how),
+}
+
+
 @pytest.fixture(params=PLOTS)
 def plot(request):
     return PLOTS[request.param]
@@ -119,3 +127,19 @@ def test_text_can_be_read_on_dark_axes(pictured):
     assert legend is not None and len(ax.texts)
     texts = [*ax.texts, *legend.texts]
     assert {to_hex(text.get_color()) for text in texts} == {"#ffffff"}
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.parametrize("name", MATRICES)
+def test_trees_and_bars_stay_within_the_axes_of_the_user(name, layout, pictured):
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout=layout)
+    ax = axes[1, 0]
+    assert MATRICES[name](pictured, ax=ax) is ax and len(figure.axes) == 4
+    figure.draw_without_rendering()
+    place = ax.get_position(original=True).transformed(figure.transFigure)
+    boxes = [beside.get_tightbbox() for beside in ax.child_axes]
+    assert len(boxes) >= 3, "two trees and a bar"
+    assert all(box.x1 <= place.x1 + 1 and box.y1 <= place.y1 + 1 for box in boxes)
+    assert ax.bbox.width > 0.4 * place.width and ax.bbox.height > 0.4 * place.height, "there is room for the matrix"
+    box, others = ax.get_tightbbox(), [other.get_tightbbox() for other in axes.flat if other is not ax]
+    assert not any(box.overlaps(other) for other in others)

@@ -187,3 +187,7 @@ def test_only_the_groups_that_are_asked_for(ranked):
         dko.pl.ranking(ranked, **by, group="b")
     with pytest.raises(ValueError, match="over all cells"):
         dko.pl.ranking(ranked, group="B")
+    rows, *_ = drawn(dko.pl.heatmap(ranked, **by, group=wanted, dendrogram=False, show=False))
+    assert rows == wanted
+    with pytest.raises(KeyError, match="No group with genes 'nope'"):
+        dko.pl.heatmap(ranked, **by, group="nope", show=False)

@@ -13,7 +13,8 @@ from .. import get
 from .._core import keys
 from .._core.fitted import NO_SIGNAL as FDR
 from .._core.messages import listed
-from ._panels import IMPACT, Panels, add_names, dot, draw_matrix, dress, line, name_rows, panels, series
+from ._matrix import draw_matrix
+from ._panels import IMPACT, Panels, add_names, dot, dress, line, name_rows, panels, series
 from ._style import DARK, FALLS, GREY, PALE, RISES, plot
 
 if TYPE_CHECKING:

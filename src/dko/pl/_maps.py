@@ -12,7 +12,8 @@ from matplotlib.patheffects import withStroke
 
 from .. import get
 from .._core import keys
-from ._panels import IMPACT, Panels, add_names, dot, draw_matrix, dress, line, panels, series, wrapped
+from ._matrix import draw_matrix
+from ._panels import IMPACT, Panels, add_names, dot, dress, line, panels, series, wrapped
 from ._style import BLUE, DARK, GREEN, GREY, NAMES, PALE, RED, SMALL_NAMES, plot
 
 if TYPE_CHECKING:

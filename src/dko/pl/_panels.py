@@ -1,4 +1,4 @@
-"""What all plots share: panels and what is handed back, legends, matrices in colour, names beside points."""
+"""What all plots share: panels and what is handed back, legends, names beside points."""
 
 from __future__ import annotations
 
@@ -10,28 +10,20 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
-from scipy.cluster.hierarchy import dendrogram, linkage
 
 from .._core.fitted import NO_SIGNAL as FDR
-from ._style import COLORS, DARK, DIVERGING, GREY, MARKERS, NAMES, PALE, SEQUENTIAL, Figure, flatten_many
+from ._style import COLORS, GREY, MARKERS, NAMES, Figure, flatten_many
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .._typing import Artist, Axes, Iterable, Sequence
 
 IMPACT = "Bray-Curtis, 0 to 1"
 SHARE = "share of the cell's expression"
 
-# Inches of a row, of a column, and of all of them at most; of a dendrogram; of the colour bar and the space beside it.
-_ROW, _COLUMN, _MOST = 0.24, 0.2, 12.0
-_TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
-# What legends say of filled and of hollow dots, and the share of the area that is white in these.
-FOUND, CHANCE, _HOLE = f"above chance (FDR ≤ {FDR})", f"may be chance (FDR > {FDR})", 0.35
-# Inches of the legend of areas and of a picture that has one; names below each other in a legend at the side.
-_KEY, _WIDTH, _LONGEST_LEGEND = 0.5, 5.0, 16
-# Share of the values within the limits of the colours, which a few large ones do not set.
-_USUAL = 0.97
+# What legends say of filled and of hollow dots.
+FOUND, CHANCE = f"above chance (FDR ≤ {FDR})", f"may be chance (FDR > {FDR})"
+# Names below each other in a legend at the side.
+_LONGEST_LEGEND = 16
 
 
 class Panels(NamedTuple):
@@ -152,92 +144,6 @@ def line(color: str, label: str, **kwargs: Any) -> Line2D:
 
 def dot(color: str, label: str, **kwargs: Any) -> Line2D:
     return line(color, label, **{"ls": "none", "marker": "o", "ms": 5, **kwargs})
-
-
-def draw_matrix(
-    values: pd.DataFrame,
-    ax: Axes | None,
-    *,
-    label: str,
-    signed: bool,
-    grey: str = "",
-    areas: pd.DataFrame | None = None,
-    hollow: pd.DataFrame | None = None,
-    ordered: bool = True,
-    italic_rows: bool = False,
-    **kwargs: Any,
-) -> tuple[Panels, pd.DataFrame]:
-    """Draw a matrix with a colour bar (around 0 if `signed`) and, if `ordered`, trees.
-
-    NaN is grey, which a line below explains, and 0 for the order. With `areas`, from 0 to 1, dots are drawn, with
-    a white middle where `hollow`.
-    """
-    n_rows, n_columns = values.shape
-    sides = min(_COLUMN * n_columns, _MOST), min(_ROW * n_rows, _MOST)
-    size = (2.6 + sides[0], 1.6 + sides[1])
-    if areas is not None:
-        size = max(size[0], _WIDTH), size[1] + _KEY
-    drawn = panels(1, ax, size=size, what="matrix")
-    (ax,) = drawn.axes
-    width, height = (float(side) / ax.figure.dpi for side in ax.bbox.size)
-    fontsize = float(np.clip(50 * min(width / n_columns, height / n_rows), 4.0, 8.3))
-    if ordered:
-        rows = _draw_tree(ax, values, (1, 0, _TREE / width, 1), "right")
-        values = values.iloc[rows, _draw_tree(ax, values.T, (0, 1, 1, _TREE / height), "top")]
-    numbers = values.to_numpy(dtype=float)
-    sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
-    most = float(np.quantile(sizes, _USUAL)) if len(sizes) else 1.0
-    limits = {} if "norm" in kwargs else {"vmin": -most if signed else 0.0, "vmax": most}  # one or the other
-    colors = {"cmap": DIVERGING if signed else SEQUENTIAL, **limits, **kwargs}
-    if areas is None:
-        image: Any = ax.imshow(numbers, **{"aspect": "auto", "interpolation": "none", **colors})
-        ax.set_facecolor(PALE)
-    else:
-        place = sides if drawn.ours else (width, height)
-        diameter = 60 * min(place[0] / n_columns, place[1] / n_rows)  # of 72 points that an inch has
-        sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
-        y, x = np.indices(numbers.shape).reshape(2, -1)
-        image = ax.scatter(x, y, s=sizes, c=numbers.ravel(), edgecolors=DARK, linewidths=0.5, **colors)
-        ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
-        steps = [dot(GREY, f"{part:.0%}", ms=diameter * part**0.5, mec=DARK, mew=0.5) for part in (0.1, 0.5, 1.0)]
-        if hollow is not None and hollow.to_numpy().any():
-            middle = hollow.loc[values.index, values.columns].to_numpy().ravel()
-            ax.scatter(x[middle], y[middle], s=_HOLE * sizes[middle], color="white", edgecolors=DARK, linewidths=0.5)
-            steps.append(dot(GREY, CHANCE, ms=0.7 * diameter, mfc="white", mew=0.15 * diameter))
-        drawn.legend(steps, title="area: fraction of the cells that express the gene", ncols=4)
-    ax.set_xticks(range(values.shape[1]), values.columns, rotation=90, style="italic", fontsize=fontsize)
-    style = "italic" if italic_rows else "normal"
-    ax.set_yticks(range(len(values)), values.index, style=style, fontsize=fontsize)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    low, high = image.get_clim()
-    extend = {(1, 1): "both", (1, 0): "min", (0, 1): "max"}.get(((numbers < low).any(), (numbers > high).any()))
-    beside = _TREE * (ordered and len(values) > 2) + _SPACE
-    bar = ax.inset_axes((1 + beside / width, 0, _BAR / width, 1))
-    ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
-    bar.tick_params(labelsize="small")
-    notes = [f"grey: {grey}"] if grey and areas is None and np.isnan(numbers).any() else []
-    notes += ["pointed end of the bar: beyond its scale"] if extend else []
-    ax.set_xlabel("; ".join(notes), fontsize="small")
-    return drawn, values
-
-
-def _draw_tree(ax: Axes, values: pd.DataFrame, bounds: tuple[float, float, float, float], side: str) -> list[int]:
-    """Draw the tree of rows, by average linkage, above or to the right of a matrix; return the order of its leaves."""
-    if len(values) < 3:
-        return list(range(len(values)))
-    # Scaled to one length, as those of one kind are similar whatever their size.
-    numbers = values.fillna(0.0).to_numpy(dtype=float)
-    lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
-    merged = linkage(numbers / np.where(lengths > 0, lengths, 1.0), method="average", optimal_ordering=True)
-    beside = ax.inset_axes(bounds)
-    style = {"color_threshold": 0, "above_threshold_color": DARK, "no_labels": True}
-    leaves = dendrogram(merged, ax=beside, orientation=side, **style)["leaves"]
-    beside.collections[0].set_linewidth(0.8)
-    if side == "right":
-        beside.invert_yaxis()  # the first row is on top
-    beside.set_axis_off()
-    return leaves
 
 
 # Directions in which a name is tried, and how far from the edge of its point, in points.

@@ -10,7 +10,8 @@ import pandas as pd
 from .. import get
 from .._core import keys
 from .._core.messages import listed, unknown
-from ._panels import CHANCE, FDR, FOUND, IMPACT, dot, draw_matrix, dress, line, name_rows, panels
+from ._matrix import draw_matrix
+from ._panels import CHANCE, FDR, FOUND, IMPACT, dot, dress, line, name_rows, panels
 from ._style import BLUE, PALE, RED, plot
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def ranking(
     >>> dko.pl.ranking(adata, n_genes=5)
     """
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
-    if group is not None:
-        table = _of_groups(table, [group] if isinstance(group, str) else list(dict.fromkeys(map(str, group))))
+    table = _of_groups(table, group)
     if table.empty:
         raise ValueError("No gene to rank: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN)
@@ -114,8 +114,11 @@ def ranking(
     return drawn.finish(show, return_fig)
 
 
-def _of_groups(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    """Return the rows of some groups, which come in this order."""
+def _of_groups(table: pd.DataFrame, group: str | Sequence[str] | None) -> pd.DataFrame:
+    """Return the rows of some groups, which come in this order; all if none is named."""
+    if group is None:
+        return table
+    wanted = [group] if isinstance(group, str) else list(dict.fromkeys(map(str, group)))
     if "group" not in table:
         raise ValueError("This ranking is over all cells; name the obs column of the groups, groupby=...")
     found = table["group"].astype(str)
@@ -159,6 +162,7 @@ def heatmap(
     genes: Sequence[str] | None = None,
     *,
     groupby: str | None = None,
+    group: str | Sequence[str] | None = None,
     n_genes: int = 5,
     value: str | None = None,
     kind: str = "matrix",
@@ -184,6 +188,8 @@ def heatmap(
         Genes to draw; by default so many with the largest value in each group, those with a false discovery rate of at
         most 5 % first.
     %(groupby)s
+    group
+        Draw only these groups; in this order without `dendrogram`.
     value
         ``"downstream_mean"``, the default, ``"impact_mean"``, which contains the gene's own share, or ``"fraction"``,
         of the cells that express the gene; after :func:`dko.tl.rank_genes` also ``"specificity"``.
@@ -211,6 +217,7 @@ def heatmap(
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:
         raise ValueError("A heatmap is of groups of cells; name the obs column that has them, groupby=...")
+    table = _of_groups(table, group)
     if table.empty:
         raise ValueError("No gene to draw: none was scanned in enough cells; see min_cells of dko.get.ranking.")
     shown = _chosen_value(value, table, DOWNSTREAM, MEAN, "specificity", "fraction")
@@ -225,7 +232,8 @@ def heatmap(
             raise ValueError("genes names no gene; leave it out for those with the largest values.")
         if missing := sorted(set(names) - set(table["gene"])):
             raise KeyError(unknown("gene", missing, table["gene"].unique(), "the ranking"))
-    wide = table.astype({"group": str, "gene": str}).pivot(index="group", columns="gene")
+    wide = table.astype({"gene": str}).pivot(index="group", columns="gene")
+    wide.index = wide.index.astype(str)
     label = LABELS[shown].replace(" (", "\n(")  # the bar is short where there are few groups
     how: dict[str, Any] = {"signed": shown == "specificity", "grey": _FEW, "ordered": dendrogram, **kwargs}
     if kind == "dots":
