@@ -174,6 +174,7 @@ def test_evaluate(dko, store, screen, tmp_path, kept):
         (("scan", "--genes", "gen_3"), "No gene 'gen_3' in var_names. Did you mean 'gene_3'"),
         (("rank",), "No scan in adata.layers['dko_impact']; run `dko scan` first."),
         (("report", "--out", "page.pdf"), "--out 'page.pdf' has to end in .html."),
+        (("embedding", "--out", "page.html"), "No knockouts under key 'dko'; run `dko ko` or `dko scan` first."),
         (("report", "--out", "nowhere/page.html"), "The folder 'nowhere' does not exist"),
         (
             ("report", "--out", "page.html", "--key", "other"),

@@ -1,6 +1,9 @@
-"""The demo and the report."""
+"""The demo and the pages."""
 
 from __future__ import annotations
+
+import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -44,3 +47,20 @@ def test_report_writes_a_page_beside_the_file(dko, store, fitted, kept):
         assert dko("report", source).error == f"'{page}' exists; add --force to replace it."
     assert dko("report", source, "--force", "--quiet", "--title", "T-cells <3").err == ""
     assert "<h1>T-cells &lt;3</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_embedding_writes_the_cells_and_the_knockouts_that_are_asked_for(dko, store, fitted, tmp_path):
+    fitted.obsm["X_pca"] = np.random.default_rng(0).normal(size=(80, 2))
+    source, scanned, page = store(fitted, "cells.h5ad"), tmp_path / "scanned.h5ad", tmp_path / "cells.html"
+    assert dko("scan", source, "--out", scanned, "--quiet").code == 0
+    words = ("embedding", scanned, "--out", page, "--basis", "pca", "--genes", "gene_3,gene_5", "--downstream")
+    ran = dko(*words, "--groupby", "cell_type")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"Wrote {page}.\n")
+    text = page.read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    found = json.loads(data)
+    assert found["labels"] == ["gene_3", "gene_5"] and len(found["name"]) == 80
+    assert "<h1>Virtual knockouts: scanned.h5ad</h1>" in text
+    assert dko(*words).error == f"'{page}' exists; add --force to replace it."
+    error = dko("embedding", scanned, "--out", tmp_path / "other.html", "--basis", "tsne").error
+    assert "No embedding 'tsne'" in error

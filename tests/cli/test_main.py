@@ -13,7 +13,7 @@ import pytest
 from dko.cli._wording import in_options
 
 DKO = (sys.executable, "-m", "dko")
-COMMANDS = "demo plan fit ko dose scan rank affected interactions modules evaluate report".split()
+COMMANDS = "demo plan fit ko dose scan rank affected interactions modules evaluate report embedding".split()
 
 
 def raising(error):

@@ -63,7 +63,10 @@ COMMANDS = {
     "modules": Command("perturbation_modules", "perturbed.h5ad --out out.h5ad --resolution 1.5", (results.MODULES,)),
     "evaluate": Command("evaluate", _SCORES, (results.EVALUATION,), how={"summary": False}),
     "report": Command("write_report", "scanned.h5ad --groupby cell_type --title 'Keystone genes of blood'"),
+    "embedding": Command("write_embedding", "scanned.h5ad --out cells.html --genes CD74,LYZ --downstream"),
 }
+# Commands that write a page.
+_PAGES = ("report", "embedding")
 _NEXT = {"fit": "dko ko {out} GENE --out ko.h5ad", "scan": "dko rank {out} --out ranked.h5ad"}
 # Commands whose genes are typed without an option.
 _OF_GENES = ("ko", "dose", "affected", "interactions")
@@ -84,7 +87,7 @@ _HELP = {
     "mod": "Modality with the genes, in .h5mu files.",
     "rng": "Seed of all random numbers.",
     "device": "Where to compute: auto, cpu, cuda, cuda:1, mps.",
-    "genes": "Genes to take, or to knock out.",
+    "genes": "Genes to take, or to knock out, or whose knockouts to show.",
     "n_top_genes": "Number of genes in all.",
     "effects": "Of a knockout on other genes: direct, with all else as it is, total, on all paths, or auto.",
     "prior": "Known regulation, CSV with source, target, weight, or measured effects, CSV or h5ad, perturbed x genes.",
@@ -93,7 +96,7 @@ _GROUPS = "Only cells of these groups of the fit's --groupby or, written COLUMN=
 
 
 def _verb(name: str) -> Callable[..., Any]:
-    return getattr(io if name == "report" else tl, COMMANDS[name].verb)
+    return getattr(io if name in _PAGES else tl, COMMANDS[name].verb)
 
 
 def _configs(name: str) -> list[Config]:
@@ -139,10 +142,14 @@ def _parameters(name: str) -> list[Parameter]:
     found, kinds = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")], kinds_of(name)
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
-    out = "Page to write; IN with the ending .html by default." if name == "report" else out
+    out = (
+        "Page to write, .html" + ("; IN with that ending by default." if name == "report" else ".")
+        if name in _PAGES
+        else out
+    )
     if name != "plan":
         found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
-    if name not in ("fit", "report"):
+    if name not in ("fit", *_PAGES):
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
     for option, (kind, default) in kinds.items():
@@ -191,8 +198,8 @@ def _run(name: str, given: dict[str, Any]) -> None:
     """Do what a command is for; nothing is computed before all that is wrong with its words is known."""
     chosen, kinds = COMMANDS[name], kinds_of(name)
     with settings.override(verbosity=0 if given["quiet"] else settings.verbosity):
-        if name == "report":
-            return _write_report(given)
+        if name in _PAGES:
+            return _write_page(name, given)
         if name == "plan":
             return _print_plan(given)
         files, source = outputs(given), given["input"]
@@ -221,14 +228,14 @@ def _run(name: str, given: dict[str, Any]) -> None:
     return None
 
 
-def _write_report(given: dict[str, Any]) -> None:
-    source, title = given["input"], given["title"] or f"Virtual knockouts: {given['input'].name}"
-    page = given["out"] or source.with_suffix(".html")
+def _write_page(name: str, given: dict[str, Any]) -> None:
+    source = given["input"]
+    title, page = given["title"] or f"Virtual knockouts: {source.name}", given["out"] or source.with_suffix(".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {str(page)!r} has to end in .html.")
     check_output(page, given["force"])
-    data = read_any(source)
-    io.write_report(data, page, **{**{option: given[option] for option in kinds_of("report")}, "title": title})
+    options = {option: _typed(option, kind, given, None) for option, (kind, _) in kinds_of(name).items()}
+    _verb(name)(read_any(source), page, **{**options, "title": title})
 
 
 def _print_plan(given: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ COMMANDS = {
     "modules": "group knockouts by their effects",
     "evaluate": "compare with measured knockouts",
     "report": "write all results on one page",
+    "embedding": "write a page on which cells say their impacts",
 }
 
 

@@ -42,8 +42,10 @@ def write_embedding(
     genes
         One or several labels, as in :func:`dko.get.impact`; by default the first ten named knockouts or, without any,
         the first ten genes of the ranking, in turn of each group.
-    basis, downstream
-        Which embedding and which impacts, as in :func:`dko.pl.impact`.
+    basis
+        Embedding in ``obsm``, with or without its ``X_``.
+    downstream
+        Impacts on the other genes alone.
     groupby
         ``obs`` column of cell types, in the colours of ``uns``; by default that of :func:`dko.tl.rank_genes`, or of the
         fit, if any.
