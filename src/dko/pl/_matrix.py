@@ -23,6 +23,8 @@ _TREE, _BAR, _SPACE = 0.35, 0.14, 0.1
 _KEY, _WIDTH, _HOLE = 0.5, 5.0, 0.35
 # Share of the values within the limits of the colours, which a few large ones do not set.
 _USUAL = 0.97
+# Inches that the label of a bar takes, about, and that are left of a user's axes, however small these are.
+_LABEL, _LEAST = 0.6, 0.3
 # Letters of a note in an inch of the axes of a user, and in a line of it at least.
 _LETTERS, _SHORTEST = 14, 20
 
@@ -56,6 +58,7 @@ def draw_matrix(
         rows = _draw_tree(sides_of, values, "right")
         values = values.iloc[rows, _draw_tree(sides_of, values.T, "top")]
     bar = sides_of.add("right", _BAR, _SPACE)
+    sides_of.make_room(bar)
     width, height = sides_of.inches
     fontsize = float(np.clip(50 * min(width / n_columns, height / n_rows), 4.0, 8.3))
     numbers = values.to_numpy(dtype=float)
@@ -69,15 +72,7 @@ def draw_matrix(
     else:
         place = sides if drawn.ours else (width, height)
         diameter = 60 * min(place[0] / n_columns, place[1] / n_rows)  # of 72 points that an inch has
-        sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
-        y, x = np.indices(numbers.shape).reshape(2, -1)
-        image = ax.scatter(x, y, s=sizes, c=numbers.ravel(), edgecolors=DARK, linewidths=0.5, **colors)
-        ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
-        steps = [dot(GREY, f"{part:.0%}", ms=diameter * part**0.5, mec=DARK, mew=0.5) for part in (0.1, 0.5, 1.0)]
-        if hollow is not None and hollow.to_numpy().any():
-            middle = hollow.loc[values.index, values.columns].to_numpy().ravel()
-            ax.scatter(x[middle], y[middle], s=_HOLE * sizes[middle], color="white", edgecolors=DARK, linewidths=0.5)
-            steps.append(dot(GREY, CHANCE, ms=0.7 * diameter, mfc="white", mew=0.15 * diameter))
+        image, steps = _draw_dots(ax, values, diameter, areas, hollow, colors)
         sides_of.legend(steps, "area: fraction of the cells that express the gene")
     ax.set_xticks(range(values.shape[1]), values.columns, rotation=90, style="italic", fontsize=fontsize)
     style = "italic" if italic_rows else "normal"
@@ -88,12 +83,34 @@ def draw_matrix(
     extend = {(1, 1): "both", (1, 0): "min", (0, 1): "max"}.get(((numbers < low).any(), (numbers > high).any()))
     ax.figure.colorbar(image, cax=bar, extend=extend or "neither").set_label(label, fontsize="small")
     bar.tick_params(labelsize="small")
-    sides_of.make_room(bar)
     notes = [f"grey: {grey}"] if grey and areas is None and np.isnan(numbers).any() else []
     notes += ["pointed end of the bar: beyond its scale"] if extend else []
     text = "; ".join(notes)
     ax.set_xlabel(text if drawn.ours else wrapped(text, max(_SHORTEST, int(_LETTERS * width))), fontsize="small")
     return drawn, values
+
+
+def _draw_dots(
+    ax: Axes,
+    values: pd.DataFrame,
+    diameter: float,
+    areas: pd.DataFrame,
+    hollow: pd.DataFrame | None,
+    colors: dict[str, Any],
+) -> tuple[Any, list[Artist]]:
+    """Draw a dot for each value, of a diameter in points where its area is 1; return them, and what explains them."""
+    n_rows, n_columns = values.shape
+    sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
+    y, x = np.indices(values.shape).reshape(2, -1)
+    numbers = values.to_numpy(dtype=float).ravel()
+    drawn = ax.scatter(x, y, s=sizes, c=numbers, edgecolors=DARK, linewidths=0.5, **colors)
+    ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
+    steps = [dot(GREY, f"{part:.0%}", ms=diameter * part**0.5, mec=DARK, mew=0.5) for part in (0.1, 0.5, 1.0)]
+    if hollow is not None and hollow.to_numpy().any():
+        middle = hollow.loc[values.index, values.columns].to_numpy().ravel()
+        ax.scatter(x[middle], y[middle], s=_HOLE * sizes[middle], color="white", edgecolors=DARK, linewidths=0.5)
+        steps.append(dot(GREY, CHANCE, ms=0.7 * diameter, mfc="white", mew=0.15 * diameter))
+    return drawn, steps
 
 
 class _Sides:
@@ -102,14 +119,15 @@ class _Sides:
     def __init__(self, drawn: Panels) -> None:
         self.drawn, (self.ax,) = drawn, drawn.axes
         self.divider = None if drawn.ours else make_axes_locatable(self.ax)
-        self.inches = np.array(self.ax.bbox.size) / self.ax.figure.dpi
+        self.inches = np.array(self.ax.bbox.size) / self.ax.figure.dpi  # of the matrix, about
         self.taken = 0.0  # on the right
 
     def add(self, side: str, inches: float, pad: float = 0.0) -> Axes:
         """Return axes on the ``"right"`` of those that are there, or on the ``"top"``."""
         if self.divider is not None:
             new = self.divider.new_horizontal if side == "right" else self.divider.new_vertical
-            self.inches -= (inches + pad, 0) if side == "right" else (0, inches + pad)
+            left = self.inches - ((inches + pad, 0) if side == "right" else (0, inches + pad))
+            self.inches = np.maximum(left, _LEAST)
             return self.ax.add_child_axes(new(inches, pad=pad))
         width, height = self.inches
         if side == "top":
@@ -130,6 +148,7 @@ class _Sides:
     def make_room(self, bar: Axes) -> None:
         """Keep what is written beside a colour bar within the axes of the user as well."""
         if self.divider is not None:
+            self.inches = np.maximum(self.inches - (_LABEL, 0), _LEAST)
             self.divider.add_auto_adjustable_area([bar], pad=_SPACE, adjust_dirs=["right"])
 
 
