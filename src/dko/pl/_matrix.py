@@ -97,7 +97,7 @@ def _draw_dots(
     areas: pd.DataFrame,
     hollow: pd.DataFrame | None,
     colors: dict[str, Any],
-) -> tuple[Any, list[Artist]]:
+) -> tuple[Any, list[Any]]:
     """Draw a dot for each value, of a diameter in points where its area is 1; return them, and what explains them."""
     n_rows, n_columns = values.shape
     sizes = diameter**2 * areas.loc[values.index, values.columns].to_numpy(dtype=float).ravel()
@@ -122,12 +122,12 @@ class _Sides:
         self.inches = np.array(self.ax.bbox.size) / self.ax.figure.dpi  # of the matrix, about
         self.taken = 0.0  # on the right
 
-    def add(self, side: str, inches: float, pad: float = 0.0) -> Axes:
+    def add(self, side: str, inches: float, pad: float = 0.0) -> Any:
         """Return axes on the ``"right"`` of those that are there, or on the ``"top"``."""
         if self.divider is not None:
             new = self.divider.new_horizontal if side == "right" else self.divider.new_vertical
-            left = self.inches - ((inches + pad, 0) if side == "right" else (0, inches + pad))
-            self.inches = np.maximum(left, _LEAST)
+            taken = (inches + pad, 0) if side == "right" else (0, inches + pad)
+            self.inches = np.maximum(self.inches - taken, _LEAST)
             return self.ax.add_child_axes(new(inches, pad=pad))
         width, height = self.inches
         if side == "top":

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._core.cells import MOST_CELLS, Source, sample_rows, unwrap
+from .._core.cells import Source, sample_rows, unwrap
 from .._core.groups import grouping
 from .._core.messages import require_known, say
 from .._core.scale import scale_of
@@ -182,15 +182,13 @@ def estimate(size: Size, calibration: Calibration, *, n_groups: int = 1, workers
     from .planning import _memory, _work
 
     one = size._replace(n_cells=size.n_cells / n_groups)
+    most = _work.steps_at_most(one.n_cells)
     n_steps = _work.steps_of(one.n_cells, calibration.n_steps, calibration.n_cells)
-    # They are known where the fit has been made.
-    most = n_steps if calibration.n_cells >= size.n_cells else _work.steps_at_most(one.n_cells)
-    draws = _work.DRAWS if size.n_cells <= MOST_CELLS else 0
     knockouts = {_work.FIT: 0, _work.KO: round(size.n_cells * size.common)}
     rows = {}
     for step, rates in calibration.rates.items():
         taken, least, longest = (
-            _work.of_fit(one, steps) if step == _work.FIT else _work.of_step(step, one, draws)
+            _work.of_fit(one, steps) if step == _work.FIT else _work.of_cells(one)
             for steps in (n_steps, min(n_steps, calibration.n_steps), most)
         )
         factor = _OF_RANKING if step == _work.RANK else _FACTOR

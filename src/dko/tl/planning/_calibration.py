@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 # Cells and genes of short runs: slopes are the differences between them.
 _FEW, _MANY, _MOST_GENES, _FEWEST_GENES = 500, 4_000, 2_000, 50
-# Cells that train until the loss no longer falls, as only then the number of steps is known, and whose ranking draws as
-# often as any; others take a few steps, and a few draws.
+# Cells that train until the loss no longer falls, as only then the number of steps is known; others take a few steps.
 TRAINING, _STEPS = 2_000, 10
 # Of no more cells all are taken, once: the short runs would take longer.
 ALL = 10_000
@@ -134,7 +133,7 @@ def calibrate(
 
 def _run(cells: AnnData, genes: Sequence[str], n_steps: int | None, effects: str, device: str, out: Path) -> _Run:
     """Fit and scan, and take the time of each step."""
-    size, cells, draws = size_of(cells, genes), cells.copy(), _STEPS if n_steps else _work.DRAWS
+    size, cells = size_of(cells, genes), cells.copy()
     how: Any = {"log1p": linear(cells), "effects": effects, "max_steps": n_steps}
     clock = _timed(lambda: fit(cells, genes=genes, device=device, progress=False, **how))
     taken = int(history(cells)["step"].max())
@@ -142,11 +141,11 @@ def _run(cells: AnnData, genes: Sequence[str], n_steps: int | None, effects: str
     calls = {
         SCAN_OUT: lambda: scan(cells, out=out, device=device, progress=False),
         SCAN: lambda: scan(cells, device=device, progress=False),
-        RANK: lambda: rank_genes(cells, n_bootstraps=draws, progress=False),
+        RANK: lambda: rank_genes(cells, progress=False),
         KO: lambda: virtual_ko(cells, common, device=device, progress=False),
     }
     steps = {FIT: Timed(_work.of_fit(size, taken), *clock)}
-    steps |= {step: Timed(_work.of_step(step, size, draws), *_timed(call)) for step, call in calls.items()}
+    steps |= {step: Timed(_work.of_cells(size), *_timed(call)) for step, call in calls.items()}
     return _Run(steps, taken, cells.uns[keys.DEFAULT][keys.PARAMS]["effects"])
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ...models.fitting import Schedule
 
 FIT, SCAN, SCAN_OUT, RANK, KO = "fit", "scan", "scan to a file", "rank_genes", "virtual_ko of one gene"
-# Means that a ranking draws of the cells of a group, by default.
-DRAWS = 1_000
 # Share of the cells that validates, by default.
 _VALIDATION = 0.2
 # Work of a row that is validated, over that of one that trains: forward, and not backward.
@@ -66,12 +64,6 @@ def of_cells(size: Size) -> Counter[str]:
     n_cells, n_genes, read, present, square, _ = size
     shared = {"read": n_cells * read, "entries": n_cells * present, "pairs": n_cells * square}
     return Counter({"start": 1, "maps": n_genes**2, **shared})
-
-
-def of_step(step: str, size: Size, draws: int) -> Counter[str]:
-    """Return the work of a step after the fit; a ranking makes means of so many draws of its cells."""
-    drawn = {"drawn": draws * size.n_cells * size.present} if step == RANK else {}
-    return of_cells(size) + Counter(drawn)
 
 
 def of_fit(size: Size, n_steps: float) -> Counter[str]:
