@@ -317,12 +317,13 @@ def test_the_user_stops_it_and_workers_leave_the_rest(total, tmp_path, client, m
 def test_the_disk_is_full_and_workers_leave_the_rest(total, tmp_path, client, monkeypatch):
     n_written, of_others = [], set(client.futures)
 
-    def room(folder, size):
-        n_written.append(size)
-        if len(n_written) > 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(_files.Disk):
+        def check(self):
+            n_written.append(1)
+            if len(n_written) > 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_files, "check_room", room)
+    monkeypatch.setattr(_files, "Disk", Full)
     with pytest.raises(OSError, match="No space left") as caught:
         dko.tl.scan(total, out=tmp_path / "out.h5ad", batch_size=1)
     assert caught.traceback  # which holds all that the call has made

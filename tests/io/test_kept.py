@@ -215,3 +215,29 @@ def test_digests_tell_types_shapes_and_order_apart():
     some = [(array,), (array.astype(np.int64),), (array.reshape(2, 2),), (array[::-1],), (array, ""), ("", array), ()]
     assert len({digest(*parts) for parts in some}) == len(some)
     assert digest(array) == digest(array.copy())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_a_second_scan_to_the_same_target_is_refused_at_once(fitted, tmp_path, monkeypatch, counts_of_scans):
+    """Also a scan of something else: the first to end would remove what the other keeps, and the last one would win."""
+    out, first, take = tmp_path / "out.h5ad", fitted.copy(), Kept.take
+    said = []
+
+    def meanwhile(self, *given):
+        n_done, there = len(counts_of_scans), sorted(tmp_path.iterdir())
+        for genes in (None, ["gene_3"]):
+            with pytest.raises(OSError, match="Another scan is writing .*out.h5ad' at this time; wait") as caught:
+                dko.tl.scan(fitted, out=out, genes=genes, batch_size=20)
+            said.append(str(caught.value))
+        assert len(counts_of_scans) == n_done and "dko_n_cells" not in fitted.var
+        assert sorted(tmp_path.iterdir()) == there
+        dko.tl.scan(fitted, out=tmp_path / "other.h5ad", batch_size=20)
+        return take(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "take", lambda self, *given: (patch.undo(), meanwhile(self, *given))[1])
+        dko.tl.scan(first, out=out, batch_size=20)
+    assert len(said) == 2
+    same(out, tmp_path / "other.h5ad")
+    dko.tl.scan(fitted, out=out, genes=["gene_3"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5ad", "out.h5ad"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import re
@@ -22,6 +23,14 @@ from ._target import aside, check_target
 _PARTIAL = re.compile(r"\.dko-partial-([0-9a-f]{8})-(\d+)-\w{8}")
 # After this time also those go whose process cannot be looked up, as it ran on another machine.
 _SECONDS = 30 * 24 * 60 * 60
+# Looks in a row at which a folder has to be gone, at most so many in all, and the seconds between.
+_LOOKS, _MOST_LOOKS, _PAUSE = 5, 100, 0.02
+# What to do where a disk is full, or a limit is reached.
+_REMEDIES = {
+    errno.ENOSPC: "; make room there, or name another folder",
+    errno.EDQUOT: "; delete files of yours there, or name another folder",
+    errno.EFBIG: "; raise the limit of the size of a file (ulimit -f), or name another folder",
+}
 
 
 @contextmanager
@@ -32,7 +41,7 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
     that choose the format by it need it named.
     """
     try:
-        with _workplace(check_target(path, store=store).parent) as folder:
+        with _workplace(check_target(path, store=store).parent, store) as folder:
             temporary = folder / "partial"
             yield temporary
             target = check_target(path, store=store)
@@ -48,12 +57,13 @@ def atomic(path: str | os.PathLike[str], *, store: bool = False) -> Iterator[Pat
     except OSError as error:
         if error.strerror is None:  # a sentence already
             raise
-        sentence = f"{str(path)!r} could not be written: {error.strerror}. What was there is unchanged."
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        sentence = f"{str(path)!r} could not be written: {error.strerror}{remedy}. What was there is unchanged."
         raise OSError(sentence) from error
 
 
 @contextmanager
-def _workplace(parent: Path) -> Iterator[Path]:
+def _workplace(parent: Path, store: bool) -> Iterator[Path]:
     """Make a folder that bears the mark of this process and is gone afterwards; remove those of dead processes."""
     with suppress(OSError):
         for entry in os.scandir(parent):
@@ -64,9 +74,23 @@ def _workplace(parent: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700)
         yield folder
-    finally:
+    except BaseException:
         with uninterrupted():
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder) if store else shutil.rmtree(folder, ignore_errors=True)
+        raise
+    with uninterrupted():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a store until it stays away: where one chunk fails, zarr still writes others, in other threads."""
+    n_gone = 0
+    for _ in range(_MOST_LOOKS):
+        shutil.rmtree(folder, ignore_errors=True)
+        n_gone = 0 if folder.exists() else n_gone + 1
+        if n_gone == _LOOKS:
+            break
+        time.sleep(_PAUSE)
 
 
 def _here() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from scipy import sparse
 from .._compat import changed_zarr, modalities_apart, stored
 from .._core.process import behind, uninterrupted
 from ._atomic import atomic
-from ._target import check_room, check_target, restore
+from ._hdf5 import Disk
+from ._target import check_target, restore
 
 if TYPE_CHECKING:
     from .._typing import Callable, Figure, Iterator, MuData
@@ -68,26 +68,26 @@ def read_any(path: str | Path) -> AnnData | MuData:
 def write_any(data: AnnData | MuData, path: str | Path) -> None:
     """Write a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete."""
     format = ending(path)
-    target: Any = data
-    with atomic(path, store=format == ".zarr") as temporary, _settled(format):
-        if format != ".zarr":
-            check_room(temporary.parents[1], _n_bytes(target))
-        getattr(target, f"write_{format[1:]}")(temporary)
+    # Neither zarr's threads nor HDF5 stop where Ctrl-C is pressed: they would write on where nothing is to be left.
+    with atomic(path, store=format == ".zarr") as temporary, _settled(format), uninterrupted():
+        if format == ".zarr":
+            data.write_zarr(temporary)
+        elif format == ".h5mu":
+            import mudata
+
+            with Disk(temporary) as disk:
+                mudata.write_h5mu(disk, data)
+        else:
+            with Disk(temporary) as disk, h5py.File(disk, "w") as file:
+                _write_h5ad(file, data)
 
 
-def _n_bytes(value: Any) -> int:
-    """Bytes that the arrays of an AnnData or MuData take, in memory and in an HDF5 file."""
-    if hasattr(value, "obsm"):
-        tables = (value.obs, value.var, value.uns, value.obsm, value.varm, value.obsp, value.varp)
-        whole = (value.mod,) if hasattr(value, "mod") else (value.X, value.raw and value.raw.X, value.layers)
-        return sum(map(_n_bytes, (*tables, *whole)))
-    if isinstance(value, Mapping):
-        return sum(map(_n_bytes, value.values()))
-    if isinstance(value, pd.DataFrame):
-        return int(value.memory_usage().sum())
-    if sparse.issparse(value):
-        return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
-    return getattr(value, "nbytes", 0)
+def _write_h5ad(file: h5py.File, adata: AnnData) -> None:
+    """Write cells as ``AnnData.write_h5ad`` does, which takes paths only."""
+    adata.strings_to_categoricals()
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
+    write_elem(file, "/", adata)
 
 
 @contextmanager
@@ -167,28 +167,34 @@ def write_blocks(
 ) -> None:
     """Write an AnnData whose X and layers come in blocks of rows; `more` columns of var are asked for in the end."""
     store = Path(path).suffix == ".zarr"
-    with atomic(path, store=store) as temporary:
-        # Columns of every kind, as anndata writes them, before the work begins.
-        start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
-        # zarr writes in a thread that Ctrl-C here does not stop: it would write on where nothing is to be left.
+    start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
+    with atomic(path, store=store) as temporary, ExitStack() as ending, ExitStack() as opened:
+        # Columns of every kind, as anndata writes them, before the work begins. As in `write_any`, Ctrl-C has to wait.
         with _settled(".zarr" if store else ".h5ad"), uninterrupted():
-            start.write_zarr(temporary) if store else start.write_h5ad(temporary)
-        with ExitStack() as ending, changed_zarr(temporary) if store else h5py.File(temporary, "r+") as group:
-            places = ["X", *(f"layers/{name}" for name in layers)]
-            beginning = True
+            if store:
+                start.write_zarr(temporary)
+                group = opened.enter_context(changed_zarr(temporary))
+            else:
+                disk = opened.enter_context(Disk(temporary))
+                group = opened.enter_context(h5py.File(disk, "w"))
+                _write_h5ad(group, start)
+        places = ["X", *(f"layers/{name}" for name in layers)]
+        beginning = True
 
-            def append(matrices: list[sparse.csr_matrix]) -> None:
-                nonlocal beginning
-                if not store:
-                    check_room(temporary.parents[1], sum(one.data.nbytes + one.indices.nbytes for one in matrices))
-                for place, block in zip(places, matrices, strict=True):
-                    if beginning:
-                        # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
-                        write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
-                    else:
-                        sparse_dataset(group[place]).append(stored(block))
-                beginning = False
+        def append(matrices: list[sparse.csr_matrix]) -> None:
+            nonlocal beginning
+            for place, block in zip(places, matrices, strict=True):
+                if beginning:
+                    # 64 bits, as a file may hold more entries than 32 can count, which anndata finds out too late.
+                    write_elem(group, place, stored(block), dataset_kwargs={"indptr_dtype": np.int64})
+                else:
+                    sparse_dataset(group[place]).append(stored(block))
+            beginning = False
+            if not store:
+                disk.check()
 
+        try:
             behind(append, blocks)
-            ending.enter_context(uninterrupted())
-            write_elem(group, "var", start.var.assign(**more()))
+        finally:
+            ending.enter_context(uninterrupted())  # closing, too
+        write_elem(group, "var", start.var.assign(**more()))

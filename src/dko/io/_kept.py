@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sys
 import zipfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -44,6 +46,7 @@ class Kept:
     """
 
     def __init__(self, target: str | Path, made_from: str):
+        self._target = str(target)
         # Not the name of the target itself, which may be as long as names can be.
         self._pattern = f".dko-blocks-{digest(Path(target).name)[:8]}-*"
         self.folder = Path(target).absolute().with_name(self._pattern.replace("*", made_from))
@@ -95,11 +98,30 @@ class Kept:
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Make the folder, and remove it in the end; but where the user stops the computation keep it, and say so."""
+        """Make the folder, and remove it in the end; but where the user stops the computation keep it, and say so.
+
+        OSError: another one is on its way to the same target; each would remove what the other keeps.
+        """
+        is_new = False
+        with suppress(OSError):
+            self.folder.mkdir()
+            is_new = True
+        with ExitStack() as held:
+            for folder in self.folder.parent.glob(self._pattern):
+                if not held.enter_context(_held(folder)):
+                    if is_new:
+                        self.folder.rmdir()
+                    raise OSError(
+                        f"Another scan is writing {self._target!r} at this time; wait until it has ended, or name "
+                        "another file."
+                    )
+            with self._going_on():
+                yield
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
         if n_blocks := self._n_blocks():
             say(f"Going on with a scan that was stopped; blocks of cells that are done: {n_blocks}.")
-        with suppress(OSError):
-            self.folder.mkdir(exist_ok=True)
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -126,3 +148,24 @@ class Kept:
     def _remove(self) -> None:
         for folder in self.folder.parent.glob(self._pattern):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Have a folder alone until the end of the block or of this process; False where somebody else has it."""
+    if sys.platform == "win32":  # which locks no folders
+        yield True
+        return
+    import fcntl
+
+    with ExitStack() as opened:
+        is_free = True
+        # Removed at this time; a file system without locks.
+        with suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, number)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                is_free = False
+        yield is_free

@@ -19,9 +19,6 @@ _TOP = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp
 _TOP |= {".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".DS_Store"}
 _FILE = re.compile(r"\.z(array|attrs|group|metadata)|zarr\.json|\.DS_Store|c|\d+(\.\d+)*")
 
-# What HDF5 writes beside the arrays, and others meanwhile.
-_SPARE = 2**20
-
 
 def check_target(path: str | os.PathLike[str], *, store: bool = False) -> Path:
     """Refuse a target whose writing would fail or lose something; return what is behind it (docs/design.md).
@@ -55,16 +52,6 @@ def check_folder(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> N
     if not there.is_dir():
         raise NotADirectoryError(f"There is no folder {str(folder)!r}, and it cannot be made; choose another.")
     _check_writable(there)
-
-
-def check_room(folder: Path, n_bytes: int) -> None:
-    """Refuse what the disk has no room for before HDF5 finds out, which then ends the process and all that is in it."""
-    free = shutil.disk_usage(folder).free
-    if free < n_bytes + _SPARE:
-        raise OSError(
-            f"The disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and about "
-            f"{(n_bytes + _SPARE) / 2**20:,.0f} MiB are needed; make room first."
-        )
 
 
 def restore(target: Path) -> bool:
