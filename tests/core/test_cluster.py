@@ -86,6 +86,17 @@ def test_named_knockouts_and_effects_by_workers_are_the_same(which, request, sen
     assert len(sent) > n_sent > 0
 
 
+@pytest.mark.slow
+def test_a_cluster_that_starts_its_first_worker_for_work(total, capsys):
+    expected = here(dko.tl.scan, total)
+    how = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+    with distributed.LocalCluster(**how) as made, distributed.Client(made):
+        made.adapt(minimum=0, maximum=1, interval="100ms")
+        dko.tl.scan(total)
+    assert capsys.readouterr().err.count("Waiting for a worker") == 1
+    assert_same_adata(total, expected)
+
+
 FIT: dict[str, Any] = {"effects": "total", "max_steps": 20, "progress": False}
 
 

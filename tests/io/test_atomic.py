@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import anndata as ad
@@ -16,6 +17,7 @@ import pytest
 import dko
 from dko.io import _atomic
 from dko.io._atomic import atomic
+from dko.io._files import write_any
 from dko.io._target import check_target
 
 
@@ -149,6 +151,27 @@ def test_writers_killed_at_some_steps(name, stride, fitted, tmp_path):
         assert list(path.parent.iterdir()) == [path]
         step += stride
     assert n_left and abs(read(path) - expected["new"]).max() == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")
+@pytest.mark.parametrize("name", ["out.zarr", "out.h5ad"])
+def test_ctrl_c_leaves_nothing_behind(name, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    old, new = (ad.AnnData(np.full((n, 200), n, dtype=np.float32)) for n in (3, 2000))
+    new.layers.update({f"layer_{number}": new.X for number in range(4)})
+    write_any(old, tmp_path / name)
+    timer = threading.Timer(0.02, lambda: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            write_any(new, tmp_path / name)
+            time.sleep(1)  # a write that ended before
+    finally:
+        signal.signal(signal.SIGINT, before)
+    time.sleep(0.3)
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+    assert read(tmp_path / name)[0, 0] in (3, 2000)
 
 
 def test_only_what_dead_processes_left_is_removed(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
@@ -55,6 +57,42 @@ def test_axes_of_users_have_the_style_inside_a_block_alone():
     with pytest.raises(KeyError, match="font.sise"), dko.pl.style({"font.sise": 7}):
         pass
     assert dict(mpl.rcParams) == before
+
+
+def test_blocks_of_several_threads_leave_nothing_set():
+    before, ending = dict(mpl.rcParams), [threading.Event() for _ in range(3)]
+
+    def draw(number):
+        with dko.pl.style({"font.size": 5 + number}):
+            begun.release()
+            assert ending[number].wait(10)
+
+    begun = threading.Semaphore(0)
+    threads = [threading.Thread(target=draw, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+        assert begun.acquire(timeout=10)
+    for thread, event in zip(threads, ending, strict=True):  # the first to begin ends first
+        event.set()
+        thread.join()
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_style_is_a_decorator_and_ends_with_errors():
+    before = dict(mpl.rcParams)
+
+    @dko.pl.style({"font.size": 7})
+    def fail():
+        with dko.pl.style({"font.size": 5}):
+            sizes.append(mpl.rcParams["font.size"])
+        sizes.append(mpl.rcParams["font.size"])
+        raise OSError("no file")
+
+    sizes = []
+    for _ in range(2):
+        with pytest.raises(OSError, match="no file"):
+            fail()
+    assert sizes == [5, 7, 5, 7] and dict(mpl.rcParams) == before
 
 
 def test_a_block_changes_the_plots_in_it(pictured):

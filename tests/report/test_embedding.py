@@ -35,6 +35,13 @@ def test_an_embedding_without_places_is_refused(complete, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_infinite_impacts_are_refused(complete, tmp_path):
+    complete.layers["dko_impact"].data[:] = np.inf
+    with pytest.raises(ValueError, match="Some of these impacts are infinite"):
+        dko.io.write_embedding(complete, tmp_path / "cells.html", genes=["gene_3"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_cell_with_its_place_group_and_impacts(complete, written, unchanged):
     complete.obsm["X_umap"][5] = np.nan
     complete.uns["cell_type_colors"] = ["tab:blue", "0.5"]
@@ -134,6 +141,10 @@ const before = place(most);
 document.querySelector("[data-zoom]").click();
 said.push(String(place(most)[0] !== before[0] && view.zoom > 1));
 point(-500, -500);
+document.querySelector("[data-zoom='0']").click();
+canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+said.push(tip.innerText.split("\\n")[0]);
+said.push(String(document.documentElement.scrollWidth <= window.innerWidth));
 const report = document.createElement("output");
 report.textContent = JSON.stringify(said);
 document.body.append(report);
@@ -145,15 +156,19 @@ document.body.append(report);
 @pytest.mark.slow
 def test_a_cell_that_is_pointed_at_says_what_it_is(complete, written, browser, tmp_path):
     complete.uns["cell_type_colors"] = ["#102030", "#405060"]
+    complete.obs["cell_type"] = complete.obs["cell_type"].cat.rename_categories({"CD4/CD8 T": "T" * 3000})
     html, data = written(complete, genes=["gene_3", HOSTILE])
     path = tmp_path / "cells.html"
     path.write_text(html.replace("</body>", f"{ACTIONS}</body>"), encoding="utf-8")
     (said,) = re.findall(r"<output>(.*?)</output>", browser(tmp_path, "--dump-dom", path.as_uri()), re.DOTALL)
-    tip, color, largest, zoomed, nothing = json.loads(unescape(said))
+    tip, color, largest, zoomed, nothing, next_cell, fits = json.loads(unescape(said))
     described = [data["name"][0], data["groups"][data["group"][0]]]
     for label, (value, *_) in zip(data["labels"], data["values"], strict=True):
         described.append(f"{label}: {'gene not expressed' if value is None else f'{value:#.3g}'}")
     assert tip.split("\n") == described
     assert color == ("16,32,48", "64,80,96")[data["group"][0]]
     assert largest == "253,231,37", "the last colour of viridis"
-    assert (zoomed, nothing) == ("true", "nothing")
+    assert (zoomed, nothing, fits) == ("true", "nothing", "true")
+    impacts = np.array(data["values"], dtype=float)
+    most = impacts[np.nanargmax(np.nanmax(impacts, axis=1))]
+    assert next_cell == data["name"][int(np.nanargmax(most))], "the largest impact, by the keyboard"

@@ -131,7 +131,8 @@ def _n_threads(client: Client) -> int:
     """Return how many threads the workers have, once there is any."""
     if not (found := client.nthreads()):
         say(f"Waiting for a worker of {client}.")
-        client.wait_for_workers(1)
+        # A cluster that adapts starts workers for work alone.
+        client.submit(int, pure=False).result()
         found = client.nthreads()
     return max(1, sum(found.values()))
 

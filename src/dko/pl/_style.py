@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -57,6 +58,9 @@ _FONTS = ("Arial", "Helvetica", "DejaVu Sans")
 _OF_THE_USER = ("figure.dpi", "figure.figsize", "savefig.")
 
 _is_on: ContextVar[bool] = ContextVar("dko_style", default=False)
+# What keeps the parameters that were there before any block, and once more for each block that has not ended.
+_blocks: list[AbstractContextManager[None]] = []
+_lock = Lock()
 
 
 class Figure(PlainFigure):
@@ -102,7 +106,7 @@ def style(rc: Mapping[str, Any] | mpl.RcParams | None = None) -> Iterator[None]:
     chosen: Any = {**kept, "font.family": font, **_STYLE, **(rc or {})}
     before, interactive = _is_on.set(True), mpl.is_interactive()
     try:
-        with mpl.rc_context():
+        with _kept_in_any_thread(), mpl.rc_context():
             matplotlib.style.use("default")
             mpl.rcParams.update(chosen)
             try:
@@ -113,6 +117,23 @@ def style(rc: Mapping[str, Any] | mpl.RcParams | None = None) -> Iterator[None]:
     finally:
         mpl.interactive(interactive)
         _is_on.reset(before)
+
+
+@contextmanager
+def _kept_in_any_thread() -> Iterator[None]:
+    """Have parameters as before once the last of several blocks has ended: each would restore what others have set."""
+    with _lock:
+        if not _blocks:
+            _blocks.append(mpl.rc_context())
+            _blocks[0].__enter__()
+        _blocks.append(_blocks[0])
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks.pop()
+            if len(_blocks) == 1:
+                _blocks.pop().__exit__(None, None, None)
 
 
 def plot(function: Callable[P, R]) -> Callable[P, R]:

@@ -79,6 +79,8 @@ def _placed(run: Run, places: np.ndarray, cells: np.ndarray) -> dict[str, Any]:
 def _colored(impacts: pd.DataFrame) -> dict[str, Any]:
     """Return impacts by knockout, None where a cell does not express the gene, and colours from 0 to the largest."""
     rounded = impacts.to_numpy(dtype=float).round(5)
+    if np.isinf(rounded).any():
+        raise ValueError("Some of these impacts are infinite, which none can be; run dko.tl.scan or virtual_ko again.")
     known = rounded[np.isfinite(rounded)]
     values = rounded.astype(object)
     values[np.isnan(rounded)] = None

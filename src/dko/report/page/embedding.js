@@ -5,7 +5,7 @@ const [canvas, choice, key, tip] = ["cells", "choice", "key", "tip"].map((id) =>
 const paint = canvas.getContext("2d");
 const GREY = "#d3d3d3", MARGIN = 14, NEAR = 8;
 const size = Math.min(5, Math.max(1.3, 130 / Math.sqrt(data.x.length)));
-let view, start, alone = null, colors = [], order = [];
+let view, start, now = -1, alone = null, colors = [], order = [];
 
 const element = (tag, textContent, className = "") => Object.assign(document.createElement(tag), { textContent, className });
 const values = () => data.values[choice.value];
@@ -70,7 +70,8 @@ function recolor() {
   draw();
 }
 
-function describe(event) {
+/* Of the cell that is nearest to the pointer, if any is near. */
+function point(event) {
   const box = canvas.getBoundingClientRect();
   const [x, y] = [event.clientX - box.left, event.clientY - box.top];
   let best = -1, least = NEAR + size * Math.sqrt(view.zoom);
@@ -78,17 +79,38 @@ function describe(event) {
     const [a, b] = place(i), distance = Math.hypot(a - x, b - y);
     if (shown(i) && distance <= least) [best, least] = [i, distance];
   }
-  tip.hidden = best < 0;
-  if (best < 0) return;
-  tip.replaceChildren(element("strong", data.name[best]));
-  if (data.groups.length) tip.append(element("div", data.groups[data.group[best]] ?? "no group"));
+  describe(best, x, y);
+}
+
+function describe(cell, x, y) {
+  now = cell;
+  tip.hidden = cell < 0;
+  if (cell < 0) return;
+  tip.replaceChildren(element("strong", data.name[cell]));
+  if (data.groups.length) tip.append(element("div", data.groups[data.group[cell]] ?? "no group"));
   data.labels.forEach((label, number) => {
-    const value = data.values[number][best];
-    const now = choice.value === String(number) ? "now" : "";
-    tip.append(element("div", `${label}: ${value === null ? data.grey : fixed(value)}`, now));
+    const value = data.values[number][cell], line = element("div", `${label}: ${value === null ? data.grey : fixed(value)}`);
+    if (choice.value !== String(number)) tip.append(line);
+    else tip.children[0].after(Object.assign(line, { className: "now" }));
   });
   tip.style.left = `${Math.max(0, Math.min(x + 12, canvas.clientWidth - tip.offsetWidth))}px`;
   tip.style.top = `${y + 16}px`;
+}
+
+/* To the next cell in the picture, with a ring around it. */
+function step(by) {
+  const there = order.filter((i) => {
+    const [x, y] = place(i);
+    return shown(i) && x >= 0 && y >= 0 && x <= canvas.clientWidth && y <= canvas.clientHeight;
+  });
+  if (!there.length) return;
+  const at = there.indexOf(now);
+  const cell = there.at(at < 0 ? -1 : (at + by) % there.length), [x, y] = place(cell);
+  draw();
+  paint.beginPath();
+  paint.arc(x, y, NEAR + size, 0, 2 * Math.PI);
+  paint.stroke();
+  describe(cell, x, y);
 }
 
 if (data.groups.length) choice.append(new Option(data.groupby, "group"));
@@ -109,14 +131,27 @@ canvas.addEventListener("wheel", (event) => {
 canvas.addEventListener("pointerdown", (event) => {
   start = { x: event.clientX - view.x, y: event.clientY - view.y };
   canvas.setPointerCapture(event.pointerId);
-  describe(event);
+  point(event);
 });
 canvas.addEventListener("pointerup", () => (start = undefined));
-canvas.addEventListener("pointerleave", () => (tip.hidden = true));
+canvas.addEventListener("pointerleave", (event) => {
+  if (event.pointerType === "mouse") tip.hidden = true; // a finger leaves as soon as it is lifted
+});
 canvas.addEventListener("pointermove", (event) => {
-  if (start === undefined) return describe(event);
+  if (start === undefined) return point(event);
   tip.hidden = true;
   Object.assign(view, { x: event.clientX - start.x, y: event.clientY - start.y });
+  draw();
+});
+canvas.addEventListener("keydown", (event) => {
+  const by = { ArrowRight: -1, ArrowDown: -1, ArrowLeft: 1, ArrowUp: 1 }[event.key];
+  if (event.key === "Escape") tip.hidden = true;
+  if (by === undefined) return;
+  event.preventDefault();
+  step(by);
+});
+canvas.addEventListener("blur", () => {
+  tip.hidden = true;
   draw();
 });
 window.addEventListener("resize", draw);
