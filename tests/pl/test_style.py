@@ -79,7 +79,7 @@ def test_blocks_of_several_threads_leave_nothing_set():
 
 
 def test_a_style_is_a_decorator_and_ends_with_errors():
-    before = dict(mpl.rcParams)
+    before, sizes = dict(mpl.rcParams), list[float]()
 
     @dko.pl.style({"font.size": 7})
     def fail():
@@ -88,7 +88,6 @@ def test_a_style_is_a_decorator_and_ends_with_errors():
         sizes.append(mpl.rcParams["font.size"])
         raise OSError("no file")
 
-    sizes = []
     for _ in range(2):
         with pytest.raises(OSError, match="no file"):
             fail()
