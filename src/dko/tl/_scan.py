@@ -82,7 +82,7 @@ def scan(
     %(errors)s
         no cell expresses any of the genes; more impacts than ``dko.settings.result_budget`` has room for without `out`.
     OSError
-        What has the name of `out` cannot be replaced, or another scan is writing it; its folder is full or does not exist.
+        What has the name of `out` cannot be replaced, or another scan is writing it; its folder is missing or full.
 
     Examples
     --------
