@@ -32,6 +32,8 @@ def test_an_embedding_without_places_is_refused(complete, tmp_path):
     complete.obsm["X_umap"][:] = np.nan
     with pytest.raises(ValueError, match="No cell has a place in obsm\\['umap'\\]"):
         dko.io.write_embedding(complete, tmp_path / "cells.html")
+    with pytest.raises(ValueError, match="there are no cells"):
+        dko.io.write_embedding(complete[:0].copy(), tmp_path / "cells.html")
     assert not list(tmp_path.iterdir())
 
 

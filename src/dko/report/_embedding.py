@@ -32,7 +32,8 @@ def render_embedding(
     _, places = read_basis(run.adata, basis)
     known = np.isfinite(places).all(axis=1)
     if not known.any():
-        raise ValueError(f"No cell has a place in obsm[{basis!r}]: there is a missing or infinite value in each.")
+        reason = "there is a missing or infinite value in each" if len(known) else "there are no cells"
+        raise ValueError(f"No cell has a place in obsm[{basis!r}]: {reason}.")
     cells = some_cells(known, generator(0), _MOST_CELLS)
     impacts = run.get("impact", _labels(run) if genes is None else genes, downstream=downstream)[cells]
     n_cells = drawn_of(int(cells.sum()), int(known.sum()), "cell")
