@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,10 @@ import dko
 heavy = {"torch", "scanpy", "matplotlib", "numba", "lightning_fabric", "sklearn", "mudata"} & set(sys.modules)
 assert not heavy, heavy
 """
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert dko.__version__ == version("dko")
 
 
 def test_import_is_light_and_silent():

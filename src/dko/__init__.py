@@ -13,6 +13,8 @@ from ._settings import settings
 if TYPE_CHECKING:
     from . import datasets, get, io, metrics, models, pl, pp, tl
 
+    __version__: str
+
 __all__ = ["datasets", "get", "io", "metrics", "models", "pl", "pp", "settings", "tl"]
 
 
@@ -20,6 +22,8 @@ def __getattr__(name: str) -> Any:
     """Import a part of the package when it is first asked for, so that ``dko --help`` takes no time."""
     if name in __all__:
         return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

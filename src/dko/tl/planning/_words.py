@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..._core.messages import many
+
 if TYPE_CHECKING:
     from ..._typing import Mapping
 
@@ -33,9 +35,12 @@ def words(plan: pd.DataFrame, workers: int) -> pd.DataFrame:
 
 def summary(plan: pd.DataFrame, workers: int) -> str:
     """Say the time and the memory of each step on one line."""
-    told = words(plan, workers)
-    shared = f" (with {workers} workers " + told["with workers"] + ")" if workers > 1 else ""
-    return "; ".join(told["step"] + " " + told["time"] + shared + ", " + told["memory"])
+    steps = words(plan, workers)
+    shared = [
+        f" ({many(workers, 'worker')}: {after})" if workers > 1 and after != before else ""
+        for before, after in zip(steps["time"], steps["with workers"], strict=True)
+    ]
+    return "; ".join(steps["step"] + " " + steps["time"] + shared + ", " + steps["memory"])
 
 
 def spelled(value: float, units: Mapping[str, float]) -> str:
