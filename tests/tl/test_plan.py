@@ -96,7 +96,7 @@ def test_few_cells_are_fitted_once_and_the_plan_is_what_that_took(planned, count
     np.testing.assert_allclose(fit[["seconds_low", "seconds_high"]], fit["seconds"] * np.array([1 / 1.5, 1.5]))
     assert (found["seconds_with_workers"] == found["seconds"]).all()
     said = capsys.readouterr().err.splitlines()
-    assert [step.split(" (")[0].rsplit(" ", 2)[0] for step in said[0].split("; ")] == STEPS
+    assert [step.split(",")[0].rsplit(" ", 2)[0] for step in said[0].split("; ")] == STEPS
     assert "workers" not in said[0], "only where they change anything"
     assert "300 of 300 cells were read" in said[1]
 
