@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -65,6 +66,12 @@ def test_help_of_every_command_explains_it(dko, command):
     assert shown.code == 0 and shown.err == ""
     assert shown.out.startswith(f"Usage: dko {command} ")
     assert "--quiet" in shown.out and "--debug" in shown.out and "%(" not in shown.out and "``" not in shown.out
+
+
+def test_options_of_one_model_have_a_heading_of_their_own(dko):
+    _, ours, theirs = re.split("Parameters(?= of|  *─)", dko("fit", "--help").out)[1:]
+    assert "--model dko" in ours and "--effects" in ours and "--holdout" not in ours
+    assert "--model sccvae" in theirs and "--holdout" in theirs and "--layer" not in theirs
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)])

@@ -112,6 +112,13 @@ def test_a_lollipop_has_the_genes_that_change_most_and_how_surely_they_do(pictur
     assert falls == (table["change"] < 0).to_list()
 
 
+def test_a_lollipop_says_where_no_gene_changes(pictured):
+    table = pictured.uns["dko_affected"]["table"]
+    table.loc[table["knockout"] == "gene_5", "pval_adj"] = 1.0
+    axes = dko.pl.effect(pictured, kind="lollipop", return_fig=True).axes
+    assert {ax.get_title() for ax in axes if ax.texts} == {"gene_5"}
+
+
 def test_volcanoes_have_one_scale_and_explain_every_colour(pictured):
     figure = dko.pl.effect(pictured, return_fig=True)
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes}) == 1 and len(figure.axes) == 4

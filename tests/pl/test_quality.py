@@ -55,7 +55,7 @@ def test_floor_ceiling_and_reliable_perturbations(evaluated):
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
     assert lines == {
         "floor: permuted cells": summary.at["permuted cells", "pearson"],
-        "measurement": summary.at["measurement", "ceiling"],
+        "measurement, half against half": summary.at["measurement", "ceiling"],
     }
     assert ax.get_title() == f"{summary.attrs['n_perturbations']} reliable perturbations"
     assert len(ax.patches) == 2, "each with its interval"
@@ -71,7 +71,7 @@ def test_chance_is_the_floor_where_it_is_known_and_a_replicate_the_ceiling(evalu
     summary = dko.get.evaluation(evaluated)
     chance = summary.at["measurement", "base_rate"] if metric == "auprc" else 0.5
     lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
-    assert lines == {"chance": chance, "replicate": summary.at["replicate", metric]}
+    assert lines == {"chance": chance, "replicate, half against half": summary.at["replicate", metric]}
 
 
 def test_density_of_the_expressed_entries_of_the_test_cells(scanned):

@@ -73,6 +73,8 @@ def test_intervals_and_hollow_dots_after_rank_genes(ranked):
 def test_groups_are_drawn_on_one_scale(by_type):
     figure = dko.pl.ranking(by_type, groupby="type", return_fig=True)
     assert len({ax.get_xlim() for ax in figure.axes}) == 1 and len(figure.axes) == 3
+    apart = dko.pl.ranking(by_type, groupby="type", sharex=False, return_fig=True)
+    assert len({ax.get_xlim() for ax in apart.axes}) == 3
 
 
 @pytest.fixture(scope="module")

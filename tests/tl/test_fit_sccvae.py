@@ -203,7 +203,7 @@ def test_counts_are_normalised_once(perturbed, capsys):
     training = (counts.obs["dko_split"] != "test") & (counts.obs["perturbation"] == "control")
     totals = np.asarray(counts.X.sum(axis=1)).ravel()
     assert found["params"]["target_sum"] == np.median(totals[training])
-    assert "counts, normalised to one total and logged" in capsys.readouterr().err
+    assert "Values of X: taken as counts." in capsys.readouterr().err
     by_hand = perturbed.copy()
     by_hand.X = sparse.csr_matrix(
         np.log1p(counts.X.toarray() * (found["params"]["target_sum"] / totals)[:, None]).astype(np.float32)

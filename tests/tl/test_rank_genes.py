@@ -169,6 +169,16 @@ def test_genes_are_marked_and_left_out(_direct, column):
     np.testing.assert_allclose(table["pval_adj"], false_discovery_control(table["pval"]))
 
 
+def test_it_says_where_ribosomal_genes_come_first(scanned, capsys):
+    adata, first = scanned, dko.get.ranking(ranked_copy(scanned))["gene"][0]
+    assert "exclude=" not in capsys.readouterr().err
+    adata.var_names = adata.uns["dko"]["genes"] = ["RPL3" if name == first else name for name in adata.var_names]
+    ranked_copy(adata)
+    assert "Some of the first are ribosomal: exclude=['ribosomal'] leaves these out." in capsys.readouterr().err
+    ranked_copy(adata, exclude="ribosomal")
+    assert "leaves these out" not in capsys.readouterr().err
+
+
 def test_what_a_group_gets_does_not_depend_on_the_others(scanned):
     whole = ranked_copy(scanned, groupby="cell_type")
     dko.tl.rank_genes(scanned, groupby="cell_type", groups="CD4/CD8 T", **FAST)

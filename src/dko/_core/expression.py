@@ -139,8 +139,4 @@ def _say_scale(source: Source, scale: Scale, *, linear: bool) -> None:
 
 
 _LINEAR = {"counts": "counts", "linear": "normalised values, not logarithms", "log1p": "log1p and turned back"}
-_LOGGED = {
-    "counts": "counts, normalised to one total and logged",
-    "linear": "normalised values and logged",
-    "log1p": "log-normalised",
-}
+_LOGGED = {"counts": "counts", "linear": "normalised values and logged", "log1p": "log-normalised"}

@@ -79,6 +79,8 @@ _TYPES: dict[str, Any] = {
 }
 # Options of models that may be tables as well; from a file they are names.
 _KINDS = {"str | pd.DataFrame": "str", "Any": "str"}
+# Heading of options in the help; those of one model alone have one of their own.
+_COMMON = "Parameters"
 _NO_OPTION = {"adata", "path", "copy", "progress", "covariates", "init_from", "num_nodes", "strategy"}
 # Instead of what the verb says of it.
 _HELP = {
@@ -152,6 +154,12 @@ def _parameters(name: str) -> list[Parameter]:
     if name not in ("fit", *_PAGES):
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
+    only = {
+        option: f"{_COMMON} of --model {model}"
+        for model, config in zip(REGISTRY, _configs(name), strict=False)
+        for option in config.options()
+        if option not in signature(_verb(name)).parameters
+    }
     for option, (kind, default) in kinds.items():
         if is_argument(name, option):
             together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""
@@ -159,7 +167,8 @@ def _parameters(name: str) -> list[Parameter]:
         else:
             text = _GROUPS if kind == "Groups" else texts.get(option, "")
             text += " A,B,C, or @FILE with one per line." if kind in _LISTS else ""
-            found.append(_parameter(option, _TYPES[kind], text, None if default == () else default))
+            default = None if default == () else default
+            found.append(_parameter(option, _TYPES[kind], text, default, group=only.get(option, _COMMON)))
     flags = {
         "force": "Replace files that exist; then OUT may also be IN.",
         "quiet": "No messages and no progress bars, results only.",
@@ -168,12 +177,14 @@ def _parameters(name: str) -> list[Parameter]:
     return [*found, *(_parameter(flag, bool, text, False) for flag, text in flags.items())]
 
 
-def _parameter(name: str, kind: Any, text: str, default: Any = None, typed: str = "") -> Parameter:
+def _parameter(
+    name: str, kind: Any, text: str, default: Any = None, typed: str = "", group: str = _COMMON
+) -> Parameter:
     if typed:
         annotation: Any = Annotated[kind, Option(name=typed, help=text)]
         return Parameter(name, Parameter.POSITIONAL_ONLY, annotation=annotation)
     how: dict[str, Any] = {"negative": ()} if default is False else {}
-    option = Option(help=text, show_default=default not in (None, False, True), **how)
+    option = Option(help=text, show_default=default not in (None, False, True), group=group, **how)
     annotation = Annotated[kind if default is Parameter.empty else kind | None, option]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 

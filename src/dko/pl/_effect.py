@@ -163,6 +163,8 @@ def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int,
         panel.locator_params(axis="x", nbins=5)
         dress(panel, title, _CHANGE)
         name_rows(panel, most["gene"])
+        if most.empty:
+            panel.text(0.5, 0.5, f"no gene (FDR ≤ {FDR})", transform=panel.transAxes, ha="center", color=GREY)
     drawn.label_outer()
     drawn.legend([*_handles(there), line("black", "95 % interval", lw=0.8)], ncols=2)
 

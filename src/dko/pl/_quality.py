@@ -261,5 +261,6 @@ def _references(summary: pd.DataFrame, metric: str) -> dict[str, tuple[str, tupl
     known = {name for name, (value, *_) in found.items() if np.isfinite(value)}
     floor, ceiling = ([name for name in names if name in known][:1] for names in (_FLOORS, _CEILINGS))
     lines = {name: (name if name == "chance" else f"floor: {name}", GREY) for name in floor}
-    lines |= {name: (name, GREEN) for name in ceiling}
+    halves = ", half against half" if metric == "pearson" or "replicate" in ceiling else ""
+    lines |= {name: (f"{name}{halves}", GREEN) for name in ceiling}
     return {label: (color, found[name]) for name, (label, color) in lines.items()}

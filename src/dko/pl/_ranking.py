@@ -40,6 +40,7 @@ def ranking(
     group: str | Sequence[str] | None = None,
     n_genes: int = 10,
     value: str | None = None,
+    sharex: bool = True,
     key: str = keys.DEFAULT,
     mod: str = "rna",
     key_added: str | None = None,
@@ -59,7 +60,7 @@ def ranking(
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     %(groupby)s
-        A panel per group that has genes, all on one scale.
+        A panel per group that has genes.
     group
         Draw only these groups, in this order.
     n_genes
@@ -67,6 +68,8 @@ def ranking(
     value
         ``"downstream_mean"`` or ``"impact_mean"``; the genes with the largest are drawn. By default the genes that
         :func:`dko.get.ranking` has first, by their downstream impact.
+    sharex
+        Draw all panels on one scale; False shows more where the impacts of one group are far larger.
     %(ranking)s
     %(plot)s
 
@@ -92,7 +95,7 @@ def ranking(
     tables = {str(group): part.head(n_genes) for group, part in parts.items()}
     several, longest = len(tables) > 1, max(map(len, tables.values()))
     size = (3.0 if several else 5.6, 0.8 + 0.2 * intervals + 0.24 * longest)
-    drawn = panels(len(tables), ax, size=size, what="group", sharex=True)
+    drawn = panels(len(tables), ax, size=size, what="group", sharex=sharex)
     for panel, (group, part) in zip(drawn.axes, tables.items(), strict=True):
         places, ends = range(len(part)), [part[end] for end in _ENDS] if intervals else [0, part[shown]]
         panel.axvline(0, color=PALE, lw=0.8, zorder=0)

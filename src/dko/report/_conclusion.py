@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.fitted import NO_SIGNAL
+from .._core.genes import MITOCHONDRIAL, RIBOSOMAL
 from .._core.groups import group_values
 from .._core.messages import many
 from .._core.names import HELD_OUT, TRAINED
@@ -54,9 +55,9 @@ def _fitted(run: Run) -> str:
         roles = fitted.table(keys.PERTURBATIONS)["role"].value_counts()
         said += f", with {many(roles.get(TRAINED, 0), 'perturbation')} to learn from"
         said += f" and {roles.get(HELD_OUT, 0):,} held out"
-    if run.groupby is not None:
-        said += f", in {many(run.groups.nunique(), 'group')} of {run.groupby}"
-    return said + (f" ({many(len(fitted.groups), 'model')})." if fitted.groups else ".")
+    if fitted.groups:
+        said += f", one model for each of {many(len(fitted.groups), 'group')} of {fitted.params['groupby']}"
+    return f"{said}."
 
 
 def _predicts_cells(quality: pd.DataFrame) -> str:
@@ -88,7 +89,7 @@ def _predicts_knockouts(run: Run) -> str:
 
 
 def _keystones(run: Run, found: Ranking) -> Point:
-    text = "Genes whose loss changes the others most, by mean downstream impact"
+    text = "Genes whose loss changes the others most, by mean downstream impact (none ribosomal or mitochondrial)"
     if found.groupby is None:
         return Point(f"{text}: {_first(found.table)}.")
     parts = {str(group): part for group, part in found.table.groupby("group", observed=True)}
@@ -102,6 +103,7 @@ def _keystones(run: Run, found: Ranking) -> Point:
 def _first(table: pd.DataFrame) -> str:
     known = rates(table)
     kept = table if known is None else table[known <= FDR]
+    kept = kept[~kept["mark"].isin([MITOCHONDRIAL, RIBOSOMAL])]
     if kept.empty:
         return f"none at FDR ≤ {FDR:g}"
     rows = kept.head(_N_GENES)

@@ -123,7 +123,7 @@ def _ranking(run: Run) -> Blocks:
             if found.table["group"].nunique() > 1:
                 alt = f"Downstream impact of the first genes of each group in all groups of {found.groupby}"
                 yield _drawn(run, alt, "heatmap", **where, n_genes=3, kind="dots")
-        yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, n_genes=10)
+        yield _drawn(run, f"Downstream impact of the first genes {which}", "ranking", **where, sharex=False)
         rows = _first(found.table, run.n_rows, "group")
         yield _table(results.RANKING, rows, f"The first {run.n_rows} genes {which}")
     if run.basis is not None and there:

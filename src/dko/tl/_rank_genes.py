@@ -14,7 +14,7 @@ from .._core import keys
 from .._core.cells import MOST_CELLS, profiles, read_rows, some_cells
 from .._core.evidence import counts_again
 from .._core.fitted import NO_SIGNAL, check_place
-from .._core.genes import KINDS, gene_kinds, gene_means, in_order
+from .._core.genes import KINDS, MITOCHONDRIAL, RIBOSOMAL, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, listed, say
@@ -178,7 +178,9 @@ def rank_genes(
     )
     few = f" Too few cells to rank genes in {listed(empty)}." if empty else ""
     noise = "" if any(n_found.values()) else " The order of genes may be noise: more or deeper cells are needed."
-    say(f"Genes on which others depend (FDR <= 5 %): {counts or 'none'}; see uns[{place!r}].{few}{noise}")
+    first = sorted({mark for one in tables.values() for mark in one["mark"].head(5)} & {MITOCHONDRIAL, RIBOSOMAL})
+    kinds = f" Some of the first are {' or '.join(first)}: exclude={first} leaves these out." if first else ""
+    say(f"Genes on which others depend (FDR <= 5 %): {counts or 'none'}; see uns[{place!r}].{few}{noise}{kinds}")
     return data if copy else None
 
 

@@ -191,10 +191,10 @@ def _tell(networks: Networks, share: float, effects: str, where: str, *, asked: 
     text += f"validation Bray-Curtis {loss:.4f} (0 is best)"
     if np.isfinite(share):
         text += f", {round(100 * share)} % of the variance of genes explained (0 %: no better than their means)"
-        half = "half or more" if effects == "direct" else "less than half, which is usual of real cells"
-        why = "" if asked else f": it explains {half}"
-        source = "this model" if effects == "direct" else "regressions of genes on genes, not by this model"
-        text += f". Knockouts go by {source}{why}"
+        half = "half or more" if effects == "direct" else "less than half, as usual in real cells"
+        start = "Knockouts" if asked else f"This is {half}, so knockouts"
+        source = "this model" if effects == "direct" else "regressions between pairs of genes, not from this model"
+        text += f". {start} are computed from {source}"
     say(f"{text}.")
 
 
