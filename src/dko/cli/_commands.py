@@ -144,22 +144,16 @@ def _parameters(name: str) -> list[Parameter]:
     found, kinds = [_parameter("input", Path, "Cells: .h5ad, .h5mu or .zarr.", typed="IN")], kinds_of(name)
     out = "File to write, of the same kind as IN (.h5ad and .zarr are)"
     out += "." if name == "fit" else "; or .csv or .tsv, for the table alone."
-    out = (
-        "Page to write, .html" + ("; IN with that ending by default." if name == "report" else ".")
-        if name in _PAGES
-        else out
-    )
+    if name in _PAGES:
+        out = "Page to write, .html" + ("; IN with that ending by default." if name == "report" else ".")
     if name != "plan":
         found.append(_parameter("out", Path, out, None if name in ("evaluate", "report") else Parameter.empty))
     if name not in ("fit", *_PAGES):
         found.append(_parameter("table", Path, "Also write the whole table: .csv or .tsv, .gz too."))
     texts = _texts(name) | _HELP
-    only = {
-        option: f"{_COMMON} of --model {model}"
-        for model, config in zip(REGISTRY, _configs(name), strict=False)
-        for option in config.options()
-        if option not in signature(_verb(name)).parameters
-    }
+    only: dict[str, str] = {}
+    for model, config in zip(REGISTRY, _configs(name), strict=False):
+        only |= dict.fromkeys(config.options(), f"{_COMMON} of --model {model}")
     for option, (kind, default) in kinds.items():
         if is_argument(name, option):
             together = ", or genes removed together: CD74+FTL" if kind == "Knockouts" else ""

@@ -101,16 +101,9 @@ def effect(
         values = pd.DataFrame(changes).T
         # By rank, so that no knockout that changes many genes a lot takes all places.
         best = values.abs().rank(axis=1, ascending=False).min().sort_values(kind="stable").index[: n_genes or 40]
-        label = _CHANGE.replace("of", "of\n", 1)
-        drawn, _ = draw_matrix(
-            values[best],
-            ax,
-            label=label,
-            signed=True,
-            grey="knocked-out gene",
-            italic_rows="group" not in table,
-            **kwargs,
-        )
+        how: dict[str, Any] = {"label": _CHANGE.replace("of", "of\n", 1), "grey": "knocked-out gene"}
+        how |= {"signed": True, "italic_rows": "group" not in table}
+        drawn, _ = draw_matrix(values[best], ax, **how, **kwargs)
     else:
         tested = {title: part[part["z"].notna()] for title, part in parts.items()}
         tested = {title: part.assign(kind=_kinds(part), height=part["z"].abs()) for title, part in tested.items()}
@@ -164,7 +157,7 @@ def _draw_lollipops(drawn: Panels, parts: dict[str, pd.DataFrame], n_genes: int,
         dress(panel, title, _CHANGE)
         name_rows(panel, most["gene"])
         if most.empty:
-            panel.text(0.5, 0.5, f"no gene (FDR ≤ {FDR})", transform=panel.transAxes, ha="center", color=GREY)
+            panel.text(0.5, 0.5, f"no gene (FDR ≤ {FDR})", transform=panel.transAxes, ha="center", color=DARK)
     drawn.label_outer()
     drawn.legend([*_handles(there), line("black", "95 % interval", lw=0.8)], ncols=2)
 

@@ -90,11 +90,11 @@ def choose(expression: Expression, genes: str | Sequence[str] | None, n_top_gene
     n_wanted = max(limit if n_top_genes is None else n_top_genes, len(named))
     if expressed <= n_wanted:
         fewer = f", fewer than n_top_genes={n_top_genes}" if (n_top_genes or 0) > expressed else ""
-        say(f"Genes: all {expressed} that are expressed, of {len(names)}{fewer}.")
+        say(f"Genes: all {expressed:,} that are expressed, of {len(names):,}{fewer}.")
         return [name for name, n in zip(names, n_cells, strict=True) if n > 0 or name in named]
     chosen = named | set(_most_variable(expression, named, n_wanted - len(named)))
     say(
-        f"Genes: the {n_wanted - len(named)} most variable of {expressed} that are expressed"
+        f"Genes: the {n_wanted - len(named):,} most variable of {expressed:,} that are expressed"
         f"{f', and {len(named)} that were named' if named else ''}. Name genes to have them in, genes=[...]."
     )
     return [name for name in names if name in chosen]

@@ -54,7 +54,7 @@ def affected_genes(
     adata
         After :func:`dko.tl.fit`.
     gene
-        A gene, or a list of genes, each knocked out alone.
+        A gene, or a list of genes, each knocked out alone. A later call replaces the table: name all in one.
     groupby
         ``obs`` column, by default that of the fit, if any: an answer per group.
     groups

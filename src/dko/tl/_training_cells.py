@@ -203,7 +203,7 @@ def _choose_genes(found: Expression, model: type[Model], asked: Request, always:
     if model.most_genes is not None and asked.genes is None and n_wanted is None:
         expressed = found.n_seen > 0
         if (n := int(expressed.sum())) <= model.most_genes[0]:
-            say(f"Genes: all {n} that are expressed, of {len(names)}.")
+            say(f"Genes: all {n:,} that are expressed, of {len(names):,}.")
             return [name for name, there in zip(names, expressed, strict=True) if there or name in always]
         n_wanted = model.most_genes[1]
     chosen = always | set(choose(found, asked.genes, n_wanted))

@@ -271,7 +271,7 @@ def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:
     # Of each gene, by its smallest p-value times the number of groups.
     rates = false_discovery_control(np.minimum(1, len(fits) * np.stack([fit.p_values for fit in fits]).min(0)))
     known = rates <= _NO_SIGNAL
-    text = f"For {int(known.sum())} of {len(rates)} genes these cells show that others depend on them (FDR <= 5 %)"
+    text = f"For {known.sum():,} of {len(rates):,} genes these cells show that others depend on them (FDR <= 5 %)"
     if known.mean() < _FEW_KNOWN:
         text += ", which is few: more cells, or cells that differ more, would show more"
     if known.any():
