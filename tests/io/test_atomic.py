@@ -11,6 +11,7 @@ import threading
 import time
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ import dko
 from dko.io import _atomic
 from dko.io._atomic import atomic
 from dko.io._files import write_any
+from dko.io._hdf5 import Disk
 from dko.io._target import check_target
 
 
@@ -172,6 +174,51 @@ def test_ctrl_c_leaves_nothing_behind(name, tmp_path):
     time.sleep(0.3)
     assert list(tmp_path.iterdir()) == [tmp_path / name]
     assert read(tmp_path / name)[0, 0] in (3, 2000)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.parametrize("by", ["write_any", "scan"])
+def test_a_signal_that_raises_does_not_end_the_process(by, fitted, tmp_path, monkeypatch):
+    def stop(*_):
+        raise SystemExit(143)
+
+    written, n_written, write = tmp_path / "out.h5ad", 0, Disk.write
+
+    def signalled(disk, data):
+        nonlocal n_written
+        n_written += 1
+        if n_written == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)  # in which it arrives
+        return write(disk, data)
+
+    call = {
+        "write_any": lambda: write_any(fitted, written),
+        "scan": lambda: dko.tl.scan(fitted, out=written, progress=False),
+    }[by]
+    call()
+    content = written.read_bytes()
+    before = signal.signal(signal.SIGTERM, stop)
+    monkeypatch.setattr(Disk, "write", signalled)
+    try:
+        for at in (1, 11, 30):
+            n_written = 0
+            with pytest.raises(SystemExit, match="143"):
+                call()
+            assert n_written >= at and written.read_bytes() == content
+            assert not list(tmp_path.glob(".dko-partial*"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("by", ["write_any", "scan"])
+def test_there_is_no_empty_raw(by, fitted, tmp_path):
+    if by == "scan":  # which makes a file of its own
+        dko.tl.scan(fitted, out=tmp_path / "out.h5ad", progress=False)
+    else:
+        write_any(fitted, tmp_path / "out.h5ad")
+    with h5py.File(tmp_path / "out.h5ad") as file:
+        assert "raw" not in file, "anndata before 0.12 cannot read it"
 
 
 def test_only_what_dead_processes_left_is_removed(tmp_path):

@@ -204,6 +204,13 @@ def behind(work: Callable[[T], object], items: Iterable[T]) -> None:
             done.result()
 
 
+def elsewhere(function: Callable[..., T], *given: Any) -> T:
+    """Return what a call in another thread returns, in which no signal (SIGTERM, an alarm) raises anything."""
+    with _thread() as started:
+        found: T = started(function, *given).result()
+    return found
+
+
 @contextmanager
 def _thread() -> Iterator[Callable[..., Future[Any]]]:
     """Yield what has another thread do a call; in the end wait for it, whenever Ctrl-C is pressed.

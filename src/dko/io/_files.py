@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from anndata.io import read_zarr, sparse_dataset, write_elem
 from scipy import sparse
 
 from .._compat import changed_zarr, modalities_apart, stored
-from .._core.process import behind, uninterrupted
+from .._core.process import behind, elsewhere, uninterrupted
 from ._atomic import atomic
 from ._hdf5 import Disk
 from ._target import check_target, restore
@@ -68,18 +69,23 @@ def read_any(path: str | Path) -> AnnData | MuData:
 def write_any(data: AnnData | MuData, path: str | Path) -> None:
     """Write a ``.h5ad`` or ``.h5mu`` file or a ``.zarr`` folder; an older one stays until the new one is complete."""
     format = ending(path)
-    # Neither zarr's threads nor HDF5 stop where Ctrl-C is pressed: they would write on where nothing is to be left.
+    # Neither zarr's threads nor HDF5 stop where Ctrl-C is pressed: they would write on where nothing is to be left. An
+    # exception that a handler of another signal raises would end the process, if HDF5 were writing in this thread.
     with atomic(path, store=format == ".zarr") as temporary, _settled(format), uninterrupted():
-        if format == ".zarr":
-            data.write_zarr(temporary)
-        elif format == ".h5mu":
-            import mudata
+        elsewhere(_write, data, temporary, format)
 
-            with Disk(temporary) as disk:
-                mudata.write_h5mu(disk, data)
-        else:
-            with Disk(temporary) as disk, h5py.File(disk, "w") as file:
-                _write_h5ad(file, data)
+
+def _write(data: AnnData | MuData, path: Path, format: str) -> None:
+    if format == ".zarr":
+        data.write_zarr(path)
+    elif format == ".h5mu":
+        import mudata
+
+        with Disk(path) as disk:
+            mudata.write_h5mu(disk, data)
+    else:
+        with Disk(path) as disk, h5py.File(disk, "w") as file:
+            _write_h5ad(file, data)
 
 
 def _write_h5ad(file: h5py.File, adata: AnnData) -> None:
@@ -88,6 +94,8 @@ def _write_h5ad(file: h5py.File, adata: AnnData) -> None:
     if adata.raw is not None:
         adata.strings_to_categoricals(adata.raw.var)
     write_elem(file, "/", adata)
+    if adata.raw is None:
+        file.pop("raw", None)  # an empty one, which nothing but anndata 0.12 and later reads
 
 
 @contextmanager
@@ -168,16 +176,22 @@ def write_blocks(
     """Write an AnnData whose X and layers come in blocks of rows; `more` columns of var are asked for in the end."""
     store = Path(path).suffix == ".zarr"
     start = AnnData(stored((len(obs), len(var)), dtype=np.float32), obs=obs.copy(), var=var.copy())
-    with atomic(path, store=store) as temporary, ExitStack() as ending, ExitStack() as opened:
-        # Columns of every kind, as anndata writes them, before the work begins. As in `write_any`, Ctrl-C has to wait.
+    opened = ExitStack()
+
+    def begin() -> tuple[Any, Disk | None]:
+        if store:
+            start.write_zarr(temporary)
+            return opened.enter_context(changed_zarr(temporary)), None
+        disk = opened.enter_context(Disk(temporary))
+        file = opened.enter_context(h5py.File(disk, "w"))
+        _write_h5ad(file, start)
+        return file, disk
+
+    with atomic(path, store=store) as temporary, ExitStack() as ending, ExitStack() as closing:
+        closing.push(partial(elsewhere, opened.__exit__))
+        # Columns of every kind, as anndata writes them, before the work begins. All as in `write_any`.
         with _settled(".zarr" if store else ".h5ad"), uninterrupted():
-            if store:
-                start.write_zarr(temporary)
-                group = opened.enter_context(changed_zarr(temporary))
-            else:
-                disk = opened.enter_context(Disk(temporary))
-                group = opened.enter_context(h5py.File(disk, "w"))
-                _write_h5ad(group, start)
+            group, disk = elsewhere(begin)
         places = ["X", *(f"layers/{name}" for name in layers)]
         beginning = True
 
@@ -190,11 +204,11 @@ def write_blocks(
                 else:
                     sparse_dataset(group[place]).append(stored(block))
             beginning = False
-            if not store:
+            if disk is not None:
                 disk.check()
 
         try:
             behind(append, blocks)
         finally:
             ending.enter_context(uninterrupted())  # closing, too
-        write_elem(group, "var", start.var.assign(**more()))
+        elsewhere(write_elem, group, "var", start.var.assign(**more()))

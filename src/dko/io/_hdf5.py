@@ -19,7 +19,7 @@ class Disk(io.FileIO, os.PathLike[str]):
     """A new file for HDF5, which never learns that it could not be written: that is raised when asked for, or closed.
 
     Until then what it writes is kept in memory, as it reads some of that again. HDF5 calls this from C, where an
-    exception is no better than a full disk: no Ctrl-C meanwhile.
+    exception is no better than a full disk: not in the main thread, which signals interrupt.
     """
 
     def __init__(self, path: Path):
