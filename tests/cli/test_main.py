@@ -147,6 +147,9 @@ def test_help_is_light():
         ("rank", "run dko.tl.scan(adata, key='dko') first.", "run `dko scan` first."),
         ("ko", "name it in dko.tl.fit(adata, genes=[...])", "name it in `dko fit --genes`"),
         ("rank", "run dko.tl.cluster_impact(adata) first", "run cluster_impact in Python first"),
+        ("fit", "There is no file 'a/rng=0/b'; layer='x'", "There is no file 'a/rng=0/b'; --layer x"),
+        ("ko", "No gene 'dko.tl.fit' or \"mod='a\" here.", "No gene 'dko.tl.fit' or \"mod='a\" here."),
+        ("fit", "these cells' and it's layer='x'", "these cells' and it's --layer x"),
     ],
 )
 def test_messages_are_in_options_and_commands(command, text, said):

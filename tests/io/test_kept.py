@@ -241,3 +241,15 @@ def test_a_second_scan_to_the_same_target_is_refused_at_once(fitted, tmp_path, m
     same(out, tmp_path / "other.h5ad")
     dko.tl.scan(fitted, out=out, genes=["gene_3"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.h5ad", "out.h5ad"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_a_link_is_what_it_leads_to(tmp_path):
+    real, link = tmp_path / "large disk" / "out.h5ad", tmp_path / "link.h5ad"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    kept = Kept(link, "a")
+    with kept.keeping():
+        assert kept.folder.parent == real.parent and kept.folder.is_dir()
+        with pytest.raises(OSError, match="Another scan is writing"), Kept(real, "b").keeping():
+            pass

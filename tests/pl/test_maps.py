@@ -30,6 +30,14 @@ def test_matrix_has_every_pair_twice_and_stars_where_pairs_interact(pictured):
     assert starred == set(map(frozenset, found.to_numpy())) and len(ax.texts) == 2 * len(starred) > 0
 
 
+def test_matrices_of_which_all_is_the_same_are_drawn_without_a_warning(pictured):
+    pictured.uns["dko_interactions"]["table"]["z"] = 1.0  # which scipy would take for distances
+    dko.pl.pairs(pictured, show=False)
+    pictured.uns["dko_affected"]["table"]["change"] = 1.0
+    ax = dko.pl.effect(pictured, kind="heatmap", n_genes=4, show=False)
+    assert ax.images[0].get_array().shape[1] == 4
+
+
 def test_heatmap_has_changes_of_the_genes_that_change_most_in_any_knockout(pictured):
     table = pictured.uns["dko_affected"]["table"]
     table.loc[(table["knockout"] == "gene_7") & (table["gene"] == "gene_19"), "change"] = 9.0

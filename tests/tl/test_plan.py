@@ -168,6 +168,16 @@ def test_refusals(counts, how, error, says):
         dko.tl.plan(counts, **how)
 
 
+def test_genes_and_cells_without_expression_are_refused(counts):
+    counts.X = counts.X.toarray()
+    counts.X[:, 3] = 0
+    with pytest.raises(ValueError, match=f"None of the 300 cells that were read expresses '{counts.var_names[3]}'"):
+        dko.tl.plan(counts, genes=[counts.var_names[3]])
+    counts.X[:] = 0
+    with pytest.raises(ValueError, match="None of the 300 cells that were read expresses any gene"):
+        dko.tl.plan(counts)
+
+
 def test_no_expression_is_refused(counts):
     counts.X.data[5] = np.nan
     with pytest.raises(ValueError, match="has a NaN or infinite value"):

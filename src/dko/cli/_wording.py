@@ -12,13 +12,20 @@ OPTION_OF = {"key_added": "key", "out": "impacts"}
 _VALUE = r"""\.\.\.|\[\.\.\.\]|'[^']*'|"[^"]*"|\[[^\]]*\]|True\b|False\b|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"""
 _KEYWORD = re.compile(rf"(?<![\w.-])([a-z]\w*)=(?!=)({_VALUE})?")
 _CALL = re.compile(r"\bdko\.\w+\.(\w+)(\([^()]*\))?")
+# Names of files and genes are left as they are; an apostrophe begins none.
+_QUOTED = r"""(?<!\w)'[^']*'|(?<!\w)"[^"]*\""""
+_PART = re.compile(f"(?P<quoted>{_QUOTED})|{_CALL.pattern}|{_KEYWORD.pattern}")
 
 
 def in_options(text: str, command: str) -> str:
     """Say in the options of a command, and in commands, what a sentence says with keywords and calls."""
     if "=" not in text and "dko." not in text:
         return text
-    return _KEYWORD.sub(partial(_option, command), _CALL.sub(_command, text))
+
+    def reworded(part: re.Match[str]) -> str:
+        return part[0] if part["quoted"] else _KEYWORD.sub(partial(_option, command), _CALL.sub(_command, part[0]))
+
+    return _PART.sub(reworded, text)
 
 
 def _command(call: re.Match[str]) -> str:

@@ -47,9 +47,10 @@ class Kept:
 
     def __init__(self, target: str | Path, made_from: str):
         self._target = str(target)
+        place = Path(os.path.realpath(target))  # where it is written, of a link
         # Not the name of the target itself, which may be as long as names can be.
-        self._pattern = f".dko-blocks-{digest(Path(target).name)[:8]}-*"
-        self.folder = Path(target).absolute().with_name(self._pattern.replace("*", made_from))
+        self._pattern = f".dko-blocks-{digest(place.name)[:8]}-*"
+        self.folder = place.with_name(self._pattern.replace("*", made_from))
         self._room = True
         self._taken: list[str] = []
         # The last that this process has put there, which it need not read again.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.spatial.distance import pdist
 
 from ._panels import CHANCE, Panels, dot, panels, wrapped
 from ._style import DARK, DIVERGING, GREY, PALE, SEQUENTIAL
@@ -154,12 +155,13 @@ class _Sides:
 
 def _draw_tree(sides: _Sides, values: pd.DataFrame, side: str) -> list[int]:
     """Draw the tree of rows, by average linkage, above or to the right of a matrix; return the order of its leaves."""
-    if len(values) < 3:
-        return list(range(len(values)))
     # Scaled to one length, as those of one kind are similar whatever their size.
     numbers = values.fillna(0.0).to_numpy(dtype=float)
     lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
-    merged = linkage(numbers / np.where(lengths > 0, lengths, 1.0), method="average", optimal_ordering=True)
+    distances = pdist(numbers / np.where(lengths > 0, lengths, 1.0))
+    if len(values) < 3 or not distances.any():  # all the same
+        return list(range(len(values)))
+    merged = linkage(distances, method="average", optimal_ordering=True)
     beside = sides.add(side, _TREE)
     style = {"color_threshold": 0, "above_threshold_color": DARK, "no_labels": True}
     leaves = dendrogram(merged, ax=beside, orientation=side, **style)["leaves"]

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from .._core.cells import Source, sample_rows, unwrap
 from .._core.groups import grouping
-from .._core.messages import require_known, say
+from .._core.messages import listed, many, require_known, say
 from .._core.scale import scale_of
 from .._core.verb import verb
 from .._rng import generator
@@ -136,6 +136,8 @@ def plan(
     n_cells = _cells_of_groups(target, groupby)
     some = _sample(target, Source(target, layer, use_raw), log1p)
     named = None if genes is None else [gene for gene in _listed(genes) if some[:, gene].X.nnz]
+    if genes is not None and len(genes) and not named:
+        raise ValueError(f"None of the {many(some.n_obs, 'cell')} that were read expresses {listed(_listed(genes))}.")
     with settings.override(verbosity=0):
         chosen = select_genes(some, named, n_top_genes=n_top_genes, log1p=linear(some))
     size = size_of(some, chosen)._replace(n_cells=sum(n_cells))
@@ -174,6 +176,8 @@ def _sample(adata: AnnData, source: Source, log1p: bool | None) -> AnnData:
     values = Source(found).read(source.genes)  # which also refuses what is no expression
     scale_of(Source(found), log1p).to_linear(values)
     some = values.getnnz(axis=1) > 0
+    if not some.any():
+        raise ValueError(f"None of the {many(len(some), 'cell')} that were read expresses any gene.")
     return AnnData(values[some], found.obs[some], pd.DataFrame(index=source.genes))
 
 
