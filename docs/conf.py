@@ -25,7 +25,8 @@ def _online() -> bool:
         return False
 
 
-OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1" or not _online()
+# What CI builds and checks must not lack links because a site was slow.
+OFFLINE = os.environ.get("DKO_DOCS_OFFLINE") == "1" or not ("CI" in os.environ or _online())
 
 info = metadata("dko")
 project = info["Name"]

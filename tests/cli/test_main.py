@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -162,3 +163,16 @@ def test_warnings_are_in_options_too(running, caplog):
 
     running(warn, "--quiet")
     assert caplog.messages == ["Leave --layer x out."]
+
+
+def test_names_that_a_terminal_cannot_spell_stop_nothing(running, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    def work(*_, **__):
+        print("β cells")
+        raise KeyboardInterrupt
+
+    running(work)
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"\\u03b2 cells\n"

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
+from io import TextIOWrapper
 from shutil import get_terminal_size
 
 from .._core.messages import worded
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     wording = partial(in_options, command=words[0])
     os.environ.setdefault("MPLBACKEND", "agg")  # a command has no window to draw in
+    if isinstance(sys.stdout, TextIOWrapper):  # names that a terminal or a pipe cannot spell, as stderr has them
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with worded(wording):
             _run(words)

@@ -63,7 +63,7 @@ def evaluation(
     # In the order of the evaluation, which pivoting would sort.
     methods, known = tidy["method"].unique(), tidy["metric"].unique()
     named = [metrics] if isinstance(metrics, str) else metrics
-    only_main = summary and metrics == "main"
+    only_main = summary and isinstance(metrics, str) and metrics == "main"  # of an array, every name would be compared
     chosen = list(known) if named is None or only_main else list(named)
     if missing := [name for name in chosen if name not in known]:
         raise KeyError(unknown("metric", missing, known, "the evaluation"))
