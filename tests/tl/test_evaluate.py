@@ -87,7 +87,7 @@ def test_the_main_columns_come_first_and_others_can_be_asked_for(evaluated):
     some = dko.get.evaluation(evaluated, metrics=["mse", "auroc"])
     assert [*some][:2] == ["mse", "mse_low"] and {name.partition("_")[0] for name in some} == {"mse", "auroc"}
     pd.testing.assert_frame_equal(some, every[list(some)])
-    pd.testing.assert_frame_equal(some, dko.get.evaluation(evaluated, metrics=np.array(["mse", "auroc"])))
+    pd.testing.assert_frame_equal(some, dko.get.evaluation(evaluated, metrics=pd.Index(["mse", "auroc"])))
     assert list(dko.get.evaluation(evaluated, summary=False, metrics="mse")) == ["mse"]
     with pytest.raises(KeyError, match="No metric 'person' in the evaluation. Did you mean 'pearson'"):
         dko.get.evaluation(evaluated, metrics=["person", "mse"])
