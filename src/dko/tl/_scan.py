@@ -188,7 +188,7 @@ class _Scan:
         for model, there, values in block.parts(self.model):
             impacts = model.scan(values, self.wanted, downstream=self.n_kinds > 1, advance=advance)
             if len(there) == len(block.rows):
-                found = np.atleast_2d(impacts)
+                found = impacts
             else:
                 entries = np.repeat(np.isin(np.arange(len(block.rows)), there), np.diff(block.values.indptr))
                 found[:, entries] = impacts

@@ -40,7 +40,7 @@ def test_impacts_are_the_downstream_impacts_of_small_knockouts():
     profile = rng.dirichlet(np.ones(40)).astype(np.float32)
     found = impacts(influence.T, profile)
     dose = 1e-3
-    _, downstream = scan(FactorMap(influence), sparse.csr_matrix(profile), dose=dose, downstream=True)
+    _, downstream = scan(FactorMap(np.float32(dose) * influence), sparse.csr_matrix(profile), downstream=True)
     np.testing.assert_allclose(found, downstream / dose, rtol=1e-2)
     others = np.arange(40) != 7
     weights = profile[others] / profile[others].sum()

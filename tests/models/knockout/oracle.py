@@ -77,10 +77,10 @@ def _by_factors(factors, profile, genes, dose):
     return after, naive.bray_curtis(before, after), naive.others_apart(before, after, genes)
 
 
-def naive_scan(any_map, cells, *, wanted=None, dose=1.0):
+def naive_scan(any_map, cells, *, wanted=None):
     """Impacts and downstream impacts of every gene of every cell, one after the other: two rows."""
     found = [
-        naive_knock_out(any_map, row, [gene], dose)[1:] if wanted is None or wanted[gene] else (np.nan, np.nan)
+        naive_knock_out(any_map, row, [gene])[1:] if wanted is None or wanted[gene] else (np.nan, np.nan)
         for row in cells.toarray()
         for gene in np.flatnonzero(row).tolist()
     ]

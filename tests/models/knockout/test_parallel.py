@@ -65,7 +65,7 @@ def test_the_number_of_threads_and_of_callers_changes_nothing(threads):
     def results():
         effects, _ = effect_sums(affine, presence, np.arange(40), np.arange(600) % 2, 2)
         impacts = knock_out(affine, all_cells(affine, presence), row, removed)
-        return np.concatenate([scan(affine, presence), *impacts, effects.ravel()])
+        return np.concatenate([scan(affine, presence)[0], *impacts, effects.ravel()])
 
     threads(1)
     one = results()

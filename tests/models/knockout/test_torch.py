@@ -36,7 +36,7 @@ def test_torch_equals_the_compiled_loops(device, kind, budget, dose):
     of_torch, compiled = (np.tile(before.profile, (2, 1)) for _ in range(2))
     done: list[int] = []
     with dko.settings.override(memory_budget=budget):
-        how: Any = {"wanted": wanted, "dose": dose, "downstream": True}
+        how: Any = {"wanted": wanted, "downstream": True}
         found = twin.scan(any_map, cells, device=device, advance=done.append, **how)
         np.testing.assert_allclose(found, knockout.scan(any_map, cells, **how), atol=2e-6)
         assert sum(done) == wanted[cells.indices].sum()

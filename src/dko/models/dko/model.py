@@ -148,8 +148,7 @@ class DkoModel(Model):
         advance: Callable[[int], object] = lambda n: None,
     ) -> np.ndarray:
         """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone."""
-        found = self._on_device("scan")(self.map, values, wanted=wanted, downstream=downstream, advance=advance)
-        return np.atleast_2d(found)
+        return self._on_device("scan")(self.map, values, wanted=wanted, downstream=downstream, advance=advance)
 
     def pair_impacts(self, values: sparse.csr_matrix, row: np.ndarray, position: np.ndarray) -> np.ndarray:
         """Return both impacts of pairs of genes, together and each alone, in one cell each."""

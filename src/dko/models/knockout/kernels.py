@@ -35,7 +35,6 @@ class Table(NamedTuple):
     values: np.ndarray  # what each does, genes x all genes
     rank: np.ndarray  # of each gene
     n_common: int  # how many genes are common
-    dose: float  # which fraction is lost
 
 
 class Slots(NamedTuple):
@@ -44,7 +43,7 @@ class Slots(NamedTuple):
     start: np.ndarray  # where the slots of each cell begin
     gene: np.ndarray  # rank of the gene of each slot that is not a common one
     share: np.ndarray  # profile; 0 where a gene is absent
-    level: np.ndarray  # of a map that predicts: |level - dose A_jg| is the output without gene g; infinite where absent
+    level: np.ndarray  # of a map that predicts: |level - A_jg| is the output without gene g; infinite where absent
     place: np.ndarray  # slot of each present gene
     by_gene: np.ndarray  # present genes of all cells, in the order of the ranks
     first: np.ndarray  # where each rank begins there
@@ -56,15 +55,14 @@ def scan(
     presence: sparse.csr_matrix,
     *,
     wanted: np.ndarray | None = None,
-    dose: float = 1.0,
     downstream: bool = False,
     advance: Callable[[int], object] = lambda n: None,
 ) -> np.ndarray:
-    """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32).
+    """Return the impact of each present gene in each cell, one row, with `downstream` impacts two, float32.
 
-    `presence`: CSR with sorted indices, ones or, for a map of factors, observed profiles; `wanted`: mask of genes to
-    knock out, NaN at others; `dose`: in (0, 1]; `downstream`: return two rows, impacts and downstream impacts;
-    `advance`: told now and then how many more entries are done.
+    Columns are in the order of ``presence.data``, CSR with sorted indices, ones or, for a map of factors, observed
+    profiles; `wanted`: mask of genes to knock out, NaN at others; `advance` is called with the number of entries that
+    have been computed since the last call.
     """
     cells = all_cells(affine, presence)
     found = np.full((1 + downstream, presence.nnz), np.nan, dtype=np.float32)
@@ -79,8 +77,8 @@ def scan(
     step = int(min(_CELLS, max(1, _NUMBERS // max(1, per_cell)), max(1, n_cells // (4 * n_threads()))))
     for first in range(0, len(lost), room):
         some = lost[first : first + room]
-        values = np.ascontiguousarray(affine.table(order[some], dose)[:, order])
-        table = Table(some, values, rank, n_common, dose)
+        values = np.ascontiguousarray(affine.table(order[some])[:, order])
+        table = Table(some, values, rank, n_common)
 
         def work(start: int, table: Table = table) -> int:
             return int(scan_cells(cells, table, start, min(start + step, n_cells), found))
@@ -88,8 +86,8 @@ def scan(
         in_parallel(work, range(0, n_cells, step), advance)
     again = np.flatnonzero(found[0] < 0)
     row = np.searchsorted(cells.indptr, again, side="right") - 1
-    found[:, again] = knock_out(affine, cells, row, (again - cells.indptr[row])[:, None], dose=dose)[: len(found)]
-    return found if downstream else found[0]
+    found[:, again] = knock_out(affine, cells, row, (again - cells.indptr[row])[:, None])[: len(found)]
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -121,8 +119,7 @@ def lay_out(cells: Cells, table: Table, first: int, last: int) -> Slots:
             place[entry - begin], gene[at], share[at] = at, rank, cells.profile[entry]
             if not cells.observed:
                 # Outputs times the number of genes that are left, which profiles do not depend on.
-                left = np.float32(n - table.dose)
-                level[at] = cells.sums[entry] + left * cells.intercept[cells.indices[entry]]
+                level[at] = cells.sums[entry] + np.float32(n - 1) * cells.intercept[cells.indices[entry]]
             by_gene[free[rank]], cell_of[free[rank]] = entry, cell - first
             free[rank] += 1
     return Slots(start, gene, share, level, place, by_gene, by_rank, cell_of)
@@ -133,7 +130,7 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
     """Write the impacts of knockouts of some cells, -1 where only double precision will do; return how many."""
     slots, both, n_done = lay_out(cells, table, first, last), len(found) > 1, 0
     gene, shares, levels = slots.gene, slots.share, slots.level
-    n_common, dose, total = np.uint64(table.n_common), table.dose, np.zeros(last - first)
+    n_common, total = np.uint64(table.n_common), np.zeros(last - first)
     for cell in range(last - first):
         for slot in range(slots.start[cell], slots.start[cell + 1]):
             total[cell] += shares[slot]
@@ -151,12 +148,12 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
                 values[slot] = row[gene[start + slot]]
             own, shares[place] = float(shares[place]), 0
             if cells.observed:
-                impact, others = _of_factors(shares, values, start, n, own, total[cell], dose, both)
+                impact, others = _of_factors(shares, values, start, n, own, total[cell], both)
             else:
                 level, levels[place] = levels[place], np.inf
-                after = _outputs(levels, values, start, n, np.float32(dose), outputs)
-                levels[place], left = level, (1 - dose) * abs(level - dose * row[rank])
-                impact, others = _of_outputs(shares, outputs, start, n, own, total[cell], left, after, both)
+                after = _outputs(levels, values, start, n, outputs)
+                levels[place] = level
+                impact, others = _of_outputs(shares, outputs, start, n, own, total[cell], after, both)
             shares[place] = own
             found[0, entry] = min(1.0, impact)
             if both:
@@ -169,59 +166,49 @@ def scan_cells(cells: Cells, table: Table, first: int, last: int, found: np.ndar
 # knockout. Indices are unsigned, so that it need not ask whether they count from the end.
 @njit(nogil=True, error_model="numpy", fastmath=_FREE)
 def _of_factors(
-    shares: np.ndarray, change: np.ndarray, start: int, n: int, own: float, total: float, dose: float, both: bool
+    shares: np.ndarray, change: np.ndarray, start: int, n: int, own: float, total: float, both: bool
 ) -> tuple[float, float]:
     """Return both impacts with a map of factors; `change` is F - 1: adding changes up keeps digits of small ones."""
     added = apart = apart_others = np.float32(0)
     for j in range(n):
         added += shares[start + j] * change[j]
-    rest, left = total - own, (1 - dose) * own
+    rest = total - own
     after = rest + added
     if rest < 1e-6 * total or after < 0.125 * rest:  # differences of numbers that are nearly the same
         return -1.0, -1.0
-    whole = after + left
-    scale, shift = np.float32(1 / whole), np.float32((dose * own - added) / (whole * total))
+    scale, shift = np.float32(1 / after), np.float32((own - added) / (after * total))
     for j in range(n):
         apart += shares[start + j] * abs(shift + scale * change[j])
     if both:
-        scale, shift = np.float32(1 / after), np.float32(-added / (after * rest))
+        shift = np.float32(-added / (after * rest))
         for j in range(n):
             apart_others += shares[start + j] * abs(shift + scale * change[j])
-    return 0.5 * (float(apart) + float(abs(left / whole - own / total))), 0.5 * float(apart_others)
+    return 0.5 * (float(apart) + own / total), 0.5 * float(apart_others)
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FREE)
-def _outputs(levels: np.ndarray, column: np.ndarray, start: int, n: int, dose: np.float32, out: np.ndarray) -> float:
-    """Write the outputs |level - dose A|, 0 where a gene is absent, and return their sum."""
+def _outputs(levels: np.ndarray, column: np.ndarray, start: int, n: int, out: np.ndarray) -> float:
+    """Write the outputs |level - A|, 0 where a gene is absent, and return their sum."""
     total = nothing = np.float32(0)
     for j in range(n):
         level = levels[start + j]
-        out[j] = abs(level - dose * column[j]) if level < np.float32(np.inf) else nothing
+        out[j] = abs(level - column[j]) if level < np.float32(np.inf) else nothing
         total += out[j]
     return float(total)
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FREE)
 def _of_outputs(
-    shares: np.ndarray,
-    outputs: np.ndarray,
-    start: int,
-    n: int,
-    own: float,
-    total: float,
-    left: float,
-    after: float,
-    both: bool,
+    shares: np.ndarray, outputs: np.ndarray, start: int, n: int, own: float, total: float, after: float, both: bool
 ) -> tuple[float, float]:
-    """Return both impacts with a map that predicts; `outputs` of sum `after` are 0 at the lost gene, with `left`."""
-    whole, rest, apart, apart_others = after + left, total - own, np.float32(0), np.float32(0)
-    exact, one = 1 / whole if whole > 0 else 0.0, 1 / total if total > 0 else 0.0
-    scale, before = np.float32(exact), np.float32(one)
+    """Return both impacts with a map that predicts; `outputs`, of sum `after`, are 0 at the lost gene."""
+    rest, apart, apart_others = total - own, np.float32(0), np.float32(0)
+    scale, one = np.float32(1 / after if after > 0 else 0.0), 1 / total if total > 0 else 0.0
+    before = np.float32(one)
     for j in range(n):
         apart += abs(scale * outputs[j] - before * shares[start + j])
-    impact = (float(apart) + abs(left * exact - own * one)) / max(1, int(whole > 0) + int(total > 0))
+    impact = (float(apart) + own * one) / max(1, int(after > 0) + int(total > 0))
     if both:
-        scale = np.float32(1 / after if after > 0 else 0.0)
         before = np.float32(1 / rest if rest > 1e-7 * total else 0.0)
         for j in range(n):
             apart_others += abs(scale * outputs[j] - before * shares[start + j])

@@ -54,7 +54,7 @@ class AffineMap:
         found = rows @ self.influence.T
         return found if self.outgoing is None else found @ self.outgoing.T
 
-    def table(self, genes: np.ndarray, dose: float) -> np.ndarray:
+    def table(self, genes: np.ndarray) -> np.ndarray:
         """Return what a scan reads of the loss of each of `genes`: float32, genes x all genes."""
         return self.columns(genes)
 
@@ -100,10 +100,10 @@ class FactorMap:
         """Return by how much the logs of all shares fall when each of `genes` is lost: float32, genes x all genes."""
         return np.clip(np.take(self.influence, genes, axis=1).T.astype(np.float32), -BOUND, BOUND)
 
-    def table(self, genes: np.ndarray, dose: float) -> np.ndarray:
-        """Return exp(-dose A_jg) - 1, float32, `genes` x all genes; 0 for a gene itself."""
+    def table(self, genes: np.ndarray) -> np.ndarray:
+        """Return exp(-A_jg) - 1, float32, `genes` x all genes; 0 for a gene itself."""
         found = self.columns(genes)
-        found *= np.float32(-dose)
+        np.negative(found, out=found)
         np.expm1(found, out=found)
         found[np.arange(len(genes)), genes] = 0
         return found

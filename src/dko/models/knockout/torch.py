@@ -36,22 +36,21 @@ def scan(
     *,
     device: torch.device,
     wanted: np.ndarray | None = None,
-    dose: float = 1.0,
     downstream: bool = False,
     advance: Callable[[int], object] = lambda n: None,
 ) -> np.ndarray:
-    """Return the impact of each present gene in each cell, in the order of ``presence.data`` (float32)."""
-    found = np.full((2, presence.nnz), np.nan, dtype=np.float32)
+    """Return the impacts of each present gene in each cell, as :func:`dko.models.knockout.scan`."""
+    found = np.full((1 + downstream, presence.nnz), np.nan, dtype=np.float32)
     entries = np.arange(presence.nnz) if wanted is None else np.flatnonzero(wanted[presence.indices])
     row = np.searchsorted(presence.indptr, entries, side="right") - 1
     cells, removed = all_cells(affine, presence), (entries - presence.indptr[row])[:, None]
 
     def use(block: Block) -> None:
-        found[:, entries[block.which]] = _impacts(block)
+        found[:, entries[block.which]] = _impacts(block)[: len(found)]
         advance(len(block.before))
 
-    _knock_out(use, affine, cells, row, removed, dose, device)
-    return found if downstream else found[0]
+    _knock_out(use, affine, cells, row, removed, 1.0, device)
+    return found
 
 
 def knock_out(
