@@ -27,7 +27,8 @@ from hypothesis import settings
 from scipy import sparse
 
 import dko
-from dko.models.dko.reference import Layers
+
+from .paper import Layers
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # The same examples in every run: a test that fails sometimes is of no use to whoever has to mend it.

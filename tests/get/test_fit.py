@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import dko
-from dko.models.dko import reference as naive
+
+from .. import paper as naive
 
 
 def test_observed_and_predicted(fitted, layers_of):

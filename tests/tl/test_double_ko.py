@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko.models.dko import reference as naive
 from dko.tl._double_ko import _drawn, _numbered, _unrank
+
+from .. import paper as naive
 
 
 def check(adata, table, layers):

@@ -10,7 +10,8 @@ import torch
 from scipy import sparse
 
 import dko
-from dko.models.dko import reference as naive
+
+from .. import paper as naive
 
 
 def weights(adata, key="dko"):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dko
-from dko.models.dko import reference as naive
+
+from .. import paper as naive
 
 READ = {".zarr": ad.read_zarr, ".h5ad": ad.read_h5ad}
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko.models.dko import reference as naive
+
+from .. import paper as naive
 
 PICKED = st.sampled_from([*range(2, 20), 0])
 

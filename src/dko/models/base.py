@@ -235,7 +235,8 @@ class Model(ABC):
         """Return the impact of each gene of the mask `wanted` in each cell that expresses it, alone.
 
         float32, one row, with `downstream` impacts two, x entries of `values`; NaN at the other genes. `advance` is
-        called with the number of knockouts since the last call. None in the place of this function: the model does not predict it.
+        called with the number of knockouts since the last call. None in the place of this function: the model does
+        not predict it.
         """
         found = np.full((2, values.nnz), np.nan, dtype=np.float32)
         places = like(values, np.arange(1, values.nnz + 1)).tocsc()

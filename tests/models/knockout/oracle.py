@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap
+
+from ... import paper as naive
 
 
 def make_map(n_genes, rng, scale=1.0, rank=None):

@@ -7,9 +7,9 @@ import pytest
 from scipy import sparse
 
 import dko
-from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, FactorMap, find, map_of, predict
 
+from ... import paper as naive
 from .oracle import layers_from, make_factors, make_map, make_presence
 
 RNG = np.random.default_rng(0)

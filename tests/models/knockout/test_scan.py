@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import dko
-from dko.models.dko import reference as naive
 from dko.models.knockout import AffineMap, all_cells, effect_sums, knock_out, scan
 
+from ... import paper as naive
 from .oracle import layers_from, make_cells, make_map, make_presence, naive_scan
 
 LAVISH = 2**28
@@ -97,5 +97,7 @@ def test_more_cells_than_are_taken_at_a_time():
     rng = np.random.default_rng(0)
     affine, presence = make_map(20, rng), make_presence(1_100, 20, 0.3, rng)
     done: list[int] = []
-    np.testing.assert_allclose(scan(affine, presence, advance=done.append)[0], naive_scan(affine, presence)[0], atol=1e-5)
+    np.testing.assert_allclose(
+        scan(affine, presence, advance=done.append)[0], naive_scan(affine, presence)[0], atol=1e-5
+    )
     assert sum(done) == presence.nnz

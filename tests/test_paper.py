@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dko.models.dko import reference as naive
+from . import paper as naive
 
 # By hand: W2 W1 = [[2, 0], [0, 1]], W2 b1 + b2 = [-3, 1].
 LAYERS = naive.Layers(

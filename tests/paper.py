@@ -1,4 +1,4 @@
-"""The paper's formulas (arXiv 2510.03359) as they stand, slow and readable; only tests and benchmarks call them."""
+"""The formulas of the paper (arXiv 2510.03359) as they stand, slow and readable: what the fast path has to equal."""
 
 from __future__ import annotations
 
