@@ -16,6 +16,7 @@ from scipy import sparse
 from .._compat import layer_names, lazy_rows
 from .._rng import generator
 from .._settings import settings
+from ..models.rows import stacked
 from . import keys
 from .evidence import are_counts
 from .messages import listed, say, unknown
@@ -139,10 +140,6 @@ class Source:
         found = sparse.csr_matrix(sparse.vstack(parts, format="csr")) if parts else _as_csr(source[:0])
         found.eliminate_zeros()
         return found
-
-    def read(self, genes: Sequence[str] | None = None) -> sparse.csr_matrix:
-        """Read values as CSR float32, cells x `genes`, as :meth:`blocks` does, in one piece."""
-        return chosen_rows(self.blocks(genes))
 
     def blocks(self, genes: Sequence[str] | None = None) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """Yield values as CSR float32 without explicit zeros, in blocks with the row of the first; refuse others."""
@@ -321,13 +318,9 @@ def read_rows(matrix: Any, cells: np.ndarray | None = None) -> sparse.csr_matrix
 
 def chosen_rows(blocks: Iterable[tuple[int, sparse.csr_matrix]], cells: np.ndarray | None = None) -> sparse.csr_matrix:
     """Put rows of blocks together, those of a mask, all by default."""
-    found = [block if cells is None else block[cells[first : first + block.shape[0]]] for first, block in blocks]
-    return stacked(found)
-
-
-def stacked(blocks: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
-    """Put blocks of rows into one matrix."""
-    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+    return stacked(
+        [block if cells is None else block[cells[first : first + block.shape[0]]] for first, block in blocks]
+    )
 
 
 def _as_csr(block: Any) -> sparse.csr_matrix:
@@ -339,14 +332,6 @@ def _as_csr(block: Any) -> sparse.csr_matrix:
         found = found.copy()
         found.sum_duplicates()
     return found
-
-
-def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Divide each row by its sum: the relative expression of a cell, 0 where it expresses nothing."""
-    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    relative = values.copy()
-    relative.data = (values.data / np.repeat(totals, np.diff(values.indptr))).astype(np.float32)
-    return relative
 
 
 def read_basis(adata: AnnData, basis: str) -> tuple[str, np.ndarray]:

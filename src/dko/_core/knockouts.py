@@ -14,9 +14,10 @@ from scipy import sparse
 from .._rng import generator, seed_of
 from .._settings import settings
 from ..models.base import AT_A_TIME
+from ..models.rows import stacked
 from . import keys
 from .blocks import Block, Unread, chosen_of, effects_of, knocked_out
-from .cells import stacked, unwrap
+from .cells import unwrap
 from .cluster import in_blocks, share_of
 from .fitted import NO_SIGNAL, gene_columns, read_fitted
 from .groups import group_values, models_of, name_in, select_cells

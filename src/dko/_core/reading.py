@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..models.base import like
-from .cells import chosen_rows, profiles
+from ..models.rows import profiles
+from .cells import chosen_rows
 from .messages import logger
 from .scale import Scale, once, scale_now, source_of, take_log
 

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from ..models.base import like
-from .cells import profiles, rows_of
+from ..models.rows import profiles
+from .cells import rows_of
 from .fitted import gene_columns
 from .reading import read_blocks
 

@@ -14,7 +14,7 @@ from .._settings import settings
 from .base import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _ENTRY = np.dtype([("gene", np.int32), ("value", np.float32)])
 
@@ -167,7 +167,20 @@ def kept(blocks: Iterable[sparse.csr_matrix], n_genes: int) -> Rows:
             parts = []
     if stored is not None:
         return stored
-    return sparse.csr_matrix(parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr"))
+    return stacked(parts)
+
+
+def stacked(blocks: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
+    """Put blocks of rows into one matrix."""
+    return sparse.csr_matrix(blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr"))
+
+
+def profiles(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Divide each row by its sum: the relative expression of a cell, 0 where it expresses nothing."""
+    totals = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    relative = values.copy()
+    relative.data = (values.data / np.repeat(totals, np.diff(values.indptr))).astype(np.float32)
+    return relative
 
 
 def blocks_of(values: Rows, n_bytes: int) -> Iterator[tuple[slice, sparse.csr_matrix]]:

@@ -11,11 +11,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .. import get
 from .._compat import layer_names
 from .._core import keys
-from .._core.cells import profiles as relative
 from .._core.cells import row_blocks
 from .._core.knockouts import open_model
 from .._core.messages import many
 from .._core.names import known_labels, members
+from ..models.rows import profiles as relative
 from ._panels import dot, dress, name_rows, panels
 from ._style import DARK, FALLS, RISES, plot
 

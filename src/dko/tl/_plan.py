@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from .._core.cells import Source, sample_rows, unwrap
+from .._core.cells import Source, chosen_rows, sample_rows, unwrap
 from .._core.groups import grouping
 from .._core.messages import listed, many, require_known, say
 from .._core.scale import scale_of
@@ -173,7 +173,7 @@ def _sample(adata: AnnData, source: Source, log1p: bool | None) -> AnnData:
     found = AnnData(source.sample(most, _RUNS), adata.obs[[]].iloc[rows], pd.DataFrame(index=source.names))
     if "log1p" in adata.uns:
         found.uns["log1p"] = adata.uns["log1p"]
-    values = Source(found).read(source.genes)  # which also refuses what is no expression
+    values = chosen_rows(Source(found).blocks(source.genes))  # which also refuses what is no expression
     scale_of(Source(found), log1p).to_linear(values)
     some = values.getnnz(axis=1) > 0
     if not some.any():

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from .._compat import layer_names
 from .._core import keys
-from .._core.cells import MOST_CELLS, profiles, read_rows, some_cells
+from .._core.cells import MOST_CELLS, read_rows, some_cells
 from .._core.evidence import counts_again
 from .._core.fitted import NO_SIGNAL, check_place
 from .._core.genes import KINDS, MITOCHONDRIAL, RIBOSOMAL, gene_kinds, gene_means, in_order
@@ -24,6 +24,7 @@ from .._core.scans import read_scan
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
+from ..models.rows import profiles
 from ..models.statistics import bootstrap_means, normal_means
 
 if TYPE_CHECKING:

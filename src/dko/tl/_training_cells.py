@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._core import keys
-from .._core.cells import Source, stacked
+from .._core.cells import Source
 from .._core.cluster import in_parts
 from .._core.expression import read_expression
 from .._core.fitted import source_params
@@ -17,7 +17,7 @@ from .._core.messages import listed, logger, say, unknown
 from .._core.names import DROPPED, HELD_OUT, TRAINED, members, perturbations, spelled, warn_of_screen
 from .._core.scale import check_normalize
 from ..models.fitting import Perturbation, ScreenConfig, TrainingCells
-from ..models.rows import kept
+from ..models.rows import kept, stacked
 from ..pp._select_genes import choose
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from ..._core import keys
-from ..._core.cells import profiles, stacked
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, logger, many, say
 from ..._core.process import give_back
@@ -18,7 +17,7 @@ from ...metrics import similarity
 from .._devices import on_devices
 from ..fitting import Fit
 from ..knockout import effect_sums
-from ..rows import View, sizes_of
+from ..rows import View, profiles, sizes_of, stacked
 from . import network, total
 from .config import MANY
 from .prior import among, read_prior

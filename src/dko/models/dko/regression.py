@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from scipy import sparse
 
-from ..._core.cells import profiles as relative_profiles
 from ..._core.evidence import as_counts
 from ..._settings import settings
 from .._parallel import in_parallel
 from ..base import like, pieces
 from ..rows import Rows, blocks_of, sizes_of
+from ..rows import profiles as relative_profiles
 from ..sharing import Each, added_up, all_at_once
 from .kernels import Predictors, Sides, add_products
 

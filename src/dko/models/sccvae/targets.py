@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from ..._core.cells import profiles
 from ..._core.evidence import counts_again
 from ..._core.messages import listed, many, say, shown
-from ..rows import Rows
+from ..rows import Rows, profiles
 from .config import Config
 
 # Control cells that components are computed from, at most.
