@@ -388,7 +388,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], type[Exception], str]]] = {
     "tl.perturbation_modules": [
         ({"genes": "gene_3"}, ValueError, "Modules are of several knockouts, got 1"),
         ({"genes": ["gene_3", "gene_x"]}, KeyError, "No gene 'gene_x'"),
-        ({"basis": "pca"}, ValueError, "basis='pca' must be 'latent' or 'effect'"),
+        ({"basis": "pca"}, ValueError, "basis='pca' must be one of 'latent', 'effect'"),
         ({"basis": "latent", "key": "dko"}, ValueError, "basis='latent' is for a fit with model='sccvae'"),
         ({"resolution": 0}, ValueError, "resolution=0 must be above 0"),
         ({"alpha": 0}, ValueError, "alpha=0 must be above 0"),

@@ -21,7 +21,7 @@ BAD = [
     (M.ceiling, (ROWS, ROWS[:0]), {}, r"Both sides need cells, of the same genes; got \(2, 3\)"),
     (M.changed_genes, (ROWS, ROWS[:0]), {}, r"Both sides need cells, of the same genes; got \(2, 3\)"),
     (M.pair_interaction, (ROWS,), {"first": ROWS, "second": ROWS[:1]}, r"one shape .* got \(2, 3\)"),
-    (M.correlation, (EYE[0], EYE[0]), {"method": "kendall"}, "'pearson' or 'spearman'"),
+    (M.correlation, (EYE[0], EYE[0]), {"method": "kendall"}, "one of 'pearson', 'spearman'"),
     (M.oracle_strength, (EYE[:3], EYE[0]), {"strengths": [0, 1]}, "Every strength needs an effect; got 2 strengths"),
     (M.gene_mean, (ROWS, ROWS), {"groups": ["a", "b"]}, "training_groups and groups belong together"),
 ]

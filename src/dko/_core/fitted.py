@@ -63,10 +63,6 @@ class Fitted:
             return checked_table(self.tables, name, OF_MODEL[name])
 
 
-# False discovery rate above which nothing is known of what a gene does to others.
-NO_SIGNAL = 0.05
-
-
 def read_fitted(adata: AnnData, key: str) -> Fitted:
     """Read a fitted model; a KeyError says that there is none, a ValueError that it is not as a fit has left it."""
     model = adata.uns.get(key)

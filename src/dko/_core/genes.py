@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .fitted import NO_SIGNAL
+from ..models.base import FDR
 
 if TYPE_CHECKING:
     from .scans import Sums
@@ -51,6 +51,6 @@ def gene_means(sums: Sums, var: pd.DataFrame) -> pd.DataFrame:
 
 def in_order(table: pd.DataFrame, by: str, rate: str) -> pd.DataFrame:
     """Sort genes: those with evidence (`rate`, if known) first, and in both parts those of few cells last."""
-    silent = table[rate] > NO_SIGNAL if rate in table else np.zeros(len(table), dtype=bool)
+    silent = table[rate] > FDR if rate in table else np.zeros(len(table), dtype=bool)
     few = table["n_cells"] < FEW_CELLS
     return table.iloc[np.lexsort([-table[by], few, silent])].reset_index(drop=True)

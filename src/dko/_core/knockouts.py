@@ -13,13 +13,13 @@ from scipy import sparse
 
 from .._rng import generator, seed_of
 from .._settings import settings
-from ..models.base import AT_A_TIME
+from ..models.base import AT_A_TIME, FDR
 from ..models.rows import stacked
 from . import keys
 from .blocks import Block, Unread, chosen_of, effects_of, knocked_out
 from .cells import unwrap
 from .cluster import in_blocks, share_of
-from .fitted import NO_SIGNAL, gene_columns, read_fitted
+from .fitted import gene_columns, read_fitted
 from .groups import group_values, models_of, name_in, select_cells
 from .messages import listed, logger, progress_of, refuse_of_raw, require_genes, say, unknown
 from .names import TRAINED, gene_sets, members, perturbations
@@ -306,7 +306,7 @@ def require_cells(predictor: Predictor, sets: dict[str, list[str]], touched: Seq
         return
     rates = dict(zip(predictor.fitted.genes, predictor.fitted.signal, strict=True))
     named = dict.fromkeys(gene for genes in sets.values() for gene in genes)
-    if silent := [gene for gene in named if rates[gene] > NO_SIGNAL]:
+    if silent := [gene for gene in named if rates[gene] > FDR]:
         logger.warning(
             "There is no evidence in the cells of the fit that other genes depend on %s (FDR above 5 %%, var[%r]): "
             "what the knockout does to them may be noise.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._settings import settings
 
 if TYPE_CHECKING:
-    from .._typing import AbstractContextManager, AnnData, Callable, Iterable, Iterator, Sequence
+    from .._typing import AbstractContextManager, AnnData, Callable, Collection, Iterable, Iterator, Sequence
 
 
 # Names that a sentence spells out at most.
@@ -25,6 +25,13 @@ def listed(names: Iterable[object], limit: int = _LISTED) -> str:
     names = list(names)
     shown = ", ".join(repr(str(name)) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def require_one_of(choices: Collection[str], **given: str) -> None:
+    """Raise a ValueError where a parameter, given by its name, is none of the choices."""
+    for name, value in given.items():
+        if value not in choices:
+            raise ValueError(f"{name}={value!r} must be one of {listed(choices)}.")
 
 
 def many(n: int, what: str) -> str:

@@ -25,7 +25,7 @@ from .._core.names import labels_of
 from .._core.results import Result
 from .._core.tables import Table
 from .._settings import settings
-from ..io._files import check_endings, read_any, read_prior, write_any, write_table
+from ..io._files import check_endings, read_any, read_prior, table_ending, write_any, write_table
 from ..io._target import check_target
 from ..models import REGISTRY, model_class
 from ..models.fitting import Config
@@ -223,7 +223,7 @@ def _run(name: str, given: dict[str, Any]) -> None:
             how = {"groupby": options["groupby"]} if name == "rank" else chosen.how
             table, path = run.get(chosen.getter or chosen.made[-1].getter, **how), files["table"]
             named = any(name is not None for name in table.index.names)
-            write_table(table, path, index=named, sep="\t" if ending(path) == ".tsv" else ",")
+            write_table(table, path, index=named)
             say(f"Wrote {path}.")
         # The knockouts that were asked for, in groups where there are groups.
         grouped = options.get("groupby") is not None or bool(run.fitted.groups)
@@ -300,7 +300,7 @@ def outputs(given: dict[str, Any]) -> dict[str, Path]:
     """
     source, out = given["input"], given["out"]
     files = {name: given[name] for name in ("out", "table", "impacts") if given.get(name) is not None}
-    if out is not None and ending(out) in (".csv", ".tsv"):
+    if out is not None and table_ending(out) in (".csv", ".tsv"):
         if "table" not in given or "table" in files:
             raise ValueError(f"--out {str(out)!r} is a table; name a file of cells, .h5ad, .h5mu or .zarr.")
         files["table"] = files.pop("out")
@@ -315,11 +315,6 @@ def outputs(given: dict[str, Any]) -> dict[str, Path]:
     for name, path in files.items():
         check_output(path, given["force"], store=name in ("out", "impacts") and path.suffix == ".zarr")
     return files
-
-
-def ending(path: Path) -> str:
-    """Return the ending of a name without that of its compression."""
-    return Path(path.stem).suffix if path.suffix in (".gz", ".bz2", ".xz", ".zst") else path.suffix
 
 
 def check_output(path: Path, force: bool, *, store: bool = False) -> None:

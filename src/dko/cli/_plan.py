@@ -30,7 +30,7 @@ def print_plan(source: Path, table: Path | None, options: Mapping[str, Any]) -> 
     shown = table_of(words(found, options["workers"]), columns.PLAN, "Plan")
     print(f"{shown.as_text()}\n\n  {shown.notes}\n", flush=True)
     if table is not None:
-        write_table(found, table, sep="\t" if ".tsv" in table.suffixes else ",")
+        write_table(found, table)
         say(f"Wrote {table}.")
     say(f"Next: dko fit {source} --out fitted{source.suffix}")
 

@@ -12,7 +12,7 @@ from mudata import MuData
 
 from .._core import keys, results
 from .._core.cells import unwrap
-from .._core.messages import listed, unknown
+from .._core.messages import listed, require_one_of, unknown
 from .._core.names import Knockouts, known_labels
 from .._core.results import Result, read_entry, read_params, read_table
 from .._core.verb import verb
@@ -40,8 +40,7 @@ def _rows(adata: AnnData, result: Result, key: str, name: str = keys.TABLE, **wa
 
 def _named_table(adata: AnnData, result: Result, key: str, what: str, *tables: str) -> pd.DataFrame:
     entry = read_entry(adata, result, key)
-    if what not in tables:
-        raise ValueError(f"what={what!r} must be one of {listed(tables)}.")
+    require_one_of(tables, what=what)
     if what == "agreement" and keys.AGREEMENT not in entry:
         raise KeyError(f"No agreement: dko.tl.{result.call[0]} was given no groups to compare {result.what} with.")
     return read_table(adata, result, key, keys.TABLE if what == "modules" else what)
@@ -84,19 +83,15 @@ def affected_genes(
     1  HLA-DRB1    -0.5
     2  HLA-DPB1    -0.5
     """
-    if by not in ("z", "change"):
-        raise ValueError(f"by={by!r} must be 'z' or 'change'.")
+    require_one_of(("z", "change"), by=by)
     table = _rows(unwrap(adata, mod), results.AFFECTED, key, group=group, knockout=gene)
     if not as_wide:
         return table
-    found = table.assign(label=labels_of_rows(table), gene=table["gene"].astype(object))
+    label = table["knockout"].astype(str)
+    label = label + " (" + table["group"].astype(str) + ")" if "group" in table else label
+    found = table.assign(label=label, gene=table["gene"].astype(object))
     wide = found.pivot(index="label", columns="gene", values=by)
     return wide.astype(float).fillna(0.0).rename_axis(index=None, columns=None)
-
-
-def labels_of_rows(table: pd.DataFrame) -> pd.Series:
-    knockout = table["knockout"].astype(str)
-    return knockout + " (" + table["group"].astype(str) + ")" if "group" in table else knockout
 
 
 @verb

@@ -17,6 +17,7 @@ from anndata.io import read_zarr, sparse_dataset, write_elem
 from scipy import sparse
 
 from .._compat import changed_zarr, modalities_apart, stored
+from .._core.messages import say
 from .._core.process import behind, elsewhere, uninterrupted
 from ._atomic import atomic
 from ._hdf5 import Disk
@@ -112,10 +113,23 @@ def _settled(format: str) -> Iterator[None]:
 _COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 
 
-def write_table(table: pd.DataFrame, path: str | Path, **how: Any) -> None:
-    """Write a table as CSV, compressed if `path` ends so; keywords are those of ``DataFrame.to_csv``."""
+def table_ending(path: Path) -> str:
+    """Return the ending of the name of a table without that of its compression."""
+    return Path(path.stem).suffix if path.suffix in _COMPRESSION else path.suffix
+
+
+def write_table(table: pd.DataFrame, path: Path, **how: Any) -> None:
+    """Write a table as CSV or TSV, compressed if `path` ends so; keywords are those of ``DataFrame.to_csv``."""
+    sep = "\t" if table_ending(path) == ".tsv" else ","
     with atomic(path) as temporary:
-        table.to_csv(temporary, compression=_COMPRESSION.get(Path(path).suffix.lower()), **how)
+        table.to_csv(temporary, sep=sep, compression=_COMPRESSION.get(path.suffix.lower()), **how)
+
+
+def write_page(page: str, path: str | Path) -> None:
+    """Write a page, and say so."""
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    say(f"Wrote {path}.")
 
 
 def read_prior(path: Path) -> pd.DataFrame | AnnData:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._core import keys
-from .._core.messages import say
 from .._core.verb import verb
-from ._atomic import atomic
+from ._files import write_page
 from ._target import check_target
 
 if TYPE_CHECKING:
@@ -66,7 +65,4 @@ def write_report(
 
     check_target(path)
     run = open_run(adata, key=key, mod=mod, groupby=groupby, n_rows=n_genes)
-    page = render(run, title or "Virtual knockouts")
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    say(f"Wrote {path}.")
+    write_page(render(run, title or "Virtual knockouts"), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .._core.messages import require_one_of
 from .._core.verb import verb
 
 # Values that differ by less than this fraction of the largest are rounding, not a direction.
@@ -39,8 +40,7 @@ def correlation(predicted: np.ndarray, measured: np.ndarray, *, method: str = "p
     >>> round(dko.metrics.correlation(predicted, measured, method="spearman"), 2)
     0.8
     """
-    if method not in ("pearson", "spearman"):
-        raise ValueError(f"method={method!r} must be 'pearson' or 'spearman'.")
+    require_one_of(("pearson", "spearman"), method=method)
     a, b = _known(predicted, measured)
     if len(a) < 3:
         return np.nan

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Sets = Sequence[np.ndarray]
 """Genes that are knocked out together, a set each, as numbers among :attr:`Model.targets`."""
 
+# False discovery rate up to which a gene is said to change others.
+FDR = 0.05
 # Predictions of as many sets and doses are in memory at a time.
 AT_A_TIME = 16
 

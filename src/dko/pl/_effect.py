@@ -11,10 +11,9 @@ from matplotlib.patches import Patch
 
 from .. import get
 from .._core import keys
-from .._core.fitted import NO_SIGNAL as FDR
-from .._core.messages import listed
+from .._core.messages import require_one_of
 from ._matrix import draw_matrix
-from ._panels import IMPACT, Panels, add_names, dot, dress, line, name_rows, panels, series
+from ._panels import FDR, IMPACT, Panels, add_names, dot, dress, line, name_rows, panels, series
 from ._style import DARK, FALLS, GREY, PALE, RISES, plot
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ def effect(
     >>> dko.tl.affected_genes(adata, "CD74")
     >>> dko.pl.effect(adata, "CD74")
     """
-    if kind not in ("volcano", "lollipop", "heatmap"):
-        raise ValueError(f"kind={kind!r} must be 'volcano', 'lollipop' or 'heatmap'.")
+    require_one_of(("volcano", "lollipop", "heatmap"), kind=kind)
     table = get.affected_genes(adata, gene, group=group, key=key, mod=mod)
     names = ["knockout", *(["group"] if "group" in table else [])]
     parts = {" in ".join(map(str, name)): part for name, part in table.groupby(names, observed=True, sort=False)}
@@ -216,9 +214,7 @@ def dose_response(
     >>> dko.pl.dose_response(adata, "CD74")
     """
     table = get.dose_response(adata, genes, key=key, mod=mod)
-    known = [name for name, (column, _) in _HEIGHTS.items() if column in table]
-    if y not in known:
-        raise ValueError(f"y={y!r} must be one of {listed(known)}.")
+    require_one_of([name for name, (column, _) in _HEIGHTS.items() if column in table], y=y)
     curves = dict(list(table.groupby("knockout", sort=False, observed=True)))
     second = len(curves) == 1 and ax is None
     drawn = panels(1 + second, ax, size=(4.6, 3.4), what="kind of curve")

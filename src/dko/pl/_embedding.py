@@ -19,7 +19,7 @@ from .._core import keys
 from .._core.cells import read_basis, some_cells, unwrap
 from .._core.fitted import read_fitted
 from .._core.groups import group_of_cells
-from .._core.messages import drawn_of, many, unknown
+from .._core.messages import drawn_of, many, require_one_of, unknown
 from .._core.names import known_labels
 from .._rng import generator
 from ._panels import IMPACT, dot, panels, wrapped
@@ -176,8 +176,7 @@ def shift(
     >>> dko.tl.identity_shift(adata, "CD74", groupby="cell_type")
     >>> dko.pl.shift(adata, color="cell_type")
     """
-    if kind not in ("quiver", "grid"):
-        raise ValueError(f"kind={kind!r} must be 'quiver' or 'grid'.")
+    require_one_of(("quiver", "grid"), kind=kind)
     target = unwrap(adata, mod)
     short, places = read_basis(target, basis)
     start = keys.shift(key, short, "")

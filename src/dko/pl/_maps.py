@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 
 from .. import get
 from .._core import keys
+from .._core.messages import require_one_of
 from ._matrix import draw_matrix
 from ._panels import IMPACT, Panels, add_names, dot, dress, line, panels, series, wrapped
 from ._style import BLUE, DARK, GREEN, GREY, NAMES, PALE, RED, SMALL_NAMES, plot
@@ -70,8 +71,7 @@ def pairs(
     >>> dko.tl.interactions(adata, ["CD74", "HLA-DRA", "NKG7"])
     >>> dko.pl.pairs(adata)
     """
-    if kind not in ("matrix", "network"):
-        raise ValueError(f"kind={kind!r} must be one of 'matrix', 'network'.")
+    require_one_of(("matrix", "network"), kind=kind)
     values = get.interactions(adata, group=group, matrix=value, key=key, mod=mod)
     table = get.interactions(adata, group=group, key=key, mod=mod)
     found = table[table["class"] != "additive"].astype({"gene_a": str, "gene_b": str})

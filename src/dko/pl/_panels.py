@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from .._core.fitted import NO_SIGNAL as FDR
+from ..models.base import FDR
 from ._style import COLORS, GREY, MARKERS, NAMES, Figure, flatten_many
 
 if TYPE_CHECKING:

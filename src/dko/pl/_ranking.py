@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import get
 from .._core import keys
-from .._core.messages import listed, unknown
+from .._core.messages import listed, require_one_of, unknown
 from ._matrix import draw_matrix
 from ._panels import CHANCE, FDR, FOUND, IMPACT, dot, dress, line, name_rows, panels
 from ._style import BLUE, PALE, RED, plot
@@ -215,8 +215,7 @@ def heatmap(
     >>> dko.tl.rank_genes(adata, groupby="cell_type")
     >>> dko.pl.heatmap(adata, n_genes=3)
     """
-    if kind not in ("matrix", "dots"):
-        raise ValueError(f"kind={kind!r} must be 'matrix' or 'dots'.")
+    require_one_of(("matrix", "dots"), kind=kind)
     table = get.ranking(adata, groupby=groupby, key=key, mod=mod, key_added=key_added)
     if "group" not in table:
         raise ValueError("A heatmap is of groups of cells; name the obs column that has them, groupby=...")

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import pandas as pd
 
 from .._core import keys
-from .._core.fitted import NO_SIGNAL
 from .._core.genes import MITOCHONDRIAL, RIBOSOMAL
 from .._core.groups import group_values
 from .._core.messages import many
 from .._core.names import HELD_OUT, TRAINED
 from ..get._evaluation import predictions, scored
+from ..models.base import FDR
 from ..pl._ranking import DOWNSTREAM, rates
 from ._run import Ranking, Run
-from ._sections import FDR, best_baseline
+from ._sections import best_baseline
 
 # Cells of a group below which its means are mostly noise.
 _FEW = 50
@@ -123,9 +123,9 @@ def _doubts(run: Run) -> Iterator[str]:
             "Cause cannot be distinguished from correlation in unperturbed cells, so effects are hypotheses, and their "
             "sizes an upper bound of what is causal."
         )
-    if fitted.signal is not None and (silent := int((fitted.signal > NO_SIGNAL).sum())):
+    if fitted.signal is not None and (silent := int((fitted.signal > FDR).sum())):
         yield (
-            f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression (FDR > {NO_SIGNAL:g}), "
+            f"{silent:,} of the {len(fitted.genes):,} genes have no significant co-expression (FDR > {FDR:g}), "
             "so what their knockouts do may be noise."
         )
     counts = run.groups.value_counts() if run.groupby is not None else {"all": run.adata.n_obs}

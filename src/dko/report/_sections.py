@@ -20,11 +20,11 @@ from .._core.names import DROPPED, HELD_OUT, TRAINED
 from .._core.results import Result, read_params
 from .._core.tables import Table, table_of
 from ..get._evaluation import predictions, scored
+from ..models.base import FDR
 from ..pl._embedding import MOST_POINTS, colored_cells, points
 from ..pl._ranking import rates
 from ._run import Ranking, Run
 
-FDR = 0.05
 # Area of a point in square points, times the number of cells; and the largest.
 _POINT_AREA, _LARGEST = 60_000, 60.0
 # Panels of a picture that keep the overview; names in a row.

@@ -11,7 +11,6 @@ from scipy.stats import false_discovery_control
 from .._core import keys
 from .._core.cells import MOST_CELLS, some_cells
 from .._core.evidence import counts_again
-from .._core.fitted import NO_SIGNAL
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
 from .._core.messages import drawn_of, listed, many, say
@@ -20,6 +19,7 @@ from .._core.results import AFFECTED, read_params, read_table
 from .._core.verb import verb
 from .._core.write import writable, write, writing
 from .._rng import generator
+from ..models.base import FDR
 from ..models.statistics import comparable, pair_test
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def affected_genes(
     with writing():
         content = {keys.PARAMS: params, keys.TABLE: _with_earlier(predictor, key, groupby, table)}
         write(predictor.adata, remove={"uns": [keys.enrichment(key)]}, uns={keys.affected(key): content})
-    found = table[table["pval_adj"] <= NO_SIGNAL]
+    found = table[table["pval_adj"] <= FDR]
     n_found, n_specific = (len(some["gene"].unique()) for some in (found, found[found["specific"]]))
     somewhere = "" if groupby is None else ", in any group"
     specific = f"; {n_specific:,} of them change with few other knockouts (specific)" if n_found else ""

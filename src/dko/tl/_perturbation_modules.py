@@ -12,7 +12,7 @@ import pandas as pd
 from .._core import keys
 from .._core.cells import chosen_rows, some_cells, unwrap
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, listed, many, say
+from .._core.messages import drawn_of, listed, many, require_one_of, say
 from .._core.names import TRAINED, perturbations
 from .._core.scans import sums_of_parts
 from .._core.verb import verb
@@ -121,8 +121,8 @@ def perturbation_modules(
     """
     data = writable(adata, copy, mod)
     cells = open_model(data, key, mod, device=device)
-    if basis not in (None, "latent", "effect"):
-        raise ValueError(f"basis={basis!r} must be 'latent' or 'effect'.")
+    if basis is not None:
+        require_one_of(("latent", "effect"), basis=basis)
     if n_null < (fewest := 1 / alpha - 1):
         raise ValueError(
             f"n_null={n_null} is too few to tell anything at alpha={alpha}; take at least {math.ceil(fewest)}."

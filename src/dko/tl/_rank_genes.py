@@ -13,17 +13,18 @@ from .._compat import layer_names
 from .._core import keys
 from .._core.cells import MOST_CELLS, read_rows, some_cells
 from .._core.evidence import counts_again
-from .._core.fitted import NO_SIGNAL, check_place
+from .._core.fitted import check_place
 from .._core.genes import KINDS, MITOCHONDRIAL, RIBOSOMAL, gene_kinds, gene_means, in_order
 from .._core.groups import ALL, masks_of
 from .._core.knockouts import open_model
-from .._core.messages import drawn_of, listed, say
+from .._core.messages import drawn_of, listed, require_one_of, say
 from .._core.messages import progress as progress_over
 from .._core.reading import read_linear
 from .._core.scans import read_scan
 from .._core.verb import verb
 from .._core.write import writable, write
 from .._rng import generator
+from ..models.base import FDR
 from ..models.rows import profiles
 from ..models.statistics import bootstrap_means, normal_means
 
@@ -136,8 +137,7 @@ def rank_genes(
     ['CST7', 'CTSW', 'GNLY']
     """
     left_out = [exclude] if isinstance(exclude, str) else list(exclude)
-    if by not in _SCORES:
-        raise ValueError(f"by={by!r} must be one of {listed(_SCORES)}.")
+    require_one_of(_SCORES, by=by)
     if unknown := [mark for mark in left_out if mark not in KINDS]:
         raise ValueError(f"exclude={unknown[0]!r} must be one or several of {listed(KINDS)}.")
     data = writable(adata, copy, mod)
@@ -170,7 +170,7 @@ def rank_genes(
     columns = columns.reindex(target.var_names).rename(columns=lambda group: keys.column(group, target.var_names))
     slot: dict[str, Any] = {"varm": {place: columns}} if groupby else {"var": {rate: columns[ALL].to_numpy()}}
     write(target, remove={"var": [rate], "varm": [place]}, uns={place: content}, **slot)
-    n_found = {group: int((one["pval_adj"] <= NO_SIGNAL).sum()) for group, one in tables.items()}
+    n_found = {group: int((one["pval_adj"] <= FDR).sum()) for group, one in tables.items()}
     empty = [group for group, one in tables.items() if one.empty]
     counts = ", ".join(
         f"{n:,} of {len(tables[group]):,}" + (f" in {group}" if groupby else "")

@@ -15,6 +15,7 @@ from ..._core.messages import listed, logger, many, say
 from ..._core.process import give_back
 from ...metrics import similarity
 from .._devices import on_devices
+from ..base import FDR
 from ..fitting import Fit
 from ..knockout import effect_sums
 from ..rows import View, profiles, sizes_of, stacked
@@ -53,8 +54,6 @@ MOST_VALIDATING = 5_000
 # Of more cells, all are in the sums that total effects are made from, and a random choice of so many is permuted to
 # learn what chance makes.
 MOST_PERMUTED = 50_000
-# False discovery rate above which nothing is known of what a gene does to others.
-_NO_SIGNAL = 0.05
 # Share of the genes below which so few are known that more cells are asked for.
 _FEW_KNOWN = 0.05
 
@@ -269,7 +268,7 @@ def _weights_of(fits: list[TotalFit]) -> dict[str, np.ndarray]:
         return {}
     # Of each gene, by its smallest p-value times the number of groups.
     rates = false_discovery_control(np.minimum(1, len(fits) * np.stack([fit.p_values for fit in fits]).min(0)))
-    known = rates <= _NO_SIGNAL
+    known = rates <= FDR
     text = f"For {known.sum():,} of {len(rates):,} genes these cells show that others depend on them (FDR <= 5 %)"
     if known.mean() < _FEW_KNOWN:
         text += ", which is few: more cells, or cells that differ more, would show more"
