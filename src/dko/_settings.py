@@ -23,7 +23,7 @@ class Settings:
     Attributes
     ----------
     verbosity
-        0 is silent, 1 tells what was chosen and shows progress bars.
+        0 is silent, 1 says what was chosen and shows progress bars.
     device
         What ``device="auto"`` means: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device such as ``"cuda:1"``.
     max_genes

@@ -22,7 +22,7 @@ BLOCK_CELLS = 1_024  # Cells solved together before they are stored sparse: 16 M
 def grn_knockout(
     adata: AnnData, genes: str | Sequence[str], *, cells: str | Sequence[str] | None = None
 ) -> sparse.csr_array:
-    """Give the true relative profile of simulated cells after genes are removed.
+    """Return the true relative profiles of simulated cells after genes are removed.
 
     The other genes settle anew, with the same network and production factors, without noise. A gene that loses all that
     produces it dies out.
@@ -64,9 +64,9 @@ def grn_knockout(
 
 @verb
 def grn_impact(adata: AnnData, *, progress: bool = True) -> sparse.csr_array:
-    """Give the true impact of removing every gene from every simulated cell that has it.
+    """Return the true impact of removing every gene from every simulated cell that has it.
 
-    Bray-Curtis dissimilarity of the profiles before and after, without noise, with the gene itself; 1 where none is
+    Bray-Curtis dissimilarity of the profiles before and after, without noise, own share included; 1 where no gene is
     left.
 
     Parameters

@@ -126,7 +126,7 @@ def fit_quality(
     -------
     A row per prediction, ``model``, ``gene mean`` and, with groups, ``gene mean per {groupby}``; columns as of
     :func:`dko.metrics.fit_quality`, float64. ``attrs["split"]`` says which cells were predicted, ``attrs["n_cells"]``
-    how many: of more than 20,000 (also for the means) as many at random, ``attrs["n_split"]`` has all.
+    how many (at most 20,000, chosen at random, also for the means), ``attrs["n_split"]`` how many there are.
 
     %(absent)s
 

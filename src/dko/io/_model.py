@@ -34,7 +34,7 @@ def save(adata: AnnData | MuData, path: str | Path, *, key: str = keys.DEFAULT, 
     adata
         After :func:`dko.tl.fit`.
     path
-        File to write, ``.npz`` by custom. An older file is replaced once the new one is complete, and its mode stays;
+        File to write, usually ``.npz``. An older file is replaced once the new one is complete, and its mode stays;
         nothing but a regular file is replaced. Symbolic links are followed.
     %(fit)s
 

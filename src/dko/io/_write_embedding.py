@@ -26,21 +26,21 @@ def write_embedding(
     mod: str = "rna",
     title: str | None = None,
 ) -> None:
-    """Write cells on an embedding as one HTML page, on which a cell that is pointed at says its name and its impacts.
+    """Write cells on an embedding as one HTML page, that shows the name and the impacts of the cell under the pointer.
 
     Cells are coloured by group or by the impact of a knockout, as chosen on the page, all on one scale. The page can be
-    zoomed and loads nothing, so that it can be sent by mail. Of more than 20,000 cells as many are drawn, at random, as
-    the page says.
+    zoomed and loads nothing, so that it can be sent by mail. At most 20,000 cells, chosen at random, are drawn; the
+    page then says so.
 
     Parameters
     ----------
     adata
         After :func:`dko.tl.virtual_ko` or :func:`dko.tl.scan`.
     path
-        File to write, ``.html`` by custom. An older file is replaced once the new one is complete.
+        File to write, usually ``.html``. An older file is replaced once the new one is complete.
     genes
         One or several labels, as in :func:`dko.get.impact`; by default the first ten named knockouts or, without any,
-        the first ten genes of the ranking, in turn of each group.
+        the first ten genes of the ranking, taken from the groups in turn.
     basis
         Embedding in ``obsm``, with or without its ``X_``.
     downstream

@@ -34,7 +34,7 @@ def write_report(
     adata
         After :func:`dko.tl.fit`, of either model, and whatever else has been run.
     path
-        File to write, ``.html`` by custom. An older file is replaced once the new one is complete.
+        File to write, usually ``.html``. An older file is replaced once the new one is complete.
     groupby
         ``obs`` column of cell types; by default that of :func:`dko.tl.rank_genes`, or of the fit, if any.
     %(results)s

@@ -64,7 +64,7 @@ def effect(
     adata
         After :func:`dko.tl.affected_genes`.
     gene, group
-        Knockouts and groups; by default all that there are.
+        Knockouts and groups; all by default.
     kind
         ``"volcano"``: a panel per knockout (and group), the predicted change of each gene against its co-expression
         with the knocked-out one, all on one scale. Coloured at a false discovery rate of at most 5 %; pale, not

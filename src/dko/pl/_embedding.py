@@ -59,8 +59,8 @@ def impact(
     """Draw the impact of knockouts on an embedding, a panel per knockout, all on one colour scale that starts at 0.
 
     Cells that do not express the gene, or are no control cells of an SCCVAE, are grey and lie beneath the others. With
-    `groupby`, the first panel shows what the cells are. Of more than 50,000 cells as many are drawn, at random, as the
-    title says.
+    `groupby`, the first panel shows what the cells are. At most 50,000 cells, chosen at random, are drawn; the titles
+    then say so.
 
     Parameters
     ----------
@@ -144,10 +144,10 @@ def shift(
 ) -> Any:
     """Draw where knockouts would shift cells on an embedding, a panel per knockout.
 
-    Arrows are drawn longer than the shifts, so that they can be seen, in all panels so many times as is written below;
-    that below each panel stands for the length beside it, in units of the embedding. The few longest are cut. Numbers
-    are in :func:`dko.get.identity`. Of more than 50,000 cells as many are drawn below the arrows, at random, as the
-    title says.
+    Arrows are drawn longer than the shifts, so that they can be seen, by one factor in all panels. The arrow below each
+    panel shows the scale: its length is written beside it, in units of the embedding, with that factor. The few longest
+    arrows are cut. Numbers are in :func:`dko.get.identity`. At most 50,000 cells, chosen at random, are drawn below the
+    arrows; the titles then say so.
 
     Parameters
     ----------

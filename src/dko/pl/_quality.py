@@ -72,7 +72,7 @@ def fit(
 
     Of expressed entries (gene and cell) alone, the density; predictions below the axis lie on its edge. Spearman
     correlation and mean Bray-Curtis dissimilarity stand beside those of a prediction from each gene's mean in the
-    training cells, of the same group where the fit had groups. Of more than 20,000 cells as many are drawn, at random.
+    training cells, of the same group where the fit had groups. At most 20,000 cells, chosen at random, are drawn.
 
     Parameters
     ----------

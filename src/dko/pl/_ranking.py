@@ -188,8 +188,8 @@ def heatmap(
     adata
         After :func:`dko.tl.scan` or :func:`dko.tl.rank_genes`.
     genes, n_genes
-        Genes to draw; by default so many with the largest value in each group, those with a false discovery rate of at
-        most 5 % first.
+        Genes to draw; by default the `n_genes` with the largest value in each group, those with a false discovery rate
+        of at most 5 % first.
     %(groupby)s
     group
         Draw only these groups; in this order without `dendrogram`.

@@ -38,7 +38,7 @@ def waterfall(
     """Draw the impact of knockouts in each cell that has one, in descending order, a panel per knockout.
 
     All panels have one scale. Groups stand side by side, each as wide as it has cells, the one with the largest median
-    first; a white line is the median. Of more than 50,000 cells as many are drawn, at random, as the title says.
+    first; a white line is the median. At most 50,000 cells, chosen at random, are drawn; the title then says so.
 
     Parameters
     ----------

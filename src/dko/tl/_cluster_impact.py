@@ -97,7 +97,7 @@ def cluster_impact(
     ``obsm[f"X_{key_added}_impact_umap"]``, ``obsm[f"X_{key_added}_impact_pca"]``
         float32, NaN for such a cell: ``sc.pl.embedding(adata, "dko_impact_umap", color="dko_cluster")``.
     ``uns[f"{key_added}_cluster"]``
-        ``params``; ``markers``, a DataFrame of the knockouts that a cluster depends on more than all others do:
+        ``params``; ``markers``, a DataFrame of the knockouts with a larger impact in a cluster than in all other cells:
         ``score`` (Welch's t of what is compared), ``log_fold_change`` (log2), ``pval_adj`` (clusters were found in the
         same values, so it ranks and tests nothing), ``fraction`` and ``fraction_others`` (of the cells that have this
         impact) and ``downstream_mean`` (over those of the cluster); and, with `groupby`, ``agreement``, a row with

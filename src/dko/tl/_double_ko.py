@@ -43,7 +43,7 @@ def double_ko(
 ) -> AnnData | MuData | None:
     """Knock out pairs of genes, and compare with what the two single knockouts add up to.
 
-    Cell by cell, and without a null: which pairs interact over many cells, :func:`dko.tl.interactions` tells.
+    Cell by cell, and without a test; :func:`dko.tl.interactions` tests which pairs interact over many cells.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def enrichment(
     net
         Sets of genes as decoupler has them: columns ``source``, ``target`` and, if they differ, ``weight``.
     gene
-        A knockout, or a list of them; by default all that there are.
+        A knockout, or a list of them; all by default.
     by
         What is given to the method, ``"z"`` or ``"change"``. Genes that were not tested count as 0.
     method
@@ -62,7 +62,7 @@ def enrichment(
     KeyError
         No affected genes, or not of this knockout.
     ValueError
-        No such method or column; no set with so many genes.
+        No such method or column; no set with `min_targets` genes.
 
     Examples
     --------

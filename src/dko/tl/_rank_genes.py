@@ -100,7 +100,7 @@ def rank_genes(
     ``downstream_mean``, ``downstream_low``, ``downstream_high``, ``impact_mean``
         Mean downstream impact, by how much the knockout changes the other genes (Bray-Curtis dissimilarity, 0 to 1),
         and its 95 % interval by bootstrap over cells, with more than 20,000 scanned cells by the normal distribution;
-        mean impact, of which the gene's own share is a part.
+        mean impact, which includes the gene's own share.
     ``specificity``
         Of groups: log2 of the mean downstream impact over all scanned cells of the group (0 in cells that lack the
         gene) over that of all other scanned cells, after adding to both their median over genes; NaN without other
