@@ -22,13 +22,12 @@ def test_reads_and_leaves_nothing_behind(scanned, unchanged, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_same_of_a_file_and_of_a_mudata(scanned, tmp_path, stored, mudata_of):
-    del scanned.obsm["X_umap"]  # no need to draw it three times
+def test_same_of_a_mudata_from_a_file(scanned, tmp_path, stored, mudata_of):
+    del scanned.obsm["X_umap"]  # no need to draw it twice
     pages = []
-    for source in (scanned, stored(scanned, tmp_path / "cells.zarr"), mudata_of(first=scanned)):
+    for source in (scanned, stored(mudata_of(first=scanned), tmp_path / "cells.h5mu")):
         dko.io.write_report(source, tmp_path / "report.html", mod="first")
         pages.append((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert pages[0] == pages[2]
     assert _without_params(pages[0]) == _without_params(pages[1])
 
 

@@ -63,7 +63,7 @@ def script(tmp_path):
     return start
 
 
-@pytest.mark.parametrize("model", FITS)
+@pytest.mark.parametrize("model", ["dko", pytest.param("sccvae", marks=pytest.mark.slow)])
 def test_two_processes_fit_what_one_fits(model, simulated):
     adata = simulated[model].copy()
     for seed in range(3):
@@ -99,6 +99,7 @@ def test_processes_share_cells_that_do_not_fit_into_memory(model, simulated, mon
     assert sent
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_that_of_the_call(simulated, unchanged):
     adata = simulated["dko"].copy()
     with (
