@@ -394,7 +394,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], type[Exception], str]]] = {
         ({"alpha": 0}, ValueError, "alpha=0 must be above 0"),
         ({"n_null": 10, "alpha": 0.05}, ValueError, "n_null=10 is too few .* alpha=0.05; take at least 19"),
         ({"n_markers": 0}, ValueError, "n_markers=0 must be at least 1"),
-        ({"groups": {"gene_9": "a"}}, ValueError, "of the 2 perturbations which of . groups"),
+        ({"groups": {"gene_9": "a"}}, ValueError, "groups has . groups for . of the 2 perturbations"),
     ],
     "tl.enrichment": [
         ({"net": SETS[["source"]]}, ValueError, "net lacks the column 'target'"),

@@ -67,7 +67,9 @@ def test_its_report_has_what_there_is_and_names_what_it_can_have(page, tmp_path)
 def test_what_it_lacks_is_said_in_one_sentence(page):
     asked: Any
     for verb, asked in ((dko.tl.interactions, {"genes": ["gene_3", "gene_4"]}), (dko.get.profiles, {})):
-        with pytest.raises(ValueError, match="holds a model of kind 'coexpression', which this is not for"):
+        with pytest.raises(
+            ValueError, match="holds a model of kind 'coexpression', which this function does not support"
+        ):
             verb(page["adata"], **asked)
 
 

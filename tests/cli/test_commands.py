@@ -196,4 +196,4 @@ def test_bad_input_is_one_line(dko, fitted_file, tmp_path, kept, monkeypatch, wo
 def test_commands_of_models_that_scan(dko, perturbed_file, tmp_path, command):
     genes = ("gene_3", "gene_4") if command in ("affected", "interactions") else ()
     error = dko(command, perturbed_file, *genes, "--out", tmp_path / "out.h5ad", "--quiet").error
-    assert "holds a model of kind 'sccvae', which this is not for; it answers to `dko ko`, `dko dose`" in error
+    assert "holds a model of kind 'sccvae', which this function does not support; use `dko ko`, `dko dose`" in error

@@ -119,7 +119,7 @@ def test_a_process_that_is_killed_is_named(simulated, unchanged):
 
     adata, killer = simulated["dko"].copy(), Thread(target=kill)
     killer.start()
-    with unchanged(adata), pytest.raises(RuntimeError, match=r"ended by itself \(exit code -9, .*lack of memory"):
+    with unchanged(adata), pytest.raises(RuntimeError, match=r"ended unexpectedly \(exit code -9, .*lack of memory"):
         dko.tl.fit(adata, device="cpu", devices=2, progress=False)
     killer.join()
     assert not active_children()

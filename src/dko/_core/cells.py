@@ -179,7 +179,7 @@ class Source:
             if what == _NEGATIVE:
                 remedy = "fit on counts or normalised values, dko.tl.fit(adata, layer=...) or use_raw=True"
                 for kind, other in sorted(self.elsewhere().items())[:1]:
-                    remedy = f"{other} holds {kind}, take them by {other.keyword}"
+                    remedy = f"{other} holds {kind}; use {other.keyword}"
             gene, cell = self.names[column], self.adata.obs_names[row]
             raise ValueError(f"Gene {gene!r} of cell {cell!r} has {what}; {remedy}.") from None
 

@@ -279,9 +279,9 @@ def open_model(
         model = model.to(resolve_device(device))
     if getattr(model, needs, None) is None:
         raise ValueError(
-            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this is not for; it answers to "
+            f"adata.uns[{key!r}] holds a model of kind {model.name!r}, which this function does not support; use "
             "dko.tl.virtual_ko, dko.tl.dose_response, dko.tl.identity_shift, dko.tl.perturbation_modules, "
-            "dko.tl.evaluate and dko.get.effects."
+            "dko.tl.evaluate or dko.get.effects."
         )
     columns = gene_columns(adata, fitted)
     if model.outdated:
@@ -299,7 +299,7 @@ def open_model(
 
 
 def require_cells(predictor: Predictor, sets: dict[str, list[str]], touched: Sequence[bool] | np.ndarray) -> None:
-    """Refuse knockouts that touch no cell; warn of genes of which the cells do not tell what they do."""
+    """Refuse knockouts that touch no cell; warn of genes without evidence of an effect."""
     if none := [label for label, some in zip(sets, touched, strict=True) if not some]:
         raise ValueError(f"No chosen cell that has a model expresses {listed(none)}, so there is nothing to knock out.")
     if predictor.fitted.signal is None:

@@ -22,12 +22,12 @@ Knockouts: TypeAlias = str | Sequence[str | Sequence[str]]
 def gene_sets(genes: Knockouts) -> list[list[str]]:
     """Return the genes of each knockout, sorted: a tuple is a set removed together, a list holds knockouts."""
     if not isinstance(genes, Iterable):
-        raise TypeError(f"genes={genes!r} is no name; {_MAY_BE}.")
+        raise TypeError(f"genes={genes!r} is not a name; {_MAY_BE}.")
     items = [genes] if isinstance(genes, str | tuple) else list(genes)
     sets = [list(item) if isinstance(item, Iterable) and not isinstance(item, str) else [item] for item in items]
     for members in sets:
         if wrong := [gene for gene in members if not isinstance(gene, str)]:
-            raise TypeError(f"genes holds {wrong[0]!r}, which is no name; {_MAY_BE}.")
+            raise TypeError(f"genes holds {wrong[0]!r}, which is not a name; {_MAY_BE}.")
     if not sets or not all(members and all(members) for members in sets):
         raise ValueError(f"genes names no gene; {_MAY_BE}.")
     return [sorted(set(members)) for members in sets]

@@ -103,8 +103,8 @@ def _result(folder: Path, processes: Sequence[BaseProcess], interrupted: bool) -
     if errors := sorted(folder.glob(f"{_ERROR}*"), key=lambda path: path.stat().st_mtime_ns):
         raise joblib.load(errors[0])
     code = next(process.exitcode for process in processes if process.exitcode)
-    reason = ", as a rule for lack of memory" if code == -9 else ""
-    raise RuntimeError(f"A process that trained has ended by itself (exit code {code}{reason}); try fewer devices.")
+    reason = ", usually for lack of memory" if code == -9 else ""
+    raise RuntimeError(f"A training process ended unexpectedly (exit code {code}{reason}); try fewer devices.")
 
 
 def _be(rank: int, folder: Path, environment: Mapping[str, str]) -> None:

@@ -185,7 +185,7 @@ def fit(
     KeyError, TypeError
         A gene, layer, column or control value that is not there; a keyword that the model does not have.
     ValueError
-        A prior that says nothing of the genes of the fit; values that are no expression; a cell without any; too few
+        A prior without values for the genes of the fit; values that are not expression; a cell without any; too few
         cells; options that do not fit together; with ``"sccvae"``, counts.
     OSError
         No room for the scratch file of cells that do not fit into memory.

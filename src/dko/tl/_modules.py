@@ -132,13 +132,13 @@ def markers_of(changes: pd.DataFrame, modules: np.ndarray, n_genes: int) -> pd.D
 
 
 def known_groups(groups: Mapping[str, str] | pd.Series, labels: Sequence[str], genes: Container[str]) -> np.ndarray:
-    """Return the group of each perturbation as the user knows it, '' where he does not; ``"B+A"`` is ``"A+B"``."""
+    """Return the known group of each perturbation, '' where there is none; ``"B+A"`` is ``"A+B"``."""
     given = {keys.label(members(str(name), genes)): group for name, group in dict(groups).items() if not pd.isna(group)}
     found = np.array([str(given.get(label, "")) for label in labels], dtype=object)
     if len(set(found) - {""}) < 2:
         raise ValueError(
-            f"groups says of {int((found != '').sum())} of the {len(labels)} perturbations which of "
-            f"{len(set(found) - {''})} groups they belong to; it needs two groups or more, by name of the perturbation."
+            f"groups has {len(set(found) - {''})} groups for {int((found != '').sum())} of the {len(labels)} "
+            "perturbations; it needs two groups or more, by name of the perturbation."
         )
     return found
 

@@ -124,9 +124,7 @@ def perturbation_modules(
     if basis is not None:
         require_one_of(("latent", "effect"), basis=basis)
     if n_null < (fewest := 1 / alpha - 1):
-        raise ValueError(
-            f"n_null={n_null} is too few to tell anything at alpha={alpha}; take at least {math.ceil(fewest)}."
-        )
+        raise ValueError(f"n_null={n_null} is too few for alpha={alpha}; take at least {math.ceil(fewest)}.")
     asked = cells.sets(genes) if genes is not None else cells.trained or _widespread(cells, alpha)
     if len(asked) < 2:
         raise ValueError(f"Modules are of several knockouts, got {len(asked)}; name at least two that have cells.")

@@ -122,7 +122,7 @@ def among(table: pd.DataFrame, genes: Sequence[str]) -> Prior:
     if not len(of):
         names, what = (table.index, "perturbations") if measured else (pd.Index(table["source"]), "edges")
         raise ValueError(
-            f"prior says nothing of the genes of the fit, such as {listed(genes, 3)}: it has {len(names)} {what} of "
+            f"prior has no values for the genes of the fit, such as {listed(genes, 3)}: it has {len(names)} {what} of "
             f"{listed(names.unique(), 3)}. Both need the same names (symbols of the same species); name a regulator "
             "that the fit left out in genes=[...]."
         )
