@@ -75,7 +75,7 @@ def test_array_types(kind, budget, cells, expected, assert_same, dense):
     assert type(cells.X) is type(TYPES[kind](expected.X))
 
 
-@pytest.mark.parametrize(("kind", "budget"), [("csr_matrix", 4_000), ("csc_matrix", 4_000), ("ndarray", 2**28)])
+@pytest.mark.parametrize(("kind", "budget"), [("csr_matrix", 4_000), ("csc_matrix", 20_000), ("ndarray", 2**28)])
 def test_backed(kind, budget, cells, expected, dense, tmp_path):
     cells.X = TYPES[kind](cells.X)
     cells.write_h5ad(tmp_path / "cells.h5ad")
@@ -161,13 +161,12 @@ VERBS = (
 )
 
 
-def everything(adata, path):
-    """Call every verb, write a report, and return all tables."""
+def everything(adata):
+    """Call every verb, and return all tables."""
     with dko.settings.override(verbosity=0):
         for name in VERBS:
             call(f"tl.{name}", adata, key="dko", **({"key_added": None} if name == "cluster_impact" else {}))
         dko.tl.evaluate(adata, **SCREEN, n_bootstrap=5, n_splits=2)
-        dko.io.write_report(adata, path)
     tables = {"effects": dko.get.effects(adata, ["gene_2"]).to_df(), "impact": dko.get.impact(adata)}
     tables |= {name: getattr(dko.get, name)(adata) for name in ("fit_quality", "ranking", "interactions", "identity")}
     tables |= {name: getattr(dko.get, name)(adata) for name in ("evaluation", "clusters", "dose_response")}
@@ -202,8 +201,8 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def all_expected(_total, tmp_path_factory):
-    return everything(with_screen(_total), tmp_path_factory.mktemp("report") / "report.html")
+def all_expected(_total):
+    return everything(with_screen(_total))
 
 
 def with_screen(adata):
@@ -217,7 +216,9 @@ def with_screen(adata):
 def test_every_verb_on_files(file, budget, _total, all_expected, tmp_path):
     adata = FILES[file](with_screen(_total), tmp_path)
     with dko.settings.override(memory_budget=budget):
-        found = everything(adata, tmp_path / "report.html")
+        found = everything(adata)
+        if budget < 2**28:  # pictures take as long as all else
+            dko.io.write_report(adata, tmp_path / "report.html")
     for name, table in all_expected.items():
         pd.testing.assert_frame_equal(found[name], table, rtol=1e-5, atol=1e-6, check_categorical=False, obj=name)
     assert not sparse.issparse(adata.X)

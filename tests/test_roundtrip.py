@@ -80,7 +80,7 @@ def test_work_goes_on_after_reading(name, grouped, tmp_path, stored):
         dko.tl.rank_genes(adata, n_bootstraps=2, **GROUPS)
         dko.tl.affected_genes(adata, "gene_8", **GROUPS)
         dko.tl.interactions(adata, [SLASH, "gene_3"], n_permutations=10, **GROUPS)
-    again = stored(back, tmp_path / f"again_{name}")
+    again = stored(back, tmp_path / "again.h5ad")
     names = [f"get.{table}" for table in ("pairs", "affected_genes", "interactions", "ranking", "impact_table")]
     for adata in (back, again):
         assert_survived(adata, grouped, names)
