@@ -83,11 +83,6 @@ class Predictor:
         for first, block in read_blocks(self.adata, self.fitted, "log" if log else "profiles"):
             yield first, block if log else log_profiles(block)
 
-    @property
-    def all_sets(self) -> dict[str, list[str]]:
-        """All that the model was trained on or, of a model of unperturbed cells, each of its genes."""
-        return self.trained or {gene: [gene] for gene in self.model.targets}
-
     def sets(self, genes: Knockouts) -> dict[str, list[str]]:
         """Return the genes of each named knockout by its label; KeyError: a gene that the model cannot knock out."""
         known = {*self.model.targets, *self.adata.var_names}

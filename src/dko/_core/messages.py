@@ -39,10 +39,10 @@ def many(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def shown(value: object, limit: int = 60) -> str:
+def shown(value: object) -> str:
     """Spell out a value in one line, cut off where it is long."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def unknown(what: str, wanted: Sequence[str], known: Iterable[str], where: str) -> str:

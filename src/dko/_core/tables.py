@@ -76,12 +76,9 @@ class Table:
 
 def table_of(frame: pd.DataFrame, columns: Sequence[Column], caption: str) -> Table:
     """Spell out those of the columns that a DataFrame has, and that have a value."""
-    there = [column for column in columns if column.name in frame and not _is_empty(frame[column.name])]
+    # Of a frame without rows, all of them.
+    there = [one for one in columns if one.name in frame and (frame.empty or frame[one.name].notna().any())]
     return Table(caption, there, list(zip(*(_cells(frame, column) for column in there), strict=True)))
-
-
-def _is_empty(values: pd.Series) -> bool:
-    return len(values) > 0 and bool(values.isna().all())
 
 
 def _cells(frame: pd.DataFrame, column: Column) -> list[Cell]:

@@ -319,7 +319,8 @@ def effects(
     ['HLA-DRA', 'HLA-DRB1', 'HLA-DPB1']
     """
     cells = open_model(adata, key, mod, device=device)
-    sets = cells.all_sets if genes is None else cells.sets(genes)
+    every = cells.trained or {gene: [gene] for gene in cells.model.targets}
+    sets = every if genes is None else cells.sets(genes)
     groups, group_of = grouping(cells.adata, groupby)
     if not (group_of[cells.rows] >= 0).any():
         raise ValueError(f"No cell in which knockouts are predicted has a value in obs[{groupby!r}].")
