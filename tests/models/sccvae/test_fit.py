@@ -20,7 +20,7 @@ from .conftest import TINY, targets_of
 
 
 def batch_of(screen):
-    (batch,) = sampler(screen.training, TINY, 1, 8, 8, torch.device("cpu"), np.random.default_rng(0))(None)
+    (batch,) = sampler(screen.training, TINY, 1, 8, torch.device("cpu"), np.random.default_rng(0))(None)
     return batch
 
 

@@ -24,9 +24,9 @@ def cells():
     return Cells(sparse.csr_matrix(values.astype(np.float32)), perturbation, members)
 
 
-def sampler(cells, *, seed=0, fixed=False, n_batches=30, n_latent=4, **config):
-    chosen = replace(Config(groups=3), **config)
-    return sampler_of(cells, chosen, n_batches, 4, n_latent, CPU, np.random.default_rng(seed), fixed=fixed)
+def sampler(cells, *, seed=0, fixed=False, n_batches=30, **config):
+    chosen = replace(Config(groups=3, n_latent=4), **config)
+    return sampler_of(cells, chosen, n_batches, 4, CPU, np.random.default_rng(seed), fixed=fixed)
 
 
 def test_means_are_those_of_the_control_and_of_each_perturbation(cells):

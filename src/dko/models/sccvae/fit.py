@@ -56,8 +56,7 @@ def fit(
     features = torch.from_numpy(targets.features[targets.trained])
     named = torch.from_numpy(node[:, None] == np.arange(len(mask))).float()
     seed, n_rows = torch_seed(rng), schedule.batch_size
-    n_cells, n_latent = n_rows // config.groups, len(mask)
-    n_batches = max(_FEWEST_BATCHES, int(training.used.sum()) // n_rows)
+    n_cells, n_batches = n_rows // config.groups, max(_FEWEST_BATCHES, int(training.used.sum()) // n_rows)
     fabric = fabric_on(device, schedule)
     device, share = fabric.device, share_of(fabric)
     # Drawing and dropout have the random state of torch to themselves, and leave it as it was.
@@ -69,8 +68,8 @@ def fit(
         trained = train(
             Loss(network, config, bandwidths, targets.columns[targets.trained], n_warm),
             network.optimizer(config, schedule.learning_rate),
-            sampler(training, config, n_batches, n_cells, n_latent, device, rng, share),
-            sampler(validation, config, _VALIDATION_BATCHES, n_cells, n_latent, device, rng, share, fixed=True),
+            sampler(training, config, n_batches, n_cells, device, rng, share),
+            sampler(validation, config, _VALIDATION_BATCHES, n_cells, device, rng, share, fixed=True),
             n_batches * n_rows,
             schedule,
             fabric=fabric,

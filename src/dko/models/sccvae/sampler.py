@@ -68,7 +68,6 @@ def sampler(
     config: Config,
     n_batches: int,
     n_cells: int,
-    n_latent: int,
     device: torch.device,
     rng: np.random.Generator,
     share: Share = lambda batch: batch,
@@ -105,7 +104,7 @@ def sampler(
         shape, some = (len(groups), n_cells), share(np.arange(len(groups)))
         after = start[groups, None] + (rng.random(shape) * count[groups, None]).astype(int)
         control = start[0] + (rng.random(shape) * count[0]).astype(int)
-        noise = torch.from_numpy(rng.standard_normal((*shape, n_latent), dtype=np.float32)[some]).to(device)
+        noise = torch.from_numpy(rng.standard_normal((*shape, config.n_latent), dtype=np.float32)[some]).to(device)
         places = torch.from_numpy(groups[some]).to(device)
         return Batch(gather(control[some]), gather(after[some]), members_of[places], effects[places], noise)
 
