@@ -169,26 +169,26 @@ def _table(
         z, p_values = pair_test(cells, genes.get_indexer(asked), min_cells)
         drawn = changes.loc[[name for name in others if name in changes.index]]
         for name, one_z, one_p in zip(asked, z, p_values, strict=True):
-            change, tested = changes.loc[name].to_numpy(dtype=np.float64), np.isfinite(one_z)
-            share = _share_of_others(change, drawn.drop(index=name, errors="ignore"))
-            table = pd.DataFrame(
-                {
-                    "knockout": name,
-                    "group": group,
-                    "n_cells": n_of[name],
-                    "gene": genes,
-                    "change": change.astype(np.float32),
-                    "z": -one_z.astype(np.float32),
-                    "pval": one_p,
-                    "pval_adj": 1.0,
-                    "specific": (change != 0) & (share <= _SPECIFIC),
-                    "others": share.astype(np.float32),
-                }
-            )
-            if tested.any():
-                table.loc[tested, "pval_adj"] = false_discovery_control(one_p[tested])
+            change, rest = changes.loc[name].to_numpy(dtype=np.float64), drawn.drop(index=name, errors="ignore")
+            of_knockout = {"knockout": name, "group": group, "n_cells": n_of[name], "gene": genes}
+            table = pd.DataFrame({**of_knockout, **_columns(change, one_z, one_p, rest)})
             tables.append(table[table["gene"] != name].sort_values("pval", kind="stable", ignore_index=True))
     return pd.concat(tables, ignore_index=True)
+
+
+def _columns(change: np.ndarray, z: np.ndarray, p_values: np.ndarray, others: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the columns of one knockout, from its change of each gene and those by `others`, and the test."""
+    share, tested, adjusted = _share_of_others(change, others), np.isfinite(z), np.ones(len(z))
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p_values[tested])
+    return {
+        "change": change.astype(np.float32),
+        "z": -z.astype(np.float32),
+        "pval": p_values,
+        "pval_adj": adjusted,
+        "specific": (change != 0) & (share <= _SPECIFIC),
+        "others": share.astype(np.float32),
+    }
 
 
 def _tested_cells(cells: np.ndarray, groups: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
