@@ -26,7 +26,7 @@ def write_embedding(
     mod: str = "rna",
     title: str | None = None,
 ) -> None:
-    """Write cells on an embedding as one HTML page, that shows the name and the impacts of the cell under the pointer.
+    """Write cells on an embedding as one HTML page that shows the name and the impacts of the cell under the pointer.
 
     Cells are coloured by group or by the impact of a knockout, as chosen on the page, all on one scale. The page can be
     zoomed and loads nothing, so that it can be sent by mail. At most 20,000 cells, chosen at random, are drawn; the
