@@ -153,7 +153,7 @@ def test_a_better_layer_is_named(capsys):
     dko.tl.fit(adata, **QUICK)
     assert "layers['counts'] holds counts: layer='counts' uses them." in capsys.readouterr().err
     adata.X = adata.X - 1
-    with pytest.raises(ValueError, match=r"negative value \(scaled data\?\); layers\['counts'\] holds counts, take"):
+    with pytest.raises(ValueError, match=r"negative value \(scaled data\?\); layers\['counts'\] holds counts; use"):
         dko.tl.fit(adata, **QUICK)
 
 
