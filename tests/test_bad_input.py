@@ -398,6 +398,8 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], type[Exception], str]]] = {
     ],
     "tl.enrichment": [
         ({"net": SETS[["source"]]}, ValueError, "net lacks the column 'target'"),
+        ({"net": None}, TypeError, "net=None must be a DataFrame"),
+        ({"min_targets": 0}, ValueError, "min_targets=0 must be at least 1"),
         ({"min_targets": 9}, ValueError, "No set of net has 9 genes"),
         ({"method": "gsea"}, ValueError, "method='gsea' is no function of decoupler.mt"),
     ],
@@ -405,6 +407,10 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], type[Exception], str]]] = {
         ({"control": "contrl"}, KeyError, r"No value 'contrl' in obs\['knockout'\]\. Did you mean 'control'"),
         ({"perturbations": []}, ValueError, r"perturbations=\[\] names none to score; leave it out"),
         ({"control": "gene_3", "perturbations": ["control"]}, ValueError, "is a gene that the model can knock out"),
+    ],
+    "get.impact": [
+        ({"genes": 1.5}, TypeError, "genes=1.5 is not a name"),
+        ({"genes": np.arange(4).reshape(2, 2)}, TypeError, "genes holds .*0.*, which is not a name"),
     ],
     "get.fit_quality": [
         ({"split": "test"}, KeyError, "No test cells"),

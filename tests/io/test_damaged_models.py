@@ -202,9 +202,9 @@ OF_FILES = (
     *(bytes_changed, part_of, part_of, end_of_the_archive, header_of_an_array, members_changed),
     *(content_changed, content_changed, content_changed, content_changed, text_of_another_kind),
 )
-# Parameters that decide what is computed.
+# Parameters that decide what is computed; a rank is that of the weights, which need not name it.
 READ = (
-    *("model", "effects", "rank", "groupby", "values", "use_raw", "layer", "log_base", "target_sum"),
+    *("model", "effects", "groupby", "values", "use_raw", "layer", "log_base", "target_sum"),
     *("perturbation_key", "control", "features", "config"),
 )
 

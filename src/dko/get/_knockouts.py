@@ -17,7 +17,7 @@ from .._core.fitted import gene_columns, read_fitted
 from .._core.genes import gene_means, in_order
 from .._core.groups import grouping
 from .._core.knockouts import open_model
-from .._core.names import Knockouts, known_labels
+from .._core.names import Knockouts, known_labels, labels_of
 from .._core.results import is_ranking, ranking_at, read_params, read_table
 from .._core.scans import read_scan
 from .._core.verb import verb
@@ -78,8 +78,7 @@ def impact(
     target = unwrap(adata, mod)
     place, what = (keys.downstream, "downstream impacts of knockouts") if downstream else (keys.impact, "knockouts")
     named, of_named = _named(target, place(key))
-    asked = [genes] if isinstance(genes, str) else list(genes or [])
-    unnamed = {one if isinstance(one, str) else keys.label(one) for one in asked} - set(named)
+    unnamed = set() if genes is None else set(labels_of(genes)) - set(named)
     scanned, of_scanned = _scanned(target, place(key), unnamed)
     if not named and not scanned:
         remedy = f"run dko.tl.virtual_ko(adata, genes, key={key!r}) or dko.tl.scan(adata, key={key!r}) first."

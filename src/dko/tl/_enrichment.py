@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._core import keys
 from .._core.cells import unwrap
-from .._core.messages import many, say
+from .._core.messages import many, say, shown
 from .._core.verb import verb
 from .._core.write import writable, write
 
@@ -62,7 +62,9 @@ def enrichment(
     KeyError
         No affected genes, or not of this knockout.
     ValueError
-        No such method or column; no set with `min_targets` genes.
+        No such method or column; no set with `min_targets` genes, or fewer than 1.
+    TypeError
+        `net` is no DataFrame.
 
     Examples
     --------
@@ -76,6 +78,10 @@ def enrichment(
     from ..get._tables import affected_genes
 
     run = _method(method)
+    if not isinstance(net, pd.DataFrame):
+        raise TypeError(f"net={shown(net)} must be a DataFrame with the columns 'source' and 'target'.")
+    if min_targets < 1:
+        raise ValueError(f"min_targets={min_targets} must be at least 1.")
     if missing := [name for name in ("source", "target") if name not in net]:
         raise ValueError(
             f"net lacks the column {missing[0]!r}: it needs 'source' and 'target', a row per gene of a set."
