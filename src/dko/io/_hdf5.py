@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import TracebackType
 
-# Bytes of memory that are kept together, and of the largest that HDF5 writes of its own, and not of an array.
+# Bytes of a page that is kept in memory, and of the largest piece that may be HDF5's own metadata; arrays are larger.
 _PAGE, _LARGEST = 2**12, 2**20
 
 
