@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from .. import datasets, get, tl
 from .._core import results
+from .._core.genes import KINDS
 from .._settings import settings
 from ..io import write_report
 from ..io._files import write_any, write_figure
@@ -18,8 +19,6 @@ from ._commands import show
 
 _FLAG: Any = Parameter(negative=(), show_default=False)
 _CELL_TYPE = "cell_type"
-# What heads rankings for technical reasons.
-_UNLIKELY = ["ribosomal", "mitochondrial", "few cells"]
 
 
 def demo(
@@ -56,12 +55,12 @@ def demo(
         "affected.png": ("effect", "genes that change without the first of them, up or down", {}),
         "fit.png": ("fit", "observed and predicted profiles of the test cells", {}),
     }
-    tables = {
+    others = {
         "ranking.csv": "all genes of each cell type, ranked: the table that is printed has the first three",
         "affected.csv": "all genes that the knockout of the first gene changes",
         "report.html": "all of it on one page",
     }
-    check_folder(out, [*files, *tables, "demo.h5ad"])
+    check_folder(out, [*files, *others, "demo.h5ad"])
     with settings.override(verbosity=0 if quiet else settings.verbosity):
         adata = datasets.pbmc68k()
         print(f"{adata.n_obs} human blood cells of {adata.obs[_CELL_TYPE].nunique()} types, {adata.n_vars} genes\n")
@@ -69,7 +68,7 @@ def demo(
         tl.fit(adata, test_fraction=0.2, rng=rng, device=device, progress=not quiet)
         show(open_run(adata, groupby=_CELL_TYPE), results.QUALITY)
         tl.scan(adata, device=device)
-        tl.rank_genes(adata, groupby=_CELL_TYPE, exclude=_UNLIKELY, rng=rng)
+        tl.rank_genes(adata, groupby=_CELL_TYPE, exclude=KINDS, rng=rng)
         show(open_run(adata, n_rows=3), results.RANKING)
         ranking = get.ranking(adata)
         strongest = ranking.drop_duplicates("group").sort_values("downstream_mean", ascending=False, kind="stable")
@@ -86,7 +85,7 @@ def demo(
         write_any(adata, out / "demo.h5ad")
         write_report(adata, out / "report.html", title="Virtual knockouts in blood cells")
         print(f"Look at, in {out}:")
-        shown = {name: what for name, (_, what, _) in files.items()} | tables
+        shown = {name: what for name, (_, what, _) in files.items()} | others
         print("\n".join(f"  {name:14} {what}" for name, what in shown.items()))
         print(f'  demo.h5ad      the cells, for scanpy: sc.pl.umap(adata, color="{top[0]}", layer="dko_downstream")\n')
         print("Next, your own cells:\n  dko fit cells.h5ad --out fitted.h5ad\n  dko scan fitted.h5ad --out out.h5ad")

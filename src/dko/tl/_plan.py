@@ -145,8 +145,8 @@ def plan(
     table = estimate(size, calibration, n_groups=len(n_cells), workers=workers)
     say(
         f"{summary(table, workers)}\nThat is time, and memory at most, on this machine, as busy as it is now; "
-        f"{some.n_obs:,} of {target.n_obs:,} cells were read, and times are expected within a factor of {_FACTOR:g} if "
-        "others are like these. Ranges, numbers of knockouts and disk space are in the table."
+        f"{some.n_obs:,} of {target.n_obs:,} cells were read, and times of seconds are expected within a factor of "
+        f"{_FACTOR:g} if others are like these. Ranges, numbers of knockouts and disk space are in the table."
     )
     return table
 

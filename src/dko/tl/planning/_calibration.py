@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 _FEW, _MANY, _MOST_GENES, _FEWEST_GENES = 500, 4_000, 2_000, 50
 # Cells that train until the loss no longer falls, as only then the number of steps is known; others take a few steps.
 TRAINING, _STEPS = 2_000, 10
-# Of no more cells all are taken, once: the short runs would take longer.
-ALL = 10_000
+# Of no more cells all are taken, once: the short runs would take longer. Least share of a model's cells that are then
+# there, without those that express nothing.
+ALL, _EXPRESSING = 10_000, 0.9
 
 
 class Timed(NamedTuple):
@@ -111,8 +112,7 @@ def calibrate(
     `models` are the numbers of cells of each. Where these and the genes are few, all is done once, in no longer time.
     """
     order, n_cells = rng.permutation(cells.n_obs), round(np.mean(models))
-    # Some cells, which express nothing, are not there.
-    once = n_cells <= min(ALL, cells.n_obs / 0.9) and len(genes) <= _MOST_GENES
+    once = n_cells <= min(ALL, cells.n_obs / _EXPRESSING) and len(genes) <= _MOST_GENES
     few, training, many = (_some(cells, order, min(n, n_cells)) for n in (_FEW, n_cells if once else TRAINING, _MANY))
     seen = (training if once else few).X.getnnz(axis=0) > 0
     chosen = _part([gene for gene in genes if seen[cells.var_names.get_loc(gene)]], _MOST_GENES, rng)
